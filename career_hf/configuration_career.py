@@ -1,0 +1,156 @@
+"""CareerConfig: the sizes, the vocabulary and the few choices of a CAREER model."""
+
+from __future__ import annotations
+
+from dataclasses import field
+
+from huggingface_hub.dataclasses import strict
+from torch import nn
+from transformers import PreTrainedConfig
+
+
+@strict
+class CareerConfig(PreTrainedConfig):
+    r"""Configuration of [`CareerModel`] and [`CareerForOccupationPrediction`].
+
+    The defaults are the paper's model without pretraining (Appendix G: 4 layers, D = 64, 2 heads, 256 hidden units,
+    dropout 0.1); its pretrained model has 12 layers, D = 192, 3 heads and 768 hidden units.
+
+    Args:
+        vocab_size (`int`): Number of occupation ids, special ids included. Ids index `id2label`.
+        covariate_names (`list[str]`): Covariates in the order of the last axis of the `covariates` input. Two ordered
+            lists rather than a mapping, because `config.json` is written with sorted keys.
+        covariate_sizes (`list[int]`): Number of levels of each covariate, in the same order.
+        hidden_size (`int`): D, the size of a career's representation h_t.
+        num_hidden_layers (`int`): L.
+        num_attention_heads (`int`): A of Eq. 13.
+        intermediate_size (`int`): N, hidden units of the feedforward network of Eq. 17.
+        hidden_act (`str`): Nonlinearity of that network.
+        hidden_dropout (`float`): Dropout after the embeddings, the attention output and the feedforward output.
+        attention_dropout (`float`): Dropout of the attention weights.
+        layer_norm_eps (`float`): Epsilon of every LayerNorm.
+        initializer_range (`float`): Standard deviation of freshly drawn weights.
+        two_stage (`bool`): Whether prediction is in two stages (Eq. 18), or one softmax ("vanilla", Section 4).
+        max_position_embeddings (`int`): For tools that ask. Not a limit: positions are sinusoids of any length.
+        use_cache (`bool`): Whether to return the key/value cache. Off by default: packed careers cannot have one.
+        pad_token_id (`int`): Id of padding.
+        bos_token_id (`int`): Id of the beginning of a career, the "previous occupation" of the first step.
+        special_token_ids (`list[int]`): Ids that are not occupations and never get probability; padding and the
+            beginning of a career unless given.
+        tie_word_embeddings (`bool`): Not supported; e_y of Eq. 4 and beta of Eq. 2 are separate parameters.
+        scale_occupation_embedding (`bool`): Multiply occupation embeddings by sqrt(D), as the original program does
+            and Eq. 4 does not.
+        logit_clamp (`float`, *optional*): Clamp logits to +- this value, as the original program does (10).
+        special_tokens_in_softmax (`bool`): Leave special ids in the softmax, as the original program does.
+        first_step_stay (`bool`): Apply stage one to the first step too, as the original program does, although there
+            is
+            nothing to stay in: its stay probability is then lost on the beginning-of-career id.
+
+    Example:
+        >>> from career_hf import CareerConfig
+        >>> config = CareerConfig(vocab_size=40, covariate_names=["year", "education"], covariate_sizes=[20, 6])
+        >>> config.special_token_ids
+        [0, 1]
+    """
+
+    model_type = "career"
+    keys_to_ignore_at_inference = ["past_key_values", "hidden_states", "attentions", "last_hidden_state", "stay_logit"]
+
+    vocab_size: int = 335
+    covariate_names: list[str] = field(default_factory=list)
+    covariate_sizes: list[int] = field(default_factory=list)
+    hidden_size: int = 64
+    num_hidden_layers: int = 4
+    num_attention_heads: int = 2
+    intermediate_size: int = 256
+    hidden_act: str = "gelu"
+    hidden_dropout: float | int = 0.1
+    attention_dropout: float | int = 0.1
+    layer_norm_eps: float = 1e-5
+    initializer_range: float = 0.02
+    two_stage: bool = True
+    max_position_embeddings: int = 512
+    use_cache: bool = False
+    pad_token_id: int = 0
+    bos_token_id: int = 1
+    eos_token_id: int | None = None
+    special_token_ids: list[int] = field(default_factory=list)
+    tie_word_embeddings: bool = False
+    scale_occupation_embedding: bool = False
+    logit_clamp: float | int | None = None
+    special_tokens_in_softmax: bool = False
+    first_step_stay: bool = False
+
+    def __post_init__(self, **kwargs):
+        if not self.special_token_ids:
+            self.special_token_ids = sorted({self.pad_token_id, self.bos_token_id})
+        if self.id2label is None and kwargs.get("num_labels") is None:
+            self.id2label = {i: str(i) for i in range(self.vocab_size)}
+        super().__post_init__(**kwargs)
+        self.label2id = {label: i for i, label in self.id2label.items()}
+
+    def validate_architecture(self):
+        """Part of `@strict` validation: sizes that do not fit together."""
+        if self.hidden_size % self.num_attention_heads != 0:
+            raise ValueError(
+                f"hidden_size ({self.hidden_size}) must be a multiple of num_attention_heads "
+                f"({self.num_attention_heads})"
+            )
+        if self.hidden_size % 2 != 0 or self.hidden_size < 4:
+            raise ValueError(
+                f"hidden_size must be even and at least 4 (half sines, half cosines), not {self.hidden_size}"
+            )
+        if self.tie_word_embeddings:
+            raise ValueError("tie_word_embeddings=True is not supported: e_y (Eq. 4) and beta (Eq. 2) are separate")
+
+    def validate_vocabulary(self):
+        """Part of `@strict` validation: special ids and the number of occupations."""
+        special = self.special_token_ids
+        outside = [i for i in (*special, self.pad_token_id, self.bos_token_id) if not 0 <= i < self.vocab_size]
+        if outside:
+            raise ValueError(f"special ids {outside} are outside the vocabulary (vocab_size={self.vocab_size})")
+        missing = {self.pad_token_id, self.bos_token_id} - set(special)
+        if missing:
+            raise ValueError(
+                f"special_token_ids {special} must contain pad_token_id and bos_token_id; add {sorted(missing)}"
+            )
+        if self.vocab_size - len(set(special)) < 2:
+            raise ValueError(
+                f"vocab_size={self.vocab_size} leaves fewer than two occupations beside the special ids {special}; "
+                "with one occupation nobody can move"
+            )
+
+    def validate_covariates(self):
+        """Part of `@strict` validation: the two covariate lists."""
+        names, sizes = self.covariate_names, self.covariate_sizes
+        if len(names) != len(sizes):
+            raise ValueError(
+                f"covariate_names has {len(names)} entries and covariate_sizes {len(sizes)}: {names}, {sizes}"
+            )
+        duplicates = sorted({name for name in names if names.count(name) > 1})
+        if duplicates:
+            raise ValueError(f"covariate_names has duplicates: {duplicates}")
+        empty = [name for name, size in zip(names, sizes, strict=True) if size < 1]
+        if empty:
+            raise ValueError(f"covariates without levels: {empty}")
+        dotted = [name for name in names if "." in name or not name]
+        if dotted:
+            raise ValueError(f"covariate names become parameter names and cannot be empty or contain a dot: {dotted}")
+        taken = [name for name in names if hasattr(nn.ModuleDict(), name)]
+        if taken:
+            raise ValueError(
+                f"covariate names {taken} are taken by torch's nn.ModuleDict; rename them, '{taken[0]}_' for example"
+            )
+
+    def validate_labels(self):
+        """Part of `@strict` validation: one label per id, so that no prediction is nameless."""
+        # `num_labels=5` without names makes "LABEL_0" to "LABEL_4", which name nothing and are left alone.
+        named = any(label != f"LABEL_{i}" for i, label in self.id2label.items())
+        if named and set(self.id2label) != set(range(self.vocab_size)):
+            raise ValueError(
+                f"id2label has {len(self.id2label)} labels for vocab_size={self.vocab_size}; it needs one for each. "
+                "To change a trained model's vocabulary use model.resize_vocabulary(old_processor, new_processor)"
+            )
+
+
+__all__ = ["CareerConfig"]

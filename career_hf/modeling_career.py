@@ -1,0 +1,393 @@
+"""CAREER: a transformer over yearly occupations with covariates (Section 2.3 and Appendix C of the paper).
+
+    h_t^(1)  = e_y(y_{t-1}) + sum_c e_c(x_tc) + e_t(t)                         Eq. 4, 12   CareerModel
+    h_t^(l+1) = pre-LayerNorm causal attention, then a feedforward network     Eq. 13-17   CareerLayer
+    p(y_t | y_{t-1}, ..., x_t, ...) = two stages, from h_t = h_t^(L)           Eq. 1-3, 18
+    CareerForOccupationPrediction
+
+Choices that the paper leaves open or the original program makes differently: `input_ids[:, t]` is y_{t-1},
+`covariates[:, t]` is x_t and `labels[:, t]` is y_t, aligned, so nothing is shifted; positions are the original's
+sinusoids with its offset of 2 and nothing is stored; queries, keys and values are one linear layer, because three
+small ones are slower; LayerNorms stand before attention, before the feedforward network and at the end, and linear
+layers have biases, as in the original.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.activations import ACT2FN
+from transformers.cache_utils import Cache, DynamicCache
+from transformers.masking_utils import create_causal_mask
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_outputs import BaseModelOutputWithPast
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.processing_utils import Unpack
+from transformers.utils import TransformersKwargs, auto_docstring, can_return_tuple
+from transformers.utils.generic import merge_with_config_defaults
+from transformers.utils.output_capturing import capture_outputs
+
+from .attention import SDPA_BY_LENGTH
+from .configuration_career import CareerConfig
+from .modeling_outputs import CareerOutput
+from .transfer import resize_vocabulary
+from .two_stage import IMPOSSIBLE, mean_nll, occupation_log_probs, stay_nll, two_stage_log_probs
+
+
+def sinusoidal_positions(position_ids: torch.Tensor, hidden_size: int) -> torch.Tensor:
+    """The fixed position embedding e_t(t) of Eq. 12, `(..., hidden)` in float32: sines, then cosines."""
+    half = hidden_size // 2
+    # A half size of one has a single frequency; the table divides by the number of steps between frequencies.
+    frequencies = torch.exp(
+        torch.arange(half, dtype=torch.float32, device=position_ids.device) * (-math.log(10_000) / max(half - 1, 1))
+    )
+    # The original counts from 2, as its padding index is 1.
+    angles = (position_ids + 2).unsqueeze(-1).float() * frequencies
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+def eager_attention_forward(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float,
+    dropout: float = 0.0,
+    **kwargs,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Attention written out (Eq. 13, 14); query, key and value are `(batch, heads, time, head size)`."""
+    weights = torch.matmul(query, key.transpose(2, 3)) * scaling
+    if attention_mask is not None:
+        weights = weights + attention_mask
+    weights_dtype = torch.promote_types(query.dtype, torch.float32)
+    weights = nn.functional.softmax(weights, dim=-1, dtype=weights_dtype).to(query.dtype)
+    weights = nn.functional.dropout(weights, p=dropout, training=module.training)
+    return torch.matmul(weights, value).transpose(1, 2).contiguous(), weights
+
+
+class CareerAttention(nn.Module):
+    """Multi-headed causal attention, Eq. 13-16."""
+
+    def __init__(self, config: CareerConfig, layer_idx: int):
+        super().__init__()
+        self.config = config
+        self.layer_idx = layer_idx
+        self.head_dim = config.hidden_size // config.num_attention_heads
+        self.num_key_value_groups = 1
+        self.scaling = self.head_dim**-0.5
+        self.is_causal = True
+        self.qkv_proj = nn.Linear(config.hidden_size, 3 * config.hidden_size)
+        self.out_proj = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        past_key_values: Cache | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        batch_and_time = hidden_states.shape[:-1]
+        qkv = self.qkv_proj(hidden_states).view(*batch_and_time, 3, -1, self.head_dim)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        if past_key_values is not None:
+            key, value = past_key_values.update(key, value, self.layer_idx)
+        attention_interface: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
+            self.config._attn_implementation, eager_attention_forward
+        )
+        attended, weights = attention_interface(
+            self,
+            query,
+            key,
+            value,
+            attention_mask,
+            dropout=self.config.attention_dropout if self.training else 0.0,
+            scaling=self.scaling,
+            **kwargs,
+        )
+        return self.out_proj(attended.reshape(*batch_and_time, -1)), weights
+
+
+class CareerMLP(nn.Module):
+    """The feedforward network of Eq. 17."""
+
+    def __init__(self, config: CareerConfig):
+        super().__init__()
+        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.act_fn = ACT2FN[config.hidden_act]
+        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return self.down_proj(self.act_fn(self.up_proj(hidden_states)))
+
+
+class CareerLayer(GradientCheckpointingLayer):
+    """One layer: attention, then the feedforward network, each after a LayerNorm and added to its input (Eq. 16,
+    17)."""
+
+    def __init__(self, config: CareerConfig, layer_idx: int):
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.self_attn = CareerAttention(config, layer_idx)
+        self.mlp_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.mlp = CareerMLP(config)
+        self.dropout = nn.Dropout(config.hidden_dropout)
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        past_key_values: Cache | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> torch.Tensor:
+        attended, _ = self.self_attn(
+            self.attention_norm(hidden_states),
+            attention_mask=attention_mask,
+            past_key_values=past_key_values,
+            **kwargs,
+        )
+        hidden_states = hidden_states + self.dropout(attended)
+        return hidden_states + self.dropout(self.mlp(self.mlp_norm(hidden_states)))
+
+
+@auto_docstring
+class CareerPreTrainedModel(PreTrainedModel):
+    config: CareerConfig
+    base_model_prefix = "model"
+    main_input_name = "input_ids"
+    supports_gradient_checkpointing = True
+    model_tags = ["career", "occupation-prediction"]
+    _no_split_modules = ["CareerLayer"]
+    _skip_keys_device_placement = ["past_key_values"]
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+    _can_compile_fullgraph = True
+    _can_record_outputs = {"hidden_states": CareerLayer, "attentions": CareerAttention}
+
+
+@auto_docstring
+class CareerModel(CareerPreTrainedModel):
+    """The transformer that turns a career into representations h_t."""
+
+    def __init__(self, config: CareerConfig):
+        super().__init__(config)
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.embed_covariates = nn.ModuleDict(
+            {
+                name: nn.Embedding(size, config.hidden_size)
+                for name, size in zip(config.covariate_names, config.covariate_sizes, strict=True)
+            }
+        )
+        self.dropout = nn.Dropout(config.hidden_dropout)
+        self.layers = nn.ModuleList([CareerLayer(config, i) for i in range(config.num_hidden_layers)])
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.gradient_checkpointing = False
+        self.post_init()
+
+    @merge_with_config_defaults
+    @capture_outputs
+    @auto_docstring
+    def forward(  # type: ignore[misc]
+        self,
+        input_ids: torch.Tensor,
+        covariates: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        past_key_values: Cache | None = None,
+        use_cache: bool | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> BaseModelOutputWithPast:
+        r"""
+        covariates (`torch.LongTensor` of shape `(batch, time, covariates)`, *optional*):
+            Levels of x_t, in the order of `config.covariate_names`. Required exactly where that list is not empty.
+        """
+        self._check_covariates(input_ids, covariates)
+        if use_cache and position_ids is not None and (position_ids.diff(dim=-1) != 1).any():
+            raise ValueError(
+                "packed careers (position_ids that restart) cannot be cached, because the cache would join them "
+                "into one; pass use_cache=False or one career per row"
+            )
+        if use_cache and past_key_values is None:
+            past_key_values = DynamicCache(config=self.config)
+        if position_ids is None:
+            past = past_key_values.get_seq_length() if past_key_values is not None else 0
+            position_ids = (torch.arange(input_ids.shape[1], device=input_ids.device) + past).unsqueeze(0)
+
+        hidden_states = self.embed_tokens(input_ids)  # Eq. 12, e_y(y_{t-1})
+        if self.config.scale_occupation_embedding:
+            hidden_states = hidden_states * math.sqrt(self.config.hidden_size)
+        levels = () if covariates is None else covariates.unbind(-1)
+        for embed, level in zip(self.embed_covariates.values(), levels, strict=True):
+            hidden_states = hidden_states + embed(level)  # Eq. 12, e_c(x_tc)
+        positions = sinusoidal_positions(position_ids, self.config.hidden_size)
+        hidden_states = self.dropout(hidden_states + positions.to(hidden_states.dtype))  # Eq. 12, e_t(t)
+
+        if kwargs.get("cu_seq_lens_q") is not None and self.config._attn_implementation == SDPA_BY_LENGTH:
+            mask = None  # this attention is told where careers end
+        else:
+            mask = create_causal_mask(
+                config=self.config,
+                inputs_embeds=hidden_states,
+                attention_mask=attention_mask,
+                past_key_values=past_key_values,
+                position_ids=position_ids,
+            )
+        for layer in self.layers:
+            hidden_states = layer(
+                hidden_states,
+                attention_mask=mask,
+                past_key_values=past_key_values,
+                position_ids=position_ids,
+                use_cache=use_cache,
+                **kwargs,
+            )
+        return BaseModelOutputWithPast(last_hidden_state=self.norm(hidden_states), past_key_values=past_key_values)
+
+    def _check_covariates(self, input_ids: torch.Tensor, covariates: torch.Tensor | None) -> None:
+        names = self.config.covariate_names
+        if covariates is None:
+            if names:
+                raise ValueError(
+                    f"this model was trained with the covariates {names}, and none were given; pass covariates of "
+                    f"shape {(*input_ids.shape, len(names))}"
+                )
+        elif not names:
+            raise ValueError("this model has no covariates (config.covariate_names is empty); pass covariates=None")
+        elif covariates.shape != (*input_ids.shape, len(names)):
+            raise ValueError(
+                f"covariates have shape {tuple(covariates.shape)}, expected {(*input_ids.shape, len(names))}: "
+                f"(batch, time) of input_ids and one column for each of {names}"
+            )
+
+
+@auto_docstring(custom_intro="CAREER with its two-stage (or one-stage) prediction of the next occupation.")
+class CareerForOccupationPrediction(CareerPreTrainedModel):
+    def __init__(self, config: CareerConfig):
+        super().__init__(config)
+        self.model = CareerModel(config)
+        # beta of Eq. 2. The name is Transformers' own, so that its tools find the output layer.
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        # eta of Eq. 1.
+        self.stay_head = nn.Linear(config.hidden_size, 1, bias=False) if config.two_stage else None
+        self.post_init()
+
+    # Fine-tuning on a survey with occupations, levels or covariates that pretraining never saw.
+    resize_vocabulary = resize_vocabulary
+
+    @can_return_tuple
+    @auto_docstring
+    def forward(  # type: ignore[misc]
+        self,
+        input_ids: torch.Tensor,
+        covariates: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        weight: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        past_key_values: Cache | None = None,
+        use_cache: bool | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
+        **kwargs: Unpack[TransformersKwargs],
+    ) -> CareerOutput:
+        r"""
+        covariates (`torch.LongTensor` of shape `(batch, time, covariates)`, *optional*):
+            Levels of x_t, in the order of `config.covariate_names`. Required exactly where that list is not empty.
+        labels (`torch.LongTensor` of shape `(batch, time)`, *optional*):
+            y_t, aligned with `input_ids` (y_{t-1}), not shifted. -100 is not scored.
+        weight (`torch.FloatTensor` of shape `(batch,)` or `(batch, time)`, *optional*):
+            Survey weight of each person, or of each step when careers are packed. With it the loss is sum(w * nll) /
+            `num_items_in_batch`, or / sum(w) without that.
+        num_items_in_batch (`torch.Tensor` or `int`, *optional*):
+            Number of scored steps in the whole batch, as Trainer gives it when gradients are accumulated.
+        """
+        outputs = self.model(
+            input_ids=input_ids,
+            covariates=covariates,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            use_cache=use_cache,
+            **kwargs,
+        )
+        hidden_states = outputs.last_hidden_state
+        stay_logit = self._stay_logit(hidden_states, input_ids)
+
+        loss = logits = None
+        # Movers are picked by position, which a compiled graph cannot do; it computes the same loss from all logits.
+        if labels is None or not self.training or torch.compiler.is_compiling():
+            logits = self._log_probs(hidden_states, stay_logit, input_ids)
+        if labels is not None:
+            if logits is None:
+                nll = self._nll(hidden_states, stay_logit, input_ids, labels)
+            else:
+                nll = -logits.gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+            loss = mean_nll(nll, labels, weight, num_items_in_batch)
+
+        return CareerOutput(
+            loss=loss,
+            logits=logits,
+            stay_logit=stay_logit,
+            last_hidden_state=hidden_states,
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
+
+    def _occupation_logits(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        logits = self.lm_head(hidden_states)
+        clamp = self.config.logit_clamp
+        return logits if clamp is None else logits.clamp(-clamp, clamp)
+
+    def _excluded_ids(self) -> list[int]:
+        return [] if self.config.special_tokens_in_softmax else self.config.special_token_ids
+
+    def _stay_logit(self, hidden_states: torch.Tensor, previous: torch.Tensor) -> torch.Tensor | None:
+        if self.stay_head is None:
+            return None
+        logit = self.stay_head(hidden_states).squeeze(-1)
+        logit = logit.to(torch.promote_types(logit.dtype, torch.float32))
+        if self.config.logit_clamp is not None:
+            logit = logit.clamp(-self.config.logit_clamp, self.config.logit_clamp)
+        if self.config.first_step_stay:
+            return logit
+        # A career's first step, or anything else that follows no occupation, has nothing to stay in.
+        special = torch.tensor(self.config.special_token_ids, device=previous.device)
+        return logit.masked_fill(torch.isin(previous, special), IMPOSSIBLE)
+
+    def _log_probs(
+        self, hidden_states: torch.Tensor, stay_logit: torch.Tensor | None, previous: torch.Tensor
+    ) -> torch.Tensor:
+        logits = self._occupation_logits(hidden_states)
+        if stay_logit is None:
+            return occupation_log_probs(logits, self._excluded_ids())
+        return two_stage_log_probs(logits, stay_logit, previous, self._excluded_ids())
+
+    def _nll(
+        self,
+        hidden_states: torch.Tensor,
+        stay_logit: torch.Tensor | None,
+        previous: torch.Tensor,
+        labels: torch.Tensor,
+    ) -> torch.Tensor:
+        """-log p(y_t) of each step, with the softmax over occupations only where it is needed: on movers."""
+        needs_softmax = labels != -100
+        if stay_logit is not None:
+            needs_softmax = needs_softmax & (labels != previous)
+        rows = needs_softmax.nonzero(as_tuple=True)
+        log_probs = occupation_log_probs(
+            self._occupation_logits(hidden_states[rows]),
+            self._excluded_ids(),
+            None if stay_logit is None else previous[rows],
+        )
+        move_nll = -log_probs.gather(-1, labels[rows].unsqueeze(-1)).squeeze(-1)
+        nll = torch.zeros_like(labels, dtype=move_nll.dtype)
+        if stay_logit is not None:
+            nll = nll + stay_nll(stay_logit, previous, labels)
+        return nll.index_put(rows, move_nll, accumulate=True)
+
+
+__all__ = ["CareerForOccupationPrediction", "CareerModel", "CareerPreTrainedModel"]

@@ -1,0 +1,93 @@
+"""Vocabulary transfer by name: one pretrained checkpoint serves any survey (Section 2.3 and Appendix F of the paper).
+
+An occupation or covariate level that both processors know keeps its weights, whatever its id in either; anything new
+gets freshly drawn ones. The original program needed one pretraining for each survey: it matched weights by position.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from torch import nn, no_grad
+
+
+if TYPE_CHECKING:
+    from .modeling_career import CareerForOccupationPrediction
+    from .processing_career import CareerProcessor
+
+Table = TypeVar("Table", nn.Linear, nn.Embedding)
+
+
+@dataclass
+class TransferReport:
+    """What a vocabulary transfer did: names under "occupation" and under each covariate's name."""
+
+    kept: dict[str, list[str]] = field(default_factory=dict)
+    fresh: dict[str, list[str]] = field(default_factory=dict)
+    dropped: dict[str, list[str]] = field(default_factory=dict)
+
+    def record(self, what: str, old_names: list[str], new_names: list[str]) -> None:
+        old, new = set(old_names), set(new_names)
+        self.kept[what] = [name for name in new_names if name in old]
+        self.fresh[what] = [name for name in new_names if name not in old]
+        self.dropped[what] = [name for name in old_names if name not in new]
+
+    def __str__(self) -> str:
+        return "\n".join(
+            f"{what}: {len(self.kept[what])} kept, {len(self.fresh[what])} fresh, {len(self.dropped[what])} dropped"
+            for what in self.kept
+        )
+
+
+def resize_vocabulary(
+    model: CareerForOccupationPrediction, old: CareerProcessor, new: CareerProcessor
+) -> TransferReport:
+    """Gives a model the vocabulary and covariates of another processor, moving weights by name.
+
+    Fresh rows are drawn as in a new model (normal, standard deviation `config.initializer_range`), those of the output
+    layer too, so that before fine-tuning a new occupation is about as likely as an average one.
+
+    Args:
+        model: The model, changed in place, its config too.
+        old: The processor the model was trained with.
+        new: The processor it is to be used with, usually `old.extend(...)`.
+
+    Returns:
+        Which occupations, levels and covariates kept their weights, got fresh ones or went.
+
+    Raises:
+        ValueError: If `old` is not the processor of this model.
+    """
+    old.check(model.config)
+    transformer, size = model.model, model.config.hidden_size
+
+    def fill(table: Table, source: Table | nn.Module | None, old_names: list[str], new_names: list[str]) -> Table:
+        model._init_weights(table)
+        table.to(device=model.device, dtype=model.dtype)
+        if isinstance(source, (nn.Linear, nn.Embedding)):
+            old_row = {name: i for i, name in enumerate(old_names)}
+            rows = [i for i, name in enumerate(new_names) if name in old_row]
+            with no_grad():
+                table.weight[rows] = source.weight[[old_row[new_names[i]] for i in rows]]
+        return table
+
+    report = TransferReport()
+    report.record("occupation", old.occupations, new.occupations)
+    count = len(new.occupations)
+    embed_tokens = fill(nn.Embedding(count, size), transformer.embed_tokens, old.occupations, new.occupations)
+    lm_head = fill(nn.Linear(size, count, bias=False), model.lm_head, old.occupations, new.occupations)
+
+    old_levels = dict(zip(old.covariate_names, old.covariate_levels, strict=True))
+    new_levels = dict(zip(new.covariate_names, new.covariate_levels, strict=True))
+    tables = nn.ModuleDict()
+    for name, levels in new_levels.items():
+        source = transformer.embed_covariates[name] if name in old_levels else None
+        tables[name] = fill(nn.Embedding(len(levels), size), source, old_levels.get(name, []), levels)
+    for name in [*new_levels, *(gone for gone in old_levels if gone not in new_levels)]:
+        report.record(name, old_levels.get(name, []), new_levels.get(name, []))
+
+    transformer.embed_tokens, model.lm_head, transformer.embed_covariates = embed_tokens, lm_head, tables
+    for key, value in new.config_kwargs().items():
+        setattr(model.config, key, value)
+    return report

@@ -1,0 +1,89 @@
+"""The likelihood of an occupation: Eq. 1-3 and 18, as pure functions of tensors. Nothing else knows this mathematics.
+
+Stage one is the probability of staying, sigmoid(eta . h_t), as in Eq. 18 and in the original program (Eq. 1 has it the
+other way round). Stage two is a softmax over the occupations other than the previous one (Eq. 2). Everything is in log
+space and in float32 (float64 when the inputs are), and every returned number is finite.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+
+# The log-probability of what cannot happen. Finite also in bfloat16 and float16, and exactly zero after a softmax.
+IMPOSSIBLE = -1e4
+
+
+def occupation_log_probs(
+    logits: torch.Tensor, special_token_ids: list[int], previous: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Log-softmax over occupations; over those other than the previous one where it is given (Eq. 2).
+
+    Args:
+        logits: `(..., vocabulary)`, beta_j . h_t.
+        special_token_ids: Ids that get no probability.
+        previous: `(...)`, ids of y_{t-1}, or None to exclude nothing.
+
+    Returns:
+        `(..., vocabulary)` log-probabilities, `IMPOSSIBLE` at excluded ids.
+    """
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    excluded = torch.zeros(logits.shape[-1], dtype=torch.bool, device=logits.device)
+    if special_token_ids:
+        excluded[special_token_ids] = True
+    if previous is not None:
+        excluded = excluded.expand(logits.shape).scatter(-1, previous.unsqueeze(-1), True)
+    return F.log_softmax(logits.masked_fill(excluded, -torch.inf), dim=-1).masked_fill(excluded, IMPOSSIBLE)
+
+
+def two_stage_log_probs(
+    logits: torch.Tensor, stay_logit: torch.Tensor, previous: torch.Tensor, special_token_ids: list[int]
+) -> torch.Tensor:
+    """Log-probability of every occupation, Eq. 18.
+
+    Args:
+        logits: `(..., vocabulary)`, beta_j . h_t.
+        stay_logit: `(...)`, eta . h_t; `IMPOSSIBLE` where there is nothing to stay in.
+        previous: `(...)`, ids of y_{t-1}.
+        special_token_ids: Ids that get no probability.
+
+    Returns:
+        `(..., vocabulary)` log-probabilities that sum to one wherever `previous` is an occupation or `stay_logit` is
+        `IMPOSSIBLE`.
+    """
+    moves = occupation_log_probs(logits, special_token_ids, previous)
+    stay_logit = stay_logit.to(moves.dtype)
+    log_probs = F.logsigmoid(-stay_logit).unsqueeze(-1) + moves  # Eq. 18, y_t != y_{t-1}
+    stay = F.logsigmoid(stay_logit).unsqueeze(-1)  # Eq. 18, y_t = y_{t-1}
+    return log_probs.scatter(-1, previous.unsqueeze(-1), stay).clamp(min=IMPOSSIBLE)
+
+
+def stay_nll(stay_logit: torch.Tensor, previous: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Stage one's part of -log p(y_t): whether y_t = y_{t-1} (Eq. 1); all shapes are `(...)`."""
+    stay_logit = stay_logit.to(torch.promote_types(stay_logit.dtype, torch.float32))
+    return -F.logsigmoid(torch.where(labels == previous, stay_logit, -stay_logit))
+
+
+def mean_nll(
+    nll: torch.Tensor,
+    labels: torch.Tensor,
+    weight: torch.Tensor | None = None,
+    num_items_in_batch: torch.Tensor | int | None = None,
+) -> torch.Tensor:
+    """The loss, Eq. 19 divided by the number of scored steps.
+
+    Args:
+        nll: `(batch, time)`, -log p(y_t).
+        labels: `(batch, time)`; steps with -100 are not scored.
+        weight: `(batch,)` or `(batch, time)`, survey weights.
+        num_items_in_batch: The divisor when the batch is one of several that are accumulated; without it the sum of
+            weights.
+    """
+    scored = (labels != -100).to(nll.dtype)
+    if weight is not None:
+        scored = scored * (weight if weight.dim() == 2 else weight.unsqueeze(-1)).to(nll.dtype)
+    total = (nll * scored).sum()
+    if num_items_in_batch is None:
+        return total / scored.sum()
+    return total / torch.as_tensor(num_items_in_batch, device=total.device)

@@ -1,0 +1,228 @@
+"""Columns of careers in Arrow: a long table's columns read as labels, years or numbers, careers as one plain table.
+
+Whatever a frame calls its types (pandas categoricals, polars string views, Arrow dictionaries, numbers as text), what
+leaves this module is a plain string or float64 array, or a ValueError that names person, row, column and value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+RESERVED_NAMES = ("person", "year", "occupation", "weight", "stratum", "psu", "group")
+NUMBER_PATTERN = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+
+
+def read_labels(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Any column as labels: whole numbers without decimals (12 and 12.0 are both "12"), empty text and NaN as null.
+
+    Returns:
+        A string array.
+
+    Raises:
+        TypeError: If the type has no obvious label (lists, structs, binary).
+    """
+    if isinstance(column, pa.ChunkedArray):
+        return pa.concat_arrays([read_labels(chunk) for chunk in column.chunks] or [pa.array([], pa.string())])
+    if pa.types.is_dictionary(column.type):
+        return read_labels(column.dictionary).take(column.indices)
+    if pa.types.is_nested(column.type) or pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+        raise TypeError(f"values of type {column.type} are not labels")
+    if pa.types.is_decimal(column.type):
+        column = column.cast(pa.float64())
+    if pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_nan(column), None, column)
+        whole = pc.and_(pc.equal(pc.floor(column), column), pc.less(pc.abs(column), 2.0**53))
+        as_integers = pc.if_else(whole, column, None).cast(pa.int64()).cast(pa.string())
+        return pc.if_else(whole, as_integers, column.cast(pa.string()))
+    labels = column.cast(pa.string())
+    empty = pc.equal(pc.utf8_trim_whitespace(labels), "")
+    return pc.if_else(empty, pa.scalar(None, pa.string()), labels) if pc.any(empty).as_py() else labels
+
+
+def read_numbers(column: pa.Array | pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
+    """Any column as float64: nulls become NaN.
+
+    Returns:
+        The numbers, and a boolean mask of the values that are neither null nor a number ("19x0", dates, booleans).
+    """
+    kind = column.type
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind):
+        numbers = np.asarray(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64)
+        return numbers, np.zeros(len(numbers), dtype=bool)
+    if pa.types.is_temporal(kind) or pa.types.is_boolean(kind):
+        return np.full(len(column), np.nan), pc.is_valid(column).to_numpy(zero_copy_only=False)
+    labels = pc.utf8_trim_whitespace(read_labels(column))
+    readable = pc.match_substring_regex(labels, NUMBER_PATTERN)
+    numbers = pc.if_else(readable, labels, pa.scalar(None, pa.string())).cast(pa.float64())
+    unreadable = pc.and_not(pc.is_valid(labels), pc.fill_null(readable, False))
+    return numbers.to_numpy(zero_copy_only=False), unreadable.to_numpy(zero_copy_only=False)
+
+
+def sort_labels(labels: pa.Array) -> pa.Array:
+    """Distinct labels in order: as numbers where every label is a whole number ("9" before "10"), else as text."""
+    labels = labels.drop_null()
+    keys = {"label": labels}
+    order = [("label", "ascending")]
+    if pc.all(pc.match_substring_regex(labels, r"^-?\d{1,18}$")).as_py():
+        keys["number"] = labels.cast(pa.int64())
+        order.insert(0, ("number", "ascending"))
+    return labels.take(pc.sort_indices(pa.table(keys), sort_keys=order))
+
+
+def read_table(frame: Any, columns: Sequence[str]) -> pa.Table:
+    """The named columns of a pandas, polars, duckdb or Arrow table, a dict of columns or a `datasets.Dataset`.
+
+    Raises:
+        ValueError: If a column is missing (the message lists those that are there), or the frame is not a table.
+    """
+    if hasattr(frame, "with_format"):
+        frame = frame.with_format("arrow")[:]
+    try:
+        table = pa.table(frame)
+    except pa.ArrowException as error:
+        if not hasattr(frame, "assign"):
+            raise ValueError(f"a column mixes types ({error}): make each column all numbers or all text") from error
+        # pandas columns of objects can mix types ("19x0" among integers): as text every value can be read or named.
+        frame = frame[[name for name in columns if name in frame]]
+        mixed = [name for name in frame if frame[name].dtype == object]
+        table = pa.table(frame.assign(**{name: frame[name].map(str, na_action="ignore") for name in mixed}))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"a {type(frame).__name__} is not a table: pass a pandas, polars or Arrow table") from error
+    missing = [name for name in columns if name not in table.column_names]
+    if missing:
+        raise ValueError(
+            f"column '{missing[0]}' is not in the table, whose columns are {table.column_names}: rename it, or "
+            "say which one holds it (for instance person='caseid')"
+        )
+    return table.select(list(dict.fromkeys(columns)))
+
+
+class LongTable:
+    """A long table (one row per person and year) whose readers name the person and row of a value they cannot read.
+
+    Args:
+        frame: pandas, polars, duckdb or Arrow table.
+        person: Name of the column that identifies people.
+        columns: Names of the other columns that will be read.
+
+    Raises:
+        ValueError: If a column is missing, the table has no rows, or a row has no person.
+    """
+
+    def __init__(self, frame: Any, person: str, columns: Sequence[str]) -> None:
+        self.table = read_table(frame, [person, *columns])
+        if self.table.num_rows == 0:
+            raise ValueError("the table has no rows: pass one row per person and year")
+        self.people = self.labels(person)
+        nobody = np.flatnonzero(pc.is_null(self.people))
+        if len(nobody):
+            raise ValueError(
+                f"row {nobody[0]}, column '{person}': no person is named; drop the row or name its person"
+            )
+
+    def fail(self, row: int, name: str, problem: str, fix: str) -> NoReturn:
+        """Raises the ValueError for one cell; rows count from 0 in the order of the frame."""
+        person, value = self.people[row].as_py(), self.table[name][row].as_py()
+        raise ValueError(f"person '{person}', row {row}, column '{name}', value {value!r}: {problem}; {fix}")
+
+    def labels(self, name: str, required: bool = False) -> pa.Array:
+        """A column as labels; `required` refuses missing ones."""
+        try:
+            labels = read_labels(self.table[name])
+        except (TypeError, pa.ArrowException) as error:
+            raise ValueError(f"column '{name}' cannot be read as labels: {error}; convert it to text first") from error
+        if required and labels.null_count:
+            row = int(np.flatnonzero(pc.is_null(labels))[0])
+            self.fail(row, name, "the value is missing", "drop the row or give it a label")
+        return labels
+
+    def numbers(self, name: str) -> np.ndarray:
+        """A column as float64 with NaN where it is missing; infinite and unreadable values are errors."""
+        numbers, unreadable = read_numbers(self.table[name])
+        bad = np.flatnonzero(unreadable | np.isinf(numbers))
+        if len(bad):
+            self.fail(int(bad[0]), name, "not a finite number", "correct it, or leave it empty if it is missing")
+        return numbers
+
+    def years(self, name: str) -> np.ndarray:
+        """A column as int64 years; anything but a whole number is an error."""
+        numbers, unreadable = read_numbers(self.table[name])
+        with np.errstate(invalid="ignore"):
+            whole = ~unreadable & (np.floor(numbers) == numbers) & (np.abs(numbers) < 2**31)
+        if not whole.all():
+            fix = "years are whole numbers such as 1980; correct or drop the row"
+            self.fail(int(np.argmin(whole)), name, "not a year", fix)
+        return numbers.astype(np.int64)
+
+
+def is_list(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds one list per person."""
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind)
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds labels."""
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+
+
+def make_dataset(columns: Mapping[str, pa.Array]) -> Dataset:
+    """A `datasets.Dataset` of these columns."""
+    # Imported here, because datasets imports pandas, which `import career_hf` must not wait for.
+    from datasets import Dataset
+
+    return Dataset(pa.table(columns))
+
+
+def career_table(careers: Dataset) -> pa.Table:
+    """A `datasets.Dataset` as one Arrow table, every column in one chunk, in the order of the dataset's rows."""
+    return careers.with_format("arrow")[:].combine_chunks()
+
+
+def list_values(table: pa.Table, name: str) -> pa.Array:
+    """The values of a list column, one after another."""
+    chunks = [chunk.flatten() for chunk in table[name].chunks]
+    return pa.concat_arrays(chunks or [pa.array([], table.schema.field(name).type.value_type)])
+
+
+def list_lengths(table: pa.Table, name: str) -> np.ndarray:
+    """The length of each list of a list column, int64; -1 for a null list."""
+    lengths = pc.fill_null(pc.list_value_length(table[name]), -1)
+    return np.asarray(lengths.to_numpy(), dtype=np.int64)
+
+
+def one_career(career: Mapping[str, Any], covariates: Sequence[str]) -> Mapping[str, Any]:
+    """One person's lists as a long table; a mapping with a list of people is a long table already.
+
+    Args:
+        career: `occupation`, `year` and the covariates, lists or single values; maybe `person`.
+        covariates: Names of the covariates to take.
+
+    Raises:
+        ValueError: If something is missing, lists differ in length, or years do not increase.
+    """
+    if "person" in career and not isinstance(career["person"], str | int):
+        return career
+    columns: dict[str, Any] = {"person": [career.get("person", "1")]}
+    for name in dict.fromkeys(["occupation", "year", *covariates]):
+        if name not in career:
+            raise ValueError(f"the career has no '{name}', only {list(career)}: add it (one value per year)")
+        value = career[name]
+        columns[name] = [value] if isinstance(value, str) or not hasattr(value, "__len__") else list(value)
+    steps = len(columns["occupation"])
+    for name, values in columns.items():
+        if len(values) not in (1, steps):
+            raise ValueError(f"'{name}' has {len(values)} values, but 'occupation' has {steps}: give one per year")
+    years = columns["year"]
+    if any(later <= earlier for earlier, later in zip(years, years[1:], strict=False)):
+        raise ValueError(f"'year' {years} does not increase: sort the career by year, one step per year")
+    return {name: values if len(values) == steps else values * steps for name, values in columns.items()}

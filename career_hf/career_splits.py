@@ -1,0 +1,157 @@
+"""Splits by person (or family) that depend on identifiers alone: stable across reruns, row orders, added people."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+
+if TYPE_CHECKING:
+    from datasets import Dataset, DatasetDict
+
+
+DEFAULT_FRACTIONS: Mapping[str, float] = {"train": 0.7, "validation": 0.1, "test": 0.2}
+
+
+def split_careers(
+    careers: Dataset,
+    fractions: Mapping[str, float] = DEFAULT_FRACTIONS,
+    salt: str = "career_hf",
+    group: str | None = None,
+) -> DatasetDict:
+    """Splits careers by a hash of the person, so that a person's split never changes when the data around them does.
+
+    A person's place is SHA-256 of "salt:identifier" read as a fraction of 1; the splits cut [0, 1) in the order in
+    which `fractions` names them.
+
+    Args:
+        careers: Careers, one row per person.
+        fractions: Share of people per split; sums to 1. Shares are expected values, not exact.
+        salt: Another salt gives another, independent split.
+        group: Column whose people stay together (a family, a household). If None, the careers' own `group` column
+            where they have one, else each person alone.
+
+    Returns:
+        One dataset per split, each in the order of `careers`.
+
+    Raises:
+        ValueError: If the fractions do not sum to 1, the group column is not there, or a person has no group.
+    """
+    from datasets import DatasetDict
+
+    shares = list(fractions.values())
+    if any(share < 0 for share in shares) or not math.isclose(sum(shares), 1, abs_tol=1e-9):
+        raise ValueError(f"fractions {dict(fractions)} must not be negative and must sum to 1, not to {sum(shares)}")
+    unit = _unit(careers, group)
+    codes = pc.dictionary_encode(_identifiers(careers, unit))
+    places = np.array([_place(identifier, salt) for identifier in codes.dictionary.to_pylist()], dtype=np.float64)
+    # The last cut is left out, so that no place in [0, 1) can fall behind it by rounding.
+    split_of_unit = np.searchsorted(np.cumsum(shares)[:-1], places, side="right")
+    split_of_person = split_of_unit[codes.indices.to_numpy()]
+    splits = {name: careers.select(np.flatnonzero(split_of_person == i)) for i, name in enumerate(fractions)}
+    check_leaks(splits, group=group)
+    return DatasetDict(splits)
+
+
+def check_leaks(splits: Mapping[str, Dataset], group: str | None = None) -> None:
+    """Checks that nobody is in two splits, and no family either where careers have a `group` column.
+
+    Args:
+        splits: Careers by split name.
+        group: Another column whose people must stay together.
+
+    Raises:
+        ValueError: If a person or a group is in two splits; the message names it and both splits.
+    """
+    for unit in ("person", "group") if group is None else ("person", group):
+        where: dict[str, str] = {}
+        for name, careers in splits.items():
+            if unit not in careers.column_names:
+                continue
+            for identifier in pc.unique(_identifiers(careers, unit)).to_pylist():
+                if where.setdefault(identifier, name) != name:
+                    raise ValueError(
+                        f"{unit} '{identifier}' is in both '{where[identifier]}' and '{name}': a model would be "
+                        "tested on people it was trained on; split with split_careers (group= keeps families together)"
+                    )
+
+
+def split_manifest(
+    splits: Mapping[str, Dataset],
+    salt: str = "career_hf",
+    fractions: Mapping[str, float] = DEFAULT_FRACTIONS,
+    group: str | None = None,
+) -> dict[str, Any]:
+    """What is needed to rebuild a split and to prove that two people used the same one.
+
+    Args:
+        splits: Careers by split name.
+        salt: The salt given to `split_careers`.
+        fractions: The fractions given to `split_careers`.
+        group: The group given to `split_careers`.
+
+    Returns:
+        A mapping for JSON: salt, fractions (in order), group, and per split the number of people and the SHA-256 of
+        their sorted identifiers joined by newlines.
+    """
+    any_split = next(iter(splits.values()))
+    unit = _unit(any_split, group)
+    people = {name: {"people": careers.num_rows, "sha256": _people_hash(careers)} for name, careers in splits.items()}
+    return {
+        "salt": salt,
+        "fractions": [[name, fraction] for name, fraction in fractions.items()],
+        "group": None if unit == "person" else unit,
+        "splits": people,
+    }
+
+
+def check_manifest(splits: Mapping[str, Dataset], manifest: Mapping[str, Any]) -> None:
+    """Checks that splits hold exactly the people of a manifest.
+
+    Raises:
+        ValueError: If a split is missing or holds other people.
+    """
+    for name, expected in manifest["splits"].items():
+        found = splits[name].num_rows if name in splits else None
+        if found is None or _people_hash(splits[name]) != expected["sha256"]:
+            raise ValueError(
+                f"split '{name}' does not hold the people of its manifest ({expected['people']} people expected, "
+                f"{found} found): it was rebuilt from other data or another salt; split again with salt "
+                f"{manifest['salt']!r}"
+            )
+
+
+def _unit(careers: Dataset, group: str | None) -> str:
+    """The column that is hashed."""
+    if group is None:
+        return "group" if "group" in careers.column_names else "person"
+    if group not in careers.column_names:
+        raise ValueError(f"group column '{group}' is not in the careers, whose columns are {careers.column_names}")
+    return group
+
+
+def _identifiers(careers: Dataset, unit: str) -> Any:
+    table = careers.select_columns(list(dict.fromkeys(["person", unit]))).with_format("arrow")[:]
+    identifiers = table[unit].combine_chunks()
+    if identifiers.null_count:
+        row = int(np.flatnonzero(pc.is_null(identifiers))[0])
+        raise ValueError(
+            f"person '{table['person'][row].as_py()}', row {row}, column '{unit}': the value is missing, so the "
+            f"person's split is undefined; give people without a {unit} one of their own"
+        )
+    return identifiers
+
+
+def _place(identifier: str, salt: str) -> float:
+    # 53 bits are what a float64 holds exactly: 64 could round up to 1.0, outside [0, 1).
+    return (int.from_bytes(hashlib.sha256(f"{salt}:{identifier}".encode()).digest()[:8], "big") >> 11) / 2.0**53
+
+
+def _people_hash(careers: Dataset) -> str:
+    people = sorted(_identifiers(careers, "person").to_pylist())
+    return hashlib.sha256("\n".join(people).encode()).hexdigest()

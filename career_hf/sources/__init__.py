@@ -1,0 +1,6 @@
+"""One module per raw source: each reads the source's own files and builds careers with a ledger.
+
+* `nls`: extracts of NLS Investigator (NLSY79, NLSY97), read but not interpreted.
+* `nlsy79`: careers of the NLSY79 by the paper's rules (Appendix F).
+* `crosswalks`: Census occupation codes to occ1990dd.
+"""

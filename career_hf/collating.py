@@ -1,0 +1,296 @@
+"""From encoded careers to model inputs, in three layouts that give the same loss: padded, packed into rows, and flat.
+
+Everything passes through one form, `FlatCareers`: the steps of some careers laid end to end in numpy arrays.
+`EncodedCareers` gathers it straight from the Arrow buffers of an encoded dataset (about two hundred times faster than
+reading rows as Python lists, so that data never limits training), and each collator makes it from ordinary rows too. A
+collator then only decides where each step goes. No collator returns an `attention_mask`: padding is to the right of a
+causal model, where no scored step can see it, and packed careers are told apart by `position_ids` that restart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from datasets import Dataset
+
+
+Batch = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class FlatCareers:
+    """The steps of some careers, end to end.
+
+    Args:
+        lengths: `(careers,)`, number of steps of each.
+        input_ids: `(steps,)`, previous occupations y_{t-1}.
+        labels: `(steps,)`, occupations y_t; -100 is not scored.
+        covariates: `(steps, covariates)`, levels of x_t, or None.
+        weight: `(careers,)`, survey weights, or None.
+    """
+
+    lengths: np.ndarray
+    input_ids: np.ndarray
+    labels: np.ndarray
+    covariates: np.ndarray | None = None
+    weight: np.ndarray | None = None
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[Mapping[str, Any]]) -> FlatCareers:
+        """From rows of an encoded dataset: mappings with `input_ids`, `labels` and perhaps `covariates`, `weight`."""
+        lengths = np.array([len(row["input_ids"]) for row in rows])
+        covariates = None
+        if "covariates" in rows[0]:
+            covariates = np.concatenate(
+                [np.asarray(row["covariates"]).reshape(len(row["input_ids"]), -1) for row in rows]
+            )
+        return cls(
+            lengths=lengths,
+            input_ids=np.concatenate([row["input_ids"] for row in rows]),
+            labels=np.concatenate([row["labels"] for row in rows]),
+            covariates=covariates,
+            weight=np.array([row["weight"] for row in rows], dtype=np.float32) if "weight" in rows[0] else None,
+        )
+
+    @property
+    def positions(self) -> np.ndarray:
+        """`(steps,)`, index of each step within its career."""
+        return np.arange(len(self.input_ids)) - np.repeat(self.lengths.cumsum() - self.lengths, self.lengths)
+
+    def tensors(self) -> Batch:
+        """The columns of steps as they are: int64 tensors of shape `(steps, ...)`."""
+        columns = {"input_ids": self.input_ids, "labels": self.labels, "covariates": self.covariates}
+        return {name: torch.from_numpy(v.astype(np.int64)) for name, v in columns.items() if v is not None}
+
+    def laid_out(self, shape: tuple[int, int], row: np.ndarray, column: np.ndarray, pad_token_id: int) -> Batch:
+        """The columns of steps in int64 tensors of shape `(rows, time, ...)`.
+
+        Args:
+            shape: `(rows, time)`.
+            row: `(steps,)`, where each step goes.
+            column: `(steps,)`, likewise.
+            pad_token_id: Occupation id of places that no step takes; their label is -100 and their covariates are 0.
+        """
+        place = torch.from_numpy(row * shape[1] + column)
+        batch: Batch = {}
+        for name, values in self.tensors().items():
+            empty = {"input_ids": pad_token_id, "labels": -100}.get(name, 0)
+            grid = torch.full((shape[0] * shape[1], *values.shape[1:]), empty)
+            grid[place] = values
+            batch[name] = grid.view(*shape, *values.shape[1:])
+        return batch
+
+
+class EncodedCareers:
+    """An encoded dataset as flat arrays: the buffers of its Arrow table, without a copy where the table is one chunk.
+
+    It is a map-style dataset of rows as well (`len`, `[i]` with numpy views), which Trainer can evaluate.
+
+    Args:
+        dataset: What `CareerProcessor.encode` returns, perhaps after `select`, `shuffle`, `sort` or
+            `train_test_split`, whose row mappings are kept as they are (no `flatten_indices`).
+
+    Raises:
+        ValueError: If a column is missing, is null somewhere, or differs in length from `input_ids`.
+    """
+
+    def __init__(self, dataset: Dataset):
+        missing = {"input_ids", "labels"} - set(dataset.column_names)
+        if missing:
+            raise ValueError(
+                f"the dataset has no column {sorted(missing)}, only {dataset.column_names}; encode careers first: "
+                "encoded, ledger = processor.encode(careers)"
+            )
+        table = dataset.data.table
+        starts, lengths, self.input_ids = _list_buffers(table, "input_ids")
+        self.starts, self.lengths = starts, lengths
+        # Each column has offsets of its own. They agree in every dataset written by datasets; a table put together by
+        # hand may have them shifted, and is then gathered once.
+        self.labels = self._aligned(table, "labels")
+        self.covariates = self._aligned(table, "covariates") if "covariates" in dataset.column_names else None
+        self.weight = None
+        if "weight" in dataset.column_names:
+            self.weight = table.column("weight").to_numpy().astype(np.float32, copy=False)
+        if dataset._indices is not None:
+            rows = dataset._indices.column(0).to_numpy()
+            self.starts, self.lengths = starts[rows], lengths[rows]
+            self.weight = None if self.weight is None else self.weight[rows]
+
+    def _aligned(self, table: pa.Table, name: str) -> np.ndarray:
+        starts, lengths, values = _list_buffers(table, name)
+        different = np.flatnonzero(lengths != self.lengths)
+        if len(different):
+            row = int(different[0])
+            raise ValueError(
+                f"row {row}: '{name}' has {lengths[row]} steps and 'input_ids' has {self.lengths[row]}; every column of a "
+                "career needs one entry for each step, so encode the careers again"
+            )
+        if np.array_equal(starts, self.starts):
+            return values
+        aligned = np.empty((int((self.starts + self.lengths).max(initial=0)), *values.shape[1:]), dtype=values.dtype)
+        aligned[_steps(self.starts, self.lengths)] = values[_steps(starts, lengths)]
+        return aligned
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        steps = slice(self.starts[row], self.starts[row] + self.lengths[row])
+        career = {"input_ids": self.input_ids[steps], "labels": self.labels[steps]}
+        if self.covariates is not None:
+            career["covariates"] = self.covariates[steps]
+        if self.weight is not None:
+            career["weight"] = self.weight[row]
+        return career
+
+    def gather(self, rows: np.ndarray) -> FlatCareers:
+        """The careers of `rows`, in that order."""
+        lengths = self.lengths[rows]
+        steps = _steps(self.starts[rows], lengths)
+        return FlatCareers(
+            lengths=lengths,
+            input_ids=self.input_ids[steps],
+            labels=self.labels[steps],
+            covariates=None if self.covariates is None else self.covariates[steps],
+            weight=None if self.weight is None else self.weight[rows],
+        )
+
+
+def _steps(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Indices of the steps of careers that start at `starts`, career by career."""
+    return np.repeat(starts - (lengths.cumsum() - lengths), lengths) + np.arange(lengths.sum())
+
+
+def _list_buffers(table: pa.Table, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Starts, lengths and values of a list column; values of a column of lists of lists are `(steps, width)`."""
+    column = table.column(name)
+    # A dataset that was written in several record batches is joined once, in memory; one chunk is used in place.
+    lists = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    offsets = lists.offsets.to_numpy().astype(np.int64, copy=False)
+    starts, lengths = offsets[:-1], np.diff(offsets)
+    values = lists.values
+    shape: tuple[int, ...] = (len(values),)
+    if pa.types.is_nested(values.type):
+        inner = values.flatten()
+        shape = (len(values), len(inner) // max(len(values), 1))
+        values = inner
+    if lists.null_count or values.null_count or len(values) != np.prod(shape):
+        raise ValueError(f"column '{name}' has nulls or ragged entries; encode the careers again")
+    return starts, lengths, values.to_numpy(zero_copy_only=True).reshape(shape)
+
+
+class PaddingCollator:
+    """One career per row, padded on the right: `(careers, longest)`, with `weight` of shape `(careers,)`.
+
+    Args:
+        pad_token_id: Occupation id of padding. It is never seen by a scored step.
+    """
+
+    def __init__(self, pad_token_id: int = 0):
+        self.pad_token_id = pad_token_id
+
+    def __call__(self, careers: FlatCareers | Sequence[Mapping[str, Any]]) -> Batch:
+        if not isinstance(careers, FlatCareers):
+            careers = FlatCareers.from_rows(careers)
+        shape = (len(careers.lengths), int(careers.lengths.max()))
+        row = np.repeat(np.arange(shape[0]), careers.lengths)
+        batch = careers.laid_out(shape, row, careers.positions, self.pad_token_id)
+        if careers.weight is not None:
+            batch["weight"] = torch.from_numpy(careers.weight)
+        return batch
+
+
+class PackingCollator:
+    """Several careers per row of a fixed length, for sdpa and eager attention.
+
+    Rows are filled first-fit-decreasing. `position_ids` restart at 0 where a career does, which is how Transformers'
+    masks keep careers apart; the rest of a row is filled as a career of its own whose labels are -100. `weight` is
+    `(rows, time)`.
+
+    Args:
+        row_length: Steps per row, 64 to 128 (attention is quadratic in it). A longer career makes the rows of its
+            batch as long as itself.
+        pad_token_id: Occupation id of filler steps.
+    """
+
+    def __init__(self, row_length: int = 64, pad_token_id: int = 0):
+        self.row_length = row_length
+        self.pad_token_id = pad_token_id
+
+    def __call__(self, careers: FlatCareers | Sequence[Mapping[str, Any]]) -> Batch:
+        if not isinstance(careers, FlatCareers):
+            careers = FlatCareers.from_rows(careers)
+        row_length = max(self.row_length, int(careers.lengths.max()))
+        career_row, first_column, used = first_fit_decreasing(careers.lengths, row_length)
+        shape = (len(used), row_length)
+        row = np.repeat(career_row, careers.lengths)
+        column = np.repeat(first_column, careers.lengths) + careers.positions
+        batch = careers.laid_out(shape, row, column, self.pad_token_id)
+        position_ids = np.arange(row_length) - used[:, None]
+        position_ids[row, column] = careers.positions
+        batch["position_ids"] = torch.from_numpy(position_ids)
+        if careers.weight is not None:
+            weight = np.zeros(shape, dtype=np.float32)
+            weight[row, column] = np.repeat(careers.weight, careers.lengths)
+            batch["weight"] = torch.from_numpy(weight)
+        return batch
+
+
+def first_fit_decreasing(lengths: np.ndarray, row_length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Packs careers into rows: the longest first, each into the first row with room for it.
+
+    Careers of one length are placed together, so this loops over distinct lengths and not over careers.
+
+    Args:
+        lengths: `(careers,)`, none above `row_length`.
+        row_length: Steps per row.
+
+    Returns:
+        Row and first column of each career, and the number of steps used in each row.
+    """
+    row, column = np.empty_like(lengths), np.empty_like(lengths)
+    used = np.zeros(0, dtype=np.int64)
+    for length in np.unique(lengths)[::-1]:
+        members = np.flatnonzero(lengths == length)
+        room = (row_length - used) // length
+        short = len(members) - int(room.sum())
+        if short > 0:
+            per_row = row_length // length
+            new_rows = -(-short // per_row)
+            used = np.concatenate([used, np.zeros(new_rows, dtype=np.int64)])
+            room = np.concatenate([room, np.full(new_rows, per_row)])
+        filled = np.minimum(room.cumsum(), len(members))
+        row[members] = np.repeat(np.arange(len(room)), np.diff(filled, prepend=0))
+        nth_in_row = np.arange(len(members)) - np.concatenate([[0], filled])[row[members]]
+        column[members] = used[row[members]] + nth_in_row * length
+        used = used + np.diff(filled, prepend=0) * length
+    return row, column, used
+
+
+class FlatteningCollator:
+    """All careers end to end in one row of `(1, steps)`, without padding or filler.
+
+    For attention that is told where careers end: "sdpa_by_length" on CPU, which is fastest when careers of one length
+    lie side by side, and varlen flash attention on GPU. `cu_seq_lens_q/k` and `max_length_q/k` are Transformers'
+    names; `position_ids` restart at 0 where a career does, and `weight` is `(1, steps)`.
+    """
+
+    def __call__(self, careers: FlatCareers | Sequence[Mapping[str, Any]]) -> Batch:
+        if not isinstance(careers, FlatCareers):
+            careers = FlatCareers.from_rows(careers)
+        batch = {name: values.unsqueeze(0) for name, values in careers.tensors().items()}
+        batch["position_ids"] = torch.from_numpy(careers.positions[None])
+        ends = torch.from_numpy(np.concatenate([[0], careers.lengths.cumsum()]).astype(np.int32))
+        longest = int(careers.lengths.max())
+        batch |= {"cu_seq_lens_q": ends, "cu_seq_lens_k": ends, "max_length_q": longest, "max_length_k": longest}
+        if careers.weight is not None:
+            batch["weight"] = torch.from_numpy(np.repeat(careers.weight, careers.lengths)[None])
+        return batch
+
+
+__all__ = ["EncodedCareers", "FlatCareers", "FlatteningCollator", "PackingCollator", "PaddingCollator"]

@@ -67,6 +67,17 @@ class FlatCareers:
         columns = {"input_ids": self.input_ids, "labels": self.labels, "covariates": self.covariates}
         return {name: torch.from_numpy(v.astype(np.int64)) for name, v in columns.items() if v is not None}
 
+    def followed_by_filler(self, steps: int, pad_token_id: int) -> FlatCareers:
+        """These careers and one more of `steps` steps that is not scored."""
+        rows = {"input_ids": pad_token_id, "labels": -100, "covariates": 0}
+        filled = {
+            name: np.concatenate([values, np.full((steps, *values.shape[1:]), rows[name], dtype=values.dtype)])
+            for name in rows
+            if (values := getattr(self, name)) is not None
+        }
+        weight = None if self.weight is None else np.append(self.weight, np.float32(0))
+        return FlatCareers(lengths=np.append(self.lengths, steps), weight=weight, **filled)
+
     def laid_out(self, shape: tuple[int, int], row: np.ndarray, column: np.ndarray, pad_token_id: int) -> Batch:
         """The columns of steps in int64 tensors of shape `(rows, time, ...)`.
 
@@ -127,8 +138,8 @@ class EncodedCareers:
         if len(different):
             row = int(different[0])
             raise ValueError(
-                f"row {row}: '{name}' has {lengths[row]} steps and 'input_ids' has {self.lengths[row]}; every column of a "
-                "career needs one entry for each step, so encode the careers again"
+                f"row {row}: '{name}' has {lengths[row]} steps and 'input_ids' has {self.lengths[row]}; every column "
+                "of a career needs one entry for each step, so encode the careers again"
             )
         if np.array_equal(starts, self.starts):
             return values
@@ -273,16 +284,27 @@ def first_fit_decreasing(lengths: np.ndarray, row_length: int) -> tuple[np.ndarr
 
 
 class FlatteningCollator:
-    """All careers end to end in one row of `(1, steps)`, without padding or filler.
+    """All careers end to end in one row of `(1, steps)`, without padding.
 
     For attention that is told where careers end: "sdpa_by_length" on CPU, which is fastest when careers of one length
     lie side by side, and varlen flash attention on GPU. `cu_seq_lens_q/k` and `max_length_q/k` are Transformers'
     names; `position_ids` restart at 0 where a career does, and `weight` is `(1, steps)`.
+
+    Args:
+        multiple_of: Fills the row to a multiple of this many steps, with a career of its own whose labels are -100.
+            In bfloat16 on CPU every new number of steps compiles kernels, and so it pays to have few of them.
+        pad_token_id: Occupation id of filler steps.
     """
+
+    def __init__(self, multiple_of: int = 1, pad_token_id: int = 0):
+        self.multiple_of = multiple_of
+        self.pad_token_id = pad_token_id
 
     def __call__(self, careers: FlatCareers | Sequence[Mapping[str, Any]]) -> Batch:
         if not isinstance(careers, FlatCareers):
             careers = FlatCareers.from_rows(careers)
+        if filler := -len(careers.input_ids) % self.multiple_of:
+            careers = careers.followed_by_filler(filler, self.pad_token_id)
         batch = {name: values.unsqueeze(0) for name, values in careers.tensors().items()}
         batch["position_ids"] = torch.from_numpy(careers.positions[None])
         ends = torch.from_numpy(np.concatenate([[0], careers.lengths.cumsum()]).astype(np.int32))

@@ -20,7 +20,12 @@ from career_hf.collating import (
 )
 
 
-LAYOUTS = {"padded": PaddingCollator(), "packed": PackingCollator(row_length=16), "flat": FlatteningCollator()}
+LAYOUTS = {
+    "padded": PaddingCollator(),
+    "packed": PackingCollator(row_length=16),
+    "flat": FlatteningCollator(),
+    "flat, filled": FlatteningCollator(multiple_of=16),
+}
 
 
 def scored_steps(batch: dict) -> list[tuple]:
@@ -42,7 +47,7 @@ def test_every_layout_holds_every_step_once(layout):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("layout", ["packed", "flat"])
+@pytest.mark.parametrize("layout", ["packed", "flat", "flat, filled"])
 def test_packed_and_flat_careers_match_padded_careers(layout, weighted):
     """Loss and gradients, in float64, through the attention that each layout is for."""
     encoded = encoded_careers(30, weight=weighted)
@@ -51,7 +56,7 @@ def test_packed_and_flat_careers_match_padded_careers(layout, weighted):
     def loss_and_gradients(layout):
         torch.manual_seed(0)
         model = small_model().double().train()
-        model.set_attn_implementation("sdpa_by_length" if layout == "flat" else "sdpa")
+        model.set_attn_implementation("sdpa_by_length" if layout.startswith("flat") else "sdpa")
         loss = model(**LAYOUTS[layout](careers)).loss
         loss.backward()
         return loss.detach(), {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
@@ -70,7 +75,7 @@ def test_weights_reach_the_loss(layout):
     encoded = encoded_careers(12, weight=True)
     torch.manual_seed(0)
     model = small_model().double()
-    model.set_attn_implementation("sdpa_by_length" if layout == "flat" else "sdpa")
+    model.set_attn_implementation("sdpa_by_length" if layout.startswith("flat") else "sdpa")
     total = scored = 0.0
     for row in encoded:
         inputs = {name: torch.tensor([row[name]]) for name in ("input_ids", "covariates")}
@@ -99,6 +104,14 @@ def test_flat_batches_carry_the_arguments_of_varlen_attention():
     assert batch["cu_seq_lens_q"].tolist() == [0, 2, 3, 7] and batch["cu_seq_lens_q"].dtype == torch.int32
     assert batch["max_length_q"] == 4 and isinstance(batch["max_length_k"], int)
     assert batch["position_ids"].tolist() == [[0, 1, 0, 0, 1, 2, 3]]
+
+
+def test_flat_rows_are_filled_to_a_multiple_with_a_career_that_is_not_scored():
+    rows = [{"input_ids": [1] * n, "labels": [2] * n, "weight": 3.0} for n in (2, 7)]
+    batch = FlatteningCollator(multiple_of=4, pad_token_id=5)(rows)
+    assert batch["input_ids"].tolist() == [[1] * 9 + [5] * 3] and batch["labels"].tolist() == [[2] * 9 + [-100] * 3]
+    assert batch["cu_seq_lens_q"].tolist() == [0, 2, 9, 12] and batch["position_ids"][0, 9:].tolist() == [0, 1, 2]
+    assert batch["weight"].tolist() == [[3.0] * 9 + [0.0] * 3]
 
 
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=80), st.integers(30, 60))

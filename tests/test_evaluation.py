@@ -27,6 +27,7 @@ from career_hf.evaluation import (
     transition_table,
 )
 from career_hf.processing_career import CareerProcessor
+from career_hf.training import build_trainer, scratch_recipe
 
 
 class UniformModel(PreTrainedModel):
@@ -330,3 +331,17 @@ def test_a_covariate_named_like_a_column_of_the_table_is_an_error():
     processor = CareerProcessor.fit(careers, covariates=())
     with pytest.raises(ValueError, match=r"columns \['transition'\]"):
         transition_table(UniformModel(MarkovConfig(**processor.config_kwargs())), careers, processor)
+
+
+@pytest.mark.parametrize("weight", [False, True])
+def test_trainer_and_table_report_the_same_likelihood(tmp_path, weight):
+    """Trainer's evaluation and the transition table go different ways to one number."""
+    careers = random_careers(60, weight=weight)
+    processor = CareerProcessor.fit(careers, covariates=("year", "education"))
+    model, (encoded, _) = career_model(processor), processor.encode(careers)
+    recipe = scratch_recipe(processor, tmp_path, use_cpu=True, disable_tqdm=True, gradient_accumulation_steps=1)
+    metrics = build_trainer(model, processor, recipe, encoded, encoded).evaluate()
+    table = transition_table(model, careers, processor)
+    assert metrics["eval_nll"] == pytest.approx(np.log(perplexity(table)), abs=1e-6)
+    if weight:
+        assert metrics["eval_weighted_nll"] == pytest.approx(np.log(perplexity(table, weighted=True)), abs=1e-6)

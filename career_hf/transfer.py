@@ -7,13 +7,12 @@ gets freshly drawn ones. The original program needed one pretraining for each su
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from torch import nn, no_grad
 
 
 if TYPE_CHECKING:
-    from .modeling_career import CareerForOccupationPrediction
     from .processing_career import CareerProcessor
 
 Table = TypeVar("Table", nn.Linear, nn.Embedding)
@@ -40,16 +39,14 @@ class TransferReport:
         )
 
 
-def resize_vocabulary(
-    model: CareerForOccupationPrediction, old: CareerProcessor, new: CareerProcessor
-) -> TransferReport:
+def resize_vocabulary(model: Any, old: CareerProcessor, new: CareerProcessor) -> TransferReport:
     """Gives a model the vocabulary and covariates of another processor, moving weights by name.
 
     Fresh rows are drawn as in a new model (normal, standard deviation `config.initializer_range`), those of the output
     layer too, so that before fine-tuning a new occupation is about as likely as an average one.
 
     Args:
-        model: The model, changed in place, its config too.
+        model: A [`CareerForOccupationPrediction`], changed in place, its config too.
         old: The processor the model was trained with.
         new: The processor it is to be used with, usually `old.extend(...)`.
 

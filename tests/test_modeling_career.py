@@ -1,5 +1,6 @@
 """What must hold of CareerModel and CareerForOccupationPrediction whatever their weights."""
 
+import shutil
 import subprocess
 import sys
 
@@ -233,6 +234,7 @@ def test_a_batch_without_moves_has_a_finite_loss():
     assert torch.isfinite(loss)
 
 
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on CPU")
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("training", [False, True])
 def test_compiled_equals_eager(training):

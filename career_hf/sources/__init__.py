@@ -2,5 +2,6 @@
 
 * `nls`: extracts of NLS Investigator (NLSY79, NLSY97), read but not interpreted.
 * `nlsy79`: careers of the NLSY79 by the paper's rules (Appendix F).
+* `keane_wolpin`: careers of 1,384 young men in five states, which ship with the package.
 * `crosswalks`: Census occupation codes to occ1990dd.
 """

@@ -1,0 +1,303 @@
+"""The command `career-hf`: thin wrappers over public functions, with their numbers printed as tables."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Every other import stands inside its command, so that `career-hf --help` answers at once.
+
+app = typer.Typer(
+    help="CAREER, a foundation model for labor sequence data.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+prepare = typer.Typer(help="Build careers from raw files, with a ledger of what was dropped.", no_args_is_help=True)
+app.add_typer(prepare, name="prepare")
+
+console = Console()
+
+Output = Annotated[Path, typer.Option(help="Folder to write to.")]
+Data = Annotated[Path, typer.Option(help="Folder of careers, as `prepare` writes it.", exists=True, file_okay=False)]
+Seed = Annotated[int, typer.Option(help="Seed of initial weights and of the order of careers.")]
+WarmupSteps = Annotated[int, typer.Option(help="Updates to the peak.")]
+TokensPerBatch = Annotated[int, typer.Option(help="Person-years of one update.")]
+MaxSteps = Annotated[int, typer.Option(help="Updates at most; early stopping usually comes first.")]
+EvalSteps = Annotated[int, typer.Option(help="Updates between validations.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the output folder.")]
+Patience = Annotated[int, typer.Option(help="Validations without improvement before stopping.")]
+
+
+class Model(StrEnum):
+    career = "career"
+    one_stage = "career-one-stage"
+    markov_1 = "markov-1"
+    markov_2 = "markov-2"
+
+
+class Variant(StrEnum):
+    full = "full"
+    extended = "extended"
+
+
+@app.command()
+def quickstart(
+    output: Output = Path("runs/quickstart"),
+    max_steps: Annotated[int, typer.Option(help="Updates at most.")] = 400,
+    seed: Seed = 0,
+) -> None:
+    """Train CAREER on careers that ship with the package, score it against Markov chains, forecast three people."""
+    from .quickstart import quickstart as run
+
+    result = run(output, max_steps=max_steps, seed=seed)
+    show(result.description.to_frame("careers"), "Keane-Wolpin careers (the column year is the year of age)")
+    show(result.summary, "Test careers: perplexity, lower is better; 95% intervals by resampling people")
+    for history in result.histories:
+        years = result.forecasts[result.forecasts["person"] == history["person"]]
+        wide = years.pivot(index="year", columns="occupation", values="probability")
+        last = ", ".join(f"{y}: {o}" for y, o in zip(history["year"][-5:], history["occupation"][-5:], strict=True))
+        show(wide, f"Person {history['person']}, after {last}")
+    _say(f"checkpoint: {result.checkpoint}")
+
+
+@prepare.command("keane-wolpin")
+def prepare_keane_wolpin(
+    output: Output, salt: Annotated[str, typer.Option(help="Of the split.")] = "career_hf"
+) -> None:
+    """The careers of 1,384 young men in five states that ship with the package."""
+    from .sources import keane_wolpin
+
+    _save(*keane_wolpin.load(), output, salt)
+
+
+@prepare.command("nlsy79")
+def prepare_nlsy79(
+    extract: Annotated[
+        Path, typer.Option(help="Folder with NLS Investigator files, searched below too.", exists=True)
+    ],
+    output: Output,
+    variant: Annotated[Variant, typer.Option(help="1980-1998, or to 2012 with states collapsed.")] = Variant.full,
+    salt: Annotated[str, typer.Option(help="Of the split.")] = "career_hf",
+) -> None:
+    """National Longitudinal Survey of Youth 1979, by the rules of the paper's Appendix F."""
+    from .sources import nlsy79
+
+    _save(*nlsy79.build(extract, variant=variant.value), output, salt)
+
+
+def _save(careers: Any, ledger: Any, output: Path, salt: str) -> None:
+    from .careers import describe, save_careers, split_careers, split_manifest
+
+    splits = split_careers(careers, salt=salt)
+    save_careers(splits, output, ledger, split_manifest(splits, salt=salt))
+    _say(ledger)
+    show(describe(careers).to_frame("careers"), str(output))
+
+
+@app.command()
+def train(
+    data: Data,
+    output: Output,
+    model: Annotated[Model, typer.Option(help="What to train.")] = Model.career,
+    covariates: Annotated[
+        str, typer.Option(help="Of CAREER, comma-separated: year, and columns of the careers.")
+    ] = "year",
+    learning_rate: Annotated[float, typer.Option(help="Peak; the paper's is 5e-4.")] = 5e-4,
+    warmup_steps: WarmupSteps = 500,
+    tokens_per_batch: TokensPerBatch = 16_000,
+    max_steps: MaxSteps = 20_000,
+    eval_steps: EvalSteps = 100,
+    patience: Patience = 10,
+    dropout: Annotated[float, typer.Option(help="Of feedforward network and attention.")] = 0.1,
+    tune_smoothing: Annotated[bool, typer.Option(help="Markov: choose weights on validation careers.")] = False,
+    seed: Seed = 0,
+    resume: Resume = False,
+) -> None:
+    """Train a model from scratch on careers: CAREER in two stages or one, or a Markov chain."""
+    from .baselines.markov import MarkovForOccupationPrediction, tune_weight
+    from .careers import load_careers
+    from .modeling_career import CareerForOccupationPrediction
+    from .processing_career import CareerProcessor
+    from .training import scratch_recipe
+
+    splits = load_careers(data)
+    is_chain = model in (Model.markov_1, Model.markov_2)
+    processor = CareerProcessor.fit(
+        splits["train"], covariates=[] if is_chain else covariates.split(","), unknown_occupation="unknown"
+    )
+    encoded, validation = _encode(processor, splits)
+    if is_chain:
+        order = 1 if model is Model.markov_1 else 2
+        fit = MarkovForOccupationPrediction.fit
+        chain = (
+            tune_weight(encoded, validation, processor, order=order)
+            if tune_smoothing
+            else fit(encoded, processor, order=order)
+        )
+        processor.record_training(encoded, "training")
+        _save_model(chain, processor, output)
+        return
+    recipe = scratch_recipe(
+        processor,
+        output / "training",
+        learning_rate=learning_rate,
+        warmup_steps=warmup_steps,
+        tokens_per_batch=tokens_per_batch,
+        max_steps=max_steps,
+        eval_steps=eval_steps,
+        save_steps=eval_steps,
+        patience=patience,
+        seed=seed,
+        config_overrides={
+            "two_stage": model is Model.career,
+            "hidden_dropout": dropout,
+            "attention_dropout": dropout,
+        },
+    )
+    _fit(lambda: CareerForOccupationPrediction(recipe.config), processor, recipe, encoded, validation, output, resume)
+
+
+@app.command()
+def finetune(
+    checkpoint: Annotated[str, typer.Argument(help="Folder or Hub id of a pretrained CAREER model.")],
+    data: Data,
+    output: Output,
+    covariates: Annotated[str, typer.Option(help="Comma-separated; those pretraining did not have are added.")] = "",
+    learning_rate: Annotated[float, typer.Option(help="Peak; the paper's is 1e-4.")] = 1e-4,
+    warmup_steps: WarmupSteps = 500,
+    tokens_per_batch: TokensPerBatch = 16_000,
+    max_steps: MaxSteps = 20_000,
+    eval_steps: EvalSteps = 100,
+    patience: Patience = 10,
+    seed: Seed = 0,
+    resume: Resume = False,
+) -> None:
+    """Fine-tune a pretrained CAREER model on careers; occupations, levels and covariates are matched by name."""
+    from .careers import load_careers
+    from .modeling_career import CareerForOccupationPrediction
+    from .processing_career import CareerProcessor
+    from .training import finetuning_recipe
+
+    splits = load_careers(data)
+    pretrained = CareerProcessor.from_pretrained(checkpoint)
+    new = [name for name in covariates.split(",") if name and name not in pretrained.covariate_names]
+    processor = pretrained.extend(splits["train"], covariates=new, unknown_occupation="unknown")
+    encoded, validation = _encode(processor, splits)
+    recipe = finetuning_recipe(
+        processor,
+        output / "training",
+        learning_rate=learning_rate,
+        warmup_steps=warmup_steps,
+        tokens_per_batch=tokens_per_batch,
+        max_steps=max_steps,
+        eval_steps=eval_steps,
+        save_steps=eval_steps,
+        patience=patience,
+        seed=seed,
+    )
+
+    def load() -> CareerForOccupationPrediction:
+        model = CareerForOccupationPrediction.from_pretrained(checkpoint)
+        _say(model.resize_vocabulary(pretrained, processor))
+        return model
+
+    _fit(load, processor, recipe, encoded, validation, output, resume)
+
+
+def _encode(processor: Any, splits: Any) -> tuple[Any, Any]:
+    encoded, _ = processor.encode(splits["train"])
+    validation, ledger = processor.encode(splits["validation"], unknown_levels="missing")
+    _say(ledger)
+    return encoded, validation
+
+
+def _fit(
+    make_model: Any, processor: Any, recipe: Any, encoded: Any, validation: Any, output: Path, resume: bool
+) -> None:
+    from transformers import set_seed
+
+    from .training import build_trainer
+
+    set_seed(recipe.arguments.seed)
+    trainer = build_trainer(make_model(), processor, recipe, encoded, validation)
+    trainer.train(resume_from_checkpoint=resume)
+    _say(f"validation: {trainer.evaluate()}")
+    _save_model(trainer.model, trainer.processing_class, output)
+
+
+def _save_model(model: Any, processor: Any, output: Path) -> None:
+    model.save_pretrained(output)
+    processor.save_pretrained(output)
+    _say(f"saved {output}")
+
+
+@app.command()
+def evaluate(
+    models: Annotated[list[str], typer.Argument(help="FOLDER or NAME=FOLDER; folders of one NAME are seeds.")],
+    data: Data,
+    split: Annotated[str, typer.Option(help="Which careers to score.")] = "test",
+    baseline: Annotated[str, typer.Option(help="NAME to compare with; the first if empty.")] = "",
+    output: Annotated[Path | None, typer.Option(help="Folder for the tables (CSV) and transition tables.")] = None,
+    draws: Annotated[int, typer.Option(help="Resamples of people behind the intervals.")] = 1000,
+) -> None:
+    """Score any number of models on the same careers, with intervals and paired differences."""
+    from transformers import AutoModelForCausalLM
+
+    from .careers import load_careers
+    from .evaluation import compare, summarize, transition_table
+    from .processing_career import CareerProcessor
+
+    careers = load_careers(data)[split]
+    tables: dict[str, list[pd.DataFrame]] = defaultdict(list)
+    for argument in models:
+        name, _, folder = argument.rpartition("=")
+        name = name or folder
+        model = AutoModelForCausalLM.from_pretrained(folder)
+        processor = CareerProcessor.from_pretrained(folder)
+        table = transition_table(model, careers, processor, split=split, unknown_levels="missing")
+        if output is not None:
+            output.mkdir(parents=True, exist_ok=True)
+            table.to_parquet(output / f"{name.replace('/', '_')}_{len(tables[name])}.parquet")
+        tables[name].append(table)
+    summary = summarize(tables, draws=draws)
+    differences = compare(tables, baseline or next(iter(tables)), draws=draws)
+    show(summary, f"{split} careers of {data}: perplexity, lower is better; 95% intervals by resampling people")
+    show(differences, f"Difference of log-perplexity from '{baseline or next(iter(tables))}', same rows")
+    if output is not None:
+        summary.to_csv(output / "summary.csv")
+        differences.to_csv(output / "differences.csv")
+
+
+def _say(what: Any) -> None:
+    console.print(str(what), highlight=False, markup=False, soft_wrap=True)
+
+
+def show(frame: pd.DataFrame, title: str) -> None:
+    """Prints a frame as a table."""
+    table = Table(title=title, title_justify="left")
+    table.add_column(str(frame.index.name or ""))
+    for column in frame.columns:
+        table.add_column(str(column), justify="right")
+    for index, row in zip(frame.index, frame.itertuples(index=False), strict=True):
+        table.add_row(str(index), *(_format(value) for value in row))
+    console.print(table)
+
+
+def _format(value: Any) -> str:
+    if value != value or value is None:
+        return ""
+    if isinstance(value, float) and not (value.is_integer() and abs(value) >= 10):
+        return f"{value:.3f}" if abs(value) < 100 else f"{value:,.1f}"
+    return f"{value:,.0f}" if isinstance(value, (int, float)) else str(value)
+
+
+if __name__ == "__main__":
+    app()

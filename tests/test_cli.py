@@ -1,0 +1,83 @@
+"""The command line from raw careers to a scored checkpoint, and what a user of the package meets first."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from career_hf.cli import app
+from career_hf.quickstart import quickstart
+
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def run(*arguments):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output + str(result.exception)
+    return result.output
+
+
+def test_import_is_light_and_registers_with_the_auto_classes():
+    code = (
+        "import sys, career_hf; heavy = {'pandas', 'matplotlib', 'datasets', 'sklearn'} & set(sys.modules); "
+        "assert not heavy, heavy; from transformers import AutoConfig; AutoConfig.for_model('career')"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def data(folder):
+    run("prepare", "keane-wolpin", "--output", folder / "careers")
+    return folder / "careers"
+
+
+def test_prepare_writes_careers_with_their_ledger_and_split(data):
+    assert json.loads((data / "split.json").read_text())["splits"]["train"]["people"] == 957
+    entries = json.loads((data / "ledger.json").read_text())["entries"]
+    assert entries[0]["rows_in"] == 39_675
+
+
+def test_train_evaluate_and_finetune(folder, data):
+    short = ["--covariates", "year,schooling", "--max-steps", "20", "--eval-steps", "10", "--tokens-per-batch", "2000"]
+    short += ["--warmup-steps", "5", "--learning-rate", "2e-3"]
+    run("train", "--data", data, "--output", folder / "two", *short)
+    run("train", "--data", data, "--output", folder / "two", *short, "--max-steps", "30", "--resume")
+    run("train", "--data", data, "--output", folder / "one", "--model", "career-one-stage", *short)
+    run("train", "--data", data, "--output", folder / "markov", "--model", "markov-2", "--tune-smoothing")
+    run("finetune", folder / "two", "--data", data, "--output", folder / "tuned", *short[2:])
+    models = [f"two-stage={folder / 'two'}", f"two-stage={folder / 'tuned'}", f"one-stage={folder / 'one'}"]
+    run("evaluate", folder / "markov", *models, "--data", data, "--split", "validation", "--output", folder / "scores")
+    summary = pd.read_csv(folder / "scores" / "summary.csv", index_col="model")
+    assert list(summary.index) == [str(folder / "markov"), "two-stage", "one-stage"]
+    assert summary.loc["two-stage", "seeds"] == 2
+    assert (summary["low"] < summary["perplexity"]).all() and (summary["perplexity"] < summary["high"]).all()
+    assert (summary["perplexity"] < 5).all()  # five states: a model that knows nothing has 5
+    table = pd.read_parquet(folder / "scores" / "two-stage_1.parquet")
+    assert len(table) == summary["n"].iloc[0]
+
+
+def test_quickstart_beats_both_markov_chains(tmp_path):
+    result = quickstart(tmp_path, max_steps=150)
+    perplexity = result.summary["perplexity"]
+    assert perplexity["CAREER"] < perplexity.drop("CAREER").min()
+    assert (result.checkpoint / "model.safetensors").exists()
+    totals = result.forecasts.groupby(["person", "year"], observed=True)["probability"].sum()
+    assert len(totals) == 15 and totals.sub(1).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("marker", ["quickstart command", "test command"])
+def test_readme_has_the_two_commands(marker):
+    block = re.search(rf"<!-- {marker} -->\n```bash\n(.+?)\n```", README.read_text(), re.DOTALL)
+    assert block and "-c constraints.txt" in block[1]

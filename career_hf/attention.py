@@ -10,7 +10,7 @@ from __future__ import annotations
 from itertools import groupby
 
 import torch
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn import functional as F
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
@@ -35,16 +35,22 @@ def sdpa_by_length_forward(
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
-    attended, start = [], 0
-    for length, run in groupby(cu_seq_lens_q.diff().tolist()):
-        careers = sum(1 for _ in run)
-        stop = start + careers * length
-        # (heads, careers, length, head size): a view, because careers of one length are contiguous.
-        q, k, v = (states[0, :, start:stop].unflatten(1, (careers, length)) for states in (query, key, value))
-        run_output = scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=scaling, is_causal=True)
-        attended.append(run_output.flatten(1, 2))
-        start = stop
-    return torch.cat(attended, dim=1).transpose(0, 1).unsqueeze(0), None
+    # Written out, because sdpa's own CPU path for dropout is slower. In float32 under bfloat16 autocast too, where every
+    # new (careers, length) would compile a kernel. With `split`, because slices are slow in backward.
+    runs = [(length, sum(1 for _ in run)) for length, run in groupby(cu_seq_lens_q.diff().tolist())]
+    heads, head_size = query.shape[1], query.shape[3]
+    dtype = torch.promote_types(query.dtype, torch.float32)
+    steps = [careers * length for length, careers in runs]
+    parts = zip(*(states[0].to(dtype).split(steps, dim=1) for states in (query, key, value)), strict=True)
+    attended = []
+    with torch.autocast(query.device.type, enabled=False):
+        for (length, careers), qkv in zip(runs, parts, strict=True):
+            q, k, v = (states.reshape(heads * careers, length, head_size) for states in qkv)
+            future = q.new_full((length, length), -torch.inf).triu(1)
+            scores = torch.baddbmm(future.expand(heads * careers, -1, -1), q, k.transpose(1, 2), alpha=scaling)
+            weights = F.dropout(scores.softmax(-1), dropout)
+            attended.append(torch.bmm(weights, v).view(heads, careers * length, head_size))
+    return torch.cat(attended, dim=1).to(query.dtype).transpose(0, 1).unsqueeze(0), None
 
 
 AttentionInterface.register(SDPA_BY_LENGTH, sdpa_by_length_forward)

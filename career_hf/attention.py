@@ -35,8 +35,8 @@ def sdpa_by_length_forward(
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
-    # Written out, because sdpa's own CPU path for dropout is slower. In float32 under bfloat16 autocast too: there every
-    # new (careers, length) would compile a kernel. With `split`, because slices are slow in backward.
+    # Written out, because sdpa's own CPU path for dropout is slower. In float32 also under bfloat16 autocast, where
+    # every new (careers, length) would compile a kernel. With `split`, because slices are slow in backward.
     runs = [(length, sum(1 for _ in run)) for length, run in groupby(cu_seq_lens_q.diff().tolist())]
     heads, head_size = query.shape[1], query.shape[3]
     dtype = torch.promote_types(query.dtype, torch.float32)

@@ -59,7 +59,7 @@ def quickstart(
 
     result = run(output, max_steps=max_steps, seed=seed)
     show(result.description.to_frame("careers"), "Keane-Wolpin careers (the column year is the year of age)")
-    show(result.summary, "Test careers: perplexity, lower is better; 95% intervals by resampling people")
+    show(result.summary.T, "Test careers: perplexity, lower is better; 95% intervals by resampling people")
     for history in result.histories:
         years = result.forecasts[result.forecasts["person"] == history["person"]]
         wide = years.pivot(index="year", columns="occupation", values="probability")
@@ -269,8 +269,8 @@ def evaluate(
         tables[name].append(table)
     summary = summarize(tables, draws=draws)
     differences = compare(tables, baseline or next(iter(tables)), draws=draws)
-    show(summary, f"{split} careers of {data}: perplexity, lower is better; 95% intervals by resampling people")
-    show(differences, f"Difference of log-perplexity from '{baseline or next(iter(tables))}', same rows")
+    show(summary.T, f"{split} careers of {data}: perplexity, lower is better; 95% intervals by resampling people")
+    show(differences.T, f"Difference of log-perplexity from '{baseline or next(iter(tables))}', same rows")
     if output is not None:
         summary.to_csv(output / "summary.csv")
         differences.to_csv(output / "differences.csv")
@@ -294,7 +294,7 @@ def show(frame: pd.DataFrame, title: str) -> None:
 def _format(value: Any) -> str:
     if value != value or value is None:
         return ""
-    if isinstance(value, float) and not (value.is_integer() and abs(value) >= 10):
+    if isinstance(value, float) and not value.is_integer():
         return f"{value:.3f}" if abs(value) < 100 else f"{value:,.1f}"
     return f"{value:,.0f}" if isinstance(value, (int, float)) else str(value)
 

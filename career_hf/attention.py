@@ -39,6 +39,7 @@ def sdpa_by_length_forward(
     # every new (careers, length) would compile a kernel. With `split`, because slices are slow in backward.
     runs = [(length, sum(1 for _ in run)) for length, run in groupby(cu_seq_lens_q.diff().tolist())]
     heads, head_size = query.shape[1], query.shape[3]
+    scaling = head_size**-0.5 if scaling is None else scaling
     dtype = torch.promote_types(query.dtype, torch.float32)
     steps = [careers * length for length, careers in runs]
     parts = zip(*(states[0].to(dtype).split(steps, dim=1) for states in (query, key, value)), strict=True)

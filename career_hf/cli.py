@@ -103,6 +103,28 @@ def _save(careers: Any, ledger: Any, output: Path, salt: str) -> None:
 
 
 @app.command()
+def simulate(
+    output: Output,
+    preset: Annotated[
+        str, typer.Option(help="tiny, kw, survey, or a control: markov, one_type, no_returns, gender_free.")
+    ] = "survey",
+    people: Annotated[int | None, typer.Option(help="Sample size; the preset's if not given.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the people; the world has a seed of its own.")] = 0,
+) -> None:
+    """Draw careers from a labor market whose true probabilities are known; save them and the truth."""
+    from . import simulation as market
+    from .evaluation import summarize
+
+    drawn = market.preset(preset).simulate(people, seed)
+    market.save_simulation(drawn, output)
+    tables, truth = market.floors(drawn), market.TrueOccupationModel.of_world(drawn.world)
+    entropy = market.expectations(truth, drawn.careers, market.world_processor(drawn.world))
+    show(drawn.describe().to_frame("careers"), str(output))
+    show(summarize(tables).T, "The truth: perplexity knowing the type, the past (the floor), and neither")
+    show(market.oracle_summary(tables, entropy).to_frame("oracles"), "z is standard normal if the truth is true")
+
+
+@app.command()
 def train(
     data: Data,
     output: Output,

@@ -68,6 +68,16 @@ def test_train_evaluate_and_finetune(folder, data):
     assert len(table) == summary["n"].iloc[0]
 
 
+def test_simulated_careers_are_scored_against_the_truth(folder):
+    market = folder / "market"
+    run("simulate", "--preset", "tiny", "--output", market)
+    run("train", "--data", market / "careers", "--output", folder / "chain", "--model", "markov-1", "--tune-smoothing")
+    models = [f"truth={market / 'truth'}", f"chain={folder / 'chain'}"]
+    run("evaluate", *models, "--data", market / "careers", "--output", folder / "vs")
+    perplexity = pd.read_csv(folder / "vs" / "summary.csv", index_col="model")["perplexity"]
+    assert perplexity["truth"] < perplexity["chain"]
+
+
 def test_quickstart_beats_both_markov_chains(tmp_path):
     result = quickstart(tmp_path, max_steps=150)
     perplexity = result.summary["perplexity"]

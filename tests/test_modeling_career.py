@@ -265,7 +265,7 @@ def test_gradient_checkpointing_changes_nothing():
     for checkpointing in (False, True):
         model = small_model(hidden_dropout=0, attention_dropout=0).train()
         if checkpointing:
-            model.gradient_checkpointing_enable()
+            model.activation_checkpointing_enable()
         model(**batch).loss.backward()
         gradients.append([parameter.grad for parameter in model.parameters()])
     for expected, found in zip(*gradients, strict=True):

@@ -1,0 +1,28 @@
+"""A simulated labor market whose true conditional probabilities are known: see `docs/simulated_market.md`."""
+
+from importlib import import_module
+from typing import Any
+
+
+# Public names by the module they live in. They are imported when they are first used, because some of those modules
+# need pandas, and `import career_hf`, which registers the true model, must not.
+_PUBLIC = {
+    "ahead": ["truth_ahead"],
+    "miscoding": ["miscode"],
+    "model": ["TrueOccupationConfig", "TrueOccupationModel", "world_processor"],
+    "oracles": ["expectations", "floors", "martingale_z", "oracle_summary", "scores"],
+    "presets": ["PRESETS", "Preset", "preset"],
+    "resumes": ["ResumeConfig", "load_resumes", "write_resumes"],
+    "saving": ["save_simulation"],
+    "survey": ["Simulation", "SurveyConfig", "simulate"],
+    "world": ["World", "WorldConfig"],
+}
+_MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
+
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)

@@ -1,0 +1,90 @@
+"""The exact filter: p*(y_t | earlier occupations, covariates) = sum over types of w_tk p(y_t | type k, past).
+
+The weights w start from p(type | gender, race, birth year) and are updated by Bayes' rule after everything that is
+informative about the type: every occupation, the first education level, and whether a level is completed in school.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Literal
+
+import numpy as np
+
+from .law import History, Law, People, Step
+
+
+Knowledge = Literal["history", "nothing", "type"]
+
+
+class Filter:
+    """Carries the distribution of types along careers, wave by wave, for many people at once.
+
+    Each wave: `observe_covariates`, then `probabilities`, then `observe_occupation`.
+
+    Args:
+        law: The true law.
+        people: What does not change.
+        weights: `(people, types)`, distribution of types to start from; the population's unless given. Rows that name
+            one type make a filter that knows it.
+        learns: Whether weights are updated.
+    """
+
+    def __init__(self, law: Law, people: People, weights: np.ndarray | None = None, learns: bool = True) -> None:
+        self.law, self.people, self.learns = law, people, learns
+        self.history = History.empty(len(people), law.world)
+        self.weights = law.prior(people) if weights is None else weights
+        self.year = self.education = np.zeros(len(people), dtype=np.int64)
+        self.step: Step | None = None
+
+    def observe_covariates(self, year: np.ndarray, education: np.ndarray) -> None:
+        """Takes in x_t: `(people,)` years and education levels.
+
+        Raises:
+            ValueError: If a year does not increase, or education changes in a way that has probability zero.
+        """
+        if (year <= self.history.year).any():
+            row = int((year <= self.history.year).argmax())
+            raise ValueError(
+                f"row {row}: year {year[row]} follows year {self.history.year[row]}, but years must increase; "
+                "forecast within the years of the model's config (to last_year + 20)"
+            )
+        self.year, self.education = year, education
+        self.learn(self.law.education_likelihood(self.history, self.people, year, education), "education")
+        self.step = self.law.step(self.history, self.people, year, education)
+
+    def probabilities(self) -> np.ndarray:
+        """p*(y_t | past), `(people, states)`."""
+        return self._current().mixture(self.weights)
+
+    def observe_occupation(self, state: np.ndarray) -> None:
+        """Takes in y_t: `(people,)` states."""
+        self.learn(self._current().likelihood(state), "occupation")
+        self.history.observe(state, self.year, self.education, self.law.world)
+
+    def learn(self, likelihood: np.ndarray, what: str) -> None:
+        """Bayes' rule, with the `(people, types)` probability of what was seen."""
+        weights = self.weights * likelihood
+        total = weights.sum(axis=1, keepdims=True)
+        if (total == 0).any():
+            row = int((total == 0).argmax())
+            raise ValueError(
+                f"row {row}, year {self.year[row]}: this {what} (education level {self.education[row]}, before "
+                f"{self.history.education[row]}) cannot happen in this world, where education rises by one "
+                "level at most, and only after a wave in school"
+            )
+        if self.learns:
+            self.weights = weights / total
+
+    def take(self, rows: np.ndarray) -> Filter:
+        """The filter of these people, in this order, which goes its own way; a row may occur more than once."""
+        taken = copy.copy(self)
+        taken.people, taken.history = self.people.take(rows), self.history.take(rows)
+        taken.weights, taken.year, taken.education = self.weights[rows], self.year[rows], self.education[rows]
+        taken.step = None if self.step is None else self.step.take(rows)
+        return taken
+
+    def _current(self) -> Step:
+        if self.step is None:
+            raise ValueError("no wave is under way: call observe_covariates first")
+        return self.step

@@ -1,0 +1,242 @@
+"""The true law as an occupation model: the exact filter behind the forward signature of every other model.
+
+Whatever scores or forecasts with an occupation model (`evaluation.transition_table`, `forecasting.forecast`,
+`career-hf evaluate`) does so with the truth. The arrays of the world are saved as weights, so a checkpoint does not
+depend on how a later numpy draws random numbers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from huggingface_hub.dataclasses import strict
+from torch import nn
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.utils import can_return_tuple
+
+from ..modeling_outputs import CareerOutput
+from ..processing_career import CareerProcessor
+from ..two_stage import IMPOSSIBLE, mean_nll
+from ..vocabulary import MISSING
+from .filtering import Filter, Knowledge
+from .law import Law, People
+from .world import COVARIATES, World, WorldConfig
+
+
+if TYPE_CHECKING:
+    from transformers.cache_utils import Cache
+
+SPECIAL = ["<pad>", "<start>"]
+TYPE_COVARIATE = "type"
+
+
+@strict
+class TrueOccupationConfig(PreTrainedConfig):
+    r"""Configuration of [`TrueOccupationModel`].
+
+    Args:
+        vocab_size (`int`): Number of occupation ids, special ids included.
+        covariate_names, covariate_sizes (`list`): Those of `world_processor`.
+        world (`dict`): The numbers of the `WorldConfig`, by name.
+        knowledge (`str`): What the model knows about a person's type: "history", whatever the past tells (the exact
+            filter, p*); "nothing", only its share among people of that gender, race and birth year; "type", the type
+            itself, which is then a covariate.
+        pad_token_id, bos_token_id, special_token_ids: As everywhere.
+    """
+
+    model_type = "career_truth"
+    keys_to_ignore_at_inference = ["past_key_values", "stay_logit"]
+
+    vocab_size: int = 335
+    covariate_names: list[str] | None = None
+    covariate_sizes: list[int] | None = None
+    world: dict[str, Any] | None = None
+    knowledge: str = "history"
+    use_cache: bool = False
+    pad_token_id: int = 0
+    bos_token_id: int = 1
+    eos_token_id: int | None = None
+    special_token_ids: list[int] | None = None
+    tie_word_embeddings: bool = False
+
+    def __post_init__(self, **kwargs):
+        self.covariate_names = list(self.covariate_names or [])
+        self.covariate_sizes = list(self.covariate_sizes or [])
+        if self.special_token_ids is None:
+            self.special_token_ids = sorted({self.pad_token_id, self.bos_token_id})
+        super().__post_init__(**kwargs)
+
+    def validate_knowledge(self):
+        """Part of `@strict` validation."""
+        if self.knowledge not in ("history", "nothing", "type"):
+            raise ValueError(f"knowledge must be 'history', 'nothing' or 'type', not {self.knowledge!r}")
+
+
+class TrueOccupationModel(PreTrainedModel):
+    """p*(y_t | past), exact, in double precision inside. Made by [`TrueOccupationModel.of_world`].
+
+    One career per row, padded on the right, with every covariate known: the probabilities of a career with a missing
+    covariate are not those of this law, so a missing level is an error. No gradients, no cache.
+    """
+
+    config: TrueOccupationConfig
+    config_class = TrueOccupationConfig
+    main_input_name = "input_ids"
+    model_tags = ["career", "occupation-prediction", "simulation"]
+    filter_class = Filter  # what a test replaces to see that a wrong filter is found out
+
+    def __init__(self, config: TrueOccupationConfig):
+        super().__init__(config)
+        world = World.build(WorldConfig(**(config.world or {})))
+        self.world_arrays = nn.ParameterDict(
+            {
+                name: nn.Parameter(torch.tensor(array, dtype=torch.float64), False)
+                for name, array in world.arrays().items()
+            }
+        )
+        self._law: Law | None = None
+        self.post_init()
+
+    @classmethod
+    def of_world(cls, world: World, knowledge: Knowledge = "history") -> TrueOccupationModel:
+        """The true model of a world.
+
+        Args:
+            world: The world.
+            knowledge: As in `TrueOccupationConfig`.
+        """
+        vocabulary = world_processor(world, knowledge).config_kwargs()
+        model = cls(TrueOccupationConfig(**vocabulary, world=world.config.to_dict(), knowledge=knowledge))
+        for name, array in world.arrays().items():
+            model.world_arrays[name].data = torch.tensor(array, dtype=torch.float64)
+        return model.eval()
+
+    @property
+    def law(self) -> Law:
+        """The law, from the arrays that the model was saved with."""
+        if self._law is None:
+            rounded = [name for name, value in self.world_arrays.items() if value.dtype != torch.float64]
+            if rounded:
+                raise ValueError(
+                    f"the world's arrays ({rounded[0]} and others) were rounded to {self.dtype}, so this is another "
+                    "world: load the model without dtype=, and do not convert it"
+                )
+            integers = {"family", "requirement", "senior", "recipes"}
+            arrays = {name: value.detach().cpu().double().numpy() for name, value in self.world_arrays.items()}
+            arrays = {name: a.astype(np.int64) if name in integers else a for name, a in arrays.items()}
+            self._law = Law(World(WorldConfig(**(self.config.world or {})), **arrays))
+        return self._law
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor,
+        covariates: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        labels: torch.LongTensor | None = None,
+        weight: torch.FloatTensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        past_key_values: Cache | None = None,
+        use_cache: bool | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
+        **kwargs,
+    ) -> CareerOutput:
+        """True log-probabilities of every occupation at every step.
+
+        Args:
+            input_ids: `(batch, time)`, y_{t-1}.
+            covariates: `(batch, time, covariates)`, levels of x_t.
+            attention_mask: Not needed: padding is on the right.
+            labels: `(batch, time)`, y_t; -100 is not scored.
+            weight: `(batch,)` or `(batch, time)`, survey weights in the loss.
+            position_ids: Not needed: one career per row.
+            past_key_values: Must be None; give whole histories.
+            use_cache: Ignored.
+            num_items_in_batch: What the summed loss is divided by, instead of the weight of the scored steps.
+
+        Raises:
+            ValueError: If careers are packed, a covariate is missing, or a career cannot happen in this world.
+        """
+        if covariates is None or past_key_values is not None:
+            raise ValueError(
+                "the true model needs covariates and keeps no cache: pass whole histories with covariates"
+            )
+        ids, levels = input_ids.cpu().numpy(), covariates.cpu().numpy()
+        starts = ids == self.config.bos_token_id
+        if not starts[:, 0].all() or starts[:, 1:].any():
+            raise ValueError(
+                "every row must hold one career, which begins with the beginning-of-career id: use PaddingCollator"
+            )
+        probabilities = self._probabilities(ids, levels)
+        with np.errstate(divide="ignore"):
+            logits = torch.from_numpy(np.log(probabilities).clip(min=IMPOSSIBLE)).to(input_ids.device, torch.float32)
+        loss = None
+        if labels is not None:
+            nll = -logits.gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+            loss = mean_nll(nll, labels, weight, num_items_in_batch)
+        return CareerOutput(loss=loss, logits=logits)
+
+    def start(self, levels: np.ndarray) -> Filter:
+        """A filter before the first wave, from `(people, covariates)` levels at it."""
+        world = self.law.world
+        codes = dict(zip(self.config.covariate_names or [], levels.T - 1, strict=True))  # level 0 is "missing"
+        people = People(
+            birth_year=world.config.first_birth_year + codes["birth_year"],
+            **{name: codes[name] for name in ("gender", "race", "region")},
+        )
+        if self.config.knowledge == "type":
+            return self.filter_class(self.law, people, np.eye(world.config.types)[codes[TYPE_COVARIATE]])
+        return self.filter_class(self.law, people, learns=self.config.knowledge == "history")
+
+    def _probabilities(self, ids: np.ndarray, levels: np.ndarray) -> np.ndarray:
+        """`(batch, time, vocabulary)`, zero at special ids; at padded steps, nothing but the first occupation."""
+        names = list(self.config.covariate_names or [])
+        first_year = self.law.world.config.first_year
+        p = np.zeros((*ids.shape, self.config.vocab_size))
+        p[:, :, len(SPECIAL)] = 1
+        rows, forward_filter = np.arange(len(ids)), None
+        for t in range(ids.shape[1]):
+            going_on = ids[rows, t] != self.config.pad_token_id
+            if not going_on.all():
+                rows = rows[going_on]
+                forward_filter = forward_filter.take(going_on) if forward_filter is not None else None
+            if len(rows) == 0:
+                break
+            x = levels[rows, t]
+            if (x == 0).any():
+                row, column = np.argwhere(x == 0)[0]
+                raise ValueError(
+                    f"row {rows[row]}, step {t}: covariate '{names[column]}' is missing; the true law is known for "
+                    "complete covariates only"
+                )
+            if forward_filter is None:
+                forward_filter = self.start(x)
+            else:
+                forward_filter.observe_occupation(ids[rows, t] - len(SPECIAL))
+            year = first_year + x[:, names.index("year")] - 1
+            forward_filter.observe_covariates(year, x[:, names.index("education")] - 1)
+            p[rows, t, len(SPECIAL) :] = forward_filter.probabilities()
+        return p
+
+
+def world_processor(world: World, knowledge: Knowledge = "history") -> CareerProcessor:
+    """The processor of a world's true model: every state and every level that the world has, seen or not.
+
+    Args:
+        world: The world.
+        knowledge: With "type", the type is a covariate like the others.
+    """
+    levels = {name: world.covariate_levels[name] for name in COVARIATES}
+    if knowledge == "type":
+        levels[TYPE_COVARIATE] = [str(k) for k in range(world.config.types)]
+    return CareerProcessor(
+        occupations=[*SPECIAL, *world.labels],
+        covariate_names=list(levels),
+        covariate_levels=[[MISSING, *of_covariate] for of_covariate in levels.values()],
+        time_covariate="year",
+    )
+
+
+__all__ = ["TrueOccupationConfig", "TrueOccupationModel", "world_processor"]

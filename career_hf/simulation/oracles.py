@@ -1,0 +1,204 @@
+"""What only the truth can say about careers and about models: floors, entropies, distances to the truth, and tests.
+
+Everything that a transition table can hold is one, so floors are read with `evaluation.summarize`, `perplexity_by` and
+`stay_auc` like any model's. Only expectations under the truth, which need whole distributions, have functions here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+from transformers import PreTrainedModel
+
+from ..collating import EncodedCareers, PaddingCollator
+from ..evaluation import compare, perplexity, transition_table
+from .filtering import Knowledge
+from .model import TYPE_COVARIATE, TrueOccupationModel, world_processor
+from .survey import Simulation
+
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from ..processing_career import CareerProcessor
+
+
+def floors(simulation: Simulation, *, split: str | None = None) -> dict[str, pd.DataFrame]:
+    """Transition tables of the truth, knowing three different things about people's types.
+
+    Args:
+        simulation: Careers and the world they come from.
+        split: As in `transition_table`.
+
+    Returns:
+        "type known": what nobody can reach from observed data; "floor": p*, the best that any model can do; "no
+        inference": the best that can be done without learning from the past what type a person is. Expected
+        perplexities rise in this order.
+    """
+    types = pd.Series(simulation.types["type"].astype(str).to_numpy(), index=simulation.types["person"])
+    people = simulation.careers["person"][:]
+    with_type = simulation.careers.add_column(TYPE_COVARIATE, types.loc[people].tolist())
+
+    def table(knowledge: Knowledge, careers: Dataset) -> pd.DataFrame:
+        model = TrueOccupationModel.of_world(simulation.world, knowledge)
+        return transition_table(model, careers, world_processor(simulation.world, knowledge), split=split)
+
+    return {
+        "type known": table("type", with_type).drop(columns=TYPE_COVARIATE),
+        "floor": table("history", simulation.careers),
+        "no inference": table("nothing", simulation.careers),
+    }
+
+
+def scores(
+    tables: Mapping[str, pd.DataFrame | Sequence[pd.DataFrame]],
+    floor: pd.DataFrame,
+    markov: pd.DataFrame,
+    draws: int = 1000,
+    seed: int = 0,
+    weighted: bool = False,
+) -> pd.DataFrame:
+    """How close models come to the truth.
+
+    Args:
+        tables: Transition tables by model, or lists of them, one for each training seed.
+        floor: The true model's table on the same careers.
+        markov: A Markov chain's, the other end of the scale.
+        draws, seed: Of the resampling of people.
+        weighted: Use survey weights.
+
+    Returns:
+        The columns of `evaluation.compare` with the floor as the baseline, so that `ratio` is perplexity over the
+        floor's and `difference` the excess in nats with its interval; and gap_closed, the share of the way from Markov
+        to floor in log-perplexity (0 for the chain, 1 for the truth).
+    """
+    compared = compare(
+        {"floor": floor, "markov": markov, **tables}, "floor", draws=draws, seed=seed, weighted=weighted
+    )
+    span = compared.loc["markov", "difference"]
+    return compared.assign(gap_closed=(span - compared["difference"]) / span)
+
+
+def expectations(
+    truth: TrueOccupationModel,
+    careers: Dataset,
+    processor: CareerProcessor,
+    model: PreTrainedModel | None = None,
+    model_processor: CareerProcessor | None = None,
+    *,
+    batch_tokens: int = 16_000,
+) -> pd.DataFrame:
+    """Expectations under the truth at every step: its entropy, and a model's distance from it.
+
+    -log p of what happened is one draw; its mean under p*(. | past) is entropy + kl, with far less noise.
+
+    Args:
+        truth: The true model.
+        careers: Careers.
+        processor: The true model's processor.
+        model: Any occupation model, or None for the entropy alone.
+        model_processor: Its processor. Occupations are matched by label; one that the model does not have costs what
+            it costs at probability exp(-1e4).
+        batch_tokens: Steps per batch.
+
+    Returns:
+        One row per step in the order of the careers (as in `transition_table`): person, step, entropy, and with a
+        model kl, both in nats.
+    """
+    own = _distributions(truth, careers, processor, batch_tokens)
+    columns: list[int] = []
+    other: Iterator[tuple[np.ndarray, np.ndarray]] | None = None
+    if model is not None:
+        if model_processor is None:
+            raise ValueError("model_processor is missing: pass the model's own processor")
+        places = {label: i for i, label in enumerate(model_processor.occupations)}
+        columns = [places.get(label, -1) for label in processor.occupations]
+        other = _distributions(model, careers, model_processor, batch_tokens)
+    people, steps, entropies, distances = [], [], [], []
+    for rows, log_p in own:
+        p = np.exp(log_p)
+        people.append(rows[:, 0])
+        steps.append(rows[:, 1])
+        entropies.append(-(p * log_p).sum(axis=1))
+        if other is not None:
+            _, log_q = next(other)
+            log_q = np.where(np.array(columns) < 0, -1e4, log_q[:, columns])
+            distances.append((p * (log_p - log_q)).sum(axis=1))
+    person, step = np.concatenate(people), np.concatenate(steps)
+    order = np.lexsort([step, person])
+    names = pd.Index(careers["person"][:])
+    table = pd.DataFrame({"person": names[person[order]], "step": step[order]})
+    table["entropy"] = np.concatenate(entropies)[order]
+    if distances:
+        table["kl"] = np.concatenate(distances)[order]
+    return table
+
+
+def martingale_z(table: pd.DataFrame, entropy: np.ndarray, by: str | None = None) -> pd.Series:
+    """Tests whether probabilities are those that careers were drawn from.
+
+    Under the truth -log p(y_t) - entropy_t has mean zero given the past, so its mean over steps, divided by a standard
+    error clustered by person, is close to a standard normal variable. A filter that forgets something (a Bayes update,
+    the gap between waves) is surprised more or less often than it says, and the statistic grows with the sample.
+    Errors can cancel: a filter that does not learn from education is surprised too rarely at some levels and too often
+    at others, which only groups show.
+
+    Args:
+        table: A transition table.
+        entropy: `(steps,)`, entropy of the same model at the same steps.
+        by: A column known before the occupation (education, year, step, previous, gender): one z for each group.
+
+    Returns:
+        z by group; a single "all" without `by`.
+    """
+    group = np.repeat("all", len(table)) if by is None else table[by].astype(str).to_numpy()
+    excess = pd.DataFrame({"person": table["person"].astype(str).to_numpy(), "group": group})
+    excess["excess"] = -table["log_prob"].to_numpy() - entropy
+    of_people = excess.groupby(["group", "person"], sort=False)["excess"].sum()
+    groups = of_people.groupby("group", sort=False)
+    return groups.sum() / np.sqrt((of_people**2).groupby("group", sort=False).sum())
+
+
+def oracle_summary(tables: Mapping[str, pd.DataFrame], entropy: pd.DataFrame) -> pd.Series:
+    """Numbers that say how predictable careers are.
+
+    Args:
+        tables: What `floors` returns.
+        entropy: What `expectations` returns.
+
+    Returns:
+        Perplexities of the three tables, exp of the mean entropy (the floor without the luck of the draw), and the
+        martingale z of the floor.
+    """
+    summary = {f"perplexity, {name}": perplexity(table) for name, table in tables.items()}
+    summary["exp(mean entropy)"] = float(np.exp(entropy["entropy"].mean()))
+    summary["martingale z"] = martingale_z(tables["floor"], entropy["entropy"].to_numpy())["all"]
+    return pd.Series(summary, name="oracles")
+
+
+def _distributions(
+    model: PreTrainedModel, careers: Dataset, processor: CareerProcessor, batch_tokens: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """For batch after batch, `(steps, 2)` places (person, step) and `(steps, vocabulary)` log-probabilities.
+
+    Batches depend on the lengths of careers only, so those of two models on the same careers go together.
+    """
+    processor.check(model.config)
+    encoded = EncodedCareers(processor.encode(careers)[0])
+    order = np.argsort(-encoded.lengths, kind="stable")
+    collate = PaddingCollator(model.config.pad_token_id)
+    start = 0
+    while start < len(order):
+        people = order[start : start + max(1, batch_tokens // int(encoded.lengths[order[start]]))]
+        start += len(people)
+        batch = collate(encoded.gather(people))
+        real = batch["labels"] != -100
+        given = {name: batch[name].to(model.device) for name in ("input_ids", "covariates") if name in batch}
+        with torch.inference_mode():
+            log_probs = model.eval()(**given).logits.double().cpu()
+        row, step = real.nonzero(as_tuple=True)
+        yield np.stack([people[row.numpy()], step.numpy()], axis=1), log_probs[real].numpy()

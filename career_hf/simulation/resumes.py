@@ -1,0 +1,245 @@
+"""The resume view: the same law seen through resumes, which is how a pretraining corpus differs from a survey.
+
+Other people (the educated are over-represented), years without work deleted, gender, race and birth year hidden,
+education and region often missing, occupations coded wrongly, first and last years cut off. The truth given such a
+resume is not known, so no floor is claimed for it.
+
+People are drawn in parts, each with a random stream of its own, and each part is a Parquet file that appears only when
+it is complete. So memory does not grow with the corpus, and a run that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import parquet
+from transformers.utils import logging
+
+from ..ledger import Ledger
+from .law import Law, People
+from .miscoding import miscoded
+from .survey import draw_careers, draw_rows, named, waves_as_lists
+from .world import GENDERS, RACES, REGIONS, World
+
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+PART = 10_000
+MANIFEST = "resumes.json"
+
+
+@dataclass(frozen=True)
+class ResumeConfig:
+    """How resumes differ from careers. Shares are between 0 and 1.
+
+    Args:
+        people: Size of the corpus, before people who never work are dropped.
+        tilt: Log-odds of being in the corpus per unit of a type's schooling propensity.
+        race_shares: Shares of races, in the order of `RACES`, before the tilt.
+        entry_age: Age at the first year of the market that is drawn.
+        fewest_years, most_years: Bounds of the uniformly distributed number of years drawn.
+        education_missing, region_missing: Shares of resumes without education, without region.
+        miscoded: Share of spells whose occupation is coded as another of its family, the whole spell alike.
+        inflated: Share of spells that are coded as the senior occupation of their family.
+        cut: At most so many of the working years at either end are not on the resume.
+    """
+
+    people: int = 200_000
+    tilt: float = 0.7
+    race_shares: tuple[float, ...] = (0.8, 0.13, 0.07)
+    entry_age: int = 18
+    fewest_years: int = 5
+    most_years: int = 24
+    education_missing: float = 0.528
+    region_missing: float = 0.024
+    miscoded: float = 0.1
+    inflated: float = 0.03
+    cut: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("education_missing", "region_missing", "miscoded", "inflated"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be between 0 and 1, not {getattr(self, name)}")
+        object.__setattr__(self, "race_shares", tuple(self.race_shares))
+        if len(self.race_shares) != len(RACES) or min(self.race_shares) <= 0:
+            raise ValueError(f"race_shares needs a positive number for each of {RACES}, not {self.race_shares}")
+        if self.people < 1 or not 1 <= self.fewest_years <= self.most_years or self.cut < 0:
+            raise ValueError(
+                f"people must be at least 1, 1 <= fewest_years <= most_years, and cut not negative; not "
+                f"{self.people}, {self.fewest_years}, {self.most_years}, {self.cut}"
+            )
+
+
+def write_resumes(world: World, config: ResumeConfig, folder: str | Path, *, seed: int = 0) -> Ledger:
+    """Draws a corpus of resumes into Parquet files; called again after it was stopped, it goes on.
+
+    Args:
+        world: The world; the survey's own, or another one.
+        config: How resumes differ from careers.
+        folder: Where the files go; made if it is not there.
+        seed: Of the people.
+
+    Returns:
+        What was dropped and altered, summed over parts.
+
+    Raises:
+        ValueError: The folder holds a corpus of another world, config or seed.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    manifest = {"world": world.config.to_dict(), "resumes": asdict(config), "seed": seed}
+    manifest = json.loads(json.dumps(manifest))
+    if (folder / MANIFEST).exists():
+        if json.loads((folder / MANIFEST).read_text(encoding="utf-8")) != manifest:
+            raise ValueError(f"{folder} holds resumes of another world, config or seed: choose another folder")
+    else:
+        with _complete(folder / MANIFEST) as unfinished:
+            unfinished.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    law = Law(world)
+    totals: dict[str, int] = {}
+    for part in logging.tqdm(range(-(-config.people // PART)), desc="Drawing resumes", unit="part"):
+        path = folder / f"part-{part:05d}.parquet"
+        if not path.exists():
+            n = min(PART, config.people - part * PART)
+            table, counts = draw_resumes(law, config, n, np.random.default_rng([seed, part]), f"{part:05d}-")
+            table = table.replace_schema_metadata({"counts": json.dumps(counts)})
+            with _complete(path) as unfinished:
+                parquet.write_table(table, unfinished, compression="zstd")
+        counts = json.loads(parquet.read_schema(path).metadata[b"counts"])
+        totals = {name: totals.get(name, 0) + count for name, count in counts.items()}
+    return _ledger(totals)
+
+
+def load_resumes(folder: str | Path) -> Dataset:
+    """The careers of a corpus that `write_resumes` finished.
+
+    Raises:
+        ValueError: Parts are missing.
+    """
+    from datasets import Dataset
+
+    folder = Path(folder)
+    people = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["resumes"]["people"]
+    paths = [folder / f"part-{part:05d}.parquet" for part in range(-(-people // PART))]
+    missing = [path.name for path in paths if not path.exists()]
+    if missing:
+        raise ValueError(f"{folder} lacks {len(missing)} of {len(paths)} parts, first {missing[0]}: run write_resumes")
+    return Dataset.from_parquet([str(path) for path in paths], cache_dir=str(folder / "cache"))
+
+
+def draw_resumes(
+    law: Law, config: ResumeConfig, n: int, rng: np.random.Generator, prefix: str = ""
+) -> tuple[pa.Table, dict[str, int]]:
+    """Draws resumes.
+
+    Args:
+        law: The law.
+        config: How resumes differ from careers.
+        n: People drawn.
+        rng: Random numbers.
+        prefix: Of people's names.
+
+    Returns:
+        Careers with the covariates education (over time) and region, and counts of what was dropped and altered.
+    """
+    world, c = law.world, law.world.config
+    people = People(
+        birth_year=rng.integers(c.first_birth_year, c.last_birth_year + 1, n),
+        gender=rng.integers(len(GENDERS), size=n),
+        race=rng.choice(len(RACES), size=n, p=np.array(config.race_shares) / sum(config.race_shares)),
+        region=rng.integers(len(REGIONS), size=n),
+    )
+    types = draw_rows(law.prior(people) * np.exp(config.tilt * world.schooling), rng)
+    first = np.maximum(people.birth_year + config.entry_age, c.first_year)
+    years = first[:, None] + np.arange(config.most_years)
+    lengths = np.minimum(rng.integers(config.fewest_years, config.most_years + 1, n), c.last_year + 1 - first)
+    if (lengths < 1).any():
+        raise ValueError(
+            f"entry_age {config.entry_age} lies after {c.last_year}, the last year of the world, for some"
+        )
+    states, levels = draw_careers(law, people, types, years, lengths, rng)
+
+    drawn = np.arange(config.most_years) < lengths[:, None]
+    working = drawn & (states < c.occupations)
+    kept = _cut(working, config.cut, rng)
+    coded = _coded(states, kept, config, world, rng)
+    hired = kept.any(axis=1)
+    names = pa.array([f"{prefix}{i:0{len(str(n - 1))}d}" for i in range(n)])
+    no_education, no_region = rng.random(n) < config.education_missing, rng.random(n) < config.region_missing
+    resumes = pa.table(
+        {
+            "person": names,
+            **waves_as_lists(years, coded, levels, kept, world),
+            "region": pc.if_else(pa.array(no_region), pa.scalar(None, pa.string()), named(people.region, REGIONS)),
+        }
+    ).filter(pa.array(hired))
+    education = _without(resumes["education"].combine_chunks(), no_education[hired])
+    resumes = resumes.set_column(resumes.schema.get_field_index("education"), "education", education)
+    counts = {
+        "years": int(drawn.sum()),
+        "without work": int((drawn & ~working).sum()),
+        "cut off at either end": int((working & ~kept).sum()),
+        "coded as another occupation": int((coded != states)[kept].sum()),
+        "people": n,
+        "never at work, or cut off altogether": int((~hired).sum()),
+    }
+    return resumes, counts
+
+
+def _cut(working: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+    """Working years without up to `most` at either end."""
+    place, total = working.cumsum(axis=1), working.sum(axis=1, keepdims=True)
+    start, end = rng.integers(most + 1, size=(2, len(working), 1))
+    return working & (place > start) & (place <= total - end)
+
+
+def _coded(
+    states: np.ndarray, kept: np.ndarray, config: ResumeConfig, world: World, rng: np.random.Generator
+) -> np.ndarray:
+    """Occupations as coded, a spell alike throughout."""
+    rows, columns = kept.nonzero()
+    occupation = states[rows, columns]
+    spells = np.r_[0, np.cumsum((rows[1:] != rows[:-1]) | (occupation[1:] != occupation[:-1]))][: len(rows)]
+    coded = states.copy()
+    coded[rows, columns] = miscoded(occupation, spells, world, config.miscoded, rng, config.inflated)
+    return coded
+
+
+def _without(lists: pa.ListArray, missing: np.ndarray) -> pa.ListArray:
+    """Lists whose values are all missing for some people."""
+    steps = np.repeat(missing, pc.list_value_length(lists).to_numpy())
+    values = pc.if_else(pa.array(steps), pa.scalar(None, pa.string()), lists.flatten())
+    lengths = pc.list_value_length(lists).to_numpy()
+    return pa.ListArray.from_arrays(pa.array(np.r_[0, lengths.cumsum()], pa.int32()), values)
+
+
+def _ledger(counts: dict[str, int]) -> Ledger:
+    """The ledger of a corpus."""
+    ledger = Ledger()
+    years = counts["years"]
+    dropped = {name: counts[name] for name in ("without work", "cut off at either end")}
+    altered = {name: counts[name] for name in ("coded as another occupation",)}
+    ledger.record("write resumes", "person-years", years, years - sum(dropped.values()), dropped, altered)
+    reason = "never at work, or cut off altogether"
+    ledger.record(
+        "write resumes", "people", counts["people"], counts["people"] - counts[reason], {reason: counts[reason]}
+    )
+    return ledger
+
+
+@contextmanager
+def _complete(path: Path) -> Iterator[Path]:
+    """Where to write a file that is either there and complete, or not there."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    yield unfinished
+    os.replace(unfinished, path)

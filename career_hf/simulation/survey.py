@@ -1,0 +1,252 @@
+"""Draws careers from a world and observes them as a survey does: a stratified sample, waves annual and then biennial.
+
+The law is defined from one observed wave to the next, with the gap in years as one of its arguments. So what the
+survey sees is all there is, and the true probabilities of what it sees are exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from ..career_columns import career_table, list_values, make_dataset
+from ..careers import describe, validate
+from .law import History, Law, People
+from .world import EDUCATION, GENDERS, NOT_WORKING, RACES, REGIONS, World
+
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+# People are drawn in blocks of this size, each with a random stream of its own, so memory does not grow with them.
+BLOCK = 5_000
+
+
+@dataclass(frozen=True)
+class SurveyConfig:
+    """Who is sampled and when.
+
+    Args:
+        people: Sample size.
+        entry_age: Age at the first wave, in the survey's first year or later.
+        last_annual_year: Waves are annual until then, and every second year after it.
+        fewest_waves, most_waves: Bounds of the uniformly distributed number of waves of a person; the last wave of all
+            is another bound.
+        skipped: Share of interviews that are missed, at random; never the first.
+        race_shares: Shares of the population, in the order of `RACES`.
+        oversampling: Rate at which each race is sampled, relative to the others. Weights are the inverse.
+        psus: Primary sampling units in each stratum. They have no effect on careers.
+    """
+
+    people: int = 12_000
+    entry_age: int = 18
+    last_annual_year: int = 1994
+    fewest_waves: int = 5
+    most_waves: int = 20
+    skipped: float = 0.03
+    race_shares: tuple[float, ...] = (0.8, 0.13, 0.07)
+    oversampling: tuple[float, ...] = (1.0, 2.0, 2.5)
+    psus: int = 10
+
+    def __post_init__(self) -> None:
+        for name in ("race_shares", "oversampling"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+            if len(getattr(self, name)) != len(RACES) or min(getattr(self, name)) <= 0:
+                raise ValueError(f"{name} needs a positive number for each of {RACES}, not {getattr(self, name)}")
+        if not 1 <= self.fewest_waves <= self.most_waves or self.people < 1:
+            raise ValueError(
+                f"people must be at least 1, and 1 <= fewest_waves <= most_waves; not {self.people}, "
+                f"{self.fewest_waves}, {self.most_waves}"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The numbers by name, ready for JSON; `SurveyConfig(**d)` reads it."""
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """Simulated careers and what only a simulation knows.
+
+    Args:
+        careers: Careers with the covariates education (over time), region, race, gender and birth_year, and with
+            weight, stratum and psu.
+        types: Type of each person: columns person and type. Kept apart, so that no model meets it by accident.
+        world: The world they were drawn from.
+    """
+
+    careers: Dataset
+    types: pd.DataFrame
+    world: World
+
+    def describe(self) -> pd.Series:
+        """`careers.describe`, and the share of person-years in each state without work."""
+        states = pd.Series(list_values(career_table(self.careers), "occupation").to_pandas())
+        shares = states.value_counts(normalize=True).reindex(NOT_WORKING, fill_value=0.0)
+        return pd.concat([describe(self.careers), shares.add_prefix("share ")]).rename("careers")
+
+
+def simulate(world: World, survey: SurveyConfig | None = None, *, seed: int = 0) -> Simulation:
+    """Draws a survey of careers.
+
+    Args:
+        world: The world.
+        survey: Who is sampled and when; the defaults of `SurveyConfig` unless given.
+        seed: Of the people. The same world, survey and seed always give the same careers.
+    """
+    survey = survey or SurveyConfig()
+    law = Law(world)
+    blocks = []
+    for block, start in enumerate(range(0, survey.people, BLOCK)):
+        rng = np.random.default_rng([world.config.seed, seed, block])
+        blocks.append(_draw_block(law, survey, min(BLOCK, survey.people - start), rng))
+    columns = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+    careers = make_dataset(_career_columns(columns, survey, world))
+    validate(careers)
+    types = pd.DataFrame({"person": careers["person"][:], "type": columns["type"]})
+    return Simulation(careers, types, world)
+
+
+def draw_careers(
+    law: Law, people: People, types: np.ndarray, years: np.ndarray, lengths: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draws the careers of given people.
+
+    Args:
+        law: The law.
+        people: What does not change.
+        types: `(people,)`, their types.
+        years: `(people, waves)`, years of the waves; increasing.
+        lengths: `(people,)`, how many of them each person has.
+        rng: Random numbers.
+
+    Returns:
+        `(people, waves)` states and education levels, of no meaning beyond a person's length.
+    """
+    states, levels = np.zeros(years.shape, dtype=np.int64), np.zeros(years.shape, dtype=np.int64)
+    # The longest careers first, so that those still going on are always the first rows.
+    order = np.argsort(-lengths, kind="stable")
+    history, everyone = History.empty(len(order), law.world), people.take(order)
+    for t in range(int(lengths.max())):
+        rows = order[: np.searchsorted(-lengths[order], -t, side="left")]
+        n = len(rows)
+        if n < len(everyone):
+            history, everyone = history.take(np.arange(n)), everyone.take(np.arange(n))
+        year, type_ = years[rows, t], types[rows]
+        if t == 0:
+            level = draw_rows(law.first_education(everyone, year)[np.arange(n), type_], rng)
+        else:
+            rises = law.completes_level(history, year)[np.arange(n), type_]
+            level = history.education + (rng.random(n) < rises)
+        known = np.eye(law.world.config.types)[type_]
+        state = draw_rows(law.step(history, everyone, year, level).mixture(known), rng)
+        history.observe(state, year, level, law.world)
+        states[rows, t], levels[rows, t] = state, level
+    return states, levels
+
+
+def draw_rows(probabilities: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """One draw from each row."""
+    cumulative = probabilities.cumsum(axis=1)
+    # Times the total, which is one but for rounding: the draw is never beyond the last state.
+    return (cumulative <= (rng.random(len(cumulative)) * cumulative[:, -1])[:, None]).sum(axis=1)
+
+
+def _draw_block(law: Law, survey: SurveyConfig, n: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Columns of some people: one number per person, and `(people, waves)` arrays, padded alike in every block."""
+    config = law.world.config
+    share = np.array(survey.race_shares) * survey.oversampling
+    people = People(
+        birth_year=rng.integers(config.first_birth_year, config.last_birth_year + 1, n),
+        gender=rng.integers(len(GENDERS), size=n),
+        race=rng.choice(len(RACES), size=n, p=share / share.sum()),
+        region=rng.integers(len(REGIONS), size=n),
+    )
+    types = draw_rows(law.prior(people), rng)
+    years, lengths = _waves(law.world, survey, people, rng)
+    states, levels = draw_careers(law, people, types, years, lengths, rng)
+    return {
+        "birth_year": people.birth_year,
+        "gender": people.gender,
+        "race": people.race,
+        "region": people.region,
+        "psu": rng.integers(survey.psus, size=n),
+        "type": types,
+        "length": lengths,
+        "years": years,
+        "states": states,
+        "levels": levels,
+    }
+
+
+def _waves(
+    world: World, survey: SurveyConfig, people: People, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """`(people, most_waves)` years of the waves, and `(people,)` how many each person has."""
+    first, last = world.config.first_year, world.config.last_year
+    calendar = np.array([y for y in range(first, last + 1) if y <= survey.last_annual_year or (last - y) % 2 == 0])
+    entry = np.searchsorted(calendar, np.maximum(people.birth_year + survey.entry_age, first))
+    if (entry == len(calendar)).any():
+        person = int((entry == len(calendar)).argmax())
+        raise ValueError(
+            f"people born in {people.birth_year[person]} are {survey.entry_age} only after the last wave, "
+            f"{calendar[-1]}: choose a lower entry_age or a later last_year"
+        )
+    wanted = rng.integers(survey.fewest_waves, survey.most_waves + 1, len(people))
+    interviewed = rng.random((len(people), len(calendar))) >= survey.skipped
+    wave = np.arange(len(calendar))
+    interviewed = (interviewed & (wave > entry[:, None])) | (wave == entry[:, None])
+    interviewed &= interviewed.cumsum(axis=1) <= wanted[:, None]
+    lengths = interviewed.sum(axis=1)
+    # Interviews first, in calendar order; what follows is never read.
+    order = np.argsort(~interviewed, axis=1, kind="stable")[:, : survey.most_waves]
+    years = calendar[order]
+    return np.pad(years, ((0, 0), (0, survey.most_waves - years.shape[1]))), lengths
+
+
+def _career_columns(columns: dict[str, np.ndarray], survey: SurveyConfig, world: World) -> dict[str, pa.Array]:
+    """The columns of a careers dataset."""
+    n = len(columns["length"])
+    observed = np.arange(columns["years"].shape[1]) < columns["length"][:, None]
+    width = len(str(n - 1))
+    # Weights make people of all races count as in the population; their mean is 1.
+    share = np.array(survey.race_shares) * survey.oversampling
+    weight = (np.array(survey.race_shares) / (share / share.sum()))[columns["race"]]
+    stratum = columns["race"] * len(REGIONS) + columns["region"]
+    strata = [f"{race}, {region}" for race in RACES for region in REGIONS]
+    psu = stratum * survey.psus + columns["psu"]
+    birth_years = world.covariate_levels["birth_year"]
+    return {
+        "person": pa.array([f"{i:0{width}d}" for i in range(n)]),
+        **waves_as_lists(columns["years"], columns["states"], columns["levels"], observed, world),
+        "region": named(columns["region"], REGIONS),
+        "race": named(columns["race"], RACES),
+        "gender": named(columns["gender"], GENDERS),
+        "birth_year": named(columns["birth_year"] - world.config.first_birth_year, birth_years),
+        "weight": pa.array(weight, pa.float64()),
+        "stratum": named(stratum, strata),
+        "psu": named(psu, [str(i) for i in range(len(strata) * survey.psus)]),
+    }
+
+
+def waves_as_lists(
+    years: np.ndarray, states: np.ndarray, levels: np.ndarray, observed: np.ndarray, world: World
+) -> dict[str, pa.Array]:
+    """The columns year, occupation and education of careers, from `(people, waves)` arrays and what is observed."""
+    offsets = pa.array(np.r_[0, observed.sum(axis=1).cumsum()], pa.int32())
+    values = {
+        "year": pa.array(years[observed], pa.int32()),
+        "occupation": named(states[observed], world.labels),
+        "education": named(levels[observed], EDUCATION),
+    }
+    return {name: pa.ListArray.from_arrays(offsets, of_waves) for name, of_waves in values.items()}
+
+
+def named(codes: np.ndarray, labels: Sequence[str]) -> pa.Array:
+    """Labels of codes."""
+    return pa.array(labels, pa.string()).take(pa.array(codes))

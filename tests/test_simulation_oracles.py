@@ -1,0 +1,100 @@
+"""Floors come in the right order, controls reach them, and scores measure the distance."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from career_hf.baselines.markov import MarkovForOccupationPrediction
+from career_hf.evaluation import perplexity, stay_auc, transition_table
+from career_hf.processing_career import CareerProcessor
+from career_hf.simulation import (
+    TrueOccupationModel,
+    expectations,
+    floors,
+    oracle_summary,
+    preset,
+    scores,
+    world_processor,
+)
+from career_hf.simulation.presets import CONTROLS
+
+
+@pytest.fixture(scope="module")
+def simulation():
+    return preset("tiny").simulate(3000, seed=2)
+
+
+@pytest.fixture(scope="module")
+def tables(simulation):
+    return floors(simulation)
+
+
+def chain_of(simulation):
+    processor = CareerProcessor.fit(simulation.careers, covariates=(), occupations=simulation.world.labels)
+    encoded, _ = processor.encode(simulation.careers)
+    return MarkovForOccupationPrediction.fit(encoded, processor), processor
+
+
+def test_knowing_the_type_beats_the_floor_and_the_floor_beats_learning_nothing(simulation, tables):
+    nll = {name: -table["log_prob"] for name, table in tables.items()}
+    better = nll["floor"] - nll["type known"], nll["no inference"] - nll["floor"]
+    for difference in better:
+        of_people = difference.groupby(tables["floor"]["person"], observed=True).sum()
+        assert of_people.sum() > 3 * np.sqrt((of_people**2).sum())
+    assert stay_auc(tables["type known"]) > stay_auc(tables["floor"]) > stay_auc(tables["no inference"])
+    truth = TrueOccupationModel.of_world(simulation.world)
+    summary = oracle_summary(tables, expectations(truth, simulation.careers, world_processor(simulation.world)))
+    assert summary["perplexity, floor"] == perplexity(tables["floor"])
+    assert summary["exp(mean entropy)"] == pytest.approx(summary["perplexity, floor"], rel=0.03)
+    assert abs(summary["martingale z"]) < 3
+
+
+def test_with_one_type_there_is_nothing_to_learn():
+    tables = floors(preset("tiny").with_world(types=1).simulate(200))
+    for table in tables.values():
+        np.testing.assert_array_equal(table["log_prob"], tables["floor"]["log_prob"])
+
+
+def test_a_markov_chain_reaches_the_floor_of_the_markov_control_and_of_no_other_world():
+    ratio = {}
+    for name, numbers in {"markov": CONTROLS["markov"], "tiny": {}}.items():
+        world = preset("tiny").with_world(occupations=10, families=4, recipes=2, **numbers)
+        chain, processor = chain_of(world.simulate(30_000, seed=0))
+        test = world.simulate(5_000, seed=1)
+        floor = floors(test)["floor"]
+        ratio[name] = perplexity(transition_table(chain, test.careers, processor)) / perplexity(floor)
+    # 30,000 people are some 150,000 steps for some 150 free numbers: 5e-4 nats of estimation, and w1 = .99 costs more.
+    assert 0.995 < ratio["markov"] < 1.01
+    assert ratio["tiny"] > 1.1
+
+
+def test_distance_to_the_truth_is_what_realised_losses_estimate(simulation, tables):
+    """KL(p* || model) averages to the difference of log-perplexities, and is zero for the truth itself."""
+    chain, chain_processor = chain_of(preset("tiny").simulate(3000, seed=9))
+    truth, processor = TrueOccupationModel.of_world(simulation.world), world_processor(simulation.world)
+    itself = expectations(truth, simulation.careers, processor, truth, processor)
+    assert itself["kl"].abs().max() < 1e-6
+
+    against = expectations(truth, simulation.careers, processor, chain, chain_processor, batch_tokens=1000)
+    floor, of_chain = tables["floor"], transition_table(chain, simulation.careers, chain_processor)
+    assert against["person"].tolist() == floor["person"].astype(str).tolist()
+    assert against["step"].tolist() == floor["step"].tolist()
+    np.testing.assert_allclose(against["entropy"], itself["entropy"], atol=1e-6)
+    assert (against["kl"] > -1e-6).all()
+    realised = floor["log_prob"] - of_chain["log_prob"]
+    of_people = (realised - against["kl"]).groupby(floor["person"], observed=True).sum()
+    assert abs(of_people.sum()) < 4 * np.sqrt((of_people**2).sum())
+    with pytest.raises(ValueError, match="model_processor"):
+        expectations(truth, simulation.careers, processor, chain)
+
+
+def test_scores_put_the_chain_at_zero_and_the_truth_at_one(simulation, tables):
+    chain, processor = chain_of(preset("tiny").simulate(3000, seed=9))
+    markov = transition_table(chain, simulation.careers, processor)
+    table = scores({"no inference": tables["no inference"]}, tables["floor"], markov, draws=50)
+    assert table.loc["markov", "gap_closed"] == 0
+    assert table.loc["floor", "gap_closed"] == 1
+    assert 0 < table.loc["no inference", "gap_closed"] < 1
+    expected = perplexity(tables["no inference"]) / perplexity(tables["floor"])
+    assert table.loc["no inference", "ratio"] == pytest.approx(expected)

@@ -1,0 +1,128 @@
+"""Resumes: what the view hides is hidden, files are restartable, and the ledger accounts for every year."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from career_hf.careers import covariate_names, load_careers, validate
+from career_hf.evaluation import transition_table
+from career_hf.processing_career import CareerProcessor
+from career_hf.simulation import TrueOccupationModel, World, preset, resumes
+from career_hf.simulation.law import Law
+from career_hf.simulation.resumes import ResumeConfig, draw_resumes, load_resumes, write_resumes
+from career_hf.simulation.saving import save_simulation
+
+
+WORLD = World.build(preset("tiny").world)
+CONFIG = ResumeConfig(people=250, most_years=12, education_missing=0.5, region_missing=0.1)
+CLEAN = replace(CONFIG, miscoded=0.0, inflated=0.0, cut=0)
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch):
+    monkeypatch.setattr(resumes, "PART", 100)
+
+
+def drawn(config, n=3000, seed=0):
+    return draw_resumes(Law(WORLD), config, n, np.random.default_rng(seed))
+
+
+def test_a_corpus_holds_only_work_and_hides_what_resumes_do_not_say(tmp_path):
+    ledger = write_resumes(WORLD, CONFIG, tmp_path)
+    careers = load_resumes(tmp_path)
+    validate(careers)
+    assert covariate_names(careers) == (["education"], ["region"])
+    assert set(np.concatenate(careers["occupation"][:])) <= set(WORLD.labels[:-3])
+    years, people = (entry for entry in ledger.entries)
+    assert years.rows_out == sum(map(len, careers["year"][:]))
+    assert people.rows_in == 250
+    assert people.rows_out == len(careers)
+
+
+def test_a_stopped_run_goes_on_and_ends_as_if_it_had_not_been_stopped(tmp_path):
+    whole = write_resumes(WORLD, CONFIG, tmp_path / "whole")
+    write_resumes(WORLD, CONFIG, tmp_path / "stopped")
+    parts = sorted((tmp_path / "stopped").glob("*.parquet"))
+    assert len(parts) == 3
+    parts[1].unlink()
+    with pytest.raises(ValueError, match="lacks 1 of 3 parts, first part-00001"):
+        load_resumes(tmp_path / "stopped")
+    written = parts[0].stat().st_mtime_ns
+    again = write_resumes(WORLD, CONFIG, tmp_path / "stopped")
+    assert parts[0].stat().st_mtime_ns == written
+    assert again.to_dict() == whole.to_dict()
+    tables = [load_resumes(tmp_path / name).data.table for name in ("whole", "stopped")]
+    assert tables[0].equals(tables[1])
+    with pytest.raises(ValueError, match="another world, config or seed"):
+        write_resumes(WORLD, CONFIG, tmp_path / "whole", seed=1)
+
+
+def test_shares_of_missing_education_and_region_are_as_configured():
+    table, _ = drawn(CONFIG)
+    assert table["region"].null_count / len(table) == pytest.approx(0.1, abs=0.02)
+    education = table["education"].to_pylist()
+    missing = [None in levels for levels in education]
+    assert np.mean(missing) == pytest.approx(0.5, abs=0.03)
+    assert all(set(levels) == {None} for levels, is_missing in zip(education, missing, strict=True) if is_missing)
+
+
+def test_miscoding_stays_in_the_family_has_the_configured_share_and_keeps_spells_together():
+    right, counts = drawn(CLEAN)
+    wrong, _ = drawn(replace(CLEAN, miscoded=0.2))
+    assert counts["coded as another occupation"] == counts["cut off at either end"] == 0
+    places = {label: i for i, label in enumerate(WORLD.labels)}
+    changed, spells = 0, 0
+    for before, after in zip(right["occupation"].to_pylist(), wrong["occupation"].to_pylist(), strict=True):
+        a, b = (np.array([places[label] for label in career]) for career in (before, after))
+        assert (WORLD.family[a] == WORLD.family[b]).all()
+        begins = np.r_[True, a[1:] != a[:-1]]
+        of_spell = (begins.cumsum() - 1)[~begins]
+        assert (b[~begins] == b[begins][of_spell]).all()
+        changed, spells = changed + (a != b)[begins].sum(), spells + begins.sum()
+    assert changed / spells == pytest.approx(0.2, abs=0.015)
+
+
+def test_inflated_spells_are_coded_as_the_senior_occupation():
+    table, _ = drawn(replace(CLEAN, inflated=1.0))
+    senior = {WORLD.labels[j] for j in WORLD.senior}
+    assert set(np.concatenate(table["occupation"].to_pylist())) <= senior
+
+
+def test_cutting_removes_years_at_the_ends_only():
+    whole, cut = (drawn(config)[0].to_pylist() for config in (CLEAN, replace(CLEAN, cut=2)))
+    whole_years = {resume["person"]: resume["year"] for resume in whole}
+    for resume in cut:
+        years = whole_years[resume["person"]]
+        start = years.index(resume["year"][0])
+        assert resume["year"] == years[start : start + len(resume["year"])]
+        assert start <= 2
+        assert len(years) - start - len(resume["year"]) <= 2
+
+
+def test_tilt_brings_in_the_educated():
+    def college(tilt):
+        last = [e[-1] for e in drawn(replace(CLEAN, education_missing=0.0, tilt=tilt))[0]["education"].to_pylist()]
+        return np.isin(last, ["college", "advanced degree"]).mean()
+
+    assert college(1.0) > college(0.0) + 0.05
+
+
+@pytest.mark.parametrize("numbers", [{"miscoded": 1.5}, {"people": 0}, {"cut": -1}, {"race_shares": (1.0,)}])
+def test_impossible_resumes_are_refused(numbers):
+    with pytest.raises(ValueError):
+        ResumeConfig(**numbers)
+
+
+def test_a_saved_simulation_is_read_by_everything_else(tmp_path):
+    simulation = preset("tiny").simulate(100)
+    save_simulation(simulation, tmp_path)
+    splits = load_careers(tmp_path / "careers")
+    assert sum(map(len, splits.values())) == 100
+    truth = TrueOccupationModel.from_pretrained(tmp_path / "truth")
+    processor = CareerProcessor.from_pretrained(tmp_path / "truth")
+    assert len(transition_table(truth, splits["test"], processor)) == sum(map(len, splits["test"]["year"]))
+    assert json.loads((tmp_path / "truth" / "config.json").read_text())["world"] == simulation.world.config.to_dict()

@@ -85,6 +85,12 @@ def test_quickstart_beats_both_markov_chains(tmp_path):
     assert (result.checkpoint / "model.safetensors").exists()
     totals = result.forecasts.groupby(["person", "year"], observed=True)["probability"].sum()
     assert len(totals) == 15 and totals.sub(1).abs().max() < 1e-5
+    # The README's first lines load this checkpoint.
+    snippet = re.search(r"```python\n(.+?)\n```", README.read_text(), re.DOTALL)[1]
+    names: dict = {}
+    exec(snippet.replace("runs/quickstart/career", str(result.checkpoint)), names)
+    probabilities = names["log_probabilities"].exp()
+    assert probabilities.shape[:2] == (1, 2) and (probabilities.sum(-1) - 1).abs().max() < 1e-5
 
 
 @pytest.mark.parametrize("marker", ["quickstart command", "test command"])

@@ -27,7 +27,16 @@ import numpy as np
 import pyarrow as pa
 import torch
 from datasets import Dataset
-from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainerCallback, TrainingArguments, logging, set_seed
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    logging,
+    set_seed,
+)
 
 from career_hf import CareerForOccupationPrediction
 from career_hf.attention import SDPA_BY_LENGTH
@@ -90,6 +99,7 @@ class Program:
 def through_trainer(trainer: Trainer) -> Callable[[], tuple[float, float]]:
     stopwatch = Stopwatch()
     trainer.add_callback(stopwatch)
+    trainer.remove_callback(PrinterCallback)
 
     def run() -> tuple[float, float]:
         trainer.train()

@@ -55,8 +55,12 @@ def quickstart(
     seed: Seed = 0,
 ) -> None:
     """Train CAREER on careers that ship with the package, score it against Markov chains, forecast three people."""
+    import torch
+
     from .quickstart import quickstart as run
 
+    # A second thread gains a model this small little, and costs it much when another program wants the core.
+    torch.set_num_threads(1)
     result = run(output, max_steps=max_steps, seed=seed)
     show(result.description.to_frame("careers"), "Keane-Wolpin careers (the column year is the year of age)")
     show(result.summary.T, "Test careers: perplexity, lower is better; 95% intervals by resampling people")

@@ -6,8 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from career_hf.careers import from_frame
+
+
+# Everything here is small: a second thread gains little, and waits when another program wants the core.
+torch.set_num_threads(1)
 
 
 @pytest.fixture

@@ -275,6 +275,7 @@ def evaluate(
     draws: Annotated[int, typer.Option(help="Resamples of people behind the intervals.")] = 1000,
 ) -> None:
     """Score any number of models on the same careers, with intervals and paired differences."""
+    import torch
     from transformers import AutoModelForCausalLM
 
     from .careers import load_careers
@@ -286,7 +287,7 @@ def evaluate(
     for argument in models:
         name, _, folder = argument.rpartition("=")
         name = name or folder
-        model = AutoModelForCausalLM.from_pretrained(folder)
+        model = AutoModelForCausalLM.from_pretrained(folder).to("cuda" if torch.cuda.is_available() else "cpu")
         processor = CareerProcessor.from_pretrained(folder)
         table = transition_table(model, careers, processor, split=split, unknown_levels="missing")
         if output is not None:

@@ -287,7 +287,9 @@ def evaluate(
     for argument in models:
         name, _, folder = argument.rpartition("=")
         name = name or folder
-        model = AutoModelForCausalLM.from_pretrained(folder).to("cuda" if torch.cuda.is_available() else "cpu")
+        model = AutoModelForCausalLM.from_pretrained(folder)
+        if torch.cuda.is_available():
+            model.cuda()
         processor = CareerProcessor.from_pretrained(folder)
         table = transition_table(model, careers, processor, split=split, unknown_levels="missing")
         if output is not None:

@@ -288,8 +288,7 @@ def evaluate(
         name, _, folder = argument.rpartition("=")
         name = name or folder
         model = AutoModelForCausalLM.from_pretrained(folder)
-        if torch.cuda.is_available():
-            model.cuda()
+        model.to("cuda" if torch.cuda.is_available() else "cpu")  # type: ignore[arg-type]
         processor = CareerProcessor.from_pretrained(folder)
         table = transition_table(model, careers, processor, split=split, unknown_levels="missing")
         if output is not None:

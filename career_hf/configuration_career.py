@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import field
-
 from huggingface_hub.dataclasses import strict
-from torch import nn
-from transformers import PreTrainedConfig
+
+from .configuration_occupation import OccupationConfig
 
 
 @strict
-class CareerConfig(PreTrainedConfig):
+class CareerConfig(OccupationConfig):
     r"""Configuration of [`CareerModel`] and [`CareerForOccupationPrediction`].
 
     The defaults are the paper's model without pretraining (Appendix G: 4 layers, D = 64, 2 heads, 256 hidden units,
@@ -56,9 +54,6 @@ class CareerConfig(PreTrainedConfig):
     model_type = "career"
     keys_to_ignore_at_inference = ["past_key_values", "hidden_states", "attentions", "last_hidden_state", "stay_logit"]
 
-    vocab_size: int = 335
-    covariate_names: list[str] = field(default_factory=list)
-    covariate_sizes: list[int] = field(default_factory=list)
     hidden_size: int = 64
     num_hidden_layers: int = 4
     num_attention_heads: int = 2
@@ -70,24 +65,10 @@ class CareerConfig(PreTrainedConfig):
     initializer_range: float = 0.02
     two_stage: bool = True
     max_position_embeddings: int = 512
-    use_cache: bool = False
-    pad_token_id: int = 0
-    bos_token_id: int = 1
-    eos_token_id: int | None = None
-    special_token_ids: list[int] = field(default_factory=list)
-    tie_word_embeddings: bool = False
     scale_occupation_embedding: bool = False
     logit_clamp: float | int | None = None
     special_tokens_in_softmax: bool = False
     first_step_stay: bool = False
-
-    def __post_init__(self, **kwargs):
-        if not self.special_token_ids:
-            self.special_token_ids = sorted({self.pad_token_id, self.bos_token_id})
-        if self.id2label is None and kwargs.get("num_labels") is None:
-            self.id2label = {i: str(i) for i in range(self.vocab_size)}
-        super().__post_init__(**kwargs)
-        self.label2id = {label: i for i, label in self.id2label.items()}
 
     def validate_architecture(self):
         """Part of `@strict` validation: sizes that do not fit together."""
@@ -102,55 +83,6 @@ class CareerConfig(PreTrainedConfig):
             )
         if self.tie_word_embeddings:
             raise ValueError("tie_word_embeddings=True is not supported: e_y (Eq. 4) and beta (Eq. 2) are separate")
-
-    def validate_vocabulary(self):
-        """Part of `@strict` validation: special ids and the number of occupations."""
-        special = self.special_token_ids
-        outside = [i for i in (*special, self.pad_token_id, self.bos_token_id) if not 0 <= i < self.vocab_size]
-        if outside:
-            raise ValueError(f"special ids {outside} are outside the vocabulary (vocab_size={self.vocab_size})")
-        missing = {self.pad_token_id, self.bos_token_id} - set(special)
-        if missing:
-            raise ValueError(
-                f"special_token_ids {special} must contain pad_token_id and bos_token_id; add {sorted(missing)}"
-            )
-        if self.vocab_size - len(set(special)) < 2:
-            raise ValueError(
-                f"vocab_size={self.vocab_size} leaves fewer than two occupations beside the special ids {special}; "
-                "with one occupation nobody can move"
-            )
-
-    def validate_covariates(self):
-        """Part of `@strict` validation: the two covariate lists."""
-        names, sizes = self.covariate_names, self.covariate_sizes
-        if len(names) != len(sizes):
-            raise ValueError(
-                f"covariate_names has {len(names)} entries and covariate_sizes {len(sizes)}: {names}, {sizes}"
-            )
-        duplicates = sorted({name for name in names if names.count(name) > 1})
-        if duplicates:
-            raise ValueError(f"covariate_names has duplicates: {duplicates}")
-        empty = [name for name, size in zip(names, sizes, strict=True) if size < 1]
-        if empty:
-            raise ValueError(f"covariates without levels: {empty}")
-        dotted = [name for name in names if "." in name or not name]
-        if dotted:
-            raise ValueError(f"covariate names become parameter names and cannot be empty or contain a dot: {dotted}")
-        taken = [name for name in names if hasattr(nn.ModuleDict(), name)]
-        if taken:
-            raise ValueError(
-                f"covariate names {taken} are taken by torch's nn.ModuleDict; rename them, '{taken[0]}_' for example"
-            )
-
-    def validate_labels(self):
-        """Part of `@strict` validation: one label per id, so that no prediction is nameless."""
-        # `num_labels=5` without names makes "LABEL_0" to "LABEL_4", which name nothing and are left alone.
-        named = any(label != f"LABEL_{i}" for i, label in self.id2label.items())
-        if named and set(self.id2label) != set(range(self.vocab_size)):
-            raise ValueError(
-                f"id2label has {len(self.id2label)} labels for vocab_size={self.vocab_size}; it needs one for each. "
-                "To change a trained model's vocabulary use model.resize_vocabulary(old_processor, new_processor)"
-            )
 
 
 __all__ = ["CareerConfig"]

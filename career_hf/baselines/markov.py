@@ -22,9 +22,10 @@ import numpy as np
 import torch
 from huggingface_hub.dataclasses import strict
 from torch import nn
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.utils import can_return_tuple
 
+from ..configuration_occupation import OccupationConfig
 from ..modeling_outputs import CareerOutput
 from ..two_stage import IMPOSSIBLE, mean_nll
 
@@ -43,51 +44,32 @@ NO_CONTEXT = -1
 
 
 @strict
-class MarkovConfig(PreTrainedConfig):
+class MarkovConfig(OccupationConfig):
     r"""Configuration of [`MarkovForOccupationPrediction`].
 
     Args:
-        vocab_size (`int`): Number of occupation ids, special ids included. Ids index `id2label`.
         order (`int`): How many past occupations the chain remembers, 1 or 2.
         first_order_weight (`float`): w1, the weight of transition shares against occupation shares (Appendix G).
         second_order_weight (`float`): w2, that of second-order shares against the first-order chain (Appendix G).
         pseudo_count (`float`): What every occupation's count starts from in the occupation shares; 0 is the paper's.
         num_contexts, num_transitions (`list[int]`): Stored rows and nonzero counts of each order, for loading.
-        covariate_names, covariate_sizes (`list`): Empty, as the chain has no covariates.
-        pad_token_id (`int`): Id of padding.
-        bos_token_id (`int`): Id of the beginning of a career.
-        special_token_ids (`list[int]`): Ids that are not occupations and never get probability.
+
+    The rest as in [`OccupationConfig`]; covariates are none.
     """
 
     model_type = "career_markov"
     keys_to_ignore_at_inference = ["past_key_values"]
 
-    vocab_size: int = 335
     order: int = 1
     first_order_weight: float | int = 0.99
     second_order_weight: float | int = 0.5
     pseudo_count: float | int = 1.0
     num_contexts: list[int] | None = None
     num_transitions: list[int] | None = None
-    covariate_names: list[str] | None = None
-    covariate_sizes: list[int] | None = None
-    use_cache: bool = False
-    pad_token_id: int = 0
-    bos_token_id: int = 1
-    eos_token_id: int | None = None
-    special_token_ids: list[int] | None = None
-    tie_word_embeddings: bool = False
 
     def __post_init__(self, **kwargs):
-        self.covariate_names = list(self.covariate_names or [])
-        self.covariate_sizes = list(self.covariate_sizes or [])
         self.num_contexts = list(self.num_contexts or [1] * self.order)
         self.num_transitions = list(self.num_transitions or [0] * self.order)
-        if self.special_token_ids is None:
-            self.special_token_ids = sorted({self.pad_token_id, self.bos_token_id})
-        if self.id2label is None and kwargs.get("num_labels") is None:
-            self.id2label = {i: str(i) for i in range(self.vocab_size)}
-            self.label2id = {label: i for i, label in self.id2label.items()}
         super().__post_init__(**kwargs)
 
     def validate_order(self):
@@ -108,7 +90,7 @@ class MarkovConfig(PreTrainedConfig):
         if self.pseudo_count < 0:
             raise ValueError(f"pseudo_count must not be negative, and is {self.pseudo_count}")
 
-    def validate_covariates(self):
+    def validate_no_covariates(self):
         """Part of `@strict` validation: covariates, of which a Markov chain has none."""
         if self.covariate_names or self.covariate_sizes:
             raise ValueError(

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from huggingface_hub.dataclasses import strict
 from torch import nn
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.utils import can_return_tuple
 
+from ..configuration_occupation import OccupationConfig
 from ..modeling_outputs import CareerOutput
 from ..processing_career import CareerProcessor
 from ..two_stage import IMPOSSIBLE, mean_nll
@@ -29,44 +30,27 @@ if TYPE_CHECKING:
     from transformers.cache_utils import Cache
 
 SPECIAL = ["<pad>", "<start>"]
-TYPE_COVARIATE = "type"
+TYPE_COVARIATE = "latent_type"
 
 
 @strict
-class TrueOccupationConfig(PreTrainedConfig):
+class TrueOccupationConfig(OccupationConfig):
     r"""Configuration of [`TrueOccupationModel`].
 
     Args:
-        vocab_size (`int`): Number of occupation ids, special ids included.
-        covariate_names, covariate_sizes (`list`): Those of `world_processor`.
         world (`dict`): The numbers of the `WorldConfig`, by name.
         knowledge (`str`): What the model knows about a person's type: "history", whatever the past tells (the exact
             filter, p*); "nothing", only its share among people of that gender, race and birth year; "type", the type
             itself, which is then a covariate.
-        pad_token_id, bos_token_id, special_token_ids: As everywhere.
+
+    The rest as in [`OccupationConfig`], from `world_processor`.
     """
 
     model_type = "career_truth"
     keys_to_ignore_at_inference = ["past_key_values", "stay_logit"]
 
-    vocab_size: int = 335
-    covariate_names: list[str] | None = None
-    covariate_sizes: list[int] | None = None
     world: dict[str, Any] | None = None
     knowledge: str = "history"
-    use_cache: bool = False
-    pad_token_id: int = 0
-    bos_token_id: int = 1
-    eos_token_id: int | None = None
-    special_token_ids: list[int] | None = None
-    tie_word_embeddings: bool = False
-
-    def __post_init__(self, **kwargs):
-        self.covariate_names = list(self.covariate_names or [])
-        self.covariate_sizes = list(self.covariate_sizes or [])
-        if self.special_token_ids is None:
-            self.special_token_ids = sorted({self.pad_token_id, self.bos_token_id})
-        super().__post_init__(**kwargs)
 
     def validate_knowledge(self):
         """Part of `@strict` validation."""
@@ -181,7 +165,7 @@ class TrueOccupationModel(PreTrainedModel):
     def start(self, levels: np.ndarray) -> Filter:
         """A filter before the first wave, from `(people, covariates)` levels at it."""
         world = self.law.world
-        codes = dict(zip(self.config.covariate_names or [], levels.T - 1, strict=True))  # level 0 is "missing"
+        codes = dict(zip(self.config.covariate_names, levels.T - 1, strict=True))  # level 0 is "missing"
         people = People(
             birth_year=world.config.first_birth_year + codes["birth_year"],
             **{name: codes[name] for name in ("gender", "race", "region")},
@@ -192,7 +176,7 @@ class TrueOccupationModel(PreTrainedModel):
 
     def _probabilities(self, ids: np.ndarray, levels: np.ndarray) -> np.ndarray:
         """`(batch, time, vocabulary)`, zero at special ids; at padded steps, nothing but the first occupation."""
-        names = list(self.config.covariate_names or [])
+        names = self.config.covariate_names
         first_year = self.law.world.config.first_year
         p = np.zeros((*ids.shape, self.config.vocab_size))
         p[:, :, len(SPECIAL)] = 1

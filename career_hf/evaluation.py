@@ -228,12 +228,8 @@ def compare(
     if baseline not in tables:
         raise ValueError(f"baseline '{baseline}' is not among the tables: {list(tables)}")
     seeds = {name: _seeds(of_model) for name, of_model in tables.items()}
-    _check_same_rows(seeds)
-    table = seeds[baseline][0]
-    log_probs = np.stack([_mean_over_seeds(of_model) for of_model in seeds.values()], axis=1)
-    person, everything = _person_codes(table), np.zeros(len(table), dtype=int)
-    means = resample_means(log_probs, _weights(table, weighted), person, everything, draws=draws, seed=seed)
-    estimate, resampled = -means[0][0], -means[1][:, 0]
+    _, (estimate,), resampled = resampled_nll(tables, draws, seed, weighted)
+    resampled = resampled[:, 0]
     k = list(tables).index(baseline)
     difference, differences = estimate - estimate[k], resampled - resampled[:, [k]]
     low, high = np.quantile(differences, INTERVAL, axis=0)
@@ -250,6 +246,36 @@ def compare(
         },
         index=pd.Index(tables, name="model"),
     )
+
+
+def resampled_nll(
+    tables: Mapping[str, pd.DataFrame | Sequence[pd.DataFrame]],
+    draws: int = 1000,
+    seed: int = 0,
+    weighted: bool = False,
+    by: str | None = None,
+) -> tuple[pd.Series, np.ndarray, np.ndarray]:
+    """Mean negative log-likelihood of each model, averaged over its seeds, on the same rows and the same resamples.
+
+    Args:
+        tables, draws, seed, weighted: As in `compare`.
+        by: Column to group by; all rows are one group "all" without it.
+
+    Returns:
+        Number of steps by group; `(groups, models)` as it is; `(draws, groups, models)` for resamples of people, from
+        which the interval of anything that follows from the means can be read.
+
+    Raises:
+        ValueError: The tables do not have the same rows.
+    """
+    seeds = {name: _seeds(of_model) for name, of_model in tables.items()}
+    _check_same_rows(seeds)
+    table = next(iter(seeds.values()))[0]
+    log_probs = np.stack([_mean_over_seeds(of_model) for of_model in seeds.values()], axis=1)
+    grouped = table.groupby(_keys(table, by or []) or np.repeat("all", len(table)), observed=True, dropna=False)
+    group, weight = grouped.ngroup().to_numpy(), _weights(table, weighted)
+    estimate, resampled = resample_means(log_probs, weight, _person_codes(table), group, draws=draws, seed=seed)
+    return grouped.size(), -estimate, -resampled
 
 
 def summarize(

@@ -15,7 +15,7 @@ import torch
 from transformers import PreTrainedModel
 
 from ..collating import EncodedCareers, PaddingCollator
-from ..evaluation import compare, perplexity, transition_table
+from ..evaluation import INTERVAL, compare, perplexity, resampled_nll, transition_table
 from .filtering import Knowledge
 from .model import TYPE_COVARIATE, TrueOccupationModel, world_processor
 from .survey import Simulation
@@ -74,13 +74,17 @@ def scores(
     Returns:
         The columns of `evaluation.compare` with the floor as the baseline, so that `ratio` is perplexity over the
         floor's and `difference` the excess in nats with its interval; and gap_closed, the share of the way from Markov
-        to floor in log-perplexity (0 for the chain, 1 for the truth).
+        to floor in log-perplexity (0 for the chain, 1 for the truth), with the interval gap_low, gap_high.
     """
-    compared = compare(
-        {"floor": floor, "markov": markov, **tables}, "floor", draws=draws, seed=seed, weighted=weighted
-    )
-    span = compared.loc["markov", "difference"]
-    return compared.assign(gap_closed=(span - compared["difference"]) / span)
+    everything = {"floor": floor, "markov": markov, **tables}
+    compared = compare(everything, "floor", draws=draws, seed=seed, weighted=weighted)
+    _, (estimate,), resampled = resampled_nll(everything, draws, seed, weighted)
+
+    def closed(nll: np.ndarray) -> np.ndarray:
+        return (nll[..., [1]] - nll) / (nll[..., [1]] - nll[..., [0]])
+
+    low, high = np.quantile(closed(resampled[:, 0]), INTERVAL, axis=0)
+    return compared.assign(gap_closed=closed(estimate), gap_low=low, gap_high=high)
 
 
 def expectations(

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
+
+from .console import say, show
+from .studies.commands import study
 
 
 if TYPE_CHECKING:
@@ -22,8 +23,7 @@ app = typer.Typer(
 )
 prepare = typer.Typer(help="Build careers from raw files, with a ledger of what was dropped.", no_args_is_help=True)
 app.add_typer(prepare, name="prepare")
-
-console = Console()
+app.add_typer(study, name="study")
 
 Output = Annotated[Path, typer.Option(help="Folder to write to.")]
 Data = Annotated[Path, typer.Option(help="Folder of careers, as `prepare` writes it.", exists=True, file_okay=False)]
@@ -69,7 +69,7 @@ def quickstart(
         wide = years.pivot(index="year", columns="occupation", values="probability")
         last = ", ".join(f"{y}: {o}" for y, o in zip(history["year"][-5:], history["occupation"][-5:], strict=True))
         show(wide, f"Person {history['person']}, after {last}")
-    _say(f"checkpoint: {result.checkpoint}")
+    say(f"checkpoint: {result.checkpoint}")
 
 
 @prepare.command("keane-wolpin")
@@ -102,7 +102,7 @@ def _save(careers: Any, ledger: Any, output: Path, salt: str) -> None:
 
     splits = split_careers(careers, salt=salt)
     save_careers(splits, output, ledger, split_manifest(splits, salt=salt))
-    _say(ledger)
+    say(ledger)
     show(describe(careers).to_frame("careers"), str(output))
 
 
@@ -232,7 +232,7 @@ def finetune(
 
     def load() -> CareerForOccupationPrediction:
         model = CareerForOccupationPrediction.from_pretrained(checkpoint)
-        _say(model.resize_vocabulary(pretrained, processor))
+        say(model.resize_vocabulary(pretrained, processor))
         return model
 
     _fit(load, processor, recipe, encoded, validation, output, resume)
@@ -241,7 +241,7 @@ def finetune(
 def _encode(processor: Any, splits: Any) -> tuple[Any, Any]:
     encoded, _ = processor.encode(splits["train"])
     validation, ledger = processor.encode(splits["validation"], unknown_levels="missing")
-    _say(ledger)
+    say(ledger)
     return encoded, validation
 
 
@@ -255,14 +255,14 @@ def _fit(
     set_seed(recipe.arguments.seed)
     trainer = build_trainer(make_model(), processor, recipe, encoded, validation)
     trainer.train(resume_from_checkpoint=resume)
-    _say(f"validation: {trainer.evaluate()}")
+    say(f"validation: {trainer.evaluate()}")
     _save_model(trainer.model, trainer.processing_class, output)
 
 
 def _save_model(model: Any, processor: Any, output: Path) -> None:
     model.save_pretrained(output)
     processor.save_pretrained(output)
-    _say(f"saved {output}")
+    say(f"saved {output}")
 
 
 @app.command()
@@ -302,29 +302,6 @@ def evaluate(
     if output is not None:
         summary.to_csv(output / "summary.csv")
         differences.to_csv(output / "differences.csv")
-
-
-def _say(what: Any) -> None:
-    console.print(str(what), highlight=False, markup=False, soft_wrap=True)
-
-
-def show(frame: pd.DataFrame, title: str) -> None:
-    """Prints a frame as a table."""
-    table = Table(title=title, title_justify="left")
-    table.add_column(str(frame.index.name or ""))
-    for column in frame.columns:
-        table.add_column(str(column), justify="right")
-    for index, row in zip(frame.index, frame.itertuples(index=False), strict=True):
-        table.add_row(str(index), *(_format(value) for value in row))
-    console.print(table)
-
-
-def _format(value: Any) -> str:
-    if value != value or value is None:
-        return ""
-    if isinstance(value, float) and not value.is_integer():
-        return f"{value:.3f}" if abs(value) < 100 else f"{value:,.1f}"
-    return f"{value:,.0f}" if isinstance(value, (int, float)) else str(value)
 
 
 if __name__ == "__main__":

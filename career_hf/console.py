@@ -1,0 +1,38 @@
+"""What the commands print: plain text, and data frames as tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+console = Console()
+
+
+def say(what: Any) -> None:
+    """Prints plain text."""
+    console.print(str(what), highlight=False, markup=False, soft_wrap=True)
+
+
+def show(frame: pd.DataFrame, title: str) -> None:
+    """Prints a frame as a table."""
+    table = Table(title=title, title_justify="left")
+    table.add_column(str(frame.index.name or ""))
+    for column in frame.columns:
+        table.add_column(str(column), justify="right")
+    for index, row in zip(frame.index, frame.itertuples(index=False), strict=True):
+        table.add_row(str(index), *(_format(value) for value in row))
+    console.print(table)
+
+
+def _format(value: Any) -> str:
+    if value != value or value is None:
+        return ""
+    if isinstance(value, float) and not value.is_integer():
+        return f"{value:.3f}" if abs(value) < 100 else f"{value:,.1f}"
+    return f"{value:,.0f}" if isinstance(value, (int, float)) else str(value)

@@ -1,0 +1,359 @@
+"""The paper's findings on the simulated market: what is trained, on what, and the scores of every model.
+
+A finding that the law of the market builds in would be true by construction. So every comparison is made again where
+its cause is taken away: in a world without returns, after pretraining on a corpus whose occupations are shuffled, on
+resumes from another labor market. Models of one world are trained with the same seeds on the same people and scored on
+the same test steps, beside the true probabilities of those steps. `findings_tables.py` says what was found.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pyarrow as pa
+import torch
+from joblib import Parallel, delayed
+from transformers import PreTrainedModel
+from transformers.utils import logging
+
+from ..baselines.markov import tune_weight
+from ..career_columns import career_table, list_lengths, list_values, make_dataset
+from ..evaluation import transition_table
+from ..modeling_career import CareerForOccupationPrediction
+from ..modeling_outputs import CareerOutput
+from ..processing_career import CareerProcessor
+from ..simulation import ResumeConfig, TrueOccupationModel, World, load_resumes, preset, world_processor, write_resumes
+from ..simulation.presets import CONTROLS, Preset
+from ..simulation.world import NOT_WORKING
+from ..training import Recipe, finetuning_recipe, pretraining_recipe, scratch_recipe
+from ..two_stage import IMPOSSIBLE
+from .cells import complete, train_once
+
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+RESUME_COVARIATES = ("year", "education", "region")
+SURVEY_COVARIATES = (*RESUME_COVARIATES, "race", "gender", "birth_year")
+
+# Worlds that surveys are drawn from. Each but the first takes one thing away from it.
+WORLDS: dict[str, dict[str, Any]] = {
+    "market": {},
+    "no returns": CONTROLS["no_returns"],
+    "one type": CONTROLS["one_type"],
+    # Only the previous occupation matters, so there is nothing that a chain cannot know.
+    "markov": CONTROLS["markov"],
+    # Everybody moves, so there is nothing for a first stage to know.
+    "no stays": {"stay_occupation": -30.0, "stay_unemployed": -30.0, "stay_out": -30.0, "stay_school": -30.0},
+}
+# Corpora to pretrain on for the survey of a world: changes of the resumes' world, and what is done to occupations.
+CORPORA: dict[str, tuple[str, dict[str, Any], str | None]] = {
+    "resumes": ("market", {}, None),
+    "resumes, omega .5": ("market", {"departure": 0.5}, None),
+    "resumes, omega 1": ("market", {"departure": 1.0}, None),
+    "relabelled resumes": ("market", {}, "relabelled"),
+    "shuffled resumes": ("market", {}, "shuffled"),
+    "resumes, no returns": ("no returns", {}, None),
+    "resumes, one type": ("one type", {}, None),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Sizes of the study. All models have the same architecture; rates were chosen on validation careers.
+
+    Args:
+        occupations, families, types, recipes: Of the worlds.
+        train_people: Survey people to train and fine-tune on.
+        more_people: Larger training samples that contain these, to compare with pretraining.
+        validation_people, test_people: Further survey people.
+        resumes: Size of each corpus.
+        layers, hidden_size, heads: Of every CAREER model.
+        pretraining_steps: Updates of pretraining.
+        most_steps: Updates at most of training on a survey; early stopping comes before.
+        eval_steps: Updates between validations.
+        pretraining_rate, scratch_rate, finetuning_rate: Peak learning rates.
+        tokens_per_batch: Person-years of an update.
+        patience: Validations without improvement before training stops.
+        seeds: Training seeds, of initial weights and of the order of careers, in pretraining and after.
+        draws: Resamples of test people behind the intervals.
+    """
+
+    occupations: int = 120
+    families: int = 12
+    types: int = 8
+    recipes: int = 8
+    train_people: int = 2_000
+    more_people: tuple[int, ...] = (4_000, 8_000)
+    validation_people: int = 1_000
+    test_people: int = 4_000
+    resumes: int = 20_000
+    layers: int = 3
+    hidden_size: int = 64
+    heads: int = 2
+    pretraining_steps: int = 2_000
+    most_steps: int = 1_500
+    eval_steps: int = 50
+    pretraining_rate: float = 1e-3
+    scratch_rate: float = 2e-3
+    finetuning_rate: float = 2.5e-4
+    tokens_per_batch: int = 2_000
+    patience: int = 4
+    seeds: int = 3
+    draws: int = 1_000
+
+    def preset(self, world: str, **changes: Any) -> Preset:
+        """The survey of a world, at these sizes."""
+        sizes = {name: getattr(self, name) for name in ("occupations", "families", "types", "recipes")}
+        return preset("survey").with_world(**(sizes | WORLDS[world] | changes))
+
+    @property
+    def pool(self) -> int:
+        """People to choose training samples from."""
+        return max(self.train_people, *self.more_people)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One CAREER model: its survey's world, training people, corpus if it is pretrained, stages and seed."""
+
+    world: str
+    people: int
+    seed: int
+    corpus: str | None = None
+    two_stage: bool = True
+
+    @property
+    def model(self) -> str:
+        """The model's name in tables."""
+        if self.corpus is not None:
+            return f"pretrained on {self.corpus}"
+        return f"{'two' if self.two_stage else 'one'}-stage, {self.people} people"
+
+
+def cells(settings: Settings) -> list[Cell]:
+    """Every model that is trained, the costliest first."""
+    seeds, few = range(settings.seeds), settings.train_people
+    pretrained = [Cell(CORPORA[corpus][0], few, seed, corpus) for corpus in CORPORA for seed in seeds]
+    more = [Cell("market", people, seed) for people in sorted(settings.more_people, reverse=True) for seed in seeds]
+    scratch = [Cell(world, few, seed) for world in WORLDS for seed in seeds]
+    one_stage = [Cell(world, few, seed, two_stage=False) for world in ("market", "no stays") for seed in seeds]
+    return [*more, *pretrained, *scratch, *one_stage]
+
+
+def run(folder: Path, settings: Settings, workers: int = 2) -> None:
+    """Trains and scores every model; what is finished is not run again.
+
+    Leaves a transition table of test careers for every model in `folder/tables`.
+
+    Args:
+        folder: For careers, models and tables.
+        settings: Sizes.
+        workers: Processes, each of which uses one thread.
+
+    Raises:
+        ValueError: The folder holds a study with other settings.
+    """
+    manifest = json.loads(json.dumps(asdict(settings)))
+    if (folder / "settings.json").exists():
+        if json.loads((folder / "settings.json").read_text(encoding="utf-8")) != manifest:
+            raise ValueError(f"{folder} holds a study with other settings: choose another folder")
+    else:
+        with complete(folder / "settings.json") as unfinished:
+            unfinished.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    corpora = [partial(draw_corpus, folder, settings, corpus) for corpus in CORPORA]
+    surveys = [partial(draw_survey, folder, settings, world) for world in WORLDS]
+    models = [partial(train_cell, folder, settings, cell) for cell in cells(settings)]
+    for what, jobs in {"Drawing careers": [*corpora, *surveys], "Training models": models}.items():
+        done = Parallel(n_jobs=workers, return_as="generator_unordered")(delayed(_alone)(job) for job in jobs)
+        for _ in logging.tqdm(done, desc=what, total=len(jobs), unit="cell"):
+            pass
+
+
+def _alone(job: Any) -> None:
+    """Runs a job in a worker process."""
+    torch.set_num_threads(1)
+    logging.disable_progress_bar()
+    job()
+
+
+def survey_of(folder: Path, settings: Settings, world: str) -> dict[str, Dataset]:
+    """Careers of a world's survey: training people, of whom samples take the first, validation and test people."""
+    from datasets import load_from_disk
+
+    careers = load_from_disk(str(folder / "surveys" / world))
+    start, splits = 0, {}
+    for name, people in {
+        "train": settings.pool,
+        "validation": settings.validation_people,
+        "test": settings.test_people,
+    }.items():
+        splits[name] = careers.select(range(start, start + people))
+        start += people
+    return splits
+
+
+def draw_survey(folder: Path, settings: Settings, world: str) -> None:
+    """Draws a survey and scores its test careers with the truth and with Markov chains."""
+    market = settings.preset(world)
+    people = settings.pool + settings.validation_people + settings.test_people
+    path = folder / "surveys" / world
+    drawn = market.simulate(people)
+    if not path.exists():
+        with complete(path) as unfinished:
+            drawn.careers.save_to_disk(str(unfinished))
+    splits = survey_of(folder, settings, world)
+    truth = TrueOccupationModel.of_world(drawn.world)
+    _score(folder, world, "floor", 0, truth, world_processor(drawn.world), splits["test"])
+    train = splits["train"].select(range(settings.train_people))
+    processor = CareerProcessor.fit(train, covariates=[], occupations=drawn.world.labels)
+    encoded, validation = (processor.encode(careers)[0] for careers in (train, splits["validation"]))
+    for order in (1, 2):
+        chain = tune_weight(encoded, validation, processor, order=order)
+        _score(folder, world, f"Markov-{order}", 0, chain, processor, splits["test"])
+
+
+def draw_corpus(folder: Path, settings: Settings, corpus: str) -> None:
+    """Draws a corpus of resumes; the altered ones are made from the unaltered when they are loaded."""
+    world, changes, altered = CORPORA[corpus]
+    if altered is None:
+        drawn = World.build(settings.preset(world, **changes).world)
+        write_resumes(drawn, ResumeConfig(people=settings.resumes), folder / "corpora" / corpus)
+
+
+def corpus_of(folder: Path, corpus: str) -> Dataset:
+    """The careers of a corpus.
+
+    "relabelled": every occupation goes by the name of another, the same everywhere, so how careers move is left and
+    who moves where is lost. "shuffled": occupations are dealt out anew over all person-years, so only how common they
+    are is left.
+    """
+    altered = CORPORA[corpus][2]
+    if altered is None:
+        return load_resumes(folder / "corpora" / corpus)
+    resumes = load_resumes(folder / "corpora" / "resumes")
+    table, rng = career_table(resumes), np.random.default_rng(0)
+    held = list_values(table, "occupation").dictionary_encode()
+    codes, names = held.indices.to_numpy(), held.dictionary
+    if altered == "relabelled":
+        names = names.take(pa.array(rng.permutation(len(names))))
+    else:
+        codes = rng.permutation(codes)
+    offsets = pa.array(np.r_[0, list_lengths(table, "occupation").cumsum()], pa.int32())
+    occupation = pa.ListArray.from_arrays(offsets, names.take(pa.array(codes)))
+    return make_dataset({name: table[name] for name in table.column_names} | {"occupation": occupation})
+
+
+def train_cell(folder: Path, settings: Settings, cell: Cell) -> None:
+    """Trains a model and scores test careers; a pretrained model is also scored before fine-tuning."""
+    splits = survey_of(folder, settings, cell.world)
+    train, validation, test = splits["train"].select(range(cell.people)), splits["validation"], splits["test"]
+    labels = World.build(settings.preset(cell.world).world).labels
+    place = folder / "models" / f"{cell.world}, {cell.model}, {cell.seed}"
+    if cell.corpus is None:
+        processor = CareerProcessor.fit(train, SURVEY_COVARIATES, occupations=labels)
+        recipe = _recipe(scratch_recipe, processor, settings, cell, settings.scratch_rate)
+        made = train_once(place, CareerForOccupationPrediction, processor, recipe, train, validation)
+    else:
+        pretrained, old = _pretrain(folder, settings, cell, [name for name in labels if name not in NOT_WORKING])
+        new = [name for name in SURVEY_COVARIATES if name not in RESUME_COVARIATES]
+        processor = old.extend(train, occupations=labels, covariates=new)
+        torch.manual_seed(cell.seed)  # of fresh rows
+        pretrained.resize_vocabulary(old, processor)
+        _score(folder, cell.world, f"{cell.model}, zero-shot", cell.seed, pretrained, processor, test)
+        recipe = _recipe(finetuning_recipe, processor, settings, cell, settings.finetuning_rate)
+        made = train_once(place, lambda _: pretrained, processor, recipe, train, validation)
+    _score(folder, cell.world, cell.model, cell.seed, *made, test)
+
+
+def _pretrain(
+    folder: Path, settings: Settings, cell: Cell, occupations: list[str]
+) -> tuple[CareerForOccupationPrediction, CareerProcessor]:
+    careers = corpus_of(folder, str(cell.corpus))
+    held_out = min(1_000, len(careers) // 10)
+    train, validation = careers.select(range(held_out, len(careers))), careers.select(range(held_out))
+    processor = CareerProcessor.fit(train, RESUME_COVARIATES, occupations=occupations)
+    updates = settings.pretraining_steps
+    rate = settings.pretraining_rate
+    recipe = _recipe(pretraining_recipe, processor, settings, cell, rate, max_steps=updates, eval_steps=updates)
+    place = folder / "models" / f"{cell.corpus}, {cell.seed}"
+    return train_once(place, CareerForOccupationPrediction, processor, recipe, train, validation)
+
+
+def _recipe(
+    paper: Callable[..., Recipe],
+    processor: CareerProcessor,
+    settings: Settings,
+    cell: Cell,
+    rate: float,
+    **steps: int,
+) -> Callable[[Path], Recipe]:
+    """From a folder for checkpoints to a recipe of the paper at the study's size."""
+    steps = {"max_steps": settings.most_steps, "eval_steps": settings.eval_steps} | steps
+    return lambda output: paper(
+        processor,
+        output,
+        learning_rate=rate,
+        warmup_steps=steps["max_steps"] // 10,
+        tokens_per_batch=settings.tokens_per_batch,
+        patience=settings.patience,
+        save_steps=steps["eval_steps"],
+        seed=cell.seed,
+        config_overrides={
+            "num_hidden_layers": settings.layers,
+            "hidden_size": settings.hidden_size,
+            "num_attention_heads": settings.heads,
+            "intermediate_size": 4 * settings.hidden_size,
+            "two_stage": cell.two_stage,
+        },
+        **steps,
+    )
+
+
+def table_path(folder: Path, world: str, model: str, seed: int) -> Path:
+    """Where the transition table of a model on its world's test careers is."""
+    return folder / "tables" / world / model / f"{seed}.parquet"
+
+
+def _score(
+    folder: Path,
+    world: str,
+    name: str,
+    seed: int,
+    model: PreTrainedModel,
+    processor: CareerProcessor,
+    test: Dataset,
+) -> None:
+    """Writes a model's transition table, with its log-probabilities given that people work."""
+    path = table_path(folder, world, name, seed)
+    if not path.exists():
+        table = transition_table(model, test, processor, split="test", unknown_levels="missing")
+        with _given_work(model, processor):
+            given_work = transition_table(model, test, processor, split="test", unknown_levels="missing")
+        with complete(path) as unfinished:
+            table.assign(log_prob_given_work=given_work["log_prob"]).to_parquet(unfinished)
+
+
+@contextmanager
+def _given_work(model: PreTrainedModel, processor: CareerProcessor) -> Iterator[None]:
+    """Within it, a model's probabilities are those given that y_t is an occupation, which is all resumes contain."""
+    special = processor.special_token_ids
+    barred = [*special, *processor.occupation_ids(NOT_WORKING)]
+
+    def condition(_module: Any, _inputs: Any, output: CareerOutput) -> CareerOutput:
+        logits = cast(torch.Tensor, output.logits)
+        output.logits = logits.index_fill(-1, torch.tensor(barred), IMPOSSIBLE).log_softmax(-1)
+        return output
+
+    handle = model.register_forward_hook(condition)
+    try:
+        yield
+    finally:
+        handle.remove()

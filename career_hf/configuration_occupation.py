@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import field
 
+import torch
 from huggingface_hub.dataclasses import strict
 from torch import nn
 from transformers import PreTrainedConfig
@@ -92,6 +93,23 @@ class OccupationConfig(PreTrainedConfig):
             raise ValueError(
                 f"id2label has {len(self.id2label)} labels for vocab_size={self.vocab_size}; it needs one for each. "
                 "To change a trained model's vocabulary use model.resize_vocabulary(old_processor, new_processor)"
+            )
+
+    def check_covariates(self, input_ids: torch.Tensor, covariates: torch.Tensor | None) -> None:
+        """Raises a ValueError unless covariates are `(batch, time, covariates)`, or None for a model without any."""
+        names = self.covariate_names
+        if covariates is None:
+            if names:
+                raise ValueError(
+                    f"this model was trained with the covariates {names}, and none were given; pass covariates of "
+                    f"shape {(*input_ids.shape, len(names))}"
+                )
+        elif not names:
+            raise ValueError("this model has no covariates (config.covariate_names is empty); pass covariates=None")
+        elif covariates.shape != (*input_ids.shape, len(names)):
+            raise ValueError(
+                f"covariates have shape {tuple(covariates.shape)}, expected {(*input_ids.shape, len(names))}: "
+                f"(batch, time) of input_ids and one column for each of {names}"
             )
 
 

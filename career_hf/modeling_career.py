@@ -33,7 +33,7 @@ from .attention import SDPA_BY_LENGTH
 from .configuration_career import CareerConfig
 from .modeling_outputs import CareerOutput
 from .transfer import resize_vocabulary
-from .two_stage import IMPOSSIBLE, mean_nll, occupation_log_probs, stay_nll, two_stage_log_probs
+from .two_stage import mean_nll, nothing_to_stay_in, occupation_log_probs, stay_nll, two_stage_log_probs
 
 
 def sinusoidal_positions(position_ids: torch.Tensor, hidden_size: int) -> torch.Tensor:
@@ -205,7 +205,7 @@ class CareerModel(CareerPreTrainedModel):
         covariates (`torch.LongTensor` of shape `(batch, time, covariates)`, *optional*):
             Levels of x_t, in the order of `config.covariate_names`. Required exactly where that list is not empty.
         """
-        self._check_covariates(input_ids, covariates)
+        self.config.check_covariates(input_ids, covariates)
         if use_cache and position_ids is not None and (position_ids.diff(dim=-1) != 1).any():
             raise ValueError(
                 "packed careers (position_ids that restart) cannot be cached, because the cache would join them "
@@ -246,22 +246,6 @@ class CareerModel(CareerPreTrainedModel):
                 **kwargs,
             )
         return BaseModelOutputWithPast(last_hidden_state=self.norm(hidden_states), past_key_values=past_key_values)
-
-    def _check_covariates(self, input_ids: torch.Tensor, covariates: torch.Tensor | None) -> None:
-        names = self.config.covariate_names
-        if covariates is None:
-            if names:
-                raise ValueError(
-                    f"this model was trained with the covariates {names}, and none were given; pass covariates of "
-                    f"shape {(*input_ids.shape, len(names))}"
-                )
-        elif not names:
-            raise ValueError("this model has no covariates (config.covariate_names is empty); pass covariates=None")
-        elif covariates.shape != (*input_ids.shape, len(names)):
-            raise ValueError(
-                f"covariates have shape {tuple(covariates.shape)}, expected {(*input_ids.shape, len(names))}: "
-                f"(batch, time) of input_ids and one column for each of {names}"
-            )
 
 
 @auto_docstring(custom_intro="CAREER with its two-stage (or one-stage) prediction of the next occupation.")
@@ -354,9 +338,7 @@ class CareerForOccupationPrediction(CareerPreTrainedModel):
             logit = logit.clamp(-self.config.logit_clamp, self.config.logit_clamp)
         if self.config.first_step_stay:
             return logit
-        # A career's first step, or anything else that follows no occupation, has nothing to stay in.
-        special = torch.tensor(self.config.special_token_ids, device=previous.device)
-        return logit.masked_fill(torch.isin(previous, special), IMPOSSIBLE)
+        return nothing_to_stay_in(logit, previous, self.config.special_token_ids)
 
     def _log_probs(
         self, hidden_states: torch.Tensor, stay_logit: torch.Tensor | None, previous: torch.Tensor

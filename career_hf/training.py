@@ -34,6 +34,7 @@ from transformers import (
 from .attention import SDPA_BY_LENGTH
 from .collating import Batch, EncodedCareers, FlatCareers, FlatteningCollator, PackingCollator, PaddingCollator
 from .configuration_career import CareerConfig
+from .configuration_occupation import OccupationConfig
 from .micro_batches import MicroBatchCollator, MicroBatches
 from .processing_career import CareerProcessor
 
@@ -65,7 +66,7 @@ class Recipe:
     """
 
     stage: str
-    config: CareerConfig
+    config: Any  # CareerConfig, or a rival's
     arguments: TrainingArguments
     make_optimizer: Callable[[PreTrainedModel], OptimizerAndScheduler]
     tokens_per_batch: int = 16_000
@@ -89,7 +90,7 @@ def pretraining_recipe(processor: CareerProcessor, output_dir: str | Path, **ove
         "eval_steps": 1_000,
         "save_steps": 1_000,
     }
-    return _recipe("pretraining", processor, output_dir, _PRETRAINED_SIZE, {**paper, **overrides})
+    return _career_recipe("pretraining", processor, output_dir, _PRETRAINED_SIZE, {**paper, **overrides})
 
 
 def finetuning_recipe(processor: CareerProcessor, output_dir: str | Path, **overrides: Any) -> Recipe:
@@ -98,7 +99,7 @@ def finetuning_recipe(processor: CareerProcessor, output_dir: str | Path, **over
     `max_steps` is a ceiling that early stopping is meant to come before. Arguments as in `pretraining_recipe`.
     """
     paper = {"learning_rate": 1e-4, "warmup_steps": 500, "max_steps": 20_000, "eval_steps": 100, "save_steps": 100}
-    return _recipe("finetuning", processor, output_dir, _PRETRAINED_SIZE, {**paper, **overrides})
+    return _career_recipe("finetuning", processor, output_dir, _PRETRAINED_SIZE, {**paper, **overrides})
 
 
 def scratch_recipe(processor: CareerProcessor, output_dir: str | Path, **overrides: Any) -> Recipe:
@@ -106,18 +107,38 @@ def scratch_recipe(processor: CareerProcessor, output_dir: str | Path, **overrid
 
     `max_steps` is a ceiling that early stopping is meant to come before. Arguments as in `pretraining_recipe`.
     """
-    paper = {"learning_rate": 5e-4, "warmup_steps": 500, "max_steps": 20_000, "eval_steps": 100, "save_steps": 100}
-    return _recipe("training", processor, output_dir, _SCRATCH_SIZE, {**paper, **overrides})
+    return _career_recipe("training", processor, output_dir, _SCRATCH_SIZE, {**_SCRATCH_SCHEDULE, **overrides})
+
+
+def baseline_recipe(config: OccupationConfig, output_dir: str | Path, **overrides: Any) -> Recipe:
+    """Training a rival on a survey as CAREER is trained from scratch (Appendix G), one career per row.
+
+    Args:
+        config: Of the rival.
+        output_dir, overrides: As in `pretraining_recipe`; there are no `config_overrides`.
+    """
+    return _recipe("training", config, output_dir, {**_SCRATCH_SCHEDULE, "layout": "padded", **overrides})
 
 
 _PRETRAINED_SIZE = {"num_hidden_layers": 12, "hidden_size": 192, "num_attention_heads": 3, "intermediate_size": 768}
 _SCRATCH_SIZE = {"num_hidden_layers": 4, "hidden_size": 64, "num_attention_heads": 2, "intermediate_size": 256}
+_SCRATCH_SCHEDULE = {
+    "learning_rate": 5e-4,
+    "warmup_steps": 500,
+    "max_steps": 20_000,
+    "eval_steps": 100,
+    "save_steps": 100,
+}
 
 
-def _recipe(
+def _career_recipe(
     stage: str, processor: CareerProcessor, output_dir: str | Path, size: Mapping[str, int], settings: dict[str, Any]
 ) -> Recipe:
     config = CareerConfig(**{**processor.config_kwargs(), **size, **settings.pop("config_overrides", {})})
+    return _recipe(stage, config, output_dir, settings)
+
+
+def _recipe(stage: str, config: OccupationConfig, output_dir: str | Path, settings: dict[str, Any]) -> Recipe:
     use_cpu = settings.setdefault("use_cpu", not torch.cuda.is_available())
     tokens_per_batch = settings.pop("tokens_per_batch", 16_000)
     patience = settings.pop("patience", 10)
@@ -300,6 +321,7 @@ def exact_metrics(evaluated: EvalPrediction) -> dict[str, float]:
 __all__ = [
     "Recipe",
     "adamw_inverse_sqrt",
+    "baseline_recipe",
     "build_trainer",
     "exact_metrics",
     "finetuning_recipe",

@@ -59,6 +59,18 @@ def two_stage_log_probs(
     return log_probs.scatter(-1, previous.unsqueeze(-1), stay).clamp(min=IMPOSSIBLE)
 
 
+def nothing_to_stay_in(stay_logit: torch.Tensor, previous: torch.Tensor, special_token_ids: list[int]) -> torch.Tensor:
+    """Stay logits with `IMPOSSIBLE` at a career's first step, or wherever else no occupation came before.
+
+    Args:
+        stay_logit: `(...)`, eta . h_t.
+        previous: `(...)`, ids of y_{t-1}.
+        special_token_ids: Ids that are not occupations.
+    """
+    special = torch.tensor(special_token_ids, device=previous.device)
+    return stay_logit.masked_fill(torch.isin(previous, special), IMPOSSIBLE)
+
+
 def stay_nll(stay_logit: torch.Tensor, previous: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Stage one's part of -log p(y_t): whether y_t = y_{t-1} (Eq. 1); all shapes are `(...)`."""
     stay_logit = stay_logit.to(torch.promote_types(stay_logit.dtype, torch.float32))

@@ -1,0 +1,126 @@
+"""What rivals that are trained by gradient descent share: the inputs, outputs and likelihood of CAREER.
+
+A rival says what it scores occupations and staying by; `two_stage.py` turns scores into probabilities, the same for
+all. So a comparison of models compares what they know of the past, and nothing else.
+"""
+
+import torch
+from huggingface_hub.dataclasses import strict
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.cache_utils import Cache
+from transformers.utils import can_return_tuple
+
+from ..configuration_occupation import OccupationConfig
+from ..modeling_outputs import CareerOutput
+from ..two_stage import mean_nll, nothing_to_stay_in, occupation_log_probs, two_stage_log_probs
+
+
+@strict
+class BaselineConfig(OccupationConfig):
+    r"""Configuration that all rivals share.
+
+    Args:
+        two_stage (`bool`): Whether prediction is in two stages (Eq. 18), or one softmax.
+        initializer_range (`float`): Standard deviation of freshly drawn weights.
+
+    The rest as in [`OccupationConfig`].
+    """
+
+    model_type = "career_baseline"
+    keys_to_ignore_at_inference = ["past_key_values", "stay_logit"]
+
+    two_stage: bool = True
+    initializer_range: float = 0.02
+
+
+class BaselineForOccupationPrediction(PreTrainedModel):
+    """An occupation model that is given by its `scores`. One career per row; no cache."""
+
+    config: BaselineConfig
+    config_class = BaselineConfig
+    main_input_name = "input_ids"
+    model_tags = ["career", "occupation-prediction"]
+
+    def scores(
+        self, input_ids: torch.Tensor, covariates: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """What occupations and staying are predicted by.
+
+        Args:
+            input_ids: `(batch, time)`, y_{t-1}; padded on the right.
+            covariates: `(batch, time, covariates)`, levels of x_t.
+
+        Returns:
+            `(batch, time, vocabulary)` logits of occupations, and `(batch, time)` logits of staying, or None in one
+            stage. Step t may depend on steps up to t alone.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must say what it scores occupations by")
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        covariates: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        weight: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        past_key_values: Cache | None = None,
+        use_cache: bool | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
+        **kwargs,
+    ) -> CareerOutput:
+        """Log-probabilities of every occupation at every step.
+
+        Args:
+            input_ids: `(batch, time)`, y_{t-1}.
+            covariates: `(batch, time, covariates)`, levels of x_t, exactly where the config names covariates.
+            attention_mask: Not needed: padding is on the right.
+            labels: `(batch, time)`, y_t; -100 is not scored.
+            weight: `(batch,)` or `(batch, time)`, survey weights in the loss.
+            position_ids: Not needed: one career per row.
+            past_key_values: Must be None; give whole histories.
+            use_cache: Ignored.
+            num_items_in_batch: What the summed loss is divided by, instead of the weight of the scored steps.
+
+        Raises:
+            ValueError: If careers are packed or cached, or covariates do not fit the config.
+        """
+        self.config.check_covariates(input_ids, covariates)
+        if past_key_values is not None:
+            raise ValueError(f"{type(self).__name__} keeps no cache: pass whole histories")
+        if position_ids is not None and (position_ids.diff(dim=-1) != 1).any():
+            raise ValueError(f"{type(self).__name__} takes one career per row: use PaddingCollator, layout='padded'")
+        logits, stay_logit = self.scores(input_ids, covariates)
+        special = self.config.special_token_ids
+        if stay_logit is None:
+            log_probs = occupation_log_probs(logits, special)
+        else:
+            stay_logit = nothing_to_stay_in(stay_logit.float(), input_ids, special)
+            log_probs = two_stage_log_probs(logits, stay_logit, input_ids, special)
+        loss = None
+        if labels is not None:
+            nll = -log_probs.gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+            loss = mean_nll(nll, labels, weight, num_items_in_batch)
+        return CareerOutput(loss=loss, logits=log_probs, stay_logit=stay_logit)
+
+
+class CovariateEmbeddings(nn.ModuleDict):
+    """The sum of covariate embeddings, sum_c e_c(x_tc) of Eq. 12, `(batch, time, size)`; 0 without covariates."""
+
+    def __init__(self, config: OccupationConfig, size: int):
+        super().__init__(
+            {
+                name: nn.Embedding(levels, size)
+                for name, levels in zip(config.covariate_names, config.covariate_sizes, strict=True)
+            }
+        )
+
+    def forward(self, covariates: torch.Tensor | None) -> torch.Tensor | float:
+        if covariates is None:
+            return 0.0
+        return sum(embed(level) for embed, level in zip(self.values(), covariates.unbind(-1), strict=True))
+
+
+__all__ = ["BaselineConfig", "BaselineForOccupationPrediction", "CovariateEmbeddings"]

@@ -279,8 +279,9 @@ def evaluate(
     from transformers import AutoModelForCausalLM
 
     from .careers import load_careers
-    from .evaluation import compare, summarize, transition_table
+    from .evaluation import compare, summarize
     from .processing_career import CareerProcessor
+    from .transition_table import transition_table
 
     careers = load_careers(data)[split]
     tables: dict[str, list[pd.DataFrame]] = defaultdict(list)

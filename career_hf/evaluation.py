@@ -1,8 +1,4 @@
-"""The transition table, one row per predicted step, and every metric computed from it.
-
-`transition_table` is the only function here that meets a model, and it never asks which one. All others read the table
-alone, so one run of a model serves every table, figure, audit and interval, and models are compared row by row. The
-table is a plain pandas frame: keep it with `table.to_parquet(path)` and `pandas.read_parquet(path)`.
+"""Metrics of models, all computed from their transition tables: perplexity, who moves, and comparisons with intervals.
 
 Perplexity is exp(-mean log p(y_t | past)) over all steps, the first included (Section 4 of the paper). Intervals come
 from resampling people, because one person's steps are not independent.
@@ -11,129 +7,37 @@ from resampling people, because one person's steps are not independent.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import torch
 from sklearn.metrics import roc_auc_score
-from transformers.utils import logging
 
-from .career_columns import is_text
-from .careers import to_frame
-from .collating import EncodedCareers, PaddingCollator
 from .resampling import resample_means
+from .transition_table import TRANSITIONS
 
 
-if TYPE_CHECKING:
-    from datasets import Dataset
-    from transformers import PreTrainedModel
-
-    from .processing_career import CareerProcessor
-
-TRANSITIONS = ["first", "stay", "return", "new"]
-CAREER_COLUMNS = ["person", "year", "occupation", "weight"]
-SCORE_COLUMNS = ["step", "gap_years", "previous", "log_prob", "p_stay", "transition", "unknown", "split"]
 INTERVAL = [0.025, 0.975]
 
 
-def transition_table(
-    model: PreTrainedModel,
-    careers: Dataset,
-    processor: CareerProcessor,
-    *,
-    batch_tokens: int = 16_000,
-    split: str | None = None,
-    unknown_levels: Literal["error", "missing"] = "error",
-) -> pd.DataFrame:
-    """Scores every step of every career with any occupation model.
+def perplexity(table: pd.DataFrame, weighted: bool = False, per_person: bool = False) -> float:
+    """exp(-mean log-probability) over the table's rows; with survey weights, of the weighted mean.
 
     Args:
-        model: A model whose `output.logits` are normalised log-probabilities, `(batch, time, vocabulary)`.
-        careers: Careers, labels not ids.
-        processor: The model's processor; it is checked against the model's config.
-        batch_tokens: Steps per batch, padding included.
-        split: A label for the column `split`, such as "test".
-        unknown_levels: What to do with covariate levels that training never saw, as in `processor.encode`.
-
-    Returns:
-        One row per step, in the order of the careers:
-        person; step (0 for the first); year; gap_years since the previous step (null at step 0); previous and
-        occupation, the labels of y_{t-1} (null at step 0) and y_t; log_prob, the natural log of p(y_t | past); p_stay,
-        the probability of y_{t-1} (null at step 0); transition, "first", "stay", "return" (an earlier occupation, but
-        not the previous one) or "new", as in Table 4 (null where it cannot be known); unknown, whether y_t or y_{t-1}
-        is the processor's unknown occupation; weight, the survey weight (null without one); split; then the careers'
-        covariates and other label columns.
-
-    Raises:
-        ValueError: The processor does not belong to the model, a career cannot be encoded, or a column of the careers
-            has the name of one of the table's own.
+        table: A transition table.
+        weighted: Use survey weights.
+        per_person: Every person counts alike, however long the career.
     """
-    processor.check(model.config)
-    taken = sorted(set(careers.column_names) & set(SCORE_COLUMNS))
-    if taken:
-        raise ValueError(f"careers have columns {taken}, which are names of the transition table's own; rename them")
-    encoded, _ = processor.encode(careers, unknown_levels=unknown_levels)
-    everyone = EncodedCareers(encoded)
-    flat = everyone.gather(np.arange(len(everyone)))
-    labels, inputs, step = flat.labels, flat.input_ids, flat.positions
-    log_prob, p_stay = _score(model, everyone, batch_tokens)
-
-    first = step == 0
-    long = to_frame(careers, kind="arrow")
-    year = long["year"].to_numpy()
-    gap = pd.array(year - np.r_[0, year[:-1]], dtype="Int32")
-    gap[first] = pd.NA
-    unknown = np.zeros(len(labels), dtype=bool)
-    if processor.unknown_occupation is not None:
-        unknown_id = processor.occupations.index(processor.unknown_occupation)
-        unknown = (labels == unknown_id) | (~first & (inputs == unknown_id))
-    table = pd.DataFrame(
-        {
-            "person": _labels(long["person"]),
-            "step": step.astype(np.int32),
-            "year": year.astype(np.int32),
-            "gap_years": gap,
-            "previous": _occupations(np.where(first, -1, inputs), processor),
-            "occupation": _occupations(labels, processor),
-            "log_prob": log_prob,
-            "p_stay": np.where(first, np.nan, p_stay),
-            "transition": transition_classes(np.repeat(np.arange(len(everyone)), flat.lengths), labels, unknown),
-            "unknown": unknown,
-            "weight": long["weight"].to_numpy() if "weight" in long.column_names else np.nan,
-            "split": _labels(pa.chunked_array([pa.repeat(pa.scalar(split, pa.string()), len(labels))])),
-        }
-    )
-    for name in long.column_names:
-        if name not in CAREER_COLUMNS and is_text(long[name].type):
-            table[name] = _labels(long[name])
-    return table
+    weight = _weights(table, weighted)
+    if per_person:
+        weight = weight / table.groupby("person", observed=True)["step"].transform("size").to_numpy()
+    return float(np.exp(-np.average(table["log_prob"], weights=weight)))
 
 
-def transition_classes(
-    person: np.ndarray, occupation: np.ndarray, unknown: np.ndarray | None = None
-) -> pd.Categorical:
-    """What kind of step each row is: "first", "stay", "return" or "new" (Table 4).
-
-    Args:
-        person: `(steps,)` person numbers; a person's steps stand together, in time order.
-        occupation: `(steps,)` occupation numbers.
-        unknown: `(steps,)` steps whose kind cannot be known; they are null.
-    """
-    first = np.r_[True, person[1:] != person[:-1]]
-    stay = ~first & np.r_[False, occupation[1:] == occupation[:-1]]
-    # An occupation is new where its person and its number occur together for the first time.
-    repeated = pd.DataFrame({"person": person, "occupation": occupation}).duplicated().to_numpy()
-    codes = np.select([first, stay, repeated], [0, 1, 2], default=3)
-    if unknown is not None:
-        codes[unknown] = -1
-    return pd.Categorical.from_codes(codes, categories=TRANSITIONS)
-
-
-def perplexity(table: pd.DataFrame, weighted: bool = False) -> float:
-    """exp(-mean log-probability) over the table's rows; with survey weights, of the weighted mean."""
-    return float(np.exp(-np.average(table["log_prob"], weights=_weights(table, weighted))))
+def first_as_new(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with the kinds of steps that the paper has (Table 4): a first occupation is a new one."""
+    kinds = table["transition"].astype(object).replace("first", "new")
+    return table.assign(transition=pd.Categorical(kinds, categories=TRANSITIONS[1:]))
 
 
 def perplexity_by(table: pd.DataFrame, column: str | Sequence[str], weighted: bool = False) -> pd.DataFrame:
@@ -164,6 +68,45 @@ def stay_auc(table: pd.DataFrame, weighted: bool = False) -> float:
             f"the AUC of moving needs stays and moves: {moved.sum()} of {len(moved)} known steps are moves"
         )
     return float(roc_auc_score(moved, 1 - rows["p_stay"].to_numpy(), sample_weight=_weights(rows, weighted)))
+
+
+def entry_auc(table: pd.DataFrame, label: str, weighted: bool = False) -> float:
+    """Area under the ROC curve of entering a state, such as unemployment, among steps from anywhere else.
+
+    Args:
+        table: A transition table made with `watch=[label]`.
+        label: The state.
+        weighted: Use survey weights.
+
+    Raises:
+        ValueError: The label was not watched, or nobody enters.
+    """
+    if f"p({label})" not in table.columns:
+        raise ValueError(f"the table does not keep the probability of '{label}': make it with watch=['{label}']")
+    rows = table[(table["step"] > 0) & ~table["unknown"] & (table["previous"] != label)]
+    entered = (rows["occupation"] == label).to_numpy()
+    if entered.all() or not entered.any():
+        raise ValueError(f"{entered.sum()} of {len(entered)} steps from elsewhere enter '{label}'; the AUC needs both")
+    return float(roc_auc_score(entered, rows[f"p({label})"], sample_weight=_weights(rows, weighted)))
+
+
+def ranking(table: pd.DataFrame, tops: Sequence[int] = (1, 5, 10), weighted: bool = False) -> pd.Series:
+    """How high the true occupation ranks: top-k accuracies, mean reciprocal rank, and the mean rank of true moves.
+
+    A move's rank is among the occupations that are moves, the previous one left out.
+
+    Args:
+        table: A transition table.
+        tops: Values of k.
+        weighted: Use survey weights.
+    """
+    weight, rank = _weights(table, weighted), table["rank"].to_numpy()
+    shares = {f"top-{k}": np.average(rank <= k, weights=weight) for k in tops}
+    moves = (table["step"] > 0).to_numpy() & ~table["transition"].eq("stay").to_numpy()
+    stay_is_likelier = table["p_stay"].to_numpy() > np.exp(table["log_prob"].to_numpy())
+    among_moves = (rank - stay_is_likelier)[moves]
+    mean = np.average(among_moves, weights=weight[moves]) if moves.any() else np.nan
+    return pd.Series({**shares, "mean reciprocal rank": np.average(1 / rank, weights=weight), "rank of moves": mean})
 
 
 def bootstrap_perplexity(
@@ -248,6 +191,33 @@ def compare(
     )
 
 
+def compare_by(
+    tables: Mapping[str, pd.DataFrame | Sequence[pd.DataFrame]],
+    baseline: str,
+    by: str,
+    draws: int = 1000,
+    seed: int = 0,
+    weighted: bool = False,
+) -> pd.DataFrame:
+    """Differences of log-perplexity as in `compare`, within each group of a column (any covariate: a subgroup audit).
+
+    Returns:
+        One row per group and model but the baseline: n (steps), difference, low and high.
+    """
+    if baseline not in tables:
+        raise ValueError(f"baseline '{baseline}' is not among the tables: {list(tables)}")
+    sizes, estimate, resampled = resampled_nll(tables, draws, seed, weighted, by)
+    k = list(tables).index(baseline)
+    low, high = np.nanquantile(resampled - resampled[..., [k]], INTERVAL, axis=0)
+    rows = {
+        (group, model): {"n": n, "difference": estimate[g, m] - estimate[g, k], "low": low[g, m], "high": high[g, m]}
+        for g, (group, n) in enumerate(sizes.items())
+        for m, model in enumerate(tables)
+        if m != k
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis([by, "model"]).astype({"n": int})
+
+
 def resampled_nll(
     tables: Mapping[str, pd.DataFrame | Sequence[pd.DataFrame]],
     draws: int = 1000,
@@ -315,54 +285,6 @@ def summarize(
         }
     frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
     return frame.astype({"n": int, "people": int, "seeds": int})
-
-
-def _score(model: PreTrainedModel, careers: EncodedCareers, batch_tokens: int) -> tuple[np.ndarray, np.ndarray]:
-    """log p(y_t) and p(y_{t-1}) of every step, as flat float64 arrays in the order of the careers."""
-    # Careers of one batch are of similar length, so padding is little; the longest come first, so that a batch that
-    # does not fit into memory fails at once.
-    order = np.argsort(-careers.lengths, kind="stable")
-    lengths = careers.lengths[order]
-    batches, start = [], 0
-    while start < len(order):
-        stop = start + max(1, batch_tokens // int(lengths[start]))
-        batches.append(order[start:stop])
-        start = stop
-    collate = PaddingCollator(model.config.pad_token_id)
-    scores = []
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            for people in logging.tqdm(batches, desc="Scoring careers", unit="batch"):
-                batch = collate(careers.gather(people))
-                real = batch["labels"] != -100
-                wanted = torch.stack([batch["labels"].clamp(min=0), batch["input_ids"]], dim=-1).to(model.device)
-                # Labels stay behind: nothing here needs a loss. So do weights.
-                given = {name: batch[name].to(model.device) for name in ("input_ids", "covariates") if name in batch}
-                scores.append(model(**given).logits.gather(-1, wanted).double().cpu()[real].numpy())
-    finally:
-        model.train(was_training)
-    # Scores lie end to end in the order of the batches; sorting their places puts them back.
-    starts = (careers.lengths.cumsum() - careers.lengths)[order]
-    place = np.repeat(starts - (lengths.cumsum() - lengths), lengths) + np.arange(lengths.sum())
-    flat = np.empty((len(place), 2))
-    flat[place] = np.concatenate(scores)
-    return flat[:, 0], np.exp(flat[:, 1])
-
-
-def _occupations(ids: np.ndarray, processor: CareerProcessor) -> pd.Categorical:
-    """Labels of occupation ids, null where the id is -1; special ids are no categories."""
-    ordinary = ~np.isin(np.arange(len(processor.occupations)), processor.special_token_ids)
-    codes = np.r_[np.where(ordinary, ordinary.cumsum() - 1, -1), -1][ids]
-    return pd.Categorical.from_codes(codes, categories=np.asarray(processor.occupations, dtype=object)[ordinary])
-
-
-def _labels(column: pa.ChunkedArray) -> pd.Categorical:
-    """A column of labels as categories; missing labels are null."""
-    encoded = column.combine_chunks().dictionary_encode()
-    codes = encoded.indices.fill_null(-1).to_numpy()
-    return pd.Categorical.from_codes(codes, categories=pd.Index(encoded.dictionary.to_pylist(), dtype="str"))
 
 
 def _keys(table: pd.DataFrame, by: str | Sequence[str]) -> list[Any]:

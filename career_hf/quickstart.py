@@ -15,12 +15,13 @@ from transformers import set_seed
 
 from .baselines.markov import MarkovForOccupationPrediction
 from .careers import describe, split_careers
-from .evaluation import summarize, transition_table
+from .evaluation import summarize
 from .forecasting import forecast
 from .modeling_career import CareerForOccupationPrediction
 from .processing_career import CareerProcessor
 from .sources import keane_wolpin
 from .training import build_trainer, scratch_recipe
+from .transition_table import transition_table
 
 
 # Chosen on validation careers. Batches are smaller than the paper's 16,000 steps, which these careers fill only twice.

@@ -23,11 +23,10 @@ from career_hf.evaluation import (
     perplexity_by,
     stay_auc,
     summarize,
-    transition_classes,
-    transition_table,
 )
 from career_hf.processing_career import CareerProcessor
 from career_hf.training import build_trainer, scratch_recipe
+from career_hf.transition_table import transition_classes, transition_table
 
 
 class UniformModel(PreTrainedModel):

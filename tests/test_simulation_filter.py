@@ -7,9 +7,9 @@ import pytest
 import simulated_law
 from scipy.stats import kstest
 
-from career_hf.evaluation import transition_table
 from career_hf.simulation import TrueOccupationModel, expectations, martingale_z, preset, world_processor
 from career_hf.simulation.filtering import Filter
+from career_hf.transition_table import transition_table
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,13 @@ from huggingface_hub.errors import StrictDataclassClassValidationError
 from scipy.stats import chisquare
 
 from career_hf.careers import from_frame
-from career_hf.evaluation import transition_table
 from career_hf.forecasting import forecast
 from career_hf.processing_career import CareerProcessor
 from career_hf.simulation import TrueOccupationModel, preset, world_processor
 from career_hf.simulation.ahead import truth_ahead
 from career_hf.simulation.law import Law, People
 from career_hf.simulation.survey import draw_careers
+from career_hf.transition_table import transition_table
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from career_hf.baselines.markov import MarkovForOccupationPrediction
-from career_hf.evaluation import perplexity, stay_auc, transition_table
+from career_hf.evaluation import perplexity, stay_auc
 from career_hf.processing_career import CareerProcessor
 from career_hf.simulation import (
     TrueOccupationModel,
@@ -18,6 +18,7 @@ from career_hf.simulation import (
     world_processor,
 )
 from career_hf.simulation.presets import CONTROLS
+from career_hf.transition_table import transition_table
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from career_hf.careers import covariate_names, load_careers, validate
-from career_hf.evaluation import transition_table
 from career_hf.processing_career import CareerProcessor
 from career_hf.simulation import TrueOccupationModel, World, preset, resumes
 from career_hf.simulation.law import Law
 from career_hf.simulation.resumes import ResumeConfig, draw_resumes, load_resumes, write_resumes
 from career_hf.simulation.saving import save_simulation
+from career_hf.transition_table import transition_table
 
 
 WORLD = World.build(preset("tiny").world)

@@ -14,8 +14,9 @@ import pandas as pd
 import torch
 from transformers import PreTrainedModel
 
-from ..collating import EncodedCareers, PaddingCollator
-from ..evaluation import INTERVAL, compare, perplexity, resampled_nll, transition_table
+from ..collating import EncodedCareers
+from ..evaluation import INTERVAL, compare, perplexity, resampled_nll
+from ..transition_table import distributions, transition_table
 from .filtering import Knowledge
 from .model import TYPE_COVARIATE, TrueOccupationModel, world_processor
 from .survey import Simulation
@@ -113,33 +114,37 @@ def expectations(
         One row per step in the order of the careers (as in `transition_table`): person, step, entropy, and with a
         model kl, both in nats.
     """
-    own = _distributions(truth, careers, processor, batch_tokens)
-    columns: list[int] = []
-    other: Iterator[tuple[np.ndarray, np.ndarray]] | None = None
+    own = _encoded(truth, careers, processor)
+    other: Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor, torch.Tensor]] | None = None
+    columns = np.zeros(0, dtype=int)
     if model is not None:
         if model_processor is None:
             raise ValueError("model_processor is missing: pass the model's own processor")
         places = {label: i for i, label in enumerate(model_processor.occupations)}
-        columns = [places.get(label, -1) for label in processor.occupations]
-        other = _distributions(model, careers, model_processor, batch_tokens)
-    people, steps, entropies, distances = [], [], [], []
-    for rows, log_p in own:
+        columns = np.array([places.get(label, -1) for label in processor.occupations])
+        other = distributions(model, _encoded(model, careers, model_processor), batch_tokens)
+    steps = int(own.lengths.sum())
+    table = pd.DataFrame(
+        {
+            "person": np.repeat(np.array(careers["person"][:], dtype=object), own.lengths),
+            "step": own.gather(np.arange(len(own))).positions,
+        }
+    )
+    entropy, kl = np.empty(steps), np.empty(steps)
+    for place, log_probs, _, _ in distributions(truth, own, batch_tokens):
+        log_p = log_probs.double().cpu().numpy()
         p = np.exp(log_p)
-        people.append(rows[:, 0])
-        steps.append(rows[:, 1])
-        entropies.append(-(p * log_p).sum(axis=1))
+        entropy[place] = -(p * log_p).sum(axis=1)
         if other is not None:
-            _, log_q = next(other)
-            log_q = np.where(np.array(columns) < 0, -1e4, log_q[:, columns])
-            distances.append((p * (log_p - log_q)).sum(axis=1))
-    person, step = np.concatenate(people), np.concatenate(steps)
-    order = np.lexsort([step, person])
-    names = pd.Index(careers["person"][:])
-    table = pd.DataFrame({"person": names[person[order]], "step": step[order]})
-    table["entropy"] = np.concatenate(entropies)[order]
-    if distances:
-        table["kl"] = np.concatenate(distances)[order]
-    return table
+            log_q = np.where(columns < 0, -1e4, next(other)[1].double().cpu().numpy()[:, columns])
+            kl[place] = (p * (log_p - log_q)).sum(axis=1)
+    table["entropy"] = entropy
+    return table if other is None else table.assign(kl=kl)
+
+
+def _encoded(model: PreTrainedModel, careers: Dataset, processor: CareerProcessor) -> EncodedCareers:
+    processor.check(model.config)
+    return EncodedCareers(processor.encode(careers)[0])
 
 
 def martingale_z(table: pd.DataFrame, entropy: np.ndarray, by: str | None = None) -> pd.Series:
@@ -182,27 +187,3 @@ def oracle_summary(tables: Mapping[str, pd.DataFrame], entropy: pd.DataFrame) ->
     summary["exp(mean entropy)"] = float(np.exp(entropy["entropy"].mean()))
     summary["martingale z"] = martingale_z(tables["floor"], entropy["entropy"].to_numpy())["all"]
     return pd.Series(summary, name="oracles")
-
-
-def _distributions(
-    model: PreTrainedModel, careers: Dataset, processor: CareerProcessor, batch_tokens: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """For batch after batch, `(steps, 2)` places (person, step) and `(steps, vocabulary)` log-probabilities.
-
-    Batches depend on the lengths of careers only, so those of two models on the same careers go together.
-    """
-    processor.check(model.config)
-    encoded = EncodedCareers(processor.encode(careers)[0])
-    order = np.argsort(-encoded.lengths, kind="stable")
-    collate = PaddingCollator(model.config.pad_token_id)
-    start = 0
-    while start < len(order):
-        people = order[start : start + max(1, batch_tokens // int(encoded.lengths[order[start]]))]
-        start += len(people)
-        batch = collate(encoded.gather(people))
-        real = batch["labels"] != -100
-        given = {name: batch[name].to(model.device) for name in ("input_ids", "covariates") if name in batch}
-        with torch.inference_mode():
-            log_probs = model.eval()(**given).logits.double().cpu()
-        row, step = real.nonzero(as_tuple=True)
-        yield np.stack([people[row.numpy()], step.numpy()], axis=1), log_probs[real].numpy()

@@ -25,7 +25,7 @@ from transformers.utils import logging
 
 from ..baselines.markov import tune_weight
 from ..career_columns import career_table, list_lengths, list_values, make_dataset
-from ..evaluation import transition_table
+from ..transition_table import transition_table
 from ..modeling_career import CareerForOccupationPrediction
 from ..modeling_outputs import CareerOutput
 from ..processing_career import CareerProcessor

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from transformers import set_seed
 
+from career_hf import CareerForOccupationPrediction
 from career_hf.baselines.markov import MarkovForOccupationPrediction
 from career_hf.evaluation import perplexity, stay_auc
 from career_hf.processing_career import CareerProcessor
@@ -18,6 +20,8 @@ from career_hf.simulation import (
     world_processor,
 )
 from career_hf.simulation.presets import CONTROLS
+from career_hf.simulation.world import COVARIATES
+from career_hf.training import build_trainer, scratch_recipe
 from career_hf.transition_table import transition_table
 
 
@@ -99,3 +103,42 @@ def test_scores_put_the_chain_at_zero_and_the_truth_at_one(simulation, tables):
     assert 0 < table.loc["no inference", "gap_closed"] < 1
     expected = perplexity(tables["no inference"]) / perplexity(tables["floor"])
     assert table.loc["no inference", "ratio"] == pytest.approx(expected)
+
+
+def test_a_trained_model_stays_above_the_floor_and_below_the_chain(tmp_path):
+    drawn = preset("tiny").simulate(1_300, seed=7)
+    train, validation, test = (drawn.careers.select(range(*ends)) for ends in ((0, 800), (800, 900), (900, 1_300)))
+    processor = CareerProcessor.fit(train, COVARIATES, occupations=drawn.world.labels)
+    recipe = scratch_recipe(
+        processor,
+        tmp_path,
+        learning_rate=5e-3,
+        warmup_steps=20,
+        max_steps=150,
+        eval_steps=50,
+        save_steps=50,
+        tokens_per_batch=1_000,
+        use_cpu=True,
+        config_overrides={"num_hidden_layers": 2, "hidden_size": 32, "intermediate_size": 64},
+    )
+    set_seed(0)
+    model = CareerForOccupationPrediction(recipe.config)
+    encoded, encoded_validation = (processor.encode(careers)[0] for careers in (train, validation))
+    build_trainer(model, processor, recipe, encoded, encoded_validation).train()
+    chain_processor = CareerProcessor.fit(train, [], occupations=drawn.world.labels)
+    chain = MarkovForOccupationPrediction.fit(chain_processor.encode(train)[0], chain_processor)
+
+    truth = TrueOccupationModel.of_world(drawn.world)
+    floor = transition_table(truth, test, world_processor(drawn.world))
+    tables = {
+        "career": transition_table(model, test, processor, unknown_levels="missing"),
+        "chain": transition_table(chain, test, chain_processor),
+    }
+    scored = scores(tables, floor, tables["chain"], draws=200)
+    excess = scored["difference"] + 3 * scored["standard_error"]
+    assert (excess[["career", "chain"]] > 0).all()
+    assert scored.loc["career", "high"] < scored.loc["chain", "difference"]
+    assert (
+        0 < scored.loc["career", "gap_low"] < scored.loc["career", "gap_closed"] < scored.loc["career", "gap_high"] < 1
+    )
+    assert scored.loc["chain", ["gap_closed", "gap_low", "gap_high"]].abs().max() < 1e-12

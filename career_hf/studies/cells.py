@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from transformers import ProgressCallback, set_seed
+import torch
+from joblib import Parallel, delayed
+from transformers import AutoModelForCausalLM, PreTrainedModel, ProgressCallback, set_seed
+from transformers.utils import logging
 
-from ..configuration_career import CareerConfig
-from ..modeling_career import CareerForOccupationPrediction
 from ..processing_career import CareerProcessor
 from ..training import Recipe, build_trainer
 
@@ -32,14 +34,48 @@ def complete(path: Path) -> Iterator[Path]:
     os.replace(unfinished, path)
 
 
+def keep_settings(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Writes a study's settings into its folder.
+
+    Raises:
+        ValueError: The folder holds a study with other settings, whose cells would be taken for this one's.
+    """
+    path, text = folder / "settings.json", json.dumps(settings, indent=2) + "\n"
+    if not path.exists():
+        with complete(path) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
+    elif path.read_text(encoding="utf-8") != text:
+        raise ValueError(f"{folder} holds a study with other settings: choose another folder")
+
+
+def run_jobs(what: str, jobs: Sequence[Callable[[], Any]], workers: int) -> None:
+    """Runs jobs in processes of one thread each, with progress.
+
+    Args:
+        what: They do.
+        jobs: Functions that leave their results in files.
+        workers: Processes.
+    """
+    done = Parallel(n_jobs=workers, return_as="generator_unordered")(delayed(_alone)(job) for job in jobs)
+    for _ in logging.tqdm(done, desc=what, total=len(jobs), unit="cell"):
+        pass
+
+
+def _alone(job: Callable[[], Any]) -> None:
+    """Runs a job in a worker process."""
+    torch.set_num_threads(1)
+    logging.disable_progress_bar()
+    job()
+
+
 def train_once(
     folder: Path,
-    make_model: Callable[[CareerConfig], CareerForOccupationPrediction],
+    make_model: Callable[[Any], PreTrainedModel],
     processor: CareerProcessor,
     make_recipe: Callable[[Path], Recipe],
     train: Dataset,
     validation: Dataset,
-) -> tuple[CareerForOccupationPrediction, CareerProcessor]:
+) -> tuple[PreTrainedModel, CareerProcessor]:
     """A trained model and its processor, from their folder if they are there.
 
     Args:
@@ -64,4 +100,4 @@ def train_once(
             shutil.rmtree(unfinished / "training")
             model.save_pretrained(unfinished)
             trainer.processing_class.save_pretrained(unfinished)  # type: ignore[union-attr]
-    return CareerForOccupationPrediction.from_pretrained(folder), CareerProcessor.from_pretrained(folder)
+    return AutoModelForCausalLM.from_pretrained(folder), CareerProcessor.from_pretrained(folder)

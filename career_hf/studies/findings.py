@@ -8,7 +8,6 @@ the same test steps, beside the true probabilities of those steps. `findings_tab
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -19,13 +18,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pyarrow as pa
 import torch
-from joblib import Parallel, delayed
 from transformers import PreTrainedModel
-from transformers.utils import logging
 
 from ..baselines.markov import tune_weight
 from ..career_columns import career_table, list_lengths, list_values, make_dataset
-from ..transition_table import transition_table
 from ..modeling_career import CareerForOccupationPrediction
 from ..modeling_outputs import CareerOutput
 from ..processing_career import CareerProcessor
@@ -33,8 +29,10 @@ from ..simulation import ResumeConfig, TrueOccupationModel, World, load_resumes,
 from ..simulation.presets import CONTROLS, Preset
 from ..simulation.world import NOT_WORKING
 from ..training import Recipe, finetuning_recipe, pretraining_recipe, scratch_recipe
+from ..transfer import resize_vocabulary
+from ..transition_table import transition_table
 from ..two_stage import IMPOSSIBLE
-from .cells import complete, train_once
+from .cells import complete, keep_settings, run_jobs, train_once
 
 
 if TYPE_CHECKING:
@@ -78,6 +76,7 @@ class Settings:
         layers, hidden_size, heads: Of every CAREER model.
         pretraining_steps: Updates of pretraining.
         most_steps: Updates at most of training on a survey; early stopping comes before.
+        warmup_steps: Updates to the peak rate, in pretraining and after.
         eval_steps: Updates between validations.
         pretraining_rate, scratch_rate, finetuning_rate: Peak learning rates.
         tokens_per_batch: Person-years of an update.
@@ -99,11 +98,12 @@ class Settings:
     hidden_size: int = 64
     heads: int = 2
     pretraining_steps: int = 2_000
-    most_steps: int = 1_500
+    most_steps: int = 2_500
+    warmup_steps: int = 200
     eval_steps: int = 50
     pretraining_rate: float = 1e-3
     scratch_rate: float = 2e-3
-    finetuning_rate: float = 2.5e-4
+    finetuning_rate: float = 5e-4
     tokens_per_batch: int = 2_000
     patience: int = 4
     seeds: int = 3
@@ -133,15 +133,16 @@ class Cell:
     @property
     def model(self) -> str:
         """The model's name in tables."""
-        if self.corpus is not None:
-            return f"pretrained on {self.corpus}"
-        return f"{'two' if self.two_stage else 'one'}-stage, {self.people} people"
+        if self.corpus is None:
+            return f"{'two' if self.two_stage else 'one'}-stage, {self.people} people"
+        return f"pretrained on {self.corpus}{'' if self.two_stage else ', one-stage'}"
 
 
 def cells(settings: Settings) -> list[Cell]:
     """Every model that is trained, the costliest first."""
     seeds, few = range(settings.seeds), settings.train_people
     pretrained = [Cell(CORPORA[corpus][0], few, seed, corpus) for corpus in CORPORA for seed in seeds]
+    pretrained += [Cell("market", few, seed, "resumes", two_stage=False) for seed in seeds]
     more = [Cell("market", people, seed) for people in sorted(settings.more_people, reverse=True) for seed in seeds]
     scratch = [Cell(world, few, seed) for world in WORLDS for seed in seeds]
     one_stage = [Cell(world, few, seed, two_stage=False) for world in ("market", "no stays") for seed in seeds]
@@ -161,27 +162,11 @@ def run(folder: Path, settings: Settings, workers: int = 2) -> None:
     Raises:
         ValueError: The folder holds a study with other settings.
     """
-    manifest = json.loads(json.dumps(asdict(settings)))
-    if (folder / "settings.json").exists():
-        if json.loads((folder / "settings.json").read_text(encoding="utf-8")) != manifest:
-            raise ValueError(f"{folder} holds a study with other settings: choose another folder")
-    else:
-        with complete(folder / "settings.json") as unfinished:
-            unfinished.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    keep_settings(folder, asdict(settings))
     corpora = [partial(draw_corpus, folder, settings, corpus) for corpus in CORPORA]
     surveys = [partial(draw_survey, folder, settings, world) for world in WORLDS]
-    models = [partial(train_cell, folder, settings, cell) for cell in cells(settings)]
-    for what, jobs in {"Drawing careers": [*corpora, *surveys], "Training models": models}.items():
-        done = Parallel(n_jobs=workers, return_as="generator_unordered")(delayed(_alone)(job) for job in jobs)
-        for _ in logging.tqdm(done, desc=what, total=len(jobs), unit="cell"):
-            pass
-
-
-def _alone(job: Any) -> None:
-    """Runs a job in a worker process."""
-    torch.set_num_threads(1)
-    logging.disable_progress_bar()
-    job()
+    run_jobs("Drawing careers", [*corpora, *surveys], workers)
+    run_jobs("Training models", [partial(train_cell, folder, settings, cell) for cell in cells(settings)], workers)
 
 
 def survey_of(folder: Path, settings: Settings, world: str) -> dict[str, Dataset]:
@@ -266,7 +251,7 @@ def train_cell(folder: Path, settings: Settings, cell: Cell) -> None:
         new = [name for name in SURVEY_COVARIATES if name not in RESUME_COVARIATES]
         processor = old.extend(train, occupations=labels, covariates=new)
         torch.manual_seed(cell.seed)  # of fresh rows
-        pretrained.resize_vocabulary(old, processor)
+        resize_vocabulary(pretrained, old, processor)
         _score(folder, cell.world, f"{cell.model}, zero-shot", cell.seed, pretrained, processor, test)
         recipe = _recipe(finetuning_recipe, processor, settings, cell, settings.finetuning_rate)
         made = train_once(place, lambda _: pretrained, processor, recipe, train, validation)
@@ -275,7 +260,7 @@ def train_cell(folder: Path, settings: Settings, cell: Cell) -> None:
 
 def _pretrain(
     folder: Path, settings: Settings, cell: Cell, occupations: list[str]
-) -> tuple[CareerForOccupationPrediction, CareerProcessor]:
+) -> tuple[PreTrainedModel, CareerProcessor]:
     careers = corpus_of(folder, str(cell.corpus))
     held_out = min(1_000, len(careers) // 10)
     train, validation = careers.select(range(held_out, len(careers))), careers.select(range(held_out))
@@ -283,7 +268,7 @@ def _pretrain(
     updates = settings.pretraining_steps
     rate = settings.pretraining_rate
     recipe = _recipe(pretraining_recipe, processor, settings, cell, rate, max_steps=updates, eval_steps=updates)
-    place = folder / "models" / f"{cell.corpus}, {cell.seed}"
+    place = folder / "models" / f"{cell.corpus}{'' if cell.two_stage else ', one-stage'}, {cell.seed}"
     return train_once(place, CareerForOccupationPrediction, processor, recipe, train, validation)
 
 
@@ -301,7 +286,7 @@ def _recipe(
         processor,
         output,
         learning_rate=rate,
-        warmup_steps=steps["max_steps"] // 10,
+        warmup_steps=settings.warmup_steps,
         tokens_per_batch=settings.tokens_per_batch,
         patience=settings.patience,
         save_steps=steps["eval_steps"],

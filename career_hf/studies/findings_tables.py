@@ -55,6 +55,11 @@ class Contrast:
     classes: tuple[str, str] | None = None
     given_work: bool = False
 
+    @property
+    def models(self) -> tuple[str, str, str]:
+        """World and models."""
+        return self.world, self.better, self.worse
+
 
 def contrasts(settings: Settings) -> list[Contrast]:
     """The findings and their controls."""
@@ -62,8 +67,9 @@ def contrasts(settings: Settings) -> list[Contrast]:
     rows = []
 
     def add(finding: str, *cases: tuple[str, str, str, str], **rest: object) -> None:
-        for i, (case, world, better, worse) in enumerate(cases):
-            rows.append(Contrast(finding, case, i > 0, world, better, worse, **rest))  # type: ignore[arg-type]
+        for case, world, better, worse in cases:
+            control = not case.startswith("market")
+            rows.append(Contrast(finding, case, control, world, better, worse, **rest))  # type: ignore[arg-type]
 
     add(
         "CAREER beats the Markov chain",
@@ -73,6 +79,7 @@ def contrasts(settings: Settings) -> list[Contrast]:
     add(
         "two stages beat one",
         ("market", "market", two, one),
+        ("market, after pretraining", "market", PRETRAINED, f"{PRETRAINED}, one-stage"),
         ("nobody stays", "no stays", two, one),
     )
     add(
@@ -94,8 +101,7 @@ def contrasts(settings: Settings) -> list[Contrast]:
         "pretrained without fine-tuning is worse than the Markov chain",
         ("market", "market", CHAIN, f"{PRETRAINED}, zero-shot"),
     )
-    work = ("between occupations, given work", "market", CHAIN, f"{PRETRAINED}, zero-shot")
-    rows.append(Contrast(rows[-1].finding, *work[:1], True, *work[1:], given_work=True))
+    add(rows[-1].finding, ("between occupations, given work", *rows[-1].models), given_work=True)
     return rows
 
 

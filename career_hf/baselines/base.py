@@ -4,6 +4,10 @@ A rival says what it scores occupations and staying by; `two_stage.py` turns sco
 all. So a comparison of models compares what they know of the past, and nothing else.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
 import torch
 from huggingface_hub.dataclasses import strict
 from torch import nn
@@ -16,6 +20,10 @@ from ..modeling_outputs import CareerOutput
 from ..two_stage import mean_nll, nothing_to_stay_in, occupation_log_probs, two_stage_log_probs
 
 
+if TYPE_CHECKING:
+    from ..processing_career import CareerProcessor
+
+
 @strict
 class BaselineConfig(OccupationConfig):
     r"""Configuration that all rivals share.
@@ -23,6 +31,9 @@ class BaselineConfig(OccupationConfig):
     Args:
         two_stage (`bool`): Whether prediction is in two stages (Eq. 18), or one softmax.
         initializer_range (`float`): Standard deviation of freshly drawn weights.
+        logit_clamp (`float`, *optional*): Clamp all scores to +- this value, as the original program does (10).
+        special_tokens_in_softmax (`bool`): Leave special ids in the softmax, as the original program does.
+        first_step_stay (`bool`): Apply stage one to the first step too, as the original program does.
 
     The rest as in [`OccupationConfig`].
     """
@@ -32,6 +43,19 @@ class BaselineConfig(OccupationConfig):
 
     two_stage: bool = True
     initializer_range: float = 0.02
+    logit_clamp: float | int | None = None
+    special_tokens_in_softmax: bool = False
+    first_step_stay: bool = False
+
+    @classmethod
+    def from_processor(cls, processor: CareerProcessor, **kwargs: Any) -> Self:
+        """The config of a model for a processor's careers; `kwargs` are further fields."""
+        return cls(**processor.config_kwargs(), **kwargs)
+
+    @property
+    def num_scores(self) -> int:
+        """How many scores a step has: one for each occupation id and, in two stages, a last one for staying."""
+        return self.vocab_size + self.two_stage
 
 
 class BaselineForOccupationPrediction(PreTrainedModel):
@@ -93,17 +117,28 @@ class BaselineForOccupationPrediction(PreTrainedModel):
         if position_ids is not None and (position_ids.diff(dim=-1) != 1).any():
             raise ValueError(f"{type(self).__name__} takes one career per row: use PaddingCollator, layout='padded'")
         logits, stay_logit = self.scores(input_ids, covariates)
-        special = self.config.special_token_ids
+        clamp, special = self.config.logit_clamp, self.config.special_token_ids
+        excluded = [] if self.config.special_tokens_in_softmax else special
+        if clamp is not None:
+            logits = logits.clamp(-clamp, clamp)
         if stay_logit is None:
-            log_probs = occupation_log_probs(logits, special)
+            log_probs = occupation_log_probs(logits, excluded)
         else:
-            stay_logit = nothing_to_stay_in(stay_logit.float(), input_ids, special)
-            log_probs = two_stage_log_probs(logits, stay_logit, input_ids, special)
+            stay_logit = stay_logit.to(torch.promote_types(stay_logit.dtype, torch.float32))
+            if clamp is not None:
+                stay_logit = stay_logit.clamp(-clamp, clamp)
+            if not self.config.first_step_stay:
+                stay_logit = nothing_to_stay_in(stay_logit, input_ids, special)
+            log_probs = two_stage_log_probs(logits, stay_logit, input_ids, excluded)
         loss = None
         if labels is not None:
             nll = -log_probs.gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)
             loss = mean_nll(nll, labels, weight, num_items_in_batch)
         return CareerOutput(loss=loss, logits=log_probs, stay_logit=stay_logit)
+
+    def split(self, scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """`(..., config.num_scores)` as what `scores` returns: logits of occupations, and of staying or None."""
+        return scores[..., : self.config.vocab_size], scores[..., -1] if self.config.two_stage else None
 
 
 class CovariateEmbeddings(nn.ModuleDict):

@@ -1,0 +1,65 @@
+"""NEMO (Li et al., 2017) as Appendix G of the paper adapts it to surveys: an LSTM over occupations with covariates.
+
+    h_t = LSTM(e_y(y_{t-1}) + sum_c e_c(x_tc), h_{t-1}),   score_j = beta_j . h_t + b_j
+
+Covariates are embedded and added at the input, there is no company to predict, and the size is the smaller one of the
+original paper, which the CAREER paper found better on surveys: 2 layers, 200 hidden units. In two stages a further
+score is that of staying. What the paper leaves open is as in fairseq's LSTM language model, on which its models were
+trained: embeddings as wide as the hidden state, dropout of 0.1 on the input and on each layer's output, and an
+intercept.
+"""
+
+from __future__ import annotations
+
+import torch
+from huggingface_hub.dataclasses import strict
+from torch import nn
+
+from .base import BaselineConfig, BaselineForOccupationPrediction, CovariateEmbeddings
+
+
+@strict
+class NemoConfig(BaselineConfig):
+    r"""Configuration of [`NemoForOccupationPrediction`].
+
+    Args:
+        hidden_size (`int`): Hidden units of each layer, and size of the embeddings.
+        num_hidden_layers (`int`): LSTM layers.
+        hidden_dropout (`float`): Dropout on the input and on each layer's output.
+
+    The rest as in [`BaselineConfig`].
+    """
+
+    model_type = "career_nemo"
+
+    hidden_size: int = 200
+    num_hidden_layers: int = 2
+    hidden_dropout: float | int = 0.1
+
+
+class NemoForOccupationPrediction(BaselineForOccupationPrediction):
+    """NEMO for yearly occupations with covariates."""
+
+    config: NemoConfig
+    config_class = NemoConfig
+
+    def __init__(self, config: NemoConfig):
+        super().__init__(config)
+        size, layers = config.hidden_size, config.num_hidden_layers
+        self.embed_tokens = nn.Embedding(config.vocab_size, size)
+        self.embed_covariates = CovariateEmbeddings(config, size)
+        self.dropout = nn.Dropout(config.hidden_dropout)
+        # torch warns of dropout between layers where there is only one.
+        between = config.hidden_dropout if layers > 1 else 0.0
+        self.lstm = nn.LSTM(size, size, num_layers=layers, dropout=between, batch_first=True)
+        self.output = nn.Linear(size, config.num_scores)
+        self.post_init()
+
+    def scores(
+        self, input_ids: torch.Tensor, covariates: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        hidden_states, _ = self.lstm(self.dropout(self.embed_tokens(input_ids) + self.embed_covariates(covariates)))
+        return self.split(self.output(self.dropout(hidden_states)))
+
+
+__all__ = ["NemoConfig", "NemoForOccupationPrediction"]

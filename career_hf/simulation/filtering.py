@@ -55,11 +55,11 @@ class Filter:
 
     def probabilities(self) -> np.ndarray:
         """p*(y_t | past), `(people, states)`."""
-        return self._current().mixture(self.weights)
+        return self.current().mixture(self.weights)
 
     def observe_occupation(self, state: np.ndarray) -> None:
         """Takes in y_t: `(people,)` states."""
-        self.learn(self._current().likelihood(state), "occupation")
+        self.learn(self.current().likelihood(state), "occupation")
         self.history.observe(state, self.year, self.education, self.law.world)
 
     def learn(self, likelihood: np.ndarray, what: str) -> None:
@@ -84,7 +84,8 @@ class Filter:
         taken.step = None if self.step is None else self.step.take(rows)
         return taken
 
-    def _current(self) -> Step:
+    def current(self) -> Step:
+        """The law at the wave under way."""
         if self.step is None:
             raise ValueError("no wave is under way: call observe_covariates first")
         return self.step

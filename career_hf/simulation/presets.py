@@ -35,6 +35,10 @@ class Preset:
         """The same, with some numbers of the world changed."""
         return replace(self, world=replace(self.world, **numbers))
 
+    def with_survey(self, **numbers: Any) -> Preset:
+        """The same, with some numbers of the survey changed."""
+        return replace(self, survey=replace(self.survey, **numbers))
+
     def to_dict(self) -> dict[str, Any]:
         """All numbers, ready for JSON."""
         return {"world": self.world.to_dict(), "survey": self.survey.to_dict()}

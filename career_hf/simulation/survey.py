@@ -7,17 +7,18 @@ survey sees is all there is, and the true probabilities of what it sees are exac
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from ..career_columns import career_table, list_values, make_dataset
+from ..career_columns import career_table, is_list, list_lengths, list_values, make_dataset
 from ..careers import describe, validate
+from ..vocabulary import fail, index_labels
 from .law import History, Law, People
-from .world import EDUCATION, GENDERS, NOT_WORKING, RACES, REGIONS, World
+from .world import COVARIATES, EDUCATION, GENDERS, NOT_WORKING, RACES, REGIONS, World
 
 
 if TYPE_CHECKING:
@@ -245,6 +246,70 @@ def waves_as_lists(
         "education": named(levels[observed], EDUCATION),
     }
     return {name: pa.ListArray.from_arrays(offsets, of_waves) for name, of_waves in values.items()}
+
+
+@dataclass(frozen=True)
+class Waves:
+    """Careers of a world as arrays, `(people, waves)` and padded with zeros unless said otherwise.
+
+    Args:
+        people: What does not change.
+        lengths: `(people,)`, waves of each person.
+        years, states, levels: Year, state and education level at each wave.
+    """
+
+    people: People
+    lengths: np.ndarray
+    years: np.ndarray
+    states: np.ndarray
+    levels: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Waves:
+        """These people, in this order; a row may occur more than once."""
+        return Waves(self.people.take(rows), *(getattr(self, f.name)[rows] for f in fields(self)[1:]))
+
+    @classmethod
+    def of(cls, careers: Dataset, world: World) -> Waves:
+        """Reads careers with the covariates of the law, none of them missing.
+
+        Raises:
+            ValueError: A covariate is not there, or a label is not one of the world's.
+        """
+        table = career_table(careers)
+        lengths = list_lengths(table, "year")
+        observed = np.arange(lengths.max(initial=0)) < lengths[:, None]
+        missing = [name for name in COVARIATES if name not in table.column_names]
+        if missing:
+            raise ValueError(f"careers lack the covariate '{missing[0]}', which the law of the world needs: add it")
+
+        def codes(name: str, labels: Sequence[str]) -> np.ndarray:
+            over_time = is_list(table.schema.field(name).type)
+            values = list_values(table, name) if over_time else table[name].combine_chunks()
+            found = index_labels(values, labels).astype(np.int64)
+            if (found < 0).any():
+                place = int((found < 0).argmax())
+                row = int(np.searchsorted(lengths.cumsum(), place, side="right")) if over_time else place
+                step = place if over_time else int(lengths[:place].sum())
+                of_world = "is not one of the world's: pass the world that careers were drawn from"
+                fail(table, row, step, f"{name} {values[place].as_py()!r} {of_world}")
+            return found
+
+        def padded(values: np.ndarray) -> np.ndarray:
+            grid = np.zeros(observed.shape, dtype=np.int64)
+            grid[observed] = values
+            return grid
+
+        levels = world.covariate_levels
+        return cls(
+            people=People(
+                birth_year=world.config.first_birth_year + codes("birth_year", levels["birth_year"]),
+                **{name: codes(name, levels[name]) for name in ("gender", "race", "region")},
+            ),
+            lengths=lengths,
+            years=padded(list_values(table, "year").to_numpy()),
+            states=padded(codes("occupation", world.labels)),
+            levels=padded(codes("education", levels["education"])),
+        )
 
 
 def named(codes: np.ndarray, labels: Sequence[str]) -> pa.Array:

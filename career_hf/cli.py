@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -110,15 +111,27 @@ def _save(careers: Any, ledger: Any, output: Path, salt: str) -> None:
 def simulate(
     output: Output,
     preset: Annotated[
-        str, typer.Option(help="tiny, kw, survey, or a control: markov, one_type, no_returns, gender_free.")
+        str,
+        typer.Option(
+            help="A survey: tiny, kw, survey, or a control: markov, one_type, no_returns, gender_free. Or resumes: "
+            "resume, scaling."
+        ),
     ] = "survey",
+    departure: Annotated[float, typer.Option(help="Of resumes: 0 the survey's labor market, 1 another one.")] = 0.0,
     people: Annotated[int | None, typer.Option(help="Sample size; the preset's if not given.")] = None,
     seed: Annotated[int, typer.Option(help="Of the people; the world has a seed of its own.")] = 0,
 ) -> None:
     """Draw careers from a labor market whose true probabilities are known; save them and the truth."""
     from . import simulation as market
+    from .careers import describe
     from .evaluation import summarize
 
+    if preset in market.RESUMES:
+        world = market.World.build(market.preset("survey").with_world(departure=departure).world)
+        resumes = replace(market.RESUMES[preset], people=people or market.RESUMES[preset].people)
+        say(market.write_resumes(world, resumes, output, seed=seed))
+        show(describe(market.load_resumes(output)).to_frame("resumes"), str(output))
+        return
     drawn = market.preset(preset).simulate(people, seed)
     market.save_simulation(drawn, output)
     tables, truth = market.floors(drawn), market.TrueOccupationModel.of_world(drawn.world)

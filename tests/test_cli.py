@@ -78,6 +78,13 @@ def test_simulated_careers_are_scored_against_the_truth(folder):
     assert perplexity["truth"] < perplexity["chain"]
 
 
+def test_resumes_are_drawn_and_can_be_drawn_on(folder):
+    for _ in range(2):
+        printed = run("simulate", "--preset", "resume", "--people", 60, "--departure", 0.5, "--output", folder / "cvs")
+        assert "60 people in" in printed
+    assert (folder / "cvs" / "part-00000.parquet").exists()
+
+
 def test_quickstart_beats_both_markov_chains(tmp_path):
     result = quickstart(tmp_path, max_steps=150)
     perplexity = result.summary["perplexity"]

@@ -126,3 +126,16 @@ def test_a_saved_simulation_is_read_by_everything_else(tmp_path):
     processor = CareerProcessor.from_pretrained(tmp_path / "truth")
     assert len(transition_table(truth, splits["test"], processor)) == sum(map(len, splits["test"]["year"]))
     assert json.loads((tmp_path / "truth" / "config.json").read_text())["world"] == simulation.world.config.to_dict()
+
+
+def test_samples_of_a_corpus_are_nested(tmp_path, monkeypatch):
+    monkeypatch.setattr(resumes, "PART", 20)
+    write_resumes(WORLD, ResumeConfig(people=70), tmp_path)
+    whole = load_resumes(tmp_path)["person"][:]
+    for people in (1, 19, 20, 21, 55, 70):
+        sample = load_resumes(tmp_path, people=people)["person"][:]
+        drawn = [20 * int(name[:5]) + int(name[6:]) for name in whole]
+        assert sample == [name for name, place in zip(whole, drawn, strict=True) if place < people]
+    for people in (0, 71):
+        with pytest.raises(ValueError, match="1 to 70 people"):
+            load_resumes(tmp_path, people=people)

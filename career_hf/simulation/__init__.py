@@ -11,10 +11,13 @@ _PUBLIC = {
     "miscoding": ["miscode"],
     "model": ["TrueOccupationConfig", "TrueOccupationModel", "world_processor"],
     "oracles": ["expectations", "floors", "martingale_z", "oracle_summary", "scores"],
-    "presets": ["PRESETS", "Preset", "preset"],
+    "presets": ["PRESETS", "RESUMES", "SCALING", "Preset", "preset"],
+    "rationales": ["rationale_sets"],
     "resumes": ["ResumeConfig", "load_resumes", "write_resumes"],
     "saving": ["save_simulation"],
     "survey": ["Simulation", "SurveyConfig", "simulate"],
+    "thinning": ["Thinned", "ThinnedTruth", "thin", "thinned_truth"],
+    "wages": ["WageConfig", "WageLaw", "draw_wages", "type_posteriors", "wage_features", "wage_summary", "wage_truth"],
     "world": ["World", "WorldConfig"],
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from .resumes import ResumeConfig
 from .survey import Simulation, SurveyConfig, simulate
 from .world import World, WorldConfig
 
@@ -114,6 +115,9 @@ PRESETS = {
     "survey": SURVEY,
     **{name: SURVEY.with_world(**numbers) for name, numbers in CONTROLS.items()},
 }
+# Corpora of resumes from the world of `survey`, and the nested samples of `scaling` (Figure 2b).
+RESUMES = {"resume": ResumeConfig(people=200_000), "scaling": ResumeConfig(people=1_000_000)}
+SCALING = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 
 
 def preset(name: str) -> Preset:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -120,21 +121,38 @@ def write_resumes(world: World, config: ResumeConfig, folder: str | Path, *, see
     return _ledger(totals)
 
 
-def load_resumes(folder: str | Path) -> Dataset:
+def load_resumes(folder: str | Path, people: int | None = None) -> Dataset:
     """The careers of a corpus that `write_resumes` finished.
 
+    Args:
+        folder: Where it is.
+        people: Those of the first so many people drawn, of whom some never worked. Samples of one corpus are nested,
+            for comparing volumes of pretraining.
+
     Raises:
-        ValueError: Parts are missing.
+        ValueError: Parts are missing, or the corpus has fewer people.
     """
     from datasets import Dataset
 
     folder = Path(folder)
-    people = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["resumes"]["people"]
-    paths = [folder / f"part-{part:05d}.parquet" for part in range(-(-people // PART))]
+    drawn = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["resumes"]["people"]
+    if people is not None and not 1 <= people <= drawn:
+        raise ValueError(f"{folder} has 1 to {drawn} people to choose from, not {people}")
+    paths = [folder / f"part-{part:05d}.parquet" for part in range(-(-drawn // PART))]
     missing = [path.name for path in paths if not path.exists()]
     if missing:
         raise ValueError(f"{folder} lacks {len(missing)} of {len(paths)} parts, first {missing[0]}: run write_resumes")
-    return Dataset.from_parquet([str(path) for path in paths], cache_dir=str(folder / "cache"))
+    careers = Dataset.from_parquet([str(path) for path in paths], cache_dir=str(folder / "cache"))
+    if people is None:
+        return careers
+    part, place = divmod(people, PART)
+    names = careers["person"]
+    return careers.select(range(bisect_left(names, (part, place), key=_order_drawn)))
+
+
+def _order_drawn(person: str) -> tuple[int, int]:
+    part, _, place = person.partition("-")
+    return int(part), int(place)
 
 
 def draw_resumes(

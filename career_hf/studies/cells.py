@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import torch
 from joblib import Parallel, delayed
 from transformers import AutoModelForCausalLM, PreTrainedModel, ProgressCallback, set_seed
@@ -101,3 +102,13 @@ def train_once(
             model.save_pretrained(unfinished)
             trainer.processing_class.save_pretrained(unfinished)  # type: ignore[union-attr]
     return AutoModelForCausalLM.from_pretrained(folder), CareerProcessor.from_pretrained(folder)
+
+
+def training_log(folder: Path) -> pd.DataFrame:
+    """Updates, hours and best validation NLL of every model in `folder/models`, by the name of its folder."""
+    rows = {}
+    for path in sorted((folder / "models").glob("*/trainer_state.json")):
+        state = json.loads(path.read_text(encoding="utf-8"))
+        hours = sum(entry.get("train_runtime", 0.0) for entry in state["log_history"]) / 3600
+        rows[path.parent.name] = {"updates": state["global_step"], "hours": hours, "best": state["best_metric"]}
+    return pd.DataFrame.from_dict(rows, orient="index")

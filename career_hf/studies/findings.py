@@ -26,7 +26,7 @@ from ..modeling_career import CareerForOccupationPrediction
 from ..modeling_outputs import CareerOutput
 from ..processing_career import CareerProcessor
 from ..simulation import ResumeConfig, TrueOccupationModel, World, load_resumes, preset, world_processor, write_resumes
-from ..simulation.presets import CONTROLS, Preset
+from ..simulation.presets import CONTROLS, NO_HISTORY, Preset
 from ..simulation.world import NOT_WORKING
 from ..training import Recipe, finetuning_recipe, pretraining_recipe, scratch_recipe
 from ..transfer import resize_vocabulary
@@ -56,6 +56,8 @@ CORPORA: dict[str, tuple[str, dict[str, Any], str | None]] = {
     "resumes": ("market", {}, None),
     "resumes, omega .5": ("market", {"departure": 0.5}, None),
     "resumes, omega 1": ("market", {"departure": 1.0}, None),
+    # Another market without anything that makes careers more than a chain.
+    "unrelated resumes": ("market", {"departure": 1.0, "seed": 1, **NO_HISTORY}, None),
     "relabelled resumes": ("market", {}, "relabelled"),
     "shuffled resumes": ("market", {}, "shuffled"),
     "resumes, no returns": ("no returns", {}, None),
@@ -146,6 +148,7 @@ def cells(settings: Settings) -> list[Cell]:
     more = [Cell("market", people, seed) for people in sorted(settings.more_people, reverse=True) for seed in seeds]
     scratch = [Cell(world, few, seed) for world in WORLDS for seed in seeds]
     one_stage = [Cell(world, few, seed, two_stage=False) for world in ("market", "no stays") for seed in seeds]
+    one_stage += [Cell("market", max(settings.more_people), seed, two_stage=False) for seed in seeds]
     return [*more, *pretrained, *scratch, *one_stage]
 
 

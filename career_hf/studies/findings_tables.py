@@ -17,6 +17,7 @@ import pandas as pd
 from ..evaluation import INTERVAL, perplexity_by, resampled_nll
 from ..simulation.oracles import scores
 from ..simulation.world import NOT_WORKING
+from .cells import training_log
 from .findings import Settings, run
 
 
@@ -29,7 +30,9 @@ Tables = dict[str, dict[str, list[pd.DataFrame]]]
 CHAIN, PRETRAINED = "Markov-1", "pretrained on resumes"
 PRETRAINING_PAYS = "pretraining beats training from scratch"
 OMEGA = {"market": 0.0, "resumes half way to another market": 0.5, "resumes of another market": 1.0}
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#555555"
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
+# Ticks of an axis that is linear up to .01 and logarithmic beyond.
+NATS = (-0.3, -0.1, -0.03, -0.01, 0, 0.01, 0.03, 0.1, 0.3)
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,8 @@ class Contrast:
 
 def contrasts(settings: Settings) -> list[Contrast]:
     """The findings and their controls."""
-    two, one = (f"{stage}-stage, {settings.train_people} people" for stage in ("two", "one"))
+    few, many = (f"{people} people" for people in (settings.train_people, max(settings.more_people)))
+    two, one = f"two-stage, {few}", f"one-stage, {few}"
     rows = []
 
     def add(finding: str, *cases: tuple[str, str, str, str], **rest: object) -> None:
@@ -79,7 +83,8 @@ def contrasts(settings: Settings) -> list[Contrast]:
     add(
         "two stages beat one",
         ("market", "market", two, one),
-        ("market, after pretraining", "market", PRETRAINED, f"{PRETRAINED}, one-stage"),
+        ("more people to learn from", "market", f"two-stage, {many}", f"one-stage, {many}"),
+        ("after pretraining", "market", PRETRAINED, f"{PRETRAINED}, one-stage"),
         ("nobody stays", "no stays", two, one),
     )
     add(
@@ -87,6 +92,7 @@ def contrasts(settings: Settings) -> list[Contrast]:
         ("market", "market", PRETRAINED, two),
         ("resumes half way to another market", "market", "pretrained on resumes, omega .5", two),
         ("resumes of another market", "market", "pretrained on resumes, omega 1", two),
+        ("resumes of an unrelated market", "market", "pretrained on unrelated resumes", two),
         ("occupations relabelled", "market", "pretrained on relabelled resumes", two),
         ("occupations shuffled", "market", "pretrained on shuffled resumes", two),
     )
@@ -220,20 +226,21 @@ def worth_in_people(models: pd.DataFrame, settings: Settings) -> float:
 
 
 def findings_figure(found: pd.DataFrame, models: pd.DataFrame, settings: Settings) -> Figure:
-    """Four panels: models beside the floor, findings beside controls, the dose-response, and people beside resumes."""
+    """Four panels: models beside the floor, the dose-response, people beside resumes, and findings beside controls."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13, 9), layout="constrained")
-    (top, findings), (dose, people) = figure.subplots(2, 2)
-    _plot_models(top, models[models["world"] == "market"])
-    _plot_findings(findings, found)
-    _plot_dose(dose, found)
-    _plot_people(people, models[models["world"] == "market"].set_index("model"), settings)
+    figure = Figure(figsize=(15, 11), layout="constrained")
+    panels = figure.subplot_mosaic([["models", "dose", "people"], ["findings"] * 3], height_ratios=(1, 1.3))
+    market = models[models["world"] == "market"]
+    _plot_models(panels["models"], market)
+    _plot_dose(panels["dose"], found)
+    _plot_people(panels["people"], market.set_index("model"), settings)
+    _plot_findings(panels["findings"], found)
     return figure
 
 
 def _plot_models(axes: Axes, market: pd.DataFrame) -> None:
-    shown = market[~market["model"].str.contains("zero-shot|omega|relabelled|shuffled|floor")]
+    shown = market[~market["model"].str.contains("zero-shot|omega|unrelated|relabelled|shuffled|floor")]
     shown = shown.sort_values("ratio", ascending=False)
     span = np.abs(np.exp(shown[["low", "high"]].to_numpy().T) - shown["ratio"].to_numpy())
     axes.errorbar(shown["ratio"], shown["model"], xerr=span, fmt="o", capsize=3, color=BLUE)
@@ -248,12 +255,17 @@ def _plot_findings(axes: Axes, found: pd.DataFrame) -> None:
         place = np.flatnonzero(here)
         span = np.abs(rows.loc[here, ["low", "high"]].to_numpy().T - rows.loc[here, "nats"].to_numpy())
         axes.errorbar(rows.loc[here, "nats"], place, xerr=span, fmt="o", capsize=3, color=color, label=label)
-    labels = [row.case if row.control else f"{row.finding}: {row.case}" for row in rows.itertuples()]
-    axes.set_yticks(range(len(rows)), labels, fontsize=7)
+    labels = [row.case if row.control else row.finding for row in rows.itertuples()]
+    axes.set_yticks(range(len(rows)), labels, fontsize=9)
     axes.axvline(0, color="black", linewidth=1)
-    axes.set_xscale("symlog", linthresh=0.05)
-    axes.set(title="Findings, and controls in which they must disappear", xlabel="nats per step (95% intervals)")
-    axes.legend(loc="lower right")
+    axes.set_xscale("symlog", linthresh=0.01)
+    axes.set_xticks(NATS, [f"{nats:g}" for nats in NATS])
+    axes.grid(axis="x", alpha=0.3)
+    axes.set(
+        title="Findings in the market, and controls in which each must disappear",
+        xlabel="nats per step (95% intervals)",
+    )
+    axes.legend(loc="upper left")
 
 
 def _plot_dose(axes: Axes, found: pd.DataFrame) -> None:
@@ -261,15 +273,16 @@ def _plot_dose(axes: Axes, found: pd.DataFrame) -> None:
     dose = rows.loc[[case for case in OMEGA if case in rows.index]]
     span = np.abs(dose[["low", "high"]].to_numpy().T - dose["nats"].to_numpy())
     axes.errorbar([OMEGA[case] for case in dose.index], dose["nats"], yerr=span, fmt="o-", capsize=3, color=BLUE)
-    for case, color in zip(("occupations relabelled", "occupations shuffled"), (ORANGE, GREY), strict=True):
+    controls = ("resumes of an unrelated market", "occupations relabelled", "occupations shuffled")
+    for case, color in zip(controls, (GREEN, ORANGE, GREY), strict=True):
         if case in rows.index:
             axes.axhline(rows.loc[case, "nats"], color=color, linestyle="--", label=case)
             axes.axhspan(rows.loc[case, "low"], rows.loc[case, "high"], color=color, alpha=0.2)
     axes.axhline(0, color="black", linewidth=1)
     axes.set(
-        title="Gain from pretraining by how far resumes depart from the survey's law",
-        xlabel="omega: 0 the same labor market, 1 another one",
-        ylabel="nats per step",
+        title="Gain from pretraining",
+        xlabel="omega: resumes of the same market (0) or another (1)",
+        ylabel="nats per step over training from scratch",
     )
     axes.legend()
 
@@ -295,7 +308,7 @@ class Findings:
     Args:
         findings: One row per finding and control.
         models: One row per model and world.
-        summary: The omega at which pretraining stops paying, and its worth in survey people.
+        summary: The omega at which pretraining stops paying, its worth in survey people, and what training took.
     """
 
     findings: pd.DataFrame
@@ -318,5 +331,9 @@ def findings(folder: Path, settings: Settings | None = None, workers: int = 2) -
     found.to_csv(folder / "findings.csv", index=False)
     models.to_csv(folder / "models.csv", index=False)
     findings_figure(found, models, settings).savefig(folder / "findings.png", dpi=110)
-    worth = {"break-even omega": break_even(found), "worth in survey people": worth_in_people(models, settings)}
-    return Findings(found, models, pd.Series(worth, name="pretraining"))
+    summary = {
+        "break-even omega": break_even(found),
+        "pretraining is worth so many survey people": worth_in_people(models, settings),
+        "hours of training, one core": training_log(folder)["hours"].sum(),
+    }
+    return Findings(found, models, pd.Series(summary, name="summary"))

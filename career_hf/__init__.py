@@ -1,8 +1,22 @@
 """CAREER, a foundation model for labor sequence data, as a Hugging Face Transformers-compatible package."""
 
-from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForCausalLM, AutoProcessor
+from transformers import (
+    AutoConfig,
+    AutoFeatureExtractor,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoProcessor,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 
+from .baselines.bag_of_jobs import BagOfJobsConfig, BagOfJobsForOccupationPrediction
+from .baselines.job2vec import Job2VecConfig, Job2VecForOccupationPrediction
+from .baselines.job_representation import JobRepresentationConfig, JobRepresentationForOccupationPrediction
 from .baselines.markov import MarkovConfig, MarkovForOccupationPrediction
+from .baselines.mixture import MixtureOfMarkovChainsConfig, MixtureOfMarkovChainsForOccupationPrediction
+from .baselines.nemo import NemoConfig, NemoForOccupationPrediction
+from .baselines.regression import RegressionConfig, RegressionForOccupationPrediction
 from .configuration_career import CareerConfig
 from .modeling_career import CareerForOccupationPrediction, CareerModel, CareerPreTrainedModel
 from .processing_career import CareerProcessor
@@ -11,29 +25,45 @@ from .simulation.model import TrueOccupationConfig, TrueOccupationModel
 
 __version__ = "0.1.0"
 
+# The one place that registers. Transformers finds these only after `import career_hf`.
+_MODELS: dict[type[PreTrainedConfig], type[PreTrainedModel]] = {
+    BagOfJobsConfig: BagOfJobsForOccupationPrediction,
+    CareerConfig: CareerForOccupationPrediction,
+    Job2VecConfig: Job2VecForOccupationPrediction,
+    JobRepresentationConfig: JobRepresentationForOccupationPrediction,
+    MarkovConfig: MarkovForOccupationPrediction,
+    MixtureOfMarkovChainsConfig: MixtureOfMarkovChainsForOccupationPrediction,
+    NemoConfig: NemoForOccupationPrediction,
+    RegressionConfig: RegressionForOccupationPrediction,
+    TrueOccupationConfig: TrueOccupationModel,
+}
+AutoModel.register(CareerConfig, CareerModel, exist_ok=True)
+for _config, _model in _MODELS.items():
+    AutoConfig.register(_config.model_type, _config, exist_ok=True)
+    AutoModelForCausalLM.register(_config, _model, exist_ok=True)
+    AutoFeatureExtractor.register(_config, CareerProcessor, exist_ok=True)
+    AutoProcessor.register(_config, CareerProcessor, exist_ok=True)
+
 __all__ = [
     "CareerConfig",
     "CareerForOccupationPrediction",
     "CareerModel",
     "CareerPreTrainedModel",
     "CareerProcessor",
+    "BagOfJobsConfig",
+    "BagOfJobsForOccupationPrediction",
+    "Job2VecConfig",
+    "Job2VecForOccupationPrediction",
+    "JobRepresentationConfig",
+    "JobRepresentationForOccupationPrediction",
     "MarkovConfig",
     "MarkovForOccupationPrediction",
+    "MixtureOfMarkovChainsConfig",
+    "MixtureOfMarkovChainsForOccupationPrediction",
+    "NemoConfig",
+    "NemoForOccupationPrediction",
+    "RegressionConfig",
+    "RegressionForOccupationPrediction",
     "TrueOccupationConfig",
     "TrueOccupationModel",
 ]
-
-# The one place that registers. Transformers finds these only after `import career_hf`.
-AutoConfig.register(CareerConfig.model_type, CareerConfig, exist_ok=True)
-AutoModel.register(CareerConfig, CareerModel, exist_ok=True)
-AutoModelForCausalLM.register(CareerConfig, CareerForOccupationPrediction, exist_ok=True)
-AutoFeatureExtractor.register(CareerConfig, CareerProcessor, exist_ok=True)
-AutoProcessor.register(CareerConfig, CareerProcessor, exist_ok=True)
-AutoConfig.register(MarkovConfig.model_type, MarkovConfig, exist_ok=True)
-AutoModelForCausalLM.register(MarkovConfig, MarkovForOccupationPrediction, exist_ok=True)
-AutoFeatureExtractor.register(MarkovConfig, CareerProcessor, exist_ok=True)
-AutoProcessor.register(MarkovConfig, CareerProcessor, exist_ok=True)
-AutoConfig.register(TrueOccupationConfig.model_type, TrueOccupationConfig, exist_ok=True)
-AutoModelForCausalLM.register(TrueOccupationConfig, TrueOccupationModel, exist_ok=True)
-AutoFeatureExtractor.register(TrueOccupationConfig, CareerProcessor, exist_ok=True)
-AutoProcessor.register(TrueOccupationConfig, CareerProcessor, exist_ok=True)

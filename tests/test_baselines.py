@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from career_hf.baselines.bag_of_jobs import BagOfJobsConfig, BagOfJobsForOccupationPrediction
+from career_hf.baselines.job2vec import Job2VecConfig, Job2VecForOccupationPrediction
+from career_hf.baselines.job_representation import JobRepresentationConfig, JobRepresentationForOccupationPrediction
 from career_hf.baselines.nemo import NemoConfig, NemoForOccupationPrediction
 from career_hf.baselines.regression import RegressionConfig, RegressionForOccupationPrediction
 from career_hf.careers import from_frame
@@ -34,6 +36,8 @@ MODELS = [
     (RegressionConfig, RegressionForOccupationPrediction, YEARS),
     (BagOfJobsConfig, BagOfJobsForOccupationPrediction, {"embedding_size": 6}),
     (BagOfJobsConfig, BagOfJobsForOccupationPrediction, {"embedding_size": 6, "start_in_history": True}),
+    (JobRepresentationConfig, JobRepresentationForOccupationPrediction, {"embedding_size": 6}),
+    (Job2VecConfig, Job2VecForOccupationPrediction, {"embedding_size": 6}),
     (NemoConfig, NemoForOccupationPrediction, {"hidden_size": 8}),
 ]
 

@@ -1,0 +1,400 @@
+"""A mixture of first-order Markov chains: people differ in the chain that they follow, for good, and nobody is told.
+
+    p(y_1, ..., y_T) = sum_k pi_k prod_t A_k(y_{t-1}, y_t)
+    p(y_t = j | past) = sum_k p(k | y_1, ..., y_{t-1}) A_k(y_{t-1}, j)
+
+It is the classical model of sequences from an unknown number of groups (Poulsen, 1990; Cadez et al., 2003; in
+economics Frydman, 2005, after the mover-stayer model of Blumen, Kogan and McCarthy, 1955). A career starts from the
+beginning-of-career id, which is a context like any other, so chains differ in first occupations too.
+
+`fit` maximises the posterior density by EM (Dempster, Laird and Rubin, 1977). Transitions out of an occupation have a
+Dirichlet prior that is worth `strength` transitions of the pooled chain P, so that a chain says what all people say
+where it has seen little; P is `MarkovForOccupationPrediction`'s smoothed chain of all careers. Shares pi have a
+uniform prior worth one person per chain:
+
+    A_k(i, j) = (n_k(i, j) + strength P(i, j)) / (n_k(i, .) + strength)        pi_k = (n_k + 1) / (n + K)
+
+where n_k counts each career by its probability of chain k. The posterior density never falls from one iteration to
+the next. Storage is dense, `num_chains` x `vocab_size` squared: 9 MB for 20 chains of 335 occupations.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from huggingface_hub.dataclasses import strict
+from scipy.sparse import csr_array
+from scipy.special import logsumexp
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.utils import can_return_tuple, logging
+
+from ..configuration_occupation import OccupationConfig
+from ..modeling_outputs import CareerOutput
+from ..two_stage import IMPOSSIBLE, mean_nll
+from .markov import MarkovForOccupationPrediction, tune_weight
+
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers.cache_utils import Cache
+
+    from ..processing_career import CareerProcessor
+
+logger = logging.get_logger(__name__)
+
+NUM_CHAINS_GRID = (1, 2, 5, 10, 20)
+STRENGTH_GRID = (10.0, 30.0, 100.0, 300.0, 1000.0)
+
+
+@strict
+class MixtureOfMarkovChainsConfig(OccupationConfig):
+    r"""Configuration of [`MixtureOfMarkovChainsForOccupationPrediction`].
+
+    Args:
+        num_chains (`int`): K, how many chains are mixed.
+        strength (`float`): Transitions of the pooled chain that each occupation's row of a chain starts from.
+        first_order_weight (`float`): Weight of transition shares against occupation shares in the pooled chain.
+        pseudo_count (`float`): What every occupation's count starts from in the occupation shares.
+
+    The rest as in [`OccupationConfig`]; covariates are none. All but `num_chains` only say how the model was fitted.
+    """
+
+    model_type = "career_markov_mixture"
+    keys_to_ignore_at_inference = ["past_key_values"]
+
+    num_chains: int = 1
+    strength: float | int = 100.0
+    first_order_weight: float | int = 0.99
+    pseudo_count: float | int = 1.0
+
+    def validate_mixture(self):
+        """Part of `@strict` validation: the number of chains and the smoothing."""
+        if self.num_chains < 1:
+            raise ValueError(f"num_chains must be at least 1, and is {self.num_chains}")
+        if not self.strength > 0:
+            raise ValueError(
+                f"strength must be above 0, and is {self.strength}; without any, a chain has no probabilities for "
+                "occupations that none of its people held"
+            )
+
+    def validate_no_covariates(self):
+        """Part of `@strict` validation: covariates, of which a Markov chain has none."""
+        if self.covariate_names or self.covariate_sizes:
+            raise ValueError(
+                f"a mixture of Markov chains has no covariates, and was given {self.covariate_names}; give it a "
+                "processor of its own, CareerProcessor.fit(careers, covariates=())"
+            )
+
+
+class MixtureOfMarkovChainsForOccupationPrediction(PreTrainedModel):
+    """A mixture of Markov chains: `fit` runs EM, `forward` is any occupation model's.
+
+    Example:
+        >>> from career_hf.careers import from_frame
+        >>> from career_hf.processing_career import CareerProcessor
+        >>> jobs = ["cook"] * 4 + ["cook", "waiter"] * 2
+        >>> people = {"person": [1] * 4 + [2] * 4, "year": list(range(1990, 1994)) * 2, "occupation": jobs}
+        >>> careers = from_frame(people)
+        >>> processor = CareerProcessor.fit(careers, covariates=())
+        >>> encoded, _ = processor.encode(careers)
+        >>> model = MixtureOfMarkovChainsForOccupationPrediction.fit(encoded, processor, num_chains=2, strength=0.1)
+        >>> stayer = {"year": list(range(1990, 1994)), "occupation": ["cook"] * 4}
+        >>> p_cook = model(**processor(stayer)).logits[0, :, processor.occupations.index("cook")].exp()
+        >>> [round(p, 2) for p in p_cook.tolist()]
+        [1.0, 0.51, 0.96, 0.99]
+    """
+
+    config: MixtureOfMarkovChainsConfig
+    config_class = MixtureOfMarkovChainsConfig
+    main_input_name = "input_ids"
+    model_tags = ["career", "occupation-prediction", "markov"]
+    # Products of many probabilities need more digits than bfloat16 has.
+    _keep_in_fp32_modules_strict = ["chain_shares", "transitions"]
+
+    def __init__(self, config: MixtureOfMarkovChainsConfig):
+        super().__init__(config)
+        chains, size = config.num_chains, config.vocab_size
+        self.chain_shares = nn.Parameter(torch.full((chains,), torch.nan), requires_grad=False)
+        self.transitions = nn.Parameter(torch.full((chains, size, size), torch.nan), requires_grad=False)
+        self.post_init()
+
+    @classmethod
+    def fit(
+        cls,
+        encoded: Dataset,
+        processor: CareerProcessor,
+        *,
+        num_chains: int,
+        strength: float = 100.0,
+        first_order_weight: float = 0.99,
+        pseudo_count: float = 1.0,
+        weighted: bool = False,
+        restarts: int = 3,
+        seed: int = 0,
+        max_iterations: int = 500,
+        tolerance: float = 1e-5,
+    ) -> MixtureOfMarkovChainsForOccupationPrediction:
+        """Fits chains to encoded careers, from several random starts of which the best is kept.
+
+        Args:
+            encoded: Training careers as `processor.encode` returns them.
+            processor: A processor without covariates.
+            num_chains: K.
+            strength: How many transitions of the pooled chain the prior is worth, in each occupation of each chain.
+            first_order_weight: The pooled chain's, as in `MarkovForOccupationPrediction.fit`.
+            pseudo_count: The pooled chain's, likewise.
+            weighted: Count each career with its survey weight, in units of the mean weight.
+            restarts: Random starts.
+            seed: Seed of the random starts.
+            max_iterations: Iterations of EM after which a start is given up as it is, with a warning.
+            tolerance: Log-density per step, in nats, that an iteration has to gain to be followed by another.
+
+        Returns:
+            A fitted model, chains from the most to the least common.
+
+        Raises:
+            ValueError: The processor has covariates, there are no careers, there are no weights to use, or a setting
+                makes no sense.
+        """
+        config = MixtureOfMarkovChainsConfig(
+            **processor.config_kwargs(),
+            num_chains=num_chains,
+            strength=strength,
+            first_order_weight=first_order_weight,
+            pseudo_count=pseudo_count,
+        )
+        if restarts < 1:
+            raise ValueError(f"restarts must be at least 1, and is {restarts}")
+        pooled = MarkovForOccupationPrediction.fit(
+            encoded, processor, first_order_weight=first_order_weight, pseudo_count=pseudo_count, weighted=weighted
+        )
+        every_context = torch.arange(config.vocab_size).unsqueeze(0)
+        prior = strength * pooled(every_context).logits[0].double().exp().numpy()
+        counts, weight = _counts_by_person(encoded, config.vocab_size, weighted)
+        rng = np.random.default_rng(seed)
+        # A single chain has no start to choose.
+        runs = [
+            run_em(counts, weight, prior, num_chains, rng, max_iterations, tolerance * float(weight @ counts.sum(1)))
+            for _ in range(restarts if num_chains > 1 else 1)
+        ]
+        best = max(runs, key=lambda run: run.log_density[-1])
+        order = np.argsort(-best.chain_shares, kind="stable")
+        model = cls(config)
+        model.chain_shares[:] = torch.from_numpy(best.chain_shares[order])
+        model.transitions[:] = torch.from_numpy(best.transitions[order])
+        return model.eval()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor,
+        covariates: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        labels: torch.LongTensor | None = None,
+        weight: torch.FloatTensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        past_key_values: Cache | None = None,
+        use_cache: bool | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
+        **kwargs,
+    ) -> CareerOutput:
+        """Log-probabilities of every occupation at every step, from the whole history.
+
+        Args:
+            input_ids: `(batch, time)`, y_{t-1}.
+            covariates: Must be None; the chains have none.
+            attention_mask: Not needed: no scored step looks at padding on the right.
+            labels: `(batch, time)`, y_t; -100 is not scored.
+            weight: `(batch,)` or `(batch, time)`, survey weights in the loss.
+            position_ids: Not needed: one career per row.
+            past_key_values: Must be None; the model keeps no cache, give it whole histories.
+            use_cache: Ignored.
+            num_items_in_batch: What the summed loss is divided by, instead of the weight of the scored steps.
+
+        Raises:
+            ValueError: If there are covariates, or careers are packed or cached.
+        """
+        if covariates is not None:
+            raise ValueError("a Markov chain has no covariates (config.covariate_names is []); pass covariates=None")
+        if past_key_values is not None:
+            raise ValueError("a Markov chain keeps no cache; pass whole histories and past_key_values=None")
+        if position_ids is not None and (position_ids.diff(dim=-1) != 1).any():
+            raise ValueError(f"{type(self).__name__} takes one career per row: use PaddingCollator, layout='padded'")
+        posteriors = self.chain_posteriors(input_ids).to(self.transitions.dtype)
+        # Chain by chain, because all chains' rows at once are `num_chains` times larger.
+        probabilities = sum(
+            (
+                posterior.unsqueeze(-1) * nn.functional.embedding(input_ids, chain)
+                for posterior, chain in zip(posteriors.unbind(-1), self.transitions, strict=True)
+            ),
+            start=self.transitions.new_zeros(()),
+        )
+        logits = probabilities.log().clamp(min=IMPOSSIBLE)
+        loss = None
+        if labels is not None:
+            nll = -logits.gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+            loss = mean_nll(nll, labels, weight, num_items_in_batch)
+        return CareerOutput(loss=loss, logits=logits)
+
+    def chain_posteriors(self, input_ids: torch.Tensor) -> torch.Tensor:
+        """Probability of each chain given the steps before t, `(batch, time, chains)` in float64.
+
+        Args:
+            input_ids: `(batch, time)`, y_{t-1}.
+        """
+        # Log-probability of step t under each chain, `(chains, batch, time - 1)`: the next input is its outcome.
+        steps = self.transitions[:, input_ids[:, :-1], input_ids[:, 1:]].double().log().clamp(min=IMPOSSIBLE)
+        before = nn.functional.pad(steps.cumsum(-1), (1, 0))
+        return (before + self.chain_shares.double().log()[:, None, None]).softmax(0).movedim(0, -1)
+
+
+@dataclass(frozen=True)
+class EMRun:
+    """What EM found from one start.
+
+    Args:
+        chain_shares: `(chains,)`, pi.
+        transitions: `(chains, vocabulary, vocabulary)`, A.
+        log_density: Log-likelihood plus log-prior (up to a constant) after every M-step; it never falls.
+    """
+
+    chain_shares: np.ndarray
+    transitions: np.ndarray
+    log_density: list[float]
+
+
+def run_em(
+    counts: csr_array,
+    weight: np.ndarray,
+    prior: np.ndarray,
+    num_chains: int,
+    rng: np.random.Generator,
+    max_iterations: int = 500,
+    tolerance: float = 0.0,
+) -> EMRun:
+    """EM from one random start, in which everybody belongs to one chain, drawn by lot.
+
+    Only pairs of occupations that occur are visited, so an iteration costs (pairs of a person, summed) x chains.
+
+    Args:
+        counts: `(people, vocabulary * vocabulary)`, how often each person moved (or stayed) from i to j, in column
+            i * vocabulary + j.
+        weight: `(people,)`, survey weights, or ones.
+        prior: `(vocabulary, vocabulary)`, strength * P(i, j). A row that occurs has a positive sum.
+        num_chains: K.
+        rng: For the start.
+        max_iterations: Iterations at most.
+        tolerance: Log-density that an iteration has to gain to be followed by another.
+    """
+    size = len(prior)
+    pairs = np.unique(counts.indices)
+    observed = counts[:, pairs]
+    by_pair = observed.T.tocsr()
+    contexts, row_starts = np.unique(pairs // size, return_index=True)
+    row = np.repeat(np.arange(len(contexts)), np.diff(np.r_[row_starts, len(pairs)]))
+    prior_counts = prior.reshape(-1)[pairs][:, None]
+    prior_totals = prior.sum(1)[contexts][:, None]
+    # The prior's part for pairs that never occur: their A is prior / total, in which only the total changes.
+    never_occur = prior_totals - np.add.reduceat(prior_counts, row_starts)
+
+    def m_step(posterior: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+        expected = weight[:, None] * posterior
+        chain_counts = by_pair @ expected
+        log_totals = np.log(np.add.reduceat(chain_counts, row_starts) + prior_totals)
+        log_shares = np.log((expected.sum(0) + 1) / (weight.sum() + num_chains))
+        log_transitions = np.log(chain_counts + prior_counts) - log_totals[row]
+        log_prior = log_shares.sum() + (prior_counts * log_transitions).sum() - (never_occur * log_totals).sum()
+        return log_shares, log_transitions, chain_counts, log_prior
+
+    posterior = np.eye(num_chains)[rng.integers(num_chains, size=len(weight))]
+    log_density: list[float] = []
+    while True:
+        log_shares, log_transitions, chain_counts, log_prior = m_step(posterior)
+        joint = observed @ log_transitions + log_shares
+        log_likelihood = logsumexp(joint, axis=1)
+        log_density.append(float(weight @ log_likelihood + log_prior))
+        if len(log_density) > 1 and log_density[-1] - log_density[-2] <= tolerance:
+            break
+        if len(log_density) == max_iterations:
+            logger.warning(
+                f"EM stopped after {max_iterations} iterations while it still gained "
+                f"{log_density[-1] - log_density[-2]:.3g} nats in each; raise max_iterations"
+            )
+            break
+        posterior = np.exp(joint - log_likelihood[:, None])
+    transitions = np.zeros((num_chains, size * size))
+    transitions[:, pairs] = chain_counts.T
+    transitions = transitions.reshape(num_chains, size, size) + prior
+    return EMRun(np.exp(log_shares), transitions / transitions.sum(-1, keepdims=True), log_density)
+
+
+def tune_mixture(
+    train: Dataset,
+    validation: Dataset,
+    processor: CareerProcessor,
+    *,
+    num_chains: Iterable[int] = NUM_CHAINS_GRID,
+    strengths: Iterable[float] = STRENGTH_GRID,
+    pseudo_count: float = 1.0,
+    weighted: bool = False,
+    restarts: int = 3,
+    seed: int = 0,
+) -> MixtureOfMarkovChainsForOccupationPrediction:
+    """The mixture of training careers with the number of chains and the strength that validation careers like best.
+
+    The pooled chain is `tune_weight`'s of first order. A career's likelihood is that of all its predictions at once.
+
+    Args:
+        train: Encoded careers to fit.
+        validation: Encoded careers whose likelihood is maximised.
+        processor: A processor without covariates.
+        num_chains: Candidate numbers of chains.
+        strengths: Candidate strengths of the prior.
+        pseudo_count, restarts, seed: As in `fit`.
+        weighted: Use survey weights, in fitting and in the likelihood.
+
+    Returns:
+        A fitted model; its config holds what was chosen.
+    """
+    pooled = tune_weight(train, validation, processor, pseudo_count=pseudo_count, weighted=weighted)
+    counts, weight = _counts_by_person(validation, pooled.config.vocab_size, weighted)
+    pairs = np.unique(counts.indices)
+    observed = counts[:, pairs]
+
+    def log_likelihood(model: MixtureOfMarkovChainsForOccupationPrediction) -> float:
+        with np.errstate(divide="ignore"):
+            log_transitions = np.log(model.transitions.double().numpy().reshape(model.config.num_chains, -1)[:, pairs])
+        joint = observed @ log_transitions.T + np.log(model.chain_shares.double().numpy())
+        return float(weight @ logsumexp(joint, axis=1))
+
+    settings: dict[str, Any] = {"pseudo_count": pseudo_count, "weighted": weighted, "restarts": restarts, "seed": seed}
+    settings["first_order_weight"] = pooled.config.first_order_weight
+    fit = partial(MixtureOfMarkovChainsForOccupationPrediction.fit, train, processor, **settings)
+    grid = itertools.product(num_chains, strengths)
+    return max((fit(num_chains=k, strength=strength) for k, strength in grid), key=log_likelihood)
+
+
+def _counts_by_person(encoded: Dataset, vocab_size: int, weighted: bool) -> tuple[csr_array, np.ndarray]:
+    """`(people, vocabulary * vocabulary)` counts of each person's steps from i to j, and weights of mean one."""
+    from ..collating import EncodedCareers  # brings datasets, which a loaded model does not need
+
+    careers = EncodedCareers(encoded)
+    flat = careers.gather(np.arange(len(careers)))
+    person = np.repeat(np.arange(len(careers)), flat.lengths)
+    pair = flat.input_ids.astype(np.int64) * vocab_size + flat.labels
+    counts = csr_array((np.ones(len(pair)), (person, pair)), shape=(len(careers), vocab_size**2))
+    counts.sum_duplicates()
+    if not weighted or flat.weight is None:
+        return counts, np.ones(len(careers))
+    weight = flat.weight.astype(np.float64)
+    return counts, weight / weight.mean()
+
+
+__all__ = ["MixtureOfMarkovChainsConfig", "MixtureOfMarkovChainsForOccupationPrediction", "tune_mixture"]

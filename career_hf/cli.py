@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -39,9 +40,13 @@ Patience = Annotated[int, typer.Option(help="Validations without improvement bef
 
 class Model(StrEnum):
     career = "career"
-    one_stage = "career-one-stage"
     markov_1 = "markov-1"
     markov_2 = "markov-2"
+    regression = "regression"
+    bag_of_jobs = "bag-of-jobs"
+    nemo = "nemo"
+    job_representation = "job-representation"
+    job2vec = "job2vec"
 
 
 class Variant(StrEnum):
@@ -147,25 +152,27 @@ def train(
     output: Output,
     model: Annotated[Model, typer.Option(help="What to train.")] = Model.career,
     covariates: Annotated[
-        str, typer.Option(help="Of CAREER, comma-separated: year, and columns of the careers.")
+        str, typer.Option(help="Comma-separated: year, and columns of the careers. Markov chains have none.")
     ] = "year",
-    learning_rate: Annotated[float, typer.Option(help="Peak; the paper's is 5e-4.")] = 5e-4,
+    one_stage: Annotated[bool, typer.Option("--one-stage", help="One softmax instead of two stages.")] = False,
+    learning_rate: Annotated[float, typer.Option(help="Peak; the paper's is 5e-4 for CAREER.")] = 5e-4,
     warmup_steps: WarmupSteps = 500,
     tokens_per_batch: TokensPerBatch = 16_000,
     max_steps: MaxSteps = 20_000,
     eval_steps: EvalSteps = 100,
     patience: Patience = 10,
-    dropout: Annotated[float, typer.Option(help="Of feedforward network and attention.")] = 0.1,
+    dropout: Annotated[float, typer.Option(help="Of CAREER's feedforward network and attention.")] = 0.1,
     tune_smoothing: Annotated[bool, typer.Option(help="Markov: choose weights on validation careers.")] = False,
     seed: Seed = 0,
     resume: Resume = False,
 ) -> None:
-    """Train a model from scratch on careers: CAREER in two stages or one, or a Markov chain."""
+    """Train a model from scratch on careers: CAREER or one of its rivals, in two stages or one."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
     from .baselines.markov import MarkovForOccupationPrediction, tune_weight
     from .careers import load_careers
-    from .modeling_career import CareerForOccupationPrediction
     from .processing_career import CareerProcessor
-    from .training import scratch_recipe
+    from .training import baseline_recipe, scratch_recipe
 
     splits = load_careers(data)
     is_chain = model in (Model.markov_1, Model.markov_2)
@@ -184,24 +191,25 @@ def train(
         processor.record_training(encoded, "training")
         _save_model(chain, processor, output)
         return
-    recipe = scratch_recipe(
-        processor,
-        output / "training",
-        learning_rate=learning_rate,
-        warmup_steps=warmup_steps,
-        tokens_per_batch=tokens_per_batch,
-        max_steps=max_steps,
-        eval_steps=eval_steps,
-        save_steps=eval_steps,
-        patience=patience,
-        seed=seed,
-        config_overrides={
-            "two_stage": model is Model.career,
-            "hidden_dropout": dropout,
-            "attention_dropout": dropout,
-        },
-    )
-    _fit(lambda: CareerForOccupationPrediction(recipe.config), processor, recipe, encoded, validation, output, resume)
+    settings: dict[str, Any] = {
+        "learning_rate": learning_rate,
+        "warmup_steps": warmup_steps,
+        "tokens_per_batch": tokens_per_batch,
+        "max_steps": max_steps,
+        "eval_steps": eval_steps,
+        "save_steps": eval_steps,
+        "patience": patience,
+        "seed": seed,
+    }
+    if model is Model.career:
+        fields = {"two_stage": not one_stage, "hidden_dropout": dropout, "attention_dropout": dropout}
+        recipe = scratch_recipe(processor, output / "training", config_overrides=fields, **settings)
+    else:
+        of_rival: Any = type(AutoConfig.for_model(f"career_{model.value.replace('-', '_')}"))
+        config = of_rival.from_processor(processor, two_stage=not one_stage)
+        recipe = baseline_recipe(config, output / "training", **settings)
+    make_model = partial(AutoModelForCausalLM.from_config, recipe.config)
+    _fit(make_model, processor, recipe, encoded, validation, output, resume)
 
 
 @app.command()
@@ -284,7 +292,9 @@ def evaluate(
     data: Data,
     split: Annotated[str, typer.Option(help="Which careers to score.")] = "test",
     baseline: Annotated[str, typer.Option(help="NAME to compare with; the first if empty.")] = "",
-    output: Annotated[Path | None, typer.Option(help="Folder for the tables (CSV) and transition tables.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for the tables as CSV, LaTeX and HTML, and the transition tables.")
+    ] = None,
     draws: Annotated[int, typer.Option(help="Resamples of people behind the intervals.")] = 1000,
 ) -> None:
     """Score any number of models on the same careers, with intervals and paired differences."""
@@ -314,8 +324,10 @@ def evaluate(
     show(summary.T, f"{split} careers of {data}: perplexity, lower is better; 95% intervals by resampling people")
     show(differences.T, f"Difference of log-perplexity from '{baseline or next(iter(tables))}', same rows")
     if output is not None:
-        summary.to_csv(output / "summary.csv")
-        differences.to_csv(output / "differences.csv")
+        for name, table in {"summary": summary, "differences": differences}.items():
+            table.to_csv(output / f"{name}.csv")
+            table.to_latex(output / f"{name}.tex", float_format="%.3f")
+            table.to_html(output / f"{name}.html", float_format="{:.3f}".format)
 
 
 if __name__ == "__main__":

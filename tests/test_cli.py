@@ -54,16 +54,19 @@ def test_train_evaluate_and_finetune(folder, data):
     short += ["--warmup-steps", "5", "--learning-rate", "2e-3"]
     run("train", "--data", data, "--output", folder / "two", *short)
     run("train", "--data", data, "--output", folder / "two", *short, "--max-steps", "30", "--resume")
-    run("train", "--data", data, "--output", folder / "one", "--model", "career-one-stage", *short)
+    run("train", "--data", data, "--output", folder / "one", "--one-stage", *short)
     run("train", "--data", data, "--output", folder / "markov", "--model", "markov-2", "--tune-smoothing")
+    run("train", "--data", data, "--output", folder / "jobs", "--model", "bag-of-jobs", *short)
     run("finetune", folder / "two", "--data", data, "--output", folder / "tuned", *short[2:])
     models = [f"two-stage={folder / 'two'}", f"two-stage={folder / 'tuned'}", f"one-stage={folder / 'one'}"]
+    models += [f"bag of jobs={folder / 'jobs'}"]
     run("evaluate", folder / "markov", *models, "--data", data, "--split", "validation", "--output", folder / "scores")
     summary = pd.read_csv(folder / "scores" / "summary.csv", index_col="model")
-    assert list(summary.index) == [str(folder / "markov"), "two-stage", "one-stage"]
+    assert list(summary.index) == [str(folder / "markov"), "two-stage", "one-stage", "bag of jobs"]
     assert summary.loc["two-stage", "seeds"] == 2
     assert (summary["low"] < summary["perplexity"]).all() and (summary["perplexity"] < summary["high"]).all()
     assert (summary["perplexity"] < 5).all()  # five states: a model that knows nothing has 5
+    assert all((folder / "scores" / f"differences.{kind}").exists() for kind in ("csv", "tex", "html"))
     table = pd.read_parquet(folder / "scores" / "two-stage_1.parquet")
     assert len(table) == summary["n"].iloc[0]
 

@@ -11,7 +11,6 @@ from datasets import load_from_disk
 from career_hf.careers import to_frame
 from career_hf.collating import EncodedCareers, PaddingCollator
 from career_hf.evaluation import perplexity
-from career_hf.transition_table import transition_table
 from career_hf.simulation import TrueOccupationModel, preset, world_processor
 from career_hf.simulation.world import NOT_WORKING
 from career_hf.studies import findings as study
@@ -24,6 +23,7 @@ from career_hf.studies.findings_tables import (
     load_tables,
     worth_in_people,
 )
+from career_hf.transition_table import transition_table
 
 
 SMALL = study.Settings(

@@ -9,6 +9,7 @@ import pytest
 from simulated_law import Person, p_education, p_state, prior
 
 from career_hf.simulation import TrueOccupationModel, preset, rationale_sets, world_processor
+from career_hf.simulation.presets import NO_HISTORY
 from career_hf.simulation.survey import Waves
 from career_hf.transition_table import transition_table
 
@@ -122,6 +123,33 @@ def test_minimal_sets_are_enough_and_nothing_less_is(simulation, found):
             assert all(world.family[past[step]] == family for step in row.steps)
             assert len(row.minimal) == world.config.ladder_waves <= len(row.steps)
             assert row.minimal == row.steps[-world.config.ladder_waves :]
+
+
+def test_where_nothing_else_of_the_past_matters_without_is_what_a_changed_past_gives():
+    """One type, and no history but recipes: rationales out of the past, or nothing but the minimal set left in it."""
+    numbers = NO_HISTORY | {"types": 1, "recipes": 8, "recipe_strength": 4.0}
+    market = preset("tiny").with_world(**numbers).simulate(1500, seed=1)
+    world, idle = market.world, market.world.config.occupations + 1
+    careers = {person: (who, career) for person, who, career in careers_of(market)}
+    found = rationale_sets(market)
+    assert set(found["mechanism"]) == {"recipe"}
+    changed = 0
+    for row in found.itertuples():
+        who, career = careers[row.person]
+        year, level, state = career[row.step]
+
+        def p_after(removed, who=who, past=career[: row.step], now=(year, level), state=state):
+            past = [(y, e, idle if t in removed else s) for t, (y, e, s) in enumerate(past)]
+            return p_state(world, 0, who, past, *now)[state]
+
+        # The wave before matters to where people move, whatever the recipe: it stays as it was.
+        for need in row.needs:
+            if row.step - 1 not in need:
+                assert p_after(need) == pytest.approx(row.without, rel=1e-9)
+                changed += 1
+        spared = {row.step - 1, *row.minimal}
+        assert p_after(set(range(row.step)) - spared) == pytest.approx(row.probability, rel=1e-9)
+    assert changed > 20
 
 
 def test_probabilities_are_those_of_the_floor(simulation, found):

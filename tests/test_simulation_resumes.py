@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from joblib import parallel_config
 
 from career_hf.careers import covariate_names, load_careers, validate
 from career_hf.processing_career import CareerProcessor
@@ -57,6 +58,9 @@ def test_a_stopped_run_goes_on_and_ends_as_if_it_had_not_been_stopped(tmp_path):
     assert again.to_dict() == whole.to_dict()
     tables = [load_resumes(tmp_path / name).data.table for name in ("whole", "stopped")]
     assert tables[0].equals(tables[1])
+    with parallel_config("threading"):
+        write_resumes(WORLD, CONFIG, tmp_path / "by two", workers=2)
+    assert load_resumes(tmp_path / "by two").data.table.equals(tables[0])
     with pytest.raises(ValueError, match="another world, config or seed"):
         write_resumes(WORLD, CONFIG, tmp_path / "whole", seed=1)
 
@@ -103,15 +107,38 @@ def test_cutting_removes_years_at_the_ends_only():
         assert len(years) - start - len(resume["year"]) <= 2
 
 
+def college(resumes):
+    return np.mean([resume["education"][-1] in ("college", "advanced degree") for resume in resumes])
+
+
 def test_tilt_brings_in_the_educated():
-    def college(tilt):
-        last = [e[-1] for e in drawn(replace(CLEAN, education_missing=0.0, tilt=tilt))[0]["education"].to_pylist()]
-        return np.isin(last, ["college", "advanced degree"]).mean()
-
-    assert college(1.0) > college(0.0) + 0.05
+    shares = [college(drawn(replace(CLEAN, education_missing=0.0, tilt=tilt))[0].to_pylist()) for tilt in (0.0, 1.0)]
+    assert shares[1] > shares[0] + 0.05
 
 
-@pytest.mark.parametrize("numbers", [{"miscoded": 1.5}, {"people": 0}, {"cut": -1}, {"race_shares": (1.0,)}])
+def test_rounds_of_collection_differ_with_drift_and_not_without():
+    def by_round(config):
+        table = drawn(config)[0].to_pylist()
+        return [[resume for resume in table if int(resume["person"]) % 3 == r] for r in range(3)]
+
+    assert drawn(replace(CONFIG, rounds=2))[0].equals(drawn(replace(CONFIG, rounds=5))[0])
+    selected = by_round(replace(CLEAN, education_missing=0.0, tilt=1.0, drift=1.0, rounds=3))
+    shares = [college(resumes) for resumes in selected]
+    assert shares[0] + 0.04 < shares[1] < shares[2] - 0.04
+
+    coded = by_round(replace(CLEAN, tilt=0.0, miscoded=0.2, inflated=0.3, drift=1.0, rounds=3))
+    right = by_round(replace(CLEAN, tilt=0.0, drift=1.0, rounds=3))
+    wrong = [
+        np.mean([b["occupation"][0] != a["occupation"][0] for a, b in zip(*both, strict=True)])
+        for both in zip(right, coded, strict=True)
+    ]
+    assert wrong[0] == 0
+    assert wrong[2] == pytest.approx(2 * wrong[1], rel=0.15)
+
+
+@pytest.mark.parametrize(
+    "numbers", [{"miscoded": 1.5}, {"people": 0}, {"drift": 2.0}, {"rounds": 1}, {"cut": -1}, {"race_shares": (1.0,)}]
+)
 def test_impossible_resumes_are_refused(numbers):
     with pytest.raises(ValueError):
         ResumeConfig(**numbers)

@@ -13,7 +13,8 @@ from __future__ import annotations
 import json
 import os
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from joblib import Parallel, delayed
 from pyarrow import parquet
 from transformers.utils import logging
 
@@ -53,6 +55,10 @@ class ResumeConfig:
         miscoded: Share of spells whose occupation is coded as another of its family, the whole spell alike.
         inflated: Share of spells that are coded as the senior occupation of their family.
         cut: At most so many of the working years at either end are not on the resume.
+        drift: How much rounds of collection differ, from 0 to 1: from the first to the last, `tilt`, `miscoded` and
+            `inflated` go from 1 - drift to 1 + drift times their values. (Sizes of occupations drift with calendar
+            years in any case: `WorldConfig.trend_sd`.)
+        rounds: Number of rounds. The people of each part of a corpus are of the first, second, ... round in turn.
     """
 
     people: int = 200_000
@@ -66,22 +72,33 @@ class ResumeConfig:
     miscoded: float = 0.1
     inflated: float = 0.03
     cut: int = 1
+    drift: float = 0.0
+    rounds: int = 4
 
     def __post_init__(self) -> None:
-        for name in ("education_missing", "region_missing", "miscoded", "inflated"):
+        for name in ("education_missing", "region_missing", "miscoded", "inflated", "drift"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be between 0 and 1, not {getattr(self, name)}")
         object.__setattr__(self, "race_shares", tuple(self.race_shares))
         if len(self.race_shares) != len(RACES) or min(self.race_shares) <= 0:
             raise ValueError(f"race_shares needs a positive number for each of {RACES}, not {self.race_shares}")
+        if self.rounds < 2:
+            raise ValueError(f"rounds must be at least 2, not {self.rounds}; for no drift between them set drift to 0")
         if self.people < 1 or not 1 <= self.fewest_years <= self.most_years or self.cut < 0:
             raise ValueError(
                 f"people must be at least 1, 1 <= fewest_years <= most_years, and cut not negative; not "
                 f"{self.people}, {self.fewest_years}, {self.most_years}, {self.cut}"
             )
 
+    def drifted(self, people: int) -> np.ndarray:
+        """`(people,)`, how many times as much tilt and wrong coding the round of each of a part's people has."""
+        of_round = 1 + self.drift * np.linspace(-1, 1, self.rounds)
+        return of_round[np.arange(people) % self.rounds]
 
-def write_resumes(world: World, config: ResumeConfig, folder: str | Path, *, seed: int = 0) -> Ledger:
+
+def write_resumes(
+    world: World, config: ResumeConfig, folder: str | Path, *, seed: int = 0, workers: int = 1
+) -> Ledger:
     """Draws a corpus of resumes into Parquet files; called again after it was stopped, it goes on.
 
     Args:
@@ -89,6 +106,7 @@ def write_resumes(world: World, config: ResumeConfig, folder: str | Path, *, see
         config: How resumes differ from careers.
         folder: Where the files go; made if it is not there.
         seed: Of the people.
+        workers: Processes that draw parts; how many has no effect on what is drawn.
 
     Returns:
         What was dropped and altered, summed over parts.
@@ -106,19 +124,30 @@ def write_resumes(world: World, config: ResumeConfig, folder: str | Path, *, see
     else:
         with _complete(folder / MANIFEST) as unfinished:
             unfinished.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-    law = Law(world)
-    totals: dict[str, int] = {}
-    for part in logging.tqdm(range(-(-config.people // PART)), desc="Drawing resumes", unit="part"):
-        path = folder / f"part-{part:05d}.parquet"
-        if not path.exists():
-            n = min(PART, config.people - part * PART)
-            table, counts = draw_resumes(law, config, n, np.random.default_rng([seed, part]), f"{part:05d}-")
-            table = table.replace_schema_metadata({"counts": json.dumps(counts)})
-            with _complete(path) as unfinished:
-                parquet.write_table(table, unfinished, compression="zstd")
-        counts = json.loads(parquet.read_schema(path).metadata[b"counts"])
-        totals = {name: totals.get(name, 0) + count for name, count in counts.items()}
+    parts = [
+        delayed(_write_part)(world, config, min(PART, config.people - part * PART), [seed, part], path)
+        for part, path in enumerate(_paths(folder, config.people))
+    ]
+    drawn = Parallel(workers, return_as="generator_unordered")(parts)
+    totals: Counter[str] = Counter()
+    for counts in logging.tqdm(drawn, total=len(parts), desc="Drawing resumes", unit="part"):
+        totals.update(counts)
     return _ledger(totals)
+
+
+def _paths(folder: Path, people: int) -> list[Path]:
+    return [folder / f"part-{part:05d}.parquet" for part in range(-(-people // PART))]
+
+
+def _write_part(world: World, config: ResumeConfig, people: int, seed: list[int], path: Path) -> dict[str, int]:
+    """Draws a part unless it is there, and returns its counts."""
+    if not path.exists():
+        prefix = path.stem.removeprefix("part-") + "-"
+        table, counts = draw_resumes(Law(world), config, people, np.random.default_rng(seed), prefix)
+        table = table.replace_schema_metadata({"counts": json.dumps(counts)})
+        with _complete(path) as unfinished:
+            parquet.write_table(table, unfinished, compression="zstd")
+    return json.loads(parquet.read_schema(path).metadata[b"counts"])
 
 
 def load_resumes(folder: str | Path, people: int | None = None) -> Dataset:
@@ -138,7 +167,7 @@ def load_resumes(folder: str | Path, people: int | None = None) -> Dataset:
     drawn = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["resumes"]["people"]
     if people is not None and not 1 <= people <= drawn:
         raise ValueError(f"{folder} has 1 to {drawn} people to choose from, not {people}")
-    paths = [folder / f"part-{part:05d}.parquet" for part in range(-(-drawn // PART))]
+    paths = _paths(folder, drawn)
     missing = [path.name for path in paths if not path.exists()]
     if missing:
         raise ValueError(f"{folder} lacks {len(missing)} of {len(paths)} parts, first {missing[0]}: run write_resumes")
@@ -177,7 +206,8 @@ def draw_resumes(
         race=rng.choice(len(RACES), size=n, p=np.array(config.race_shares) / sum(config.race_shares)),
         region=rng.integers(len(REGIONS), size=n),
     )
-    types = draw_rows(law.prior(people) * np.exp(config.tilt * world.schooling), rng)
+    drifted = config.drifted(n)
+    types = draw_rows(law.prior(people) * np.exp(config.tilt * drifted[:, None] * world.schooling), rng)
     first = np.maximum(people.birth_year + config.entry_age, c.first_year)
     years = first[:, None] + np.arange(config.most_years)
     lengths = np.minimum(rng.integers(config.fewest_years, config.most_years + 1, n), c.last_year + 1 - first)
@@ -190,7 +220,7 @@ def draw_resumes(
     drawn = np.arange(config.most_years) < lengths[:, None]
     working = drawn & (states < c.occupations)
     kept = _cut(working, config.cut, rng)
-    coded = _coded(states, kept, config, world, rng)
+    coded = _coded(states, kept, config, drifted, world, rng)
     hired = kept.any(axis=1)
     names = pa.array([f"{prefix}{i:0{len(str(n - 1))}d}" for i in range(n)])
     no_education, no_region = rng.random(n) < config.education_missing, rng.random(n) < config.region_missing
@@ -222,14 +252,23 @@ def _cut(working: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray
 
 
 def _coded(
-    states: np.ndarray, kept: np.ndarray, config: ResumeConfig, world: World, rng: np.random.Generator
+    states: np.ndarray,
+    kept: np.ndarray,
+    config: ResumeConfig,
+    drifted: np.ndarray,
+    world: World,
+    rng: np.random.Generator,
 ) -> np.ndarray:
     """Occupations as coded, a spell alike throughout."""
     rows, columns = kept.nonzero()
     occupation = states[rows, columns]
     spells = np.r_[0, np.cumsum((rows[1:] != rows[:-1]) | (occupation[1:] != occupation[:-1]))][: len(rows)]
     coded = states.copy()
-    coded[rows, columns] = miscoded(occupation, spells, world, config.miscoded, rng, config.inflated)
+    for times in np.unique(drifted):
+        here = drifted[rows] == times
+        coded[rows[here], columns[here]] = miscoded(
+            occupation[here], spells[here], world, config.miscoded * times, rng, config.inflated * times
+        )
     return coded
 
 
@@ -241,7 +280,7 @@ def _without(lists: pa.ListArray, missing: np.ndarray) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array(np.r_[0, lengths.cumsum()], pa.int32()), values)
 
 
-def _ledger(counts: dict[str, int]) -> Ledger:
+def _ledger(counts: Mapping[str, int]) -> Ledger:
     """The ledger of a corpus."""
     ledger = Ledger()
     years = counts["years"]

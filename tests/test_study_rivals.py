@@ -37,7 +37,7 @@ def test_every_rival_is_tuned_alike_and_has_every_seed(done):
     assert set(found.costs["trials"]) == {BUDGET.trials}
     tables = load(folder)
     names = {trial.name for trial in study.trials(BUDGET)}
-    assert set(tables) == names | {"Markov chain, order 1", "Markov chain, order 2"}
+    assert set(tables) == names | {"Markov chain, order 1", "Markov chain, order 2", "mixture of Markov chains"}
     assert all(len(tables[name]) == BUDGET.seeds for name in names)
     for name in ("figure_2a", "table_4", "table_5", "table_8", "figure_4", "costs"):
         assert len(pd.read_csv(folder / f"{name}.csv")) > 0

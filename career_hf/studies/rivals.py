@@ -20,6 +20,7 @@ from ..baselines.base import BaselineConfig
 from ..baselines.job2vec import Job2VecConfig, Job2VecForOccupationPrediction
 from ..baselines.job_representation import JobRepresentationConfig, JobRepresentationForOccupationPrediction
 from ..baselines.markov import tune_weight
+from ..baselines.mixture import tune_mixture
 from ..baselines.nemo import NemoConfig, NemoForOccupationPrediction
 from ..baselines.regression import RegressionConfig, RegressionForOccupationPrediction
 from ..careers import load_careers
@@ -197,13 +198,15 @@ def score(folder: Path, data: Path, covariates: list[str], budget: Budget, trial
 
 
 def count(folder: Path, data: Path) -> None:
-    """Counts Markov chains, tunes their smoothing, and scores test careers."""
+    """Counts Markov chains and fits mixtures of them, tunes their smoothing, and scores test careers."""
     splits = load_careers(data)
     processor = CareerProcessor.fit(splits["train"], [], unknown_occupation="unknown")
     encoded, validation = (processor.encode(splits[name])[0] for name in ("train", "validation"))
     for order in (1, 2):
         chain = tune_weight(encoded, validation, processor, order=order)
         keep_table(folder, f"Markov chain, order {order}", 0, chain, processor, splits["test"])
+    mixture = tune_mixture(encoded, validation, processor)
+    keep_table(folder, "mixture of Markov chains", 0, mixture, processor, splits["test"])
 
 
 def keep_table(

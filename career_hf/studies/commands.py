@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,15 @@ study = typer.Typer(
 Output = Annotated[Path, typer.Option(help="Folder of the study.")]
 Workers = Annotated[int, typer.Option(help="Processes; each uses one thread.")]
 Seeds = Annotated[int, typer.Option(help="Training seeds.")]
+
+
+@study.callback()
+def needs_the_extra() -> None:
+    """Train and compare many models; write tables and figures. A stopped study goes on."""
+    missing = [name for name in ("matplotlib", "statsmodels") if find_spec(name) is None]
+    if missing:
+        # Before the hours of training, not after.
+        raise typer.BadParameter(f"studies need {' and '.join(missing)}: pip install 'career_hf[studies]'")
 
 
 @study.command()

@@ -25,10 +25,9 @@ Seeds = Annotated[int, typer.Option(help="Training seeds.")]
 @study.callback()
 def needs_the_extra() -> None:
     """Train and compare many models; write tables and figures. A stopped study goes on."""
-    missing = [name for name in ("matplotlib", "statsmodels") if find_spec(name) is None]
-    if missing:
+    if find_spec("matplotlib") is None:
         # Before the hours of training, not after.
-        raise typer.BadParameter(f"studies need {' and '.join(missing)}: pip install 'career_hf[studies]'")
+        raise typer.BadParameter("studies draw with matplotlib: pip install 'career_hf[studies]'")
 
 
 @study.command()

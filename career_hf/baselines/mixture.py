@@ -7,15 +7,20 @@ It is the classical model of sequences from an unknown number of groups (Poulsen
 economics Frydman, 2005, after the mover-stayer model of Blumen, Kogan and McCarthy, 1955). A career starts from the
 beginning-of-career id, which is a context like any other, so chains differ in first occupations too.
 
-`fit` maximises the posterior density by EM (Dempster, Laird and Rubin, 1977). Transitions out of an occupation have a
-Dirichlet prior that is worth `strength` transitions of the pooled chain P, so that a chain says what all people say
-where it has seen little; P is `MarkovForOccupationPrediction`'s smoothed chain of all careers. Shares pi have a
-uniform prior worth one person per chain:
+A chain is smoothed as in Appendix G of the CAREER paper, with shares f_k of occupations of its own, and `fit`
+maximises the posterior density by EM (Dempster, Laird and Rubin, 1977). Dirichlet priors are worth `strength` steps of
+all people's chain P and occupation shares f, `MarkovForOccupationPrediction`'s, so that a chain says what all people
+say where it has seen little; the prior of the shares of chains is worth one person each:
 
-    A_k(i, j) = (n_k(i, j) + strength P(i, j)) / (n_k(i, .) + strength)        pi_k = (n_k + 1) / (n + K)
+    A_k(i, j) = w1 B_k(i, j) + (1 - w1) f_k(j)
+    B_k(i, j) = (n_k(i, j) + strength P(i, j)) / (n_k(i, .) + strength)
+    f_k(j)    = (m_k(j) + strength f(j)) / (m_k(.) + strength)
+    pi_k      = (people in k + 1) / (people + K)
 
-where n_k counts each career by its probability of chain k. The posterior density never falls from one iteration to
-the next. Storage is dense, `num_chains` x `vocab_size` squared: 9 MB for 20 chains of 335 occupations.
+n_k and m_k count the steps that B_k and f_k explain, each career by its probability of chain k. The posterior density
+never falls from one iteration to the next. f_k matters where occupations are many: a chain that is smoothed by what
+all people do alone forgets which occupations its own people hold.
+Storage is dense, `num_chains` x `vocab_size` squared: 9 MB for 20 chains of 335 occupations.
 """
 
 from __future__ import annotations
@@ -59,8 +64,8 @@ class MixtureOfMarkovChainsConfig(OccupationConfig):
 
     Args:
         num_chains (`int`): K, how many chains are mixed.
-        strength (`float`): Transitions of the pooled chain that each occupation's row of a chain starts from.
-        first_order_weight (`float`): Weight of transition shares against occupation shares in the pooled chain.
+        strength (`float`): Steps of all people that each row of B_k, and f_k, start from.
+        first_order_weight (`float`): w1, the weight of transitions against occupation shares in every chain and in P.
         pseudo_count (`float`): What every occupation's count starts from in the occupation shares.
 
     The rest as in [`OccupationConfig`]; covariates are none. All but `num_chains` only say how the model was fitted.
@@ -83,6 +88,8 @@ class MixtureOfMarkovChainsConfig(OccupationConfig):
                 f"strength must be above 0, and is {self.strength}; without any, a chain has no probabilities for "
                 "occupations that none of its people held"
             )
+        if not 0 <= self.first_order_weight <= 1:
+            raise ValueError(f"first_order_weight must be between 0 and 1, and is {self.first_order_weight}")
 
     def validate_no_covariates(self):
         """Part of `@strict` validation: covariates, of which a Markov chain has none."""
@@ -108,7 +115,7 @@ class MixtureOfMarkovChainsForOccupationPrediction(PreTrainedModel):
         >>> stayer = {"year": list(range(1990, 1994)), "occupation": ["cook"] * 4}
         >>> p_cook = model(**processor(stayer)).logits[0, :, processor.occupations.index("cook")].exp()
         >>> [round(p, 2) for p in p_cook.tolist()]
-        [1.0, 0.51, 0.96, 0.99]
+        [1.0, 0.51, 0.95, 0.98]
     """
 
     config: MixtureOfMarkovChainsConfig
@@ -147,9 +154,9 @@ class MixtureOfMarkovChainsForOccupationPrediction(PreTrainedModel):
             encoded: Training careers as `processor.encode` returns them.
             processor: A processor without covariates.
             num_chains: K.
-            strength: How many transitions of the pooled chain the prior is worth, in each occupation of each chain.
-            first_order_weight: The pooled chain's, as in `MarkovForOccupationPrediction.fit`.
-            pseudo_count: The pooled chain's, likewise.
+            strength: How many steps of all people the priors of each row of B_k, and of f_k, are worth.
+            first_order_weight: w1, as in `MarkovForOccupationPrediction.fit`.
+            pseudo_count: Added to each occupation's count in f, likewise.
             weighted: Count each career with its survey weight, in units of the mean weight.
             restarts: Random starts.
             seed: Seed of the random starts.
@@ -176,12 +183,15 @@ class MixtureOfMarkovChainsForOccupationPrediction(PreTrainedModel):
             encoded, processor, first_order_weight=first_order_weight, pseudo_count=pseudo_count, weighted=weighted
         )
         every_context = torch.arange(config.vocab_size).unsqueeze(0)
-        prior = strength * pooled(every_context).logits[0].double().exp().numpy()
+        chain = pooled(every_context).logits[0].double().softmax(-1).numpy()  # sums to one in float64
+        shares = pooled.occupation_shares.double().numpy()
+        shares = shares / shares.sum()
         counts, weight = _counts_by_person(encoded, config.vocab_size, weighted)
+        steps = float(weight @ counts.sum(1))
         rng = np.random.default_rng(seed)
         # A single chain has no start to choose.
         runs = [
-            run_em(counts, weight, prior, num_chains, rng, max_iterations, tolerance * float(weight @ counts.sum(1)))
+            run_em(counts, weight, chain, shares, config, rng, max_iterations, tolerance * steps)
             for _ in range(restarts if num_chains > 1 else 1)
         ]
         best = max(runs, key=lambda run: run.log_density[-1])
@@ -273,8 +283,9 @@ class EMRun:
 def run_em(
     counts: csr_array,
     weight: np.ndarray,
-    prior: np.ndarray,
-    num_chains: int,
+    pooled: np.ndarray,
+    shares: np.ndarray,
+    config: MixtureOfMarkovChainsConfig,
     rng: np.random.Generator,
     max_iterations: int = 500,
     tolerance: float = 0.0,
@@ -287,52 +298,60 @@ def run_em(
         counts: `(people, vocabulary * vocabulary)`, how often each person moved (or stayed) from i to j, in column
             i * vocabulary + j.
         weight: `(people,)`, survey weights, or ones.
-        prior: `(vocabulary, vocabulary)`, strength * P(i, j). A row that occurs has a positive sum.
-        num_chains: K.
+        pooled: `(vocabulary, vocabulary)`, P; pairs that occur have probability.
+        shares: `(vocabulary,)`, f.
+        config: Number of chains, strength of the priors and w1.
         rng: For the start.
         max_iterations: Iterations at most.
         tolerance: Log-density that an iteration has to gain to be followed by another.
     """
-    size = len(prior)
+    size, chains, strength, w1 = len(shares), config.num_chains, config.strength, config.first_order_weight
     pairs = np.unique(counts.indices)
+    previous, following = pairs // size, pairs % size
     observed = counts[:, pairs]
     by_pair = observed.T.tocsr()
-    contexts, row_starts = np.unique(pairs // size, return_index=True)
+    contexts, row_starts = np.unique(previous, return_index=True)
     row = np.repeat(np.arange(len(contexts)), np.diff(np.r_[row_starts, len(pairs)]))
-    prior_counts = prior.reshape(-1)[pairs][:, None]
-    prior_totals = prior.sum(1)[contexts][:, None]
-    # The prior's part for pairs that never occur: their A is prior / total, in which only the total changes.
-    never_occur = prior_totals - np.add.reduceat(prior_counts, row_starts)
+    into_occupation = csr_array((np.ones(len(pairs)), (following, np.arange(len(pairs)))), shape=(size, len(pairs)))
+    pair_prior, share_prior = strength * pooled[previous, following][:, None], strength * shares[:, None]
+    possible = shares > 0
+    # The prior's part for pairs that never occur: their B is prior / total, in which only the total changes.
+    never_occur = strength - np.add.reduceat(pair_prior, row_starts)
 
-    def m_step(posterior: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-        expected = weight[:, None] * posterior
-        chain_counts = by_pair @ expected
-        log_totals = np.log(np.add.reduceat(chain_counts, row_starts) + prior_totals)
-        log_shares = np.log((expected.sum(0) + 1) / (weight.sum() + num_chains))
-        log_transitions = np.log(chain_counts + prior_counts) - log_totals[row]
-        log_prior = log_shares.sum() + (prior_counts * log_transitions).sum() - (never_occur * log_totals).sum()
-        return log_shares, log_transitions, chain_counts, log_prior
-
-    posterior = np.eye(num_chains)[rng.integers(num_chains, size=len(weight))]
+    posterior = np.eye(chains)[rng.integers(chains, size=len(weight))]
+    chain, own_shares = pair_prior / strength, share_prior / strength
     log_density: list[float] = []
     while True:
-        log_shares, log_transitions, chain_counts, log_prior = m_step(posterior)
-        joint = observed @ log_transitions + log_shares
+        # M-step. A step is explained by B_k or by f_k, in proportion to what each contributes to its probability.
+        expected = weight[:, None] * posterior
+        steps = by_pair @ expected
+        by_shares = steps * (1 - w1) * own_shares[following] / (w1 * chain + (1 - w1) * own_shares[following])
+        by_chain = steps - by_shares
+        log_totals = np.log(np.add.reduceat(by_chain, row_starts) + strength)
+        log_chain = np.log(by_chain + pair_prior) - log_totals[row]
+        chain = np.exp(log_chain)
+        own_shares = into_occupation @ by_shares + share_prior
+        own_shares /= own_shares.sum(0)
+        log_pi = np.log((expected.sum(0) + 1) / (weight.sum() + chains))
+        log_prior = log_pi.sum() + (pair_prior * log_chain).sum() - (never_occur * log_totals).sum()
+        log_prior += (share_prior[possible] * np.log(own_shares[possible])).sum()
+        # E-step.
+        joint = observed @ np.log(w1 * chain + (1 - w1) * own_shares[following]) + log_pi
         log_likelihood = logsumexp(joint, axis=1)
-        log_density.append(float(weight @ log_likelihood + log_prior))
-        if len(log_density) > 1 and log_density[-1] - log_density[-2] <= tolerance:
-            break
-        if len(log_density) == max_iterations:
-            logger.warning(
-                f"EM stopped after {max_iterations} iterations while it still gained "
-                f"{log_density[-1] - log_density[-2]:.3g} nats in each; raise max_iterations"
-            )
-            break
         posterior = np.exp(joint - log_likelihood[:, None])
-    transitions = np.zeros((num_chains, size * size))
-    transitions[:, pairs] = chain_counts.T
-    transitions = transitions.reshape(num_chains, size, size) + prior
-    return EMRun(np.exp(log_shares), transitions / transitions.sum(-1, keepdims=True), log_density)
+        log_density.append(float(weight @ log_likelihood + log_prior))
+        gain = np.diff(log_density[-2:]).sum() if len(log_density) > 1 else np.inf
+        if gain <= tolerance:
+            break
+        if len(log_density) >= max_iterations:
+            logger.warning(f"EM stopped at max_iterations={max_iterations}; the last iteration gained {gain:.3g} nats")
+            break
+    transitions = np.zeros((chains, size * size))
+    transitions[:, pairs] = by_chain.T
+    transitions = transitions.reshape(chains, size, size) + strength * pooled
+    transitions *= w1 / transitions.sum(-1, keepdims=True)
+    transitions += (1 - w1) * own_shares.T[:, None]
+    return EMRun(np.exp(log_pi), transitions, log_density)
 
 
 def tune_mixture(

@@ -11,11 +11,9 @@ it is complete. So memory does not grow with the corpus, and a run that was stop
 from __future__ import annotations
 
 import json
-import os
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +25,7 @@ from joblib import Parallel, delayed
 from pyarrow import parquet
 from transformers.utils import logging
 
+from ..complete import complete
 from ..ledger import Ledger
 from .law import Law, People
 from .miscoding import miscoded
@@ -122,7 +121,7 @@ def write_resumes(
         if json.loads((folder / MANIFEST).read_text(encoding="utf-8")) != manifest:
             raise ValueError(f"{folder} holds resumes of another world, config or seed: choose another folder")
     else:
-        with _complete(folder / MANIFEST) as unfinished:
+        with complete(folder / MANIFEST) as unfinished:
             unfinished.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     parts = [
         delayed(_write_part)(world, config, min(PART, config.people - part * PART), [seed, part], path)
@@ -145,7 +144,7 @@ def _write_part(world: World, config: ResumeConfig, people: int, seed: list[int]
         prefix = path.stem.removeprefix("part-") + "-"
         table, counts = draw_resumes(Law(world), config, people, np.random.default_rng(seed), prefix)
         table = table.replace_schema_metadata({"counts": json.dumps(counts)})
-        with _complete(path) as unfinished:
+        with complete(path) as unfinished:
             parquet.write_table(table, unfinished, compression="zstd")
     return json.loads(parquet.read_schema(path).metadata[b"counts"])
 
@@ -292,11 +291,3 @@ def _ledger(counts: Mapping[str, int]) -> Ledger:
         "write resumes", "people", counts["people"], counts["people"] - counts[reason], {reason: counts[reason]}
     )
     return ledger
-
-
-@contextmanager
-def _complete(path: Path) -> Iterator[Path]:
-    """Where to write a file that is either there and complete, or not there."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    yield unfinished
-    os.replace(unfinished, path)

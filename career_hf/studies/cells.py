@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,23 +14,13 @@ from joblib import Parallel, delayed
 from transformers import AutoModelForCausalLM, PreTrainedModel, ProgressCallback, set_seed
 from transformers.utils import logging
 
+from ..complete import complete
 from ..processing_career import CareerProcessor
 from ..training import Recipe, build_trainer
 
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-
-@contextmanager
-def complete(path: Path) -> Iterator[Path]:
-    """Where to write a file or a folder that is either there and complete, or not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    if unfinished.is_dir():
-        shutil.rmtree(unfinished)
-    yield unfinished
-    os.replace(unfinished, path)
 
 
 def keep_settings(folder: Path, settings: Mapping[str, Any]) -> None:

@@ -22,6 +22,7 @@ from transformers import PreTrainedModel
 
 from ..baselines.markov import tune_weight
 from ..career_columns import career_table, list_lengths, list_values, make_dataset
+from ..complete import complete
 from ..modeling_career import CareerForOccupationPrediction
 from ..modeling_outputs import CareerOutput
 from ..processing_career import CareerProcessor
@@ -32,7 +33,7 @@ from ..training import Recipe, finetuning_recipe, pretraining_recipe, scratch_re
 from ..transfer import resize_vocabulary
 from ..transition_table import transition_table
 from ..two_stage import IMPOSSIBLE
-from .cells import complete, keep_settings, run_jobs, train_once
+from .cells import keep_settings, run_jobs, train_once
 
 
 if TYPE_CHECKING:

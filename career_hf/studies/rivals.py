@@ -24,12 +24,13 @@ from ..baselines.mixture import tune_mixture
 from ..baselines.nemo import NemoConfig, NemoForOccupationPrediction
 from ..baselines.regression import RegressionConfig, RegressionForOccupationPrediction
 from ..careers import load_careers
+from ..complete import complete
 from ..modeling_career import CareerForOccupationPrediction
 from ..processing_career import CareerProcessor
 from ..simulation.world import NOT_WORKING
 from ..training import Recipe, baseline_recipe, scratch_recipe
 from ..transition_table import transition_table
-from .cells import complete, keep_settings, run_jobs, train_once, training_log
+from .cells import keep_settings, run_jobs, train_once, training_log
 
 
 if TYPE_CHECKING:

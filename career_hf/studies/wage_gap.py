@@ -19,11 +19,12 @@ from scipy import linalg, sparse
 from sklearn.preprocessing import OneHotEncoder
 
 from ..careers import to_frame
+from ..complete import complete
 from ..simulation.presets import Preset, preset
 from ..simulation.survey import Simulation
 from ..simulation.wages import WageConfig, draw_wages, type_posteriors, wage_summary, wage_truth
 from ..simulation.world import GENDERS, World
-from .cells import complete, keep_settings, run_jobs
+from .cells import keep_settings, run_jobs
 
 
 if TYPE_CHECKING:

@@ -100,16 +100,19 @@ def likeness(
     output: Output,
     name: Annotated[str, typer.Option(help="What tables and figures call them.")] = "survey",
     people: Annotated[int, typer.Option(help="Sample size of the simulated market.", min=1)] = 12_000,
+    miscoded: Annotated[float, typer.Option(help="Share of the market's waves worked that are coded wrongly.")] = 0.0,
 ) -> None:
     """The simulated market beside a survey: what people do, when they leave, where they go, how often they return."""
     from datasets import concatenate_datasets
 
     from ..careers import load_careers
-    from ..simulation import preset
+    from ..simulation import miscode, preset
     from .likeness import likeness_study as run
 
     survey = concatenate_datasets(list(load_careers(data).values()))
-    found = run(output, {"market": preset("survey").simulate(people).careers, name: survey})
+    market = preset("survey").simulate(people)
+    careers, _ = miscode(market.careers, market.world, miscoded)
+    found = run(output, {"market": careers, name: survey})
     show(found["summary"], f"The simulated market beside {name}; standard errors from resampling people")
     say(f"{output}/likeness*.csv, likeness.png, likeness_moves.png")
 

@@ -338,7 +338,8 @@ def _given_work(model: PreTrainedModel, processor: CareerProcessor) -> Iterator[
 
     def condition(_module: Any, _inputs: Any, output: CareerOutput) -> CareerOutput:
         logits = cast(torch.Tensor, output.logits)
-        output.logits = logits.index_fill(-1, torch.tensor(barred), IMPOSSIBLE).log_softmax(-1)
+        ids = torch.tensor(barred, device=logits.device)
+        output.logits = logits.index_fill(-1, ids, IMPOSSIBLE).log_softmax(-1)
         return output
 
     handle = model.register_forward_hook(condition)

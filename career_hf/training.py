@@ -21,14 +21,16 @@ from typing import Any, Literal
 import datasets
 import numpy as np
 import torch
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from transformers import (
     EarlyStoppingCallback,
     EvalPrediction,
     PreTrainedModel,
+    SchedulerType,
     Trainer,
     TrainerCallback,
     TrainingArguments,
+    get_scheduler,
 )
 
 from .attention import SDPA_BY_LENGTH
@@ -48,7 +50,7 @@ BFLOAT16_MULTIPLE = 16
 
 WARMUP_START = 1e-7
 
-OptimizerAndScheduler = tuple[torch.optim.Optimizer, LambdaLR]
+OptimizerAndScheduler = tuple[torch.optim.Optimizer, LRScheduler]
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ def _recipe(stage: str, config: OccupationConfig, output_dir: str | Path, settin
     patience = settings.pop("patience", 10)
     layout = settings.pop("layout", "flat" if use_cpu else "packed")
     defaults: dict[str, Any] = {
-        # The original program's AdamW (decay on everything is in `adamw_inverse_sqrt`), without clipping.
+        # The original program's AdamW (decay on everything is in `adamw`), without clipping.
         "adam_beta1": 0.9,
         "adam_beta2": 0.98,
         "adam_epsilon": 1e-8,
@@ -177,19 +179,21 @@ def _recipe(stage: str, config: OccupationConfig, output_dir: str | Path, settin
         stage=stage,
         config=config,
         arguments=arguments,
-        make_optimizer=partial(adamw_inverse_sqrt, arguments=arguments),
+        make_optimizer=partial(adamw, arguments=arguments),
         tokens_per_batch=tokens_per_batch,
         patience=patience,
         layout=layout,
     )
 
 
-def adamw_inverse_sqrt(model: PreTrainedModel, arguments: TrainingArguments) -> OptimizerAndScheduler:
-    """AdamW with decoupled weight decay on every parameter, biases and LayerNorms too, under `inverse_sqrt_rate`.
+def adamw(model: PreTrainedModel, arguments: TrainingArguments) -> OptimizerAndScheduler:
+    """AdamW with decoupled weight decay on every parameter, biases and LayerNorms too.
 
     Args:
         model: Its trainable parameters form one group.
-        arguments: Gives `learning_rate`, `warmup_steps`, `weight_decay` and Adam's constants.
+        arguments: Gives `learning_rate`, `warmup_steps`, `weight_decay`, Adam's constants and `lr_scheduler_type`:
+            "inverse_sqrt" is `inverse_sqrt_rate`, as in the original program; any other is Transformers' own, and one
+            that falls to zero does so at `max_steps`.
     """
     optimizer = torch.optim.AdamW(
         (parameter for parameter in model.parameters() if parameter.requires_grad),
@@ -200,6 +204,8 @@ def adamw_inverse_sqrt(model: PreTrainedModel, arguments: TrainingArguments) -> 
         fused=True,
     )
     peak, warmup = arguments.learning_rate, arguments.warmup_steps
+    if arguments.lr_scheduler_type != SchedulerType.INVERSE_SQRT:
+        return optimizer, get_scheduler(arguments.lr_scheduler_type, optimizer, int(warmup), arguments.max_steps)
     return optimizer, LambdaLR(optimizer, lambda updates: inverse_sqrt_rate(updates, peak, warmup) / peak)
 
 
@@ -320,7 +326,7 @@ def exact_metrics(evaluated: EvalPrediction) -> dict[str, float]:
 
 __all__ = [
     "Recipe",
-    "adamw_inverse_sqrt",
+    "adamw",
     "baseline_recipe",
     "build_trainer",
     "exact_metrics",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from career_hf.baselines.regression import RegressionConfig, RegressionForOccupationPrediction
 from career_hf.processing_career import CareerProcessor
-from career_hf.training import adamw_inverse_sqrt, baseline_recipe
+from career_hf.training import adamw, baseline_recipe
 
 
 YEARS = [None, 1980, 1982, 1983, 1990]  # levels not evenly spaced: only years tell gaps
@@ -107,7 +107,7 @@ def test_training_starts_from_no_effect_of_durations_and_leaves_the_row_of_no_oc
     model = RegressionForOccupationPrediction(RegressionConfig(**CONFIG))
     assert not model.history.weight.any() and not model.history.bias.any()
     recipe = baseline_recipe(model.config, tmp_path, use_cpu=True)
-    optimizer, scheduler = adamw_inverse_sqrt(model, recipe.arguments)
+    optimizer, scheduler = adamw(model, recipe.arguments)
     input_ids, labels = torch.tensor([[1, 2, 2, 3]]), torch.tensor([[2, 2, 3, 4]])
     for _ in range(3):
         model(input_ids, torch.ones(1, 4, 3, dtype=torch.long), labels=labels).loss.backward()

@@ -138,6 +138,17 @@ def test_the_scheduler_gives_the_optimizer_those_rates(tmp_path):
     assert rates == pytest.approx(rise + [1e-3 * (4 / k) ** 0.5 for k in range(4, 9)], rel=1e-12)
 
 
+def test_another_schedule_is_transformers_own(tmp_path):
+    """Linear: up to the peak, then down to zero at the last update."""
+    trainer = tiny_trainer(tmp_path, learning_rate=1e-3, warmup_steps=4, max_steps=9, lr_scheduler_type="linear")
+    rates = []
+    for _ in range(10):
+        rates.append(trainer.optimizer.param_groups[0]["lr"])
+        trainer.optimizer.step()
+        trainer.lr_scheduler.step()
+    assert rates == pytest.approx([1e-3 * k / 4 for k in range(4)] + [1e-3 * k / 5 for k in range(5, -1, -1)])
+
+
 def test_recipes_hold_the_papers_numbers(tmp_path):
     processor = CareerProcessor.fit(some_careers(), covariates=("education",))
     large, small = (12, 192, 3, 768), (4, 64, 2, 256)

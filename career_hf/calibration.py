@@ -50,7 +50,8 @@ def reliability(
     rows = table[(table["step"] > 0) & ~table["unknown"]] if of == "stay" else table[~table["unknown"]]
     predicted = rows["p_stay" if of == "stay" else "p_top"].to_numpy()
     happened = (rows["transition"] == "stay" if of == "stay" else rows["rank"] == 1).to_numpy()
-    group = pd.qcut(predicted, bins, labels=False, duplicates="drop")
+    # Where all predictions are equal qcut finds no bin.
+    group = np.nan_to_num(pd.qcut(predicted, bins, labels=False, duplicates="drop")).astype(int)
     person = pd.factorize(rows["person"])[0]
     values = np.stack([predicted, happened], axis=1).astype(np.float64)
     means, resampled = resample_means(values, np.ones(len(rows)), person, group, draws=draws, seed=seed)

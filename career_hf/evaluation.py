@@ -170,7 +170,7 @@ def compare(
     """
     if baseline not in tables:
         raise ValueError(f"baseline '{baseline}' is not among the tables: {list(tables)}")
-    seeds = {name: _seeds(of_model) for name, of_model in tables.items()}
+    seeds = {name: as_seeds(of_model) for name, of_model in tables.items()}
     _, (estimate,), resampled = resampled_nll(tables, draws, seed, weighted)
     resampled = resampled[:, 0]
     k = list(tables).index(baseline)
@@ -238,10 +238,10 @@ def resampled_nll(
     Raises:
         ValueError: The tables do not have the same rows.
     """
-    seeds = {name: _seeds(of_model) for name, of_model in tables.items()}
-    _check_same_rows(seeds)
+    seeds = {name: as_seeds(of_model) for name, of_model in tables.items()}
+    check_same_rows(seeds)
     table = next(iter(seeds.values()))[0]
-    log_probs = np.stack([_mean_over_seeds(of_model) for of_model in seeds.values()], axis=1)
+    log_probs = np.stack([mean_over_seeds(of_model) for of_model in seeds.values()], axis=1)
     grouped = table.groupby(_keys(table, by or []) or np.repeat("all", len(table)), observed=True, dropna=False)
     group, weight = grouped.ngroup().to_numpy(), _weights(table, weighted)
     estimate, resampled = resample_means(log_probs, weight, _person_codes(table), group, draws=draws, seed=seed)
@@ -269,9 +269,9 @@ def summarize(
     """
     rows = {}
     for name, of_model in tables.items():
-        seeds = _seeds(of_model)
-        _check_same_rows({name: seeds})
-        table = seeds[0].assign(log_prob=_mean_over_seeds(seeds))
+        seeds = as_seeds(of_model)
+        check_same_rows({name: seeds})
+        table = seeds[0].assign(log_prob=mean_over_seeds(seeds))
         level = bootstrap_perplexity(table, draws, seed, weighted).iloc[0]
         by_transition = perplexity_by(table, "transition", weighted)["perplexity"].reindex(TRANSITIONS)
         later = table.loc[(table["step"] > 0) & ~table["unknown"], "transition"]
@@ -303,11 +303,13 @@ def _person_codes(table: pd.DataFrame) -> np.ndarray:
     return pd.factorize(table["person"])[0]
 
 
-def _seeds(tables: pd.DataFrame | Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
+def as_seeds(tables: pd.DataFrame | Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
+    """A model's tables, one for each seed, where a single one may stand for itself."""
     return [tables] if isinstance(tables, pd.DataFrame) else list(tables)
 
 
-def _mean_over_seeds(tables: list[pd.DataFrame]) -> np.ndarray:
+def mean_over_seeds(tables: Sequence[pd.DataFrame]) -> np.ndarray:
+    """Log-probabilities of the truth, `(steps,)`, averaged over seeds."""
     return np.mean([table["log_prob"].to_numpy() for table in tables], axis=0)
 
 
@@ -315,7 +317,7 @@ def _seed_sd(values: list[float]) -> float:
     return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
 
-def _check_same_rows(tables: Mapping[str, list[pd.DataFrame]]) -> None:
+def check_same_rows(tables: Mapping[str, list[pd.DataFrame]]) -> None:
     """Raises a ValueError that names the first row in which two tables are not about the same step."""
     (first_name, first), *others = [(name, table) for name, of_model in tables.items() for table in of_model]
     for name, table in others:

@@ -41,6 +41,15 @@ def test_a_curve_counts_every_step_once(market):
     assert np.average(curve["observed"], weights=curve["n"]) == pytest.approx((later["transition"] == "stay").mean())
 
 
+def test_predictions_that_are_all_equal_are_one_bin(market):
+    careers, truth, processor = market
+    table = transition_table(truth, careers, processor)
+    later = table[table["step"] > 0]
+    curve = reliability(later.assign(p_stay=0.25), "stay", draws=5)
+    assert len(curve) == 1 and curve["n"].sum() == len(later)
+    assert calibration_error(curve) == pytest.approx(abs((later["transition"] == "stay").mean() - 0.25))
+
+
 def test_recalibration_undoes_a_distortion(market):
     careers, truth, processor = market
     validation, test = careers.select(range(1_000)), careers.select(range(1_000, 1_500))

@@ -83,6 +83,7 @@ def test_twenty_updates_follow_the_original_training_run(oracle):
         adam_beta2=adam["betas"][1],
         adam_epsilon=adam["eps"],
         weight_decay=adam["weight_decay"],
+        lr_scheduler_type="inverse_sqrt",
         warmup_steps=schedule["warmup_updates"],
         use_cpu=True,
     )

@@ -81,6 +81,51 @@ def test_every_occupation_has_a_title_with_its_commas_restored():
     assert titles["4"] == "Chief executives, public administrators, and legislators"
 
 
+@pytest.mark.parametrize(("level", "count"), [("group", 25), ("major_group", 6), ("census_group", 6)])
+def test_every_occupation_is_in_exactly_one_group(level, count):
+    ranges = crosswalks.read_data("occ1990dd_groups.csv")
+    for code in crosswalks.occupations():
+        first, last = ranges["first_code"].astype(int), ranges["last_code"].astype(int)
+        assert ranges.loc[(first <= int(code)) & (int(code) <= last), level].tolist() == [
+            crosswalks.groups(level)[code]
+        ]
+    assert len({crosswalks.groups(level)[code] for code in crosswalks.occupations()}) == count
+
+
+# Dorn's Stata file by hand: guards are 415 and 425-427, and the police between them belongs elsewhere.
+@pytest.mark.parametrize(
+    ("code", "group", "major_group"),
+    [
+        ("415", "Guards", "Service occupations"),
+        ("418", "Fire fighting, police, and correctional institutions", None),
+        ("95", "Professional specialty", None),
+        ("468", "Child care workers", "Service occupations"),
+        ("889", "Transportation and material moving", "Transportation/construction/mechanics/mining/farm"),
+        ("905", "military", "military"),
+    ],
+)
+def test_known_occupations_are_in_their_groups(code, group, major_group):
+    assert crosswalks.groups()[code] == group
+    managers = "Managers/professionals/technicians/finance/public safety"
+    assert crosswalks.groups("major_group")[code] == (major_group or managers)
+
+
+def test_states_without_an_occupation_are_groups_of_their_own():
+    found = crosswalks.groups_of(["unemployed", "22", "unknown"])
+    expected = {"unemployed": "unemployed", "22": "Executive, administrative and managerial", "unknown": "unknown"}
+    assert found == expected
+
+
+def test_a_code_that_is_not_occ1990dd_has_no_group():
+    with pytest.raises(ValueError, match="occupation '4720' .1 in all. is no occ1990dd code.*map the codes"):
+        crosswalks.groups_of(["22", "4720", "unemployed"])
+
+
+def test_an_unknown_level_of_groups_is_an_error():
+    with pytest.raises(ValueError, match=r"'major' .*\('group', 'major_group', 'census_group'\)"):
+        crosswalks.groups("major")
+
+
 def test_a_changed_copy_of_a_table_does_not_change_the_table():
     table = crosswalks.crosswalk(1980)
     table.loc[19] = "wrong"

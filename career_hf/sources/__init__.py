@@ -3,5 +3,7 @@
 * `nls`: extracts of NLS Investigator (NLSY79, NLSY97), read but not interpreted.
 * `nlsy79`: careers of the NLSY79 by the paper's rules (Appendix F).
 * `keane_wolpin`: careers of 1,384 young men in five states, which ship with the package.
-* `crosswalks`: Census occupation codes to occ1990dd.
+* `open_resumes`: JobHop and Karrierewege, resume sets in ESCO that anybody can load.
+* `crosswalks`: Census occupation codes to occ1990dd, its titles and broad groups.
+* `weighted_crosswalks`: SOC, O*NET-SOC, ISCO-08 and ESCO to occ1990dd, with weights, and crosswalks of one's own.
 """

@@ -1,0 +1,109 @@
+"""Resumes as the paper had them (Appendix F): O*NET-SOC 2010 codes, degrees and states, as rules for `spells`.
+
+One row per job: a person, an O*NET-SOC 2010 code, start and end, the degree by then and the state of residence. With
+the rules of this module, `spells_to_careers` and `write_careers` make the careers that the paper pretrains on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Literal
+
+from .spells import Recode, SpellRules
+
+
+# The eight degrees of the paper's resumes. Levels are called as in the surveys, so that transfer finds them;
+# certificates, licenses and diplomas stay levels of their own.
+EDUCATION = {
+    "high school diploma": "high_school",
+    "associate": "some_college",
+    "bachelors": "college",
+    "masters": "graduate",
+    "doctorate": "graduate",
+    "certificate": "certificate",
+    "license": "license",
+    "diploma": "diploma",
+}
+REGIONS = {
+    "northeast": "CT ME MA NH NJ NY PA RI VT",
+    "northcentral": "IL IN IA KS MI MN MO NE ND OH SD WI",
+    "south": "AL AR DE DC FL GA KY LA MD MS NC OK SC TN TX VA WV",
+    "west": "AK AZ CA CO HI ID MT NV NM OR UT WA WY",
+}
+OTHER_REGION = "other"
+# fmt: off
+STATES = {
+    "AL": "Alabama", "AK": "Alaska", "AZ": "Arizona", "AR": "Arkansas", "CA": "California", "CO": "Colorado",
+    "CT": "Connecticut", "DC": "District of Columbia", "DE": "Delaware", "FL": "Florida", "GA": "Georgia",
+    "HI": "Hawaii", "ID": "Idaho", "IL": "Illinois", "IN": "Indiana", "IA": "Iowa", "KS": "Kansas", "KY": "Kentucky",
+    "LA": "Louisiana", "ME": "Maine", "MD": "Maryland", "MA": "Massachusetts", "MI": "Michigan", "MN": "Minnesota",
+    "MS": "Mississippi", "MO": "Missouri", "MT": "Montana", "NE": "Nebraska", "NV": "Nevada", "NH": "New Hampshire",
+    "NJ": "New Jersey", "NM": "New Mexico", "NY": "New York", "NC": "North Carolina", "ND": "North Dakota",
+    "OH": "Ohio", "OK": "Oklahoma", "OR": "Oregon", "PA": "Pennsylvania", "RI": "Rhode Island",
+    "SC": "South Carolina", "SD": "South Dakota", "TN": "Tennessee", "TX": "Texas", "UT": "Utah", "VT": "Vermont",
+    "VA": "Virginia", "WA": "Washington", "WV": "West Virginia", "WI": "Wisconsin", "WY": "Wyoming",
+}
+# fmt: on
+# "Washington DC" is no state of Washington.
+CAPITAL = ("Washington DC", "Washington D.C.", "Washington, DC", "Washington, D.C.")
+
+
+def resume_rules(
+    *,
+    as_of: date | str | None = None,
+    person: str = "person",
+    occupation: str = "onet_soc",
+    start: str = "start",
+    end: str = "end",
+    degree: str = "degree",
+    state: str = "state",
+    occ1990dd: Mapping[str, str] | None = None,
+    degrees: Mapping[str, str] = EDUCATION,
+    missing_end: Literal["as_of", "drop"] = "as_of",
+    no_occupation: str | None = None,
+) -> SpellRules:
+    """The rules by which the paper turned resumes into careers (Appendix F, "Resumes").
+
+    O*NET-SOC 2010 codes become occ1990dd codes before the occupation of a year is chosen, so that two jobs of one
+    occupation count together; codes without a counterpart stay as they are, codes of their own. Jobs without a code or
+    a date are dropped. Education is the latest degree, as a level; the region is one of the four of the Census, or
+    "other" for Puerto Rico, unknown and missing states. A missing degree stays missing, which is a level of its own to
+    `CareerProcessor`. Years without a job are left out, as in pretraining, unless `no_occupation` names them.
+
+    Args:
+        as_of: The day on which the resumes were collected.
+        person, occupation, start, end, degree, state: Names of the columns.
+        occ1990dd: Occ1990dd code by O*NET-SOC 2010 code; `weighted_crosswalks`' own, with the most frequent target
+            where there are several, if None. Add entries with `|`.
+        degrees: Level by degree, whose case does not matter; degrees that are not in it stay as they are.
+        missing_end: As in `SpellRules`.
+        no_occupation: Label of years between the first and the last without a job; the paper's forecasts on resumes
+            have one.
+
+    Returns:
+        Rules whose careers have the covariate education, and the region, which does not change.
+    """
+    if occ1990dd is None:
+        from .weighted_crosswalks import modal, weighted_crosswalk
+
+        occ1990dd = modal(weighted_crosswalk("onet_soc2010")).to_dict()
+    regions = {code: region for region, codes in REGIONS.items() for code in codes.split()}
+    regions |= {STATES[code]: region for code, region in regions.items()}
+    regions |= dict.fromkeys(CAPITAL, "south")
+    return SpellRules(
+        person=person,
+        occupation=occupation,
+        start=start,
+        end=end,
+        carried={"education": degree},
+        static={"region": state},
+        recode={
+            "occupation": Recode(dict(occ1990dd)),
+            "education": Recode(dict(degrees)),
+            "region": Recode(regions, otherwise=OTHER_REGION, missing=OTHER_REGION),
+        },
+        as_of=as_of,
+        missing_end=missing_end,
+        no_occupation=no_occupation,
+    )

@@ -1,0 +1,199 @@
+"""Spells to careers: in memory, or part by part from files that are larger than memory.
+
+People are cut into parts by their identifiers. Each part is a Parquet file of careers that appears only when it is
+complete, so a run that was stopped goes on where it was, and memory does not grow with the number of people.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+from glob import glob
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import parquet
+from transformers.utils import logging
+
+from ..career_columns import career_table
+from ..careers import from_frame
+from ..complete import complete
+from ..ledger import Ledger
+from .spells import Counts, SpellRules, build_years, is_text_file, ledger_of, read_spells, readable, spells_to_years
+
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+    from datasets import Dataset
+    from ibis.backends.duckdb import Backend as DuckDB
+
+SPELLS_PER_PART = 4_000_000
+YEARS_AT_ONCE = 500_000
+SAMPLE = 100_000
+MANIFEST = "spells.json"
+
+
+def spells_to_careers(spells: Any, rules: SpellRules | None = None) -> tuple[Dataset, Ledger]:
+    """Turns dated spells into careers that fit in memory; see `spells_to_years` for the rules and the errors.
+
+    Returns:
+        Careers, with the columns that `rules` names, and the ledger.
+    """
+    rules = rules or SpellRules()
+    years, ledger = spells_to_years(spells, rules)
+    return _careers(years.to_pyarrow(), rules), ledger
+
+
+def write_careers(
+    spells: str | Path,
+    folder: str | Path,
+    rules: SpellRules | None = None,
+    *,
+    memory_limit: str = "4GB",
+    threads: int | None = None,
+    spells_per_part: int = SPELLS_PER_PART,
+) -> Ledger:
+    """Turns files of spells into Parquet files of careers; called again after it was stopped, it goes on.
+
+    Args:
+        spells: Parquet or CSV files (`*` allowed).
+        folder: Where the careers go; made if it is not there. What does not fit in memory spills to disk here.
+        rules: What the columns are, and what is dropped.
+        memory_limit: Of DuckDB; Python and its libraries take up to one GB besides.
+        threads: Of DuckDB; as many as there are cores if None.
+        spells_per_part: Spells of one file, about. Fewer need less memory, and read the files more often.
+
+    Returns:
+        The ledger, which is saved as `ledger.json` too.
+
+    Raises:
+        ValueError: As `spells_to_years` does, or if the folder holds careers of other files or rules.
+    """
+    import ibis
+
+    rules, folder = rules or SpellRules(), Path(folder)
+    spill = folder / ".spill"
+    spill.mkdir(parents=True, exist_ok=True)
+    settings = {} if threads is None else {"threads": threads}
+    connection = ibis.duckdb.connect(
+        memory_limit=memory_limit, temp_directory=str(spill), preserve_insertion_order=False, **settings
+    )
+    try:
+        made_of = {"spells": _files(spells), "rules": json.loads(json.dumps(asdict(rules), default=str))}
+        if (folder / MANIFEST).exists() and _manifest(folder)["made_of"] != made_of:
+            raise ValueError(f"{folder} holds careers of other spells or rules: choose another folder")
+        with readable(spells):
+            if is_text_file(spells):
+                spells = _as_parquet(spells, folder / "spells.parquet", rules, connection)
+            table = read_spells(spells, rules, connection)
+        if not (folder / MANIFEST).exists():
+            manifest = {"made_of": made_of, "cuts": _cuts(table, rules, spells_per_part)}
+            with complete(folder / MANIFEST) as unfinished:
+                unfinished.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        cuts, totals = _manifest(folder)["cuts"], Counts()
+        parts = list(zip([None, *cuts], [*cuts, None], _paths(folder, cuts), strict=True))
+        for low, high, path in logging.tqdm(parts, desc="Turning spells into careers", unit="part"):
+            if not path.exists():
+                _write_part(_between(table, rules, low, high), rules, path)
+            for kind, counts in json.loads(parquet.read_schema(path).metadata[b"counts"]).items():
+                totals[kind] = totals.get(kind, Counter()) + Counter(counts)
+    finally:
+        connection.disconnect()
+        shutil.rmtree(spill, ignore_errors=True)
+    ledger = ledger_of(totals, rules)
+    ledger.save(folder / "ledger.json")
+    return ledger
+
+
+def load_written_careers(folder: str | Path) -> Dataset:
+    """The careers that `write_careers` wrote, in the order of people's identifiers, on disk rather than in memory.
+
+    Raises:
+        ValueError: Parts are missing.
+    """
+    from datasets import Dataset
+
+    folder = Path(folder)
+    paths = _paths(folder, _manifest(folder)["cuts"])
+    missing = [path.name for path in paths if not path.exists()]
+    if missing:
+        raise ValueError(f"{folder} lacks {len(missing)} of {len(paths)} parts, first {missing[0]}: run write_careers")
+    return Dataset.from_parquet([str(path) for path in paths], cache_dir=str(folder / "cache"))
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+
+
+def _paths(folder: Path, cuts: list[Any]) -> list[Path]:
+    return [folder / f"part-{part:05d}.parquet" for part in range(len(cuts) + 1)]
+
+
+def _files(spells: str | Path) -> list[list[Any]]:
+    """Path, size and time of each file, by which other spells are noticed."""
+    paths = sorted(Path(path) for path in glob(str(spells)))
+    if not paths:
+        raise ValueError(f"there is no file {spells}")
+    return [[str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
+
+
+def _cuts(table: ir.Table, rules: SpellRules, spells_per_part: int) -> list[Any]:
+    """Identifiers that cut the people into parts with about as many spells each; a sample of spells is enough."""
+    total = table.count().to_pyarrow().as_py()
+    parts = -(-total // spells_per_part)
+    if parts < 2:
+        return []
+    people = table.select(rules.person).filter(table[rules.person].notnull())
+    sample = people.sample(min(1.0, SAMPLE / total)).to_pyarrow()[rules.person].sort().to_pylist()
+    return sorted({sample[len(sample) * part // parts] for part in range(1, parts)}) if sample else []
+
+
+def _between(table: ir.Table, rules: SpellRules, low: Any, high: Any) -> ir.Table:
+    """The spells of people after `low` up to `high`; those of nobody are in the first part."""
+    person = table[rules.person]
+    if high is not None:
+        table = table.filter(person <= high if low is not None else (person <= high) | person.isnull())
+    return table if low is None else table.filter(person > low)
+
+
+def _as_parquet(spells: str | Path, path: Path, rules: SpellRules, connection: DuckDB) -> Path:
+    """Text files as Parquet, which can be read in parts."""
+    if not path.exists():
+        with complete(path) as unfinished:
+            read_spells(spells, rules, connection).to_parquet(unfinished)
+    return path
+
+
+def _write_part(spells: ir.Table, rules: SpellRules, path: Path) -> None:
+    years, counts = build_years(spells, rules)
+    over_time = ("year", "occupation", *rules.covariates, *rules.carried)
+    kinds = {name: pa.list_(pa.int32() if name == "year" else pa.string()) for name in over_time}
+    kinds = {"person": pa.string()} | kinds | dict.fromkeys(rules.static, pa.string())
+    schema = pa.schema(kinds, metadata={"counts": json.dumps(counts)})
+    with years, complete(path) as unfinished, parquet.ParquetWriter(unfinished, schema, compression="zstd") as writer:
+        for rows in _whole_people(years):
+            careers = career_table(_careers(rows, rules)).select(schema.names)
+            writer.write_table(careers.cast(schema))
+
+
+def _whole_people(years: ir.Table) -> Iterator[pa.Table]:
+    """The rows of successive people, in order, so that no person is in two tables."""
+    rest = None
+    for batch in years.order_by("person", "year").to_pyarrow_batches(chunk_size=YEARS_AT_ONCE):
+        rows = pa.Table.from_batches([batch])
+        rows = rows if rest is None else pa.concat_tables([rest, rows])
+        last = pc.index(rows["person"], rows["person"][-1]).as_py()
+        if last:
+            yield rows[:last]
+        rest = rows[last:]
+    if rest is not None:
+        yield rest
+
+
+def _careers(years: pa.Table, rules: SpellRules) -> Dataset:
+    return from_frame(years, covariates=[*rules.covariates, *rules.carried], static=[*rules.static])

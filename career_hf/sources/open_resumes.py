@@ -1,0 +1,142 @@
+"""Open resume sets in ESCO: JobHop and Karrierewege, read with `datasets.load_dataset` and mapped to occ1990dd.
+
+* JobHop (aida-ugent/JobHop on the Hugging Face Hub, CC BY 4.0): resumes from VDAB, the public employment service of
+  Flanders, with ESCO codes and quarters (arXiv:2505.07653).
+* Karrierewege (ElenaSenger/Karrierewege, no licence on its card): German resumes with ESCO labels and no dates
+  (arXiv:2412.14612).
+
+Neither has sex, race or region, and both are European: pretraining data, not a sample of the United States.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+from datasets import Dataset, Features, Value, concatenate_datasets, load_dataset
+from datasets.exceptions import DatasetGenerationError
+
+from ..careers import from_frame
+from ..ledger import Ledger
+from .spell_careers import spells_to_careers
+from .spells import SpellRules
+from .weighted_crosswalks import esco_crosswalk, recode
+
+
+JOBHOP_COLUMNS = ["resume_id", "matched_code", "start_date", "end_date", "university_level"]
+KARRIEREWEGE_COLUMNS = ["_id", "experience_order", "preferredLabel_en"]
+UNKNOWN = "unknown"
+
+
+def load_jobhop(
+    source: str | Path = "aida-ugent/JobHop",
+    *,
+    esco_occupations: str | Path | None = None,
+    as_of: str | None = None,
+) -> tuple[Dataset, Ledger]:
+    """Careers of JobHop: one occupation a year, by the rules of `spells_to_careers`.
+
+    Besides person, year and occupation there is education, the level that the resume states (static). It is that of
+    the career's end: a model that sees it in earlier years looks ahead.
+
+    Args:
+        source: Name on the Hub, or a folder with the csv files of its splits, which are put together.
+        esco_occupations: ESCO's `occupations_en.csv`, with which codes are mapped one by one. Without it, or where it
+            lacks a code, their first four digits are, the ISCO-08 unit group; nearly half of these have more targets.
+        as_of: A day, such as "2024-12-31", at which experiences without an end are taken to end; without it they are
+            dropped.
+
+    Returns:
+        Careers in occ1990dd (905 is the armed forces), and the ledger.
+
+    Raises:
+        ValueError: If a column is missing, or no experience is left.
+    """
+    rows = _read(source, JOBHOP_COLUMNS, Features({name: Value("string") for name in JOBHOP_COLUMNS}))
+    ledger = Ledger()
+    code = rows["matched_code"].mask(rows["matched_code"].eq(UNKNOWN))
+    occupation, coverage = recode(code.str[:4], esco_crosswalk("isco08"))
+    ledger.note(f"first four digits of ESCO codes, the ISCO-08 unit group: {coverage}")
+    if esco_occupations is not None:
+        by_code, coverage = recode(code, esco_crosswalk("code", esco_occupations))
+        ledger.note(f"ESCO codes by {Path(esco_occupations).name}, used before the unit group: {coverage}")
+        occupation = by_code.fillna(occupation)
+    rows = _keep_mapped(rows, code, occupation, ledger)
+    rules = SpellRules(
+        person="resume_id",
+        start="start_date",
+        end="end_date",
+        static={"education": "university_level"},
+        as_of=as_of,
+        missing_end="drop" if as_of is None else "as_of",
+    )
+    careers, steps = spells_to_careers(rows, rules)
+    for entry in steps.entries:
+        ledger.record(**asdict(entry))
+    ledger.notes += steps.notes
+    ledger.note("education is the level at the time of the resume, so it looks ahead in all earlier years")
+    return careers, ledger
+
+
+def load_karrierewege(
+    source: str | Path = "ElenaSenger/Karrierewege",
+    *,
+    esco_occupations: str | Path | None = None,
+    latest_first: bool = False,
+) -> tuple[Dataset, Ledger]:
+    """Paths of Karrierewege, which have an order but no dates.
+
+    **The column `year` holds the number of the experience, not a year**: leave `year` out of a model's covariates, and
+    do not read stays as years. Experiences that are dropped leave a gap in the numbers.
+
+    Args:
+        source: Name on the Hub, or a folder with files of its splits, which are put together.
+        esco_occupations: ESCO's `occupations_en.csv`. Without it only the 1,680 occupations just below the ISCO-08
+            unit groups are known by their label.
+        latest_first: Whether experiences are numbered from the latest to the first. The card does not say: look at a
+            few paths.
+
+    Returns:
+        Careers in occ1990dd (905 is the armed forces), and the ledger.
+
+    Raises:
+        ValueError: If a column is missing, or a person has two experiences of one number.
+    """
+    rows = _read(source, KARRIEREWEGE_COLUMNS)
+    ledger = Ledger()
+    label = rows["preferredLabel_en"].astype("string").str.strip().str.lower()
+    occupation, coverage = recode(label, esco_crosswalk("label", esco_occupations))
+    ledger.note(f"ESCO labels: {coverage}")
+    rows = _keep_mapped(rows, label, occupation, ledger)
+    if latest_first:
+        last = rows.groupby("_id")["experience_order"].transform("max")
+        rows["experience_order"] = last - rows["experience_order"] + 1
+    ledger.note("the column year is the number of the experience: there are no dates, and steps are no years")
+    return from_frame(rows, person="_id", year="experience_order"), ledger
+
+
+def _read(source: str | Path, columns: list[str], features: Features | None = None) -> pd.DataFrame:
+    """All splits of a data set as one frame. Codes must be read as text: "0310.3" and "2353.10" are no numbers."""
+    try:
+        splits = load_dataset(str(source), features=features)
+    except DatasetGenerationError as error:
+        raise ValueError(f"{source} cannot be read with columns {columns}: {error.__cause__}") from error
+    found = next(iter(splits.values())).column_names
+    missing = [name for name in columns if name not in found]
+    if missing:
+        raise ValueError(
+            f"{source} has no column '{missing[0]}', only {found}: it is another data set, or a version of it that "
+            "this reader does not know"
+        )
+    return concatenate_datasets([split.select_columns(columns) for split in splits.values()]).to_pandas()
+
+
+def _keep_mapped(rows: pd.DataFrame, code: pd.Series, occupation: pd.Series, ledger: Ledger) -> pd.DataFrame:
+    kept = rows.assign(occupation=occupation.astype(object))[occupation.notna()]
+    dropped = {
+        "occupation unknown": int(code.isna().sum()),
+        "no counterpart in occ1990dd (see the notes)": int((code.notna() & occupation.isna()).sum()),
+    }
+    ledger.record("map ESCO to occ1990dd", "spells", len(rows), len(kept), dropped)
+    return kept

@@ -43,7 +43,6 @@ from .ledger import Ledger
 
 
 if TYPE_CHECKING:
-    import pandas as pd
     from datasets import Dataset, DatasetDict
 
 
@@ -51,13 +50,13 @@ __all__ = [
     "RESERVED_NAMES",
     "check_leaks",
     "covariate_names",
-    "describe",
     "from_frame",
     "load_careers",
     "save_careers",
     "split_careers",
     "split_manifest",
     "to_frame",
+    "truncate",
     "validate",
 ]
 
@@ -198,54 +197,41 @@ def covariate_names(careers: Dataset) -> tuple[list[str], list[str]]:
     return varying, [field.name for field in others if is_text(field.type)]
 
 
-def describe(careers: Dataset) -> pd.Series:
-    """Counts that say what a careers dataset holds.
-
-    Stays, returns and news are shares of the steps after each person's first: the same occupation as the step before,
-    one held earlier but not just before, and one never held before.
+def truncate(careers: Dataset, cutoff: int) -> tuple[Dataset, Ledger]:
+    """Cuts careers at a year, as the training sets and the histories of forecasts are cut.
 
     Args:
         careers: Careers, one row per person.
+        cutoff: The last year to keep.
 
     Returns:
-        A series with people, person-years, years per career (mean, median, longest), occupations, first, median and
-        last year, shares of stays, returns and news, and the missing share of each covariate.
-    """
-    import pandas as pd
+        Careers with all steps up to and including that year, without the people who have none; and a ledger of people
+        and person-years.
 
+    Raises:
+        ValueError: If nobody has a step up to that year.
+    """
     table = career_table(careers)
-    lengths = list_lengths(table, "year")
-    years = list_values(table, "year").to_numpy()
-    occupations = list_values(table, "occupation").dictionary_encode()
-    codes = occupations.indices.to_numpy().astype(np.int64)
-    rows = np.repeat(np.arange(len(lengths)), lengths)
-    after_first = np.ones(len(codes), dtype=bool)
-    after_first[np.cumsum(lengths) - lengths] = False
-    stays = np.zeros(len(codes), dtype=bool)
-    stays[1:] = after_first[1:] & (codes[1:] == codes[:-1])
-    news = np.zeros(len(codes), dtype=bool)
-    news[np.unique(rows * len(occupations.dictionary) + codes, return_index=True)[1]] = True
-    news &= after_first
-    steps = max(int(after_first.sum()), 1)
-    summary: dict[str, float] = {
-        "people": table.num_rows,
-        "person-years": len(codes),
-        "mean years per career": float(lengths.mean()),
-        "median years per career": float(np.median(lengths)),
-        "longest career": int(lengths.max()),
-        "occupations": len(occupations.dictionary),
-        "first year": int(years.min()),
-        "median year": float(np.median(years)),
-        "last year": int(years.max()),
-        "share stay": float(stays.sum() / steps),
-        "share return": float((after_first & ~stays & ~news).sum() / steps),
-        "share new": float(news.sum() / steps),
-    }
-    varying, static = covariate_names(careers)
-    for name in [*varying, *static]:
-        values = list_values(table, name) if name in varying else table[name]
-        summary[f"missing {name}"] = values.null_count / len(values)
-    return pd.Series(summary, name="careers")
+    lengths, years = list_lengths(table, "year"), list_values(table, "year").to_numpy()
+    early = years <= cutoff
+    kept = np.bincount(np.repeat(np.arange(len(lengths)), lengths)[early], minlength=len(lengths))
+    stays = kept > 0
+    if not stays.any():
+        first = f"the first year of all, {years.min()}" if len(years) else "everything: there are no careers"
+        raise ValueError(f"nobody is observed up to {cutoff}, which is before {first}; choose a later cutoff")
+    offsets = pa.array(np.append(0, kept[stays].cumsum()), pa.int32())
+    columns = {}
+    for field in table.schema:
+        if is_list(field.type):
+            columns[field.name] = pa.ListArray.from_arrays(offsets, list_values(table, field.name).filter(early))
+        else:
+            columns[field.name] = table[field.name].filter(stays)
+    ledger = Ledger()
+    people = {f"no step up to {cutoff}": int((~stays).sum())}
+    ledger.record("cut careers", "people", len(stays), int(stays.sum()), dropped=people, depends_on="past")
+    steps = {f"after {cutoff}": int((~early).sum())}
+    ledger.record("cut careers", "person-years", len(years), int(early.sum()), dropped=steps, depends_on="past")
+    return make_dataset(columns), ledger
 
 
 def save_careers(

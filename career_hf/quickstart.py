@@ -14,7 +14,8 @@ from datasets import Dataset
 from transformers import set_seed
 
 from .baselines.markov import MarkovForOccupationPrediction
-from .careers import describe, split_careers
+from .careers import split_careers
+from .describing import describe
 from .evaluation import summarize
 from .forecasting import forecast
 from .modeling_career import CareerForOccupationPrediction
@@ -34,7 +35,7 @@ class Quickstart:
     """What the quickstart made.
 
     Args:
-        description: `careers.describe` of all careers.
+        description: `describe` of all careers.
         summary: One row per model: perplexity on test careers with a person-clustered 95% interval, and more.
         tables: Transition tables by model.
         histories: The forecast people's careers up to the forecast.
@@ -97,5 +98,5 @@ def quickstart(output: str | Path, max_steps: int = MAX_STEPS, seed: int = 0) ->
     # Men with years to come that the model has seen others live through.
     ahead = [i for i, ages in enumerate(test["year"]) if 25 <= ages[-1] <= 50 - FORECAST_YEARS]
     histories = test.select(ahead[:FORECAST_PEOPLE])
-    forecasts = forecast(model, histories, processor, horizon=FORECAST_YEARS, seed=seed)
+    forecasts = forecast(model, histories, processor, horizon=FORECAST_YEARS, seed=seed).to_frame()
     return Quickstart(describe(careers), summarize(tables), tables, histories, forecasts, checkpoint)

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from career_hf.careers import (
     covariate_names,
-    describe,
     from_frame,
     load_careers,
     save_careers,
@@ -24,6 +23,7 @@ from career_hf.careers import (
     to_frame,
     validate,
 )
+from career_hf.describing import describe
 from career_hf.ledger import Ledger
 
 

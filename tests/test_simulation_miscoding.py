@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from career_hf.careers import describe, to_frame, validate
+from career_hf.careers import to_frame, validate
+from career_hf.describing import describe
 from career_hf.simulation import miscode, preset
 
 

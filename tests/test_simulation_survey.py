@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from career_hf.careers import covariate_names, describe, to_frame, validate
+from career_hf.careers import covariate_names, to_frame, validate
+from career_hf.describing import describe
 from career_hf.simulation import PRESETS, SurveyConfig, World, WorldConfig, preset, simulate
 from career_hf.sources import keane_wolpin
 from career_hf.sources.crosswalks import occupations

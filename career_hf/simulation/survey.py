@@ -15,7 +15,8 @@ import pandas as pd
 import pyarrow as pa
 
 from ..career_columns import career_table, is_list, list_lengths, list_values, make_dataset
-from ..careers import describe, validate
+from ..careers import validate
+from ..describing import describe
 from ..vocabulary import fail, index_labels
 from .law import History, Law, People
 from .world import COVARIATES, EDUCATION, GENDERS, NOT_WORKING, RACES, REGIONS, World
@@ -86,7 +87,7 @@ class Simulation:
     world: World
 
     def describe(self) -> pd.Series:
-        """`careers.describe`, and the share of person-years in each state without work."""
+        """`describe`, and the share of person-years in each state without work."""
         states = pd.Series(list_values(career_table(self.careers), "occupation").to_pandas())
         shares = states.value_counts(normalize=True).reindex(NOT_WORKING, fill_value=0.0)
         return pd.concat([describe(self.careers), shares.add_prefix("share ")]).rename("careers")

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ..careers import describe, to_frame
+from ..careers import to_frame
+from ..describing import describe
 from ..evaluation import INTERVAL
 from ..resampling import resample_means
 from ..sources.nlsy79 import NOT_EMPLOYED

@@ -37,6 +37,7 @@ from .attention import SDPA_BY_LENGTH
 from .collating import Batch, EncodedCareers, FlatCareers, FlatteningCollator, PackingCollator, PaddingCollator
 from .configuration_career import CareerConfig
 from .configuration_occupation import OccupationConfig
+from .job_dropout import JobDropoutCollator, JobDropoutMicroBatches, Per
 from .micro_batches import MicroBatchCollator, MicroBatches
 from .processing_career import CareerProcessor
 
@@ -65,6 +66,9 @@ class Recipe:
         tokens_per_batch: Steps (person-years) of one update, over all micro-batches and processes.
         patience: Evaluations without a better validation NLL after which training stops.
         layout: Of micro-batches: "flat" (CPU, or varlen flash attention), "packed" (GPU), or "padded" (any model).
+        job_dropout: Probability of hiding some earlier steps in training (Appendix G, "Rationalization"), with which
+            CAREER learns to predict from part of a history; the paper's is 0.5. It needs the layout "padded".
+        job_dropout_per: As in `job_dropout.draw_kept_steps`: "person", or "batch" as the original program does.
     """
 
     stage: str
@@ -74,6 +78,8 @@ class Recipe:
     tokens_per_batch: int = 16_000
     patience: int = 10
     layout: Literal["flat", "packed", "padded"] = "flat"
+    job_dropout: float = 0.0
+    job_dropout_per: Per = "person"
 
 
 def pretraining_recipe(processor: CareerProcessor, output_dir: str | Path, **overrides: Any) -> Recipe:
@@ -82,8 +88,8 @@ def pretraining_recipe(processor: CareerProcessor, output_dir: str | Path, **ove
     Args:
         processor: Fitted on the training careers.
         output_dir: Where checkpoints go.
-        overrides: Any field of TrainingArguments; `tokens_per_batch`, `patience` and `layout` of the recipe; and
-            `config_overrides`, a mapping of CareerConfig fields.
+        overrides: Any field of TrainingArguments; `tokens_per_batch`, `patience`, `layout`, `job_dropout` and
+            `job_dropout_per` of the recipe; and `config_overrides`, a mapping of CareerConfig fields.
     """
     paper = {
         "learning_rate": 5e-4,
@@ -144,7 +150,13 @@ def _recipe(stage: str, config: OccupationConfig, output_dir: str | Path, settin
     use_cpu = settings.setdefault("use_cpu", not torch.cuda.is_available())
     tokens_per_batch = settings.pop("tokens_per_batch", 16_000)
     patience = settings.pop("patience", 10)
-    layout = settings.pop("layout", "flat" if use_cpu else "packed")
+    job_dropout, per = settings.pop("job_dropout", 0.0), settings.pop("job_dropout_per", "person")
+    layout = settings.pop("layout", "padded" if job_dropout else "flat" if use_cpu else "packed")
+    if job_dropout and (layout != "padded" or not isinstance(config, CareerConfig)):
+        raise ValueError(
+            "job dropout hides steps from attention in padded batches: it is for CAREER, not for rivals, and layout "
+            f"{layout!r} has to be left out or 'padded'"
+        )
     defaults: dict[str, Any] = {
         # The original program's AdamW (decay on everything is in `adamw`), without clipping.
         "adam_beta1": 0.9,
@@ -183,6 +195,8 @@ def _recipe(stage: str, config: OccupationConfig, output_dir: str | Path, settin
         tokens_per_batch=tokens_per_batch,
         patience=patience,
         layout=layout,
+        job_dropout=job_dropout,
+        job_dropout_per=per,
     )
 
 
@@ -262,9 +276,13 @@ def build_trainer(
         "packed": PackingCollator(pad_token_id=processor.pad_token_id),
         "padded": padding,
     }
-    micro_batches = MicroBatches(
+    collator, make_batches = layouts[recipe.layout], MicroBatches
+    if recipe.job_dropout:
+        collator = JobDropoutCollator(padding, recipe.job_dropout, recipe.job_dropout_per)
+        make_batches = JobDropoutMicroBatches
+    micro_batches = make_batches(
         train,
-        collator=layouts[recipe.layout],
+        collator=collator,
         tokens_per_batch=recipe.tokens_per_batch,
         micro_batches_per_batch=arguments.gradient_accumulation_steps * arguments.world_size,
         seed=arguments.seed if arguments.data_seed is None else arguments.data_seed,
@@ -283,7 +301,7 @@ def build_trainer(
         train_dataset=micro_batches,
         eval_dataset=rows,
         processing_class=processor,
-        optimizers=recipe.make_optimizer(model),
+        optimizers=recipe.make_optimizer(model),  # type: ignore[arg-type]  # any scheduler does
         callbacks=[*stopping, *(callbacks or [])],
         preprocess_logits_for_metrics=log_prob_of_truth,
         compute_metrics=exact_metrics,

@@ -168,6 +168,35 @@ class CareerPreTrainedModel(PreTrainedModel):
     _can_compile_fullgraph = True
     _can_record_outputs = {"hidden_states": CareerLayer, "attentions": CareerAttention}
 
+    def represent(
+        self, input_ids: torch.Tensor, covariates: torch.Tensor | None = None, appended: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """h_t of every step, `(batch, time, hidden)`, what `representations.py` asks a model for.
+
+        Args:
+            input_ids: `(batch, time)`, y_{t-1}; one career per row, padded on the right.
+            covariates: `(batch, time, covariates)`, levels of x_t.
+            appended: `(batch, time)`, y_t. With it the career up to t has y_t appended, and h is that of the step
+                after t, whose covariates are x_t once more.
+        """
+        if appended is None:
+            return self.base_model(input_ids=input_ids, covariates=covariates).last_hidden_state
+        if any(kernel in self.config._attn_implementation for kernel in ("flash", "flex")):
+            raise ValueError("appended occupations need a mask of their own: model.set_attn_implementation('sdpa')")
+        # One row holds the career and, behind it, all its continuations by one step, of which none sees another.
+        time = input_ids.shape[1]
+        steps = torch.arange(time, device=input_ids.device)
+        past, own = steps[:, None] >= steps, steps[:, None] == steps
+        seen = torch.cat([past.repeat(2, 1), torch.cat([torch.zeros_like(own), own])], dim=1)
+        mask = torch.zeros_like(seen, dtype=self.dtype).masked_fill(~seen, torch.finfo(self.dtype).min)
+        outputs = self.base_model(
+            input_ids=torch.cat([input_ids, appended], dim=1),
+            covariates=None if covariates is None else torch.cat([covariates, covariates], dim=1),
+            attention_mask=mask[None, None],
+            position_ids=torch.cat([steps, steps + 1])[None],
+        )
+        return outputs.last_hidden_state[:, time:]
+
 
 @auto_docstring
 class CareerModel(CareerPreTrainedModel):

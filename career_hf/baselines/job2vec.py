@@ -67,9 +67,16 @@ class Job2VecForOccupationPrediction(BaselineForOccupationPrediction):
     def scores(
         self, input_ids: torch.Tensor, covariates: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        job = self.embed_tokens(input_ids) + self.embed_covariates(covariates)
+        job = self.represent(input_ids, covariates)
         stay_logit = None if self.stay_head is None else self.stay_head(job).squeeze(-1)
         return self.lm_head(job), stay_logit
+
+    def represent(
+        self, input_ids: torch.Tensor, covariates: torch.Tensor | None = None, appended: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The vector of the last job and covariates, `(batch, time, size)`; with `appended` y_t is the last job."""
+        last = input_ids if appended is None else appended
+        return self.embed_tokens(last) + self.embed_covariates(covariates)
 
 
 __all__ = ["Job2VecConfig", "Job2VecForOccupationPrediction"]

@@ -63,9 +63,16 @@ class JobRepresentationForOccupationPrediction(BaselineForOccupationPrediction):
     def scores(
         self, input_ids: torch.Tensor, covariates: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        job = self.embed_tokens(input_ids) + self.embed_covariates(covariates)
+        job = self.represent(input_ids, covariates)
         stay_logit = None if self.stay_head is None else self.stay_head(job).squeeze(-1)
         return nn.functional.linear(job, self.embed_tokens.weight), stay_logit
+
+    def represent(
+        self, input_ids: torch.Tensor, covariates: torch.Tensor | None = None, appended: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The vector of the last job and covariates, `(batch, time, size)`; with `appended` y_t is the last job."""
+        last = input_ids if appended is None else appended
+        return self.embed_tokens(last) + self.embed_covariates(covariates)
 
 
 __all__ = ["JobRepresentationConfig", "JobRepresentationForOccupationPrediction"]

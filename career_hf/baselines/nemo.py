@@ -58,8 +58,22 @@ class NemoForOccupationPrediction(BaselineForOccupationPrediction):
     def scores(
         self, input_ids: torch.Tensor, covariates: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        hidden_states, _ = self.lstm(self.dropout(self.embed_tokens(input_ids) + self.embed_covariates(covariates)))
-        return self.split(self.output(self.dropout(hidden_states)))
+        return self.split(self.output(self.dropout(self.represent(input_ids, covariates))))
+
+    def represent(
+        self, input_ids: torch.Tensor, covariates: torch.Tensor | None = None, appended: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """h_t of every step, `(batch, time, hidden)`; with `appended` that after y_t, as in CAREER."""
+        levels = self.embed_covariates(covariates)
+        career = self.dropout(self.embed_tokens(input_ids) + levels)
+        if appended is None:
+            return self.lstm(career)[0]
+        continued = self.dropout(self.embed_tokens(appended) + levels)
+        state, after = None, []
+        for step, one_more in zip(career.split(1, dim=1), continued.split(1, dim=1), strict=True):
+            _, state = self.lstm(step, state)
+            after.append(self.lstm(one_more, state)[0])
+        return torch.cat(after, dim=1)
 
 
 __all__ = ["NemoConfig", "NemoForOccupationPrediction"]

@@ -2,25 +2,29 @@
 
 The probability of an occupation k steps ahead is the average of p(y_{T+k} | path) over sampled paths y_{T+1}, ...,
 y_{T+k-1}: the conditional probabilities themselves, not how often an occupation was drawn, which has the same mean and
-a smaller variance (the original program does the same). One step ahead there is nothing to sample and the forecast is
-the model's own probability.
+a larger variance (the original program does the same). One step ahead there is nothing to sample and the forecast is
+the model's own probability; more steps can be enumerated.
 
-Paths that agree so far are one row with a count, and a row's draws are one multinomial: the same distribution as
-drawing every path by itself, at a fraction of the work.
+`forecast_years.py` says which steps are taken and with which covariates, `trajectories.py` takes them, and
+`forecast_result.py` is what comes out.
 """
 
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
-import pandas as pd
 import torch
 from transformers.utils import logging
 
-from .career_columns import LongTable, career_table, list_values
 from .collating import EncodedCareers
+from .forecast_result import Forecast, Trajectories
+from .forecast_years import StepRule, levels_ahead, steps_ahead
+from .shared_prefix import SHARED_PREFIX
+from .trajectories import Estimator, SharedPast, TrajectorySampler, WholeHistories
 
 
 if TYPE_CHECKING:
@@ -31,192 +35,201 @@ if TYPE_CHECKING:
 
 logger = logging.get_logger(__name__)
 
+# Enumerated paths of one person at most.
+MOST_BRANCHES = 100_000
+
 
 def forecast(
     model: PreTrainedModel,
     careers: Dataset,
     processor: CareerProcessor,
     *,
-    horizon: int,
-    samples: int = 1000,
-    seed: int = 0,
+    horizon: int | None = None,
+    years: Sequence[int] | None = None,
+    step: StepRule = "observation",
+    gap_covariate: str | None = None,
     covariates: Any = None,
-    batch_tokens: int = 16_000,
-) -> pd.DataFrame:
-    """Probability of every occupation in each of the next years, given the whole of each career.
+    carry_forward: bool = True,
+    unknown_levels: Literal["error", "missing"] = "error",
+    samples: int = 1000,
+    estimator: Estimator = "conditional",
+    exact_steps: int = 1,
+    trajectories: bool = False,
+    seed: int = 0,
+    batch_tokens: int = 4_000,
+) -> Forecast:
+    """Probability of every occupation in coming years, given the whole of each career.
 
-    A step ahead is `processor.step_length` years. A year on which the model was not trained has no embedding of its
-    own; it uses the latest trained year before it, for every such year (Section 5 of the paper), and the result says
-    so. Other covariates keep their last value unless `covariates` gives later ones.
+    A year on which the model was not trained has no embedding of its own; it uses the latest trained year before it,
+    for every such year (Section 5 of the paper), and the result says so.
 
     Args:
         model: An occupation model.
-        careers: Careers to continue; all their steps are conditioned on.
+        careers: Careers to continue; all their steps are conditioned on. `careers.truncate` cuts them at a year.
         processor: The model's processor.
-        horizon: Steps ahead.
+        horizon: Steps ahead of each person's own last year, each of `processor.step_length` years; or else
+        years: the years to forecast, the same for everybody.
+        step: What a step is where `years` are further apart than `processor.step_length`, or a person's last year is
+            further before them: "observation", one step from each observation to the next however many years lie
+            between, as in the paper; or "interval", steps of `processor.step_length` years, of which those between
+            are sampled too and left out of the result.
+        gap_covariate: A covariate that holds the years since the step before, for models that were trained with one;
+            its future values follow from the years.
+        covariates: Future values of covariates: careers, or a long table with person, year and columns of values.
+            Rows up to a person's last year are not used, because the career has those years, and no row is by a
+            model without covariates.
+        carry_forward: Whether a covariate that changes over time keeps its latest value where no later one is given.
+        unknown_levels: What to do with covariate levels that training never saw, as in `processor.encode`.
         samples: Trajectories per person.
-        seed: Seed of the sampling. A person's forecast does not depend on who else is forecast.
-        covariates: Long table with person, year and future values of covariates, for models that have them. A value
-            holds from its year on until a later one is given.
-        batch_tokens: Steps per forward call, which bounds memory.
+        estimator: "conditional" averages the model's probabilities over the trajectories, "frequency" counts how often
+            an occupation was drawn, which has the same mean and a larger error.
+        exact_steps: Steps that are exact, by enumerating all paths to them: 1 costs nothing; 2 asks the model once for
+            every occupation, which is cheaper than sampling as many trajectories. With 0 the frequencies of the first
+            step are sampled too.
+        trajectories: Whether to return the sampled trajectories too.
+        seed: Seed of the sampling. A person's draws depend on nobody else who is forecast, nor on `batch_tokens`.
+        batch_tokens: Steps that one call of the model reads at most, which bounds memory. A few thousand keep a CPU
+            busy; a GPU needs more.
 
     Returns:
-        person, year, occupation, probability and standard_error (Monte-Carlo; 0 one step ahead), one row per person,
-        future year and occupation. `attrs["years_placed_at"]` maps each year without training to the trained year it
-        uses.
+        A `Forecast`, with its Monte-Carlo standard errors.
 
     Raises:
-        ValueError: The processor does not belong to the model, `covariates` names a person who is not in the careers,
-            repeats a person and year or has an unknown value, or a year lies before every trained one.
+        ValueError: The processor does not belong to the model; nobody is left to forecast; a forecast year is not
+            after a person's last, or lies before every trained one; or a covariate has no value, or one that the model
+            does not know. The message names person, column and year.
     """
-    if horizon < 1 or samples < 2:
-        raise ValueError(f"horizon must be at least 1 and samples at least 2, not {horizon} and {samples}")
+    if samples < 2 or exact_steps < 0 or batch_tokens < 1:
+        raise ValueError(
+            f"samples must be at least 2, exact_steps 0 and batch_tokens 1, not {samples}, {exact_steps} and "
+            f"{batch_tokens}"
+        )
+    if estimator not in get_args(Estimator) or step not in get_args(StepRule):
+        raise ValueError(
+            f"estimator must be one of {get_args(Estimator)} and step of {get_args(StepRule)}, not {estimator!r} and "
+            f"{step!r}"
+        )
     processor.check(model.config)
-    encoded = EncodedCareers(processor.encode(careers)[0])
-    table = career_table(careers)
-    people = table["person"].to_pylist()
-    ends = encoded.lengths.cumsum() - 1
-    last_year = list_values(table, "year").to_numpy()[ends].astype(np.int64)
-    years = last_year[:, None] + processor.step_length * np.arange(1, horizon + 1)
-    levels, placed = _future_levels(encoded, people, years, processor, covariates)
+    ids = np.setdiff1d(np.arange(len(processor.occupations)), processor.special_token_ids)
+    if len(ids) ** max(exact_steps - 1, 0) > MOST_BRANCHES:
+        raise ValueError(
+            f"{len(ids)} occupations have {len(ids) ** (exact_steps - 1):,} paths to step {exact_steps}, too many to "
+            "enumerate; lower exact_steps"
+        )
+    ahead = steps_ahead(careers, horizon, years, step, processor.step_length)
+    encoded = EncodedCareers(processor.encode(careers, unknown_levels=unknown_levels)[0])
+    levels: np.ndarray | None = None
+    placed: dict[int, int] = {}
+    carried: dict[str, int] = {}
+    if encoded.covariates is not None:
+        last = encoded.covariates[encoded.starts + encoded.lengths - 1]
+        levels, placed, carried = levels_ahead(
+            ahead,
+            last,
+            careers,
+            processor,
+            covariates,
+            gap_covariate=gap_covariate,
+            carry_forward=carry_forward,
+            unknown_levels=unknown_levels,
+        )
     if placed:
-        logger.warning(f"years without training steps use the latest trained year: {placed}")
+        logger.warning_once(f"years without training steps use the latest trained year: {placed}")
 
+    shape = (len(ahead.people), int(ahead.wanted.sum()) // len(ahead.people))
+    probability = np.empty((*shape, len(ids)), dtype=np.float32)
+    error = np.empty_like(probability)
+    paths = []
+    with _reader(model) as read, logging.tqdm(total=shape[0], desc="Forecasting careers", unit="person") as progress:
+        for people in _groups(encoded.lengths, ahead.lengths, samples, batch_tokens):
+            steps = (ahead.lengths.cumsum() - ahead.lengths)[people, None] + np.arange(ahead.lengths[people[0]])
+            past = encoded.gather(people)
+            histories = np.c_[past.input_ids.reshape(len(people), -1), past.labels.reshape(len(people), -1)[:, -1]]
+            x = None
+            if past.covariates is not None and levels is not None:
+                earlier = past.covariates.reshape(len(people), -1, levels.shape[1])
+                x = _tensor(np.concatenate([earlier, levels[steps]], axis=1), model)
+            generators = [np.random.default_rng([seed, zlib.crc32(ahead.people[i].encode())]) for i in people]
+            uniforms = np.stack([generator.random((steps.shape[1], samples)) for generator in generators])
+            wanted = ahead.wanted[steps[0]]
+            sampler = TrajectorySampler(
+                read(model, _tensor(histories, model), x),
+                torch.from_numpy(uniforms).to(model.device),
+                wanted=wanted.tolist(),
+                estimator=estimator,
+                exact_steps=exact_steps,
+                draw_last=trajectories,
+                batch_tokens=batch_tokens,
+            ).run()
+            probability[people] = sampler.probability.cpu().numpy()[:, wanted][..., ids]
+            error[people] = sampler.standard_error.cpu().numpy()[:, wanted][..., ids]
+            if trajectories:
+                drawn = sampler.drawn.cpu().numpy()[..., wanted]
+                paths += [
+                    (i, *np.unique(own, axis=0, return_counts=True)) for i, own in zip(people, drawn, strict=True)
+                ]
+            progress.update(len(people))
+    return Forecast(
+        people=ahead.people,
+        years=ahead.year[ahead.wanted].reshape(shape).astype(np.int32),
+        occupations=[processor.occupations[i] for i in ids],
+        probability=probability,
+        standard_error=error,
+        trajectories=_distinct(paths, ids) if trajectories else None,
+        attrs={
+            "samples": samples,
+            "seed": seed,
+            "estimator": estimator,
+            "exact_steps": exact_steps,
+            "step": step,
+            "step_length": processor.step_length,
+            "gap_covariate": gap_covariate,
+            "years_placed_at": placed,
+            "carried_forward": carried,
+        },
+    )
+
+
+@contextmanager
+def _reader(model: PreTrainedModel) -> Iterator[type[SharedPast] | type[WholeHistories]]:
+    """How to ask a model, which is in eval mode meanwhile, and has its attention exchanged where that is possible."""
     was_training = model.training
+    shares = getattr(model, "_supports_attention_backend", False)
+    attention = model.config._attn_implementation
     model.eval()
+    if shares:
+        model.set_attn_implementation(SHARED_PREFIX)
     try:
         with torch.inference_mode():
-            results = [
-                _forecast_person(
-                    model,
-                    np.r_[encoded[i]["input_ids"], encoded[i]["labels"][-1]].astype(np.int64),
-                    None if levels is None else np.concatenate([encoded[i]["covariates"], levels[i]]).astype(np.int64),
-                    horizon,
-                    samples,
-                    np.random.default_rng([seed, zlib.crc32(person.encode())]),
-                    batch_tokens,
-                )
-                for i, person in enumerate(logging.tqdm(people, desc="Forecasting careers", unit="person"))
-            ]
+            yield SharedPast if shares else WholeHistories
     finally:
+        if shares:
+            model.set_attn_implementation(attention)
         model.train(was_training)
 
-    ids = np.setdiff1d(np.arange(len(processor.occupations)), processor.special_token_ids)
-    probability, error = np.stack(results, axis=1)[..., ids]
-    labels = [processor.occupations[i] for i in ids]
-    rows = len(people) * horizon
-    frame = pd.DataFrame(
-        {
-            "person": pd.Categorical.from_codes(np.repeat(np.arange(len(people)), horizon * len(ids)), people),
-            "year": np.repeat(years.ravel(), len(ids)).astype(np.int32),
-            "occupation": pd.Categorical.from_codes(np.tile(np.arange(len(ids)), rows), labels),
-            "probability": probability.ravel(),
-            "standard_error": error.ravel(),
-        }
-    )
-    frame.attrs["years_placed_at"] = placed
-    return frame
 
+def _groups(lengths: np.ndarray, steps: np.ndarray, samples: int, batch_tokens: int) -> Iterator[np.ndarray]:
+    """Places of people whose histories are equally long and who take equally many steps.
 
-def _forecast_person(
-    model: PreTrainedModel,
-    history: np.ndarray,
-    levels: np.ndarray | None,
-    horizon: int,
-    samples: int,
-    rng: np.random.Generator,
-    batch_tokens: int,
-) -> np.ndarray:
-    """Probabilities and their standard errors, `(2, horizon, vocabulary)`.
-
-    Args:
-        history: `(time,)`, beginning-of-career id and all occupations so far.
-        levels: `(time + horizon - 1, covariates)`, x_1 to the last step of the horizon.
+    As many at a time as one call can read the histories of, or about as their first moves fill one call: more would
+    only wait in memory.
     """
-    paths, count = history[None], np.array([samples])
-    steps = []
-    for step in range(horizon):
-        p = _next_probabilities(model, paths, levels, batch_tokens)
-        share = count / samples
-        mean = share @ p
-        # Squares around the mean rather than a difference of two sums: exactly zero where there is one path.
-        error = np.sqrt(share @ (p - mean) ** 2 / (samples - 1))
-        steps.append([mean, error])
-        if step + 1 < horizon:
-            children = rng.multinomial(count, p)
-            parent, occupation = children.nonzero()
-            paths, count = np.c_[paths[parent], occupation], children[parent, occupation]
-    return np.stack(steps, axis=1)
+    order = np.lexsort([steps, lengths])
+    borders = np.flatnonzero(np.diff(lengths[order]) | np.diff(steps[order])) + 1
+    for people in np.split(order, borders):
+        size = max(1, batch_tokens // max(int(lengths[people[0]]) + 1, samples // 8))
+        yield from np.array_split(people, -(-len(people) // size))
 
 
-def _next_probabilities(
-    model: PreTrainedModel, paths: np.ndarray, levels: np.ndarray | None, batch_tokens: int
-) -> np.ndarray:
-    """p(y | path) for each of `(paths, time)`, `(paths, vocabulary)` in float64, rows summing to one."""
-    length = paths.shape[1]
-    x = None if levels is None else torch.from_numpy(levels[:length]).to(model.device)
-    chunks = []
-    for chunk in torch.from_numpy(paths).to(model.device).split(max(1, batch_tokens // length)):
-        covariates = None if x is None else x.expand(len(chunk), -1, -1)
-        chunks.append(model(input_ids=chunk, covariates=covariates).logits[:, -1].double().softmax(-1).cpu().numpy())
-    return np.concatenate(chunks)
+def _tensor(ids: np.ndarray, model: PreTrainedModel) -> torch.Tensor:
+    return torch.from_numpy(ids.astype(np.int64)).to(model.device)
 
 
-def _future_levels(
-    encoded: EncodedCareers, people: list[str], years: np.ndarray, processor: CareerProcessor, covariates: Any
-) -> tuple[np.ndarray | None, dict[int, int]]:
-    """Covariate ids of the steps ahead, `(people, horizon, covariates)`, and where untrained years were placed."""
-    given = None if covariates is None else _given_values(covariates, people, years, processor)
-    if encoded.covariates is None:
-        return None, {}
-    last = encoded.covariates[encoded.starts + encoded.lengths - 1]
-    levels = np.repeat(last[:, None], years.shape[1], axis=1)
-    placed: dict[int, int] = {}
-    for c, name in enumerate(processor.covariate_names):
-        if name == processor.time_covariate:
-            trained = _trained_years(processor, c)
-            place = np.searchsorted(trained, years, side="right") - 1
-            if (place < 0).any():
-                raise ValueError(
-                    f"year {years[place < 0][0]} lies before {trained[0]}, the first year that was trained on, and "
-                    "cannot be placed; forecast careers that end later"
-                )
-            pairs = np.unique(np.stack([years, trained[place]], axis=-1).reshape(-1, 2), axis=0)
-            placed = {int(year): int(at) for year, at in pairs if year != at}
-            ids = processor.level_ids(name, trained.astype(str).tolist())
-            levels[..., c] = ids[place]
-        elif given is not None and name in given:
-            known = given[name].notna().to_numpy().reshape(years.shape)
-            levels[known, c] = processor.level_ids(name, given[name].dropna().tolist())
-    return levels, placed
-
-
-def _trained_years(processor: CareerProcessor, covariate: int) -> np.ndarray:
-    """Years that the last training stage trained on, sorted; all known years where no stage was recorded."""
-    labels = processor.covariate_levels[covariate]
-    counts = processor.trained_counts()[1][covariate] if processor.training_stages else np.ones(len(labels))
-    return np.sort([int(label) for label, count in zip(labels[1:], counts[1:], strict=True) if count > 0])
-
-
-def _given_values(covariates: Any, people: list[str], years: np.ndarray, processor: CareerProcessor) -> pd.DataFrame:
-    """For each person and future year the latest value given at or before it, null where there is none."""
-    names = [name for name in processor.covariate_names if name != processor.time_covariate and name in covariates]
-    table = LongTable(covariates, "person", ["year", *names])
-    rows = pd.DataFrame({"person": table.people.to_pylist(), "year": table.years("year")})
-    strangers = rows.index[~rows["person"].isin(people)]
-    if len(strangers):
-        raise ValueError(
-            f"covariates, row {strangers[0]}: person '{rows['person'][strangers[0]]}' is not in the careers; drop the "
-            "row or add the career"
-        )
-    twice = rows.index[rows.duplicated()]
-    if len(twice):
-        person, year = rows.loc[twice[0]]
-        raise ValueError(f"covariates, row {twice[0]}: person '{person}' has year {year} twice; keep one row")
-    horizon = pd.DataFrame({"person": np.repeat(people, years.shape[1]), "year": years.ravel()})
-    values = pd.DataFrame(index=horizon.index)
-    for name in names:
-        given = rows.assign(value=table.labels(name).to_pylist()).dropna(subset="value").sort_values("year")
-        wanted = horizon.rename_axis("row").reset_index().sort_values("year")
-        values[name] = pd.merge_asof(wanted, given, on="year", by="person").set_index("row")["value"]
-    return values
+def _distinct(paths: list[tuple[int, np.ndarray, np.ndarray]], ids: np.ndarray) -> Trajectories:
+    """Trajectories from each person's place, distinct paths of occupation ids and counts."""
+    paths = sorted(paths, key=lambda path: path[0])
+    return Trajectories(
+        person=np.repeat([i for i, _, _ in paths], [len(count) for _, _, count in paths]).astype(np.int32),
+        count=np.concatenate([count for _, _, count in paths]).astype(np.int32),
+        occupation=np.searchsorted(ids, np.concatenate([path for _, path, _ in paths])).astype(np.int32),
+    )

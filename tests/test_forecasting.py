@@ -1,192 +1,182 @@
+"""The public function: what a forecast depends on, what it leaves alone, and what it refuses. That its numbers are
+right is shown in `test_trajectories.py` and `test_forecasting_truth.py`."""
+
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from torch import nn
-from transformers import PreTrainedModel
+from forecast_examples import careers_of, model_and_processor
 
-from career_hf import CareerConfig, CareerForOccupationPrediction
-from career_hf.baselines.markov import MarkovForOccupationPrediction
-from career_hf.careers import from_frame
+from career_hf.careers import from_frame, truncate
 from career_hf.forecasting import forecast
-from career_hf.processing_career import CareerProcessor
 
 
-LABELS = ["cook", "waiter", "driver"]
+@pytest.fixture(scope="module")
+def careers():
+    return truncate(careers_of(), 1982)[0]
 
 
-def careers_of(people=40, seed=0, first_year=1980, gap=1):
-    rng = np.random.default_rng(seed)
-    rows = [
-        {"person": f"p{p:02d}", "year": first_year + gap * t, "occupation": rng.choice(LABELS, p=[0.6, 0.3, 0.1])}
-        | {"age": str(20 + t), "race": "ab"[p % 2]}
-        for p in range(people)
-        for t in range(rng.integers(2, 6))
-    ]
-    return from_frame(pd.DataFrame(rows), covariates=["age"], static=["race"])
-
-
-def markov(order):
-    careers = careers_of()
-    processor = CareerProcessor.fit(careers, covariates=())
-    encoded, _ = processor.encode(careers)
-    weights = {"first_order_weight": 0.7, "second_order_weight": 0.6}
-    return MarkovForOccupationPrediction.fit(encoded, processor, order=order, **weights), careers, processor
-
-
-class CovariateModel(PreTrainedModel):
-    """p(occupation k) grows with the sum of covariate ids of the step, so forecasts show which levels were used."""
-
-    config_class = CareerConfig
-
-    def __init__(self, config):
-        super().__init__(config)
-        self.slope = nn.Parameter(torch.tensor(0.1))
-        self.post_init()
-
-    def forward(self, input_ids, covariates, **kwargs):
-        logits = self.slope * covariates.sum(-1, keepdim=True) * torch.arange(self.config.vocab_size)
-        logits[..., self.config.special_token_ids] = -torch.inf
-        return SimpleNamespace(logits=logits.log_softmax(-1).clamp(min=-1e4))
-
-
-def expected_probabilities(levels):
-    logits = 0.1 * sum(levels) * np.arange(5.0)
-    logits[:2] = -np.inf
-    return np.exp(logits - np.logaddexp.reduce(logits))[2:]
-
-
-def wide(frame, person, labels):
-    rows = frame[frame["person"] == person].pivot(index="year", columns="occupation", values="probability")
-    return rows[labels]
-
-
-def test_one_step_ahead_is_the_models_own_probability():
-    careers = careers_of(6)
-    processor = CareerProcessor.fit(careers, covariates=())
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-    model = CareerForOccupationPrediction(CareerConfig(**processor.config_kwargs(), **sizes)).eval()
-    frame = forecast(model, careers, processor, horizon=1, samples=10)
-    assert (frame["standard_error"] == 0).all()
-    for career in careers:
-        history = torch.tensor([[1, *processor.occupation_ids(career["occupation"])]])
+@pytest.mark.parametrize("name", ["career", "regression"])
+def test_one_step_ahead_is_the_models_own_probability(careers, name):
+    model, processor = model_and_processor(name)
+    ended = careers.filter(lambda career: career["year"][-1] == 1982).select(range(4))
+    result = forecast(model, ended, processor, horizon=1, samples=10)
+    assert (result.standard_error == 0).all() and result.probability.dtype == np.float32
+    assert result.people == ended["person"] and (result.years == 1983).all()
+    for person, career in enumerate(ended):
+        # The model predicts a step whatever its occupation is said to be; covariates are carried forward.
+        longer = career | {name: [*career[name], career[name][-1]] for name in ("occupation", "education")}
+        batch = processor(longer | {"year": [*career["year"], 1983]})
         with torch.no_grad():
-            expected = model(history).logits[0, -1, 2:].double().exp()
-        rows = frame[frame["person"] == career["person"]]
-        assert rows["occupation"].tolist() == processor.occupations[2:]
-        assert (rows["year"] == career["year"][-1] + 1).all()
-        np.testing.assert_allclose(rows["probability"], expected, atol=1e-6)
+            expected = model(**batch).logits[0, -1, 2:].double().exp()
+        np.testing.assert_allclose(result.probability[person], expected[None], atol=1e-6)
 
 
-@pytest.mark.parametrize("order", [1, 2])
-def test_a_markov_chain_ahead_is_its_matrix_power(order):
-    model, careers, processor = markov(order)
-    size = len(processor.occupations)
-    pairs = torch.cartesian_prod(torch.arange(size), torch.arange(size))
-    # The chain on pairs (before previous, previous): a first-order chain just ignores the first of the two.
-    with torch.no_grad():
-        following = model(pairs).logits[:, 1].double().exp().numpy().reshape(size, size, size)
-    frame = forecast(model, careers.select(range(5)), processor, horizon=3, samples=2000, seed=1)
-    z = []
-    for career in careers.select(range(5)):
-        ids = [1, *processor.occupation_ids(career["occupation"])]
-        state = np.zeros((size, size))
-        state[ids[-2], ids[-1]] = 1
-        for k in range(3):
-            state = np.einsum("hi,hij->ij", state, following)
-            year = career["year"][-1] + 1 + k
-            rows = frame[(frame["person"] == career["person"]) & (frame["year"] == year)]
-            error = np.abs(rows["probability"].to_numpy() - state.sum(0)[2:])
-            if k == 0:
-                np.testing.assert_allclose(error, 0, atol=1e-6)
-            else:
-                z.append(error / rows["standard_error"].to_numpy())
-    assert np.max(z) < 4
-    assert 0.5 < np.sqrt(np.mean(np.square(z))) < 1.5
+def test_probabilities_of_a_year_sum_to_one(careers):
+    model, processor = model_and_processor("markov-2")
+    result = forecast(model, careers, processor, horizon=3, samples=50)
+    assert result.probability.shape == (len(careers), 3, 4)
+    np.testing.assert_allclose(result.probability.sum(-1), 1, atol=1e-6)
 
 
-def test_probabilities_of_a_year_sum_to_one():
-    model, careers, processor = markov(2)
-    frame = forecast(model, careers, processor, horizon=3, samples=50)
-    sums = frame.groupby(["person", "year"], observed=True)["probability"].sum()
-    assert len(sums) == 3 * len(careers)
-    np.testing.assert_allclose(sums, 1, atol=1e-9)
+@pytest.mark.parametrize("name", ["career", "nemo", "markov-1"])
+def test_a_forecast_depends_on_the_seed_and_not_on_company_or_batches(careers, name):
+    model, processor = model_and_processor(name)
+    wanted = {"horizon": 4, "samples": 100, "trajectories": True}
+    everyone = forecast(model, careers, processor, seed=3, **wanted)
+    own = everyone.trajectories.person == 7
+    for batch_tokens in (1, 37, 100_000):
+        alone = forecast(model, careers.select([7]), processor, seed=3, batch_tokens=batch_tokens, **wanted)
+        np.testing.assert_allclose(alone.probability[0], everyone.probability[7], atol=1e-5)
+        assert (alone.trajectories.occupation == everyone.trajectories.occupation[own]).all()
+        assert (alone.trajectories.count == everyone.trajectories.count[own]).all()
+    backwards = forecast(model, careers.select(range(len(careers))[::-1]), processor, seed=3, **wanted)
+    np.testing.assert_allclose(backwards.probability[::-1], everyone.probability, atol=1e-5)
+    other = forecast(model, careers.select([7]), processor, seed=4, **wanted)
+    assert np.abs(other.probability[0] - everyone.probability[7]).max() > 1e-4
 
 
-def test_a_forecast_depends_on_the_seed_and_not_on_who_else_is_forecast():
-    model, careers, processor = markov(1)
-    everyone = forecast(model, careers, processor, horizon=2, samples=50, seed=3)
-    alone = forecast(model, careers.select([7]), processor, horizon=2, samples=50, seed=3, batch_tokens=1)
-    same = everyone[everyone["person"] == careers["person"][7]]
-    assert same["probability"].tolist() == alone["probability"].tolist()
-    other = forecast(model, careers.select([7]), processor, horizon=2, samples=50, seed=4)
-    assert other["probability"].tolist() != alone["probability"].tolist()
+def test_a_longer_forecast_begins_like_a_shorter_one(careers):
+    model, processor = model_and_processor("career")
+    short, long = (forecast(model, careers, processor, horizon=horizon, samples=60) for horizon in (2, 4))
+    np.testing.assert_allclose(short.probability, long.probability[:, :2], atol=1e-6)
 
 
-def test_covariates_are_carried_forward_unless_given():
-    careers = careers_of(4)
-    processor = CareerProcessor.fit(careers, covariates=("age", "race"), occupations=LABELS)
-    model = CovariateModel(CareerConfig(**processor.config_kwargs()))
-    labels = processor.occupations[2:]
-    last = [career["year"][-1] for career in careers]
-    given = pd.DataFrame({"person": ["p01", "p01"], "year": [last[1] + 1, last[1] + 3], "age": ["24", "20"]})
-    frame = forecast(model, careers, processor, horizon=4, samples=5, covariates=given)
-    for i, career in enumerate(careers):
-        ages = ["24", "24", "20", "20"] if i == 1 else [career["age"][-1]] * 4
-        race = processor.level_ids("race", [career["race"]])[0]
-        levels = [(processor.level_ids("age", [age])[0], race) for age in ages]
-        found = wide(frame, career["person"], labels)
-        assert found.index.tolist() == [last[i] + k for k in (1, 2, 3, 4)]
-        np.testing.assert_allclose(found, [expected_probabilities(x) for x in levels], atol=1e-6)
+@pytest.mark.parametrize("name", ["career", "nemo"])
+def test_no_call_of_the_model_reads_more_than_batch_tokens(careers, monkeypatch, name):
+    model, processor = model_and_processor(name)
+    seen, forward = [], type(model).forward
+
+    def watched(self, input_ids, **kwargs):
+        seen.append(input_ids.numel())
+        return forward(self, input_ids, **kwargs)
+
+    monkeypatch.setattr(type(model), "forward", watched)
+    forecast(model, careers.select(range(8)), processor, horizon=4, samples=100, batch_tokens=50)
+    forecast(model, careers, processor, horizon=2, samples=2, batch_tokens=50)
+    assert 40 < max(seen) <= 50
 
 
-def test_every_year_without_training_uses_the_latest_trained_one_and_the_frame_says_so():
-    careers = careers_of(40, gap=2)
-    processor = CareerProcessor.fit(careers, covariates=("year",), occupations=LABELS)
-    trained = careers.filter(lambda career: career["year"][-1] <= 1984)
-    processor.record_training(processor.encode(trained)[0], "training")
-    model = CovariateModel(CareerConfig(**processor.config_kwargs()))
-    someone = trained.filter(lambda career: career["year"][-1] == 1982).select([0])
-    frame = forecast(model, someone, processor, horizon=4, samples=5)
-    found = wide(frame, someone["person"][0], processor.occupations[2:])
-    assert found.index.tolist() == [1984, 1986, 1988, 1990]
-    level = processor.level_ids("year", ["1984"])
-    np.testing.assert_allclose(found, [expected_probabilities(level)] * 4, atol=1e-6)
-    assert frame.attrs["years_placed_at"] == {1986: 1984, 1988: 1984, 1990: 1984}
+def test_what_agrees_is_asked_once(careers, monkeypatch):
+    model, processor = model_and_processor("career")
+    seen, forward = [], type(model).forward
+
+    def watched(self, input_ids, **kwargs):
+        seen.append(input_ids.numel())
+        return forward(self, input_ids, **kwargs)
+
+    monkeypatch.setattr(type(model), "forward", watched)
+    result = forecast(model, careers.select([0]), processor, horizon=4, samples=1000, trajectories=True)
+    paths = result.trajectories.occupation
+    prefixes = [len(np.unique(paths[:, : step + 1], axis=0)) for step in range(3)]
+    assert seen == [len(careers[0]["year"]) + 1, *prefixes]
 
 
-def test_a_year_before_every_trained_one_cannot_be_placed():
-    late = careers_of(20, first_year=1990)
-    processor = CareerProcessor.fit(careers_of(20), covariates=("year",), occupations=LABELS).extend(late)
-    processor.record_training(processor.encode(late)[0], "finetuning")
-    model = CovariateModel(CareerConfig(**processor.config_kwargs()))
-    with pytest.raises(ValueError, match="lies before 1990, the first year that was trained on"):
-        forecast(model, careers_of(1), processor, horizon=1)
+def test_the_model_is_left_as_it_was_also_after_an_error(careers, monkeypatch):
+    model, processor = model_and_processor("career")
+    model.train()
+    model.set_attn_implementation("eager")
+    forecast(model, careers.select([0]), processor, horizon=2, samples=5)
+    assert model.training and model.config._attn_implementation == "eager"
+    monkeypatch.setattr(model.model, "forward", lambda **kwargs: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        forecast(model, careers.select([0]), processor, horizon=2, samples=5)
+    assert model.training and model.config._attn_implementation == "eager"
+
+
+def test_a_model_in_half_precision_forecasts_the_same_to_its_precision(careers):
+    model, processor = model_and_processor("career")
+    full = forecast(model, careers, processor, horizon=3, samples=200)
+    half = forecast(model.to(torch.bfloat16), careers, processor, horizon=3, samples=200)
+    np.testing.assert_allclose(half.probability.sum(-1), 1, atol=1e-5)
+    difference = np.abs(half.probability - full.probability)
+    assert 0 < difference.mean() < 0.02 and difference[:, 0].max() < 0.1
+
+
+def test_the_result_says_how_it_was_made(careers):
+    model, processor = model_and_processor("career")
+    result = forecast(
+        model, careers, processor, years=[1983, 1985, 1989], samples=20, exact_steps=2, estimator="frequency", seed=5
+    )
+    assert result.attrs == {
+        "samples": 20,
+        "seed": 5,
+        "estimator": "frequency",
+        "exact_steps": 2,
+        "step": "observation",
+        "step_length": 1,
+        "gap_covariate": None,
+        "years_placed_at": {1985: 1984, 1989: 1984},
+        "carried_forward": {"education": 3 * len(careers)},
+    }
+    assert result.to_frame().attrs == result.attrs
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("arguments", "message"),
     [
-        ({"person": ["p00", "nobody"], "year": [1986, 1986], "age": ["21", "21"]}, "row 1: person 'nobody' is not in"),
-        ({"person": ["p00", "p00"], "year": [1986, 1986], "age": ["21", "22"]}, "person 'p00' has year 1986 twice"),
-        ({"person": ["p00"], "year": [1981], "age": ["99"]}, "level '99' of covariate 'age' is not known"),
-        ({"person": ["p00"], "age": ["21"]}, "column 'year' is not in the table"),
+        ({}, "give either horizon= or years=, not None and None"),
+        ({"horizon": 1, "years": [1990]}, "give either"),
+        ({"horizon": 0}, "horizon must be at least 1"),
+        ({"horizon": 1, "samples": 1}, "samples must be at least 2"),
+        ({"horizon": 1, "estimator": "median"}, "estimator must be one of .*'frequency'.* not 'median'"),
+        ({"horizon": 1, "step": "year"}, "step of .*'interval'.*'year'"),
+        ({"horizon": 12, "exact_steps": 11}, "4 occupations have 1,048,576 paths to step 11"),
+        ({"years": []}, "at least one"),
+        ({"years": [1985, 1984]}, "must increase"),
+        (
+            {"years": [1982, 1984]},
+            r"person 'p00' is observed in 1982, so 1982 is not ahead; .*truncate\(careers, 1981",
+        ),
     ],
 )
-def test_future_covariates_that_cannot_be_used_are_errors(given, message):
-    careers = careers_of(3)
-    processor = CareerProcessor.fit(careers, covariates=("age",))
-    model = CovariateModel(CareerConfig(**processor.config_kwargs()))
+def test_requests_that_make_no_sense_are_errors(careers, arguments, message):
+    model, processor = model_and_processor("markov-1")
     with pytest.raises(ValueError, match=message):
-        forecast(model, careers, processor, horizon=6, covariates=pd.DataFrame(given))
+        forecast(model, careers, processor, **arguments)
 
 
-def test_a_horizon_of_no_steps_is_an_error():
-    model, careers, processor = markov(1)
-    with pytest.raises(ValueError, match="horizon must be at least 1"):
-        forecast(model, careers, processor, horizon=0)
+def test_a_processor_of_another_model_is_an_error(careers):
+    model, _ = model_and_processor("markov-1")
+    _, processor = model_and_processor("career")
+    with pytest.raises(ValueError, match="covariate_names"):
+        forecast(model, careers, processor, horizon=1)
+
+
+def test_nobody_to_forecast_is_an_error(careers):
+    model, processor = model_and_processor("markov-1")
+    with pytest.raises(ValueError, match="nobody qualifies"):
+        forecast(model, careers.select([]), processor, horizon=1)
+
+
+def test_an_unknown_level_in_a_career_is_an_error_or_missing():
+    model, processor = model_and_processor("career")
+    one = {"person": ["z"], "year": [1981], "occupation": ["cook"], "education": ["99"], "race": ["a"]}
+    career = from_frame(one, covariates=["education"], static=["race"])
+    with pytest.raises(ValueError, match="'99' of covariate 'education'"):
+        forecast(model, career, processor, horizon=1)
+    known = from_frame(one | {"education": [None]}, covariates=["education"], static=["race"])
+    as_missing = forecast(model, career, processor, horizon=1, unknown_levels="missing")
+    expected = forecast(model, known, processor, horizon=1)
+    assert (as_missing.probability == expected.probability).all()

@@ -128,7 +128,7 @@ def test_two_waves_ahead_equals_the_frequencies_of_careers_drawn_from_the_law():
 def test_forecasts_of_the_package_are_exact_one_wave_ahead_for_people_out_of_school(simulation, truth):
     out_of_school = [i for i, states in enumerate(simulation.careers["occupation"]) if states[-1] != "in_school"]
     careers = simulation.careers.select(out_of_school[:4])
-    theirs = forecast(truth, careers, world_processor(simulation.world), horizon=1, samples=2)
+    theirs = forecast(truth, careers, world_processor(simulation.world), horizon=1, samples=2).to_frame()
     mine = truth_ahead(truth, careers, horizon=1)
     assert theirs["person"].astype(str).tolist() == mine["person"].astype(str).tolist()
     assert theirs["occupation"].astype(str).tolist() == mine["occupation"].astype(str).tolist()

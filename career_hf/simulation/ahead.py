@@ -45,7 +45,7 @@ def truth_ahead(
         seed: Of the sampling.
 
     Returns:
-        The columns of `forecasting.forecast`: person, year, occupation, probability and standard_error, which is 0
+        The columns of `Forecast.to_frame`: person, year, occupation, probability and standard_error, which is 0
         where the probability is exact.
 
     Raises:

@@ -1,63 +1,82 @@
 """The study of rivals, at a size at which nothing is learned but everything runs."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from career_hf.careers import save_careers, split_careers, split_manifest
 from career_hf.evaluation import perplexity, stay_auc
-from career_hf.simulation import preset
+from career_hf.simulation import ResumeConfig, preset, save_simulation, write_resumes
 from career_hf.studies import rivals as study
 from career_hf.studies.rivals_tables import load, rivals
 
 
-BUDGET = study.Budget(trials=2, seeds=2, tokens_per_batch=400, most_steps=2, warmup_steps=1, eval_steps=1, draws=20)
-COVARIATES = ["year", "education", "gender"]
+BUDGET = study.Budget(
+    trials=2,
+    seeds=2,
+    tokens_per_batch=400,
+    most_steps=2,
+    warmup_steps=1,
+    eval_steps=1,
+    draws=20,
+    paper_seeds=1,
+    paper_steps=1,
+    pretraining_steps=10,
+)
+COVARIATES = ("year", "education", "gender")
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("careers")
-    splits = split_careers(preset("tiny").simulate(120).careers)
-    save_careers(splits, folder, manifest=split_manifest(splits))
+    folder = tmp_path_factory.mktemp("market")
+    market = preset("tiny").simulate(120)
+    save_simulation(market, folder)
+    write_resumes(market.world, ResumeConfig(people=100), folder / "resumes")
     return folder
 
 
 @pytest.fixture(scope="module")
 def done(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("rivals")
-    return folder, rivals(folder, data, COVARIATES, BUDGET, workers=1)
+    made = study.Study(folder, data / "careers", COVARIATES, BUDGET, data / "truth", data / "resumes")
+    return made, rivals(made, workers=1)
 
 
 def test_every_rival_is_tuned_alike_and_has_every_seed(done):
-    folder, found = done
-    # As many trials for each, whether in rates alone or in rates and sizes.
-    assert set(found.costs["trials"]) == {BUDGET.trials}
-    tables = load(folder)
-    names = {trial.name for trial in study.trials(BUDGET)}
-    assert set(tables) == names | {"Markov chain, order 1", "Markov chain, order 2", "mixture of Markov chains"}
+    made, found = done
+    # As many trials for each, whether in rates alone or in rates and sizes; none with the paper's recipe.
+    tuned = ~found.costs.index.str.endswith(study.PAPER)
+    assert set(found.costs.loc[tuned, "trials"]) == {BUDGET.trials}
+    assert set(found.costs.loc[~tuned, "trials"]) == {0}
+    tables = load(made.folder / "tables")
+    names = {trial.name for trial in study.trials(made)}
+    paper = {trial.name for trial in study.paper_trials(made)}
+    counted = {"Markov chain, order 1", "Markov chain, order 2", "mixture of Markov chains"}
+    assert set(tables) == names | paper | counted | {study.FLOOR}
     assert all(len(tables[name]) == BUDGET.seeds for name in names)
+    assert all(len(tables[name]) == BUDGET.paper_seeds for name in paper)
     for name in ("figure_2a", "table_4", "table_5", "table_8", "figure_4", "costs"):
-        assert len(pd.read_csv(folder / f"{name}.csv")) > 0
-    assert (folder / "rivals.png").stat().st_size > 10_000
+        assert len(pd.read_csv(made.folder / f"{name}.csv")) > 0
+    assert (made.folder / "rivals.png").stat().st_size > 10_000
 
 
 def test_the_best_trial_is_the_one_that_validation_likes_best(done):
-    folder, _ = done
-    for chosen in study.best(folder, BUDGET):
+    made, _ = done
+    for chosen in study.best(made):
         states = {
-            trial.folder: json.loads((folder / "models" / trial.folder / "trainer_state.json").read_text())
-            for trial in study.trials(BUDGET)
+            trial.folder: json.loads((made.folder / "models" / trial.folder / "trainer_state.json").read_text())
+            for trial in study.trials(made)
             if trial.name == chosen.name
         }
         assert min(states, key=lambda name: states[name]["best_metric"]) == chosen.folder
 
 
 def test_tables_hold_what_transition_tables_say(done):
-    folder, found = done
-    tables = load(folder)
+    made, found = done
+    tables, groups = load(made.folder / "tables"), load(made.folder / "groups")
     name = "NEMO, two stages"
     mean = np.mean([np.log(perplexity(table)) for table in tables[name]])
     assert found.figure_2a.loc[name, "perplexity"] == pytest.approx(np.exp(mean))
@@ -75,9 +94,49 @@ def test_tables_hold_what_transition_tables_say(done):
     assert (
         without["n_return"] == kinds.loc[("from the second step on", name), "n_return"] - tables[name][0]["aba"].sum()
     )
+    # To move within a group is to stay in it.
+    assert kinds.loc[("broad groups", name), "n_stay"] > kinds.loc[("from the second step on", name), "n_stay"]
+    assert len(groups[name][0]) == len(tables[name][0])
+    floor = perplexity(tables[study.FLOOR][0])
+    assert found.figure_2a.loc[name, "over_floor"] == pytest.approx(np.exp(mean) / floor)
 
 
-def test_a_folder_belongs_to_one_study(done, data):
-    folder, _ = done
+def test_the_page_has_every_model_in_every_table(done):
+    made, found = done
+    text = (made.folder / "tables.md").read_text()
+    assert text.count("\n| CAREER, two stages ") == 4  # of Figure 2a, Tables 4 and 5, and costs
+    level = found.figure_2a.loc["CAREER, two stages"]
+    assert f"{level['perplexity']:.2f} [{level['low']:.2f}, {level['high']:.2f}]" in text
+    assert "nan" not in text
+
+
+def test_every_model_may_have_eight_trials_and_warms_up_within_a_tenth():
+    plan = study.Study(Path("study"), Path("careers"), COVARIATES, resumes=Path("resumes"))
+    budget, planned = plan.budget, study.trials(plan)
+    assert {sum(trial.name == name for trial in planned) for name in {trial.name for trial in planned}} == {8}
+    assert len({trial.folder for trial in planned}) == len(planned)
+    assert budget.warmup_steps <= budget.most_steps / 10
+
+
+def test_the_papers_recipe_is_appendix_gs():
+    """Rates and warmups of Appendix G, with its batches, and its schedule and patience."""
+    plan = study.Study(Path("study"), Path("careers"), COVARIATES, resumes=Path("resumes"))
+    found = {trial.rival: trial.settings(plan) for trial in study.paper_trials(plan)}
+    warmups = {rival: (settings["learning_rate"], settings["warmup_steps"]) for rival, settings in found.items()}
+    assert warmups == {
+        "Markov regression": (5e-4, 4_000),
+        "NEMO": (5e-4, 500),
+        "job representation": (5e-3, 5_000),
+        "Job2Vec": (5e-3, 5_000),
+        "bag of jobs": (5e-4, 5_000),
+        "CAREER": (5e-4, 500),
+        "CAREER, pretrained": (1e-4, 500),
+    }
+    given = {"learning_rate", "seed", "warmup_steps", "max_steps"}
+    assert all(set(settings) == given for settings in found.values())
+
+
+def test_a_folder_belongs_to_one_study(done):
+    made, _ = done
     with pytest.raises(ValueError, match="other settings"):
-        rivals(folder, data, ["year"], BUDGET)
+        rivals(replace(made, covariates=("year",)))

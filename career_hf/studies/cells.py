@@ -17,6 +17,7 @@ from transformers.utils import logging
 from ..complete import complete
 from ..processing_career import CareerProcessor
 from ..training import Recipe, build_trainer
+from ..transition_table import transition_table
 
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def keep_settings(folder: Path, settings: Mapping[str, Any]) -> None:
     if not path.exists():
         with complete(path) as unfinished:
             unfinished.write_text(text, encoding="utf-8")
-    elif path.read_text(encoding="utf-8") != text:
+    elif json.loads(path.read_text(encoding="utf-8")) != json.loads(text):
         raise ValueError(f"{folder} holds a study with other settings: choose another folder")
 
 
@@ -100,3 +101,16 @@ def training_log(folder: Path) -> pd.DataFrame:
         hours = sum(entry.get("train_runtime", 0.0) for entry in state["log_history"]) / 3600
         rows[path.parent.name] = {"updates": state["global_step"], "hours": hours, "best": state["best_metric"]}
     return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def likeliest(folder: Path, names: Sequence[str]) -> str:
+    """Which of some trained models has the best validation likelihood, by the names of their folders."""
+    return str(training_log(folder).loc[list(names), "best"].idxmin())
+
+
+def score_once(path: Path, model: PreTrainedModel, processor: CareerProcessor, test: Dataset) -> None:
+    """Writes the transition table of test careers, unless it is there."""
+    if not path.exists():
+        table = transition_table(model, test, processor, split="test", unknown_levels="missing")
+        with complete(path) as unfinished:
+            table.to_parquet(unfinished)

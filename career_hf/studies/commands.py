@@ -57,25 +57,99 @@ def rivals(
     seeds: Seeds = 3,
     trials: Annotated[int, typer.Option(help="Validation trials for each model, at most 8.", min=1, max=8)] = 8,
     one_stage: Annotated[bool, typer.Option(help="Train every model in one stage too (Table 8).")] = True,
+    paper_seeds: Annotated[int, typer.Option(help="Seeds with the paper's own recipe; 0 leaves it out.", min=0)] = 3,
+    most_steps: Annotated[int, typer.Option(help="Updates at most, at which the rate is zero.", min=10)] = 1_000,
+    truth: Annotated[
+        Path | None, typer.Option(help="The true model, as `simulate` writes it, for the floor.", exists=True)
+    ] = None,
+    resumes: Annotated[
+        Path | None, typer.Option(help="Resumes to pretrain CAREER on: as careers, or as `simulate`.", exists=True)
+    ] = None,
 ) -> None:
     """Every rival in the paper beside CAREER, with the same budget: Figure 2a, Tables 4, 5 and 8, Figure 4."""
-    from .rivals import Budget
+    from .rivals import Budget, Study, paper_trials
     from .rivals import trials as trials_of
     from .rivals_tables import rivals as run
 
-    budget = Budget(seeds=seeds, trials=trials, stages=(2, 1) if one_stage else (2,))
-    planned = trials_of(budget)
+    budget = Budget(
+        trials=trials,
+        seeds=seeds,
+        stages=(2, 1) if one_stage else (2,),
+        most_steps=most_steps,
+        warmup_steps=most_steps // 10,
+        eval_steps=most_steps // 10,
+        paper_seeds=paper_seeds,
+    )
+    plan = Study(output, data, tuple(covariates.split(",")), budget, truth, resumes)
+    planned = trials_of(plan)
     runs = len(planned) + (seeds - 1) * len({trial.name for trial in planned})
-    say(f"{runs} training runs, of 2 to 7 minutes of one core each on 10,000 people")
-    found = run(output, data, covariates.split(","), budget, workers)
+    say(f"{runs} training runs, of half a minute to 3 minutes of one core each for 1,000 updates on 10,000 people")
+    if paper_seeds:
+        say(f"{len(paper_trials(plan))} with the paper's recipe, of 10 to 60 minutes each")
+    found = run(plan, workers)
     show(found.figure_2a, "Figure 2a: test perplexity, and difference of log-perplexity from two-stage CAREER")
+    if resumes is None:
+        say("CAREER with pretraining: not run, no resume corpus")
     cut = found.table_4[found.table_4["cut"] == "as in the paper"].set_index("model").drop(columns="cut")
     show(cut, "Table 4: perplexity by kind of step")
-    show(found.table_5, "Table 5: AUC of moving and of entering states, and ranks of the truth")
+    show(found.table_5, "Table 5: AUC of moving and of entering states, ranks of the truth, calibration errors")
     if len(found.table_8):
         show(found.table_8, "Table 8: one and two stages")
     show(found.costs, "Cost of every model")
     say(f"{output}/*.csv, rivals.png")
+
+
+@study.command()
+def ablations(
+    data: Annotated[Path, typer.Option(help="Folder of careers, as `prepare` or `simulate` writes it.", exists=True)],
+    output: Output,
+    covariates: Annotated[str, typer.Option(help="Comma-separated: year, and columns of the careers.")] = "year",
+    workers: Workers = 2,
+    seeds: Seeds = 3,
+    rates: Annotated[str, typer.Option(help="Learning rates that every variant tries, comma-separated.")] = (
+        "0.0005,0.001,0.002,0.004"
+    ),
+    most_steps: Annotated[int, typer.Option(help="Updates at most, at which the rate is zero.", min=10)] = 1_000,
+) -> None:
+    """What the paper reports in words: covariates late, learned positions, other sizes of CAREER and its rivals."""
+    from .ablations import Settings, cost
+    from .ablations_tables import ablations as run
+
+    settings = Settings(tuple(map(float, rates.split(","))), seeds, most_steps)
+    runs, hours = cost(settings)
+    say(f"{runs} training runs, at most {hours:.1f} core hours")
+    found = run(output, data, covariates.split(","), settings, workers)
+    levels = ["parameters", "perplexity", "low", "high", "seed_sd"]
+    differences = {f"{name}_from_choice": name for name in ("difference", "low", "high")}
+    show(found[levels], "Test perplexity, 95% intervals by resampling people")
+    for choice, rows in found.groupby("choice", sort=False):
+        others = rows.drop(index=choice)[[*differences]].rename(columns=differences)
+        show(others, f"Log-perplexity minus that of {choice}; above 0 is worse")
+    show(found.loc[:, "top-1":], "Moves: rank of the true occupation among all but the previous one")  # type: ignore[misc]
+    say(f"{output}/ablations.csv, ablations.png")
+
+
+@study.command()
+def volume(
+    output: Output,
+    workers: Workers = 2,
+    seeds: Seeds = 3,
+    volumes: Annotated[str, typer.Option(help="Numbers of resumes, comma-separated; 0 is no pretraining.")] = (
+        "0,1000,2000,5000,10000,20000,50000,100000"
+    ),
+) -> None:
+    """How many resumes pretraining needs (Figure 2b), on the simulated market."""
+    from .volume import Settings, cost
+    from .volume_tables import volume as run
+
+    settings = Settings(seeds=seeds, volumes=tuple(map(int, volumes.split(","))))
+    pretrainings, surveys, hours = cost(settings)
+    say(f"{pretrainings} runs of pretraining and {surveys} on the survey, at most {hours:.1f} core hours")
+    found = run(output, settings, workers)
+    shown = found.volumes.drop(columns=["volume", "rate"])
+    show(shown, "Test perplexity after fine-tuning; differences of log-perplexity from training from scratch")
+    show(found.law, "Log-perplexity as a n^-b + c; 95% intervals by resampling people and seeds")
+    say(f"{output}/volume.csv, law.csv, volume.png")
 
 
 @study.command()
@@ -92,6 +166,24 @@ def wage_gap(output: Output, workers: Workers = 2) -> None:
         title = f"{world}: {gaps}, R^2 ceiling {truth['r2_ceiling']:.3f}"
         show(rows.set_index("specification")[columns], f"{title}; {estimator}")
     say(f"{output}/wage_gap.csv, summary.csv, candidates.csv, wage_gap.png")
+
+
+@study.command()
+def rationales(output: Output, workers: Workers = 2, seeds: Seeds = 1) -> None:
+    """Whether greedy rationales find the steps that made people move, on the simulated market, which knows them."""
+    from .rationales import Settings
+    from .rationales_tables import STOPPED, rationales_study
+
+    found = rationales_study(output, Settings(seeds=seeds), workers)
+    measured = [f"{measure}{end}" for measure in ("precision", "recall") for end in ("", "_low", "_high")]
+    for (mechanism, pulls), rows in found.recovery.groupby(["mechanism", "pulls"], sort=False):
+        for sets, of_sets in rows[rows["sets"].isin([1, STOPPED])].groupby("sets", sort=False):
+            steps = "first step added" if sets == 1 else "as many steps as job dropout adds until the rule is met"
+            of_method = of_sets.set_index("method")[["complete", "added", *measured]]
+            show(of_method, f"{mechanism}, {pulls} pulls, {steps}; 95% intervals by resampling people")
+    show(found.models.T, "Perplexity on whole test careers")
+    show(found.smallest.to_frame(), "Greedy sets beside the smallest, all sets tried")
+    say(f"{output}/recovery.csv, models.csv, smallest.csv, rationales.png, figure_3.png")
 
 
 @study.command()
@@ -115,6 +207,27 @@ def likeness(
     found = run(output, {"market": careers, name: survey})
     show(found["summary"], f"The simulated market beside {name}; standard errors from resampling people")
     say(f"{output}/likeness*.csv, likeness.png, likeness_moves.png")
+
+
+@study.command()
+def figure5(
+    output: Output,
+    workers: Workers = 2,
+    seeds: Seeds = 2,
+) -> None:
+    """Do the nearest by representation have one's own latent type? On the simulated market, beside chance."""
+    from .figure5 import Settings
+    from .figure5 import figure5 as run
+
+    found = run(output, Settings(seeds=seeds), workers)
+    columns = ["compared by", "timing", "same", "low", "high", "chance", "alike", "above", "seed_sd"]
+    for (years, among), rows in found.shares.groupby(["years", "among"], sort=False):
+        title = f"After {years} years, {among}: share of the nearest with one's own type, 95% intervals by person"
+        show(rows[columns].set_index("compared by"), title)
+    for row in found.pairs.itertuples():
+        say(f"{row.similarity:.3f}  type {row.type}: {row.career}")
+        say(f"       type {row.neighbours_type}: {row.neighbours_career}")
+    say(f"{output}/shares.csv, pairs.csv, figure5.png")
 
 
 @study.command()

@@ -8,7 +8,7 @@ the same test steps, beside the true probabilities of those steps. `findings_tab
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -20,27 +20,30 @@ import pyarrow as pa
 import torch
 from transformers import PreTrainedModel
 
-from ..baselines.markov import tune_weight
 from ..career_columns import career_table, list_lengths, list_values, make_dataset
 from ..complete import complete
-from ..modeling_career import CareerForOccupationPrediction
 from ..modeling_outputs import CareerOutput
 from ..processing_career import CareerProcessor
-from ..simulation import ResumeConfig, TrueOccupationModel, World, load_resumes, preset, world_processor, write_resumes
+from ..simulation import ResumeConfig, World, load_resumes, write_resumes
 from ..simulation.presets import CONTROLS, NO_HISTORY, Preset
 from ..simulation.world import NOT_WORKING
-from ..training import Recipe, finetuning_recipe, pretraining_recipe, scratch_recipe
-from ..transfer import resize_vocabulary
 from ..transition_table import transition_table
 from ..two_stage import IMPOSSIBLE
-from .cells import keep_settings, run_jobs, train_once
+from .cells import keep_settings, run_jobs
+from .pretraining import (
+    SurveySettings,
+    carry_over,
+    fine_tune,
+    keep_survey,
+    pretrain,
+    references,
+    split_survey,
+    train_from_scratch,
+)
 
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-RESUME_COVARIATES = ("year", "education", "region")
-SURVEY_COVARIATES = (*RESUME_COVARIATES, "race", "gender", "birth_year")
 
 # Worlds that surveys are drawn from. Each but the first takes one thing away from it.
 WORLDS: dict[str, dict[str, Any]] = {
@@ -67,55 +70,23 @@ CORPORA: dict[str, tuple[str, dict[str, Any], str | None]] = {
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Sizes of the study. All models have the same architecture; rates were chosen on validation careers.
+class Settings(SurveySettings):
+    """Sizes of the study; rates were chosen on validation careers. The rest as in `SurveySettings`.
 
     Args:
-        occupations, families, types, recipes: Of the worlds.
-        train_people: Survey people to train and fine-tune on.
-        more_people: Larger training samples that contain these, to compare with pretraining.
-        validation_people, test_people: Further survey people.
+        more_people: Larger training samples that contain the others, to compare with pretraining.
         resumes: Size of each corpus.
-        layers, hidden_size, heads: Of every CAREER model.
-        pretraining_steps: Updates of pretraining.
-        most_steps: Updates at most of training on a survey; early stopping comes before.
-        warmup_steps: Updates to the peak rate, in pretraining and after.
-        eval_steps: Updates between validations.
-        pretraining_rate, scratch_rate, finetuning_rate: Peak learning rates.
-        tokens_per_batch: Person-years of an update.
-        patience: Validations without improvement before training stops.
-        seeds: Training seeds, of initial weights and of the order of careers, in pretraining and after.
-        draws: Resamples of test people behind the intervals.
+        scratch_rate, finetuning_rate: Peak learning rates.
     """
 
-    occupations: int = 120
-    families: int = 12
-    types: int = 8
-    recipes: int = 8
-    train_people: int = 2_000
     more_people: tuple[int, ...] = (4_000, 8_000)
-    validation_people: int = 1_000
-    test_people: int = 4_000
     resumes: int = 20_000
-    layers: int = 3
-    hidden_size: int = 64
-    heads: int = 2
-    pretraining_steps: int = 2_000
-    most_steps: int = 2_500
-    warmup_steps: int = 200
-    eval_steps: int = 50
-    pretraining_rate: float = 1e-3
     scratch_rate: float = 2e-3
     finetuning_rate: float = 5e-4
-    tokens_per_batch: int = 2_000
-    patience: int = 4
-    seeds: int = 3
-    draws: int = 1_000
 
     def preset(self, world: str, **changes: Any) -> Preset:
         """The survey of a world, at these sizes."""
-        sizes = {name: getattr(self, name) for name in ("occupations", "families", "types", "recipes")}
-        return preset("survey").with_world(**(sizes | WORLDS[world] | changes))
+        return self.market(**(WORLDS[world] | changes))
 
     @property
     def pool(self) -> int:
@@ -175,38 +146,16 @@ def run(folder: Path, settings: Settings, workers: int = 2) -> None:
 
 def survey_of(folder: Path, settings: Settings, world: str) -> dict[str, Dataset]:
     """Careers of a world's survey: training people, of whom samples take the first, validation and test people."""
-    from datasets import load_from_disk
-
-    careers = load_from_disk(str(folder / "surveys" / world))
-    start, splits = 0, {}
-    for name, people in {
-        "train": settings.pool,
-        "validation": settings.validation_people,
-        "test": settings.test_people,
-    }.items():
-        splits[name] = careers.select(range(start, start + people))
-        start += people
-    return splits
+    return split_survey(folder / "surveys" / world, settings)
 
 
 def draw_survey(folder: Path, settings: Settings, world: str) -> None:
     """Draws a survey and scores its test careers with the truth and with Markov chains."""
-    market = settings.preset(world)
-    people = settings.pool + settings.validation_people + settings.test_people
-    path = folder / "surveys" / world
-    drawn = market.simulate(people)
-    if not path.exists():
-        with complete(path) as unfinished:
-            drawn.careers.save_to_disk(str(unfinished))
+    drawn = keep_survey(folder / "surveys" / world, settings, settings.preset(world))
     splits = survey_of(folder, settings, world)
-    truth = TrueOccupationModel.of_world(drawn.world)
-    _score(folder, world, "floor", 0, truth, world_processor(drawn.world), splits["test"])
     train = splits["train"].select(range(settings.train_people))
-    processor = CareerProcessor.fit(train, covariates=[], occupations=drawn.world.labels)
-    encoded, validation = (processor.encode(careers)[0] for careers in (train, splits["validation"]))
-    for order in (1, 2):
-        chain = tune_weight(encoded, validation, processor, order=order)
-        _score(folder, world, f"Markov-{order}", 0, chain, processor, splits["test"])
+    for name, made in references(drawn, train, splits["validation"]).items():
+        _score(folder, world, name, 0, *made, splits["test"])
 
 
 def draw_corpus(folder: Path, settings: Settings, corpus: str) -> None:
@@ -246,64 +195,21 @@ def train_cell(folder: Path, settings: Settings, cell: Cell) -> None:
     train, validation, test = splits["train"].select(range(cell.people)), splits["validation"], splits["test"]
     labels = World.build(settings.preset(cell.world).world).labels
     place = folder / "models" / f"{cell.world}, {cell.model}, {cell.seed}"
+    stages: dict[str, Any] = {"seed": cell.seed, "two_stage": cell.two_stage}
     if cell.corpus is None:
-        processor = CareerProcessor.fit(train, SURVEY_COVARIATES, occupations=labels)
-        recipe = _recipe(scratch_recipe, processor, settings, cell, settings.scratch_rate)
-        made = train_once(place, CareerForOccupationPrediction, processor, recipe, train, validation)
+        rate = settings.scratch_rate
+        made = train_from_scratch(place, settings, train, validation, labels, rate=rate, **stages)
     else:
-        pretrained, old = _pretrain(folder, settings, cell, [name for name in labels if name not in NOT_WORKING])
-        new = [name for name in SURVEY_COVARIATES if name not in RESUME_COVARIATES]
-        processor = old.extend(train, occupations=labels, covariates=new)
-        torch.manual_seed(cell.seed)  # of fresh rows
-        resize_vocabulary(pretrained, old, processor)
+        resumes = corpus_of(folder, cell.corpus)
+        held_out = min(1_000, len(resumes) // 10)
+        parts = resumes.select(range(held_out, len(resumes))), resumes.select(range(held_out))
+        of_corpus = folder / "models" / f"{cell.corpus}{'' if cell.two_stage else ', one-stage'}, {cell.seed}"
+        pretrained, old = pretrain(of_corpus, settings, *parts, labels, **stages)
+        processor = carry_over(pretrained, old, train, labels, cell.seed)
         _score(folder, cell.world, f"{cell.model}, zero-shot", cell.seed, pretrained, processor, test)
-        recipe = _recipe(finetuning_recipe, processor, settings, cell, settings.finetuning_rate)
-        made = train_once(place, lambda _: pretrained, processor, recipe, train, validation)
+        rate = settings.finetuning_rate
+        made = fine_tune(place, settings, pretrained, processor, train, validation, rate=rate, **stages)
     _score(folder, cell.world, cell.model, cell.seed, *made, test)
-
-
-def _pretrain(
-    folder: Path, settings: Settings, cell: Cell, occupations: list[str]
-) -> tuple[PreTrainedModel, CareerProcessor]:
-    careers = corpus_of(folder, str(cell.corpus))
-    held_out = min(1_000, len(careers) // 10)
-    train, validation = careers.select(range(held_out, len(careers))), careers.select(range(held_out))
-    processor = CareerProcessor.fit(train, RESUME_COVARIATES, occupations=occupations)
-    updates = settings.pretraining_steps
-    rate = settings.pretraining_rate
-    recipe = _recipe(pretraining_recipe, processor, settings, cell, rate, max_steps=updates, eval_steps=updates)
-    place = folder / "models" / f"{cell.corpus}{'' if cell.two_stage else ', one-stage'}, {cell.seed}"
-    return train_once(place, CareerForOccupationPrediction, processor, recipe, train, validation)
-
-
-def _recipe(
-    paper: Callable[..., Recipe],
-    processor: CareerProcessor,
-    settings: Settings,
-    cell: Cell,
-    rate: float,
-    **steps: int,
-) -> Callable[[Path], Recipe]:
-    """From a folder for checkpoints to a recipe of the paper at the study's size."""
-    steps = {"max_steps": settings.most_steps, "eval_steps": settings.eval_steps} | steps
-    return lambda output: paper(
-        processor,
-        output,
-        learning_rate=rate,
-        warmup_steps=settings.warmup_steps,
-        tokens_per_batch=settings.tokens_per_batch,
-        patience=settings.patience,
-        save_steps=steps["eval_steps"],
-        seed=cell.seed,
-        config_overrides={
-            "num_hidden_layers": settings.layers,
-            "hidden_size": settings.hidden_size,
-            "num_attention_heads": settings.heads,
-            "intermediate_size": 4 * settings.hidden_size,
-            "two_stage": cell.two_stage,
-        },
-        **steps,
-    )
 
 
 def table_path(folder: Path, world: str, model: str, seed: int) -> Path:

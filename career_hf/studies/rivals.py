@@ -1,19 +1,22 @@
 """Every rival of the paper beside CAREER on the same careers: Figure 2a, Tables 4, 5 and 8, Figure 4.
 
-Every model that is trained gets the same number of validation trials, over learning rates and sizes, the same batches,
-the same patience and the same ceiling of updates, with warmup within a tenth of it ("equal budget"). Trials have the
-first seed; the best is frozen, and further seeds are trained with it. Test careers are scored once, at the end.
-`rivals_tables.py` makes the tables.
+Two columns. "Equal budget": every model that is trained gets the same number of validation trials over learning rates
+and, where it has them, dropout and sizes, the same batches, schedule and patience, the same ceiling of updates, and
+warmup within a tenth of it. Trials have the first seed; the best is frozen, and further seeds are trained with it.
+"Paper's recipe": the rates, warmups, sizes and batches of Appendix G, nothing tuned. Test careers are scored once, at
+the end. `rivals_tables.py` makes the tables.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from transformers import AutoModelForCausalLM
 
 from ..baselines.bag_of_jobs import BagOfJobsConfig, BagOfJobsForOccupationPrediction
 from ..baselines.base import BaselineConfig
@@ -27,8 +30,11 @@ from ..careers import load_careers
 from ..complete import complete
 from ..modeling_career import CareerForOccupationPrediction
 from ..processing_career import CareerProcessor
+from ..simulation import load_resumes
 from ..simulation.world import NOT_WORKING
-from ..training import Recipe, baseline_recipe, scratch_recipe
+from ..sources.crosswalks import groups, groups_of
+from ..training import baseline_recipe, finetuning_recipe, scratch_recipe
+from ..transfer import resize_vocabulary
 from ..transition_table import transition_table
 from .cells import keep_settings, run_jobs, train_once, training_log
 
@@ -38,6 +44,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 CAREER = "CAREER"
+PAPER = "paper's recipe"
+FLOOR = "the truth"
 
 
 @dataclass(frozen=True)
@@ -47,23 +55,72 @@ class Rival:
     Args:
         model: Its class.
         config: Class of its config; None for CAREER, whose recipe makes it.
-        sizes: Fields of the config to try; the paper's first.
+        rates: Peak learning rates to try.
+        fields: Fields of the config to try at each rate; the paper's first.
+        paper_rate, paper_warmup: Of Appendix G. NEMO's are not given there; CAREER's are taken.
     """
 
     model: type[PreTrainedModel]
     config: type[BaselineConfig] | None
-    sizes: tuple[dict[str, Any], ...]
+    rates: tuple[float, ...]
+    fields: tuple[dict[str, Any], ...]
+    paper_rate: float
+    paper_warmup: int
 
 
-_EMBEDDINGS: tuple[dict[str, Any], ...] = ({}, {"embedding_size": 100})
+_MORE_DROPOUT = {"hidden_dropout": 0.2, "attention_dropout": 0.2}
 RIVALS = {
-    "Markov regression": Rival(RegressionForOccupationPrediction, RegressionConfig, ({},)),
-    "NEMO": Rival(NemoForOccupationPrediction, NemoConfig, ({}, {"hidden_size": 100})),
-    "job representation": Rival(JobRepresentationForOccupationPrediction, JobRepresentationConfig, _EMBEDDINGS),
-    "Job2Vec": Rival(Job2VecForOccupationPrediction, Job2VecConfig, _EMBEDDINGS),
-    "bag of jobs": Rival(BagOfJobsForOccupationPrediction, BagOfJobsConfig, ({}, {"embedding_size": 256})),
-    CAREER: Rival(CareerForOccupationPrediction, None, ({}, {"num_hidden_layers": 2})),
+    "Markov regression": Rival(
+        RegressionForOccupationPrediction,
+        RegressionConfig,
+        (4e-3, 1e-3, 2e-3, 8e-3, 3e-3, 1.6e-2, 5e-4, 6e-3),
+        ({},),
+        5e-4,
+        4_000,
+    ),
+    "NEMO": Rival(
+        NemoForOccupationPrediction,
+        NemoConfig,
+        (3e-3, 6e-3),
+        ({}, {"hidden_dropout": 0.3}, {"hidden_size": 100}, {"hidden_size": 100, "hidden_dropout": 0.3}),
+        5e-4,
+        500,
+    ),
+    "job representation": Rival(
+        JobRepresentationForOccupationPrediction,
+        JobRepresentationConfig,
+        (5e-3, 2e-2, 1e-2, 2.5e-3),
+        ({}, {"embedding_size": 100}),
+        5e-3,
+        5_000,
+    ),
+    "Job2Vec": Rival(
+        Job2VecForOccupationPrediction,
+        Job2VecConfig,
+        (5e-3, 2e-2, 1e-2, 2.5e-3),
+        ({}, {"embedding_size": 100}),
+        5e-3,
+        5_000,
+    ),
+    "bag of jobs": Rival(
+        BagOfJobsForOccupationPrediction,
+        BagOfJobsConfig,
+        (1e-3, 2.5e-4, 5e-4, 2e-3),
+        ({}, {"embedding_size": 256}),
+        5e-4,
+        5_000,
+    ),
+    CAREER: Rival(
+        CareerForOccupationPrediction,
+        None,
+        (3e-3, 6e-3),
+        ({}, _MORE_DROPOUT, {"num_hidden_layers": 2}, {"num_hidden_layers": 2, **_MORE_DROPOUT}),
+        5e-4,
+        500,
+    ),
 }
+# Fine-tuned on the survey; where there are resumes.
+PRETRAINED = Rival(CareerForOccupationPrediction, None, (1e-3, 2.5e-4, 5e-4, 2e-3), ({}, _MORE_DROPOUT), 1e-4, 500)
 
 
 @dataclass(frozen=True)
@@ -71,152 +128,266 @@ class Budget:
     """What every trained model gets.
 
     Args:
-        trials: Validation trials of each model, at most 8: learning rates, or rates and sizes where it has two sizes.
+        trials: Validation trials of each model, at most 8.
         seeds: Training seeds; the first also has the trials.
         stages: Which forms are trained: 2 and 1 are two stages and one.
         tokens_per_batch: Person-years of an update.
-        most_steps: Updates at most; early stopping comes before.
+        most_steps: Updates at most, at which the rate has fallen to zero; early stopping may come before.
         warmup_steps: Updates to the peak.
         eval_steps: Updates between validations.
         patience: Validations without improvement before training stops.
         draws: Resamples of people behind the intervals.
+        paper_seeds: Training seeds with the paper's recipe; 0 leaves its column out.
+        paper_steps: Updates at most with the paper's recipe, which trains until the model overfits.
+        pretraining_steps: Updates of pretraining, for each number of stages and each seed; not tuned.
+        pretraining_rate: Its peak rate.
     """
 
     trials: int = 8
     seeds: int = 3
     stages: tuple[int, ...] = (2, 1)
     tokens_per_batch: int = 4_000
-    most_steps: int = 2_500
-    warmup_steps: int = 250
+    most_steps: int = 1_000
+    warmup_steps: int = 100
     eval_steps: int = 100
     patience: int = 3
     draws: int = 1_000
-
-
-# Learning rates in the order in which they are tried: few trials still span them.
-RATES = (1e-3, 4e-3, 2e-3, 5e-4, 7e-3, 3e-4, 1.5e-3, 1e-2)
+    paper_seeds: int = 3
+    paper_steps: int = 20_000
+    pretraining_steps: int = 3_000
+    pretraining_rate: float = 1e-3
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One training run: a rival in one or two stages, its size and rate, and a seed."""
-
-    rival: str
-    stages: int
-    rate: float
-    seed: int = 0
-    size: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """The model's name in tables."""
-        return f"{self.rival}, {'two stages' if self.stages == 2 else 'one stage'}"
-
-    @property
-    def folder(self) -> str:
-        """A name for its folder."""
-        size = "".join(f", {key}={value}" for key, value in self.size.items())
-        return f"{self.name}, {self.rate:g}{size}, {self.seed}"
-
-
-def trials(budget: Budget) -> list[Trial]:
-    """Every trial on the first seed; each rival has as many, whatever sizes it has."""
-    return [
-        Trial(rival, stages, rate, size=size)
-        for rival, stages in itertools.product(RIVALS, budget.stages)
-        for rate, size in itertools.islice(itertools.product(RATES, RIVALS[rival].sizes), budget.trials)
-    ]
-
-
-def run(folder: Path, data: Path, covariates: list[str], budget: Budget, workers: int = 2) -> None:
-    """Tunes and trains every model, then scores test careers; what is finished is not run again.
-
-    Leaves `folder/tables/MODEL/SEED.parquet`, and the same at groups of occupations where the careers' labels are
-    occ1990dd codes.
+class Study:
+    """What is compared on what.
 
     Args:
         folder: Of the study.
         data: Folder of careers in splits, as `career-hf prepare` writes it.
         covariates: Of every model that has covariates.
         budget: What every trained model gets.
-        workers: Processes, each of which uses one thread.
+        truth: Checkpoint of the true model, of careers that are simulated.
+        resumes: Folder of resumes to pretrain CAREER on, as `career-hf simulate --preset resume` writes it.
     """
-    keep_settings(folder, {"data": str(data), "covariates": covariates, **asdict(budget)})
-    run_jobs("Trials", [partial(train, folder, data, covariates, budget, trial) for trial in trials(budget)], workers)
-    chosen = [trial for trial in best(folder, budget) for trial in _seeds(trial, budget)]
-    jobs: list[Callable[[], Any]] = [partial(train, folder, data, covariates, budget, trial) for trial in chosen]
-    run_jobs("Further seeds", jobs, workers)
-    scoring: list[Callable[[], Any]] = [partial(score, folder, data, covariates, budget, trial) for trial in chosen]
-    run_jobs("Scoring", [*scoring, partial(count, folder, data)], workers)
+
+    folder: Path
+    data: Path
+    covariates: tuple[str, ...]
+    budget: Budget = Budget()
+    truth: Path | None = None
+    resumes: Path | None = None
+
+    @property
+    def rivals(self) -> dict[str, Rival]:
+        """Models that are trained, by name, the costliest last."""
+        return RIVALS if self.resumes is None else {**RIVALS, f"{CAREER}, pretrained": PRETRAINED}
+
+    def splits(self) -> dict[str, Dataset]:
+        """Careers by split."""
+        return load_careers(self.data)
+
+    def vocabulary(self) -> dict[str, Any]:
+        """Occupations of all models, for `CareerProcessor`: those of training careers, and one for all others.
+
+        In a simulated market every occupation is known, and there are no others.
+        """
+        if self.truth is None:
+            return {"unknown_occupation": "unknown"}
+        known = CareerProcessor.from_pretrained(self.truth)
+        return {"occupations": [name for i, name in enumerate(known.occupations) if i not in known.special_token_ids]}
+
+    def corpus(self) -> tuple[Dataset, Dataset]:
+        """Resumes to pretrain on, and to validate on."""
+        if self.resumes is None:
+            raise ValueError("this study has no resumes to pretrain on: give it a folder of them")
+        if (self.resumes / "dataset_dict.json").exists():
+            splits = load_careers(self.resumes)
+            return splits["train"], splits["validation"]
+        careers = load_resumes(self.resumes)
+        held_out = min(1_000, len(careers) // 10)
+        return careers.select(range(held_out, len(careers))), careers.select(range(held_out))
 
 
-def train(
-    folder: Path, data: Path, covariates: list[str], budget: Budget, trial: Trial
-) -> tuple[PreTrainedModel, CareerProcessor]:
-    """Trains one model, or loads it."""
-    splits = load_careers(data)
-    processor = CareerProcessor.fit(splits["train"], covariates, unknown_occupation="unknown")
-    rival = RIVALS[trial.rival]
+@dataclass(frozen=True)
+class Trial:
+    """One training run: a rival in one or two stages, its learning rate and other settings, and a seed."""
 
-    def recipe(output: Path) -> Recipe:
-        settings: dict[str, Any] = {
-            "learning_rate": trial.rate,
+    rival: str
+    stages: int
+    rate: float
+    seed: int = 0
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    paper: bool = False
+
+    @property
+    def name(self) -> str:
+        """The model's name in tables."""
+        return f"{self.rival}, {'two stages' if self.stages == 2 else 'one stage'}{f', {PAPER}' * self.paper}"
+
+    @property
+    def folder(self) -> str:
+        """A name for its folder."""
+        fields = "".join(f", {key}={value}" for key, value in self.fields.items())
+        return f"{self.name}, {self.rate:g}{fields}, {self.seed}"
+
+    def settings(self, study: Study) -> dict[str, Any]:
+        """What its recipe is given."""
+        budget, common = study.budget, {"learning_rate": self.rate, "seed": self.seed}
+        if self.paper:
+            # The schedule, batches and patience are the recipe's own, which are Appendix G's.
+            return common | {"warmup_steps": study.rivals[self.rival].paper_warmup, "max_steps": budget.paper_steps}
+        return common | {
+            "lr_scheduler_type": "linear",
             "warmup_steps": budget.warmup_steps,
             "max_steps": budget.most_steps,
             "eval_steps": budget.eval_steps,
             "save_steps": budget.eval_steps,
             "tokens_per_batch": budget.tokens_per_batch,
             "patience": budget.patience,
-            "seed": trial.seed,
         }
-        fields = {**trial.size, "two_stage": trial.stages == 2}
+
+
+def trials(study: Study) -> list[Trial]:
+    """Every trial on the first seed, as many for each rival."""
+    return [
+        Trial(rival, stages, rate, fields=fields)
+        for stages, (rival, what) in itertools.product(study.budget.stages, study.rivals.items())
+        for rate, fields in itertools.islice(itertools.product(what.rates, what.fields), study.budget.trials)
+    ]
+
+
+def paper_trials(study: Study) -> list[Trial]:
+    """Every training with the paper's recipe."""
+    stages, seeds = study.budget.stages, range(study.budget.paper_seeds)
+    return [
+        Trial(rival, number, what.paper_rate, seed, paper=True)
+        for number, (rival, what), seed in itertools.product(stages, study.rivals.items(), seeds)
+    ]
+
+
+def run(study: Study, workers: int = 2) -> None:
+    """Tunes and trains every model, then scores test careers; what is finished is not run again.
+
+    Leaves `tables/MODEL/SEED.parquet` in the study's folder, and the same at broad groups of occupations in `groups`
+    where labels are occ1990dd codes.
+
+    Args:
+        study: What is compared.
+        workers: Processes, each of which uses one thread.
+    """
+    budget = study.budget
+    paths = {name: str(getattr(study, name)) for name in ("data", "truth", "resumes")}
+    keep_settings(study.folder, {**paths, "covariates": study.covariates, **asdict(budget)})
+    if study.resumes is not None:
+        of_seed = itertools.product(budget.stages, range(max(budget.seeds, budget.paper_seeds)))
+        run_jobs("Pretraining", [partial(pretrain, study, stages, seed) for stages, seed in of_seed], workers)
+    run_jobs("Trials", [partial(train, study, trial) for trial in trials(study)], workers)
+    frozen = [replace(trial, seed=seed) for trial in best(study) for seed in range(budget.seeds)]
+    final = [*frozen, *paper_trials(study)]
+    run_jobs("Further seeds", [partial(train, study, trial) for trial in final], workers)
+    scoring: list[Callable[[], Any]] = [partial(score, study, trial) for trial in final]
+    run_jobs("Scoring", [*scoring, partial(count, study), partial(score_truth, study)], workers)
+
+
+def pretrain(study: Study, stages: int, seed: int) -> Path:
+    """Trains CAREER on resumes, at the size it has on the survey; the folder of the model."""
+    budget, (resumes, validation) = study.budget, study.corpus()
+    covariates = [name for name in study.covariates if name == "year" or name in resumes.column_names]
+    processor = CareerProcessor.fit(resumes, covariates)
+    recipe = partial(
+        scratch_recipe,
+        processor,
+        config_overrides={"two_stage": stages == 2},
+        learning_rate=budget.pretraining_rate,
+        tokens_per_batch=budget.tokens_per_batch,
+        lr_scheduler_type="linear",
+        warmup_steps=budget.pretraining_steps // 10,
+        max_steps=budget.pretraining_steps,
+        eval_steps=budget.pretraining_steps,
+        save_steps=budget.pretraining_steps,
+        seed=seed,
+    )
+    place = study.folder / "pretrained" / f"{stages}, {seed}"
+    train_once(place, CareerForOccupationPrediction, processor, recipe, resumes, validation)
+    return place
+
+
+def train(study: Study, trial: Trial) -> tuple[PreTrainedModel, CareerProcessor]:
+    """Trains one model, or loads it."""
+    splits, rival, vocabulary = study.splits(), study.rivals[trial.rival], study.vocabulary()
+    settings, fields = trial.settings(study), {**trial.fields, "two_stage": trial.stages == 2}
+    make: Callable[[Any], PreTrainedModel] = rival.model
+    if rival is PRETRAINED:
+        pretrained = pretrain(study, trial.stages, trial.seed)
+        old = CareerProcessor.from_pretrained(pretrained)
+        processor = old.extend(splits["train"], covariates=study.covariates, **vocabulary)
+        recipe = partial(finetuning_recipe, processor, **settings)
+
+        def make(_: Any) -> PreTrainedModel:
+            model = CareerForOccupationPrediction.from_pretrained(pretrained, **fields)
+            resize_vocabulary(model, old, processor)
+            return model
+    else:
+        processor = CareerProcessor.fit(splits["train"], study.covariates, **vocabulary)
         if rival.config is None:
-            return scratch_recipe(processor, output, config_overrides=fields, **settings)
-        return baseline_recipe(rival.config.from_processor(processor, **fields), output, **settings)
+            recipe = partial(scratch_recipe, processor, config_overrides=fields, **settings)
+        else:
+            recipe = partial(baseline_recipe, rival.config.from_processor(processor, **fields), **settings)
+    place = study.folder / "models" / trial.folder
+    return train_once(place, make, processor, recipe, splits["train"], splits["validation"])
 
-    place = folder / "models" / trial.folder
-    return train_once(place, rival.model, processor, recipe, splits["train"], splits["validation"])
 
-
-def best(folder: Path, budget: Budget) -> list[Trial]:
+def best(study: Study) -> list[Trial]:
     """The trial with the best validation likelihood, for each rival and number of stages."""
-    nll = training_log(folder)["best"]
+    nll = training_log(study.folder)["best"]
     winners: dict[str, Trial] = {}
-    for trial in trials(budget):
+    for trial in trials(study):
         if trial.name not in winners or nll[trial.folder] < nll[winners[trial.name].folder]:
             winners[trial.name] = trial
     return list(winners.values())
 
 
-def _seeds(trial: Trial, budget: Budget) -> list[Trial]:
-    return [Trial(trial.rival, trial.stages, trial.rate, seed, trial.size) for seed in range(budget.seeds)]
-
-
-def score(folder: Path, data: Path, covariates: list[str], budget: Budget, trial: Trial) -> None:
+def score(study: Study, trial: Trial) -> None:
     """Scores test careers with a chosen model."""
-    model, processor = train(folder, data, covariates, budget, trial)
-    keep_table(folder, trial.name, trial.seed, model, processor, load_careers(data)["test"])
+    keep_table(study, trial.name, trial.seed, *train(study, trial))
 
 
-def count(folder: Path, data: Path) -> None:
+def count(study: Study) -> None:
     """Counts Markov chains and fits mixtures of them, tunes their smoothing, and scores test careers."""
-    splits = load_careers(data)
-    processor = CareerProcessor.fit(splits["train"], [], unknown_occupation="unknown")
+    splits = study.splits()
+    processor = CareerProcessor.fit(splits["train"], [], **study.vocabulary())
     encoded, validation = (processor.encode(splits[name])[0] for name in ("train", "validation"))
     for order in (1, 2):
         chain = tune_weight(encoded, validation, processor, order=order)
-        keep_table(folder, f"Markov chain, order {order}", 0, chain, processor, splits["test"])
-    mixture = tune_mixture(encoded, validation, processor)
-    keep_table(folder, "mixture of Markov chains", 0, mixture, processor, splits["test"])
+        keep_table(study, f"Markov chain, order {order}", 0, chain, processor)
+    keep_table(study, "mixture of Markov chains", 0, tune_mixture(encoded, validation, processor), processor)
 
 
-def keep_table(
-    folder: Path, name: str, seed: int, model: PreTrainedModel, processor: CareerProcessor, test: Dataset
-) -> None:
-    """Writes a transition table, unless it is there."""
-    path = folder / "tables" / name / f"{seed}.parquet"
-    if not path.exists():
-        watch = [label for label in NOT_WORKING if label in processor.occupations]
-        table = transition_table(model, test, processor, split="test", unknown_levels="missing", watch=watch)
+def score_truth(study: Study) -> None:
+    """Scores test careers with the true model of a simulated market: the floor of perplexity."""
+    if study.truth is not None:
+        model = AutoModelForCausalLM.from_pretrained(study.truth)
+        keep_table(study, FLOOR, 0, model, CareerProcessor.from_pretrained(study.truth))
+
+
+def keep_table(study: Study, name: str, seed: int, model: PreTrainedModel, processor: CareerProcessor) -> None:
+    """Writes the transition table, and that of broad groups where labels have them, unless they are there."""
+    of_group = groups_of(processor.occupations) if set(processor.occupations) & set(groups()) else None
+    for kind, mapping in {"tables": None, "groups": of_group}.items():
+        path = study.folder / kind / name / f"{seed}.parquet"
+        if path.exists() or (kind == "groups" and mapping is None):
+            continue
+        labels = set(mapping.values()) if mapping else processor.occupations
+        watch = [label for label in NOT_WORKING if label in labels]
+        table = transition_table(
+            model,
+            study.splits()["test"],
+            processor,
+            split="test",
+            unknown_levels="missing",
+            groups=mapping,
+            watch=watch,
+        )
         with complete(path) as unfinished:
             table.to_parquet(unfinished)

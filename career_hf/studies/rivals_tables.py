@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ..evaluation import compare, entry_auc, first_as_new, perplexity_by, ranking, stay_auc, summarize
+from ..evaluation import compare, first_as_new, mean_over_seeds, perplexity_by, stay_auc, summarize
+from ..evaluation_figures import plot_levels, plot_steps, plot_transitions
+from ..evaluation_report import accuracy, calibration, perplexity_in_groups
 from .cells import training_log
-from .rivals import CAREER, Budget, best, run, trials
+from .rivals import CAREER, FLOOR, PAPER, Study, best, paper_trials, run, trials
+from .rivals_page import page
 
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Tables = Mapping[str, Sequence[pd.DataFrame]]
@@ -27,38 +29,61 @@ LONGEST = 15
 
 
 def load(folder: Path) -> dict[str, list[pd.DataFrame]]:
-    """Transition tables by model, one for each seed."""
+    """Transition tables by model, one for each seed.
+
+    Args:
+        folder: `tables` or `groups` of a study.
+    """
     tables: dict[str, list[pd.DataFrame]] = {}
-    for path in sorted((folder / "tables").glob("*/*.parquet")):
+    for path in sorted(folder.glob("*/*.parquet")):
         tables.setdefault(path.parent.name, []).append(pd.read_parquet(path))
     return tables
 
 
 def figure_2a(tables: Tables, draws: int) -> pd.DataFrame:
-    """Perplexity of every model with its interval, and its difference from two-stage CAREER's with another."""
+    """Perplexity of every model with its interval, its difference from two-stage CAREER's, and its ratio to the floor.
+
+    Models with the paper's recipe are compared with CAREER's with the paper's recipe. `over_floor` is there where the
+    truth is.
+    """
     levels = summarize(tables, draws)[["perplexity", "low", "high", "seeds", "seed_sd"]]
-    differences = compare(tables, BASELINE, draws)[["ratio", "difference", "low", "high"]]
-    return levels.join(differences, rsuffix="_of_difference").sort_values("perplexity", ascending=False)
+    by_recipe: dict[bool, dict[str, Sequence[pd.DataFrame]]] = {False: {}, True: {}}
+    for name, of_model in tables.items():
+        by_recipe[name.endswith(PAPER)][name] = of_model
+    differences = [compare(by_recipe[False], BASELINE, draws)]
+    if by_recipe[True]:
+        differences.append(compare(by_recipe[True], f"{BASELINE}, {PAPER}", draws))
+    compared = pd.concat(differences)[["ratio", "difference", "low", "high"]]
+    found = levels.join(compared, suffixes=("", "_of_difference")).sort_values("perplexity", ascending=False)
+    if FLOOR in found.index:
+        found["over_floor"] = found["perplexity"] / found.loc[FLOOR, "perplexity"]
+    return found
 
 
-def table_4(tables: Tables) -> pd.DataFrame:
+def table_4(tables: Tables, groups: Tables) -> pd.DataFrame:
     """Perplexity by kind of step, on several cuts of the same rows, since much measured mobility is coding noise.
+
+    Args:
+        tables: Of occupations.
+        groups: Of broad groups of occupations, whose stays, returns and new entries are those of groups; may be empty.
 
     Returns:
         One row per cut and model: n and perplexity of stay, return and new. Cuts: all steps, with first occupations
         among the new ones as in the paper; without them; without steps at which the coding scheme changed; gaps of one
-        year; and returns that are not A-B-A.
+        year; returns that are not A-B-A; and the broad groups.
     """
     cuts = {
         "as in the paper": lambda table: first_as_new(table),
         "from the second step on": lambda table: table[table["step"] > 0],
         "same coding scheme": lambda table: table[(table["step"] > 0) & ~table["coding_changed"]],
-        "gaps of one year": lambda table: table[(table["gap_years"] == 1).fillna(False)],
+        "gaps of one year": _one_year,
         "without A-B-A": lambda table: table[(table["step"] > 0) & ~table["aba"]],
     }
     rows = []
-    for cut, take in cuts.items():
-        for model, of_model in tables.items():
+    of_cut = [(cut, take, tables) for cut, take in cuts.items()]
+    of_cut.append(("broad groups", cuts["from the second step on"], groups))
+    for cut, take, source in of_cut:
+        for model, of_model in source.items():
             kinds = perplexity_by(take(_mean(of_model)), "transition")
             of_kind = {kind: kinds["perplexity"].get(kind, np.nan) for kind in ("stay", "return", "new")}
             counts = {f"n_{kind}": kinds["n"].get(kind, 0) for kind in ("stay", "return", "new")}
@@ -67,25 +92,27 @@ def table_4(tables: Tables) -> pd.DataFrame:
 
 
 def table_5(tables: Tables) -> pd.DataFrame:
-    """Areas under the ROC curve of moving, and of entering states without work; then how high the truth ranks."""
-    rows = {}
-    for model, of_model in tables.items():
-        watched = [name[2:-1] for name in of_model[0].columns if name.startswith("p(")]
-        entries = {f"entering {label}": np.mean([entry_auc(t, label) for t in of_model]) for label in watched}
-        ranks = pd.DataFrame([ranking(table) for table in of_model]).mean().to_dict()
-        rows[model] = {"moving": np.mean([stay_auc(table) for table in of_model]), **entries, **ranks}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
+    """Areas under the ROC curve of moving and of entering states without work, how high the truth ranks, calibration.
+
+    As in `evaluation_report.accuracy`; moving also without steps at which the coding scheme changed, and at gaps of
+    one year. Expected calibration errors are of the probability of staying and of the likeliest occupation's.
+    """
+    found = accuracy(tables)
+    cuts = {"same coding scheme": lambda table: table[~table["coding_changed"]], "gaps of one year": _one_year}
+    for place, (cut, take) in enumerate(cuts.items(), start=1):
+        aucs = {model: np.mean([stay_auc(take(table)) for table in seeds]) for model, seeds in tables.items()}
+        found.insert(place, f"moving, {cut}", pd.Series(aucs))
+    return found.join(calibration(tables)[["stay_ece", "top_ece"]])
 
 
 def table_8(tables: Tables, draws: int) -> pd.DataFrame:
     """What two stages gain over one, for models that have both: difference of log-perplexity, below 0 for a gain."""
     rows = {}
     for name in tables:
-        rival, _, stages = name.rpartition(", ")
-        one = f"{rival}, one stage"
-        if stages == "two stages" and one in tables:
+        one = name.replace("two stages", "one stage")
+        if one != name and one in tables:
             found = compare({"one": tables[one], "two": tables[name]}, "one", draws)
-            rows[rival] = {
+            rows[name.replace(", two stages", "")] = {
                 "one stage": found.loc["one", "perplexity"],
                 "two stages": found.loc["two", "perplexity"],
                 **found.loc["two", ["difference", "low", "high"]],
@@ -102,19 +129,19 @@ def figure_4(tables: Tables) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True)
 
 
-def costs(folder: Path, budget: Budget) -> pd.DataFrame:
-    """Trials of every model, and updates and hours of all its training, further seeds included."""
-    planned = trials(budget)
-    log = training_log(folder)
+def costs(study: Study) -> pd.DataFrame:
+    """Trials of every model, updates and hours of all its training, further seeds included, and what was chosen."""
+    planned = trials(study)
+    log = training_log(study.folder)
     rows = {}
-    for chosen in best(folder, budget):
-        mine = log[log.index.str.startswith(f"{chosen.name}, ")]
+    for chosen in [*best(study), *(trial for trial in paper_trials(study) if trial.seed == 0)]:
+        mine = log[log.index.str.startswith(f"{chosen.name}, ") & (chosen.paper | ~log.index.str.contains(PAPER))]
         rows[chosen.name] = {
             "trials": sum(trial.name == chosen.name for trial in planned),
             "updates": mine["updates"].sum(),
             "hours": mine["hours"].sum(),
             "rate": chosen.rate,
-            **chosen.size,
+            **chosen.fields,
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
 
@@ -123,45 +150,25 @@ def figure(tables: Tables, draws: int) -> Figure:
     """Figure 2a, Table 4 and Figure 4 as three panels."""
     from matplotlib.figure import Figure
 
-    whole = Figure(figsize=(15, 5.5), layout="constrained")
+    whole = Figure(figsize=(17, 6), layout="constrained")
     left, middle, right = whole.subplots(1, 3, width_ratios=(1.2, 1, 1))
-    _plot_levels(left, figure_2a(tables, draws))
+    levels = figure_2a(tables, draws)
+    plot_levels(left, levels, highlight=[name for name in levels.index if name.startswith(CAREER)])
     two_stage = {name.rpartition(",")[0]: of for name, of in tables.items() if name.endswith("two stages")}
-    _plot_kinds(middle, table_4(two_stage))
-    for model, rows in figure_4(two_stage).groupby("model", sort=False):
-        strong = model == CAREER
-        right.plot(
-            rows["step"] + 1, rows["perplexity"], label=model, linewidth=2.5 if strong else 1, zorder=2 + strong
-        )
+    later = {name: [table[table["step"] > 0] for table in of] for name, of in two_stage.items()}
+    plot_transitions(middle, perplexity_in_groups(later, "transition", CAREER, draws), CAREER)
+    plot_steps(right, perplexity_in_groups(two_stage, "step", CAREER, draws), highlight=[CAREER])
     right.set_yscale("log")
-    right.set(title="Perplexity by year of the career (two stages)", xlabel="observation", ylabel="perplexity")
-    right.legend(fontsize=8)
     return whole
 
 
-def _plot_levels(axes: Axes, levels: pd.DataFrame) -> None:
-    span = np.abs(levels[["low", "high"]].to_numpy().T - levels["perplexity"].to_numpy())
-    colors = ["#D55E00" if name.startswith(CAREER) else "#0072B2" for name in levels.index]
-    for place, (name, color) in enumerate(zip(levels.index, colors, strict=True)):
-        bar = span[:, [place]]
-        axes.errorbar(levels.loc[name, "perplexity"], place, xerr=bar, fmt="o", capsize=3, color=color)
-    axes.set_yticks(range(len(levels)), levels.index, fontsize=8)
-    axes.set(title="Test perplexity, lower is better", xlabel="perplexity (95% intervals by resampling people)")
-
-
-def _plot_kinds(axes: Axes, kinds: pd.DataFrame) -> None:
-    rows = kinds[kinds["cut"] == "from the second step on"].set_index("model")[["stay", "return", "new"]]
-    relative = (rows / rows.loc[CAREER]).T
-    for model in relative.columns.drop(CAREER):
-        axes.plot(relative.index, relative[model], "o-", label=model)
-    axes.axhline(1, color="black", linewidth=1)
-    axes.set(title="Perplexity over CAREER's, by kind of step (two stages)", ylabel="ratio")
-    axes.legend(fontsize=8)
+def _one_year(table: pd.DataFrame) -> pd.DataFrame:
+    return table[(table["gap_years"] == 1).fillna(False)]
 
 
 def _mean(of_model: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """A model's table with log-probabilities averaged over seeds."""
-    return of_model[0].assign(log_prob=np.mean([table["log_prob"] for table in of_model], axis=0))
+    return of_model[0].assign(log_prob=mean_over_seeds(of_model))
 
 
 @dataclass(frozen=True)
@@ -176,28 +183,26 @@ class Rivals:
     costs: pd.DataFrame
 
 
-def rivals(folder: Path, data: Path, covariates: list[str], budget: Budget | None = None, workers: int = 2) -> Rivals:
-    """Trains what is not trained yet; writes each table as CSV, and rivals.png, into the folder.
+def rivals(study: Study, workers: int = 2) -> Rivals:
+    """Trains what is not trained yet; writes each table as CSV, all as tables.md, and rivals.png.
 
     Args:
-        folder: Of the study; one that was stopped goes on.
-        data: Folder of careers in splits.
-        covariates: Of every model that has covariates.
-        budget: What every trained model gets.
+        study: What is compared; one that was stopped goes on.
         workers: Processes, each of which uses one thread.
     """
-    budget = budget or Budget()
-    run(folder, data, covariates, budget, workers)
-    tables = load(folder)
+    run(study, workers)
+    folder, draws = study.folder, study.budget.draws
+    tables, groups = load(folder / "tables"), load(folder / "groups")
     found = Rivals(
-        figure_2a(tables, budget.draws),
-        table_4(tables),
+        figure_2a(tables, draws),
+        table_4(tables, groups),
         table_5(tables),
-        table_8(tables, budget.draws),
+        table_8(tables, draws),
         figure_4(tables),
-        costs(folder, budget),
+        costs(study),
     )
     for name, table in vars(found).items():
         table.to_csv(folder / f"{name}.csv", index=name not in ("table_4", "figure_4"))
-    figure(tables, budget.draws).savefig(folder / "rivals.png", dpi=110)
+    (folder / "tables.md").write_text(page(found) + "\n", encoding="utf-8")
+    figure(tables, draws).savefig(folder / "rivals.png", dpi=110)
     return found

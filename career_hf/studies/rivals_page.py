@@ -1,0 +1,91 @@
+"""The tables of the study of rivals as Markdown, for documentation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+
+if TYPE_CHECKING:
+    from .rivals_tables import Rivals
+
+# The paper's NLSY79 column: one stage from Figure 2a, two stages from Table 8, CAREER's from Figure 2a.
+PAPER_NLSY79 = {
+    "Markov regression, one stage": 15.03,
+    "NEMO, one stage": 12.82,
+    "job representation, one stage": 14.71,
+    "Job2Vec, one stage": 14.46,
+    "bag of jobs, one stage": 13.09,
+    "CAREER, one stage": 12.20,
+    "Markov regression, two stages": 13.30,
+    "NEMO, two stages": 12.37,
+    "job representation, two stages": 13.97,
+    "Job2Vec, two stages": 13.91,
+    "bag of jobs, two stages": 12.68,
+    "CAREER, two stages": 12.00,
+}
+
+
+def page(found: Rivals) -> str:
+    """All tables under headings, numbers rounded, intervals in brackets.
+
+    Args:
+        found: What the study found.
+    """
+    parts = {
+        "Figure 2a: test perplexity": _levels(found.figure_2a),
+        "Table 4: perplexity by kind of step": _kinds(found.table_4),
+        "Table 5: AUCs, ranks of the truth, calibration errors": _blank(found.table_5.round(3)),
+        "Table 8: one and two stages": _stages(found.table_8),
+        "Cost": _blank(found.costs.round({"hours": 2})),
+    }
+    return "\n\n".join(
+        f"### {title}\n\n{table.reset_index().to_markdown(index=False, disable_numparse=True)}"
+        for title, table in parts.items()
+        if len(table)
+    )
+
+
+def _levels(levels: pd.DataFrame) -> pd.DataFrame:
+    columns = {
+        "perplexity [95% interval]": _interval(levels, "perplexity", "low", "high", ".2f"),
+        "log difference from CAREER": _interval(
+            levels, "difference", "low_of_difference", "high_of_difference", "+.3f"
+        ),
+        "sd over seeds": levels["seed_sd"].map("{:.3f}".format, na_action="ignore"),
+    }
+    if "over_floor" in levels:
+        columns["over the floor"] = levels["over_floor"].map("{:.3f}".format)
+    else:
+        columns["paper's NLSY79"] = pd.Series(levels.index.map(PAPER_NLSY79.get), levels.index)
+    return _blank(pd.DataFrame(columns))
+
+
+def _kinds(kinds: pd.DataFrame) -> pd.DataFrame:
+    """One row per model, and for each cut stay / return / new."""
+    numbers = kinds[["stay", "return", "new"]].itertuples(index=False, name=None)
+    texts = [f"{stay:.2f} / {back:.1f} / {new:.1f}" for stay, back, new in numbers]
+    return (
+        kinds.assign(text=texts).pivot(index="model", columns="cut", values="text")[kinds["cut"].unique()].fillna("")
+    )
+
+
+def _stages(stages: pd.DataFrame) -> pd.DataFrame:
+    if not len(stages):
+        return stages
+    levels = {name: stages[name].map("{:.2f}".format) for name in ("one stage", "two stages")}
+    return pd.DataFrame(levels | {"log difference": _interval(stages, "difference", "low", "high", "+.3f")})
+
+
+def _blank(table: pd.DataFrame) -> pd.DataFrame:
+    return table.astype(object).where(table.notna(), "")
+
+
+def _interval(table: pd.DataFrame, value: str, low: str, high: str, form: str) -> pd.Series:
+    """Numbers with their intervals, empty where there is none."""
+    texts = [
+        "" if pd.isna(number) else f"{number:{form}} [{least:{form}}, {most:{form}}]"
+        for number, least, most in table[[value, low, high]].itertuples(index=False)
+    ]
+    return pd.Series(texts, table.index)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from .console import say, show
+from .evaluate_command import evaluate
+from .forecast_command import forecast
+from .rationale_command import rationale
+from .similar_command import similar
 from .studies.commands import study
 
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 # Every other import stands inside its command, so that `career-hf --help` answers at once.
 
@@ -29,6 +29,9 @@ app.add_typer(study, name="study")
 
 Output = Annotated[Path, typer.Option(help="Folder to write to.")]
 Data = Annotated[Path, typer.Option(help="Folder of careers, as `prepare` writes it.", exists=True, file_okay=False)]
+EscoOccupations = Annotated[
+    Path | None, typer.Option(help="occupations_en.csv of ESCO, to map codes one by one.", exists=True)
+]
 Seed = Annotated[int, typer.Option(help="Seed of initial weights and of the order of careers.")]
 WarmupSteps = Annotated[int, typer.Option(help="Updates to the peak.")]
 TokensPerBatch = Annotated[int, typer.Option(help="Person-years of one update.")]
@@ -36,12 +39,16 @@ MaxSteps = Annotated[int, typer.Option(help="Updates at most; early stopping usu
 EvalSteps = Annotated[int, typer.Option(help="Updates between validations.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the output folder.")]
 Patience = Annotated[int, typer.Option(help="Validations without improvement before stopping.")]
+JobDropout = Annotated[
+    float, typer.Option(help="Of CAREER: share of careers in which earlier years are hidden; for rationales, .5.")
+]
 
 
 class Model(StrEnum):
     career = "career"
     markov_1 = "markov-1"
     markov_2 = "markov-2"
+    mixture = "mixture"
     regression = "regression"
     bag_of_jobs = "bag-of-jobs"
     nemo = "nemo"
@@ -103,13 +110,74 @@ def prepare_nlsy79(
     _save(*nlsy79.build(extract, variant=variant.value), output, salt)
 
 
+@prepare.command("jobhop")
+def prepare_jobhop(
+    output: Output,
+    source: Annotated[str, typer.Option(help="Name on the Hugging Face Hub, or a folder.")] = "aida-ugent/JobHop",
+    esco_occupations: EscoOccupations = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="Day at which experiences without an end are taken to end.")
+    ] = None,
+    salt: Annotated[str, typer.Option(help="Of the split.")] = "career_hf",
+) -> None:
+    """JobHop, 360,000 Flemish resumes with ESCO codes and quarters."""
+    from .sources.open_resumes import load_jobhop
+
+    _save(*load_jobhop(source, esco_occupations=esco_occupations, as_of=as_of), output, salt)
+
+
+@prepare.command("karrierewege")
+def prepare_karrierewege(
+    output: Output,
+    source: Annotated[
+        str, typer.Option(help="Name on the Hugging Face Hub, or a folder.")
+    ] = "ElenaSenger/Karrierewege",
+    esco_occupations: EscoOccupations = None,
+    latest_first: Annotated[bool, typer.Option("--latest-first", help="Paths are numbered backwards.")] = False,
+    salt: Annotated[str, typer.Option(help="Of the split.")] = "career_hf",
+) -> None:
+    """Karrierewege, 500,000 German career paths in order, without dates."""
+    from .sources.open_resumes import load_karrierewege
+
+    _save(*load_karrierewege(source, esco_occupations=esco_occupations, latest_first=latest_first), output, salt)
+
+
 def _save(careers: Any, ledger: Any, output: Path, salt: str) -> None:
-    from .careers import describe, save_careers, split_careers, split_manifest
+    from .careers import save_careers, split_careers, split_manifest
+    from .describing import describe
 
     splits = split_careers(careers, salt=salt)
     save_careers(splits, output, ledger, split_manifest(splits, salt=salt))
     say(ledger)
     show(describe(careers).to_frame("careers"), str(output))
+
+
+@app.command()
+def describe(
+    folders: Annotated[list[Path], typer.Argument(help="Careers, as `prepare` writes them.", exists=True)],
+    plot: Annotated[bool, typer.Option("--plot", help="Draw into FOLDER/figures.")] = False,
+) -> None:
+    """Count what careers hold, as the paper's Tables 6 and 7 do; draw sequences, states, lengths and transitions."""
+    from importlib.util import find_spec
+
+    import pandas as pd
+    from datasets import concatenate_datasets
+
+    from .careers import load_careers
+    from .describing import describe
+
+    if plot and find_spec("matplotlib") is None:
+        raise typer.BadParameter("figures are drawn with matplotlib: pip install 'career_hf[studies]'")
+    columns = {}
+    for folder in folders:
+        careers = concatenate_datasets(list(load_careers(folder).values()))
+        columns[str(folder) if folder.name in columns else folder.name] = describe(careers)
+        if plot:
+            from .description_figures import description_figures
+
+            for path in description_figures(folder / "figures", careers):
+                say(f"drew {path}")
+    show(pd.concat(columns, axis=1), "Careers")
 
 
 @app.command()
@@ -128,7 +196,7 @@ def simulate(
 ) -> None:
     """Draw careers from a labor market whose true probabilities are known; save them and the truth."""
     from . import simulation as market
-    from .careers import describe
+    from .describing import describe
     from .evaluation import summarize
 
     if preset in market.RESUMES:
@@ -162,7 +230,10 @@ def train(
     eval_steps: EvalSteps = 100,
     patience: Patience = 10,
     dropout: Annotated[float, typer.Option(help="Of CAREER's feedforward network and attention.")] = 0.1,
-    tune_smoothing: Annotated[bool, typer.Option(help="Markov: choose weights on validation careers.")] = False,
+    job_dropout: JobDropout = 0.0,
+    tune_smoothing: Annotated[
+        bool, typer.Option(help="Markov: choose weights on validation careers; a mixture always does.")
+    ] = False,
     seed: Seed = 0,
     resume: Resume = False,
 ) -> None:
@@ -170,28 +241,32 @@ def train(
     from transformers import AutoConfig, AutoModelForCausalLM
 
     from .baselines.markov import MarkovForOccupationPrediction, tune_weight
+    from .baselines.mixture import tune_mixture
     from .careers import load_careers
     from .processing_career import CareerProcessor
     from .training import baseline_recipe, scratch_recipe
 
+    if job_dropout and model is not Model.career:
+        raise typer.BadParameter("--job-dropout is for CAREER, because rivals cannot hide a year from the others")
     splits = load_careers(data)
-    is_chain = model in (Model.markov_1, Model.markov_2)
+    is_counted = model in (Model.markov_1, Model.markov_2, Model.mixture)
     processor = CareerProcessor.fit(
-        splits["train"], covariates=[] if is_chain else covariates.split(","), unknown_occupation="unknown"
+        splits["train"], covariates=[] if is_counted else covariates.split(","), unknown_occupation="unknown"
     )
     encoded, validation = _encode(processor, splits)
-    if is_chain:
-        order = 1 if model is Model.markov_1 else 2
-        fit = MarkovForOccupationPrediction.fit
-        chain = (
-            tune_weight(encoded, validation, processor, order=order)
-            if tune_smoothing
-            else fit(encoded, processor, order=order)
-        )
+    if is_counted:
+        order = 2 if model is Model.markov_2 else 1
+        if model is Model.mixture:
+            chain: Any = tune_mixture(encoded, validation, processor, seed=seed)
+        elif tune_smoothing:
+            chain = tune_weight(encoded, validation, processor, order=order)
+        else:
+            chain = MarkovForOccupationPrediction.fit(encoded, processor, order=order)
         processor.record_training(encoded, "training")
         _save_model(chain, processor, output)
         return
     settings: dict[str, Any] = {
+        "job_dropout": job_dropout,
         "learning_rate": learning_rate,
         "warmup_steps": warmup_steps,
         "tokens_per_batch": tokens_per_batch,
@@ -224,6 +299,7 @@ def finetune(
     max_steps: MaxSteps = 20_000,
     eval_steps: EvalSteps = 100,
     patience: Patience = 10,
+    job_dropout: JobDropout = 0.0,
     seed: Seed = 0,
     resume: Resume = False,
 ) -> None:
@@ -248,6 +324,7 @@ def finetune(
         eval_steps=eval_steps,
         save_steps=eval_steps,
         patience=patience,
+        job_dropout=job_dropout,
         seed=seed,
     )
 
@@ -286,48 +363,10 @@ def _save_model(model: Any, processor: Any, output: Path) -> None:
     say(f"saved {output}")
 
 
-@app.command()
-def evaluate(
-    models: Annotated[list[str], typer.Argument(help="FOLDER or NAME=FOLDER; folders of one NAME are seeds.")],
-    data: Data,
-    split: Annotated[str, typer.Option(help="Which careers to score.")] = "test",
-    baseline: Annotated[str, typer.Option(help="NAME to compare with; the first if empty.")] = "",
-    output: Annotated[
-        Path | None, typer.Option(help="Folder for the tables as CSV, LaTeX and HTML, and the transition tables.")
-    ] = None,
-    draws: Annotated[int, typer.Option(help="Resamples of people behind the intervals.")] = 1000,
-) -> None:
-    """Score any number of models on the same careers, with intervals and paired differences."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    from .careers import load_careers
-    from .evaluation import compare, summarize
-    from .processing_career import CareerProcessor
-    from .transition_table import transition_table
-
-    careers = load_careers(data)[split]
-    tables: dict[str, list[pd.DataFrame]] = defaultdict(list)
-    for argument in models:
-        name, _, folder = argument.rpartition("=")
-        name = name or folder
-        model = AutoModelForCausalLM.from_pretrained(folder)
-        model.to("cuda" if torch.cuda.is_available() else "cpu")  # type: ignore[arg-type]
-        processor = CareerProcessor.from_pretrained(folder)
-        table = transition_table(model, careers, processor, split=split, unknown_levels="missing")
-        if output is not None:
-            output.mkdir(parents=True, exist_ok=True)
-            table.to_parquet(output / f"{name.replace('/', '_')}_{len(tables[name])}.parquet")
-        tables[name].append(table)
-    summary = summarize(tables, draws=draws)
-    differences = compare(tables, baseline or next(iter(tables)), draws=draws)
-    show(summary.T, f"{split} careers of {data}: perplexity, lower is better; 95% intervals by resampling people")
-    show(differences.T, f"Difference of log-perplexity from '{baseline or next(iter(tables))}', same rows")
-    if output is not None:
-        for name, table in {"summary": summary, "differences": differences}.items():
-            table.to_csv(output / f"{name}.csv")
-            table.to_latex(output / f"{name}.tex", float_format="%.3f")
-            table.to_html(output / f"{name}.html", float_format="{:.3f}".format)
+app.command()(evaluate)
+app.command()(rationale)
+app.command()(similar)
+app.command()(forecast)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from career_hf.cli import app
+from career_hf.evaluation import perplexity as perplexity_of
 from career_hf.quickstart import quickstart
 
 
@@ -75,10 +76,42 @@ def test_simulated_careers_are_scored_against_the_truth(folder):
     market = folder / "market"
     run("simulate", "--preset", "tiny", "--output", market)
     run("train", "--data", market / "careers", "--output", folder / "chain", "--model", "markov-1", "--tune-smoothing")
-    models = [f"truth={market / 'truth'}", f"chain={folder / 'chain'}"]
-    run("evaluate", *models, "--data", market / "careers", "--output", folder / "vs")
+    run("train", "--data", market / "careers", "--output", folder / "mixture", "--model", "mixture")
+    models = [f"truth={market / 'truth'}", f"chain={folder / 'chain'}", f"mixture={folder / 'mixture'}"]
+    options = ["--baseline", "chain", "--by", "gender,race", "--watch", "unemployed", "--recalibrate", "--draws", 100]
+    printed = run("evaluate", *models, "--data", market / "careers", "--output", folder / "vs", *options)
     perplexity = pd.read_csv(folder / "vs" / "summary.csv", index_col="model")["perplexity"]
-    assert perplexity["truth"] < perplexity["chain"]
+    assert perplexity["truth"] < perplexity[["chain", "mixture"]].min()
+    names = ["differences", "accuracy", "calibration", "reliability", "recalibrations"]
+    names += [f"by_{column}" for column in ("transition", "step", "year", "gender", "race")]
+    assert all((folder / "vs" / f"{name}.{kind}").exists() for name in names for kind in ("csv", "tex", "html"))
+    assert {path.stem for path in (folder / "vs").glob("*.png")} == {
+        "levels",
+        "by_transition",
+        "by_step",
+        "reliability",
+    }
+    table = pd.read_parquet(folder / "vs" / "chain_0.parquet")
+    women = pd.read_csv(folder / "vs" / "by_gender.csv").set_index(["gender", "model"]).loc[("women", "chain")]
+    assert women["perplexity"] == pytest.approx(perplexity_of(table[table["gender"] == "women"]))
+    assert f"{women['perplexity']:.2f}" in printed and "entering unemployed" in printed
+    changed = pd.read_parquet(folder / "vs" / "chain_0_recalibrated.parquet")
+    recalibrated = pd.read_csv(folder / "vs" / "calibration.csv", index_col="model")["perplexity_recalibrated"]
+    assert recalibrated["chain"] == pytest.approx(perplexity_of(changed))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--by", "shoe_size"], "columns to audit by are"),
+        (["--baseline", "career"], "is none of"),
+        (["--split", "all"], "none is 'all'"),
+        (["--split", "validation", "--recalibrate"], "others have to be scored"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_said_before_models_are_loaded(data, options, message):
+    result = CliRunner().invoke(app, ["evaluate", "chain=nowhere", "--data", str(data), *options])
+    assert result.exit_code == 2 and message in " ".join(re.sub("[│╭╮╰╯─]", "", result.output).split())
 
 
 def test_resumes_are_drawn_and_can_be_drawn_on(folder):

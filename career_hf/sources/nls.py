@@ -84,6 +84,8 @@ class NLSExtract:
     def __post_init__(self) -> None:
         # Files with more people come first: where two files hold a variable, the fuller one is used.
         self._tables = sorted(self.tables.items(), key=lambda item: (-len(item[1]), item[0]))
+        self._held = {column for _, table in self._tables for column in table.columns}
+        self._named = [_by_name(described) for described in (self.sdf, self.cdb)]
         self._check_cohort()
         self._check_agreement()
 
@@ -126,17 +128,13 @@ class NLSExtract:
         return self._find(question_name, year, reference) is not None
 
     def _find(self, question_name: str, year: int | None, reference: str | None) -> str | None:
-        held = {column for _, table in self._tables for column in table.columns}
         reference = normalise_reference(reference) if reference is not None else None
-        name = normalise_name(question_name)
-        for described in (self.sdf, self.cdb):
+        for named in self._named:
             found = sorted(
                 {
                     variable.reference
-                    for variable in described
-                    if variable.reference in held
-                    and normalise_name(variable.question_name) == name
-                    and (year is None or variable.year == str(year))
+                    for variable in named.get(normalise_name(question_name), ())
+                    if variable.reference in self._held and (year is None or variable.year == str(year))
                 }
             )
             if len(found) > 1 and reference not in found:
@@ -146,7 +144,7 @@ class NLSExtract:
                 )
             if found:
                 return found[0] if len(found) == 1 else reference
-        return reference if reference in held else None
+        return reference if reference in self._held else None
 
     def _missing_message(self, missing: list[tuple[str, int | None, str | None]]) -> str:
         lines = []
@@ -199,6 +197,13 @@ class NLSExtract:
                         f"{text}; these are not the same item of the same people: remove one of the files"
                     )
                 self.notes.append(f"{text}; the values of {other_file}, the file with more people, are used")
+
+
+def _by_name(described: list[Variable]) -> dict[str, list[Variable]]:
+    named: dict[str, list[Variable]] = {}
+    for variable in described:
+        named.setdefault(normalise_name(variable.question_name), []).append(variable)
+    return named
 
 
 def normalise_reference(reference: str) -> str:

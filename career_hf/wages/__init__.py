@@ -1,0 +1,1 @@
+"""Wages given careers: regressions, a fine-tuned wage head, and wage gaps."""

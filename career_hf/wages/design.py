@@ -1,0 +1,235 @@
+"""What wages are regressed on: one row per person-year with a wage, and named blocks of its columns.
+
+    careers (+ representations) -> wage_frame -> frame -> design(block names, frame) -> a ColumnTransformer
+
+Blocks are the terms of Blau and Kahn's (2017) full specification as far as careers hold them, occupations, lagged
+occupations, and the representations h_t of Eq. 9. A design is an ordinary transformer of scikit-learn: its levels are
+learned from the rows it is fitted on, and what it is applied to may have others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import MissingIndicator, SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures
+
+from ..careers import to_frame
+from ..ledger import Ledger
+from ..representations import names_of
+from ..sources.nlsy79 import NOT_EMPLOYED
+
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+LOG_WAGE, PREVIOUS, FOLD = "log_wage", "previous_occupation", "fold"
+MISSING, NOTHING_BEFORE = "missing", "none"
+# A block of a representation is "h NAME", with the name that it was given in `wage_frame`.
+VECTORS = "h "
+
+
+@dataclass(frozen=True)
+class Block:
+    """A term of a specification.
+
+    Args:
+        column: Of the frame.
+        kind: "labels" become dummies, "numbers" stay as they are, "squares" come with their square.
+        stands_for: What Blau and Kahn have there; empty for what is not theirs.
+    """
+
+    column: str
+    kind: Literal["labels", "numbers", "squares"]
+    stands_for: str = ""
+
+
+BLOCKS = {
+    "year": Block("year", "labels", "separate regressions by year"),
+    "schooling": Block("schooling", "numbers", "years of schooling"),
+    "education": Block("education", "labels", "college and advanced degrees"),
+    "experience": Block("experience", "squares", "years of full-time and of part-time work, and their squares"),
+    "region": Block("region", "labels", "region"),
+    "metropolitan": Block("metropolitan", "labels", "metropolitan area"),
+    "race": Block("race", "labels", "race and ethnicity"),
+    "gender": Block("gender", "labels", "separate regressions for women and men"),
+    "union": Block("union", "labels", "collective bargaining"),
+    "government": Block("government", "labels", "government job"),
+    "industry": Block("industry", "labels", "14 industries"),
+    "occupation": Block("occupation", "labels"),
+    "lagged occupation": Block(PREVIOUS, "labels"),
+}
+BLAU_KAHN = tuple(name for name, block in BLOCKS.items() if block.stands_for)
+# Levels with fewer rows share one dummy, with those that were never seen.
+RARE = 10
+
+
+def wage_frame(
+    careers: Dataset,
+    representations: Mapping[str, np.ndarray] | None = None,
+    *,
+    fold: np.ndarray | None = None,
+    not_working: Sequence[str] = NOT_EMPLOYED,
+) -> tuple[pd.DataFrame, Ledger]:
+    """One row per person-year at work whose wage is observed.
+
+    Args:
+        careers: Careers with an outcome `log_wage` over time.
+        representations: By name ("before", "including"), `(person-years, size)`: what `representations` or
+            `cross_fit` return of these careers, all steps.
+        fold: `(person-years,)`, whose model made each representation, as `cross_fit` returns it. Coordinates of
+            different models mean different things, so their coefficients are then separate.
+        not_working: Occupation labels that mean no work. Such years have no wage to explain, and do not count as
+            experience.
+
+    Returns:
+        The frame and a ledger. The index is the person-year's place in `to_frame(careers)`. Columns: those of
+        `to_frame(careers)`, labels missing there as "missing"; weight, 1 where careers have none; experience, the
+        years seen at work so far, this one included, unless careers have a column of that name;
+        previous_occupation, that of the year observed before, "none" in the first; fold where it is given; and
+        NAME_h0, NAME_h1, ... for each representation.
+
+    Raises:
+        ValueError: Careers have no wages, or a representation is not of their person-years.
+    """
+    if LOG_WAGE not in careers.column_names:
+        raise ValueError(f"careers have no outcome '{LOG_WAGE}', only {careers.column_names}: build them with wages")
+    everything = to_frame(careers)
+    person, occupation = everything["person"], everything["occupation"]
+    at_work = ~occupation.isin(not_working)
+    ledger = Ledger()
+    added: dict[str, Any] = {PREVIOUS: occupation.groupby(person).shift().fillna(NOTHING_BEFORE)}
+    if "weight" not in everything:
+        added["weight"] = 1.0
+    if "experience" not in everything:
+        added["experience"] = at_work.groupby(person).cumsum().astype(float)
+        ledger.note("experience: years observed at work so far, this one included; careers have no such column")
+    if fold is not None:
+        added[FOLD] = fold
+    vectors = []
+    for name, values in (representations or {}).items():
+        if len(values) != len(everything):
+            raise ValueError(
+                f"representation '{name}' has {len(values)} rows and careers have {len(everything)} person-years: "
+                "represent these careers, all steps"
+            )
+        vectors.append(pd.DataFrame(values, columns=[f"{name}_{h}" for h in names_of(values.shape[1])]))
+    texts = [name for name in everything if pd.api.types.is_string_dtype(everything[name]) and name != "person"]
+    everything = everything.assign(**added, **{name: everything[name].fillna(MISSING) for name in texts})
+
+    observed = everything[LOG_WAGE].notna()
+    kept = observed & at_work
+    dropped = {
+        "not at work": int((~at_work & ~observed).sum()),
+        "not at work, although there is a wage": int((~at_work & observed).sum()),
+        "at work, wage not observed": int((at_work & ~observed).sum()),
+    }
+    ledger.record("keep years at work with a wage", "person-years", len(kept), int(kept.sum()), dropped)
+    if not kept.any():
+        raise ValueError(f"no year at work has a wage: '{LOG_WAGE}' is missing in all {len(kept)} person-years")
+    return pd.concat([everything, *vectors], axis=1)[kept], ledger
+
+
+def held(names: Sequence[str], frame: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """Which blocks a frame has the columns of, and which not; a column that says the same in all rows is not there.
+
+    Args:
+        names: Of blocks.
+        frame: What `wage_frame` returns.
+    """
+    there = [
+        name
+        for name in names
+        if (vector_columns(name, frame) if name.startswith(VECTORS) else _varies(BLOCKS[name].column, frame))
+    ]
+    return there, [name for name in names if name not in there]
+
+
+def design(names: Sequence[str], frame: pd.DataFrame, rare: int = RARE) -> ColumnTransformer:
+    """The columns of a specification, from named blocks; without an intercept, which regressions add.
+
+    Dummies leave out the first level in the order of labels. A number that is missing counts as 0 and has a dummy.
+
+    Args:
+        names: Of blocks: keys of `BLOCKS`, and "h NAME" for a representation.
+        frame: What `wage_frame` returns; it says which columns there are, nothing is learned from it here.
+        rare: Levels with fewer rows than this share one dummy, with levels that were never seen.
+
+    Returns:
+        A transformer of frames, not yet fitted, whose output is sparse.
+
+    Raises:
+        ValueError: A block is not known, or the frame does not have its column.
+    """
+    parts: list[tuple[str, Any, list[str]]] = []
+    for name in names:
+        if name.startswith(VECTORS):
+            columns = vector_columns(name, frame)
+            if not columns:
+                raise ValueError(f"the frame has no representation '{name[len(VECTORS) :]}': give it to wage_frame")
+            by_fold = FOLD in frame
+            parts.append((name, PerFold() if by_fold else "passthrough", [FOLD] * by_fold + columns))
+            continue
+        if name not in BLOCKS:
+            raise ValueError(f"'{name}' is no block; there are {', '.join(BLOCKS)}, and '{VECTORS}NAME'")
+        block = BLOCKS[name]
+        if block.column not in frame:
+            raise ValueError(f"block '{name}' needs a column '{block.column}', which careers do not have")
+        if block.kind == "labels":
+            coder = OneHotEncoder(drop="first", min_frequency=rare, handle_unknown="infrequent_if_exist")
+            parts.append((name, coder, [block.column]))
+            continue
+        powers = PolynomialFeatures(2 if block.kind == "squares" else 1, include_bias=False)
+        parts.append((name, make_pipeline(SimpleImputer(strategy="constant", fill_value=0), powers), [block.column]))
+        if frame[block.column].isna().any():
+            parts.append((f"{name} missing", MissingIndicator(features="all"), [block.column]))
+    return ColumnTransformer(parts, sparse_threshold=1.0, verbose_feature_names_out=False)
+
+
+def vector_columns(name: str, frame: pd.DataFrame) -> list[str]:
+    """The columns of the block of a representation, "h NAME"."""
+    start = f"{name[len(VECTORS) :]}_h"
+    return [column for column in frame if column.startswith(start) and column[len(start) :].isdigit()]
+
+
+class PerFold(TransformerMixin, BaseEstimator):
+    """Columns of one model next to those of the others, zero in rows that are not its own: coefficients by model.
+
+    The first column is the fold, the others are the representation.
+    """
+
+    def fit(self, X: pd.DataFrame, y: Any = None) -> Self:
+        """Learns which folds there are."""
+        self.folds_ = np.unique(X[FOLD])
+        self.columns_ = list(X.columns.drop(FOLD))
+        return self
+
+    def transform(self, X: pd.DataFrame) -> sparse.csr_array:
+        """`(rows, folds * size)`.
+
+        Raises:
+            ValueError: A fold is new, so that nothing is known of its coordinates.
+        """
+        if new := set(np.unique(X[FOLD])) - set(self.folds_):
+            raise ValueError(f"fold {min(new)} was not among the rows fitted on: split people within folds")
+        values = X[self.columns_].to_numpy()
+        return sparse.hstack([sparse.csr_array(values * (X[[FOLD]] == k).to_numpy()) for k in self.folds_]).tocsr()
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """The columns' names with the fold after each."""
+        return np.array([f"{column}, fold {k}" for k in self.folds_ for column in self.columns_], dtype=object)
+
+
+def _varies(column: str, frame: pd.DataFrame) -> bool:
+    return column in frame and frame[column].nunique() > 1
+
+
+__all__ = ["BLAU_KAHN", "BLOCKS", "Block", "PerFold", "design", "held", "vector_columns", "wage_frame"]

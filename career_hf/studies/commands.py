@@ -65,6 +65,9 @@ def rivals(
     resumes: Annotated[
         Path | None, typer.Option(help="Resumes to pretrain CAREER on: as careers, or as `simulate`.", exists=True)
     ] = None,
+    pretraining_steps: Annotated[
+        int, typer.Option(help="Updates of pretraining, where there are resumes.", min=10)
+    ] = 3_000,
 ) -> None:
     """Every rival in the paper beside CAREER, with the same budget: Figure 2a, Tables 4, 5 and 8, Figure 4."""
     from .rivals import Budget, Study, paper_trials
@@ -79,6 +82,7 @@ def rivals(
         warmup_steps=most_steps // 10,
         eval_steps=most_steps // 10,
         paper_seeds=paper_seeds,
+        pretraining_steps=pretraining_steps,
     )
     plan = Study(output, data, tuple(covariates.split(",")), budget, truth, resumes)
     planned = trials_of(plan)

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from .console import say, show
+from .convert_command import convert
 from .evaluate_command import evaluate
 from .forecast_command import forecast
 from .rationale_command import rationale
@@ -363,6 +364,7 @@ def _save_model(model: Any, processor: Any, output: Path) -> None:
     say(f"saved {output}")
 
 
+app.command()(convert)
 app.command()(evaluate)
 app.command()(rationale)
 app.command()(similar)

@@ -32,8 +32,10 @@ class BagOfJobsConfig(BaselineConfig):
         history_covariates (`list[str]`): Covariates whose earlier levels are averaged too. All of them unless given,
             as in the paper; for those that never change the original program leaves the average out.
         start_in_history (`bool`): As in the original program, every average also counts two entries from before the
-            first step, and so has t entries at step t: id 0 and the beginning of the career for occupations, level 0
-            for covariates.
+            first step, and so has t entries at step t: id 0 and the beginning of the career for occupations, and for
+            covariates one of `start_levels`.
+        start_levels (`list[int]`): The level of each of `history_covariates` that stands before the first step there;
+            level 0 unless given.
 
     The rest as in [`BaselineConfig`].
     """
@@ -43,10 +45,13 @@ class BagOfJobsConfig(BaselineConfig):
     embedding_size: int = 1024
     history_covariates: list[str] | None = None
     start_in_history: bool = False
+    start_levels: list[int] | None = None
 
     def __post_init__(self, **kwargs: Any):
         if self.history_covariates is None:
             self.history_covariates = list(self.covariate_names)
+        if self.start_levels is None:
+            self.start_levels = [0] * len(self.history_covariates)
         super().__post_init__(**kwargs)
 
     def validate_history_covariates(self):
@@ -54,6 +59,8 @@ class BagOfJobsConfig(BaselineConfig):
         strange = [name for name in self.history_covariates or [] if name not in self.covariate_names]
         if strange:
             raise ValueError(f"history_covariates names {strange}, and the covariates are {self.covariate_names}")
+        if len(self.start_levels or []) != len(self.history_covariates or []):
+            raise ValueError(f"start_levels {self.start_levels} must be one for each of {self.history_covariates}")
 
 
 class FactoredTable(nn.Module):
@@ -102,9 +109,8 @@ class BagOfJobsForOccupationPrediction(BaselineForOccupationPrediction):
             level = dict(zip(config.covariate_names, covariates.unbind(-1), strict=True))
             scores = scores + sum(table(level[name]) for name, table in self.covariates.items())
             if self.earlier_covariates:
-                rows = sum(
-                    table(F.pad(level[name][:, :-1], (1, 0))) for name, table in self.earlier_covariates.items()
-                )
+                starts = zip(self.earlier_covariates.items(), config.start_levels or [], strict=True)
+                rows = sum(table(F.pad(level[name][:, :-1], (1, 0), value=start)) for (name, table), start in starts)
                 counts = torch.ones_like(input_ids, dtype=torch.bool)
                 counts[:, 0] = False
                 scores = scores + self._mean(rows, counts)

@@ -136,7 +136,7 @@ def original_bag_of_jobs_config(
         covariate_names=list(covariate_names),
         covariate_sizes=sizes,
         embedding_size=embedding_size,
-        history_covariates=[name for name in covariate_names if name in _AVERAGED],
+        history_covariates=[name for name in covariate_names if name in AVERAGED],
         start_in_history=True,
         two_stage=two_stage,
         special_token_ids=list(special_token_ids),
@@ -165,12 +165,12 @@ def convert_bag_of_jobs(weights: Weights, config: BagOfJobsConfig) -> dict[str, 
 
 
 # Covariates whose past the original averages; the others never change there.
-_AVERAGED = ("year", "education")
+AVERAGED = ("year", "education")
 
 
 def _bag_of_jobs_tables(covariate: str) -> dict[str, str]:
     """Our names and the original's for the tables of one covariate."""
-    if covariate not in _AVERAGED:
+    if covariate not in AVERAGED:
         return _factored(f"covariates.{covariate}", covariate)
     return _factored(f"covariates.{covariate}", f"current_{covariate}") | _factored(
         f"earlier_covariates.{covariate}", f"context_{covariate}"

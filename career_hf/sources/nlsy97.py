@@ -1,0 +1,376 @@
+"""Careers of the National Longitudinal Survey of Youth 1997, by the paper's rules (Appendix F), from raw extracts.
+
+One step a round: yearly from 1997 to 2011, then every second year to 2019. `docs/nlsy97_psid.md` says what to
+download, and which variables no extract has confirmed yet.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pandas as pd
+
+from ..careers import from_frame
+from ..ledger import Ledger
+from .crosswalks import crosswalk, is_military, map_codes, read_data
+from .nls import NLSExtract, read_folder, split_missing
+from .nlsy79 import share_jumps, state_shares
+from .survey_steps import EDUCATION, Rule, SurveySteps, check_rule, reason
+
+
+ROUNDS = (*range(1997, 2012), 2013, 2015, 2017, 2019)
+OLDEST_TOO_YOUNG = 18
+# The public file codes the occupations of every round by the Census list of 2002 (YEMP_OCCODE-2002).
+VINTAGE = 2002
+MOST_JOBS = 15
+WEEKS = 52
+
+# Weekly status: an employer's number from here on; 0 and 3 say nothing certain of the week.
+FIRST_EMPLOYER = 9701
+NOT_SEARCHING, NOT_WORKING, UNEMPLOYED, OUT_OF_LABOR_FORCE, MILITARY = 1, 2, 4, 5, 6
+ENROLLED = (8, 9, 10, 11)  # in high school, a 2-year college, a 4-year college, a graduate program
+REGION = {1: "northeast", 2: "northcentral", 3: "south", 4: "west"}
+GENDER = {1: "male", 2: "female"}
+SAMPLE = {0: "supplemental", 1: "cross_sectional"}
+DESIGN = {"weight": "SAMPLING_WEIGHT_CC", "stratum": "VSTRAT", "psu": "VPSU", "group": "SIDCODE"}
+
+Item = tuple[str, int | None, str | None]
+
+
+def build(extract_folder: str | Path, *, rule: Rule = "paper") -> tuple[datasets.Dataset, Ledger]:
+    """Builds careers from NLS Investigator extracts of the NLSY97.
+
+    The state comes first and the occupation second. Where all weeks of a round's calendar year are in the extract
+    (EMP_STATUS), the year belongs to what most of its weeks with a known status were spent on: working for employers,
+    not working, or military service; of ties, the first of these. Not working is unemployed if there are more such
+    weeks than weeks out of the labor force. Elsewhere the yearly item decides (CVC_WKSWK_YR_ALL, weeks worked in the
+    calendar year): not working if there were none; one such year, and unemployed and out of the labor force are called
+    `not_working` in every year. Out of the labor force (or not working) and enrolled at the interview (CV_ENROLLSTAT)
+    is in school.
+
+    The occupation is that of the employer with most weeks of the year, found on the round's roster (YEMP_UID), else
+    that of the main job at the interview (CV_MAINJOB_FLG).
+
+    Args:
+        extract_folder: Folder with the extracts, searched with its subfolders.
+        rule: "paper" for the exclusions of Appendix F, "no_lookahead" for those that read no later year.
+
+    Returns:
+        Careers with covariates education (by year), region, race and gender; `sample` for reports; outcomes
+        `hourly_wage` (nominal dollars) and `weekly_hours` of the year's job; and, where the extract has them, `weight`
+        (of the first round), `stratum`, `psu` and `group` (the household of 1997). And the ledger.
+
+    Raises:
+        ValueError: If the rule is unknown, the extract is damaged, variables are missing (the message lists what to
+            tick in NLS Investigator), or nobody is left.
+    """
+    check_rule(rule)
+    extract = read_folder(extract_folder)
+    weekly = {year: _weeks(extract, year) for year in ROUNDS}
+    extract.require(_variables(extract, weekly))
+    collapsed = not all(weekly.values())
+
+    steps = SurveySteps(pd.concat([_round(extract, year, weekly[year]) for year in ROUNDS], ignore_index=True))
+    _apply_states(steps, collapsed)
+    grades = _by_year(extract, "CV_HGC_EVER_EDT|CV_HGC_EVER")
+    grades = grades.mask(grades > EDUCATION["graduate"][1])  # 95 stands for a school without grades
+    _add_grades(steps, grades)
+    steps.exclude(rule, unknown_grade="keep")
+    steps.add_education("CV_HGC_EVER_EDT")
+    steps.add_region(_by_year(extract, "CV_CENSUS_REGION"), REGION, "CV_CENSUS_REGION", rule)
+    design = _add_static(steps, extract)
+
+    columns = ["person", "year", "occupation", "education", "region", "race", "gender", "sample"]
+    careers = from_frame(
+        steps.frame[[*columns, "hourly_wage", "weekly_hours", *design]],
+        covariates=("education",),
+        static=("region", "race", "gender", "sample"),
+        outcomes=("hourly_wage", "weekly_hours"),
+        **design,
+    )
+    shares = state_shares(careers)
+    for note in [*extract.notes, *_standing_notes(extract, weekly, collapsed), *share_jumps(shares)]:
+        steps.ledger.note(note)
+    table = (100 * shares.drop(columns="people")).round(1).assign(people=shares["people"])
+    steps.ledger.note(f"state shares by year, in percent of the people observed:\n{table.to_string()}")
+    return careers, steps.ledger
+
+
+@functools.cache
+def _references() -> dict[tuple[str, str], str]:
+    """Reference number by question name (or names, the usual first) and year."""
+    table = read_data("nlsy97_variables.csv")
+    return dict(zip(zip(table["question_name"], table["year"], strict=True), table["reference"], strict=True))
+
+
+def _item(extract: NLSExtract, names: str, year: int) -> Item:
+    """Question name, year and reference number of a variable; of several names, the first that the extract has."""
+    reference = _references().get((names, str(year)))
+    # Some numbers of this series may be those of another one, compensation: it is found by name or not at all.
+    reference = None if names.startswith("CV_HRLY_PAY") else reference
+    named = [name for name in names.split("|") if extract.has(name, year)]
+    return (named or names.split("|"))[0], year, reference
+
+
+def _weeks(extract: NLSExtract, year: int) -> list[Item]:
+    """The weekly items of a year, 52 or 53; none if the extract has none of them."""
+    numbered: list[Item] = [
+        (f"EMP_STATUS_{year}.{week:02d}", None, f"E001{year - 1980:02d}{week:02d}") for week in range(1, WEEKS + 2)
+    ]
+    held = [item for item in numbered if extract.has(*item)]
+    # Some weeks only: all are required, so that the error names those that are not there.
+    return numbered[: max(WEEKS, len(held))] if held else []
+
+
+def _weeks_worked(year: int) -> Item:
+    return f"CVC_WKSWK_YR_ALL.{year % 100:02d}", None, None
+
+
+def _variables(extract: NLSExtract, weekly: dict[int, list[Item]]) -> list[Item]:
+    static = ("KEY!SEX", "KEY!BDATE_Y", "KEY!RACE_ETHNICITY", "KEY!RACE", "CV_SAMPLE_TYPE")
+    yearly = (
+        "YEMP_OCCODE-2002.01",
+        "CV_MAINJOB_FLG",
+        "CV_ENROLLSTAT_EDT|CV_ENROLLSTAT",
+        "CV_HGC_EVER_EDT|CV_HGC_EVER",
+        "CV_CENSUS_REGION",
+    )
+    items = [_item(extract, name, 1997) for name in static]
+    items += [_item(extract, name, year) for name in yearly for year in ROUNDS]
+    return items + [item for year, weeks in weekly.items() for item in weeks or [_weeks_worked(year)]]
+
+
+def _by_year(extract: NLSExtract, names: str) -> pd.DataFrame:
+    """Values of a yearly variable, one row per person, one column per round, null where missing."""
+    return pd.DataFrame({year: _values(extract, _item(extract, names, year)) for year in ROUNDS})
+
+
+def _values(extract: NLSExtract, item: Item) -> pd.Series:
+    """Values of a variable, null where missing."""
+    raw = extract.variable(*item).reindex(extract.people).astype("Int64")
+    return raw.mask(raw < 0)
+
+
+def _jobs(extract: NLSExtract, name: str, year: int) -> pd.DataFrame:
+    """Raw values of a variable of the employer roster, one row per person, one column per job that the extract has."""
+    items = {job: _item(extract, f"{name}.{job:02d}", year) for job in range(1, MOST_JOBS + 1)}
+    held = {job: extract.variable(*item) for job, item in items.items() if extract.has(*item)}
+    return pd.DataFrame(held, index=extract.people)
+
+
+def _round(extract: NLSExtract, year: int, weeks: list[Item]) -> pd.DataFrame:
+    """Every person in one round, with state, occupation code, pay and hours, before anybody is dropped."""
+    people = extract.people
+    enrollment, absent = split_missing(
+        extract.variable(*_item(extract, "CV_ENROLLSTAT_EDT|CV_ENROLLSTAT", year)).reindex(people)
+    )
+    state, why, employer = _weekly_state(extract, weeks) if weeks else _yearly_state(extract, year)
+    flag, flag_missing = split_missing(extract.variable(*_item(extract, "CV_MAINJOB_FLG", year)).reindex(people))
+    # People who do not work have a main job too, their last.
+    matched = _on_roster(employer, _jobs(extract, "YEMP_UID", year))
+    job = matched.fillna(flag)
+    codes = _jobs(extract, "YEMP_OCCODE-2002", year)
+    code, code_missing = split_missing(_of_job(codes, job))
+    not_held = job.notna() & ~job.isin(codes.columns)
+    code_missing = code_missing.mask(job.isna(), "no main job: " + flag_missing)
+    code_missing = code_missing.mask(not_held, "the extract lacks job " + job.astype("string"))
+    part = {
+        "person": people,
+        "year": year,
+        "age": year - _values(extract, _item(extract, "KEY!BDATE_Y", 1997)),
+        "absent": absent.where(absent.isin(["not interviewed", "not in the extract"])),
+        "state": state,
+        "unknown": why,
+        "enrolled": enrollment.isin(ENROLLED),
+        "matched": matched.notna(),
+        "code": code,
+        "code_missing": code_missing,
+        "hourly_wage": _positive(_of_job(_jobs(extract, "CV_HRLY_PAY", year), job)) / 100,
+        "weekly_hours": _positive(_of_job(_jobs(extract, "CV_HRS_PER_WEEK", year), job)),
+    }
+    return pd.DataFrame(part)
+
+
+def _weekly_state(extract: NLSExtract, weeks: list[Item]) -> tuple[pd.Series, pd.Series, pd.Series]:
+    """State by most weeks; why it is not known; and the employer with most weeks, of ties the one that came first."""
+    people = extract.people
+    status = np.column_stack([extract.variable(*item).reindex(people).fillna(-5).to_numpy(int) for item in weeks])
+
+    def count(*codes: int) -> np.ndarray:
+        return np.isin(status, codes).sum(axis=1)
+
+    employed, military, unemployed = (status >= FIRST_EMPLOYER).sum(axis=1), count(MILITARY), count(UNEMPLOYED)
+    out, either = count(NOT_SEARCHING, OUT_OF_LABOR_FORCE), count(NOT_WORKING)
+    spent = np.column_stack([employed, out + unemployed + either, military])
+    most = np.where(spent.any(axis=1), spent.argmax(axis=1), -1)
+    idle = np.where(unemployed > out, "unemployed", np.where(out > 0, "out_of_labor_force", "not_working"))
+    state = np.select([most == 0, most == 1, most == 2], ["employed", idle, "military"], default="")
+    state = pd.Series(state, index=people, dtype="string")
+    state = state.mask(state.eq(""))
+    why = reason(state.isna(), "no week with a known status")
+
+    person, week = np.nonzero(status >= FIRST_EMPLOYER)
+    spells = pd.DataFrame({"person": people[person], "employer": status[person, week], "week": week})
+    by_employer = spells.groupby(["person", "employer"])["week"].agg(["size", "min"]).reset_index()
+    first = by_employer.sort_values(["size", "min"], ascending=[False, True]).drop_duplicates("person")
+    return state, why, first.set_index("person")["employer"].reindex(people).astype("Int64")
+
+
+def _yearly_state(extract: NLSExtract, year: int) -> tuple[pd.Series, pd.Series, pd.Series]:
+    """State by weeks worked in the calendar year: employed or not, no more; and no employer."""
+    weeks, missing = split_missing(extract.variable(*_weeks_worked(year)).reindex(extract.people))
+    state = weeks.gt(0).map({True: "employed", False: "not_working"}).astype("string")
+    return state, "weeks worked: " + missing, pd.Series(pd.NA, index=extract.people, dtype="Int64")
+
+
+def _on_roster(employer: pd.Series, numbers: pd.DataFrame) -> pd.Series:
+    """The job on the round's roster that is this employer; null if it is not there, as when it was held later."""
+    same = numbers.eq(employer.astype("float"), axis=0)
+    if same.empty:
+        return pd.Series(pd.NA, index=employer.index, dtype="Int64")
+    return same.idxmax(axis=1).where(same.any(axis=1)).astype("Int64")
+
+
+def _of_job(values: pd.DataFrame, job: pd.Series) -> pd.Series:
+    """The raw value of each person's job; null where the job, or its column, is not there."""
+    place = values.columns.get_indexer(job.fillna(-1))
+    rows = np.arange(len(job))
+    found = values.to_numpy(float)[rows, place] if len(values.columns) else np.full(len(job), np.nan)
+    return pd.Series(np.where(place >= 0, found, np.nan), index=job.index).astype("Int64")
+
+
+def _positive(values: pd.Series) -> pd.Series:
+    return values.where(values > 0).astype("Float64")
+
+
+def _apply_states(steps: SurveySteps, collapsed: bool) -> None:
+    """Drops years without an interview, too young, without a known state, or military; names the occupation."""
+    steps.drop("keep rounds with an interview", steps.frame["absent"], "past")
+    young = reason(
+        ~steps.frame["age"].gt(OLDEST_TOO_YOUNG).fillna(False), f"turns {OLDEST_TOO_YOUNG} or less, or no birth year"
+    )
+    steps.drop(f"keep people over {OLDEST_TOO_YOUNG}", young, "past")
+    frame = steps.frame
+    ambiguous = reason(
+        frame["state"].eq("not_working") & (not collapsed), "unemployed or out of the labor force unknown"
+    )
+    steps.drop("keep years with a known employment state", frame["unknown"].fillna(ambiguous), "past")
+
+    frame = steps.frame.copy()
+    idle = frame["state"].isin(["unemployed", "out_of_labor_force", "not_working"])
+    if collapsed:
+        frame["state"] = frame["state"].mask(idle, "not_working")
+    in_school = frame["enrolled"] & frame["state"].isin(["out_of_labor_force", "not_working"])
+    frame["state"] = frame["state"].mask(in_school, "in_school")
+    employed = frame["state"].eq("employed")
+    steps.frame = frame
+    altered = {
+        "not employed although an occupation is reported: occupation not used": int(
+            (idle & frame["code"].notna()).sum()
+        ),
+        "not searching for work and enrolled: in school": int(in_school.sum()),
+        "employed: occupation of the employer with most weeks": int((employed & frame["matched"]).sum()),
+        "employed: occupation of the main job at the interview": int((employed & ~frame["matched"]).sum()),
+    }
+    steps.alter("state before occupation", "person-years", altered, "past")
+
+    mapped, _ = map_codes(frame["code"].where(frame["code"] < 10_000), VINTAGE)
+    steps.frame = frame.assign(occ1990dd=mapped)
+    military = reason(frame["state"].eq("military"), "employment status: active military service")
+    by_code = reason(employed & is_military(frame["code"], VINTAGE), "occupation code of the armed forces")
+    steps.drop("drop military years", military.fillna(by_code), "past")
+    frame = steps.frame
+    no_code = frame["state"].eq("employed") & frame["code"].isna()
+    steps.drop(
+        "drop employed years without an occupation", reason(no_code, "occupation: " + frame["code_missing"]), "past"
+    )
+    frame = steps.frame
+    unmapped = frame["state"].eq("employed") & frame["occ1990dd"].isna()
+    only_2010 = frame["code"].isin(crosswalk(2010).index) & unmapped
+    if only_2010.any():
+        steps.ledger.note(
+            f"warning: {int(only_2010.sum())} occupation codes are in the Census list of 2010 and not in that of 2002 "
+            "which the item's name promises: look at the codebook of these rounds: "
+            f"{sorted(frame.loc[only_2010, 'year'].unique().tolist())}"
+        )
+    label = f"Census {VINTAGE} code " + frame["code"].astype("string")
+    steps.drop("drop occupation codes without an occ1990dd occupation", reason(unmapped, label), "past")
+
+    frame = steps.frame
+    employed = frame["state"].eq("employed")
+    steps.frame = frame.assign(
+        occupation=frame["occ1990dd"].where(employed, frame["state"]),
+        out=frame["state"].isin(["out_of_labor_force", "not_working"]),
+        hourly_wage=frame["hourly_wage"].where(employed),
+        weekly_hours=frame["weekly_hours"].where(employed),
+    )
+
+
+def _add_grades(steps: SurveySteps, grades: pd.DataFrame) -> None:
+    frame = steps.frame.sort_values(["person", "year"], ignore_index=True)
+    keys = pd.MultiIndex.from_frame(frame[["person", "year"]])
+    for column, values in {
+        "grade": grades,
+        "known_grade": grades.ffill(axis=1),
+        "highest_by_then": grades.cummax(axis=1).ffill(axis=1),
+    }.items():
+        frame[column] = values.stack(future_stack=True).reindex(keys).set_axis(frame.index).astype("Int64")
+    frame["highest_grade"] = frame["person"].map(grades.max(axis=1)).astype("Int64")
+    steps.frame = frame
+
+
+def _add_static(steps: SurveySteps, extract: NLSExtract) -> dict[str, str]:
+    """Adds what does not change; returns the columns of the survey's design that everybody has."""
+
+    def once(name: str) -> pd.Series:
+        return steps.frame["person"].map(_values(extract, _item(extract, name, 1997)))
+
+    group, race = once("KEY!RACE_ETHNICITY"), once("KEY!RACE")
+    # The groups do not tell white from Asian or Native American; the first question on race does.
+    names = pd.Series("other", index=steps.frame.index, dtype="string")
+    names = names.mask(group.eq(4) & race.eq(1), "white").mask(group.eq(1), "black").mask(group.eq(2), "hispanic")
+    steps.frame = steps.frame.assign(
+        race=names, gender=once("KEY!SEX").map(GENDER), sample=once("CV_SAMPLE_TYPE").map(SAMPLE)
+    )
+    design = {}
+    for role, name in DESIGN.items():
+        item = _item(extract, name, 1997)
+        if not extract.has(*item):
+            steps.ledger.note(f"no {role} in these careers: {name} ({item[2]}, 1997) is not in the extract")
+            continue
+        values = once(name)
+        values = values.where(values > 0) / 100 if role == "weight" else values  # two decimals are implied
+        if role == "psu" and "stratum" in design:
+            values = steps.frame["stratum"].astype("string") + "-" + values.astype("string")
+        lacking = steps.frame.loc[values.isna(), "person"].nunique()
+        if lacking:
+            steps.ledger.note(f"no {role} in these careers: {name} is missing for {lacking} people")
+        else:
+            steps.frame = steps.frame.assign(**{role: values})
+            design[role] = role
+    return design
+
+
+def _standing_notes(extract: NLSExtract, weekly: dict[int, list[Item]], collapsed: bool) -> list[str]:
+    """What a reader must know of the survey itself, whatever the counts are."""
+    notes = [
+        "occupation coding: Census 2002 codes in all rounds, by the name of the item (YEMP_OCCODE-2002)",
+        f"over {OLDEST_TOO_YOUNG}: by the age that a person reaches in the calendar year of the round",
+        "Appendix F names the rule of 9 years of schooling for the NLSY79 and the PSID only, and calls the NLSY97's "
+        "preprocessing similar: the ledger counts it apart",
+        "steps are two years apart from 2011 on, and longer wherever a person was not interviewed",
+    ]
+    if collapsed:
+        years = ", ".join(str(year) for year, weeks in weekly.items() if not weeks)
+        notes.append(
+            f"no weekly status (EMP_STATUS) in this extract for {years}: weeks worked in the calendar year say "
+            "employed or not, no more, so unemployed and out of the labor force are 'not_working' in every year"
+        )
+    for name in ("YEMP_UID.01", "CV_HRLY_PAY.01", "CV_HRS_PER_WEEK.01"):
+        lacking = [year for year in ROUNDS if not extract.has(*_item(extract, name, year))]
+        if lacking:
+            notes.append(f"{name} is not in the extract for {len(lacking)} of {len(ROUNDS)} rounds: {lacking}")
+    return notes

@@ -9,6 +9,7 @@ from transformers import (
     PreTrainedConfig,
     PreTrainedModel,
 )
+from transformers.pipelines import PIPELINE_REGISTRY
 
 from .baselines.bag_of_jobs import BagOfJobsConfig, BagOfJobsForOccupationPrediction
 from .baselines.job2vec import Job2VecConfig, Job2VecForOccupationPrediction
@@ -19,6 +20,7 @@ from .baselines.nemo import NemoConfig, NemoForOccupationPrediction
 from .baselines.regression import RegressionConfig, RegressionForOccupationPrediction
 from .configuration_career import CareerConfig
 from .modeling_career import CareerForOccupationPrediction, CareerModel, CareerPreTrainedModel
+from .pipelines import CareerForecastPipeline, OccupationPredictionPipeline
 from .processing_career import CareerProcessor
 from .simulation.model import TrueOccupationConfig, TrueOccupationModel
 
@@ -43,10 +45,16 @@ for _config, _model in _MODELS.items():
     AutoModelForCausalLM.register(_config, _model, exist_ok=True)
     AutoFeatureExtractor.register(_config, CareerProcessor, exist_ok=True)
     AutoProcessor.register(_config, CareerProcessor, exist_ok=True)
+for _task, _pipeline in {
+    "career-forecast": CareerForecastPipeline,
+    "occupation-prediction": OccupationPredictionPipeline,
+}.items():
+    PIPELINE_REGISTRY.register_pipeline(_task, _pipeline, pt_model=AutoModelForCausalLM, type="text")
 
 __all__ = [
     "CareerConfig",
     "CareerForOccupationPrediction",
+    "CareerForecastPipeline",
     "CareerModel",
     "CareerPreTrainedModel",
     "CareerProcessor",
@@ -62,6 +70,7 @@ __all__ = [
     "MixtureOfMarkovChainsForOccupationPrediction",
     "NemoConfig",
     "NemoForOccupationPrediction",
+    "OccupationPredictionPipeline",
     "RegressionConfig",
     "RegressionForOccupationPrediction",
     "TrueOccupationConfig",

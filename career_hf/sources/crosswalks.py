@@ -9,7 +9,7 @@ Economic Review 103(5), and the tables at ddorn.net; `data/README.md` says where
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from importlib import resources
 from io import StringIO
 from typing import Literal, get_args
@@ -73,6 +73,15 @@ def titles() -> dict[str, str]:
     """Title by occ1990dd code. Besides the 330 codes: 361, which no table uses, and 903-905, the armed forces."""
     table = read_data("occ1990dd_titles.csv")
     return dict(zip(table["occ1990dd"], table["title"], strict=True))
+
+
+def titles_of(labels: Collection[str]) -> dict[str, str]:
+    """Titles of the labels that have one; none where a label that is a number is no code of occ1990dd, because the
+    same numbers mean other occupations in other schemes."""
+    known = titles()
+    if any(label.isdigit() and label not in known for label in labels):
+        return {}
+    return {label: known[label] for label in labels if label in known}
 
 
 def groups(level: GroupLevel = "group") -> dict[str, str]:

@@ -23,6 +23,7 @@ from .modeling_career import CareerForOccupationPrediction, CareerModel, CareerP
 from .pipelines import CareerForecastPipeline, OccupationPredictionPipeline
 from .processing_career import CareerProcessor
 from .simulation.model import TrueOccupationConfig, TrueOccupationModel
+from .wages.modeling_wage import CareerForWagePrediction, CareerWageConfig
 
 
 __version__ = "0.1.0"
@@ -31,6 +32,7 @@ __version__ = "0.1.0"
 _MODELS: dict[type[PreTrainedConfig], type[PreTrainedModel]] = {
     BagOfJobsConfig: BagOfJobsForOccupationPrediction,
     CareerConfig: CareerForOccupationPrediction,
+    CareerWageConfig: CareerForWagePrediction,
     Job2VecConfig: Job2VecForOccupationPrediction,
     JobRepresentationConfig: JobRepresentationForOccupationPrediction,
     MarkovConfig: MarkovForOccupationPrediction,
@@ -55,9 +57,11 @@ __all__ = [
     "CareerConfig",
     "CareerForOccupationPrediction",
     "CareerForecastPipeline",
+    "CareerForWagePrediction",
     "CareerModel",
     "CareerPreTrainedModel",
     "CareerProcessor",
+    "CareerWageConfig",
     "BagOfJobsConfig",
     "BagOfJobsForOccupationPrediction",
     "Job2VecConfig",

@@ -9,6 +9,7 @@ causal model, where no scored step can see it, and packed careers are told apart
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,7 @@ class FlatCareers:
         labels: `(steps,)`, occupations y_t; -100 is not scored.
         covariates: `(steps, covariates)`, levels of x_t, or None.
         weight: `(careers,)`, survey weights, or None.
+        log_wage: `(steps,)`, NaN where not observed, or None; for models of wages.
     """
 
     lengths: np.ndarray
@@ -39,10 +41,11 @@ class FlatCareers:
     labels: np.ndarray
     covariates: np.ndarray | None = None
     weight: np.ndarray | None = None
+    log_wage: np.ndarray | None = None
 
     @classmethod
     def from_rows(cls, rows: Sequence[Mapping[str, Any]]) -> FlatCareers:
-        """From rows of an encoded dataset: mappings with `input_ids`, `labels` and perhaps `covariates`, `weight`."""
+        """From rows of an encoded dataset: mappings with `input_ids`, `labels`, and what else there is."""
         lengths = np.array([len(row["input_ids"]) for row in rows])
         covariates = None
         if "covariates" in rows[0]:
@@ -55,6 +58,7 @@ class FlatCareers:
             labels=np.concatenate([row["labels"] for row in rows]),
             covariates=covariates,
             weight=np.array([row["weight"] for row in rows], dtype=np.float32) if "weight" in rows[0] else None,
+            log_wage=np.concatenate([row["log_wage"] for row in rows]) if "log_wage" in rows[0] else None,
         )
 
     @property
@@ -63,13 +67,16 @@ class FlatCareers:
         return np.arange(len(self.input_ids)) - np.repeat(self.lengths.cumsum() - self.lengths, self.lengths)
 
     def tensors(self) -> Batch:
-        """The columns of steps as they are: int64 tensors of shape `(steps, ...)`."""
+        """The columns of steps as they are: int64 tensors of shape `(steps, ...)`, and wages in float32."""
         columns = {"input_ids": self.input_ids, "labels": self.labels, "covariates": self.covariates}
-        return {name: torch.from_numpy(v.astype(np.int64)) for name, v in columns.items() if v is not None}
+        batch = {name: torch.from_numpy(v.astype(np.int64)) for name, v in columns.items() if v is not None}
+        if self.log_wage is not None:
+            batch["log_wage"] = torch.from_numpy(self.log_wage.astype(np.float32))
+        return batch
 
     def followed_by_filler(self, steps: int, pad_token_id: int) -> FlatCareers:
         """These careers and one more of `steps` steps that is not scored."""
-        rows = {"input_ids": pad_token_id, "labels": -100, "covariates": 0}
+        rows = {"input_ids": pad_token_id, "labels": -100, "covariates": 0, "log_wage": np.nan}
         filled = {
             name: np.concatenate([values, np.full((steps, *values.shape[1:]), rows[name], dtype=values.dtype)])
             for name in rows
@@ -79,19 +86,20 @@ class FlatCareers:
         return FlatCareers(lengths=np.append(self.lengths, steps), weight=weight, **filled)
 
     def laid_out(self, shape: tuple[int, int], row: np.ndarray, column: np.ndarray, pad_token_id: int) -> Batch:
-        """The columns of steps in int64 tensors of shape `(rows, time, ...)`.
+        """The columns of steps in tensors of shape `(rows, time, ...)`.
 
         Args:
             shape: `(rows, time)`.
             row: `(steps,)`, where each step goes.
             column: `(steps,)`, likewise.
-            pad_token_id: Occupation id of places that no step takes; their label is -100 and their covariates are 0.
+            pad_token_id: Occupation id of places that no step takes; their label is -100, their covariates
+                are 0 and their wage is NaN.
         """
         place = torch.from_numpy(row * shape[1] + column)
         batch: Batch = {}
         for name, values in self.tensors().items():
-            empty = {"input_ids": pad_token_id, "labels": -100}.get(name, 0)
-            grid = torch.full((shape[0] * shape[1], *values.shape[1:]), empty)
+            empty = {"input_ids": pad_token_id, "labels": -100, "log_wage": math.nan}.get(name, 0)
+            grid = torch.full((shape[0] * shape[1], *values.shape[1:]), empty, dtype=values.dtype)
             grid[place] = values
             batch[name] = grid.view(*shape, *values.shape[1:])
         return batch
@@ -124,6 +132,7 @@ class EncodedCareers:
         # hand may have them shifted, and is then gathered once.
         self.labels = self._aligned(table, "labels")
         self.covariates = self._aligned(table, "covariates") if "covariates" in dataset.column_names else None
+        self.log_wage = self._aligned(table, "log_wage") if "log_wage" in dataset.column_names else None
         self.weight = None
         if "weight" in dataset.column_names:
             self.weight = table.column("weight").to_numpy().astype(np.float32, copy=False)
@@ -155,6 +164,8 @@ class EncodedCareers:
         career = {"input_ids": self.input_ids[steps], "labels": self.labels[steps]}
         if self.covariates is not None:
             career["covariates"] = self.covariates[steps]
+        if self.log_wage is not None:
+            career["log_wage"] = self.log_wage[steps]
         if self.weight is not None:
             career["weight"] = self.weight[row]
         return career
@@ -169,6 +180,7 @@ class EncodedCareers:
             labels=self.labels[steps],
             covariates=None if self.covariates is None else self.covariates[steps],
             weight=None if self.weight is None else self.weight[rows],
+            log_wage=None if self.log_wage is None else self.log_wage[steps],
         )
 
 

@@ -66,6 +66,8 @@ BLOCKS = {
     "industry": Block("industry", "labels", "14 industries"),
     "occupation": Block("occupation", "labels"),
     "lagged occupation": Block(PREVIOUS, "labels"),
+    # What `predict_log_wages` returns, put into the frame beside its rows.
+    "wage head": Block("wage_head", "numbers"),
 }
 BLAU_KAHN = tuple(name for name, block in BLOCKS.items() if block.stands_for)
 # Levels with fewer rows share one dummy, with those that were never seen.

@@ -1,0 +1,304 @@
+"""Wage regressions (Eq. 9): w = alpha + theta'x + gamma'h, their held-out R^2, and tables of coefficients.
+
+    wage_frame -> predict_held_out -> predictions, one row per person-year -> held_out_r2
+    wage_frame -> estimate -> results of statsmodels -> coefficient_table
+
+People are held out, not person-years, and every specification meets the same splits. Two R^2, both of predictions for
+people who were not fitted on, with e the error of a specification, e_0 that of a regression on year dummies alone,
+fitted on the same people, and sums weighted:
+
+    R^2              =  1 - sum e^2 / sum (w - mean w)^2
+    within-year R^2  =  1 - sum e^2 / sum e_0^2
+
+The first credits inflation and growth to whoever has year dummies; the second does not, and is 0 for the year alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import linalg, sparse
+from sklearn.model_selection import GroupKFold
+
+from ..resampling import resample_means
+from .design import LOG_WAGE, RARE, design
+
+
+YEAR_ONLY = "year alone"
+ALL_YEARS = "all"
+KEYS = ("person", "year", "weight", LOG_WAGE)
+INTERVAL = (0.025, 0.975)
+# Directions in which the columns vary less than this, relative to the most, are collinear.
+COLLINEAR = 1e-10
+
+
+def predict_held_out(
+    frame: pd.DataFrame,
+    specifications: Mapping[str, Sequence[str]],
+    *,
+    splits: int = 5,
+    seed: int = 0,
+    rare: int = RARE,
+) -> pd.DataFrame:
+    """Every person's log wages as predicted by regressions on the other splits of people, weighted least squares.
+
+    Levels of labels are those of all rows; nothing else is shared between a split and the others.
+
+    Args:
+        frame: What `wage_frame` returns.
+        specifications: Names of blocks, by the name of the specification.
+        splits: Of people, or of families where careers have a `group`; the paper's protocol has 5.
+        seed: Of the split.
+        rare: As in `design`.
+
+    Returns:
+        The frame's person, year, weight and log_wage, and group where it has one; split; the prediction of each
+        specification, and of year dummies alone.
+
+    Raises:
+        ValueError: As in `design`, or a specification has the name "year alone".
+    """
+    if YEAR_ONLY in specifications:
+        raise ValueError(f"'{YEAR_ONLY}' is what others are measured by: give the specification another name")
+    named = {YEAR_ONLY: ["year"], **specifications}
+    columns = design(list(dict.fromkeys(block for blocks in named.values() for block in blocks)), frame, rare)
+    x = sparse.hstack([np.ones((len(frame), 1)), columns.fit_transform(frame)]).tocsr()
+    place = {name: np.arange(x.shape[1] - 1)[where] + 1 for name, where in columns.output_indices_.items()}
+
+    def of(blocks: Sequence[str]) -> np.ndarray:
+        parts = [found for name, found in place.items() if name.removesuffix(" missing") in blocks]
+        return np.concatenate([[0], *parts])
+
+    y, weight = frame[LOG_WAGE].to_numpy(), frame["weight"].to_numpy()
+    units = frame["group" if "group" in frame else "person"]
+    parts = [held for _, held in GroupKFold(splits, shuffle=True, random_state=seed).split(x, groups=units)]
+    sums = [normal_equations(x[held], y[held], weight[held]) for held in parts]
+    gram, moment = (sum(of_part) for of_part in zip(*sums, strict=True))
+    split, predicted = np.empty(len(y), dtype=np.int64), {name: np.empty(len(y)) for name in named}
+    for number, (held, (gram_held, moment_held)) in enumerate(zip(parts, sums, strict=True)):
+        split[held] = number
+        for name, blocks in named.items():
+            used = of(blocks)
+            coefficients = solve((gram - gram_held)[np.ix_(used, used)], (moment - moment_held)[used])
+            predicted[name][held] = x[held][:, used] @ coefficients
+    keys = [*KEYS, *(["group"] if "group" in frame else [])]
+    return frame[keys].assign(split=split, **predicted)
+
+
+def normal_equations(x: sparse.csr_array, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """X'WX, `(columns, columns)`, and X'Wy: all that least squares needs of some rows, and they add up over rows."""
+    weighted = x.multiply(weight[:, None]).tocsr()
+    return (weighted.T @ x).toarray(), weighted.T @ y
+
+
+def solve(gram: np.ndarray, moment: np.ndarray) -> np.ndarray:
+    """Coefficients of least squares, the shortest where columns are collinear, as h_t is with an intercept."""
+    scale = np.sqrt(np.diag(gram))
+    scale = np.divide(1, scale, out=np.zeros_like(scale), where=scale > 0)
+    return scale * (linalg.pinvh(gram * scale * scale[:, None], rtol=COLLINEAR) @ (scale * moment))
+
+
+def held_out_r2(
+    predictions: pd.DataFrame | Sequence[pd.DataFrame],
+    *,
+    baseline: str | None = None,
+    by_decade: bool = True,
+    draws: int = 1_000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """R^2 and within-year R^2 of every specification, overall and by decade, with intervals by resampling people.
+
+    The regressions are not fitted anew on resamples: intervals are for these regressions on other people.
+
+    Args:
+        predictions: What `predict_held_out` returns, perhaps with further columns of predictions; or several, one for
+            each training seed, with the same rows, over which squared errors are averaged.
+        baseline: The specification from which gains are counted; the first after "year alone" unless given.
+        by_decade: Whether to have rows for decades too.
+        draws, seed: Of the resampling of people, or of families where there is a `group`.
+
+    Returns:
+        One row per years ("all", "1980-1989", ...) and specification: observations, people; r2, r2_low, r2_high;
+        within_year, within_year_low, within_year_high; gain over the baseline's within-year R^2 on the same resamples,
+        gain_low, gain_high; seed_sd, of within_year over training seeds; and mean_of_splits, the R^2 as the paper has
+        it, computed in each split and averaged over splits and seeds.
+
+    Raises:
+        ValueError: Rows of the seeds differ, or there is no such baseline.
+    """
+    frames = [predictions] if isinstance(predictions, pd.DataFrame) else list(predictions)
+    first = frames[0]
+    specifications = [name for name in first if name not in (*KEYS, "group", "split")]
+    baseline = baseline or specifications[specifications.index(YEAR_ONLY) + 1]
+    if baseline not in specifications:
+        raise ValueError(f"there is no specification '{baseline}', only {', '.join(specifications)}")
+    if any(not frame[["person", "year"]].equals(first[["person", "year"]]) for frame in frames):
+        raise ValueError("predictions of different seeds have different rows: predict the same person-years")
+    wage = first[LOG_WAGE].to_numpy()
+    squared = np.stack([(frame[specifications].to_numpy() - wage[:, None]) ** 2 for frame in frames])
+    person = pd.factorize(first["group" if "group" in first else "person"])[0]
+    decade = first["year"].to_numpy() // 10 * 10
+    centred = wage - np.average(wage, weights=first["weight"])
+    values = np.column_stack([centred, centred**2, squared.mean(axis=0), *squared])
+    names, starts = [ALL_YEARS], [np.zeros(len(wage), dtype=np.int64)]
+    if by_decade:
+        decades, codes = np.unique(decade, return_inverse=True)
+        names += [f"{start}-{start + 9}" for start in decades]
+        starts.append(codes)
+    reference, base = specifications.index(YEAR_ONLY), specifications.index(baseline)
+    parts = []
+    for group in starts:
+        weight = first["weight"].to_numpy()
+        means, drawn = resample_means(values, weight, person, group, draws=draws, seed=seed)
+        (r2, within), (r2s, withins) = (_r2(m, len(specifications), reference) for m in (means, drawn))
+        of_seeds = np.stack(
+            [_r2(means, len(specifications), reference, after=k + 1)[1] for k in range(len(frames))], axis=-1
+        )
+        split_r2 = np.mean(
+            [_mean_of_splits(frame, error, group) for frame, error in zip(frames, squared, strict=True)], 0
+        )
+        sizes = pd.DataFrame({"group": group, "person": person}).groupby("group")["person"].agg(["size", "nunique"])
+        columns: dict[str, Any] = {
+            "observations": np.repeat(sizes["size"].to_numpy(), len(specifications)),
+            "people": np.repeat(sizes["nunique"].to_numpy(), len(specifications)),
+        }
+        for name, value, resampled in (
+            ("r2", r2, r2s),
+            ("within_year", within, withins),
+            ("gain", within - within[:, [base]], withins - withins[..., [base]]),
+        ):
+            low, high = np.nanquantile(resampled, INTERVAL, axis=0)
+            columns |= {name: value.ravel(), f"{name}_low": low.ravel(), f"{name}_high": high.ravel()}
+        columns["seed_sd"] = of_seeds.std(axis=-1, ddof=1).ravel() if len(frames) > 1 else np.nan
+        columns["mean_of_splits"] = split_r2.ravel()
+        parts.append(pd.DataFrame(columns))
+    found = pd.concat(parts, ignore_index=True)
+    found.insert(0, "years", np.repeat(names, len(specifications)))
+    found.insert(1, "specification", specifications * len(names))
+    return found
+
+
+def _r2(means: np.ndarray, count: int, reference: int, after: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """R^2 and within-year R^2, `(..., specifications)`, from means of wages, their squares and squared errors."""
+    variance = means[..., 1] - means[..., 0] ** 2
+    errors = means[..., 2 + after * count : 2 + (after + 1) * count]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return 1 - errors / variance[..., None], 1 - errors / errors[..., [reference]]
+
+
+def _mean_of_splits(frame: pd.DataFrame, squared: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """`(groups, specifications)`, the mean over splits of the R^2 in each."""
+    wage, weight = frame[LOG_WAGE].to_numpy(), frame["weight"].to_numpy()
+    sums = pd.DataFrame(np.column_stack([wage, wage**2, squared]) * weight[:, None]).assign(weight=weight)
+    sums = sums.groupby([group, frame["split"].to_numpy()]).sum()
+    means = sums.drop(columns="weight").div(sums["weight"], axis=0)
+    r2 = 1 - means.iloc[:, 2:].div(means[1] - means[0] ** 2, axis=0)
+    return r2.groupby(level=0).mean().to_numpy()
+
+
+def estimate(frame: pd.DataFrame, specifications: Mapping[str, Sequence[str]], rare: int = RARE) -> dict[str, Any]:
+    """Weighted least squares on all rows by statsmodels, with standard errors clustered by person.
+
+    Columns that those before them determine are left out first; each result names them (`left_out`).
+
+    Args:
+        frame: What `wage_frame` returns.
+        specifications: Names of blocks, by the name of the specification.
+        rare: As in `design`.
+
+    Returns:
+        Results of statsmodels, by the name of the specification. People are families where careers have a `group`.
+
+    Raises:
+        ValueError: As in `design`.
+    """
+    import statsmodels.api as sm
+
+    people = pd.factorize(frame["group" if "group" in frame else "person"])[0]
+    found = {}
+    for name, blocks in specifications.items():
+        columns = design(blocks, frame, rare)
+        x = columns.fit_transform(frame)
+        names = ["intercept", *columns.get_feature_names_out()]
+        x = np.column_stack([np.ones(len(frame)), x.toarray() if sparse.issparse(x) else x])
+        kept = independent(x * np.sqrt(frame[["weight"]].to_numpy()))
+        exogenous = pd.DataFrame(x[:, kept], columns=np.array(names)[kept], index=frame.index)
+        model = sm.WLS(frame[LOG_WAGE], exogenous, weights=frame["weight"])
+        # QR, because statsmodels' singular values take several times as long with hundreds of dummies.
+        found[name] = model.fit(method="qr", cov_type="cluster", cov_kwds={"groups": people})
+        found[name].left_out = [names[i] for i in range(len(names)) if i not in set(kept)]
+    return found
+
+
+def independent(x: np.ndarray) -> np.ndarray:
+    """Which columns are no combination of those before them, `(kept,)` places in order."""
+    gram = x.T @ x
+    scale = np.sqrt(np.diag(gram)).clip(min=np.finfo(float).tiny)
+    left = gram / scale / scale[:, None]
+    kept = []
+    for j in range(len(left)):
+        # What is left of a column's length after those kept before it: a Cholesky factorisation that skips.
+        if left[j, j] > COLLINEAR:
+            kept.append(j)
+            left[j:, j:] -= np.outer(left[j:, j], left[j, j:]) / left[j, j]
+    return np.array(kept)
+
+
+def coefficient_table(results: Mapping[str, Any], coefficients: Sequence[str]) -> Any:
+    """Regressions side by side, standard errors below coefficients.
+
+    Args:
+        results: What `estimate` returns.
+        coefficients: Names of the coefficients to show, in order; those of other columns are not.
+
+    Returns:
+        A `Summary` of statsmodels: `as_text()`, `as_latex()`, `as_html()`.
+    """
+    from statsmodels.iolib.summary2 import summary_col
+
+    def people(result: Any) -> str:
+        return f"{len(np.unique(result.cov_kwds['groups'])):,}"
+
+    facts = {"person-years": lambda result: f"{int(result.nobs):,}", "people": people}
+    facts["R^2 (in sample)"] = lambda result: f"{result.rsquared:.3f}"
+    facts["columns"] = lambda result: f"{len(result.params):,}"
+    return summary_col(
+        list(results.values()),
+        model_names=list(results),
+        float_format="%.4f",
+        stars=False,
+        info_dict=facts,
+        regressor_order=[name for name in coefficients if any(name in r.params for r in results.values())],
+        drop_omitted=True,
+        include_r2=False,
+    )
+
+
+def save_table(table: Any, path: str | Path) -> None:
+    """Writes a table of statsmodels as text, LaTeX and HTML.
+
+    Args:
+        table: With `as_text`, `as_latex` and `as_html`.
+        path: Without suffix; .txt, .tex and .html are added.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for suffix, text in ((".txt", table.as_text()), (".tex", table.as_latex()), (".html", table.as_html())):
+        path.with_name(path.name + suffix).write_text(text + "\n", encoding="utf-8")
+
+
+__all__ = [
+    "YEAR_ONLY",
+    "coefficient_table",
+    "estimate",
+    "held_out_r2",
+    "independent",
+    "normal_equations",
+    "predict_held_out",
+    "save_table",
+    "solve",
+]

@@ -150,7 +150,7 @@ def held(names: Sequence[str], frame: pd.DataFrame) -> tuple[list[str], list[str
     there = [
         name
         for name in names
-        if (vector_columns(name, frame) if name.startswith(VECTORS) else _varies(BLOCKS[name].column, frame))
+        if (vector_columns(name, frame) if name.startswith(VECTORS) else _varies(_block(name, frame).column, frame))
     ]
     return there, [name for name in names if name not in there]
 
@@ -161,7 +161,8 @@ def design(names: Sequence[str], frame: pd.DataFrame, rare: int = RARE) -> Colum
     Dummies leave out the first level in the order of labels. A number that is missing counts as 0 and has a dummy.
 
     Args:
-        names: Of blocks: keys of `BLOCKS`, and "h NAME" for a representation.
+        names: Of blocks: keys of `BLOCKS`; other columns of the frame, whose labels become dummies; and "h NAME" for a
+            representation.
         frame: What `wage_frame` returns; it says which columns there are, nothing is learned from it here.
         rare: Levels with fewer rows than this share one dummy, with levels that were never seen.
 
@@ -180,9 +181,7 @@ def design(names: Sequence[str], frame: pd.DataFrame, rare: int = RARE) -> Colum
             by_fold = FOLD in frame
             parts.append((name, PerFold() if by_fold else "passthrough", [FOLD] * by_fold + columns))
             continue
-        if name not in BLOCKS:
-            raise ValueError(f"'{name}' is no block; there are {', '.join(BLOCKS)}, and '{VECTORS}NAME'")
-        block = BLOCKS[name]
+        block = _block(name, frame)
         if block.column not in frame:
             raise ValueError(f"block '{name}' needs a column '{block.column}', which careers do not have")
         if block.kind == "labels":
@@ -228,6 +227,17 @@ class PerFold(TransformerMixin, BaseEstimator):
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """The columns' names with the fold after each."""
         return np.array([f"{column}, fold {k}" for k in self.folds_ for column in self.columns_], dtype=object)
+
+
+def _block(name: str, frame: pd.DataFrame) -> Block:
+    """A block by its name, or a column of the frame as one."""
+    if name in BLOCKS:
+        return BLOCKS[name]
+    if name not in frame:
+        raise ValueError(
+            f"'{name}' is neither a block nor a column; blocks are {', '.join(BLOCKS)} and '{VECTORS}NAME'"
+        )
+    return Block(name, "labels" if pd.api.types.is_string_dtype(frame[name]) else "numbers")
 
 
 def _varies(column: str, frame: pd.DataFrame) -> bool:

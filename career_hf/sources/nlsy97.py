@@ -77,7 +77,7 @@ def build(extract_folder: str | Path, *, rule: Rule = "paper") -> tuple[datasets
     _apply_states(steps, collapsed)
     grades = _by_year(extract, "CV_HGC_EVER_EDT|CV_HGC_EVER")
     grades = grades.mask(grades > EDUCATION["graduate"][1])  # 95 stands for a school without grades
-    _add_grades(steps, grades)
+    steps.add_grades(grades)
     steps.exclude(rule, unknown_grade="keep")
     steps.add_education("CV_HGC_EVER_EDT")
     steps.add_region(_by_year(extract, "CV_CENSUS_REGION"), REGION, "CV_CENSUS_REGION", rule)
@@ -307,19 +307,6 @@ def _apply_states(steps: SurveySteps, collapsed: bool) -> None:
         hourly_wage=frame["hourly_wage"].where(employed),
         weekly_hours=frame["weekly_hours"].where(employed),
     )
-
-
-def _add_grades(steps: SurveySteps, grades: pd.DataFrame) -> None:
-    frame = steps.frame.sort_values(["person", "year"], ignore_index=True)
-    keys = pd.MultiIndex.from_frame(frame[["person", "year"]])
-    for column, values in {
-        "grade": grades,
-        "known_grade": grades.ffill(axis=1),
-        "highest_by_then": grades.cummax(axis=1).ffill(axis=1),
-    }.items():
-        frame[column] = values.stack(future_stack=True).reindex(keys).set_axis(frame.index).astype("Int64")
-    frame["highest_grade"] = frame["person"].map(grades.max(axis=1)).astype("Int64")
-    steps.frame = frame
 
 
 def _add_static(steps: SurveySteps, extract: NLSExtract) -> dict[str, str]:

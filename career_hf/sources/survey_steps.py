@@ -43,6 +43,12 @@ def reason(mask: pd.Series, text: pd.Series | str) -> pd.Series:
     return reasons.where(mask.fillna(False).astype(bool))
 
 
+def _count(reasons: pd.Series) -> dict[str, int]:
+    """Rows by reason, most first, of equal counts in the order of the alphabet, so that row order does not matter."""
+    counts = reasons.value_counts()
+    return {str(text): int(counts[text]) for text in sorted(counts.index, key=lambda text: (-counts[text], text))}
+
+
 class SurveySteps:
     """The person-years so far, and a ledger that counts them and their people at every step.
 
@@ -58,12 +64,12 @@ class SurveySteps:
         """Drops the rows that have a reason; people without any row left are counted as dropped too."""
         people = self.frame["person"].nunique()
         kept = self.frame[reasons.isna()]
-        counts = {str(text): int(count) for text, count in reasons.value_counts().items()}
+        counts = _count(reasons)
         self.ledger.record(step, "person-years", len(self.frame), len(kept), counts, depends_on=depends_on)
         left = kept["person"].nunique()
-        gone = reasons[~self.frame["person"].isin(kept["person"])]
-        first = gone.groupby(self.frame["person"].loc[gone.index]).first().value_counts()
-        lost = {f"no year left: {text}": int(count) for text, count in first.items()}
+        gone = reasons[~self.frame["person"].isin(kept["person"])].groupby(self.frame["person"])
+        why = gone.first().where(gone.nunique().eq(1), step)
+        lost = {f"no year left: {text}": count for text, count in _count(why).items()}
         self.ledger.record(step, "people", people, left, lost, depends_on=depends_on)
         if not len(kept):
             raise ValueError(f"nobody is left after the step '{step}'; what was dropped:\n{self.ledger}")
@@ -74,11 +80,27 @@ class SurveySteps:
         rows = len(self.frame) if unit == "person-years" else self.frame["person"].nunique()
         self.ledger.record(step, unit, rows, rows, altered=altered, depends_on=depends_on)
 
+    def add_grades(self, grades: pd.DataFrame) -> None:
+        """Adds the grade of the year, the last and the highest known by then, and the highest ever, for `exclude`.
+
+        Args:
+            grades: Grades completed, one row per person, one column per year, null where missing.
+        """
+        frame = self.frame.sort_values(["person", "year"], ignore_index=True)
+        keys = pd.MultiIndex.from_frame(frame[["person", "year"]])
+        for column, values in {
+            "grade": grades,
+            "known_grade": grades.ffill(axis=1),
+            "highest_by_then": grades.cummax(axis=1).ffill(axis=1),
+        }.items():
+            frame[column] = values.stack(future_stack=True).reindex(keys).set_axis(frame.index).astype("Int64")
+        frame["highest_grade"] = frame["person"].map(grades.max(axis=1)).astype("Int64")
+        self.frame = frame
+
     def exclude(self, rule: Rule, unknown_grade: Literal["keep", "drop"]) -> None:
         """Applies the exclusions of Appendix F on schooling and labor force, and notes what either rule keeps.
 
-        Needs columns `highest_grade` (ever completed) and `highest_by_then`, and `out` (out of the labor force in that
-        year), in any order of rows.
+        Needs the columns of `add_grades`, and `out` (out of the labor force in that year).
 
         Args:
             rule: "paper" or "no_lookahead".

@@ -1,0 +1,338 @@
+"""Careers of the Panel Study of Income Dynamics, by the paper's rules (Appendix F), from files of the Data Center.
+
+Reference persons (heads) and their spouses, who alone are asked for an occupation, from the waves of 1996, 1997 and
+every second year to 2019. `docs/nlsy97_psid.md` says what to download. The PSID may not be redistributed.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from pathlib import Path
+
+import datasets
+import pandas as pd
+
+from ..careers import from_frame
+from ..ledger import Ledger
+from .crosswalks import DIGITS, is_military, map_codes, read_data
+from .nlsy79 import share_jumps, state_shares
+from .psid_files import FAMILY_1968, PERSON_1968, Needed, PSIDFiles, read_folder
+from .survey_steps import Rule, SurveySteps, check_rule, reason
+
+
+LICENCE = "PSID, no redistribution"
+WAVES = (1996, 1997, *range(1999, 2020, 2))
+# Whoever is a reference person or spouse in one of these was not added after 1995.
+EARLIER_WAVES = (1994, 1995)
+HEAD, SPOUSES = 10, (20, 22)  # relation to the reference person; 22 are partners
+LAST_PRESENT = 20  # sequence numbers from 51 on are people in institutions, who moved out, or who died
+
+STATUS = {1: "employed", 2: "unemployed", 3: "unemployed", 7: "in_school"}
+STATUS |= dict.fromkeys((4, 5, 6), "out_of_labor_force")  # retired, disabled, keeping house
+OTHER_STATUS = 8
+MOST_GRADES = 17  # stands for any postgraduate work; 98 and 99 are not known
+PSID_MILITARY_1970 = 600  # not a Census code
+REGION = {1: "northeast", 2: "northcentral", 3: "south", 4: "west", 5: "west"}  # 5: Alaska and Hawaii
+GENDER = {1: "male", 2: "female"}
+RACES = range(1, 8)
+WEEKS_A_YEAR = 52
+# Words that the label of a variable should have, where a setup file gives labels.
+LABELS = {
+    "interview": "INTERVIEW",
+    "sequence": "SEQUENCE",
+    "relation": "RELATION",
+    "employment_status": "EMPLOYMENT",
+    "education": "EDUC",
+    "occupation_head": "OCC",
+    "occupation_spouse": "OCC",
+    "region": "REGION",
+    "race_head": "RACE",
+    "race_spouse": "RACE",
+}
+YEARLY = (
+    "interview",
+    "sequence",
+    "relation",
+    "employment_status",
+    "education",
+    "occupation_head",
+    "occupation_spouse",
+)
+OPTIONAL = ("hourly_earnings", "annual_hours")
+
+
+def build(extract_folder: str | Path, *, rule: Rule = "paper") -> tuple[datasets.Dataset, Ledger]:
+    """Builds careers from files of the PSID Data Center.
+
+    Employment status of the individual at the interview comes first: working now; temporarily laid off or looking for
+    work is unemployed; retired, disabled and keeping house are out of the labor force; student is in school. Who works
+    has the occupation of the main job, by the reference person's or the spouse's item. Codes are of the Census of 1970
+    to 2001, of 2000 to 2015 and of 2010 from 2017 on, unless the variable's label names another.
+
+    Added after 1995 means: reference person or spouse in 1996 or later, and not in 1994 or 1995.
+
+    Args:
+        extract_folder: Folder with the files, searched with its subfolders.
+        rule: "paper" for the exclusions of Appendix F, "no_lookahead" for those that read no later year.
+
+    Returns:
+        Careers with covariates education and `occupation_vintage` (by year), region, race and gender; outcomes
+        `hourly_wage` (labor income over hours of the past calendar year, nominal dollars), `weekly_hours` (hours of
+        the past calendar year over 52) and `survey_weight` (cross-sectional, from 1997 on); `group`, the family of
+        1968; and, where the files have them, `stratum`, `psu`, and `weight`, each person's first positive one, if
+        everybody has one (see `weighted`). And the ledger. `careers.info.license` says that they may not be passed on.
+
+    Raises:
+        ValueError: If the rule is unknown, a file is damaged, variables are missing (the message lists them), or
+            nobody is left.
+    """
+    check_rule(rule)
+    files = read_folder(extract_folder, {FAMILY_1968, PERSON_1968, *_variables().values()})
+    files.require(_needed())
+    notes, vintages = _check_labels(files)
+
+    steps = SurveySteps(pd.concat([_wave(files, year, vintages[year]) for year in WAVES], ignore_index=True))
+    _keep_entrants(steps, files)
+    _apply_states(steps)
+    grades = pd.DataFrame({year: _values(files, "education", year) for year in WAVES})
+    steps.add_grades(grades.where((grades > 0) & (grades <= MOST_GRADES)))
+    steps.exclude(rule, unknown_grade="drop")
+    steps.add_education("years of education, individual")
+    regions = pd.DataFrame({year: _values(files, "region", year) for year in WAVES})
+    steps.add_region(regions.where(regions.isin(list(REGION))), REGION, "current region of the family", rule)
+    design = _add_static(steps, files)
+
+    outcomes = ("hourly_wage", "weekly_hours", "survey_weight")
+    static = ("region", "race", "gender")
+    columns = ["person", "year", "occupation", "education", "occupation_vintage", *static, *outcomes]
+    careers = from_frame(
+        steps.frame[[*columns, *design.values()]],
+        covariates=("education", "occupation_vintage"),
+        static=static,
+        outcomes=outcomes,
+        **design,
+    )
+    careers.info.license = LICENCE
+    shares = state_shares(careers)
+    for note in [f"licence: {LICENCE}", *files.notes, *notes, *_standing_notes(files), *share_jumps(shares)]:
+        steps.ledger.note(note)
+    table = (100 * shares.drop(columns="people")).round(1).assign(people=shares["people"])
+    steps.ledger.note(f"state shares by year, in percent of the people observed:\n{table.to_string()}")
+    return careers, steps.ledger
+
+
+def weighted(careers: datasets.Dataset) -> tuple[datasets.Dataset, Ledger]:
+    """Careers with a `weight`, the first positive `survey_weight`, without the people who have none.
+
+    Raises:
+        ValueError: If nobody has a positive weight.
+    """
+    first = [next((weight for weight in weights if weight), None) for weights in careers["survey_weight"][:]]
+    kept = [row for row, weight in enumerate(first) if weight is not None]
+    if not kept:
+        raise ValueError("nobody has a positive survey_weight: add the weights to the cart, and build again")
+    ledger = Ledger()
+    dropped = {"no positive cross-sectional weight in any year": len(first) - len(kept)}
+    ledger.record("keep people with a weight", "people", len(first), len(kept), dropped)
+    left = careers.select(kept)
+    left = left.remove_columns("weight") if "weight" in left.column_names else left
+    return left.add_column("weight", [first[row] for row in kept]), ledger
+
+
+@functools.cache
+def _variables() -> dict[tuple[str, str], str]:
+    """Variable by item and wave (as text, empty for what does not change)."""
+    table = read_data("psid_variables.csv")
+    return dict(zip(zip(table["item"], table["year"], strict=True), table["variable"], strict=True))
+
+
+def _needed() -> list[Needed]:
+    items: list[Needed] = [(item, None, _variables()[item, ""]) for item in ("id68", "person68", "sex")]
+    names = [*YEARLY, "region", "race_head", "race_spouse"]
+    items += [(item, year, _variables()[item, str(year)]) for year in WAVES for item in names]
+    return items + [
+        (item, year, _variables()[item, str(year)]) for year in EARLIER_WAVES for item in ("sequence", "relation")
+    ]
+
+
+def _values(files: PSIDFiles, item: str, year: int) -> pd.Series:
+    """Values of a yearly item; null for everybody if no file has it."""
+    variable = _variables().get((item, str(year)))
+    if variable is None or not files.has(variable):
+        return pd.Series(float("nan"), index=files.people)
+    joins = [_variables().get((name, str(year))) for name in ("interview", "family_interview")]
+    return files.variable(variable, *joins)
+
+
+def _check_labels(files: PSIDFiles) -> tuple[list[str], dict[int, int]]:
+    """Warnings where labels say that a variable is another item or wave; and the Census year of each wave's codes."""
+    notes, vintages = [], {year: 1970 if year <= 2001 else 2000 if year <= 2015 else 2010 for year in WAVES}
+    for (item, year), variable in _variables().items():
+        label = files.labels.get(variable, "").upper()
+        if not label or item not in LABELS:
+            continue
+        suffix = re.search(r"\s(\d\d)$", label)
+        of_individuals = variable.startswith(("ER30", "ER33", "ER34"))
+        if LABELS[item] not in label or (of_individuals and suffix and suffix[1] != year[2:]):
+            notes.append(f"warning: {variable} should be {item} of {year}, but its label is '{label}'")
+        census = re.search(r"\b(1970|2000|2010)(?= CODE)", label)
+        if item.startswith("occupation") and census and int(census[0]) != vintages[int(year)]:
+            notes.append(f"warning: {variable} is read as Census {census[0]} codes, as its label says: '{label}'")
+            vintages[int(year)] = int(census[0])
+    return notes, vintages
+
+
+def _role(files: PSIDFiles, year: int) -> pd.Series:
+    """ "head" or "spouse" for those present at the interview, null for everybody else."""
+    relation, sequence = _values(files, "relation", year), _values(files, "sequence", year)
+    role = pd.Series(pd.NA, index=files.people, dtype="string")
+    role = role.mask(relation.eq(HEAD), "head").mask(relation.isin(SPOUSES), "spouse")
+    return role.where(sequence.between(1, LAST_PRESENT))
+
+
+def _wave(files: PSIDFiles, year: int, vintage: int) -> pd.DataFrame:
+    """Every individual in one wave, with status, occupation code, pay, hours and race, still uninterpreted."""
+    role = _role(files, year)
+
+    def by_role(item: str) -> pd.Series:
+        head, spouse = (_values(files, f"{item}_{who}", year) for who in ("head", "spouse"))
+        return head.where(role.eq("head").fillna(False), spouse).where(role.notna())
+
+    interview, code = _values(files, "interview", year), by_role("occupation")
+    present = _values(files, "sequence", year).between(1, LAST_PRESENT)
+    why = pd.Series("neither reference person nor spouse", index=files.people, dtype="string")
+    why = why.mask(~present, "not in the family at the interview").mask(~interview.gt(0), "not in the panel")
+    known = code.gt(0) & code.lt(10 ** DIGITS[vintage] - 1)
+    # Digits beyond those of the Census year are no code of it; they are dropped with their number.
+    mapped, _ = map_codes(code.where(known).round().astype("Int64"), vintage)
+    military = is_military(code, vintage) | (code.eq(PSID_MILITARY_1970) & (vintage == 1970))
+    part = {
+        "person": files.people,
+        "year": year,
+        "vintage": vintage,
+        "absent": why.where(role.isna()),
+        "status": _values(files, "employment_status", year),
+        "code": code,
+        "occ1990dd": mapped,
+        "military": military,
+        "race": by_role("race"),
+        "hourly_wage": by_role("hourly_earnings"),
+        "weekly_hours": by_role("annual_hours") / WEEKS_A_YEAR,
+        "survey_weight": _values(files, "weight", year),
+    }
+    return pd.DataFrame(part)
+
+
+def _keep_entrants(steps: SurveySteps, files: PSIDFiles) -> None:
+    steps.drop("keep reference persons and spouses", steps.frame["absent"], "past")
+    before = pd.DataFrame({year: _role(files, year).notna() for year in EARLIER_WAVES}).any(axis=1)
+    earlier = steps.frame["person"].map(before)
+    waves = " or ".join(str(year) for year in EARLIER_WAVES)
+    steps.drop("keep people added after 1995", reason(earlier, f"reference person or spouse in {waves}"), "past")
+
+
+def _apply_states(steps: SurveySteps) -> None:
+    """Turns status and occupation code into a state, dropping years in which it is not known, and military years."""
+    frame = steps.frame
+    state = frame["status"].map(STATUS).astype("string")
+    other = reason(frame["status"].eq(OTHER_STATUS), "employment status: other")
+    unknown = other.fillna(reason(state.isna(), "employment status: not known"))
+    steps.frame = frame.assign(state=state)
+    steps.drop("keep years with a known employment state", unknown, "past")
+
+    frame = steps.frame
+    employed = frame["state"].eq("employed")
+    unused = frame["code"].gt(0) & ~employed
+    altered = {"not employed although an occupation is reported: occupation not used": int(unused.sum())}
+    steps.alter("state before occupation", "person-years", altered, "past")
+    military = reason(employed & frame["military"], "occupation code of the armed forces")
+    steps.drop("drop military years", military, "past")
+
+    frame = steps.frame
+    employed = frame["state"].eq("employed")
+    largest = frame["vintage"].map({vintage: 10**digits - 1 for vintage, digits in DIGITS.items()})
+    none = reason(employed & (frame["code"].isna() | frame["code"].eq(0)), "occupation: inapplicable")
+    none = none.fillna(reason(employed & frame["code"].eq(largest), "occupation: not known"))
+    steps.drop("drop employed years without an occupation", none, "past")
+    frame = steps.frame
+    employed = frame["state"].eq("employed")
+    code = frame["code"].round().astype("Int64").astype("string")
+    label = "Census " + frame["vintage"].astype("string") + " code " + code
+    unmapped = reason(employed & frame["occ1990dd"].isna(), label)
+    steps.drop("drop occupation codes without an occ1990dd occupation", unmapped, "past")
+
+    frame = steps.frame
+    employed = frame["state"].eq("employed")
+    paid = {name: frame[name].where(employed & frame[name].gt(0)) for name in ("hourly_wage", "weekly_hours")}
+    steps.frame = frame.assign(
+        occupation=frame["occ1990dd"].where(employed, frame["state"]),
+        out=frame["state"].eq("out_of_labor_force"),
+        occupation_vintage="census" + frame["vintage"].astype("string"),
+        survey_weight=frame["survey_weight"].where(frame["survey_weight"].gt(0)),
+        **paid,
+    )
+
+
+def _add_static(steps: SurveySteps, files: PSIDFiles) -> dict[str, str]:
+    """Adds what does not change; returns the columns of the survey's design that everybody has."""
+    frame = steps.frame.sort_values(["person", "year"], ignore_index=True)
+    race = frame["race"].where(frame["race"].isin(list(RACES)))
+    first_race = race.groupby(frame["person"]).transform("first")
+    names = pd.Series("other", index=frame.index, dtype="string").mask(first_race.eq(1), "white")
+    names = names.mask(first_race.eq(2), "black").mask(first_race.isna())
+    varies = race.dropna().groupby(frame["person"]).nunique().gt(1)
+    gender = frame["person"].map(files.variable(_variables()["sex", ""])).map(GENDER)
+    family = frame["person"].map(files.variable(FAMILY_1968)).astype("Int64")
+    steps.frame = frame.assign(race=names, gender=gender, group=family)
+    altered = {
+        "race differs between waves: the first is used": int(varies.sum()),
+        "no race: missing": int(frame.loc[names.isna(), "person"].nunique()),
+    }
+    steps.alter("race: first reported as reference person or spouse", "people", altered, "static")
+
+    design = {"group": "group"}
+    for role in ("stratum", "psu"):
+        variable = _variables()[role, ""]
+        values = frame["person"].map(files.variable(variable)) if files.has(variable) else None
+        if values is None or values.isna().any():
+            steps.ledger.note(f"no {role} in these careers: {variable} is in no file, or not for everybody")
+            continue
+        labels = values.astype("Int64").astype("string")
+        if role == "psu" and "stratum" in design:
+            labels = steps.frame["stratum"] + "-" + labels
+        steps.frame = steps.frame.assign(**{role: labels})
+        design[role] = role
+    weight = steps.frame["survey_weight"].groupby(steps.frame["person"]).transform("first")
+    lacking = steps.frame.loc[weight.isna(), "person"].nunique()
+    if lacking:
+        steps.ledger.note(
+            f"no weight in these careers: {lacking} people have no positive cross-sectional weight in any of their "
+            "years; psid.weighted(careers) leaves them out and adds it"
+        )
+    else:
+        steps.frame = steps.frame.assign(weight=weight)
+        design["weight"] = "weight"
+    return design
+
+
+def _standing_notes(files: PSIDFiles) -> list[str]:
+    """What a reader must know of the survey itself, whatever the counts are."""
+    notes = [
+        "occupation coding: Census 1970 codes to 2001, 2000 to 2015, 2010 from 2017; moves across a change are partly "
+        "recoding (column occupation_vintage)",
+        "added after 1995: first reference person or spouse in 1996 or later, as far as 1994 and 1995 tell; the paper "
+        "does not say whether it means this or the first appearance in any family of the panel",
+        "pay and hours are those of the calendar year before the interview, the occupation that of the interview",
+        "employment status 'other' (8) is none of the paper's states: such years are dropped and counted",
+        "steps are two years apart from 1997 on, and longer where a person was not reference person or spouse",
+    ]
+    for item in OPTIONAL:
+        lacking = [
+            year
+            for year in WAVES
+            if not all(files.has(_variables()[f"{item}_{who}", str(year)]) for who in ("head", "spouse"))
+        ]
+        if lacking:
+            notes.append(f"{item} is not in the files for {len(lacking)} of {len(WAVES)} waves: {lacking}")
+    return notes

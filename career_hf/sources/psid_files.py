@@ -1,0 +1,318 @@
+"""Reads files of the PSID Data Center (https://simba.isr.umich.edu) as they come: fixed-width text, csv or xlsx.
+
+A text file has no header: a setup file beside it, for SAS (.sas), Stata (.do) or SPSS (.sps), says which columns each
+variable has. A file with ER30001 and ER30002 has one row per individual; one without has one row per family of a wave,
+and its values go to the people of the family by that wave's interview number. Values stay raw here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+
+FAMILY_1968, PERSON_1968 = "ER30001", "ER30002"
+SETUP_SUFFIXES = (".sas", ".do", ".sps")
+VARIABLE = re.compile(r"[A-Z]+\d+[A-Z]?(_[A-Z0-9]+)?")
+# Where each kind of setup file lists the columns: `INPUT ... ;`, `infix ... using`, `DATA LIST ... / ... .`
+SECTIONS = {
+    ".sas": re.compile(r"^\s*INPUT\b(.*?);", re.DOTALL | re.IGNORECASE | re.MULTILINE),
+    ".do": re.compile(r"^\s*infix\b(.*?)\busing\b", re.DOTALL | re.IGNORECASE | re.MULTILINE),
+    ".sps": re.compile(r"^\s*DATA LIST\b[^/]*/(.*?)^\s*\.", re.DOTALL | re.IGNORECASE | re.MULTILINE),
+}
+COLUMNS = re.compile(r"\b([A-Za-z]\w*)\s+\$?\s*(\d+)\s*-\s*(\d+)")
+LABEL = re.compile(r'\b([A-Z]\w*)\s+(?:FORMAT\s*=\s*\S+\s+)?(?:LABEL\s*=\s*)?"([^"]*)"', re.IGNORECASE)
+RECORD_LENGTH = re.compile(r"(?:MAX_REC_LENGTH\s*:|LRECL\s*=)\s*(\d+)", re.IGNORECASE)
+OBSERVATIONS = re.compile(r"^\s*(?:N_OF_OBSERVATIONS|Rows)\s*:\s*(\d+)", re.IGNORECASE | re.MULTILINE)
+DOWNLOAD_AGAIN = "download data and setup file together from the PSID Data Center, and use them as they come"
+
+Needed = tuple[str, int | None, str]
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a setup file says of its data file.
+
+    Args:
+        columns: Name, first and last position (counting from 1) of each variable.
+        labels: Label by variable, empty if the file has none.
+        record_length: Characters of a line, None if it does not say.
+        observations: Number of lines, None if it does not say.
+    """
+
+    columns: tuple[tuple[str, int, int], ...]
+    labels: dict[str, str]
+    record_length: int | None
+    observations: int | None
+
+
+def read_setup(path: str | Path) -> Setup:
+    """Reads a setup file for SAS, Stata or SPSS.
+
+    Raises:
+        ValueError: If it is of another kind, lists no columns, or lists a variable twice or columns that overlap.
+    """
+    path = Path(path)
+    kind = path.suffix.lower()
+    if kind not in SECTIONS:
+        raise ValueError(f"{path.name} is no setup file: its name should end in {', '.join(SETUP_SUFFIXES)}")
+    text = path.read_bytes().decode("latin-1")  # labels only may hold more than ASCII
+    section = SECTIONS[kind].search(text)
+    found = COLUMNS.findall(section[1]) if section else []
+    if not found:
+        raise ValueError(f"{path.name} lists no columns, as a PSID setup file does; {DOWNLOAD_AGAIN}")
+    columns = tuple((name.upper(), int(first), int(last)) for name, first, last in found)
+    end, names = 0, set()
+    for name, first, last in sorted(columns, key=lambda column: column[1]):
+        if first <= end or last < first or name in names:
+            raise ValueError(f"{path.name} gives {name} columns {first}-{last}, which are taken; {DOWNLOAD_AGAIN}")
+        end = last
+        names.add(name)
+    length, rows = RECORD_LENGTH.search(text), OBSERVATIONS.search(text)
+    labels = {name.upper(): " ".join(label.split()) for name, label in LABEL.findall(text)}
+    return Setup(
+        columns,
+        {name: labels[name] for name in names & set(labels)},
+        int(length[1]) if length else None,
+        int(rows[1]) if rows else None,
+    )
+
+
+def read_text(path: str | Path, setup: Setup, wanted: Collection[str] | None = None) -> pd.DataFrame:
+    """Reads a fixed-width text file.
+
+    Args:
+        path: The data file.
+        setup: What its setup file says.
+        wanted: Variables to read; all if None. The files of whole waves have thousands.
+
+    Returns:
+        One column of numbers per variable, null where the file has blanks.
+
+    Raises:
+        ValueError: If it is not the file that the setup file describes, or is damaged: bytes that are not ASCII, lines
+            that are too short or too long, too few lines, or anything but numbers.
+    """
+    path = Path(path)
+    data = path.read_bytes()
+    odd = re.search(rb"[^\x00-\x7f]", data)
+    if odd:
+        line = data[: odd.start()].count(b"\n") + 1
+        raise ValueError(f"{path.name} is not plain text: byte {odd[0][0]:#04x} in line {line}; {DOWNLOAD_AGAIN}")
+    lines = data.decode("ascii").splitlines()
+    length = max(setup.record_length or 0, max(last for _, _, last in setup.columns))
+    for number, text in enumerate(lines, 1):
+        if len(text) != length:
+            raise ValueError(
+                f"{path.name} has {len(text)} characters in line {number}, its setup file says {length}: a truncated "
+                f"download, or the setup file of another data file; {DOWNLOAD_AGAIN}"
+            )
+    if setup.observations is not None and len(lines) != setup.observations:
+        raise ValueError(
+            f"{path.name} has {len(lines)} lines, its setup file says {setup.observations}: a truncated download, or "
+            f"the setup file of another data file; {DOWNLOAD_AGAIN}"
+        )
+    letters = np.array(lines, dtype=f"S{length}").view("S1").reshape(len(lines), length) if lines else None
+    values = {}
+    for name, first, last in setup.columns:
+        if wanted is not None and name not in wanted:
+            continue
+        if letters is None:
+            values[name] = pd.Series(dtype="float64")
+            continue
+        cells = np.ascontiguousarray(letters[:, first - 1 : last]).view(f"S{last - first + 1}").ravel()
+        values[name] = _numbers(pd.Series(cells.astype(str)), path.name, name, 1)
+    return pd.DataFrame(values)
+
+
+def _numbers(cells: pd.Series, file: str, column: str, first_line: int) -> pd.Series:
+    text = cells.astype("string").str.strip()
+    numbers = pd.to_numeric(text.mask(text.isin(["", "."])), errors="coerce")
+    bad = numbers.isna() & text.notna() & ~text.isin(["", "."])
+    if bad.any():
+        row = int(np.flatnonzero(bad)[0])
+        raise ValueError(f"{file} has {text.iloc[row]!r} for {column} in line {row + first_line}, which is no number")
+    return numbers.astype("float64").reset_index(drop=True)
+
+
+def _read_spreadsheet(path: Path) -> pd.DataFrame | None:
+    """A csv or xlsx file whose first line holds PSID variables; None if it holds anything else."""
+    if path.suffix.lower() == ".csv":
+        try:
+            cells = pd.read_csv(path, dtype=str, encoding="utf-8-sig", keep_default_na=False)
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path.name} is not UTF-8 text: {error}; {DOWNLOAD_AGAIN}") from error
+        except pd.errors.ParserError as error:
+            raise ValueError(f"{path.name} cannot be read: {error}; {DOWNLOAD_AGAIN}") from error
+    else:
+        cells = pd.read_excel(path, dtype=str, keep_default_na=False)
+    names = [str(name).strip().upper() for name in cells.columns]
+    if not names or not all(VARIABLE.fullmatch(name) for name in names):
+        return None
+    return pd.DataFrame(
+        {name: _numbers(cells[old], path.name, name, 2) for name, old in zip(names, cells, strict=True)}
+    )
+
+
+@dataclass
+class PSIDFiles:
+    """Files of the PSID, joined on people.
+
+    Args:
+        individuals: Tables with one row per individual, by file.
+        families: Tables with one row per family of one or more waves, by file.
+        labels: Label by variable, from setup files.
+        notes: What a reader should know, such as files skipped.
+    """
+
+    individuals: dict[str, pd.DataFrame]
+    families: dict[str, pd.DataFrame]
+    labels: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if not self.individuals:
+            raise ValueError(
+                f"no file of the PSID here has one row per individual (columns {FAMILY_1968} and {PERSON_1968}): add "
+                "both to the cart of the Data Center, or download the cross-year individual file"
+            )
+        self.individuals = {file: _by_person(file, table) for file, table in self.individuals.items()}
+        self.people = pd.Index([], dtype="int64")
+        for table in self.individuals.values():
+            self.people = self.people.union(table.index)
+        self.people = self.people.sort_values().rename("person")
+        self._values: dict[str, pd.Series] = {}
+        for file, table in self.individuals.items():
+            for name, values in table.items():
+                self._add(str(name), values, file)
+
+    def has(self, variable: str) -> bool:
+        """Whether a file holds the variable."""
+        return variable in self._values or any(variable in table for table in self.families.values())
+
+    def variable(self, variable: str, interview: str | None = None, family_interview: str | None = None) -> pd.Series:
+        """Raw values of one variable.
+
+        Args:
+            variable: Its name, such as ER33412.
+            interview: The individual file's interview number of the wave, for variables of family files.
+            family_interview: The family file's.
+
+        Returns:
+            Numbers indexed by person, 1000 times the 1968 family plus the person's number in it; null where there is
+            none.
+
+        Raises:
+            ValueError: If no file holds it, or a family file cannot be joined.
+        """
+        if variable in self._values:
+            return self._values[variable].reindex(self.people)
+        for file, table in self.families.items():
+            if variable not in table:
+                continue
+            if family_interview not in table or interview not in self._values:
+                raise ValueError(
+                    f"{file} has {variable}, but its families cannot be found: the file needs {family_interview}, and "
+                    f"the file of individuals {interview}, the interview numbers of that wave"
+                )
+            keys = table[family_interview]
+            if keys.duplicated().any():
+                raise ValueError(f"{file} has interview {keys[keys.duplicated()].iloc[0]:.0f} more than once")
+            return self.variable(interview).map(table.set_index(family_interview)[variable])
+        raise ValueError(self._missing([("", None, variable)]))
+
+    def require(self, needed: list[Needed]) -> None:
+        """Raises one ValueError listing every variable (item, wave, name) that no file holds."""
+        missing = [item for item in needed if not self.has(item[2])]
+        if missing:
+            raise ValueError(self._missing(missing))
+
+    def _missing(self, missing: list[Needed]) -> str:
+        lines = [f"  {variable} ({item}, {'all waves' if year is None else year})" for item, year, variable in missing]
+        files = ", ".join([*self.individuals, *self.families])
+        return (
+            f"{len(missing)} variable(s) are in none of the files ({files}):\n"
+            + "\n".join(lines)
+            + "\nIn the PSID Data Center search them by name under 'Variable Search', add them to the cart together "
+            f"with {FAMILY_1968} and {PERSON_1968}, and put the new data file with its setup file beside the others"
+        )
+
+    def _add(self, name: str, values: pd.Series, file: str) -> None:
+        first = self._values.get(name)
+        if first is None:
+            self._values[name] = values
+            return
+        shared = first.index.intersection(values.index)
+        differ = shared[(first[shared] != values[shared]) & (first[shared].notna() | values[shared].notna())]
+        if len(differ):
+            person = differ[0]
+            raise ValueError(
+                f"{name} of person {person} is {values[person]} in {file} and {first[person]} in another file: these "
+                "are not of one release; remove one of them"
+            )
+        self._values[name] = first.combine_first(values)
+
+
+def read_folder(path: str | Path, wanted: Collection[str] | None = None) -> PSIDFiles:
+    """Reads and joins all files of the PSID in a folder and its subfolders.
+
+    Text files without a setup file of the same name, and tables without PSID variables, are skipped with a note.
+
+    Args:
+        path: The folder.
+        wanted: Variables of text files to read, with ER30001 and ER30002; all if None.
+
+    Raises:
+        ValueError: If there is no file of individuals, or a file is damaged.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise ValueError(f"{path} is not a folder; give the folder with the PSID files")
+    tables: dict[str, pd.DataFrame] = {}
+    labels: dict[str, str] = {}
+    notes: list[str] = []
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    for file in files:
+        name, kind = str(file.relative_to(path)), file.suffix.lower()
+        if kind == ".txt":
+            beside = [f for f in files if f.parent == file.parent and f.stem.lower() == file.stem.lower()]
+            setups = {f.name: read_setup(f) for f in beside if f.suffix.lower() in SETUP_SUFFIXES}
+            if not setups:
+                notes.append(f"{name} is skipped: no setup file ({file.stem}.sas, .do or .sps) lies beside it")
+                continue
+            (first_name, setup), *others = setups.items()
+            for other_name, other in others:
+                if other.columns != setup.columns:
+                    raise ValueError(
+                        f"{first_name} and {other_name} list different columns for {name}; {DOWNLOAD_AGAIN}"
+                    )
+                labels |= other.labels
+            tables[name] = read_text(file, setup, wanted)
+            labels |= setup.labels
+        elif kind in (".csv", ".xlsx"):
+            table = _read_spreadsheet(file)
+            if table is None:
+                notes.append(f"{name} is skipped: its first line is not a row of PSID variables")
+            else:
+                tables[name] = table
+    individual = {name: table for name, table in tables.items() if {FAMILY_1968, PERSON_1968} <= set(table)}
+    if not individual and notes:
+        raise ValueError(f"no file of the PSID in {path}: {'; '.join(notes)}")
+    families = {name: table for name, table in tables.items() if name not in individual}
+    return PSIDFiles(individual, families, labels, notes)
+
+
+def _by_person(file: str, table: pd.DataFrame) -> pd.DataFrame:
+    if table[[FAMILY_1968, PERSON_1968]].isna().any().any():
+        raise ValueError(f"{file} has a row without {FAMILY_1968} or {PERSON_1968}; {DOWNLOAD_AGAIN}")
+    person = (1000 * table[FAMILY_1968] + table[PERSON_1968]).astype("int64")
+    if person.duplicated().any():
+        twice = person[person.duplicated()].iloc[0]
+        rows = [int(row) + 1 for row in np.flatnonzero(person == twice)]
+        raise ValueError(f"{file} has person {twice} more than once (people {rows}); {DOWNLOAD_AGAIN}")
+    return table.set_index(pd.Index(person, name="person"))

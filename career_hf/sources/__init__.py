@@ -2,6 +2,7 @@
 
 * `nls`: extracts of NLS Investigator (NLSY79, NLSY97), read but not interpreted.
 * `nlsy79`: careers of the NLSY79 by the paper's rules (Appendix F).
+* `nlsy97`, `psid`: careers of the NLSY97 and of the PSID by the same appendix; `psid_files` reads Data Center files.
 * `keane_wolpin`: careers of 1,384 young men in five states, which ship with the package.
 * `open_resumes`: JobHop and Karrierewege, resume sets in ESCO that anybody can load.
 * `crosswalks`: Census occupation codes to occ1990dd, its titles and broad groups.

@@ -2,53 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import functools
-
 import pandas as pd
 import pytest
+from nlsy79_extracts import by_year, employed, real_build, write_extract
 
-from career_hf.careers import validate
-from career_hf.sources import nls, nlsy79
-from career_hf.sources.crosswalks import occupations, read_data
-
-
-def write_extract(folder, people):
-    """Writes an extract with all variables; `people` maps a person to {(question name, year): value}, -5 elsewhere."""
-    variables = [
-        (name, int(year) if year else None, reference)
-        for name, year, reference in read_data("nlsy79_variables.csv").itertuples(index=False)
-    ]
-    # The occupation items of 1981 are not part of the usual extract.
-    variables = [v for v in variables if v[:2] != ("CPSOCC70", 1981)]
-    always = {("SAMPLE_ID", None): 1, ("SAMPLE_RACE", None): 3, ("SAMPLE_SEX", None): 1}
-    always |= {("HGC", 1979): 12, ("REGION", 1979): 1}
-    with (folder / "extract.csv").open("w", newline="") as file:
-        writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC)
-        writer.writerow(["R0000100", *(reference for _, _, reference in variables)])
-        for person, answers in people.items():
-            answers = always | answers
-            writer.writerow([person, *(answers.get((name, year), -5) for name, year, _ in variables)])
-    return folder
-
-
-def employed(year, code=19):
-    return {("ESR_COL", year): 1, (nlsy79._occupation_item(year)[0], year): code}
+from career_hf.careers import to_frame, validate
+from career_hf.sources import nls, nlsy79, nlsy79_variables
+from career_hf.sources.crosswalks import occupations
 
 
 def occupation_by_year(careers, person):
-    row = next(row for row in careers if row["person"] == str(person))
-    return dict(zip(row["year"], row["occupation"], strict=True))
-
-
-def covariate_by_year(careers, person, name):
-    row = next(row for row in careers if row["person"] == str(person))
-    return dict(zip(row["year"], row[name], strict=True))
-
-
-@functools.cache
-def real_build(shared, variant):
-    return nlsy79.build(shared / "data", variant)
+    return by_year(careers, person, "occupation")
 
 
 @pytest.mark.parametrize(
@@ -78,13 +42,14 @@ def test_the_state_comes_first_and_the_occupation_second(tmp_path, status, enrol
         (2000, 0, 3, -4, "in_school"),
         (2002, 1, 4, 472, "276"),
         (2004, 52, 4, 4720, "276"),
-        (2012, 52, -5, 4720, "276"),
-        (2012, 0, -5, 4720, "not_working"),
+        (2012, 52, None, 4720, "276"),
+        (2012, 0, None, 4720, "not_working"),
     ],
 )
 def test_without_employment_status_no_weeks_worked_means_not_working(tmp_path, year, weeks, enrollment, code, state):
-    occupation = nlsy79._occupation_item(year)[0]
-    answers = {("WKSWK-PCY", year): weeks, ("ENROLLMT", year): enrollment, (occupation, year): code}
+    occupation = nlsy79_variables.occupation_item(year)[0]
+    answers = {("WKSWK-PCY", year): weeks, (occupation, year): code}
+    answers |= {("ENROLLMT", year): enrollment} if enrollment else {}
     careers, _ = nlsy79.build(write_extract(tmp_path, {1: answers | employed(1991)}), "extended")
     assert occupation_by_year(careers, 1) == {1991: "22", year: state}
 
@@ -119,7 +84,7 @@ def test_people_below_grade_9_throughout_are_dropped_and_people_who_reach_it_lat
     careers, ledger = nlsy79.build(write_extract(tmp_path, {1: never, 2: later}))
     assert careers["person"][:] == ["2"]
     entry = next(e for e in ledger.entries if e.dropped == {"highest grade ever observed below 9": 1})
-    assert entry.depends_on == "future"
+    assert (entry.unit, entry.depends_on) == ("person-years", "future")
 
 
 def test_people_out_of_the_labor_force_throughout_are_dropped_but_one_year_of_search_or_school_keeps_them(tmp_path):
@@ -128,11 +93,9 @@ def test_people_out_of_the_labor_force_throughout_are_dropped_but_one_year_of_se
     school = out | {("ESR_COL", 1992): 3, ("ENROLLMT", 1992): 3}
     careers, ledger = nlsy79.build(write_extract(tmp_path, {1: out, 2: searched, 3: school}))
     assert careers["person"][:] == ["2", "3"]
-    entries = [e for e in ledger.entries if "out of the labor force throughout" in e.dropped]
-    assert {e.unit: e.dropped["out of the labor force throughout"] for e in entries} == {
-        "person-years": 2,
-        "people": 1,
-    }
+    dropped = ledger.dropped()
+    assert dropped["out of the labor force throughout"] == 2
+    assert dropped["no year left: out of the labor force throughout"] == 1
 
 
 def test_in_the_extended_build_unemployment_before_2000_keeps_a_person_who_never_works(tmp_path):
@@ -147,7 +110,7 @@ def test_education_is_the_last_grade_known_by_then(tmp_path):
     answers = employed(1990) | employed(1991) | employed(1992) | employed(1993) | employed(1994)
     answers |= {("HGC", 1979): -3, ("HGC", 1991): 11, ("HGC", 1992): 15, ("HGC", 1993): -3, ("HGC", 1994): 17}
     careers, ledger = nlsy79.build(write_extract(tmp_path, {1: answers}))
-    assert covariate_by_year(careers, 1, "education") == {
+    assert by_year(careers, 1, "education") == {
         1990: None,
         1991: "no_high_school",
         1992: "some_college",
@@ -165,7 +128,7 @@ def test_education_is_the_last_grade_known_by_then(tmp_path):
 )
 def test_grades_become_the_papers_five_levels(tmp_path, grade, level):
     careers, _ = nlsy79.build(write_extract(tmp_path, {1: employed(1990) | {("HGC", 1990): grade}}))
-    assert covariate_by_year(careers, 1, "education") == {1990: level}
+    assert by_year(careers, 1, "education") == {1990: level}
 
 
 def test_region_is_the_first_observed_and_filled_in_from_later_rounds(tmp_path):
@@ -174,8 +137,55 @@ def test_region_is_the_first_observed_and_filled_in_from_later_rounds(tmp_path):
     careers, ledger = nlsy79.build(write_extract(tmp_path, {1: moved, 2: late}))
     assert careers["region"][:] == ["northcentral", "south"]
     entry = next(e for e in ledger.entries if e.step.startswith("region"))
-    assert entry.altered["region first seen after the career's first year"] == 1
+    assert entry.altered["region first seen after the career's first year: filled in"] == 1
     assert entry.depends_on == "future"
+
+
+def test_without_looking_ahead_a_region_seen_later_is_missing(tmp_path):
+    first = employed(1980, 1) | {("REGION", 1979): 2, ("REGION", 1980): 4}
+    late = employed(1980, 1) | {("REGION", 1979): -4, ("REGION", 1985): 3}
+    careers, ledger = nlsy79.build(write_extract(tmp_path, {1: first, 2: late}), rule="no_lookahead")
+    assert careers["region"][:] == ["northcentral", None]
+    entry = next(e for e in ledger.entries if e.step.startswith("region"))
+    assert entry.altered["region first seen after the career's first year: missing"] == 1
+    assert entry.depends_on == "past"
+
+
+def test_without_looking_ahead_years_count_from_grade_9_and_from_the_labor_force_on(tmp_path):
+    out = {("ESR_COL", year): 3 for year in (1990, 1991, 1993)}
+    people = {
+        # Grade 9 is reported in 1991, grade 8 again after it: known by then is the highest so far.
+        1: employed(1990) | employed(1991) | employed(1992) | {("HGC", 1979): 8, ("HGC", 1991): 9, ("HGC", 1992): 8},
+        # Out of the labor force until 1992: the years before are not in the sample, 1993 is.
+        2: out | {("ESR_COL", 1992): 2},
+        3: out,
+    }
+    careers, ledger = nlsy79.build(write_extract(tmp_path, people), rule="no_lookahead")
+    assert occupation_by_year(careers, 1) == {1991: "22", 1992: "22"}
+    assert occupation_by_year(careers, 2) == {1992: "unemployed", 1993: "out_of_labor_force"}
+    assert careers["person"][:] == ["1", "2"]
+    assert not any(entry.depends_on == "future" for entry in ledger.entries)
+    dropped = ledger.dropped()
+    assert dropped["highest grade known by then below 9"] == 1
+    assert dropped["out of the labor force until then"] == 2 + 3
+    assert any("'paper' keeps 7 of 2 people; 'no_lookahead' keeps 4 of 2 people" in note for note in ledger.notes)
+
+
+def test_what_happens_later_does_not_change_careers_without_looking_ahead(tmp_path):
+    early = {("ESR_COL", 1980): 3, **employed(1982), ("ESR_COL", 1983): 2, ("HGC", 1979): 8, ("HGC", 1982): 9}
+    later = employed(1990) | {("HGC", 1990): 16, ("REGION", 1990): 4}
+    built = [
+        nlsy79.build(write_extract(tmp_path, {1: early | more | {("REGION", 1979): -4}}), rule="no_lookahead")[0]
+        for more in ({}, later)
+    ]
+    short, long = (to_frame(careers, "pandas") for careers in built)
+    pd.testing.assert_frame_equal(short, long[long["year"] <= 1983])
+    assert long["year"].tolist() == [1982, 1983, 1990]
+
+
+def test_an_unknown_rule_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="unknown rule 'strict'.*paper.*no_lookahead"):
+        nlsy79.build(tmp_path, rule="strict")
 
 
 def test_static_covariates_are_named(tmp_path):
@@ -187,7 +197,7 @@ def test_static_covariates_are_named(tmp_path):
 def test_the_coding_vintage_is_a_function_of_the_year_alone(tmp_path):
     answers = employed(1980, 1) | employed(1982) | {("ESR_COL", 1983): 2, ("ESR_COL", 2006): 3}
     careers, _ = nlsy79.build(write_extract(tmp_path, {1: answers}), "extended")
-    assert covariate_by_year(careers, 1, "occupation_vintage") == {
+    assert by_year(careers, 1, "occupation_vintage") == {
         1980: "census1970",
         1982: "census1980",
         1983: "census1980",
@@ -297,7 +307,7 @@ def test_person_1234_in_school_in_1987_with_a_grade_carried_over_1983(shared):
         1980: "376", 1982: "447", 1983: "447", 1984: "447", 1985: "447", 1986: "316", 1987: SCHOOL, 1988: "95",
         1989: "207", 1990: "95", 1991: "95", 1992: "95", 1993: "15", 1994: "95", 1996: "13", 1998: "13",
     }  # fmt: skip
-    education = covariate_by_year(careers, 1234, "education")
+    education = by_year(careers, 1234, "education")
     assert [education[year] for year in (1980, 1982, 1983, 1988)] == [
         "high_school", "some_college", "some_college", "college",
     ]  # fmt: skip
@@ -328,7 +338,7 @@ def test_the_real_people_without_work_who_report_an_occupation_are_all_set_aside
     expected = 0
     for year in (1980, *range(1982, 1995), 1996, 1998):
         status = extract.variable("ESR_COL", year)
-        expected += int((status.isin([2, 3]) & (extract.variable(*nlsy79._occupation_item(year)) > 0)).sum())
+        expected += int((status.isin([2, 3]) & (extract.variable(*nlsy79_variables.occupation_item(year)) > 0)).sum())
     _, ledger = real_build(shared, "full")
     altered = next(e.altered for e in ledger.entries if e.step == "state before occupation")
     assert altered["not employed although an occupation is reported: occupation not used"] == expected

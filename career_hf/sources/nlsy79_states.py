@@ -1,0 +1,112 @@
+"""Yearly states of the NLSY79: employment status first, the occupation of the employed second.
+
+`yearly_person_years` reads them raw; `apply_states` turns them into states, and does the same for those that
+`nlsy79_weekly` counts from weeks.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from .crosswalks import is_military, map_codes
+from .nls import NLSExtract, split_missing
+from .nlsy79_variables import (
+    LAST_ENROLLMENT,
+    STATUS_ROUNDS,
+    Variant,
+    employment_item,
+    item,
+    occupation_item,
+    vintage,
+)
+from .survey_steps import SurveySteps, reason
+
+
+STATUS = {1: "employed", 2: "unemployed", 3: "out_of_labor_force", 4: "military"}
+ENROLLED = (2, 3)  # in high school, in college; 1 and 4 are not enrolled, without and with a high school degree
+NOT_EMPLOYED = ("unemployed", "out_of_labor_force", "in_school", "not_working")
+
+
+def yearly_person_years(extract: NLSExtract, rounds: list[int]) -> pd.DataFrame:
+    """Every person in every round, with status, weeks worked, occupation code and enrollment, still uninterpreted."""
+    people = extract.people
+    parts = []
+    for year in rounds:
+        status, status_missing = split_missing(extract.variable(*employment_item(year)).reindex(people))
+        code, code_missing = split_missing(extract.variable(*occupation_item(year)).reindex(people))
+        enrolled = pd.Series(False, index=people)
+        if year <= LAST_ENROLLMENT:
+            enrolled = extract.variable(*item("ENROLLMT", year)).reindex(people).isin(ENROLLED)
+        # The rounds from 2004 on print the Census 2000 code with a fourth digit, whatever their labels say.
+        code = code // 10 if year >= 2004 else code
+        mapped, _ = map_codes(code, vintage(year))
+        part = {
+            "person": people,
+            "year": year,
+            "vintage": vintage(year),
+            "status": status,
+            "status_missing": status_missing,
+        }
+        part |= {"code": code, "code_missing": code_missing, "occ1990dd": mapped, "enrolled": enrolled}
+        part |= {"military_code": is_military(code, vintage(year)), "by_status": year in STATUS_ROUNDS}
+        parts.append(pd.DataFrame(part))
+    return pd.concat(parts, ignore_index=True)
+
+
+def apply_states(steps: SurveySteps, variant: Variant) -> None:
+    """Turns status and occupation code into a state, dropping years in which it is not known, and military years."""
+    frame = steps.frame
+    absent = frame["status_missing"].isin(["not interviewed", "not in the extract"])
+    steps.drop("keep rounds with an interview", reason(absent, frame["status_missing"]), "past")
+    frame = steps.frame
+    unknown = frame["status"].isna() | (frame["by_status"] & ~frame["status"].isin(STATUS))
+    why = "employment: " + frame["status_missing"].fillna("unknown code")
+    steps.drop("keep years with a known employment state", reason(unknown, why), "past")
+
+    frame = steps.frame.copy()
+    # Weeks worked in the past calendar year say employed or not, no more.
+    by_weeks = frame["status"].gt(0).map({True: "employed", False: "not_working"})
+    state = frame["status"].map(STATUS).where(frame["by_status"], by_weeks)
+    frame["state"] = state.mask(frame["enrolled"] & state.isin(["out_of_labor_force", "not_working"]), "in_school")
+    steps.frame = frame
+    set_aside = frame["code"].notna() & frame["state"].isin(NOT_EMPLOYED)
+    in_school = frame["state"].eq("in_school")
+    altered = {
+        "not employed although an occupation is reported: occupation not used": int(set_aside.sum()),
+        "out of the labor force and enrolled on May 1: in school": int((in_school & frame["by_status"]).sum()),
+    }
+    if variant == "extended":
+        altered["no weeks worked and enrolled on May 1: in school"] = int((in_school & ~frame["by_status"]).sum())
+        altered["no weeks worked in the past calendar year: not working"] = int(frame["state"].eq("not_working").sum())
+    steps.alter("state before occupation", "person-years", altered, "past")
+
+    employed = frame["state"].eq("employed")
+    military = reason(frame["state"].eq("military"), "employment status: active forces")
+    military = military.fillna(reason(employed & frame["military_code"], "occupation code of the armed forces"))
+    steps.drop("drop military years", military, "past")
+    frame = steps.frame
+    no_code = frame["state"].eq("employed") & frame["code"].isna()
+    steps.drop(
+        "drop employed years without an occupation",
+        reason(no_code, "occupation: " + frame["code_missing"]),
+        "past",
+    )
+    frame = steps.frame
+    unmapped = frame["state"].eq("employed") & frame["occ1990dd"].isna()
+    label = "Census " + frame["vintage"].astype("string") + " code " + frame["code"].astype("string")
+    steps.drop("drop occupation codes without an occ1990dd occupation", reason(unmapped, label), "past")
+
+    frame = steps.frame.copy()
+    frame["occupation"] = frame["occ1990dd"].where(frame["state"].eq("employed"), frame["state"].astype("string"))
+    # Kept for the rule on people out of the labor force throughout: after 1998 not working is all that is known.
+    frame["out"] = frame["state"].isin(["out_of_labor_force", "not_working"])
+    steps.frame = frame
+    if variant == "extended":
+        collapsed = frame["occupation"].isin(["unemployed", "out_of_labor_force"])
+        steps.frame["occupation"] = frame["occupation"].mask(collapsed, "not_working")
+        steps.alter(
+            "collapse unemployed and out of the labor force",
+            "person-years",
+            {"not_working": int(collapsed.sum())},
+            "past",
+        )

@@ -1,0 +1,89 @@
+"""Which variables of the NLSY79 a build reads, by round: question names, reference numbers and missing values."""
+
+from __future__ import annotations
+
+import functools
+from typing import Literal
+
+import pandas as pd
+
+from .crosswalks import read_data
+from .nls import NLSExtract, split_missing
+
+
+Variant = Literal["full", "extended"]
+# Question name, year (None for an item asked once) and reference number, as `NLSExtract.variable` takes them.
+Item = tuple[str, int | None, str | None]
+
+LAST_ROUND: dict[Variant, int] = {"full": 1998, "extended": 2012}
+# Annual to 1994, then every second year; the number of a round, which weekly status counts by, is its place, from 1.
+ALL_ROUNDS = (*range(1979, 1995), *range(1996, 2015, 2))
+# 1981 joins where its occupation is in the extract for everybody; 2014 is not in the yearly builds.
+ROUNDS = (1980, *(year for year in ALL_ROUNDS if 1982 <= year <= 2012))
+# Employment status of the week before the interview (ESR_COL).
+STATUS_ROUNDS = frozenset({*range(1979, 1995), 1996, 1998, 2006})
+LAST_ENROLLMENT = 2006
+LAST_GRADE = 2012
+STATIC = ("SAMPLE_ID", "SAMPLE_RACE", "SAMPLE_SEX")
+# Used where the extract holds them: household of the 1979 screening, and sampling weight of 1979.
+HOUSEHOLD, WEIGHT = "HHID", "SAMPWEIGHT"
+
+
+@functools.cache
+def _references() -> dict[tuple[str, str], str]:
+    """Reference number by question name and year (as text, empty for items asked once)."""
+    table = read_data("nlsy79_variables.csv")
+    return dict(zip(zip(table["question_name"], table["year"], strict=True), table["reference"], strict=True))
+
+
+def item(name: str, year: int | None = None) -> Item:
+    """A variable by its question name and year; raises a KeyError if the variable table does not have it."""
+    return name, year, _references()[name, "" if year is None else str(year)]
+
+
+def vintage(year: int) -> int:
+    """Census year of the occupation codes of a round."""
+    return 1970 if year <= 1981 else 1980 if year <= 2000 else 2000
+
+
+def occupation_item(year: int) -> Item:
+    """The occupation of the current or most recent job, in the vintage of the round."""
+    if year >= 2002:
+        return item("OCCALL-EMP.01", year)
+    return item("CPSOCC70" if year <= 1981 else "CPSOCC80.01" if year == 2000 else "CPSOCC80", year)
+
+
+def employment_item(year: int) -> Item:
+    """Employment status, or weeks worked in the past calendar year where status is not in these extracts."""
+    return item("ESR_COL" if year in STATUS_ROUNDS else "WKSWK-PCY", year)
+
+
+def grade_years(last: int) -> list[int]:
+    """Rounds up to a year that have a highest grade completed and a region."""
+    return [year for year in ALL_ROUNDS if year <= min(last, LAST_GRADE)]
+
+
+def yearly_items(rounds: list[int]) -> list[Item]:
+    """What the yearly states of some rounds are made of."""
+    items = []
+    for year in rounds:
+        items += [occupation_item(year), employment_item(year)]
+        items += [item("ENROLLMT", year)] if year <= LAST_ENROLLMENT else []
+    return items
+
+
+def covariate_items(last: int) -> list[Item]:
+    """What covariates and exclusions are made of."""
+    return [item(name) for name in STATIC] + [
+        item(name, year) for name in ("HGC", "REGION") for year in grade_years(last)
+    ]
+
+
+def covers_everyone(extract: NLSExtract, variable: Item) -> bool:
+    return extract.has(*variable) and len(extract.variable(*variable)) == len(extract.people)
+
+
+def by_year(extract: NLSExtract, name: str, years: list[int]) -> pd.DataFrame:
+    """Values of a yearly variable, one row per person, one column per year, null where missing."""
+    columns = {year: split_missing(extract.variable(*item(name, year)).reindex(extract.people))[0] for year in years}
+    return pd.DataFrame(columns)

@@ -1,0 +1,182 @@
+"""Wages of the NLSY79 and what explains them: hours, experience, schooling, industry.
+
+These are outcomes, not covariates of a model: they say whether a person works. Pay and hours belong to the current job
+at the interview, the one whose occupation is the state, so both are null unless employment status (ESR_COL) says
+employed. Years of experience know the past only.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pandas as pd
+
+from .crosswalks import read_data
+from .nls import NLSExtract, split_missing
+from .nlsy79_states import NOT_EMPLOYED
+from .nlsy79_variables import ALL_ROUNDS, STATUS_ROUNDS, Item, by_year, item
+from .survey_steps import SurveySteps, reason
+
+
+# Consumer Price Index for All Urban Consumers, annual averages; wages are in dollars of this year.
+BASE_YEAR = 2010
+# Nominal dollars an hour; outside are wrong units and typing errors (up to $60,000).
+LOWEST_PAY, HIGHEST_PAY = 1, 500
+MOST_HOURS = 168
+WEEKS = 52
+# In the other rounds up to 1993 the hours are those of a job that is not the current one, or not in these extracts.
+HOURS_ROUNDS = frozenset({1982, 1994, 1996, 1998, 2006})
+OUTCOMES = ("log_wage", "weekly_hours", "experience", "schooling")
+
+
+def pay_item(year: int) -> Item:
+    """Hourly pay of the current or most recent job, in cents."""
+    return item("CPSHRP" if year <= 1994 else "HRP1", year)
+
+
+def hours_item(year: int) -> Item:
+    """Hours a week at job 1."""
+    return item("QES1-52A" if year <= 1996 else "QES-52A.01", year)
+
+
+def industry_item(year: int) -> Item:
+    """Industry of the current or most recent job."""
+    return item("CPSIND70" if year <= 1993 else "INDALL-EMP.01", year)
+
+
+def industry_vintage(year: int) -> int:
+    """Census year of the industry codes of a round."""
+    return 1970 if year <= 2000 else 2000
+
+
+def wage_items(rounds: list[int], last: int) -> list[Item]:
+    """What `yearly_jobs` and `yearly_work` read."""
+    items = [industry_item(year) for year in rounds]
+    items += [pay_item(year) for year in rounds if year in STATUS_ROUNDS]
+    items += [hours_item(year) for year in rounds if year in HOURS_ROUNDS]
+    return items + [item("WKSWK-PCY", year) for year in ALL_ROUNDS if year <= last]
+
+
+@functools.cache
+def price_index() -> pd.Series:
+    """CPI-U, annual average (1982-84 = 100), by year."""
+    table = read_data("cpi_u.csv")
+    return pd.Series(table["cpi_u"].astype(float).to_numpy(), index=table["year"].astype(int), name="cpi_u")
+
+
+def industries(codes: pd.Series, vintage: int) -> pd.Series:
+    """Industry group by Census code: the 14 groups of Blau and Kahn (2017), and the one they leave out.
+
+    Args:
+        codes: Three-digit Census industry codes, null where missing.
+        vintage: Census year of the codes, 1970 or 2000.
+
+    Returns:
+        Labels, null where the code is null or in no group (armed forces, uncodeable).
+    """
+    table = read_data("census_industries.csv")
+    found = pd.Series(pd.NA, index=codes.index, dtype="string")
+    for row in table[table["vintage"].astype(int) == vintage].itertuples(index=False):
+        found = found.mask(codes.between(int(row.first_code), int(row.last_code)).fillna(False), row.industry)
+    return found
+
+
+def yearly_jobs(extract: NLSExtract, rounds: list[int]) -> pd.DataFrame:
+    """Pay (cents), hours and industry of the current job, of every person in every round, with reasons where null."""
+    people = extract.people
+    nothing = pd.Series(pd.NA, index=people, dtype="Int64")
+    parts = []
+    for year in rounds:
+        unknown = nothing, pd.Series("employment at the interview not observed", index=people, dtype="string")
+        pay, pay_missing = _raw(extract, pay_item(year)) if year in STATUS_ROUNDS else unknown
+        unknown = nothing, pd.Series("hours of the current job not in this round", index=people, dtype="string")
+        hours, hours_missing = _raw(extract, hours_item(year)) if year in HOURS_ROUNDS else unknown
+        code, industry_missing = _raw(extract, industry_item(year))
+        # As with occupations, a fourth digit from 2004 on.
+        code = code // 10 if year >= 2004 else code
+        part = {"person": people, "year": year, "pay": pay, "pay_missing": pay_missing}
+        part |= {"hours": hours, "hours_missing": hours_missing}
+        part |= {"industry": industries(code, industry_vintage(year))}
+        label = f"Census {industry_vintage(year)} code " + code.astype("string")
+        part |= {"industry_missing": industry_missing.fillna(label)}
+        parts.append(pd.DataFrame(part))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _raw(extract: NLSExtract, variable: Item) -> tuple[pd.Series, pd.Series]:
+    return split_missing(extract.variable(*variable).reindex(extract.people))
+
+
+def yearly_work(extract: NLSExtract, last: int) -> pd.DataFrame:
+    """Share of each calendar year worked, by person (rows) and year (columns), null where not reported.
+
+    Weeks worked in the past calendar year over 52, so the year before each round. A few reports of more than 52 weeks
+    count as 52.
+    """
+    weeks = by_year(extract, "WKSWK-PCY", [year for year in ALL_ROUNDS if year <= last])
+    return (weeks.clip(upper=WEEKS) / WEEKS).astype("Float64").rename(columns=lambda year: year - 1)
+
+
+def add_outcomes(steps: SurveySteps, jobs: pd.DataFrame, work: pd.DataFrame) -> None:
+    """Adds log_wage, weekly_hours, experience and industry to the person-years, with a ledger entry for each.
+
+    Args:
+        steps: Person-years with their occupation, and `schooling`.
+        jobs: What `yearly_jobs` returns.
+        work: Share of each calendar year worked, as `yearly_work` returns it.
+    """
+    frame = steps.frame.merge(jobs, on=["person", "year"], how="left", validate="one_to_one")
+    state = frame["occupation"].where(frame["occupation"].isin(NOT_EMPLOYED))
+    not_employed = ("not employed: " + state).astype("string")
+
+    dollars = frame["pay"].astype("Float64") / 100
+    trimmed = reason(dollars < LOWEST_PAY, f"pay below ${LOWEST_PAY} an hour")
+    trimmed = trimmed.fillna(reason(dollars > HIGHEST_PAY, f"pay above ${HIGHEST_PAY} an hour"))
+    no_wage = not_employed.fillna("pay: " + frame["pay_missing"]).fillna(trimmed)
+    prices = frame["year"].map(price_index())
+    real = dollars * price_index()[BASE_YEAR] / prices
+    frame["log_wage"] = np.log(real.where(no_wage.isna()).astype(float))
+    index = f"CPI-U, dollars of {BASE_YEAR}"
+    steps.alter(
+        f"log_wage: log real hourly pay of the current job ({index})", "person-years", _counts(no_wage), "past"
+    )
+
+    outside = reason(~frame["hours"].between(1, MOST_HOURS), f"hours not in 1-{MOST_HOURS}")
+    no_hours = not_employed.fillna("hours: " + frame["hours_missing"]).fillna(outside)
+    frame["weekly_hours"] = frame["hours"].where(no_hours.isna()).astype(float)
+    steps.alter("weekly_hours: of the current job", "person-years", _counts(no_hours), "past")
+
+    frame["experience"], carried = experience(frame, work)
+    no_experience = reason(frame["experience"].isna(), "no report of weeks worked by then")
+    counts = _counts(no_experience) | {"with years not reported, taken as the last one reported": int(carried.sum())}
+    steps.alter("experience: years worked before the year", "person-years", counts, "past")
+
+    if "industry" in frame:
+        no_industry = not_employed.fillna(reason(frame["industry"].isna(), "industry: " + frame["industry_missing"]))
+        frame["industry"] = frame["industry"].where(no_industry.isna())
+        steps.alter("industry: of the same job as the occupation", "person-years", _counts(no_industry), "past")
+    steps.frame = frame
+
+
+def experience(frame: pd.DataFrame, work: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Years worked before the year of each person-year, and whether a year of them was carried forward.
+
+    A year without a report (every second one after 1993, and where a person was not interviewed) is taken as the last
+    one reported before it. Years before the first report count as none. Null until there is a report.
+    """
+    years = range(int(work.columns.min()), int(frame["year"].max()))
+    shares = work.reindex(columns=years).astype(float)
+    known = shares.ffill(axis=1)
+    total = known.fillna(0).cumsum(axis=1).where(known.notna())
+    carried = (shares.isna() & known.notna()).cummax(axis=1)
+    keys = pd.MultiIndex.from_arrays([frame["person"], frame["year"] - 1])
+    at = [table.stack(future_stack=True).reindex(keys).set_axis(frame.index) for table in (total, carried)]
+    return at[0].astype(float), at[1].fillna(False).astype(bool)
+
+
+def _counts(missing: pd.Series) -> dict[str, int]:
+    """Observed values and reasons for null ones; they add up to all rows."""
+    return {"observed": int(missing.isna().sum())} | {
+        str(text): int(count) for text, count in missing.value_counts().items()
+    }

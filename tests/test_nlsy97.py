@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from nlsy97_extracts import PERSON, employed, interview, items, weeks, write_extract
 
@@ -229,7 +229,13 @@ YEAR = st.tuples(st.lists(st.tuples(STATUS, st.integers(1, 26)), max_size=2), st
                  st.sampled_from([4720, 20, 9810, 9999, -4]), st.integers(-5, 20))  # fmt: skip
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+# Shrinking a failure would take minutes.
+@settings(
+    max_examples=5,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(
     st.lists(st.dictionaries(st.sampled_from([2004, 2005]), YEAR), min_size=5, max_size=25),
     st.randoms(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from psid_extracts import VARIABLES, columns, data_text, person, setup_text, wave, write_files
 
@@ -277,7 +277,13 @@ STEP = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+# Shrinking a failure would take minutes.
+@settings(
+    max_examples=4,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(
     st.lists(st.dictionaries(st.sampled_from([1995, *psid.WAVES]), STEP, max_size=5), min_size=5, max_size=25),
     st.randoms(),

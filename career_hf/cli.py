@@ -14,6 +14,7 @@ from .console import say, show
 from .convert_command import convert
 from .evaluate_command import evaluate
 from .forecast_command import forecast
+from .prepare_command import prepare_resumes, prepare_spells, save_prepared
 from .rationale_command import rationale
 from .similar_command import similar
 from .studies.commands import study
@@ -93,7 +94,7 @@ def prepare_keane_wolpin(
     """The careers of 1,384 young men in five states that ship with the package."""
     from .sources import keane_wolpin
 
-    _save(*keane_wolpin.load(), output, salt)
+    save_prepared("keane-wolpin", keane_wolpin.load(), output, salt)
 
 
 @prepare.command("nlsy79")
@@ -108,7 +109,42 @@ def prepare_nlsy79(
     """National Longitudinal Survey of Youth 1979, by the rules of the paper's Appendix F."""
     from .sources import nlsy79
 
-    _save(*nlsy79.build(extract, variant=variant.value), output, salt)
+    built = nlsy79.build(extract, variant=variant.value)
+    save_prepared("nlsy79", built, output, salt, {"variant": variant.value})
+
+
+@prepare.command("nlsy97")
+def prepare_nlsy97(
+    extract: Annotated[
+        Path, typer.Option(help="Folder with NLS Investigator files, searched below too.", exists=True)
+    ],
+    output: Output,
+    rule: Annotated[
+        Rule, typer.Option(help="The paper's, some of which look at later years, or what is known by each year.")
+    ] = Rule.paper,
+    salt: Annotated[str, typer.Option(help="Of the split.")] = "career_hf",
+) -> None:
+    """National Longitudinal Survey of Youth 1997, by the rules of the paper's Appendix F."""
+    from .sources import nlsy97
+
+    save_prepared("nlsy97", nlsy97.build(extract, rule=rule.value), output, salt, {"rule": rule.value})
+
+
+@prepare.command("psid")
+def prepare_psid(
+    extract: Annotated[
+        Path, typer.Option(help="Folder with PSID Data Center files, searched below too.", exists=True)
+    ],
+    output: Output,
+    rule: Annotated[
+        Rule, typer.Option(help="The paper's, some of which look at later years, or what is known by each year.")
+    ] = Rule.paper,
+    salt: Annotated[str, typer.Option(help="Of the split.")] = "career_hf",
+) -> None:
+    """Panel Study of Income Dynamics, by the rules of the paper's Appendix F. Careers may not be passed on."""
+    from .sources import psid
+
+    save_prepared("psid", psid.build(extract, rule=rule.value), output, salt, {"rule": rule.value})
 
 
 @prepare.command("jobhop")
@@ -124,7 +160,8 @@ def prepare_jobhop(
     """JobHop, 360,000 Flemish resumes with ESCO codes and quarters."""
     from .sources.open_resumes import load_jobhop
 
-    _save(*load_jobhop(source, esco_occupations=esco_occupations, as_of=as_of), output, salt)
+    built = load_jobhop(source, esco_occupations=esco_occupations, as_of=as_of)
+    save_prepared("jobhop", built, output, salt, {"source": Path(source).name, "as_of": as_of})
 
 
 @prepare.command("karrierewege")
@@ -140,17 +177,8 @@ def prepare_karrierewege(
     """Karrierewege, 500,000 German career paths in order, without dates."""
     from .sources.open_resumes import load_karrierewege
 
-    _save(*load_karrierewege(source, esco_occupations=esco_occupations, latest_first=latest_first), output, salt)
-
-
-def _save(careers: Any, ledger: Any, output: Path, salt: str) -> None:
-    from .careers import save_careers, split_careers, split_manifest
-    from .describing import describe
-
-    splits = split_careers(careers, salt=salt)
-    save_careers(splits, output, ledger, split_manifest(splits, salt=salt))
-    say(ledger)
-    show(describe(careers).to_frame("careers"), str(output))
+    built = load_karrierewege(source, esco_occupations=esco_occupations, latest_first=latest_first)
+    save_prepared("karrierewege", built, output, salt, {"source": Path(source).name, "latest_first": latest_first})
 
 
 @app.command()
@@ -365,6 +393,8 @@ def _save_model(model: Any, processor: Any, output: Path) -> None:
 
 
 app.command()(convert)
+prepare.command("resumes")(prepare_resumes)
+prepare.command("spells")(prepare_spells)
 app.command()(evaluate)
 app.command()(rationale)
 app.command()(similar)

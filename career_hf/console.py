@@ -26,11 +26,12 @@ def show(frame: pd.DataFrame, title: str) -> None:
     for column in frame.columns:
         table.add_column(str(column), justify="right")
     for index, row in zip(frame.index, frame.itertuples(index=False), strict=True):
-        table.add_row(str(index), *(_format(value) for value in row))
+        table.add_row(str(index), *(format_value(value) for value in row))
     console.print(table)
 
 
-def _format(value: Any) -> str:
+def format_value(value: Any) -> str:
+    """A value as text: numbers with commas and three digits that tell, missing ones empty."""
     if value != value or value is None:
         return ""
     if isinstance(value, float) and not value.is_integer():

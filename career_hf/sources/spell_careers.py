@@ -6,10 +6,12 @@ complete, so a run that was stopped goes on where it was, and memory does not gr
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict
 from glob import glob
 from pathlib import Path
@@ -21,6 +23,7 @@ from pyarrow import parquet
 from transformers.utils import logging
 
 from ..career_columns import career_table
+from ..career_splits import DEFAULT_FRACTIONS, split_numbers
 from ..careers import from_frame
 from ..complete import complete
 from ..ledger import Ledger
@@ -29,11 +32,12 @@ from .spells import Counts, SpellRules, build_years, is_text_file, ledger_of, re
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
-    from datasets import Dataset
+    from datasets import Dataset, DatasetDict
     from ibis.backends.duckdb import Backend as DuckDB
 
 SPELLS_PER_PART = 4_000_000
 YEARS_AT_ONCE = 500_000
+CAREERS_AT_ONCE = 50_000
 SAMPLE = 100_000
 MANIFEST = "spells.json"
 
@@ -46,7 +50,8 @@ def spells_to_careers(spells: Any, rules: SpellRules | None = None) -> tuple[Dat
     """
     rules = rules or SpellRules()
     years, ledger = spells_to_years(spells, rules)
-    return _careers(years.to_pyarrow(), rules), ledger
+    with years:
+        return _careers(years.to_pyarrow(), rules), ledger
 
 
 def write_careers(
@@ -86,7 +91,7 @@ def write_careers(
     try:
         made_of = {"spells": _files(spells), "rules": json.loads(json.dumps(asdict(rules), default=str))}
         if (folder / MANIFEST).exists() and _manifest(folder)["made_of"] != made_of:
-            raise ValueError(f"{folder} holds careers of other spells or rules: choose another folder")
+            raise ValueError(f"{folder} holds careers of other spells or rules: choose another folder, or remove it")
         with readable(spells):
             if is_text_file(spells):
                 spells = _as_parquet(spells, folder / "spells.parquet", rules, connection)
@@ -119,11 +124,61 @@ def load_written_careers(folder: str | Path) -> Dataset:
     from datasets import Dataset
 
     folder = Path(folder)
+    return Dataset.from_parquet([str(path) for path in _finished(folder)], cache_dir=str(folder / "cache"))
+
+
+def split_written_careers(
+    folder: str | Path, fractions: Mapping[str, float] = DEFAULT_FRACTIONS, salt: str = "career_hf"
+) -> DatasetDict:
+    """The careers that `write_careers` wrote, split as `split_careers` does, but part by part: on disk, not in memory.
+
+    Args:
+        folder: Where they are; the splits go into `splits` below it.
+        fractions, salt: As in `split_careers`.
+
+    Returns:
+        Careers by split name, in the order of the parts.
+
+    Raises:
+        ValueError: Parts are missing, or the fractions do not sum to 1.
+    """
+    from datasets import Dataset, DatasetDict, concatenate_datasets
+
+    folder, shards = Path(folder), {name: list[Dataset]() for name in fractions}
+    # Splits by other shares or another salt are in another folder.
+    key = hashlib.sha256(json.dumps([salt, list(fractions.items())]).encode()).hexdigest()[:12]
+    for path in logging.tqdm(_finished(folder), desc="Splitting careers by person", unit="part"):
+        of_part = {name: folder / "splits" / key / f"{path.stem}-{name}.arrow" for name in fractions}
+        if not all(shard.exists() for shard in of_part.values()):
+            _split_part(path, list(of_part.values()), fractions, salt)
+        for name, shard in of_part.items():
+            shards[name].append(Dataset.from_file(str(shard)))
+    return DatasetDict({name: concatenate_datasets(parts) for name, parts in shards.items()})
+
+
+def _split_part(path: Path, shards: list[Path], fractions: Mapping[str, float], salt: str) -> None:
+    part = parquet.ParquetFile(path)
+    schema = part.schema_arrow.remove_metadata()
+    with ExitStack() as stack:
+        unfinished = [stack.enter_context(complete(shard)) for shard in shards]
+        writers = [stack.enter_context(pa.ipc.new_stream(shard, schema)) for shard in unfinished]
+        for batch in part.iter_batches(CAREERS_AT_ONCE):
+            numbers = split_numbers(batch["person"], fractions, salt)
+            for number, writer in enumerate(writers):
+                writer.write_batch(batch.filter(pa.array(numbers == number)).replace_schema_metadata(None))
+
+
+def _finished(folder: Path) -> list[Path]:
+    """All parts, in order.
+
+    Raises:
+        ValueError: Parts are missing.
+    """
     paths = _paths(folder, _manifest(folder)["cuts"])
     missing = [path.name for path in paths if not path.exists()]
     if missing:
         raise ValueError(f"{folder} lacks {len(missing)} of {len(paths)} parts, first {missing[0]}: run write_careers")
-    return Dataset.from_parquet([str(path) for path in paths], cache_dir=str(folder / "cache"))
+    return paths
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -183,8 +238,12 @@ def _write_part(spells: ir.Table, rules: SpellRules, path: Path) -> None:
 
 def _whole_people(years: ir.Table) -> Iterator[pa.Table]:
     """The rows of successive people, in order, so that no person is in two tables."""
+    import ibis
+
     rest = None
-    for batch in years.order_by("person", "year").to_pyarrow_batches(chunk_size=YEARS_AT_ONCE):
+    ordered = ibis.to_sql(years.order_by("person", "year"))
+    # Not `to_pyarrow_batches`, with which ibis 12 asks DuckDB 2 for a method that it no longer has.
+    for batch in years.get_backend().con.sql(ordered).to_arrow_reader(YEARS_AT_ONCE):
         rows = pa.Table.from_batches([batch])
         rows = rows if rest is None else pa.concat_tables([rest, rows])
         last = pc.index(rows["person"], rows["person"][-1]).as_py()

@@ -246,7 +246,10 @@ def _recoded(spells: ir.Table, name: str, recode: Recode) -> ir.Table:
     )
     labels = pairs.unnest().name("pair").as_table().unpack("pair")
     spells = spells.left_join(labels, spells[name].strip().lower() == labels.label)
-    kept = spells[name] if recode.otherwise is None else spells[name].notnull().ifelse(recode.otherwise, None)
+    if recode.otherwise is None:
+        kept = ibis.literal(recode.prefix) + spells[name] if recode.prefix else spells[name]
+    else:
+        kept = spells[name].notnull().ifelse(recode.otherwise, None)
     # A covariate that is missing here may be known from another spell, so it is called missing in the end only.
     missing = recode.missing if name == "occupation" else None
     return spells.mutate(**{name: ibis.coalesce(spells.new, kept, missing)}).drop("label", "new")

@@ -39,11 +39,14 @@ class Recode:
         labels: New label by label.
         otherwise: For labels that are not in `labels`; if None they stay as they are.
         missing: For missing labels; if None they stay missing.
+        prefix: What labels that are not in `labels` and stay begin with from then on, so that no code of one coding is
+            taken for a code of another.
     """
 
     labels: Mapping[str, str]
     otherwise: str | None = None
     missing: str | None = None
+    prefix: str = ""
 
 
 def _by_name(columns: Columns) -> dict[str, str]:
@@ -206,10 +209,10 @@ def build_years(spells: ir.Table, rules: SpellRules) -> tuple[ir.CachedTable, Co
     with clean_spells(spells, rules).cache() as cleaned, people_of(cleaned, rules).cache() as people:
         counts = _count_spells(cleaned, rules) | _count_people(people, rules)
         years = person_years(cleaned, people, rules).cache()
-    filled = years.occupations == 0
-    counts["years"] = Counter(
-        _row(years.aggregate(all=years.count(), filled=filled.sum(), occupations=years.occupations.sum()))
-    )
+        # Spark computes what it holds only when it is asked for rows: ask while it still holds the spells.
+        filled = (years.occupations == 0).sum()
+        totals = years.aggregate(all=years.count(), filled=filled, occupations=years.occupations.sum())
+        counts["years"] = Counter(_row(totals))
     return years, counts
 
 

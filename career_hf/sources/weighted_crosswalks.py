@@ -23,6 +23,7 @@ from .crosswalks import (
     occupations,
     read_data,
 )
+from .spells import Recode
 
 
 # fmt: off
@@ -46,13 +47,13 @@ class Coverage:
     Args:
         cells: Cells with a code, person-years as a rule.
         mapped: Those whose code has a target.
-        split: Those whose code has several targets, so that the modal one is a choice.
+        split: Those whose code has several targets, so that the modal one is a choice; None if that is not known.
         unmapped: Cells per code without a target, by falling count.
     """
 
     cells: int
     mapped: int
-    split: int
+    split: int | None
     unmapped: pd.Series
 
     @property
@@ -62,10 +63,9 @@ class Coverage:
 
     def __str__(self) -> str:
         first = ", ".join(f"{code} ({count})" for code, count in self.unmapped.head(10).items())
+        split = "" if self.split is None else f", {self.split} by a code with more targets"
         rest = f"; without a target, {len(self.unmapped)} codes: {first}" if first else ""
-        return (
-            f"mapped {self.mapped} of {self.cells} ({self.share:.1%}), {self.split} by a code with more targets{rest}"
-        )
+        return f"mapped {self.mapped} of {self.cells} ({self.share:.1%}){split}{rest}"
 
 
 def weighted_crosswalk(system: System) -> pd.DataFrame:
@@ -239,6 +239,36 @@ def recode(codes: pd.Series, table: pd.DataFrame) -> tuple[pd.Series, Coverage]:
         unmapped=unmapped.rename("count"),
     )
     return mapped.rename("occ1990dd"), report
+
+
+def spell_recode(table: pd.DataFrame, prefix: str = "") -> Recode:
+    """A crosswalk as the `recode` of spells (`SpellRules`), with the modal target of each code.
+
+    Args:
+        table: A crosswalk: source, occ1990dd and weight.
+        prefix: What codes without a target begin with, "isco08 " say, so that none is taken for an occ1990dd code.
+
+    Returns:
+        New labels by code. Codes of digits count with and without their leading zeros.
+    """
+    target = modal(table).to_dict()
+    if all(code.isdigit() for code in target):
+        target = {code.lstrip("0"): occupation for code, occupation in target.items()} | target
+    return Recode(target, prefix=prefix)
+
+
+def coverage_of(person_years: pd.Series) -> Coverage:
+    """How many person-years of careers have an occ1990dd code.
+
+    Args:
+        person_years: Their number by occupation, without words for states (unemployed, in_school).
+
+    Returns:
+        The coverage. What was split cannot be seen in careers, so `split` is None.
+    """
+    known = person_years.index.isin([*occupations(), MILITARY_TARGET])
+    unmapped = person_years[~known].sort_values(ascending=False, kind="stable")
+    return Coverage(int(person_years.sum()), int(person_years[known].sum()), None, unmapped.rename("count"))
 
 
 def _from_census(vintage: int) -> pd.DataFrame:

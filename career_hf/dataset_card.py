@@ -1,0 +1,268 @@
+"""Dataset cards: what careers are, where they come from, what was dropped, and what may be done with them.
+
+A card is the README.md of a folder of careers. Its metadata hold licence, source and redistribution for programs, and
+`source_of` reads them: whoever trains on the careers can copy them to the checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from huggingface_hub import DatasetCard, DatasetCardData
+
+from .career_columns import is_list
+from .console import format_value
+from .ledger import Ledger
+
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from datasets import DatasetDict
+
+TEMPLATE = Path(__file__).with_name("dataset_card_template.md")
+CARD = "README.md"
+# May careers be passed on? "from the agency" means that everybody gets the files there, free, and agrees to its terms.
+Redistribution = Literal["allowed", "allowed with attribution", "from the agency", "forbidden", "unknown"]
+SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M", 10_000_000: "1M<n<10M"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where careers come from, and what may be done with them.
+
+    Args:
+        name: As `career-hf prepare` calls it.
+        title: Its full name.
+        license: As the Hub calls it: an SPDX name in lower case, "other" or "unknown".
+        redistribution: Whether careers may be passed on.
+        provenance: Who collected what, in sentences.
+        terms: The limits, in sentences.
+        license_name: What "other" stands for.
+        license_link: Where it is written down.
+        cite: What to cite.
+    """
+
+    name: str
+    title: str
+    license: str
+    redistribution: Redistribution
+    provenance: str
+    terms: str
+    license_name: str | None = None
+    license_link: str | None = None
+    cite: str | None = None
+
+    @property
+    def license_text(self) -> str:
+        """The licence as a sentence."""
+        name = self.license_name or self.license
+        return f"{name} ({self.license_link})" if self.license_link else name
+
+
+_NLS_TERMS = (
+    "The public-use files are free, but users get them from NLS Investigator (nlsinfo.org) and agree not to identify "
+    "anybody. career_hf ships no row of them: pass on how the careers were made, not the careers."
+)
+_OWN_TERMS = (
+    "Only whoever holds the data knows: ask before careers or models trained on them are passed on, and correct this "
+    "card. Resumes are personal data even without names."
+)
+_SOURCES = (
+    Source(
+        name="keane-wolpin",
+        title="Careers of young men (Keane and Wolpin), extended",
+        license="mit",
+        redistribution="allowed",
+        provenance=(
+            "1,384 men of the NLSY79 by year of age in five states, built by Open Source Economics "
+            "(github.com/OpenSourceEconomics/ekw-data)."
+        ),
+        terms="The licence travels with the file.",
+        license_link="https://github.com/OpenSourceEconomics/ekw-data",
+        cite="Keane and Wolpin (1997), The Career Decisions of Young Men, Journal of Political Economy 105(3)",
+    ),
+    Source(
+        name="nlsy79",
+        title="National Longitudinal Survey of Youth 1979",
+        license="other",
+        license_name="NLS public-use data",
+        license_link="https://www.nlsinfo.org",
+        redistribution="from the agency",
+        provenance="A survey of the U.S. Bureau of Labor Statistics, people born in 1957-64, public-use files.",
+        terms=_NLS_TERMS,
+        cite="Bureau of Labor Statistics, U.S. Department of Labor: National Longitudinal Survey of Youth 1979 cohort",
+    ),
+    Source(
+        name="nlsy97",
+        title="National Longitudinal Survey of Youth 1997",
+        license="other",
+        license_name="NLS public-use data",
+        license_link="https://www.nlsinfo.org",
+        redistribution="from the agency",
+        provenance="A survey of the U.S. Bureau of Labor Statistics, people born in 1980-84, public-use files.",
+        terms=_NLS_TERMS,
+        cite="Bureau of Labor Statistics, U.S. Department of Labor: National Longitudinal Survey of Youth 1997 cohort",
+    ),
+    Source(
+        name="psid",
+        title="Panel Study of Income Dynamics",
+        license="other",
+        license_name="PSID conditions of use",
+        license_link="https://psidonline.isr.umich.edu",
+        redistribution="forbidden",
+        provenance="A survey of families since 1968, Institute for Social Research, University of Michigan.",
+        terms="Users register with the PSID Data Center and agree not to pass the data on.",
+        cite="Panel Study of Income Dynamics, public use dataset. Survey Research Center, University of Michigan",
+    ),
+    Source(
+        name="jobhop",
+        title="JobHop in occ1990dd",
+        license="cc-by-4.0",
+        license_link="https://huggingface.co/datasets/aida-ugent/JobHop",
+        redistribution="allowed with attribution",
+        provenance=(
+            "Resumes from VDAB, the public employment service of Flanders, with ESCO codes (aida-ugent/JobHop), "
+            "mapped to occ1990dd."
+        ),
+        terms="Name the authors, and say that occupations were recoded and spells made into years.",
+        cite="arXiv:2505.07653",
+    ),
+    Source(
+        name="karrierewege",
+        title="Karrierewege in occ1990dd",
+        license="unknown",
+        license_link="https://huggingface.co/datasets/ElenaSenger/Karrierewege",
+        redistribution="unknown",
+        provenance=(
+            "German career paths without dates, with ESCO labels (ElenaSenger/Karrierewege), mapped to occ1990dd."
+        ),
+        terms="The data set's card names no licence: ask its authors before careers or models are passed on.",
+        cite="arXiv:2412.14612",
+    ),
+    Source(
+        name="resumes",
+        title="Resumes in occ1990dd",
+        license="unknown",
+        redistribution="unknown",
+        provenance="Dated jobs of resumes, by the rules of Appendix F of the CAREER paper.",
+        terms=_OWN_TERMS,
+    ),
+    Source(
+        name="spells",
+        title="Careers from spells",
+        license="unknown",
+        redistribution="unknown",
+        provenance="Dated spells of the user's own.",
+        terms=_OWN_TERMS,
+    ),
+)
+SOURCES: Mapping[str, Source] = {source.name: source for source in _SOURCES}
+
+
+def write_card(
+    folder: str | Path,
+    source: Source,
+    *,
+    splits: DatasetDict,
+    ledger: Ledger,
+    description: pd.Series,
+    manifest: Mapping[str, Any],
+    counted: str = "All careers, counted:",
+    settings: Mapping[str, Any] | None = None,
+) -> DatasetCard:
+    """Writes README.md beside careers.
+
+    Args:
+        folder: Of the careers.
+        source: Where they come from.
+        splits: Careers by split name.
+        ledger: Of the build.
+        description: What `describe` returns.
+        manifest: What `split_manifest` returns.
+        counted: Which careers `description` is of.
+        settings: Of the build, by name, besides the folders: what somebody needs who builds the careers again.
+
+    Returns:
+        The card.
+    """
+    from . import __version__
+
+    people = sum(careers.num_rows for careers in splits.values())
+    data = DatasetCardData(
+        license=source.license,
+        license_name=_slug(source.license_name) if source.license_name else None,
+        license_link=source.license_link if source.license == "other" else None,
+        pretty_name=source.title,
+        size_categories=[next((size for limit, size in SIZES.items() if people < limit), "10M<n<100M")],
+        tags=["career", "occupation", "labor-economics", "panel-data"],
+        career_hf={"source": source.name, "redistribution": source.redistribution},
+    )
+    card = DatasetCard.from_template(
+        data,
+        template_path=str(TEMPLATE),
+        source=source,
+        version=__version__,
+        settings=[(name, str(value).replace("`", "'")) for name, value in (settings or {}).items()],
+        ledger=_rows_of(ledger),
+        notes=[_cell(note) for note in ledger.notes],
+        counted=counted,
+        description=[
+            (_cell(name), f"{value:g}" if str(name).endswith(" year") else format_value(value))
+            for name, value in description.items()
+        ],
+        unit="person" if manifest["group"] is None else "family or household",
+        salt=manifest["salt"],
+        splits=[(name, f"{careers.num_rows:,}") for name, careers in splits.items()],
+        columns=[
+            (_cell(field.name), f"list of {field.type.value_type}" if is_list(field.type) else field.type)
+            for field in next(iter(splits.values())).features.arrow_schema
+        ],
+    )
+    card.save(Path(folder) / CARD)
+    return card
+
+
+def source_of(folder: str | Path) -> dict[str, str]:
+    """Where the careers of a folder come from, as their card says, in a form that a checkpoint can keep.
+
+    Args:
+        folder: Careers, as `career-hf prepare` writes them.
+
+    Returns:
+        `source`, `license` and `redistribution`, each "unknown" where the folder has no card that says it.
+    """
+    path = Path(folder) / CARD
+    metadata = DatasetCard.load(path).data.to_dict() if path.exists() else {}
+    own = metadata.get("career_hf", {})
+    license = metadata.get("license_name") or metadata.get("license", "unknown")
+    return {
+        "source": own.get("source", "unknown"),
+        "license": license,
+        "redistribution": own.get("redistribution", "unknown"),
+    }
+
+
+def _rows_of(ledger: Ledger) -> list[list[str]]:
+    """A row of text per entry of a ledger."""
+    rows = []
+    for entry in ledger.entries:
+        reasons = [f"{number:,} dropped: {_cell(reason)}" for reason, number in entry.dropped.items()]
+        reasons += [f"{number:,} altered: {_cell(reason)}" for reason, number in entry.altered.items()]
+        counts = [f"{entry.rows_in:,}", f"{entry.rows_out:,}"]
+        rows.append([_cell(entry.step), _cell(entry.unit), *counts, "<br>".join(reasons), entry.depends_on])
+    return rows
+
+
+def _cell(text: Any) -> str:
+    """Text that stays in its cell and is shown as it is."""
+    text = " ".join(str(text).split())
+    for mark in ("\\", "|", "<", "*", "_", "`"):
+        text = text.replace(mark, f"\\{mark}")
+    return text
+
+
+def _slug(name: str) -> str:
+    return name.lower().replace(" ", "-")

@@ -1,0 +1,177 @@
+"""Predictions that adjusted wage gaps need, from ordinary regressions, for people they were not fitted on.
+
+Ridge regressions of log wages, one for the group and one for the others, and a logistic regression of the group, on a
+frozen representation of careers and other columns. Penalties are chosen by cross-validation over people: a person is
+of one gender in all years, so a row left out by itself would be recognised by the person's other rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import log_loss, mean_squared_error
+from sklearn.model_selection import GroupKFold
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from .gaps import GapSample, Nuisances
+
+
+PENALTIES = tuple(np.logspace(0, 4, 5))
+INVERSE_PENALTIES = tuple(np.logspace(-4, 0, 5))
+PARTS = 3
+
+
+def folds_of_people(person: np.ndarray, folds: int, seed: int = 0) -> np.ndarray:
+    """`(rows,)`, the fold of each row: people at random, all rows of a person in one.
+
+    Raises:
+        ValueError: There are fewer people than folds, or fewer than two folds.
+    """
+    people, codes = np.unique(person, return_inverse=True)
+    if not 2 <= folds <= len(people):
+        raise ValueError(f"{folds} folds of {len(people)} people: take at least 2, and not more than there are people")
+    order = np.random.default_rng(seed).permutation(len(people))
+    return (order % folds)[codes]
+
+
+def cross_fit_nuisances(
+    sample: GapSample,
+    fold: np.ndarray,
+    features: Sequence[np.ndarray] | None = None,
+    *,
+    wage_model: Any = None,
+    group_model: Any = None,
+) -> Nuisances:
+    """Predictions for every row by models that were fitted on the other folds.
+
+    Args:
+        sample: Person-years.
+        fold: `(rows,)`, as `folds_of_people` makes it; all rows of a person are in one.
+        features: One matrix `(rows, columns)` for each fold, to predict the rows of that fold from: representations
+            by a model that did not see the fold's people. The sample's features for all folds unless given.
+        wage_model: A regression of scikit-learn; a ridge, its penalty chosen over people, unless given.
+        group_model: A classifier with `predict_proba`; a logistic regression, its penalty chosen over people, unless
+            given.
+
+    Raises:
+        ValueError: A person is in two folds, or there are fewer matrices than folds.
+    """
+    check_folds(sample, fold)
+    folds = np.unique(fold)
+    if features is not None and len(features) != len(folds):
+        raise ValueError(f"{len(features)} matrices of features for {len(folds)} folds: pass one for each")
+    found = np.empty((3, len(fold)))
+    for i, k in enumerate(folds):
+        x = sample.features if features is None else features[i]
+        fitted, asked = sample.with_features(x).take(fold != k), fold == k
+        women, men = (wage_regression(fitted, of, wage_model) for of in (fitted.group, ~fitted.group))
+        found[0, asked], found[1, asked] = women.predict(x[asked]), men.predict(x[asked])
+        found[2, asked] = group_regression(fitted, group_model).predict_proba(x[asked])[:, 1]
+    return Nuisances(*found)
+
+
+def check_folds(sample: GapSample, fold: np.ndarray) -> None:
+    """Checks that people are in one fold each.
+
+    Raises:
+        ValueError: They are not, or the folds are of other rows.
+    """
+    if len(fold) != len(sample.person):
+        raise ValueError(f"there are folds of {len(fold)} rows and a sample of {len(sample.person)}")
+    pairs = np.unique(np.column_stack([sample.person, fold]), axis=0)
+    twice = pairs[1:][pairs[1:, 0] == pairs[:-1, 0]]
+    if len(twice):
+        raise ValueError(f"person {twice[0, 0]} has rows in two folds: predictions would be of people fitted on")
+
+
+def wage_regression(sample: GapSample, rows: np.ndarray, model: Any = None) -> Any:
+    """A regression of log wages on features, fitted on some rows.
+
+    Args:
+        sample: Person-years.
+        rows: `(rows,)` bool, the group or the others.
+        model: As `wage_model` of `cross_fit_nuisances`.
+    """
+    candidates = (
+        [make_pipeline(StandardScaler(), Ridge(penalty)) for penalty in PENALTIES] if model is None else [model]
+    )
+    return _best(candidates, _squared_error, sample.features, sample.outcome, sample, rows)
+
+
+def group_regression(sample: GapSample, model: Any = None) -> Any:
+    """A classifier of the group by features.
+
+    Args:
+        sample: Person-years.
+        model: As `group_model` of `cross_fit_nuisances`.
+    """
+    candidates = (
+        [make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=1_000)) for c in INVERSE_PENALTIES]
+        if model is None
+        else [model]
+    )
+
+    def loss(fitted: Any, x: np.ndarray, y: np.ndarray, w: np.ndarray) -> float:
+        return log_loss(y, fitted.predict_proba(x)[:, 1], sample_weight=w, labels=[False, True])
+
+    return _best(candidates, loss, sample.features, sample.group, sample, np.ones(len(sample.group), dtype=bool))
+
+
+def difference_regression(sample: GapSample, marginal: np.ndarray, propensity: np.ndarray) -> Any:
+    """A ridge regression of the gap itself on features: the R-learner's loss with a linear delta(X).
+
+    Args:
+        sample: Person-years.
+        marginal, propensity: `(rows,)`, m(X) and e(X), of people whom their models were not fitted on.
+    """
+    left = sample.group - propensity
+    # [(w - m) - (g - e) delta]^2 is a squared error of (w - m) / (g - e), weighted by (g - e)^2.
+    y = (sample.outcome - marginal) / left
+    weighted = replace(sample, weight=sample.weight * left**2)
+    candidates = [make_pipeline(StandardScaler(), Ridge(penalty)) for penalty in PENALTIES]
+    return _best(candidates, _squared_error, sample.features, y, weighted, np.ones(len(y), dtype=bool))
+
+
+def _squared_error(fitted: Any, x: np.ndarray, y: np.ndarray, w: np.ndarray) -> float:
+    return mean_squared_error(y, fitted.predict(x), sample_weight=w)
+
+
+def _best(
+    candidates: Sequence[Any],
+    loss: Callable[[Any, np.ndarray, np.ndarray, np.ndarray], float],
+    x: np.ndarray,
+    y: np.ndarray,
+    sample: GapSample,
+    rows: np.ndarray,
+) -> Any:
+    """The candidate with the least loss on people it was not fitted on, fitted on all rows."""
+    x, y, w, person = x[rows], y[rows], sample.weight[rows], sample.person[rows]
+    if len(candidates) == 1:
+        return _fit(candidates[0], x, y, w)
+    losses = np.zeros(len(candidates))
+    for fit, score in GroupKFold(PARTS).split(x, y, person):
+        for i, candidate in enumerate(candidates):
+            fitted = _fit(candidate, x[fit], y[fit], w[fit])
+            losses[i] += loss(fitted, x[score], y[score], w[score]) * w[score].sum()
+    return _fit(candidates[int(losses.argmin())], x, y, w)
+
+
+def _fit(model: Any, x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Any:
+    name = f"{model.steps[-1][0]}__sample_weight" if isinstance(model, Pipeline) else "sample_weight"
+    return clone(model).fit(x, y, **{name: weight})
+
+
+__all__ = [
+    "check_folds",
+    "cross_fit_nuisances",
+    "difference_regression",
+    "folds_of_people",
+    "group_regression",
+    "wage_regression",
+]

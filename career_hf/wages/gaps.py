@@ -1,0 +1,370 @@
+"""Adjusted wage gaps: how much less a group (women) earns than others with the same career.
+
+    theta = E over the group of [E(w | group, X) - E(w | others, X)]
+
+X is all that is adjusted for: a representation of the career, and perhaps further columns. The names and formulas are
+those of Vafa, Athey and Blei (2025), "Estimating wage disparities using foundation models", and of their notebooks.
+
+    outcome-only    mean over the group of mu_group(X) - mu_others(X)
+    AIPW            sum of (g - (1 - g) e / (1 - e)) (w - mu_others(X)) / sum of g
+    R-learner       objective: mean of [(w - m(X)) - (g - e(X)) delta(X)]^2, for choosing among estimators
+
+mu, e and m are predictions for rows of people who were not fitted on (`gap_nuisances.py`, `finetuning.py`). AIPW is
+right if either mu_others or e is, and errs only by the product of their errors, so its interval need not know how they
+were found. An outcome-only estimate has no such protection: its interval takes the fitted model for granted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ..resampling import resample_means
+from .propensity import Overlap, kept_rows, overlap
+
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+CLIPS = (0.0, 0.01, 0.025, 0.05)
+CLUSTERED = "clustered by person"
+CONDITIONAL = "conditional on the fitted network, clustered by person"
+BOOTSTRAP = "bootstrap of people, given predictions"
+Z = 1.959964
+
+
+@dataclass(frozen=True)
+class GapSample:
+    """Person-years with a wage.
+
+    Args:
+        outcome: `(rows,)`, log wage.
+        group: `(rows,)` bool, whether the person is in the group whose gap is asked for (women).
+        person: `(rows,)`, numbers 0, 1, ... of people.
+        features: `(rows, columns)`, what is adjusted for beside a representation; may have no columns.
+        weight: `(rows,)`, survey weight; ones unless given.
+        names: Of the features; x0, x1, ... unless given.
+
+    Raises:
+        ValueError: Lengths differ, a value is missing, a weight is not positive, or one of the two groups is empty.
+    """
+
+    outcome: np.ndarray
+    group: np.ndarray
+    person: np.ndarray
+    features: np.ndarray
+    weight: np.ndarray = field(default=None)  # type: ignore[arg-type]  # ones, see below
+    names: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        rows = len(self.outcome)
+        if self.weight is None:
+            object.__setattr__(self, "weight", np.ones(rows))
+        object.__setattr__(self, "group", np.asarray(self.group, dtype=bool))
+        object.__setattr__(self, "names", tuple(self.names) or tuple(f"x{i}" for i in range(self.features.shape[1])))
+        for name in ("group", "person", "features", "weight"):
+            if len(getattr(self, name)) != rows:
+                raise ValueError(f"{name} has {len(getattr(self, name))} rows and outcome {rows}: pass the same rows")
+        if len(self.names) != self.features.shape[1]:
+            raise ValueError(f"there are {len(self.names)} names of {self.features.shape[1]} features")
+        if not np.isfinite(self.outcome).all():
+            row = int(np.flatnonzero(~np.isfinite(self.outcome))[0])
+            raise ValueError(f"person {self.person[row]}, row {row}: the outcome is {self.outcome[row]}; drop the row")
+        if not np.isfinite(self.features).all():
+            row, column = np.argwhere(~np.isfinite(self.features))[0]
+            raise ValueError(
+                f"person {self.person[row]}, row {row}: feature '{self.names[column]}' is missing; impute or drop it"
+            )
+        if not (self.weight > 0).all():
+            row = int(np.flatnonzero(~(self.weight > 0))[0])
+            raise ValueError(f"person {self.person[row]}, row {row}: weight {self.weight[row]} is not positive")
+        if self.group.all() or not self.group.any():
+            raise ValueError("a gap needs rows in the group and rows outside it: one of the two is empty")
+
+    def take(self, rows: np.ndarray) -> GapSample:
+        """Some rows, from a mask or places; people keep their numbers."""
+        arrays = {name: getattr(self, name)[rows] for name in ("outcome", "group", "person", "features", "weight")}
+        return GapSample(**arrays, names=self.names)
+
+    def with_features(self, features: np.ndarray, names: Sequence[str] = ()) -> GapSample:
+        """The same rows with other features."""
+        return GapSample(self.outcome, self.group, self.person, features, self.weight, names)
+
+
+@dataclass(frozen=True)
+class Nuisances:
+    """What estimators need to know of each row, from models that were not fitted on its person.
+
+    Args:
+        group: `(rows,)`, E[w | group, X].
+        others: `(rows,)`, E[w | others, X], for rows of the group too.
+        propensity: `(rows,)`, P(group | X).
+    """
+
+    group: np.ndarray
+    others: np.ndarray
+    propensity: np.ndarray
+
+    @property
+    def difference(self) -> np.ndarray:
+        """delta(X), the gap of each row."""
+        return self.group - self.others
+
+    @property
+    def marginal(self) -> np.ndarray:
+        """m(X) = E[w | X], whoever it is."""
+        return self.propensity * self.group + (1 - self.propensity) * self.others
+
+
+@dataclass(frozen=True)
+class GapEstimate:
+    """One estimate of a gap.
+
+    Args:
+        estimator: Its name.
+        adjusted_for: What X is, in words.
+        estimate: Log points, group minus others.
+        standard_error: Of the estimate.
+        low, high: 95% interval.
+        interval: What the interval covers.
+        rows, people: Person-years and people that it is made from.
+        overlap: Of the group and the others; None where nothing is adjusted for.
+        r_loss: R-learner objective, where it was computed.
+        seed_sd: Standard deviation over training seeds, where there are several.
+    """
+
+    estimator: str
+    adjusted_for: str
+    estimate: float
+    standard_error: float
+    low: float
+    high: float
+    interval: str
+    rows: int
+    people: int
+    overlap: Overlap | None = None
+    r_loss: float = np.nan
+    seed_sd: float = np.nan
+
+    @property
+    def ratio(self) -> float:
+        """The group's wage over that of the others, as Table 2 of the paper has it."""
+        return float(np.exp(self.estimate))
+
+    @property
+    def population(self) -> str:
+        """Whose gap it is, in words."""
+        return "the whole group" if self.overlap is None else self.overlap.population
+
+
+@dataclass(frozen=True)
+class GapResult:
+    """Estimates of one gap by several estimators.
+
+    Args:
+        estimates: Of the gap.
+        group, others: What the two are called.
+    """
+
+    estimates: Sequence[GapEstimate]
+    group: str = "group"
+    others: str = "others"
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per estimate, with what is to be known of its overlap."""
+        rows = []
+        for e in self.estimates:
+            row = {
+                "adjusted_for": e.adjusted_for,
+                "estimator": e.estimator,
+                "clip": np.nan if e.overlap is None else e.overlap.clip,
+                "estimate": e.estimate,
+                "standard_error": e.standard_error,
+                "low": e.low,
+                "high": e.high,
+                "ratio": e.ratio,
+                "interval": e.interval,
+                "seed_sd": e.seed_sd,
+                "r_loss": e.r_loss,
+                "rows": e.rows,
+                "people": e.people,
+            }
+            if e.overlap is not None:
+                worst = e.overlap.balance.abs().max()
+                row |= {
+                    "clipped": e.overlap.clipped,
+                    "group_clipped": e.overlap.group_clipped,
+                    "others_people": e.overlap.others_people,
+                    "effective_people": e.overlap.effective_people,
+                    "imbalance": worst["raw"],
+                    "imbalance_weighted": worst["weighted"],
+                }
+            rows.append(row | {"population": e.population})
+        return pd.DataFrame(rows)
+
+    def figure(self) -> Figure:
+        """Estimates with intervals, propensities of both groups, and balance before and after weighting."""
+        from .gap_figure import gap_figure
+
+        return gap_figure(self)
+
+
+def raw_gap(sample: GapSample) -> GapEstimate:
+    """Mean of the group minus mean of the others, nothing adjusted for."""
+    w, y = sample.weight, sample.outcome
+    of_group, of_others = sample.group * w, ~sample.group * w
+    means = [(of * y).sum() / of.sum() for of in (of_group, of_others)]
+    influence = of_group * (y - means[0]) / of_group.sum() - of_others * (y - means[1]) / of_others.sum()
+    return _estimate("raw", "nothing", means[0] - means[1], influence, sample, CLUSTERED)
+
+
+def aipw_gap(
+    sample: GapSample,
+    nuisances: Nuisances,
+    *,
+    adjusted_for: str = "X",
+    clip: float = 0.0,
+    bootstrap: int = 0,
+    seed: int = 0,
+) -> GapEstimate:
+    """The cross-fitted orthogonal estimate, in the form of an average over the group (ATT).
+
+    Args:
+        sample: Person-years.
+        nuisances: Of the same rows, by models that were not fitted on their people.
+        adjusted_for: What X is, in words.
+        clip: Rows with a propensity outside [clip, 1 - clip] are left out, and the gap is that of those left.
+        bootstrap: Resamples of people for the interval; 0 for the influence function's.
+        seed: Of the bootstrap.
+
+    Raises:
+        ValueError: As in `overlap`.
+    """
+    found = overlap(sample, nuisances.propensity, clip)
+    kept = kept_rows(nuisances.propensity, clip)
+    of, w, e = sample.take(kept), sample.weight[kept], nuisances.propensity[kept]
+    contrast = np.where(of.group, 1.0, -e / (1 - e)) * (of.outcome - nuisances.others[kept])
+    theta = (w * contrast).sum() / (w * of.group).sum()
+    influence = w * (contrast - theta * of.group) / (w * of.group).sum()
+    estimate = _estimate("AIPW", adjusted_for, theta, influence, of, CLUSTERED, found)
+    return _bootstrapped(estimate, of, contrast, bootstrap, seed) if bootstrap else estimate
+
+
+def outcome_only_gap(
+    sample: GapSample,
+    nuisances: Nuisances,
+    *,
+    adjusted_for: str = "X",
+    clip: float = 0.0,
+    bootstrap: int = 0,
+    seed: int = 0,
+) -> GapEstimate:
+    """Mean over the group of the predicted difference; arguments as in `aipw_gap`.
+
+    Its interval covers who was drawn into the group, and not that another network would have been fitted to others.
+    """
+    found = overlap(sample, nuisances.propensity, clip)
+    kept = kept_rows(nuisances.propensity, clip)
+    of, w = sample.take(kept), sample.weight[kept]
+    contrast = of.group * nuisances.difference[kept]
+    theta = (w * contrast).sum() / (w * of.group).sum()
+    influence = w * (contrast - theta * of.group) / (w * of.group).sum()
+    estimate = _estimate("outcome-only", adjusted_for, theta, influence, of, CONDITIONAL, found)
+    return _bootstrapped(estimate, of, contrast, bootstrap, seed) if bootstrap else estimate
+
+
+def r_loss(sample: GapSample, difference: np.ndarray, marginal: np.ndarray, propensity: np.ndarray) -> float:
+    """The R-learner objective, lower is better: how well differences explain what is left of wages by what is left of
+    the group.
+
+    Args:
+        sample: Person-years.
+        difference: `(rows,)`, delta(X) of the estimator to be judged.
+        marginal, propensity: `(rows,)`, m(X) and e(X), the same for all that are compared.
+    """
+    left = (sample.outcome - marginal) - (sample.group - propensity) * difference
+    return float(np.average(left**2, weights=sample.weight))
+
+
+def sensitivity(
+    sample: GapSample, nuisances: Nuisances, *, adjusted_for: str = "X", clips: Sequence[float] = CLIPS
+) -> GapResult:
+    """Both estimates at several clips: how much hangs on careers that hardly any of the others have."""
+    return GapResult(
+        [
+            estimator(sample, nuisances, adjusted_for=adjusted_for, clip=clip)
+            for estimator in (outcome_only_gap, aipw_gap)
+            for clip in clips
+        ]
+    )
+
+
+def people_clustered(influence: np.ndarray, person: np.ndarray) -> float:
+    """Standard error from the influence of each row on an estimate, rows of a person being dependent.
+
+    Args:
+        influence: `(rows,)` or `(rows, estimates)`, sums to zero.
+        person: `(rows,)`, numbers.
+    """
+    _, codes = np.unique(person, return_inverse=True)
+    of_people = np.bincount(codes, weights=influence)
+    return float(np.sqrt(len(of_people) / (len(of_people) - 1) * (of_people**2).sum()))
+
+
+def _estimate(
+    estimator: str,
+    adjusted_for: str,
+    theta: float,
+    influence: np.ndarray,
+    sample: GapSample,
+    interval: str,
+    found: Overlap | None = None,
+) -> GapEstimate:
+    error = people_clustered(influence, sample.person)
+    return GapEstimate(
+        estimator=estimator,
+        adjusted_for=adjusted_for,
+        estimate=float(theta),
+        standard_error=error,
+        low=float(theta - Z * error),
+        high=float(theta + Z * error),
+        interval=interval,
+        rows=len(sample.outcome),
+        people=len(np.unique(sample.person)),
+        overlap=found,
+    )
+
+
+def _bootstrapped(
+    estimate: GapEstimate, sample: GapSample, contrast: np.ndarray, draws: int, seed: int
+) -> GapEstimate:
+    """The same estimate with error and interval from resampling people; predictions stay as they are."""
+    _, person = np.unique(sample.person, return_inverse=True)
+    columns = np.column_stack([contrast, sample.group])
+    _, means = resample_means(columns, sample.weight, person, np.zeros_like(person), draws=draws, seed=seed)
+    drawn = means[:, 0, 0] / means[:, 0, 1]
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    label = BOOTSTRAP if estimate.interval == CLUSTERED else f"{BOOTSTRAP}, conditional on the fitted network"
+    return replace(estimate, standard_error=float(drawn.std(ddof=1)), low=float(low), high=float(high), interval=label)
+
+
+__all__ = [
+    "BOOTSTRAP",
+    "CLIPS",
+    "CLUSTERED",
+    "CONDITIONAL",
+    "GapEstimate",
+    "GapResult",
+    "GapSample",
+    "Nuisances",
+    "aipw_gap",
+    "outcome_only_gap",
+    "people_clustered",
+    "r_loss",
+    "raw_gap",
+    "sensitivity",
+]

@@ -173,6 +173,56 @@ def wage_gap(output: Output, workers: Workers = 2) -> None:
 
 
 @study.command()
+def table3(
+    output: Output,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of careers with log_wage, as `prepare` writes it.", exists=True)
+    ] = None,
+    market: Annotated[bool, typer.Option("--market", help="On the simulated market, where the ceiling is known.")] = (
+        False
+    ),
+    covariates: Annotated[str, typer.Option(help="Comma-separated: year, and columns of the careers.")] = (
+        "year,education,region,race,gender"
+    ),
+    exclude_covariates: Annotated[str, typer.Option(help="Comma-separated; no model sees them.")] = "",
+    people: Annotated[int, typer.Option(help="Of the simulated market.", min=100)] = 6_000,
+    workers: Workers = 1,
+    seeds: Seeds = 3,
+    folds: Annotated[int, typer.Option(help="Of people, of the cross-fitted protocol.", min=2)] = 3,
+    most_steps: Annotated[int, typer.Option(help="Updates of every training run at most.", min=10)] = 700,
+) -> None:
+    """Wage regressions with and without careers (Table 3): held-out R^2 within year, in both timings, by decade."""
+    from .table3 import Settings, Source, cost
+    from .table3_tables import table3 as run
+
+    if (data is None) != market:
+        raise typer.BadParameter("say where wages come from: --data FOLDER, or --market")
+    if find_spec("statsmodels") is None:
+        raise typer.BadParameter("coefficients are estimated with statsmodels: pip install 'career_hf[econ]'")
+    settings = Settings(
+        people=people,
+        seeds=seeds,
+        folds=folds,
+        most_steps=most_steps,
+        warmup_steps=most_steps // 10,
+        exclude_covariates=tuple(name for name in exclude_covariates.split(",") if name),
+    )
+    runs, hours = cost(settings)
+    say(f"{runs} training runs, at most {hours:.1f} core hours; and a few minutes of regressions")
+    found = run(output, Source(data, tuple(covariates.split(",")), people), settings, workers)
+    for name, meaning in found.missing.items():
+        say(f"not in these careers: {name} (Blau and Kahn: {meaning})")
+    columns = ["within_year", "within_year_low", "within_year_high", "gain", "gain_low", "gain_high", "seed_sd", "r2"]
+    for (protocol, years), rows in found.r2.groupby(["protocol", "years"], sort=False):
+        size = f"{rows['people'].iloc[0]:,} people, {rows['observations'].iloc[0]:,} person-years"
+        show(rows.set_index("specification")[columns], f"{protocol}, {years}: {size}")
+    if found.ceiling is not None:
+        show(found.ceiling.to_frame("test people"), "The truth")
+    show(found.models, "Models")
+    say(f"{output}/r2.csv, models.csv, coefficients.txt, .tex, .html, table3.png")
+
+
+@study.command()
 def rationales(output: Output, workers: Workers = 2, seeds: Seeds = 1) -> None:
     """Whether greedy rationales find the steps that made people move, on the simulated market, which knows them."""
     from .rationales import Settings

@@ -99,7 +99,7 @@ def audit(
         right = np.stack([rank == 1, rank <= 5], axis=1).astype(np.float64)
         shares, drawn_shares = means(right, here & known)
         found = [
-            (float(np.exp(nll[0])), *np.exp(np.quantile(drawn_nll[:, 0], INTERVAL))),
+            (float(np.exp(nll[0])), *np.quantile(np.exp(drawn_nll[:, 0]), INTERVAL)),
             *((shares[i], *np.quantile(drawn_shares[:, i], INTERVAL)) for i in (0, 1)),
         ]
         for of, column, happened in ((here & later, "p_stay", stayed), (here & known, "p_top", rank == 1)):

@@ -1,4 +1,4 @@
-"""The audit: the package's own numbers in every group; calibration of the truth within chance, of another beyond it."""
+"""The audit: the package's own numbers in every group; calibration of the truth within chance, not of others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from career_hf.transition_table import transition_table
 
 @pytest.fixture(scope="module")
 def market():
-    simulation = preset("tiny").simulate(1500, seed=2)
+    simulation = preset("tiny").simulate(2500, seed=7)
     truth, processor = TrueOccupationModel.of_world(simulation.world), world_processor(simulation.world)
     bent = Recalibration(stay_intercept=0.3, temperature=0.7)
     with bent.of(truth):

@@ -8,8 +8,12 @@ import pytest
 import statsmodels.formula.api as smf
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
-from career_hf.careers import from_frame, to_frame
+from career_hf import CareerConfig, CareerForOccupationPrediction, CareerForWagePrediction, CareerProcessor
+from career_hf.careers import from_frame, load_careers, save_careers, split_careers, to_frame
+from career_hf.cli import app
+from career_hf.simulation import draw_wages, preset
 from career_hf.wages.design import BLAU_KAHN, PerFold, design, held, wage_frame
 from career_hf.wages.regression import (
     YEAR_ONLY,
@@ -344,3 +348,50 @@ def test_r2_mistakes_say_what_to_do(frame):
         held_out_r2([predictions, predictions[1:]])
     with pytest.raises(ValueError, match="give the specification another name"):
         predict_held_out(frame, {YEAR_ONLY: ["year"]})
+
+
+# The command
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory):
+    """Careers with wages in a folder, and a wage model that has recorded their training split (untrained, in fact)."""
+    folder = tmp_path_factory.mktemp("market")
+    splits = split_careers(draw_wages(preset("tiny").simulate(300)).careers)
+    save_careers(splits, folder / "careers")
+    processor = CareerProcessor.fit(splits["train"], ["year", "education"], unknown_occupation="unknown")
+    processor.record_training(processor.encode(splits["train"])[0], "training")
+    trunk = CareerForOccupationPrediction(
+        CareerConfig(**processor.config_kwargs(), hidden_size=8, num_hidden_layers=1)
+    )
+    wages = to_frame(splits["train"])["log_wage"].to_numpy()
+    CareerForWagePrediction.from_occupation_model(trunk, wages).save_pretrained(folder / "model")
+    processor.save_pretrained(folder / "model")
+    return folder
+
+
+def test_the_command_writes_what_the_functions_say(market):
+    command = ["wage-regression", "--data", str(market / "careers"), "--output", str(market / "tables")]
+    settings_ = ["--model", str(market / "model"), "--add", "occupation", "--leave-out", "race", "--draws", "20"]
+    done = CliRunner().invoke(app, [*command, *settings_])
+    assert done.exit_code == 0, done.output
+    assert "not in these careers: industry (Blau and Kahn: 14 industries)" in done.output
+    r2 = pd.read_csv(market / "tables" / "r2.csv").set_index(["years", "specification"])
+    rows = ["year alone", "Blau-Kahn", "+ occupation", "+ h before", "+ h including", "+ wage head"]
+    assert list(r2.loc["all"].index) == rows
+    frame, _ = wage_frame(load_careers(market / "careers")["test"])
+    blocks = ["year", "education", "experience", "region", "gender"]
+    expected = held_out_r2(predict_held_out(frame, {"Blau-Kahn": blocks}), draws=2, by_decade=False)
+    assert r2.loc[("all", "Blau-Kahn"), "within_year"] == pytest.approx(expected["within_year"].iloc[1], abs=1e-5)
+    text = (market / "tables" / "coefficients.txt").read_text()
+    assert "gender_women" in text and "race" not in text and "year_" not in text
+
+
+def test_the_command_refuses_people_whom_the_model_saw(market):
+    command = ["wage-regression", "--data", str(market / "careers"), "--output", str(market / "no")]
+    done = CliRunner().invoke(app, [*command, "--model", str(market / "model"), "--split", "all"])
+    assert isinstance(done.exception, ValueError) and "is in both 'trained on' and 'represented'" in str(
+        done.exception
+    )
+    unknown = CliRunner().invoke(app, [*command, "--split", "future"])
+    assert unknown.exit_code == 2 and "none is 'future'" in unknown.output

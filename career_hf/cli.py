@@ -64,6 +64,11 @@ class Variant(StrEnum):
     extended = "extended"
 
 
+class Rule(StrEnum):
+    paper = "paper"
+    no_lookahead = "no_lookahead"
+
+
 @app.command()
 def quickstart(
     output: Output = Path("runs/quickstart"),

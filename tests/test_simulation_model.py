@@ -85,7 +85,7 @@ def test_other_kinds_of_knowledge_are_saved_too(simulation, knowledge, tmp_path)
 
 def test_packed_careers_and_missing_covariates_are_refused(simulation, truth):
     batch = world_processor(simulation.world)(simulation.careers.select([0]))
-    with pytest.raises(ValueError, match="needs covariates"):
+    with pytest.raises(ValueError, match="none were given"):
         truth(batch["input_ids"])
     twice = {name: torch.cat([batch[name]] * 2, dim=1) for name in ("input_ids", "covariates")}
     with pytest.raises(ValueError, match="one career"):

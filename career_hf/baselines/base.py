@@ -11,13 +11,10 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from huggingface_hub.dataclasses import strict
 from torch import nn
-from transformers import PreTrainedModel
-from transformers.cache_utils import Cache
-from transformers.utils import can_return_tuple
 
 from ..configuration_occupation import OccupationConfig
-from ..modeling_outputs import CareerOutput
-from ..two_stage import mean_nll, nothing_to_stay_in, occupation_log_probs, two_stage_log_probs
+from ..modeling_occupation import OccupationModel
+from ..two_stage import nothing_to_stay_in, occupation_log_probs, two_stage_log_probs
 
 
 if TYPE_CHECKING:
@@ -58,13 +55,11 @@ class BaselineConfig(OccupationConfig):
         return self.vocab_size + self.two_stage
 
 
-class BaselineForOccupationPrediction(PreTrainedModel):
+class BaselineForOccupationPrediction(OccupationModel):
     """An occupation model that is given by its `scores`. One career per row; no cache."""
 
     config: BaselineConfig
     config_class = BaselineConfig
-    main_input_name = "input_ids"
-    model_tags = ["career", "occupation-prediction"]
 
     def scores(
         self, input_ids: torch.Tensor, covariates: torch.Tensor | None
@@ -81,60 +76,22 @@ class BaselineForOccupationPrediction(PreTrainedModel):
         """
         raise NotImplementedError(f"{type(self).__name__} must say what it scores occupations by")
 
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: torch.Tensor,
-        covariates: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        labels: torch.Tensor | None = None,
-        weight: torch.Tensor | None = None,
-        position_ids: torch.Tensor | None = None,
-        past_key_values: Cache | None = None,
-        use_cache: bool | None = None,
-        num_items_in_batch: torch.Tensor | int | None = None,
-        **kwargs,
-    ) -> CareerOutput:
-        """Log-probabilities of every occupation at every step.
-
-        Args:
-            input_ids: `(batch, time)`, y_{t-1}.
-            covariates: `(batch, time, covariates)`, levels of x_t, exactly where the config names covariates.
-            attention_mask: Not needed: padding is on the right.
-            labels: `(batch, time)`, y_t; -100 is not scored.
-            weight: `(batch,)` or `(batch, time)`, survey weights in the loss.
-            position_ids: Not needed: one career per row.
-            past_key_values: Must be None; give whole histories.
-            use_cache: Ignored.
-            num_items_in_batch: What the summed loss is divided by, instead of the weight of the scored steps.
-
-        Raises:
-            ValueError: If careers are packed or cached, or covariates do not fit the config.
-        """
-        self.config.check_covariates(input_ids, covariates)
-        if past_key_values is not None:
-            raise ValueError(f"{type(self).__name__} keeps no cache: pass whole histories")
-        if position_ids is not None and (position_ids.diff(dim=-1) != 1).any():
-            raise ValueError(f"{type(self).__name__} takes one career per row: use PaddingCollator, layout='padded'")
+    def log_probs(
+        self, input_ids: torch.Tensor, covariates: torch.Tensor | None, position_ids: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         logits, stay_logit = self.scores(input_ids, covariates)
         clamp, special = self.config.logit_clamp, self.config.special_token_ids
         excluded = [] if self.config.special_tokens_in_softmax else special
         if clamp is not None:
             logits = logits.clamp(-clamp, clamp)
         if stay_logit is None:
-            log_probs = occupation_log_probs(logits, excluded)
-        else:
-            stay_logit = stay_logit.to(torch.promote_types(stay_logit.dtype, torch.float32))
-            if clamp is not None:
-                stay_logit = stay_logit.clamp(-clamp, clamp)
-            if not self.config.first_step_stay:
-                stay_logit = nothing_to_stay_in(stay_logit, input_ids, special)
-            log_probs = two_stage_log_probs(logits, stay_logit, input_ids, excluded)
-        loss = None
-        if labels is not None:
-            nll = -log_probs.gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)
-            loss = mean_nll(nll, labels, weight, num_items_in_batch)
-        return CareerOutput(loss=loss, logits=log_probs, stay_logit=stay_logit)
+            return occupation_log_probs(logits, excluded), None
+        stay_logit = stay_logit.to(torch.promote_types(stay_logit.dtype, torch.float32))
+        if clamp is not None:
+            stay_logit = stay_logit.clamp(-clamp, clamp)
+        if not self.config.first_step_stay:
+            stay_logit = nothing_to_stay_in(stay_logit, input_ids, special)
+        return two_stage_log_probs(logits, stay_logit, input_ids, excluded), stay_logit
 
     def split(self, scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """`(..., config.num_scores)` as what `scores` returns: logits of occupations, and of staying or None."""

@@ -22,17 +22,14 @@ import numpy as np
 import torch
 from huggingface_hub.dataclasses import strict
 from torch import nn
-from transformers import PreTrainedModel
-from transformers.utils import can_return_tuple
 
 from ..configuration_occupation import OccupationConfig
-from ..modeling_outputs import CareerOutput
-from ..two_stage import IMPOSSIBLE, mean_nll
+from ..modeling_occupation import OccupationModel
+from ..two_stage import IMPOSSIBLE
 
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from transformers.cache_utils import Cache
 
     from ..processing_career import CareerProcessor
 
@@ -170,8 +167,8 @@ class TransitionCounts(nn.Module):
         return torch.where(self.contexts[row] == context, row, 0)
 
 
-class MarkovForOccupationPrediction(PreTrainedModel):
-    """A Markov chain of occupations: `fit` counts, `forward` is any occupation model's.
+class MarkovForOccupationPrediction(OccupationModel):
+    """A Markov chain of occupations: `fit` counts, `forward` is any occupation model's. Careers may be packed.
 
     Example:
         >>> from career_hf.careers import from_frame
@@ -188,7 +185,7 @@ class MarkovForOccupationPrediction(PreTrainedModel):
 
     config: MarkovConfig
     config_class = MarkovConfig
-    main_input_name = "input_ids"
+    takes_packed_careers = True
     model_tags = ["career", "occupation-prediction", "markov"]
     # Counts above 256 do not fit into bfloat16.
     _keep_in_fp32_modules_strict = ["counts", "occupation_shares"]
@@ -252,48 +249,15 @@ class MarkovForOccupationPrediction(PreTrainedModel):
         model.occupation_shares[:] = torch.from_numpy(counts / counts.sum())
         return model.eval()
 
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: torch.LongTensor,
-        covariates: torch.LongTensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        labels: torch.LongTensor | None = None,
-        weight: torch.FloatTensor | None = None,
-        position_ids: torch.LongTensor | None = None,
-        past_key_values: Cache | None = None,
-        use_cache: bool | None = None,
-        num_items_in_batch: torch.Tensor | int | None = None,
-        **kwargs,
-    ) -> CareerOutput:
-        """Log-probabilities of every occupation at every step, from the last one or two occupations.
-
-        Args:
-            input_ids: `(batch, time)`, y_{t-1}.
-            covariates: Must be None; the chain has none.
-            attention_mask: Not needed: no scored step looks at padding on the right.
-            labels: `(batch, time)`, y_t; -100 is not scored.
-            weight: `(batch,)` or `(batch, time)`, survey weights in the loss.
-            position_ids: `(batch, time)`, restarting at 0 where packed careers begin.
-            past_key_values: Must be None; the chain keeps no cache, give it whole histories.
-            use_cache: Ignored.
-            num_items_in_batch: What the summed loss is divided by, instead of the weight of the scored steps.
-        """
-        if covariates is not None:
-            raise ValueError("a Markov chain has no covariates (config.covariate_names is []); pass covariates=None")
-        if past_key_values is not None:
-            raise ValueError("a Markov chain keeps no cache; pass whole histories and past_key_values=None")
+    def log_probs(
+        self, input_ids: torch.Tensor, covariates: torch.Tensor | None, position_ids: torch.Tensor | None
+    ) -> tuple[torch.Tensor, None]:
         shares, seen = self.first_order(input_ids)
         probabilities = _smoothed(shares, seen, self.occupation_shares, self.config.first_order_weight)
         if self.second_order is not None:
             shares, seen = self.second_order(self._pairs(input_ids, position_ids))
             probabilities = _smoothed(shares, seen, probabilities, self.config.second_order_weight)
-        logits = probabilities.log().clamp(min=IMPOSSIBLE)
-        loss = None
-        if labels is not None:
-            nll = -logits.gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)
-            loss = mean_nll(nll, labels, weight, num_items_in_batch)
-        return CareerOutput(loss=loss, logits=logits)
+        return probabilities.log().clamp(min=IMPOSSIBLE), None
 
     def _pairs(self, input_ids: torch.Tensor, position_ids: torch.Tensor | None) -> torch.Tensor:
         """Second-order contexts (y_{t-2}, y_{t-1}); none at the first step of a career."""

@@ -37,18 +37,16 @@ from huggingface_hub.dataclasses import strict
 from scipy.sparse import csr_array
 from scipy.special import logsumexp
 from torch import nn
-from transformers import PreTrainedModel
-from transformers.utils import can_return_tuple, logging
+from transformers.utils import logging
 
 from ..configuration_occupation import OccupationConfig
-from ..modeling_outputs import CareerOutput
-from ..two_stage import IMPOSSIBLE, mean_nll
+from ..modeling_occupation import OccupationModel
+from ..two_stage import IMPOSSIBLE
 from .markov import MarkovForOccupationPrediction, tune_weight
 
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from transformers.cache_utils import Cache
 
     from ..processing_career import CareerProcessor
 
@@ -100,7 +98,7 @@ class MixtureOfMarkovChainsConfig(OccupationConfig):
             )
 
 
-class MixtureOfMarkovChainsForOccupationPrediction(PreTrainedModel):
+class MixtureOfMarkovChainsForOccupationPrediction(OccupationModel):
     """A mixture of Markov chains: `fit` runs EM, `forward` is any occupation model's.
 
     Example:
@@ -120,7 +118,6 @@ class MixtureOfMarkovChainsForOccupationPrediction(PreTrainedModel):
 
     config: MixtureOfMarkovChainsConfig
     config_class = MixtureOfMarkovChainsConfig
-    main_input_name = "input_ids"
     model_tags = ["career", "occupation-prediction", "markov"]
     # Products of many probabilities need more digits than bfloat16 has.
     _keep_in_fp32_modules_strict = ["chain_shares", "transitions"]
@@ -201,42 +198,9 @@ class MixtureOfMarkovChainsForOccupationPrediction(PreTrainedModel):
         model.transitions[:] = torch.from_numpy(best.transitions[order])
         return model.eval()
 
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: torch.LongTensor,
-        covariates: torch.LongTensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        labels: torch.LongTensor | None = None,
-        weight: torch.FloatTensor | None = None,
-        position_ids: torch.LongTensor | None = None,
-        past_key_values: Cache | None = None,
-        use_cache: bool | None = None,
-        num_items_in_batch: torch.Tensor | int | None = None,
-        **kwargs,
-    ) -> CareerOutput:
-        """Log-probabilities of every occupation at every step, from the whole history.
-
-        Args:
-            input_ids: `(batch, time)`, y_{t-1}.
-            covariates: Must be None; the chains have none.
-            attention_mask: Not needed: no scored step looks at padding on the right.
-            labels: `(batch, time)`, y_t; -100 is not scored.
-            weight: `(batch,)` or `(batch, time)`, survey weights in the loss.
-            position_ids: Not needed: one career per row.
-            past_key_values: Must be None; the model keeps no cache, give it whole histories.
-            use_cache: Ignored.
-            num_items_in_batch: What the summed loss is divided by, instead of the weight of the scored steps.
-
-        Raises:
-            ValueError: If there are covariates, or careers are packed or cached.
-        """
-        if covariates is not None:
-            raise ValueError("a Markov chain has no covariates (config.covariate_names is []); pass covariates=None")
-        if past_key_values is not None:
-            raise ValueError("a Markov chain keeps no cache; pass whole histories and past_key_values=None")
-        if position_ids is not None and (position_ids.diff(dim=-1) != 1).any():
-            raise ValueError(f"{type(self).__name__} takes one career per row: use PaddingCollator, layout='padded'")
+    def log_probs(
+        self, input_ids: torch.Tensor, covariates: torch.Tensor | None, position_ids: torch.Tensor | None
+    ) -> tuple[torch.Tensor, None]:
         posteriors = self.chain_posteriors(input_ids).to(self.transitions.dtype)
         # Chain by chain, because all chains' rows at once are `num_chains` times larger.
         probabilities = sum(
@@ -246,12 +210,7 @@ class MixtureOfMarkovChainsForOccupationPrediction(PreTrainedModel):
             ),
             start=self.transitions.new_zeros(()),
         )
-        logits = probabilities.log().clamp(min=IMPOSSIBLE)
-        loss = None
-        if labels is not None:
-            nll = -logits.gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)
-            loss = mean_nll(nll, labels, weight, num_items_in_batch)
-        return CareerOutput(loss=loss, logits=logits)
+        return probabilities.log().clamp(min=IMPOSSIBLE), None
 
     def chain_posteriors(self, input_ids: torch.Tensor) -> torch.Tensor:
         """Probability of each chain given the steps before t, `(batch, time, chains)` in float64.

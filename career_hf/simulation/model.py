@@ -7,27 +7,22 @@ depend on how a later numpy draws random numbers.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from huggingface_hub.dataclasses import strict
 from torch import nn
-from transformers import PreTrainedModel
-from transformers.utils import can_return_tuple
 
 from ..configuration_occupation import OccupationConfig
-from ..modeling_outputs import CareerOutput
+from ..modeling_occupation import OccupationModel
 from ..processing_career import CareerProcessor
-from ..two_stage import IMPOSSIBLE, mean_nll
+from ..two_stage import IMPOSSIBLE
 from ..vocabulary import MISSING
 from .filtering import Filter, Knowledge
 from .law import Law, People
 from .world import COVARIATES, World, WorldConfig
 
-
-if TYPE_CHECKING:
-    from transformers.cache_utils import Cache
 
 SPECIAL = ["<pad>", "<start>"]
 TYPE_COVARIATE = "latent_type"
@@ -58,7 +53,7 @@ class TrueOccupationConfig(OccupationConfig):
             raise ValueError(f"knowledge must be 'history', 'nothing' or 'type', not {self.knowledge!r}")
 
 
-class TrueOccupationModel(PreTrainedModel):
+class TrueOccupationModel(OccupationModel):
     """p*(y_t | past), exact, in double precision inside. Made by [`TrueOccupationModel.of_world`].
 
     One career per row, padded on the right, with every covariate known: the probabilities of a career with a missing
@@ -67,7 +62,6 @@ class TrueOccupationModel(PreTrainedModel):
 
     config: TrueOccupationConfig
     config_class = TrueOccupationConfig
-    main_input_name = "input_ids"
     model_tags = ["career", "occupation-prediction", "simulation"]
     filter_class = Filter  # what a test replaces to see that a wrong filter is found out
 
@@ -113,54 +107,24 @@ class TrueOccupationModel(PreTrainedModel):
             self._law = Law(World(WorldConfig(**(self.config.world or {})), **arrays))
         return self._law
 
-    @can_return_tuple
-    def forward(
-        self,
-        input_ids: torch.LongTensor,
-        covariates: torch.LongTensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        labels: torch.LongTensor | None = None,
-        weight: torch.FloatTensor | None = None,
-        position_ids: torch.LongTensor | None = None,
-        past_key_values: Cache | None = None,
-        use_cache: bool | None = None,
-        num_items_in_batch: torch.Tensor | int | None = None,
-        **kwargs,
-    ) -> CareerOutput:
-        """True log-probabilities of every occupation at every step.
-
-        Args:
-            input_ids: `(batch, time)`, y_{t-1}.
-            covariates: `(batch, time, covariates)`, levels of x_t.
-            attention_mask: Not needed: padding is on the right.
-            labels: `(batch, time)`, y_t; -100 is not scored.
-            weight: `(batch,)` or `(batch, time)`, survey weights in the loss.
-            position_ids: Not needed: one career per row.
-            past_key_values: Must be None; give whole histories.
-            use_cache: Ignored.
-            num_items_in_batch: What the summed loss is divided by, instead of the weight of the scored steps.
+    def log_probs(
+        self, input_ids: torch.Tensor, covariates: torch.Tensor | None, position_ids: torch.Tensor | None
+    ) -> tuple[torch.Tensor, None]:
+        """True log-probabilities.
 
         Raises:
-            ValueError: If careers are packed, a covariate is missing, or a career cannot happen in this world.
+            ValueError: If a row does not hold one career, a covariate is missing, or a career cannot happen in this
+                world.
         """
-        if covariates is None or past_key_values is not None:
-            raise ValueError(
-                "the true model needs covariates and keeps no cache: pass whole histories with covariates"
-            )
-        ids, levels = input_ids.cpu().numpy(), covariates.cpu().numpy()
+        ids, levels = input_ids.cpu().numpy(), cast(torch.Tensor, covariates).cpu().numpy()
         starts = ids == self.config.bos_token_id
         if not starts[:, 0].all() or starts[:, 1:].any():
             raise ValueError(
                 "every row must hold one career, which begins with the beginning-of-career id: use PaddingCollator"
             )
-        probabilities = self._probabilities(ids, levels)
         with np.errstate(divide="ignore"):
-            logits = torch.from_numpy(np.log(probabilities).clip(min=IMPOSSIBLE)).to(input_ids.device, torch.float32)
-        loss = None
-        if labels is not None:
-            nll = -logits.gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)
-            loss = mean_nll(nll, labels, weight, num_items_in_batch)
-        return CareerOutput(loss=loss, logits=logits)
+            logits = np.log(self._probabilities(ids, levels)).clip(min=IMPOSSIBLE)
+        return torch.from_numpy(logits).to(input_ids.device, torch.float32), None
 
     def start(self, levels: np.ndarray) -> Filter:
         """A filter before the first wave, from `(people, covariates)` levels at it."""

@@ -1,0 +1,92 @@
+"""What every occupation model but CAREER is built on: one forward signature, its checks and its loss.
+
+A model says how likely every occupation is at every step; what it is asked with and what comes out is written here,
+once, for rivals that are trained, chains that are counted and the truth of a simulated market.
+"""
+
+from __future__ import annotations
+
+import torch
+from transformers import PreTrainedModel
+from transformers.cache_utils import Cache
+from transformers.utils import can_return_tuple
+
+from .configuration_occupation import OccupationConfig
+from .modeling_outputs import CareerOutput
+from .two_stage import mean_nll
+
+
+class OccupationModel(PreTrainedModel):
+    """An occupation model that is given by its `log_probs`; no cache.
+
+    `takes_packed_careers` says whether several careers may stand in a row, told apart by `position_ids`.
+    """
+
+    config: OccupationConfig
+    config_class = OccupationConfig
+    main_input_name = "input_ids"
+    model_tags = ["career", "occupation-prediction"]
+    takes_packed_careers = False
+
+    def log_probs(
+        self, input_ids: torch.Tensor, covariates: torch.Tensor | None, position_ids: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """What the model predicts.
+
+        Args:
+            input_ids: `(batch, time)`, y_{t-1}; padded on the right.
+            covariates: `(batch, time, covariates)`, levels of x_t.
+            position_ids: `(batch, time)`, restarting at 0 where packed careers begin.
+
+        Returns:
+            `(batch, time, vocabulary)` log-probabilities of occupations, and `(batch, time)` log-odds of staying, or
+            None where staying is not predicted apart. Step t may depend on steps up to t alone.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must say how likely occupations are")
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        covariates: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        weight: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        past_key_values: Cache | None = None,
+        use_cache: bool | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
+        **kwargs,
+    ) -> CareerOutput:
+        """Log-probabilities of every occupation at every step.
+
+        Args:
+            input_ids: `(batch, time)`, y_{t-1}.
+            covariates: `(batch, time, covariates)`, levels of x_t, exactly where the config names covariates.
+            attention_mask: Not needed: padding is on the right.
+            labels: `(batch, time)`, y_t; -100 is not scored.
+            weight: `(batch,)` or `(batch, time)`, survey weights in the loss.
+            position_ids: `(batch, time)`; needed for packed careers alone.
+            past_key_values: Must be None; give whole histories.
+            use_cache: Ignored.
+            num_items_in_batch: What the summed loss is divided by, instead of the weight of the scored steps.
+
+        Raises:
+            ValueError: If careers are packed and the model takes one per row, or are cached, or covariates do not fit
+                the config.
+        """
+        self.config.check_covariates(input_ids, covariates)
+        if past_key_values is not None:
+            raise ValueError(f"{type(self).__name__} keeps no cache: pass whole histories")
+        packed = position_ids is not None and bool((position_ids.diff(dim=-1) != 1).any())
+        if packed and not self.takes_packed_careers:
+            raise ValueError(f"{type(self).__name__} takes one career per row: use PaddingCollator, layout='padded'")
+        log_probs, stay_logit = self.log_probs(input_ids, covariates, position_ids)
+        loss = None
+        if labels is not None:
+            nll = -log_probs.gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+            loss = mean_nll(nll, labels, weight, num_items_in_batch)
+        return CareerOutput(loss=loss, logits=log_probs, stay_logit=stay_logit)
+
+
+__all__ = ["OccupationModel"]

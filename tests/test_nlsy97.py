@@ -6,8 +6,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from nlsy97_extracts import PERSON, employed, interview, items, weeks, write_extract
+from typer.testing import CliRunner
 
-from career_hf.careers import to_frame, validate
+from career_hf.careers import load_careers, to_frame, validate
+from career_hf.cli import app
 from career_hf.sources import nlsy97
 from career_hf.sources.crosswalks import read_data
 
@@ -267,3 +269,14 @@ def test_the_tagset_that_ships_has_every_number_that_a_build_looks_for():
     assert found | set(read_data("nlsy97_variables.csv")["reference"]) | {"R0000100"} == numbers
     assert len(numbers) == len(shipped) + 1
     assert set(PERSON) <= set(read_data("nlsy97_variables.csv")["question_name"])
+
+
+def test_the_command_takes_the_rule(tmp_path):
+    people = {
+        p: employed(2004) | {("SIDCODE", "1997"): p, ("CV_HGC_EVER_EDT", "1997"): 8 + p % 2} for p in range(1, 30)
+    }
+    command = ["prepare", "nlsy97", "--extract", str(write_extract(tmp_path, people)), "--output", str(tmp_path / "c")]
+    result = CliRunner().invoke(app, [*command, "--rule", "no_lookahead"])
+    assert result.exit_code == 0, result.output
+    assert sum(careers.num_rows for careers in load_careers(tmp_path / "c").values()) == 15
+    assert "highest grade known by then below 9" in result.output

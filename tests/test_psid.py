@@ -7,8 +7,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from psid_extracts import VARIABLES, columns, data_text, person, setup_text, wave, write_files
+from typer.testing import CliRunner
 
-from career_hf.careers import to_frame, validate
+from career_hf.careers import load_careers, to_frame, validate
+from career_hf.cli import app
+from career_hf.dataset_card import source_of
 from career_hf.sources import psid, psid_files
 from career_hf.sources.crosswalks import read_data
 
@@ -309,3 +312,15 @@ def test_the_variable_list_that_ships_has_every_variable_of_a_build():
     names = [shipped.columns[0], *shipped.iloc[:, 0]]
     assert len(names) == len(set(names))
     assert set(names) == {name for name, _, _ in columns()}
+
+
+def test_the_command_keeps_families_together_and_says_that_careers_may_not_be_passed_on(tmp_path):
+    people = [person(family, number) | wave(1999, code=245) for family in range(1, 30) for number in (1, 2)]
+    folder, output = write_files(tmp_path, people), tmp_path / "careers"
+    result = CliRunner().invoke(app, ["prepare", "psid", "--extract", str(folder), "--output", str(output)])
+    assert result.exit_code == 0, result.output
+    splits = load_careers(output)
+    families = [set(careers["group"]) for careers in splits.values()]
+    assert sum(map(len, families)) == len(set().union(*families)) == 29
+    assert source_of(output)["redistribution"] == "forbidden"
+    assert {careers.info.license for careers in splits.values()} == {"PSID, no redistribution"}

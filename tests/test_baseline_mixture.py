@@ -14,9 +14,9 @@ from career_hf.baselines.markov import MarkovForOccupationPrediction, tune_weigh
 from career_hf.baselines.mixture import (
     MixtureOfMarkovChainsConfig,
     MixtureOfMarkovChainsForOccupationPrediction,
-    run_em,
     tune_mixture,
 )
+from career_hf.baselines.mixture_em import run_em
 from career_hf.careers import from_frame
 from career_hf.collating import PackingCollator, PaddingCollator
 from career_hf.processing_career import CareerProcessor

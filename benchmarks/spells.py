@@ -4,9 +4,10 @@
     python benchmarks/spells.py --people 23731674 --memory-gib 6 --folder /somewhere/large
 
 Resumes are drawn with a seed: 4.2 jobs of 2.5 years each, dates as months, days, quarters and years, open ends,
-overlaps, gaps, missing dates and degrees, people in no order. `write_careers` then works in a process of its own,
-whose wall time, CPU time and peak memory are printed; called again after it was stopped, it goes on. Before that, the
-same rule as one would write it in pandas is timed beside it on 50,000 resumes.
+overlaps, gaps, missing dates and degrees, people in no order. `write_careers` and `split_written_careers`, which are
+what `career-hf prepare spells` does, then work in a process of their own, whose wall time, CPU time and peak memory
+are printed; called again after they were stopped, they go on. Before that, the same rule as one would write it in
+pandas is timed beside it on 50,000 resumes: without degrees and states, without checks of dates, without a ledger.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from pyarrow import parquet
 
 from career_hf.complete import complete
 from career_hf.sources.resumes import EDUCATION, STATES
-from career_hf.sources.spell_careers import load_written_careers, write_careers
+from career_hf.sources.spell_careers import split_written_careers, write_careers
 from career_hf.sources.spells import SpellRules, spells_to_years
 
 
@@ -125,15 +126,23 @@ def years_in_pandas(jobs: pd.DataFrame) -> pd.DataFrame:
 
 
 def measure(path: Path, folder: Path, memory_gib: float, threads: int) -> dict[str, float]:
-    """Seconds, CPU seconds and GiB of writing careers, in a process that has done nothing else."""
-    start = time.perf_counter()
-    ledger = write_careers(
-        path, folder, RULES, memory_limit=f"{round(memory_gib * SHARE_OF_DUCKDB * 1024)}MiB", threads=threads
-    )
-    wall, used = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF)
+    """Seconds, CPU seconds and GiB of writing careers and of splitting them, in a process that did nothing else."""
+    start, limit = time.perf_counter(), f"{round(memory_gib * SHARE_OF_DUCKDB * 1024)}MiB"
+    ledger = write_careers(path, folder, RULES, memory_limit=limit, threads=threads)
+    written, used = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
     print(ledger)
-    cpu, peak = used.ru_utime + used.ru_stime, used.ru_maxrss / 2**20
-    return {"wall": wall, "cpu": cpu, "peak": peak}
+    splits = split_written_careers(folder)
+    split, total = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
+    print({name: careers.num_rows for name, careers in splits.items()})
+    cpu, all_cpu = used.ru_utime + used.ru_stime, total.ru_utime + total.ru_stime
+    return {
+        "wall": written - start,
+        "cpu": cpu,
+        "peak": used.ru_maxrss / 2**20,
+        "split_wall": split - written,
+        "split_cpu": all_cpu - cpu,
+        "split_peak": total.ru_maxrss / 2**20,
+    }
 
 
 def main() -> None:
@@ -166,9 +175,10 @@ def main() -> None:
         f"{arguments.people:,} resumes on {arguments.threads} threads: {measured['wall']:.0f} s wall, "
         f"{measured['cpu']:.0f} s CPU, peak {measured['peak']:.2f} GiB of {arguments.memory_gib:g}; load {load}"
     )
-    start = time.perf_counter()
-    loaded = load_written_careers(careers)
-    print(f"{loaded.num_rows:,} careers as a dataset in {time.perf_counter() - start:.0f} s more")
+    print(
+        f"split by person: {measured['split_wall']:.0f} s wall, {measured['split_cpu']:.0f} s CPU more, "
+        f"peak {measured['split_peak']:.2f} GiB"
+    )
 
 
 if __name__ == "__main__":

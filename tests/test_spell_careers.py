@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from spell_examples import AS_OF, RULES, many_spells, table
 
@@ -31,11 +37,6 @@ def test_careers_are_valid_and_those_of_from_frame(careers):
     assert career_table(expected).equals(careers)
 
 
-def csv(path, text, encoding="utf-8"):
-    path.write_bytes(text.encode(encoding))
-    return path
-
-
 def test_files_and_frames_of_every_kind_give_the_same_careers(careers, tmp_path):
     frame = table(ROWS).to_pandas()
     polars = pytest.importorskip("polars")
@@ -47,29 +48,89 @@ def test_files_and_frames_of_every_kind_give_the_same_careers(careers, tmp_path)
 
 
 def test_identifiers_in_csv_files_keep_their_zeros(tmp_path):
-    path = csv(tmp_path / "spells.csv", "person,occupation,start,end\n007,0110,2001,2001\n7,0110,2001,2001\n")
-    careers, _ = spells_to_careers(path)
+    path = tmp_path / "spells.csv"
+    careers, _ = spells_to_careers(
+        written(path, "person,occupation,start,end\n007,0110,2001,2001\n7,0110,2001,2001\n")
+    )
     assert careers["person"][:] == ["007", "7"] and careers["occupation"][:] == [["0110"], ["0110"]]
 
 
 GOOD = "person,occupation,start,end\n" + "".join(f"p{i},cook,2001,2002\n" for i in range(50))
+UNREADABLE = {
+    "truncated.csv": (GOOD + "p50,co", "truncated.csv cannot be read.* Line: 52"),
+    "truncated.csv.gz": (gzip.compress(GOOD.encode())[:-9], "truncated.csv.gz cannot be read.*end of GZIP"),
+    "open_quote.csv": (GOOD + 'p50,"cook,2001,2002\n', "unterminated quote"),
+    "a_cell_too_many.csv": (GOOD + "p50,cook,chef,2001,2002\n", "Expected Number of Columns: 4 Found: 5"),
+    "two_delimiters.csv": (GOOD + "p50;cook;2001;2002\n", "two_delimiters.csv cannot be read.* Line: 52"),
+    "delimiter.csv": (GOOD.replace(",", "~"), "'person' is not in the table of spells"),
+    "latin.csv": ((GOOD + "p50,Köchin,2001,2002\n").encode("latin-1"), "latin.csv cannot be read.*not utf-8"),
+    "latin_name.csv": (GOOD.replace("end", "schluß").encode("latin-1"), "first line is no UTF-8"),
+    "utf16.csv": (GOOD.encode("utf-16"), "first line is no UTF-8"),
+    "two_starts.csv": (GOOD.replace("end", "start", 1), "two columns 'start'"),
+    "empty.csv": ("", "no first line"),
+    "only_names.csv": (GOOD.splitlines()[0], "no spell is left"),
+    "no.parquet": ("nothing", "no.parquet cannot be read"),
+}
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("truncated.csv", GOOD + "p50,co", "truncated.csv cannot be read"),
-        ("delimiter.csv", GOOD.replace(",", "~"), "not in the table of spells"),
-        ("latin.csv", GOOD + "p50,Köchin,2001,2002\n", "latin.csv cannot be read"),
-        ("no.parquet", "nothing", "no.parquet cannot be read"),
-    ],
-)
-def test_files_that_cannot_be_read_are_errors_that_name_them(tmp_path, name, content, message):
-    path = csv(tmp_path / name, content, "latin-1")
-    with pytest.raises(ValueError, match=message):
+def written(path, content):
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_files_that_cannot_be_read_are_errors_that_name_them(tmp_path, name):
+    content, message = UNREADABLE[name]
+    path = written(tmp_path / name, content)
+    with pytest.raises(ValueError, match=f"(?s){message}"):
         spells_to_years(path)
-    with pytest.raises(ValueError, match=message):
-        write_careers(path, tmp_path / "careers")
+
+
+@pytest.mark.parametrize("name", ["truncated.csv", "latin.csv", "no.parquet"])
+def test_files_that_cannot_be_read_leave_no_careers(tmp_path, name):
+    content, message = UNREADABLE[name]
+    with pytest.raises(ValueError, match=f"(?s){message}"):
+        write_careers(written(tmp_path / name, content), tmp_path / "careers")
+    assert not list((tmp_path / "careers").glob("*.parquet"))
+
+
+def test_files_with_columns_in_another_order_are_not_mixed_up(tmp_path):
+    written(tmp_path / "1.csv", GOOD)
+    written(tmp_path / "2.csv", GOOD.replace("start,end", "end,start"))
+    with pytest.raises(ValueError, match="2.csv has other columns than"):
+        spells_to_years(tmp_path / "*.csv")
+
+
+def test_odd_files_are_read_and_what_is_wrong_in_them_is_in_the_ledger(tmp_path):
+    rows = [
+        'a,"cook, head\nof the kitchen",2001,2002',
+        "b,cook,2003,2001",  # ends before it starts
+        "c,cook,2001,2002",
+        "c,cook,2001,2002",  # twice
+        "d,cook,1801,2001",  # 201 years
+        "e,cook,1901,1902",  # 112 years from first to last
+        "e,cook,2011,2012",
+        "f,cook,2001,2003",  # overlap
+        "f,waiter,2002,2004",
+        "g,cook,2001,20",  # cut off
+    ]
+    text = "person,occupation,start,end\r\n" + "\r\n".join(rows)
+    path = written(tmp_path / "odd.csv", text.encode("utf-8-sig"))
+    careers, ledger = spells_to_careers(path, SpellRules(first_year=1800))
+    assert {row["person"]: row["occupation"] for row in careers} == {
+        "a": ["cook, head\nof the kitchen"] * 2,
+        "c": ["cook"] * 2,
+        "f": ["cook", "cook", "cook", "waiter"],
+    }
+    assert ledger.dropped() == {
+        "ends before it starts": 1,
+        "covers no day that other spells of the occupation leave": 1,
+        "more than 80 years": 1,
+        "end cannot be read": 1,
+        "no spell left": 3,
+        "more than 80 years from first to last": 2 + 1,  # spells and people
+        "another has more days in the year, or as many and started earlier": 2,
+    }
 
 
 @pytest.mark.parametrize("kind", ["parquet", "csv"])
@@ -119,3 +180,35 @@ def test_what_was_stopped_goes_on_and_leaves_nothing_unfinished(careers, tmp_pat
     table(ROWS[1:]).to_pandas().to_parquet(path)
     with pytest.raises(ValueError, match="other spells or rules"):
         write_careers(path, out, RULES)
+
+
+KILLED = """
+import os, signal, sys
+from career_hf.sources import spell_careers
+from spell_examples import RULES
+
+write_part = spell_careers._write_part
+
+def killed_in_the_second_part(spells, rules, path):
+    if path.name == "part-00001.parquet":
+        rows = spell_careers._whole_people
+        spell_careers._whole_people = lambda years: [next(rows(years)), os.kill(os.getpid(), signal.SIGKILL)]
+    write_part(spells, rules, path)
+
+spell_careers._write_part = killed_in_the_second_part
+spell_careers.write_careers(sys.argv[1], sys.argv[2], RULES, spells_per_part=int(sys.argv[3]))
+"""
+
+
+def test_a_killed_process_goes_on(careers, tmp_path):
+    path, out = tmp_path / "spells.parquet", tmp_path / "out"
+    table(ROWS).to_pandas().to_parquet(path)
+    command = [sys.executable, "-W", "ignore", "-c", KILLED, str(path), str(out), str(PART)]
+    killed = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    # What was on its way is there, but does not look like a part.
+    assert list(out.glob("part-*")) == [out / "part-00000.parquet"] and list(out.glob(".part-*"))
+    first = (out / "part-00000.parquet").stat().st_mtime_ns
+    write_careers(path, out, RULES)
+    assert (out / "part-00000.parquet").stat().st_mtime_ns == first and not list(out.glob(".*"))
+    assert career_table(load_written_careers(out)).sort_by("person").equals(careers.sort_by("person"))

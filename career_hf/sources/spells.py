@@ -6,6 +6,7 @@ spills to disk, or Spark where one machine is not enough. Both give the same row
 
 from __future__ import annotations
 
+import csv
 import gzip
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -176,12 +177,36 @@ def is_text_file(path: str | Path) -> bool:
 
 
 def _read_csv(path: str, connection: DuckDB) -> ir.Table:
-    # DuckDB guesses the delimiter from all lines, and takes a file with one broken line for one of a single column.
-    found = sorted(glob(path)) or [path]
-    with gzip.open(found[0], "rb") if path.endswith(".gz") else open(found[0], "rb") as lines:
-        names = lines.readline()
-    delimiter = max([b",", b";", b"\t", b"|"], key=names.count).decode()
-    return connection.read_csv(path, header=True, all_varchar=True, delim=delimiter)
+    # DuckDB would guess the form from all lines: with one broken line it skips others, or takes all for one column.
+    files = sorted(glob(path)) or [path]
+    delimiter, names = _read_header(files[0])
+    for file in files[1:]:
+        if _read_header(file) != (delimiter, names):
+            raise ValueError(f"{file} has other columns than {files[0]}, {names}, or has them in another order")
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"{files[0]} has two columns '{twice[0]}': rename one")
+    types = dict.fromkeys(names, "VARCHAR")
+    form = {"header": True, "auto_detect": False, "delim": delimiter, "quote": '"', "escape": '"'}
+    return connection.read_csv(path, columns=types, **form)
+
+
+def _read_header(path: str) -> tuple[str, list[str]]:
+    """The delimiter and the names of a CSV file's columns.
+
+    Raises:
+        ValueError: If there is no first line, or it is not text.
+    """
+    opened = gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb")
+    with opened as lines:
+        line = lines.readline()
+    try:
+        text = line.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} cannot be read: its first line is no UTF-8; save the file as UTF-8") from error
+    if not text.strip():
+        raise ValueError(f"{path} cannot be read: it has no first line with the names of its columns")
+    delimiter = max([",", ";", "\t", "|"], key=text.count)
+    return delimiter, [name.strip() for name in next(csv.reader([text], delimiter=delimiter), [])]
 
 
 @contextmanager
@@ -194,7 +219,8 @@ def readable(spells: Any) -> Iterator[None]:
     except (duckdb.InvalidInputException, duckdb.IOException, OSError) as error:
         if not isinstance(spells, str | Path):
             raise
-        raise ValueError(f"{spells} cannot be read: {error}") from error
+        # What DuckDB suggests are settings of its own.
+        raise ValueError(f"{spells} cannot be read: {str(error).partition('Possible')[0].strip()}") from error
 
 
 Counts = dict[str, Counter[str]]

@@ -26,14 +26,16 @@ def show(frame: pd.DataFrame, title: str) -> None:
     for column in frame.columns:
         table.add_column(str(column), justify="right")
     for index, row in zip(frame.index, frame.itertuples(index=False), strict=True):
-        table.add_row(str(index), *(format_value(value) for value in row))
+        table.add_row(str(index), *(format_value(value, str(index)) for value in row))
     console.print(table)
 
 
-def format_value(value: Any) -> str:
-    """A value as text: numbers with commas and three digits that tell, missing ones empty."""
+def format_value(value: Any, name: str = "") -> str:
+    """A value as text: numbers with commas and three digits that tell, years as they are, missing ones empty."""
     if value != value or value is None:
         return ""
+    if name.endswith(" year") and isinstance(value, (int, float)):
+        return f"{value:g}"
     if isinstance(value, float) and not value.is_integer():
         return f"{value:.3f}" if abs(value) < 100 else f"{value:,.1f}"
     return f"{value:,.0f}" if isinstance(value, (int, float)) else str(value)

@@ -209,10 +209,7 @@ def write_card(
         ledger=_rows_of(ledger),
         notes=[_cell(note) for note in ledger.notes],
         counted=counted,
-        description=[
-            (_cell(name), f"{value:g}" if str(name).endswith(" year") else format_value(value))
-            for name, value in description.items()
-        ],
+        description=[(_cell(name), format_value(value, str(name))) for name, value in description.items()],
         unit="person" if manifest["group"] is None else "family or household",
         salt=manifest["salt"],
         splits=[(name, f"{careers.num_rows:,}") for name, careers in splits.items()],

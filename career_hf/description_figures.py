@@ -48,8 +48,8 @@ def description_figures(output: str | Path, careers: Dataset, *, seed: int = 0) 
 
     Careers in occ1990dd are drawn by broad group: the six of Autor and Dorn (2013) where colours tell states apart,
     the 25 of David Dorn in the heat map. Other careers are drawn by occupation, the less frequent ones as "other".
-    The clock is age where careers have a `birth_year`, else the year. Of more than 100,000 people a random sample of
-    that size is drawn.
+    The clock is age where careers have it or a `birth_year`, else the year. Of more than 100,000 people a random
+    sample of that size is drawn.
 
     Args:
         output: Folder; made if it is not there.
@@ -82,13 +82,17 @@ def clocked_steps(careers: Dataset) -> tuple[pd.DataFrame, str]:
         careers: Careers, one row per person.
 
     Returns:
-        The careers as a long table, with age where they have a `birth_year`; and "age" or "year".
+        The careers as a long table, with age where they have it or a `birth_year`; and "age" or "year".
     """
     steps = to_frame(careers)
     if "birth_year" in steps.columns:
         steps["age"] = steps["year"] - pd.to_numeric(steps["birth_year"], errors="coerce")
-        if steps["age"].notna().all():
-            return steps.astype({"age": int}), "age"
+    if "age" in steps.columns:
+        age = pd.to_numeric(steps["age"], errors="coerce")
+        # A survey whose interviews move within the year has people who are one age in two years: no clock.
+        once = not pd.DataFrame({"person": steps["person"], "age": age}).duplicated().any()
+        if age.notna().all() and (age % 1 == 0).all() and once:
+            return steps.assign(age=age.astype(int)), "age"
     return steps, "year"
 
 
@@ -141,7 +145,8 @@ def states_figure(steps: pd.DataFrame, clock: str) -> Figure:
         clock: Column with age or year.
 
     Returns:
-        A matplotlib figure that no window shows. Shares of fewer than 10 people are left out.
+        A matplotlib figure that no window shows. Shares of fewer than 10 people are left out, and the axis ends
+        where there are enough.
     """
     from matplotlib.figure import Figure
 
@@ -157,7 +162,8 @@ def states_figure(steps: pd.DataFrame, clock: str) -> Figure:
         top.bar(counts.index, share, bottom=below, width=0.95, color=colour)
         below += share
     top.set(title=f"States by {clock}", ylabel="percent of people", ylim=(0, 100))
-    top.margins(x=0.01)
+    if enough.any():
+        top.set_xlim(enough.idxmax() - 0.6, enough[::-1].idxmax() + 0.6)
     bottom.bar(counts.index, people, width=0.95, color="#333333")
     bottom.set(xlabel=clock, ylabel="people", ylim=0)
     bottom.locator_params(axis="x", integer=True)
@@ -211,7 +217,8 @@ def transitions_figure(steps: pd.DataFrame) -> Figure:
     for row, column in zip(*np.nonzero(percent.to_numpy() >= 1), strict=True):
         value = percent.iloc[row, column]
         colour = "white" if value > 35 else "black"
-        axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=7, color=colour)
+        size = 7 if len(names) > MOST_STATES else 10
+        axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=size, color=colour)
     shown = [name.replace("_", " ") for name in names]
     axes.set_xticks(range(len(names)), shown, rotation=90)
     axes.set_yticks(range(len(names)), [f"{name} ({n:,})" for name, n in zip(shown, counts.sum(axis=1), strict=True)])

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from career_hf.careers import from_frame, load_careers, save_careers
 from career_hf.cli import app
-from career_hf.describing import BELOW_COLLEGE, COLLEGE, NOT_WORKING
+from career_hf.describing import BELOW_COLLEGE, COLLEGE, NOT_WORKING, describe
 from career_hf.description_figures import (
     clocked_steps,
     lengths_figure,
@@ -162,6 +162,12 @@ def test_the_clock_is_age_where_everybody_has_a_year_of_birth(careers):
     steps, clock = clocked_steps(careers)
     assert clock == "age"
     assert (steps["age"] == steps["year"] - steps["birth_year"].astype(int)).all()
+    stated = careers.map(lambda career: {"age": [str(year - 1950) for year in career["year"]]})
+    stated = stated.remove_columns("birth_year")
+    steps, clock = clocked_steps(stated)
+    assert clock == "age" and (steps["age"] == steps["year"] - 1950).all()
+    late = stated.map(lambda career: {"age": [str(min(int(age), 33)) for age in career["age"]]})
+    assert clocked_steps(late)[1] == "year"
     some = careers.map(lambda career: {"birth_year": None if career["person"] == "3" else career["birth_year"]})
     assert clocked_steps(some)[1] == clocked_steps(careers.remove_columns("birth_year"))[1] == "year"
 

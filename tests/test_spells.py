@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 from spell_examples import RULES, UNREADABLE, by_person_and_year, many_spells, reference, table
 
 from career_hf.sources.spell_careers import spells_to_careers
@@ -100,8 +101,10 @@ def test_spark_gives_the_same_rows_and_the_same_ledger(spark, tmp_path):
     with on_duckdb, on_spark:
         found = by_person_and_year(on_spark)
         assert found == by_person_and_year(on_duckdb)
+        on_spark.to_parquet_dir(tmp_path / "years")
     assert spark_ledger.to_dict() == ledger.to_dict()
     plain = reference([(*row[:1], "chef" if row[1] == "cook" else row[1], *row[2:]) for row in rows], rules)
+    assert parquet.read_table(tmp_path / "years").num_rows == len(found)
     region = {None: "none", "s3": "one"}
     assert found == {key: (*row[:3], region.get(row[3], "other"), row[4]) for key, row in plain.items()}
     assert {row[3] for row in found.values()} == {"one", "other", "none"}

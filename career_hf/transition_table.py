@@ -85,7 +85,7 @@ def transition_table(
     everyone = EncodedCareers(encoded)
     flat = everyone.gather(np.arange(len(everyone)))
     step = flat.positions
-    code_of_id, labels = _labels_of_ids(processor, groups)
+    code_of_id, labels = codes_of_ids(processor, groups)
     missing = [label for label in watch if label not in labels]
     if missing:
         raise ValueError(f"watched labels {missing} are not among the {len(labels)} that are predicted")
@@ -216,8 +216,19 @@ def _score(
     return scores
 
 
-def _labels_of_ids(processor: CareerProcessor, groups: Mapping[str, str] | None) -> tuple[np.ndarray, list[str]]:
-    """`(vocabulary,)` code of each id, -1 for special ids, and the labels of the codes: occupations, or groups."""
+def codes_of_ids(processor: CareerProcessor, groups: Mapping[str, str] | None) -> tuple[np.ndarray, list[str]]:
+    """Numbers for what a transition table is about: occupations, or groups of them.
+
+    Args:
+        processor: A model's.
+        groups: Group of every occupation; None for a table of occupations.
+
+    Returns:
+        `(vocabulary,)` code of each id, -1 for special ids; and the label of each code.
+
+    Raises:
+        ValueError: An occupation has no group.
+    """
     special = set(processor.special_token_ids)
     names = [None if i in special else label for i, label in enumerate(processor.occupations)]
     if groups is not None:

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from career_hf.baselines.regression import RegressionConfig, RegressionForOccupationPrediction
+from career_hf.baselines.regression import RegressionConfig, RegressionForOccupationPrediction, history_features
 from career_hf.processing_career import CareerProcessor
 from career_hf.training import adamw, baseline_recipe
 
@@ -86,11 +86,11 @@ def test_a_processor_says_what_levels_mean(careers):
     assert not config.two_stage
     batch = processor(careers)
     model = RegressionForOccupationPrediction(config)
-    ann, _, cy = model.history_features(batch["input_ids"], batch["covariates"]).tolist()
+    ann, _, cy = history_features(model.config, batch["input_ids"], batch["covariates"]).tolist()
     assert ann[:3] == [[0, 0, 0, 0], [0, 1, 0, 0], [0, 2, 0, 1]]
     assert cy == [[0, 0, 0, 0], [0, 1, 0, 0], [1, 2, 0, 1], [0, 3, 0, 0]]
     model.config.step_length = 1
-    assert model.history_features(batch["input_ids"], batch["covariates"])[2, :, 2].tolist() == [0, 0, 1, 1]
+    assert history_features(model.config, batch["input_ids"], batch["covariates"])[2, :, 2].tolist() == [0, 0, 1, 1]
 
 
 def test_features_of_covariates_that_are_not_there_are_left_out(careers):

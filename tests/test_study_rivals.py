@@ -55,7 +55,7 @@ def test_every_rival_is_tuned_alike_and_has_every_seed(done):
     names = {trial.name for trial in study.trials(made)}
     paper = {trial.name for trial in study.paper_trials(made)}
     counted = {"Markov chain, order 1", "Markov chain, order 2", "mixture of Markov chains"}
-    assert set(tables) == names | paper | counted | {study.FLOOR}
+    assert set(tables) == names | paper | counted | {study.TREES, study.FLOOR}
     assert all(len(tables[name]) == BUDGET.seeds for name in names)
     assert all(len(tables[name]) == BUDGET.paper_seeds for name in paper)
     for name in ("figure_2a", "table_4", "table_5", "table_8", "figure_4", "costs"):
@@ -97,8 +97,16 @@ def test_tables_hold_what_transition_tables_say(done):
     # To move within a group is to stay in it.
     assert kinds.loc[("broad groups", name), "n_stay"] > kinds.loc[("from the second step on", name), "n_stay"]
     assert len(groups[name][0]) == len(tables[name][0])
-    floor = perplexity(tables[study.FLOOR][0])
-    assert found.figure_2a.loc[name, "over_floor"] == pytest.approx(np.exp(mean) / floor)
+    alone = kinds.loc[("A-B-A alone", name)]
+    assert alone["n_return"] == tables[name][0]["aba"].sum() and alone["n_stay"] == alone["n_new"] == 0
+    aucs = [stay_auc(table) for table in groups[name]]
+    assert found.table_5.loc[name, "moving, broad groups"] == pytest.approx(np.mean(aucs))
+    aucs = [stay_auc(table[~table["aba"]]) for table in tables[name]]
+    assert found.table_5.loc[name, "moving, without A-B-A"] == pytest.approx(np.mean(aucs))
+    floor, chain = (np.log(perplexity(tables[other][0])) for other in (study.FLOOR, "Markov chain, order 1"))
+    row = found.figure_2a.loc[name]
+    assert row["over_floor"] == pytest.approx(np.exp(mean - floor))
+    assert row["gap_closed"] == pytest.approx((chain - mean) / (chain - floor))
 
 
 def test_the_page_has_every_model_in_every_table(done):
@@ -108,6 +116,26 @@ def test_the_page_has_every_model_in_every_table(done):
     level = found.figure_2a.loc["CAREER, two stages"]
     assert f"{level['perplexity']:.2f} [{level['low']:.2f}, {level['high']:.2f}]" in text
     assert "nan" not in text
+
+
+def test_what_is_finished_is_not_run_again(done):
+    made, found = done
+    before = {path: path.stat().st_mtime_ns for path in made.folder.rglob("*.parquet")}
+    lost = made.folder / "tables" / study.TREES / "0.parquet"
+    kept = pd.read_parquet(lost)
+    lost.unlink()
+    again = rivals(made, workers=1)
+    written = {path for path in before if path.stat().st_mtime_ns != before[path]}
+    assert written == {lost, made.folder / "groups" / study.TREES / "0.parquet"}
+    pd.testing.assert_frame_equal(pd.read_parquet(lost), kept)
+    pd.testing.assert_frame_equal(again.figure_2a, found.figure_2a)
+
+
+def test_pretraining_has_its_rows_with_one_stage_beside_two(done):
+    _, found = done
+    pretrained = found.figure_2a.index[found.figure_2a.index.str.startswith("CAREER, pretrained")]
+    assert len(pretrained) == 2 * 2  # stages and recipes
+    assert found.table_8.loc["CAREER, pretrained", ["difference", "low", "high"]].notna().all()
 
 
 def test_every_model_may_have_eight_trials_and_warms_up_within_a_tenth():

@@ -134,25 +134,33 @@ class RegressionForOccupationPrediction(BaselineForOccupationPrediction):
         self, input_ids: torch.Tensor, covariates: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         second_last = F.pad(input_ids[:, :-1], (1, 0), value=self.config.pad_token_id)
-        features = self.history_features(input_ids, covariates).to(self.history.weight.dtype)
+        features = history_features(self.config, input_ids, covariates).to(self.history.weight.dtype)
         scores = self.last_occupation(input_ids) + self.second_last_occupation(second_last)
         return self.split(scores + self.covariates(covariates) + self.history(features))
 
-    def history_features(self, input_ids: torch.Tensor, covariates: torch.Tensor | None) -> torch.Tensor:
-        """z_t, `(batch, time, features)` in float32, in the order of `config.history_features`."""
-        config = self.config
-        position = torch.arange(input_ids.shape[1], device=input_ids.device).expand(input_ids.shape)
-        spell_start = position.masked_fill(~_changed(input_ids, first=True), 0).cummax(dim=1).values
-        features = [position - spell_start, position]
-        if covariates is not None:
-            level = dict(zip(config.covariate_names, covariates.unbind(-1), strict=True))
-            if config.time_covariate is not None:
-                years = [float("nan") if year is None else float(year) for year in config.year_of_level]
-                year = torch.tensor(years, device=input_ids.device)[level[config.time_covariate]]
-                within = year.diff(dim=1) <= config.step_length  # of an unknown year false
-                features.append(F.pad(~within, (1, 0), value=False))
-            features += [_changed(level[name], first=False) for name in config.change_covariates]
-        return torch.stack([feature.float() for feature in features], dim=-1)
+
+def history_features(
+    config: RegressionConfig, input_ids: torch.Tensor, covariates: torch.Tensor | None
+) -> torch.Tensor:
+    """z_t, `(batch, time, features)` in float32, in the order of `config.history_features`.
+
+    Args:
+        config: Says what levels of covariates mean.
+        input_ids: `(batch, time)`, y_{t-1}.
+        covariates: `(batch, time, covariates)`, levels of x_t; None where there are none.
+    """
+    position = torch.arange(input_ids.shape[1], device=input_ids.device).expand(input_ids.shape)
+    spell_start = position.masked_fill(~_changed(input_ids, first=True), 0).cummax(dim=1).values
+    features = [position - spell_start, position]
+    if covariates is not None:
+        level = dict(zip(config.covariate_names, covariates.unbind(-1), strict=True))
+        if config.time_covariate is not None:
+            years = [float("nan") if year is None else float(year) for year in config.year_of_level]
+            year = torch.tensor(years, device=input_ids.device)[level[config.time_covariate]]
+            within = year.diff(dim=1) <= config.step_length  # of an unknown year false
+            features.append(F.pad(~within, (1, 0), value=False))
+        features += [_changed(level[name], first=False) for name in config.change_covariates]
+    return torch.stack([feature.float() for feature in features], dim=-1)
 
 
 def _changed(values: torch.Tensor, first: bool) -> torch.Tensor:
@@ -160,4 +168,4 @@ def _changed(values: torch.Tensor, first: bool) -> torch.Tensor:
     return F.pad(values[:, 1:] != values[:, :-1], (1, 0), value=first)
 
 
-__all__ = ["RegressionConfig", "RegressionForOccupationPrediction"]
+__all__ = ["RegressionConfig", "RegressionForOccupationPrediction", "history_features"]

@@ -18,14 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import AutoModelForCausalLM
 
-from ..baselines.bag_of_jobs import BagOfJobsConfig, BagOfJobsForOccupationPrediction
-from ..baselines.base import BaselineConfig
-from ..baselines.job2vec import Job2VecConfig, Job2VecForOccupationPrediction
-from ..baselines.job_representation import JobRepresentationConfig, JobRepresentationForOccupationPrediction
 from ..baselines.markov import tune_weight
 from ..baselines.mixture import tune_mixture
-from ..baselines.nemo import NemoConfig, NemoForOccupationPrediction
-from ..baselines.regression import RegressionConfig, RegressionForOccupationPrediction
 from ..careers import load_careers
 from ..complete import complete
 from ..modeling_career import CareerForOccupationPrediction
@@ -36,91 +30,18 @@ from ..sources.crosswalks import groups, groups_of
 from ..training import baseline_recipe, finetuning_recipe, scratch_recipe
 from ..transfer import resize_vocabulary
 from ..transition_table import transition_table
+from .boosted_trees import BoostedTrees
 from .cells import keep_settings, run_jobs, train_once, training_log
+from .rivals_trials import CAREER, PRETRAINED, RIVALS, Rival
 
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedModel
 
-CAREER = "CAREER"
 PAPER = "paper's recipe"
 FLOOR = "the truth"
-
-
-@dataclass(frozen=True)
-class Rival:
-    """A model that is trained by gradient descent.
-
-    Args:
-        model: Its class.
-        config: Class of its config; None for CAREER, whose recipe makes it.
-        rates: Peak learning rates to try.
-        fields: Fields of the config to try at each rate; the paper's first.
-        paper_rate, paper_warmup: Of Appendix G. NEMO's are not given there; CAREER's are taken.
-    """
-
-    model: type[PreTrainedModel]
-    config: type[BaselineConfig] | None
-    rates: tuple[float, ...]
-    fields: tuple[dict[str, Any], ...]
-    paper_rate: float
-    paper_warmup: int
-
-
-_MORE_DROPOUT = {"hidden_dropout": 0.2, "attention_dropout": 0.2}
-RIVALS = {
-    "Markov regression": Rival(
-        RegressionForOccupationPrediction,
-        RegressionConfig,
-        (4e-3, 1e-3, 2e-3, 8e-3, 3e-3, 1.6e-2, 5e-4, 6e-3),
-        ({},),
-        5e-4,
-        4_000,
-    ),
-    "NEMO": Rival(
-        NemoForOccupationPrediction,
-        NemoConfig,
-        (3e-3, 6e-3),
-        ({}, {"hidden_dropout": 0.3}, {"hidden_size": 100}, {"hidden_size": 100, "hidden_dropout": 0.3}),
-        5e-4,
-        500,
-    ),
-    "job representation": Rival(
-        JobRepresentationForOccupationPrediction,
-        JobRepresentationConfig,
-        (5e-3, 2e-2, 1e-2, 2.5e-3),
-        ({}, {"embedding_size": 100}),
-        5e-3,
-        5_000,
-    ),
-    "Job2Vec": Rival(
-        Job2VecForOccupationPrediction,
-        Job2VecConfig,
-        (5e-3, 2e-2, 1e-2, 2.5e-3),
-        ({}, {"embedding_size": 100}),
-        5e-3,
-        5_000,
-    ),
-    "bag of jobs": Rival(
-        BagOfJobsForOccupationPrediction,
-        BagOfJobsConfig,
-        (1e-3, 2.5e-4, 5e-4, 2e-3),
-        ({}, {"embedding_size": 256}),
-        5e-4,
-        5_000,
-    ),
-    CAREER: Rival(
-        CareerForOccupationPrediction,
-        None,
-        (3e-3, 6e-3),
-        ({}, _MORE_DROPOUT, {"num_hidden_layers": 2}, {"num_hidden_layers": 2, **_MORE_DROPOUT}),
-        5e-4,
-        500,
-    ),
-}
-# Fine-tuned on the survey; where there are resumes.
-PRETRAINED = Rival(CareerForOccupationPrediction, None, (1e-3, 2.5e-4, 5e-4, 2e-3), ({}, _MORE_DROPOUT), 1e-4, 500)
+TREES = "boosted trees"
 
 
 @dataclass(frozen=True)
@@ -193,7 +114,9 @@ class Study:
         In a simulated market every occupation is known, and there are no others.
         """
         if self.truth is None:
-            return {"unknown_occupation": "unknown"}
+            # Not those that resumes alone have: to all models, these are unknown alike.
+            held = {label for occupations in self.splits()["train"]["occupation"] for label in occupations}
+            return {"unknown_occupation": "unknown", "occupations": sorted(held)}
         known = CareerProcessor.from_pretrained(self.truth)
         return {"occupations": [name for i, name in enumerate(known.occupations) if i not in known.special_token_ids]}
 
@@ -287,14 +210,14 @@ def run(study: Study, workers: int = 2) -> None:
     final = [*frozen, *paper_trials(study)]
     run_jobs("Further seeds", [partial(train, study, trial) for trial in final], workers)
     scoring: list[Callable[[], Any]] = [partial(score, study, trial) for trial in final]
-    run_jobs("Scoring", [*scoring, partial(count, study), partial(score_truth, study)], workers)
+    run_jobs("Scoring", [*scoring, partial(count, study), partial(boost, study), partial(score_truth, study)], workers)
 
 
 def pretrain(study: Study, stages: int, seed: int) -> Path:
     """Trains CAREER on resumes, at the size it has on the survey; the folder of the model."""
     budget, (resumes, validation) = study.budget, study.corpus()
     covariates = [name for name in study.covariates if name == "year" or name in resumes.column_names]
-    processor = CareerProcessor.fit(resumes, covariates)
+    processor = CareerProcessor.fit(resumes, covariates, **study.vocabulary())
     recipe = partial(
         scratch_recipe,
         processor,
@@ -350,33 +273,68 @@ def best(study: Study) -> list[Trial]:
 
 def score(study: Study, trial: Trial) -> None:
     """Scores test careers with a chosen model."""
-    keep_table(study, trial.name, trial.seed, *train(study, trial))
+    keep_table(study, trial.name, trial.seed, partial(train, study, trial))
 
 
 def count(study: Study) -> None:
     """Counts Markov chains and fits mixtures of them, tunes their smoothing, and scores test careers."""
+    for order in (1, 2):
+        keep_table(study, f"Markov chain, order {order}", 0, partial(_tuned, study, partial(tune_weight, order=order)))
+    keep_table(study, "mixture of Markov chains", 0, partial(_tuned, study, tune_mixture))
+
+
+def _tuned(study: Study, tune: Callable[..., PreTrainedModel]) -> tuple[PreTrainedModel, CareerProcessor]:
     splits = study.splits()
     processor = CareerProcessor.fit(splits["train"], [], **study.vocabulary())
     encoded, validation = (processor.encode(splits[name])[0] for name in ("train", "validation"))
-    for order in (1, 2):
-        chain = tune_weight(encoded, validation, processor, order=order)
-        keep_table(study, f"Markov chain, order {order}", 0, chain, processor)
-    keep_table(study, "mixture of Markov chains", 0, tune_mixture(encoded, validation, processor), processor)
+    return tune(encoded, validation, processor), processor
+
+
+def boost(study: Study) -> None:
+    """Grows boosted trees, which are not kept, and scores test careers; what was tried is in a CSV."""
+
+    def grow() -> tuple[PreTrainedModel, CareerProcessor]:
+        splits = study.splits()
+        processor = CareerProcessor.fit(splits["train"], study.covariates, **study.vocabulary())
+        encoded, _ = processor.encode(splits["train"])
+        validation, _ = processor.encode(splits["validation"], unknown_levels="missing")
+        trees = BoostedTrees.fit(encoded, validation, processor, broad_groups(processor), trials=study.budget.trials)
+        with complete(study.folder / f"{TREES}.csv") as unfinished:
+            trees.trials.to_csv(unfinished, index=False)
+        return trees, processor
+
+    keep_table(study, TREES, 0, grow)
 
 
 def score_truth(study: Study) -> None:
     """Scores test careers with the true model of a simulated market: the floor of perplexity."""
-    if study.truth is not None:
-        model = AutoModelForCausalLM.from_pretrained(study.truth)
-        keep_table(study, FLOOR, 0, model, CareerProcessor.from_pretrained(study.truth))
+    truth = study.truth
+    if truth is not None:
+        load, load_processor = AutoModelForCausalLM.from_pretrained, CareerProcessor.from_pretrained
+        keep_table(study, FLOOR, 0, lambda: (load(truth), load_processor(truth)))
 
 
-def keep_table(study: Study, name: str, seed: int, model: PreTrainedModel, processor: CareerProcessor) -> None:
-    """Writes the transition table, and that of broad groups where labels have them, unless they are there."""
-    of_group = groups_of(processor.occupations) if set(processor.occupations) & set(groups()) else None
-    for kind, mapping in {"tables": None, "groups": of_group}.items():
-        path = study.folder / kind / name / f"{seed}.parquet"
-        if path.exists() or (kind == "groups" and mapping is None):
+def broad_groups(processor: CareerProcessor) -> dict[str, str] | None:
+    """Broad group of every occupation, where labels are occ1990dd codes."""
+    return groups_of(processor.occupations) if set(processor.occupations) & set(groups()) else None
+
+
+def keep_table(
+    study: Study, name: str, seed: int, make: Callable[[], tuple[PreTrainedModel, CareerProcessor]]
+) -> None:
+    """Writes the transition table of a model, and that of broad groups, unless they are there.
+
+    Args:
+        study: Says what is scored.
+        name, seed: Of the model.
+        make: Makes or loads the model and its processor, if there is anything to write.
+    """
+    # The table of occupations is the last to be written, so where it is nothing is missing.
+    if (study.folder / "tables" / name / f"{seed}.parquet").exists():
+        return
+    model, processor = make()
+    for kind, mapping in {"groups": broad_groups(processor), "tables": None}.items():
+        if kind == "groups" and mapping is None:
             continue
         labels = set(mapping.values()) if mapping else processor.occupations
         watch = [label for label in NOT_WORKING if label in labels]
@@ -389,5 +347,5 @@ def keep_table(study: Study, name: str, seed: int, model: PreTrainedModel, proce
             groups=mapping,
             watch=watch,
         )
-        with complete(path) as unfinished:
+        with complete(study.folder / kind / name / f"{seed}.parquet") as unfinished:
             table.to_parquet(unfinished)

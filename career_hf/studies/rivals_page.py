@@ -57,6 +57,7 @@ def _levels(levels: pd.DataFrame) -> pd.DataFrame:
     }
     if "over_floor" in levels:
         columns["over the floor"] = levels["over_floor"].map("{:.3f}".format)
+        columns["share of the gap closed"] = levels["gap_closed"].map("{:.3f}".format)
     else:
         columns["paper's NLSY79"] = pd.Series(levels.index.map(PAPER_NLSY79.get), levels.index)
     return _blank(pd.DataFrame(columns))
@@ -64,8 +65,11 @@ def _levels(levels: pd.DataFrame) -> pd.DataFrame:
 
 def _kinds(kinds: pd.DataFrame) -> pd.DataFrame:
     """One row per model, and for each cut stay / return / new."""
-    numbers = kinds[["stay", "return", "new"]].itertuples(index=False, name=None)
-    texts = [f"{stay:.2f} / {back:.1f} / {new:.1f}" for stay, back, new in numbers]
+    places = {"stay": ".2f", "return": ".1f", "new": ".1f"}
+    texts = [
+        " / ".join("-" if pd.isna(row[kind]) else f"{row[kind]:{places[kind]}}" for kind in places)
+        for _, row in kinds.iterrows()
+    ]
     return (
         kinds.assign(text=texts).pivot(index="model", columns="cut", values="text")[kinds["cut"].unique()].fillna("")
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from ..evaluation import compare, first_as_new, mean_over_seeds, perplexity_by, 
 from ..evaluation_figures import plot_levels, plot_steps, plot_transitions
 from ..evaluation_report import accuracy, calibration, perplexity_in_groups
 from .cells import training_log
-from .rivals import CAREER, FLOOR, PAPER, Study, best, paper_trials, run, trials
+from .rivals import CAREER, FLOOR, PAPER, TREES, Study, best, paper_trials, run, trials
 from .rivals_page import page
 
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Tables = Mapping[str, Sequence[pd.DataFrame]]
 
 BASELINE = f"{CAREER}, two stages"
+MARKOV = "Markov chain, order 1"
 # Figure 4: from the eleventh year on, careers are few.
 LONGEST = 15
 
@@ -41,10 +42,11 @@ def load(folder: Path) -> dict[str, list[pd.DataFrame]]:
 
 
 def figure_2a(tables: Tables, draws: int) -> pd.DataFrame:
-    """Perplexity of every model with its interval, its difference from two-stage CAREER's, and its ratio to the floor.
+    """Perplexity of every model with its interval, and its difference from two-stage CAREER's.
 
-    Models with the paper's recipe are compared with CAREER's with the paper's recipe. `over_floor` is there where the
-    truth is.
+    Models with the paper's recipe are compared with CAREER's with the paper's recipe. Where the truth is, `over_floor`
+    is perplexity over its, and `gap_closed` the share of log-perplexity between the first-order Markov chain and the
+    truth that a model gains.
     """
     levels = summarize(tables, draws)[["perplexity", "low", "high", "seeds", "seed_sd"]]
     by_recipe: dict[bool, dict[str, Sequence[pd.DataFrame]]] = {False: {}, True: {}}
@@ -57,6 +59,8 @@ def figure_2a(tables: Tables, draws: int) -> pd.DataFrame:
     found = levels.join(compared, suffixes=("", "_of_difference")).sort_values("perplexity", ascending=False)
     if FLOOR in found.index:
         found["over_floor"] = found["perplexity"] / found.loc[FLOOR, "perplexity"]
+        over_chain = np.log(found["perplexity"] / found.loc[MARKOV, "perplexity"])
+        found["gap_closed"] = over_chain / over_chain[FLOOR]
     return found
 
 
@@ -70,14 +74,16 @@ def table_4(tables: Tables, groups: Tables) -> pd.DataFrame:
     Returns:
         One row per cut and model: n and perplexity of stay, return and new. Cuts: all steps, with first occupations
         among the new ones as in the paper; without them; without steps at which the coding scheme changed; gaps of one
-        year; returns that are not A-B-A; and the broad groups.
+        year; returns that are not A-B-A, and those that are; and the broad groups. Perplexity is null where there are
+        no steps.
     """
     cuts = {
         "as in the paper": lambda table: first_as_new(table),
         "from the second step on": lambda table: table[table["step"] > 0],
         "same coding scheme": lambda table: table[(table["step"] > 0) & ~table["coding_changed"]],
         "gaps of one year": _one_year,
-        "without A-B-A": lambda table: table[(table["step"] > 0) & ~table["aba"]],
+        "without A-B-A": _without_aba,
+        "A-B-A alone": lambda table: table[table["aba"]],
     }
     rows = []
     of_cut = [(cut, take, tables) for cut, take in cuts.items()]
@@ -91,17 +97,26 @@ def table_4(tables: Tables, groups: Tables) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def table_5(tables: Tables) -> pd.DataFrame:
+def table_5(tables: Tables, groups: Tables) -> pd.DataFrame:
     """Areas under the ROC curve of moving and of entering states without work, how high the truth ranks, calibration.
 
-    As in `evaluation_report.accuracy`; moving also without steps at which the coding scheme changed, and at gaps of
-    one year. Expected calibration errors are of the probability of staying and of the likeliest occupation's.
+    As in `evaluation_report.accuracy`; moving also on the cuts of Table 4, and out of the broad group. Expected
+    calibration errors are of the probability of staying and of the likeliest occupation's.
+
+    Args:
+        tables, groups: As in `table_4`.
     """
     found = accuracy(tables)
-    cuts = {"same coding scheme": lambda table: table[~table["coding_changed"]], "gaps of one year": _one_year}
-    for place, (cut, take) in enumerate(cuts.items(), start=1):
-        aucs = {model: np.mean([stay_auc(take(table)) for table in seeds]) for model, seeds in tables.items()}
-        found.insert(place, f"moving, {cut}", pd.Series(aucs))
+    cuts: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], Tables]] = {
+        "same coding scheme": (lambda table: table[~table["coding_changed"]], tables),
+        "gaps of one year": (_one_year, tables),
+        "without A-B-A": (_without_aba, tables),
+        "broad groups": (lambda table: table, groups),
+    }
+    for place, (cut, (take, source)) in enumerate(cuts.items(), start=1):
+        if source:
+            aucs = {model: np.mean([stay_auc(take(table)) for table in seeds]) for model, seeds in source.items()}
+            found.insert(place, f"moving, {cut}", pd.Series(aucs))
     return found.join(calibration(tables)[["stay_ece", "top_ece"]])
 
 
@@ -146,6 +161,21 @@ def costs(study: Study) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
 
 
+def costs_of_trees(study: Study) -> pd.DataFrame:
+    """The same for the two parts of boosted trees, whose updates are iterations."""
+    rows = {}
+    for part, tried in pd.read_csv(study.folder / f"{TREES}.csv").groupby("part", sort=False):
+        likeliest = tried.loc[tried["nll"].idxmin()]
+        rows[f"{TREES}, to {part}"] = {
+            "trials": len(tried),
+            "updates": tried["iterations"].sum(),
+            "hours": tried["hours"].sum(),
+            "rate": likeliest["learning_rate"],
+            **likeliest[["max_leaf_nodes", "l2_regularization"]],
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
+
+
 def figure(tables: Tables, draws: int) -> Figure:
     """Figure 2a, Table 4 and Figure 4 as three panels."""
     from matplotlib.figure import Figure
@@ -160,6 +190,10 @@ def figure(tables: Tables, draws: int) -> Figure:
     plot_steps(right, perplexity_in_groups(two_stage, "step", CAREER, draws), highlight=[CAREER])
     right.set_yscale("log")
     return whole
+
+
+def _without_aba(table: pd.DataFrame) -> pd.DataFrame:
+    return table[(table["step"] > 0) & ~table["aba"]]
 
 
 def _one_year(table: pd.DataFrame) -> pd.DataFrame:
@@ -196,10 +230,10 @@ def rivals(study: Study, workers: int = 2) -> Rivals:
     found = Rivals(
         figure_2a(tables, draws),
         table_4(tables, groups),
-        table_5(tables),
+        table_5(tables, groups),
         table_8(tables, draws),
         figure_4(tables),
-        costs(study),
+        pd.concat([costs(study), costs_of_trees(study)]),
     )
     for name, table in vars(found).items():
         table.to_csv(folder / f"{name}.csv", index=name not in ("table_4", "figure_4"))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -15,6 +14,7 @@ from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
 
+from .changed_predictions import changed_predictions
 from .collating import EncodedCareers
 from .evaluation import INTERVAL
 from .resampling import resample_means
@@ -101,19 +101,10 @@ class Recalibration:
         moves = F.log_softmax(log_probs.scatter(-1, place, -torch.inf) / self.temperature, dim=-1)
         return (moves + F.logsigmoid(-stay)).scatter(-1, place, F.logsigmoid(stay)).clamp(min=IMPOSSIBLE)
 
-    @contextmanager
-    def of(self, model: PreTrainedModel) -> Iterator[PreTrainedModel]:
+    def of(self, model: PreTrainedModel) -> AbstractContextManager[PreTrainedModel]:
         """Within it, the model's probabilities are recalibrated, in `transition_table` and everywhere else."""
-
-        def recalibrate(_module: Any, _args: Any, given: dict[str, Any], output: Any) -> Any:
-            output.logits = self.log_probs(output.logits, given["input_ids"], model.config.special_token_ids)
-            return output
-
-        handle = model.register_forward_hook(recalibrate, with_kwargs=True)
-        try:
-            yield model
-        finally:
-            handle.remove()
+        special = model.config.special_token_ids
+        return changed_predictions(model, lambda log_probs, previous: self.log_probs(log_probs, previous, special))
 
 
 def recalibrate(model: PreTrainedModel, validation: Dataset, processor: CareerProcessor) -> Recalibration:

@@ -8,12 +8,11 @@ the same test steps, beside the true probabilities of those steps. `findings_tab
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,8 +20,8 @@ import torch
 from transformers import PreTrainedModel
 
 from ..career_columns import career_table, list_lengths, list_values, make_dataset
+from ..changed_predictions import changed_predictions
 from ..complete import complete
-from ..modeling_outputs import CareerOutput
 from ..processing_career import CareerProcessor
 from ..simulation import ResumeConfig, World, load_resumes, write_resumes
 from ..simulation.presets import CONTROLS, NO_HISTORY, Preset
@@ -236,20 +235,12 @@ def _score(
             table.assign(log_prob_given_work=given_work["log_prob"]).to_parquet(unfinished)
 
 
-@contextmanager
-def _given_work(model: PreTrainedModel, processor: CareerProcessor) -> Iterator[None]:
+def _given_work(model: PreTrainedModel, processor: CareerProcessor) -> AbstractContextManager[PreTrainedModel]:
     """Within it, a model's probabilities are those given that y_t is an occupation, which is all resumes contain."""
-    special = processor.special_token_ids
-    barred = [*special, *processor.occupation_ids(NOT_WORKING)]
+    barred = [*processor.special_token_ids, *processor.occupation_ids(NOT_WORKING)]
 
-    def condition(_module: Any, _inputs: Any, output: CareerOutput) -> CareerOutput:
-        logits = cast(torch.Tensor, output.logits)
-        ids = torch.tensor(barred, device=logits.device)
-        output.logits = logits.index_fill(-1, ids, IMPOSSIBLE).log_softmax(-1)
-        return output
+    def condition(log_probs: torch.Tensor, _previous: torch.Tensor) -> torch.Tensor:
+        ids = torch.tensor(barred, device=log_probs.device)
+        return log_probs.index_fill(-1, ids, IMPOSSIBLE).log_softmax(-1)
 
-    handle = model.register_forward_hook(condition)
-    try:
-        yield
-    finally:
-        handle.remove()
+    return changed_predictions(model, condition)

@@ -1,6 +1,6 @@
 """The study of the paper's findings, at a size at which nothing is found but everything runs."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,6 @@ from career_hf.simulation import TrueOccupationModel, preset, world_processor
 from career_hf.simulation.world import NOT_WORKING
 from career_hf.studies import findings as study
 from career_hf.studies.findings_tables import (
-    Contrast,
     break_even,
     contrasts,
     findings,
@@ -171,4 +170,12 @@ def test_the_floor_is_not_above_the_models(folder):
 def test_settings_name_worlds_that_are_there():
     assert preset("survey").with_world(**study.WORLDS["no stays"]).world.stay_out < -20
     assert all(world in study.WORLDS for world, _, _ in study.CORPORA.values())
-    assert isinstance(contrasts(SMALL)[0], Contrast)
+
+
+def test_every_finding_is_of_the_market_and_nothing_is_compared_twice():
+    planned = pd.DataFrame([asdict(contrast) for contrast in contrasts(SMALL)])
+    found = planned[~planned["control"]]
+    assert sorted(found["finding"]) == sorted(planned["finding"].unique())
+    assert set(found["world"]) == {"market"}
+    assert not planned.drop(columns=["finding", "case", "control"]).astype(str).duplicated().any()
+    assert (planned["better"] != planned["worse"]).all()

@@ -103,6 +103,67 @@ def rivals(
     say(f"{output}/*.csv, rivals.png")
 
 
+@study.command("table2", help="The same for a second data set (Table 2).")
+@study.command("table1")
+def table1(
+    data: Annotated[Path, typer.Option(help="Folder of careers, as `prepare` or `simulate` writes it.", exists=True)],
+    output: Output,
+    cutoff: Annotated[int, typer.Option(help="The last year that may be known.")],
+    years: Annotated[str, typer.Option(help="Forecast years, comma-separated.")],
+    covariates: Annotated[str, typer.Option(help="Comma-separated: year, and columns of the careers.")] = "year",
+    workers: Workers = 2,
+    seeds: Seeds = 3,
+    trials: Annotated[int, typer.Option(help="Validation trials for each model, at most 8.", min=1, max=8)] = 8,
+    most_steps: Annotated[int, typer.Option(help="Updates at most, at which the rate is zero.", min=10)] = 1_000,
+    samples: Annotated[int, typer.Option(help="Trajectories of each person.", min=2)] = 1_000,
+    people: Annotated[
+        int | None, typer.Option(help="Forecast so many in each design, drawn at random.", min=1)
+    ] = None,
+    design: Annotated[str, typer.Option(help="Only 'everybody' or only 'new people'; both if empty.")] = "",
+    resumes: Annotated[
+        Path | None, typer.Option(help="Resumes to pretrain CAREER on: as careers, or as `simulate`.", exists=True)
+    ] = None,
+) -> None:
+    """Forecasts of CAREER and every rival, trained up to a cutoff, by year ahead (Tables 1 and 2)."""
+    from .rivals import Budget
+    from .table1 import DESIGNS, cost, designs
+    from .table1_page import areas, as_in_the_paper, differences
+    from .table1_tables import table1 as run
+
+    if design and design not in DESIGNS:
+        raise typer.BadParameter(f"--design must be one of {', '.join(DESIGNS)}, not '{design}'")
+    budget = Budget(
+        trials=trials,
+        seeds=seeds,
+        most_steps=most_steps,
+        warmup_steps=most_steps // 10,
+        eval_steps=most_steps // 10,
+    )
+    plans = designs(
+        output,
+        data,
+        covariates.split(","),
+        cutoff,
+        [int(year) for year in years.split(",")],
+        budget=budget,
+        samples=samples,
+        people=people,
+        resumes=resumes,
+        which=[name for name in DESIGNS if design in ("", name)],
+    )
+    runs, forecasts, hours = cost(plans)
+    say(f"{runs} training runs and forecasts of {forecasts:,} people, at most {hours:.1f} core hours")
+    found = run(plans, output, workers)
+    for (design_, population), rows in found.perplexity.groupby(["design", "population"], sort=False):
+        title = f"Trained on {design_}, scored on {population}"
+        show(as_in_the_paper(rows), f"{title}: perplexity with 95% intervals by resampling people")
+        show(differences(rows), f"{title}: log-perplexity minus CAREER's; above 0 is worse")
+        of_states = found.auc[(found.auc["design"] == design_) & (found.auc["population"] == population)]
+        show(areas(of_states), f"{title}: AUC of being in a state")
+    show(found.costs, "Cost of every model")
+    say(f"{output}/*.csv, tables.md, table1.png")
+
+
 @study.command()
 def ablations(
     data: Annotated[Path, typer.Option(help="Folder of careers, as `prepare` or `simulate` writes it.", exists=True)],
@@ -220,6 +281,25 @@ def table3(
         show(found.ceiling.to_frame("test people"), "The truth")
     show(found.models, "Models")
     say(f"{output}/r2.csv, models.csv, coefficients.txt, .tex, .html, table3.png")
+
+
+@study.command()
+def gap_worlds(
+    output: Output,
+    workers: Workers = 2,
+    worlds: Annotated[int, typer.Option(help="Worlds; more may be asked for later in the same folder.", min=1)] = 100,
+) -> None:
+    """Whether estimates of the adjusted wage gap find it, in many small worlds in which it is known."""
+    from .gap_worlds import Settings, cost
+    from .gap_worlds_tables import gap_worlds_study
+
+    settings = Settings(worlds=worlds)
+    say(f"{worlds} worlds, {cost(settings):.1f} core hours; finished worlds are kept")
+    summary = gap_worlds_study(output, settings, workers).summary
+    for clip, rows in summary.groupby("clip", sort=False):
+        whose = "all women" if clip == 0 else f"women with a propensity up to {1 - clip:g}"
+        show(rows.droplevel("clip").reset_index("estimator"), f"Gaps of {whose}, log points")
+    say(f"{output}/estimates.csv, summary.csv, gap_worlds.png")
 
 
 @study.command()

@@ -3,8 +3,9 @@
 Two designs. "everybody" is the paper's: all careers up to the cutoff train, but those of the validation split, and
 everybody is forecast. "new people": careers of the training split train, and people of the test split are forecast,
 whom no model has seen. Every model that is trained has two stages, which the paper found to forecast better, and the
-same number of validation trials; vocabulary, levels of covariates, rates, smoothing and early stopping know nothing
-after the cutoff. Further seeds of training also seed the trajectories. `table1_tables.py` makes the table.
+same number of validation trials; vocabulary, levels of covariates, rates, smoothing, early stopping and resumes to
+pretrain on know nothing after the cutoff. Further seeds of training also seed the trajectories. `table1_tables.py`
+makes the table.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from datasets import concatenate_datasets
-from transformers import AutoModelForCausalLM
 
 from ..baselines.markov import tune_weight
+from ..baselines.mixture import tune_mixture
 from ..careers import load_careers, truncate
 from ..complete import complete
 from ..describing import NOT_WORKING
@@ -26,7 +27,7 @@ from ..forecast_table import Realised, check_states, forecast_table, realised_ye
 from ..forecasting import forecast
 from ..processing_career import CareerProcessor
 from .cells import keep_settings, run_jobs
-from .rivals import FLOOR, Budget, Study, Trial, best, train, trials
+from .rivals import Budget, Study, Trial, best, pretrain, train, trials
 
 
 if TYPE_CHECKING:
@@ -35,6 +36,15 @@ if TYPE_CHECKING:
 
 Design = Literal["everybody", "new people"]
 DESIGNS: tuple[Design, ...] = ("everybody", "new people")
+COUNTED: dict[str, Callable[..., PreTrainedModel]] = {
+    "Markov chain, order 1": partial(tune_weight, order=1),
+    "Markov chain, order 2": partial(tune_weight, order=2),
+    "mixture of Markov chains": tune_mixture,
+}
+# CPU seconds of one core, measured on the NLSY79 up to 1992: of an update of a model on average (4,000 person-years),
+# and of a person with 1,000 trajectories of three steps.
+SECONDS_OF_UPDATE = 0.13
+SECONDS_OF_PERSON = 0.06
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +75,11 @@ class ForecastStudy(Study):
             "validation": truncate(splits["validation"], self.cutoff)[0],
         }
 
+    def corpus(self) -> tuple[Dataset, Dataset]:
+        """Resumes up to the cutoff."""
+        train, validation = super().corpus()
+        return truncate(train, self.cutoff)[0], truncate(validation, self.cutoff)[0]
+
     def realised(self) -> Realised:
         """Who is forecast, and what became of them: whoever is observed in any forecast year."""
         splits = load_careers(self.data)
@@ -84,7 +99,7 @@ def designs(
     budget: Budget,
     samples: int = 1000,
     people: int | None = None,
-    truth: Path | None = None,
+    resumes: Path | None = None,
     which: Sequence[Design] = DESIGNS,
 ) -> list[ForecastStudy]:
     """The study's designs, each in a folder of its own.
@@ -95,7 +110,7 @@ def designs(
         covariates: Of every model that has covariates.
         cutoff, years, samples, people: As in `ForecastStudy`.
         budget: What every trained model gets; its stages must be two, and the paper's own recipe is not run.
-        truth: Checkpoint of the true model, of careers that are simulated.
+        resumes: Folder of resumes to pretrain CAREER on, as in `Study`.
         which: Designs.
     """
     budget = replace(budget, stages=(2,), paper_seeds=0)
@@ -105,7 +120,7 @@ def designs(
             data,
             tuple(covariates),
             budget,
-            truth,
+            resumes=resumes,
             cutoff=cutoff,
             years=tuple(years),
             design=design,
@@ -114,6 +129,27 @@ def designs(
         )
         for design in which
     ]
+
+
+def cost(plans: Sequence[ForecastStudy]) -> tuple[int, int, float]:
+    """Training runs, forecasts of a person, and core hours if no run stops early and no two trajectories agree more
+    than people's on the NLSY79.
+
+    Raises:
+        ValueError: As `run`.
+    """
+    runs, people, hours = 0, 0, 0.0
+    for plan in plans:
+        models = len(plan.rivals)
+        trained = models * (plan.budget.trials + plan.budget.seeds - 1)
+        updates = trained * plan.budget.most_steps
+        if plan.resumes is not None:
+            updates += plan.budget.seeds * plan.budget.pretraining_steps
+        forecasts = (models * plan.budget.seeds + len(COUNTED)) * len(plan.realised().histories)
+        seconds = updates * plan.budget.tokens_per_batch / 4_000 * SECONDS_OF_UPDATE
+        seconds += forecasts * SECONDS_OF_PERSON * plan.samples / 1_000 * len(plan.years) / 3
+        runs, people, hours = runs + trained, people + forecasts, hours + seconds / 3600
+    return runs, people, hours
 
 
 def run(plans: Sequence[ForecastStudy], workers: int = 2) -> None:
@@ -135,6 +171,9 @@ def run(plans: Sequence[ForecastStudy], workers: int = 2) -> None:
         ledger = plan.realised().ledger
         keep_settings(plan.folder, {name: _plain(value) for name, value in asdict(plan).items() if name != "folder"})
         ledger.save(plan.folder / "ledger.json")
+    if any(plan.resumes is not None for plan in plans):
+        of_seed = [(plan, seed) for plan in plans for seed in range(plan.budget.seeds)]
+        run_jobs("Pretraining", [partial(pretrain, plan, 2, seed) for plan, seed in of_seed], workers)
     run_jobs("Trials", [partial(train, plan, trial) for plan in plans for trial in trials(plan)], workers)
     final = [
         (plan, replace(trial, seed=seed))
@@ -145,8 +184,7 @@ def run(plans: Sequence[ForecastStudy], workers: int = 2) -> None:
     run_jobs("Further seeds", [partial(train, plan, trial) for plan, trial in final], workers)
     cells: list[Callable[[], Any]] = [partial(forecast_trained, plan, trial) for plan, trial in final]
     for plan in plans:
-        cells += [partial(forecast_chain, plan, order) for order in (1, 2)]
-        cells += [partial(forecast_truth, plan)] if plan.truth is not None else []
+        cells += [partial(forecast_counted, plan, name) for name in COUNTED]
     run_jobs("Forecasting", cells, workers)
 
 
@@ -155,28 +193,16 @@ def forecast_trained(plan: ForecastStudy, trial: Trial) -> None:
     _keep(plan, trial.name, trial.seed, partial(train, plan, trial))
 
 
-def forecast_chain(plan: ForecastStudy, order: int) -> None:
-    """Counts a Markov chain up to the cutoff, tunes its smoothing on validation careers, and forecasts."""
+def forecast_counted(plan: ForecastStudy, name: str) -> None:
+    """Counts a Markov chain or a mixture of them up to the cutoff, tuned on validation careers, and forecasts."""
 
     def fit() -> tuple[PreTrainedModel, CareerProcessor]:
         splits = plan.splits()
         processor = CareerProcessor.fit(splits["train"], [], **plan.vocabulary())
-        encoded, validation = (processor.encode(splits[name])[0] for name in ("train", "validation"))
-        return tune_weight(encoded, validation, processor, order=order), processor
+        encoded, validation = (processor.encode(splits[part])[0] for part in ("train", "validation"))
+        return COUNTED[name](encoded, validation, processor), processor
 
-    _keep(plan, f"Markov chain, order {order}", 0, fit)
-
-
-def forecast_truth(plan: ForecastStudy) -> None:
-    """Forecasts with the true model of a simulated market: the best that any model could do."""
-    truth = plan.truth
-    if truth is not None:
-        _keep(
-            plan,
-            FLOOR,
-            0,
-            lambda: (AutoModelForCausalLM.from_pretrained(truth), CareerProcessor.from_pretrained(truth)),
-        )
+    _keep(plan, name, 0, fit)
 
 
 def _keep(

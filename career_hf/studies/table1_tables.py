@@ -15,13 +15,13 @@ from ..evaluation_figures import COLOURS
 from ..forecast_evaluation import state_aucs
 from .rivals_tables import BASELINE, Tables, costs, load
 from .table1 import ForecastStudy, run
+from .table1_page import OVERALL, page
 
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-OVERALL = "overall"
 # Survivors count alike, as in the paper; everyone observed stands for those who were not.
 POPULATIONS = {"survivors": False, "everyone, weighted": True}
 
@@ -96,7 +96,7 @@ def aucs(tables: Tables, weighted: bool = False) -> pd.DataFrame:
 
 
 def table1(plans: Sequence[ForecastStudy], folder: Path, workers: int = 2) -> Table1:
-    """Trains and forecasts what is not there yet; writes table1.csv, auc.csv, costs.csv and table1.png.
+    """Trains and forecasts what is not there yet; writes table1.csv, auc.csv, costs.csv, tables.md and table1.png.
 
     Args:
         plans: Designs (`table1.designs`); what was stopped goes on.
@@ -122,17 +122,9 @@ def table1(plans: Sequence[ForecastStudy], folder: Path, workers: int = 2) -> Ta
     for name, frame in (("table1", found.perplexity), ("auc", found.auc)):
         frame.to_csv(folder / f"{name}.csv", index=False)
     found.costs.to_csv(folder / "costs.csv")
+    (folder / "tables.md").write_text(page(found) + "\n", encoding="utf-8")
     figure(found.perplexity).savefig(folder / "table1.png", dpi=110)
     return found
-
-
-def as_in_the_paper(perplexity: pd.DataFrame, design: str, population: str) -> pd.DataFrame:
-    """Models down and years across, the best first, as Tables 1 and 2 stand in the paper; intervals in brackets."""
-    rows = perplexity[(perplexity["design"] == design) & (perplexity["population"] == population)]
-    texts = [f"{row.perplexity:.2f} [{row.low:.2f}, {row.high:.2f}]" for row in rows.itertuples()]
-    wide = rows.assign(text=texts).pivot(index="model", columns="year", values="text")
-    overall = rows[rows["year"] == OVERALL].sort_values("perplexity")
-    return wide.loc[overall["model"], [OVERALL, *(year for year in wide.columns if year != OVERALL)]]
 
 
 def figure(perplexity: pd.DataFrame) -> Figure:

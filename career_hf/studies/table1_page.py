@@ -1,0 +1,83 @@
+"""The tables of the study of forecasts as Markdown, for documentation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from .rivals_tables import BASELINE
+
+
+if TYPE_CHECKING:
+    from .table1_tables import Table1
+
+OVERALL = "overall"
+
+
+def page(found: Table1) -> str:
+    """All tables under headings, numbers rounded, intervals in brackets.
+
+    Args:
+        found: What the study found.
+    """
+    parts: dict[str, pd.DataFrame] = {}
+    for (design, population), rows in found.perplexity.groupby(["design", "population"], sort=False):
+        title = f"Trained on {design}, scored on {population}"
+        of_states = found.auc[(found.auc["design"] == design) & (found.auc["population"] == population)]
+        parts[f"{title}: perplexity"] = as_in_the_paper(rows)
+        parts[f"{title}: log-perplexity minus that of {BASELINE}"] = differences(rows)
+        parts[f"{title}: AUC of being in a state, all years together"] = areas(of_states)
+    parts["Cost"] = found.costs.round({"hours": 2})
+    return "\n\n".join(f"### {title}\n\n{_markdown(table)}" for title, table in parts.items() if len(table))
+
+
+def as_in_the_paper(rows: pd.DataFrame) -> pd.DataFrame:
+    """Models down and years across, the best first, as Tables 1 and 2 stand in the paper; intervals in brackets.
+
+    Args:
+        rows: `Table1.perplexity` of one design and population.
+    """
+    texts = [f"{row.perplexity:.2f} [{row.low:.2f}, {row.high:.2f}]" for row in rows.itertuples()]
+    overall = rows[rows["year"] == OVERALL].set_index("model")
+    wide = _wide(rows.assign(text=texts), list(overall.sort_values("perplexity").index))
+    noise = overall["perplexity"] * overall["monte_carlo"]
+    wide["sampling error"] = noise.map(lambda error: f"{error:.3f}" if error < 0.1 else f"{error:.2f}")
+    if (overall["seeds"] > 1).any():
+        wide["sd of log over seeds"] = overall["seed_sd"].map("{:.3f}".format, na_action="ignore")
+    return wide
+
+
+def differences(rows: pd.DataFrame) -> pd.DataFrame:
+    """Differences of log-perplexity from CAREER's, years across, the smallest first.
+
+    Args:
+        rows: `Table1.perplexity` of one design and population.
+    """
+    others = rows[rows["model"] != BASELINE]
+    texts = [
+        f"{row.difference:+.3f} [{row.difference_low:+.3f}, {row.difference_high:+.3f}]" for row in others.itertuples()
+    ]
+    order = others[others["year"] == OVERALL].sort_values("difference")["model"]
+    return _wide(others.assign(text=texts), list(order))
+
+
+def areas(rows: pd.DataFrame) -> pd.DataFrame:
+    """Areas under the ROC curve of states, all years together; states across, the best model of the first one first.
+
+    Args:
+        rows: `Table1.auc` of one design and population.
+    """
+    wide = rows[rows["year"] == OVERALL].pivot(index="model", columns="state", values="auc")
+    wide = wide[list(rows["state"].unique())]
+    return wide.sort_values(list(wide.columns), ascending=False).map("{:.3f}".format)
+
+
+def _wide(rows: pd.DataFrame, models: list[str]) -> pd.DataFrame:
+    wide = rows.pivot(index="model", columns="year", values="text")
+    return wide.loc[models, [OVERALL, *(year for year in wide.columns if year != OVERALL)]]
+
+
+def _markdown(table: pd.DataFrame) -> str:
+    text = table.astype(object).where(table.notna(), "")
+    return text.reset_index().to_markdown(index=False, disable_numparse=True)

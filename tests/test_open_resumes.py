@@ -11,6 +11,8 @@ from career_hf.sources.open_resumes import load_jobhop, load_karrierewege
 from career_hf.sources.weighted_crosswalks import esco_crosswalk, modal, weighted_crosswalk
 
 
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ibis")
+
 # Rows as the card shows them, and the difficult ones: codes that look like numbers, no dates, no end, no code.
 TRAIN = """resume_id,matched_code,start_date,end_date,university_level
 0,2353.1,Q3 1996,Q1 2000,Master

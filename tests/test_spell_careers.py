@@ -148,40 +148,6 @@ def test_careers_written_in_parts_are_those_made_in_memory(careers, tmp_path, ki
     assert ledger.to_dict() == spells_to_years(path, RULES)[1].to_dict()
 
 
-def test_what_was_stopped_goes_on_and_leaves_nothing_unfinished(careers, tmp_path, monkeypatch):
-    path, out = tmp_path / "spells.parquet", tmp_path / "out"
-    table(ROWS).to_pandas().to_parquet(path)
-    monkeypatch.setattr(spell_careers, "YEARS_AT_ONCE", 50)
-    in_second_part = []
-
-    def stopped(*arguments, **settings):
-        in_second_part.extend(out.glob("part-*.parquet"))
-        if len(in_second_part) == 2:
-            raise KeyboardInterrupt
-        return from_frame(*arguments, **settings)
-
-    monkeypatch.setattr(spell_careers, "from_frame", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        write_careers(path, out, RULES, spells_per_part=PART)
-    first = out / "part-00000.parquet"
-    written = first.stat().st_mtime_ns
-    assert list(out.glob("part-*.parquet")) == [first]
-    assert not (out / ".spill").exists() and not (out / "ledger.json").exists()
-    with pytest.raises(ValueError, match="lacks 2 of 3 parts, first part-00001.parquet"):
-        load_written_careers(out)
-    monkeypatch.setattr(spell_careers, "from_frame", from_frame)
-    # The parts are those of the first call, whatever the second asks for.
-    ledger = write_careers(path, out, RULES, spells_per_part=1_000_000)
-    assert ledger.to_dict() == spells_to_years(path, RULES)[1].to_dict()
-    assert first.stat().st_mtime_ns == written and not list(out.glob(".*"))
-    assert career_table(load_written_careers(out)).sort_by("person").equals(careers.sort_by("person"))
-    with pytest.raises(ValueError, match="other spells or rules"):
-        write_careers(path, out, SpellRules(as_of=AS_OF))
-    table(ROWS[1:]).to_pandas().to_parquet(path)
-    with pytest.raises(ValueError, match="other spells or rules"):
-        write_careers(path, out, RULES)
-
-
 KILLED = """
 import os, signal, sys
 from career_hf.sources import spell_careers
@@ -200,15 +166,46 @@ spell_careers.write_careers(sys.argv[1], sys.argv[2], RULES, spells_per_part=int
 """
 
 
-def test_a_killed_process_goes_on(careers, tmp_path):
+def test_what_was_killed_goes_on_and_leaves_nothing_unfinished(careers, tmp_path):
     path, out = tmp_path / "spells.parquet", tmp_path / "out"
     table(ROWS).to_pandas().to_parquet(path)
     command = [sys.executable, "-W", "ignore", "-c", KILLED, str(path), str(out), str(PART)]
     killed = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     # What was on its way is there, but does not look like a part.
-    assert list(out.glob("part-*")) == [out / "part-00000.parquet"] and list(out.glob(".part-*"))
-    first = (out / "part-00000.parquet").stat().st_mtime_ns
+    first = out / "part-00000.parquet"
+    written_at = first.stat().st_mtime_ns
+    assert list(out.glob("part-*")) == [first] and list(out.glob(".part-*")) and not (out / "ledger.json").exists()
+    with pytest.raises(ValueError, match="lacks 2 of 3 parts, first part-00001.parquet"):
+        load_written_careers(out)
+    # The parts are those of the first call, whatever the second asks for.
+    ledger = write_careers(path, out, RULES, spells_per_part=1_000_000)
+    assert ledger.to_dict() == spells_to_years(path, RULES)[1].to_dict()
+    assert first.stat().st_mtime_ns == written_at and not list(out.glob(".*"))
+    assert career_table(load_written_careers(out)).sort_by("person").equals(careers.sort_by("person"))
+    with pytest.raises(ValueError, match="other spells or rules"):
+        write_careers(path, out, SpellRules(as_of=AS_OF))
+    table(ROWS[1:]).to_pandas().to_parquet(path)
+    with pytest.raises(ValueError, match="other spells or rules"):
+        write_careers(path, out, RULES)
+
+
+def test_a_failure_cleans_up_and_people_stay_whole_across_batches(careers, tmp_path, monkeypatch):
+    path, out = tmp_path / "spells.parquet", tmp_path / "out"
+    table(ROWS).to_pandas().to_parquet(path)
+    monkeypatch.setattr(spell_careers, "YEARS_AT_ONCE", 50)
+    batches = []
+
+    def interrupted(*arguments, **settings):
+        batches.append(None)
+        if len(batches) == 2:
+            raise KeyboardInterrupt
+        return from_frame(*arguments, **settings)
+
+    monkeypatch.setattr(spell_careers, "from_frame", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_careers(path, out, RULES)
+    assert not (out / ".spill").exists() and not list(out.glob("part-*"))
     write_careers(path, out, RULES)
-    assert (out / "part-00000.parquet").stat().st_mtime_ns == first and not list(out.glob(".*"))
+    assert len(batches) > 4
     assert career_table(load_written_careers(out)).sort_by("person").equals(careers.sort_by("person"))

@@ -23,30 +23,17 @@ import torch
 from huggingface_hub.dataclasses import strict
 from torch import nn
 
-from .base import BaselineConfig, BaselineForOccupationPrediction, CovariateEmbeddings
+from .job_vectors import JobVectorsConfig, JobVectorsForOccupationPrediction
 
 
 @strict
-class Job2VecConfig(BaselineConfig):
-    r"""Configuration of [`Job2VecForOccupationPrediction`].
-
-    Args:
-        embedding_size (`int`): Dimensions of the vectors of jobs and covariates; 50 in the paper (Appendix G).
-
-    The rest as in [`BaselineConfig`].
-    """
+class Job2VecConfig(JobVectorsConfig):
+    r"""Configuration of [`Job2VecForOccupationPrediction`], as in [`JobVectorsConfig`]."""
 
     model_type = "career_job2vec"
 
-    embedding_size: int = 50
 
-    def validate_embedding_size(self):
-        """Part of `@strict` validation: the space has a dimension."""
-        if self.embedding_size < 1:
-            raise ValueError(f"embedding_size must be at least 1, and is {self.embedding_size}")
-
-
-class Job2VecForOccupationPrediction(BaselineForOccupationPrediction):
+class Job2VecForOccupationPrediction(JobVectorsForOccupationPrediction):
     """Inner products of job vectors, one vector for a job that is left and one for a job that is entered.
 
     The paper trains it with `baseline_recipe(config, folder, learning_rate=5e-3, warmup_steps=5_000)`.
@@ -57,26 +44,12 @@ class Job2VecForOccupationPrediction(BaselineForOccupationPrediction):
 
     def __init__(self, config: Job2VecConfig):
         super().__init__(config)
-        self.embed_tokens = nn.Embedding(config.vocab_size, config.embedding_size)
-        self.embed_covariates = CovariateEmbeddings(config, config.embedding_size)
-        # The vectors e'_j. The name is Transformers' own, so that its tools find the output layer.
+        # The name is Transformers' own, so that its tools find the output layer.
         self.lm_head = nn.Linear(config.embedding_size, config.vocab_size, bias=False)
-        self.stay_head = nn.Linear(config.embedding_size, 1, bias=False) if config.two_stage else None
         self.post_init()
 
-    def scores(
-        self, input_ids: torch.Tensor, covariates: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        job = self.represent(input_ids, covariates)
-        stay_logit = None if self.stay_head is None else self.stay_head(job).squeeze(-1)
-        return self.lm_head(job), stay_logit
-
-    def represent(
-        self, input_ids: torch.Tensor, covariates: torch.Tensor | None = None, appended: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """The vector of the last job and covariates, `(batch, time, size)`; with `appended` y_t is the last job."""
-        last = input_ids if appended is None else appended
-        return self.embed_tokens(last) + self.embed_covariates(covariates)
+    def products(self, job: torch.Tensor) -> torch.Tensor:
+        return self.lm_head(job)
 
 
 __all__ = ["Job2VecConfig", "Job2VecForOccupationPrediction"]

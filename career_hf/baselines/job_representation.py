@@ -21,30 +21,17 @@ import torch
 from huggingface_hub.dataclasses import strict
 from torch import nn
 
-from .base import BaselineConfig, BaselineForOccupationPrediction, CovariateEmbeddings
+from .job_vectors import JobVectorsConfig, JobVectorsForOccupationPrediction
 
 
 @strict
-class JobRepresentationConfig(BaselineConfig):
-    r"""Configuration of [`JobRepresentationForOccupationPrediction`].
-
-    Args:
-        embedding_size (`int`): Dimensions of the space of jobs and covariates; 50 in the paper (Appendix G).
-
-    The rest as in [`BaselineConfig`].
-    """
+class JobRepresentationConfig(JobVectorsConfig):
+    r"""Configuration of [`JobRepresentationForOccupationPrediction`], as in [`JobVectorsConfig`]."""
 
     model_type = "career_job_representation"
 
-    embedding_size: int = 50
 
-    def validate_embedding_size(self):
-        """Part of `@strict` validation: the space has a dimension."""
-        if self.embedding_size < 1:
-            raise ValueError(f"embedding_size must be at least 1, and is {self.embedding_size}")
-
-
-class JobRepresentationForOccupationPrediction(BaselineForOccupationPrediction):
+class JobRepresentationForOccupationPrediction(JobVectorsForOccupationPrediction):
     """Inner products of job vectors, one vector per job.
 
     The paper trains it with `baseline_recipe(config, folder, learning_rate=5e-3, warmup_steps=5_000)`.
@@ -55,24 +42,10 @@ class JobRepresentationForOccupationPrediction(BaselineForOccupationPrediction):
 
     def __init__(self, config: JobRepresentationConfig):
         super().__init__(config)
-        self.embed_tokens = nn.Embedding(config.vocab_size, config.embedding_size)
-        self.embed_covariates = CovariateEmbeddings(config, config.embedding_size)
-        self.stay_head = nn.Linear(config.embedding_size, 1, bias=False) if config.two_stage else None
         self.post_init()
 
-    def scores(
-        self, input_ids: torch.Tensor, covariates: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        job = self.represent(input_ids, covariates)
-        stay_logit = None if self.stay_head is None else self.stay_head(job).squeeze(-1)
-        return nn.functional.linear(job, self.embed_tokens.weight), stay_logit
-
-    def represent(
-        self, input_ids: torch.Tensor, covariates: torch.Tensor | None = None, appended: torch.Tensor | None = None
-    ) -> torch.Tensor:
-        """The vector of the last job and covariates, `(batch, time, size)`; with `appended` y_t is the last job."""
-        last = input_ids if appended is None else appended
-        return self.embed_tokens(last) + self.embed_covariates(covariates)
+    def products(self, job: torch.Tensor) -> torch.Tensor:
+        return nn.functional.linear(job, self.embed_tokens.weight)
 
 
 __all__ = ["JobRepresentationConfig", "JobRepresentationForOccupationPrediction"]

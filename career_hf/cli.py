@@ -42,6 +42,7 @@ MaxSteps = Annotated[int, typer.Option(help="Updates at most; early stopping usu
 EvalSteps = Annotated[int, typer.Option(help="Updates between validations.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the output folder.")]
 Patience = Annotated[int, typer.Option(help="Validations without improvement before stopping.")]
+Cutoff = Annotated[int | None, typer.Option(help="Train on years up to it alone, to forecast later ones.")]
 JobDropout = Annotated[
     float, typer.Option(help="Of CAREER: share of careers in which earlier years are hidden; for rationales, .5.")
 ]
@@ -257,6 +258,7 @@ def train(
     covariates: Annotated[
         str, typer.Option(help="Comma-separated: year, and columns of the careers. Markov chains have none.")
     ] = "year",
+    cutoff: Cutoff = None,
     one_stage: Annotated[bool, typer.Option("--one-stage", help="One softmax instead of two stages.")] = False,
     learning_rate: Annotated[float, typer.Option(help="Peak; the paper's is 5e-4 for CAREER.")] = 5e-4,
     warmup_steps: WarmupSteps = 500,
@@ -277,13 +279,12 @@ def train(
 
     from .baselines.markov import MarkovForOccupationPrediction, tune_weight
     from .baselines.mixture import tune_mixture
-    from .careers import load_careers
     from .processing_career import CareerProcessor
     from .training import baseline_recipe, scratch_recipe
 
     if job_dropout and model is not Model.career:
         raise typer.BadParameter("--job-dropout is for CAREER, because rivals cannot hide a year from the others")
-    splits = load_careers(data)
+    splits = _load(data, cutoff)
     is_counted = model in (Model.markov_1, Model.markov_2, Model.mixture)
     processor = CareerProcessor.fit(
         splits["train"], covariates=[] if is_counted else covariates.split(","), unknown_occupation="unknown"
@@ -328,6 +329,7 @@ def finetune(
     data: Data,
     output: Output,
     covariates: Annotated[str, typer.Option(help="Comma-separated; those pretraining did not have are added.")] = "",
+    cutoff: Cutoff = None,
     learning_rate: Annotated[float, typer.Option(help="Peak; the paper's is 1e-4.")] = 1e-4,
     warmup_steps: WarmupSteps = 500,
     tokens_per_batch: TokensPerBatch = 16_000,
@@ -339,12 +341,11 @@ def finetune(
     resume: Resume = False,
 ) -> None:
     """Fine-tune a pretrained CAREER model on careers; occupations, levels and covariates are matched by name."""
-    from .careers import load_careers
     from .modeling_career import CareerForOccupationPrediction
     from .processing_career import CareerProcessor
     from .training import finetuning_recipe
 
-    splits = load_careers(data)
+    splits = _load(data, cutoff)
     pretrained = CareerProcessor.from_pretrained(checkpoint)
     new = [name for name in covariates.split(",") if name and name not in pretrained.covariate_names]
     processor = pretrained.extend(splits["train"], covariates=new, unknown_occupation="unknown")
@@ -369,6 +370,13 @@ def finetune(
         return model
 
     _fit(load, processor, recipe, encoded, validation, output, resume)
+
+
+def _load(data: Path, cutoff: int | None) -> Any:
+    from .careers import load_careers, truncate
+
+    splits = load_careers(data)
+    return splits if cutoff is None else {name: truncate(careers, cutoff)[0] for name, careers in splits.items()}
 
 
 def _encode(processor: Any, splits: Any) -> tuple[Any, Any]:

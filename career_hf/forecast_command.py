@@ -55,7 +55,7 @@ def forecast(
     if processor.training_stages and processor.time_covariate and processor.last_trained_year() > cutoff:
         raise typer.BadParameter(
             f"{model} was trained on years up to {processor.last_trained_year()}, so nothing after {cutoff} would be "
-            f"a forecast; train on careers cut with truncate(careers, {cutoff})"
+            f"a forecast; train with --cutoff {cutoff}"
         )
     everybody = concatenate_datasets(list(splits.values()))
     careers = splits[split] if split else everybody
@@ -63,8 +63,11 @@ def forecast(
     goals = [int(year) for year in years.split(",")] if years else later[:3]
     if not goals:
         raise typer.BadParameter(f"nobody is observed after {cutoff}; say which --years to forecast")
-    check_states(everybody, cutoff, goals)
-    realised = realised_years(careers, cutoff, goals, "observed" if everyone else "survivors", people=people)
+    try:
+        realised = realised_years(careers, cutoff, goals, "observed" if everyone else "survivors", people=people)
+        check_states(everybody, cutoff, goals)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
     say(realised.ledger)
 
     occupation_model = AutoModelForCausalLM.from_pretrained(model)

@@ -84,9 +84,10 @@ class ForecastStudy(Study):
         """Who is forecast, and what became of them: whoever is observed in any forecast year."""
         splits = load_careers(self.data)
         everybody = concatenate_datasets(list(splits.values()))
-        check_states(everybody, self.cutoff, self.years)
         careers = everybody if self.design == "everybody" else splits["test"]
-        return realised_years(careers, self.cutoff, self.years, "observed", people=self.people)
+        found = realised_years(careers, self.cutoff, self.years, "observed", people=self.people)
+        check_states(everybody, self.cutoff, self.years)
+        return found
 
 
 def designs(

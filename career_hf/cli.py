@@ -15,10 +15,13 @@ from .convert_command import convert
 from .evaluate_command import evaluate
 from .forecast_command import forecast
 from .prepare_command import prepare_resumes, prepare_spells, save_prepared
+from .rake_command import rake
 from .rationale_command import rationale
 from .similar_command import similar
 from .studies.commands import study
+from .transitions_command import transitions
 from .wages.regression_command import wage_regression
+from .what_if_command import what_if
 
 
 # Every other import stands inside its command, so that `career-hf --help` answers at once.
@@ -413,6 +416,9 @@ app.command()(evaluate)
 app.command()(rationale)
 app.command()(similar)
 app.command()(forecast)
+app.command("what-if")(what_if)
+app.command()(transitions)
+app.command()(rake)
 app.command()(wage_regression)
 
 

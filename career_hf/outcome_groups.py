@@ -7,11 +7,12 @@ occupation, which is what it is without a mapping.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast, get_args
 
 import torch
 
 from .describing import NOT_WORKING
+from .sources.crosswalks import GroupLevel, groups_of
 from .sources.crosswalks import groups as broad_groups
 
 
@@ -50,12 +51,32 @@ def group_matrix(
     return labels, matrix
 
 
+def outcome_groups(processor: CareerProcessor, level: str) -> dict[str, str] | None:
+    """The groups that a command is asked for.
+
+    Args:
+        processor: The model's processor.
+        level: "occupation" for single ones, or a level of `sources.crosswalks.groups_of`.
+
+    Returns:
+        What `group_matrix` takes.
+
+    Raises:
+        ValueError: There is no such level, or occupations are numbers that are no occ1990dd codes.
+    """
+    if level == "occupation":
+        return None
+    if level not in get_args(GroupLevel):
+        raise ValueError(f"groups {level!r} is none of 'occupation', {', '.join(map(repr, get_args(GroupLevel)))}")
+    return groups_of(processor.occupations, cast(GroupLevel, level))
+
+
 def in_order(labels: Iterable[str]) -> list[str]:
     """Distinct labels: broad groups by their codes, then others as they come, states without work last."""
     found = dict.fromkeys(labels)
-    broad = [label for level in ("group", "major_group", "census_group") for label in broad_groups(level).values()]
+    broad = [label for level in get_args(GroupLevel) for label in broad_groups(level).values()]
     order = dict.fromkeys([*broad, *(label for label in found if label not in NOT_WORKING), *NOT_WORKING])
     return [label for label in order if label in found]
 
 
-__all__ = ["group_matrix", "in_order"]
+__all__ = ["group_matrix", "in_order", "outcome_groups"]

@@ -45,8 +45,8 @@ RULE, ORDER = Rule(target="true"), Rule(target="true", top=0)
 class Settings(SurveySettings):
     """Sizes of the study. The rest as in `SurveySettings`; there is no pretraining.
 
-    Recipes are rare: few people hold both of their occupations. So the market is smaller than in other studies, which
-    gives a model examples to learn them from, and their pull is stronger.
+    Recipes are rare: few people hold both of their occupations. So the market is smaller than in other studies (every
+    occupation is part of a recipe), which gives a model examples to learn them from, and their pull is stronger.
 
     Args:
         recipe_strength: Pull of a recipe.
@@ -58,15 +58,15 @@ class Settings(SurveySettings):
         rate: Peak learning rate.
     """
 
-    occupations: int = 60
-    families: int = 10
+    occupations: int = 30
+    families: int = 6
     recipes: int = 10
-    train_people: int = 6_000
+    train_people: int = 10_000
     validation_people: int = 500
     test_people: int = 3_000
-    most_steps: int = 1_000
-    warmup_steps: int = 100
-    eval_steps: int = 100
+    most_steps: int = 1_500
+    warmup_steps: int = 150
+    eval_steps: int = 150
     tokens_per_batch: int = 3_000
     seeds: int = 1
     recipe_strength: float = 6.0

@@ -238,7 +238,7 @@ def recovery_figure(table: pd.DataFrame) -> Figure:
     panels = figure.subplots(len(MEASURES), len(mechanisms), sharex=True, sharey="row", squeeze=False)
     looks = {LATEST: ("#777777", "--"), RANDOM: ("#777777", ":")}
     looks |= {model: (COLOURS[number], "-") for number, model in enumerate(MODELS)}
-    for column, mechanism in zip(panels.T, mechanisms, strict=True):
+    for place, (column, mechanism) in enumerate(zip(panels.T, mechanisms, strict=True)):
         here = numbered[numbered["mechanism"] == mechanism]
         for axes, measure in zip(column, MEASURES, strict=True):
             for number, method in enumerate(METHODS):
@@ -260,7 +260,8 @@ def recovery_figure(table: pd.DataFrame) -> Figure:
             axes.set(
                 ylim=(0, 1), title=f"{mechanism}: {here['pulls'].iloc[0]} pulls" if measure == "precision" else ""
             )
-            axes.set_ylabel(f"{measure} of planted steps" if column is panels.T[0] else "")
+            if place == 0:
+                axes.set_ylabel(f"{measure} of planted steps")
             axes.grid(alpha=0.3)
             axes.spines[["top", "right"]].set_visible(False)
         column[-1].set_xlabel("steps added to the latest one")

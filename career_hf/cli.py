@@ -20,6 +20,7 @@ from .rationale_command import rationale
 from .similar_command import similar
 from .studies.commands import study
 from .transitions_command import transitions
+from .wages.gap_command import gap
 from .wages.regression_command import wage_regression
 from .what_if_command import what_if
 
@@ -420,6 +421,7 @@ app.command("what-if")(what_if)
 app.command()(transitions)
 app.command()(rake)
 app.command()(wage_regression)
+app.command()(gap)
 
 
 if __name__ == "__main__":

@@ -7,11 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.linear_model import LogisticRegression, Ridge
+from typer.testing import CliRunner
 
+from career_hf import CareerConfig, CareerForOccupationPrediction, CareerProcessor
+from career_hf.careers import load_careers, save_careers, split_careers, to_frame
+from career_hf.cli import app
 from career_hf.simulation import draw_wages, preset, type_posteriors, wage_truth
-from career_hf.simulation.world import GENDERS
+from career_hf.simulation.world import GENDERS, NOT_WORKING
 from career_hf.wages import gaps
+from career_hf.wages.gap_estimates import GapGroups, gap_sample
 from career_hf.wages.gap_nuisances import cross_fit_nuisances, difference_regression, folds_of_people
 from career_hf.wages.gaps import GapResult, GapSample, Nuisances, aipw_gap, outcome_only_gap, r_loss, raw_gap
 from career_hf.wages.propensity import kept_rows, overlap
@@ -194,3 +200,55 @@ def test_bad_input_is_named(fitted):
         sample.with_features(missing)
     with pytest.raises(ValueError, match="empty"):
         replace(sample, group=np.ones(len(sample.group), dtype=bool))
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Careers with wages, and a model with random weights that never saw gender."""
+    folder = tmp_path_factory.mktemp("gap")
+    careers = draw_wages(preset("tiny").simulate(260)).careers
+    splits = split_careers(careers, {"train": 0.1, "validation": 0.1, "test": 0.8})
+    save_careers(splits, folder / "careers")
+    for name, covariates in (("blind", ["year", "education"]), ("seeing", ["year", "gender"])):
+        processor = CareerProcessor.fit(splits["train"], covariates, unknown_occupation="unknown")
+        processor.record_training(processor.encode(splits["train"])[0], "training")
+        torch.manual_seed(0)
+        config = CareerConfig(**processor.config_kwargs(), hidden_size=16, num_hidden_layers=1, num_attention_heads=2)
+        CareerForOccupationPrediction(config).save_pretrained(folder / name)
+        processor.save_pretrained(folder / name)
+    return folder
+
+
+def test_the_command_estimates_every_gap(saved):
+    given = [str(saved / "blind"), "--data", str(saved / "careers"), "--output", str(saved / "found")]
+    labels = ["--group", "women", "--others", "men", "--folds", "2", "--updates", "1", "--seeds", "2"]
+    done = CliRunner().invoke(app, ["gap", *given, *labels, "--clip", "0.2"])
+    assert done.exit_code == 0, done.output
+    found = pd.read_csv(saved / "found" / "gaps.csv")
+    assert len(found) == 2 + 2 * 6 and np.isfinite(found[["estimate", "low", "high"]]).all(axis=None)
+    assert found.loc[found["adjusted_for"] == "multi-task", "seed_sd"].notna().all()
+    adjusted = found[found["clipped"].notna()]
+    assert adjusted["r_loss"].notna().all() and adjusted["population"].str.contains("0.2 and 0.8").any()
+    assert pd.read_csv(saved / "found" / "sensitivity.csv")["clip"].nunique() == 4
+    assert (saved / "found" / "gap.png").stat().st_size > 10_000
+
+
+def test_the_command_refuses_a_model_that_saw_gender_or_these_people(saved):
+    given = ["--data", str(saved / "careers"), "--output", str(saved / "not")]
+    labels = ["--group", "women", "--others", "men"]
+    seeing = CliRunner().invoke(app, ["gap", str(saved / "seeing"), *given, *labels])
+    assert isinstance(seeing.exception, ValueError) and "covariate 'gender'" in str(seeing.exception)
+    trained_on = CliRunner().invoke(app, ["gap", str(saved / "blind"), *given, *labels, "--split", "train"])
+    assert isinstance(trained_on.exception, ValueError) and "trained on" in str(trained_on.exception)
+    assert not (saved / "not").exists()
+
+
+def test_rows_of_neither_group_are_counted(saved):
+    careers = load_careers(saved / "careers")["test"]
+    sample, place, ledger = gap_sample(careers, GapGroups("race", "black", "white"), not_working=NOT_WORKING)
+    frame = to_frame(careers).iloc[place]
+    np.testing.assert_array_equal(sample.group, frame["race"] == "black")
+    assert set(frame["race"]) == {"black", "white"} and not any("race" in name for name in sample.names)
+    assert ledger.dropped()["race is neither 'black' nor 'white'"] == ledger.entries[-1].rows_in - len(frame) > 0
+    with pytest.raises(ValueError, match="'female'.*'men', 'women'"):
+        gap_sample(careers, GapGroups())

@@ -1,7 +1,8 @@
 """Speed of `forecast` against sampling every trajectory by itself, in the same process.
 
     python benchmarks/forecasting.py                          # both sizes, two kinds of workers, two threads
-    python benchmarks/forecasting.py --size small --people 200 --rounds 5
+    python benchmarks/forecasting.py --size small --threads 1
+    python benchmarks/forecasting.py --size small --workers survey --horizon 3 --people 3000 --rounds 1 --alone
     python benchmarks/forecasting.py --dtype bfloat16
 
 The naive loop computes the whole history of every trajectory again at every step, as the original program does. The
@@ -32,7 +33,7 @@ from career_hf.careers import from_frame
 from career_hf.forecasting import forecast
 
 
-OCCUPATIONS, HORIZON, SAMPLES = 335, 6, 1000
+OCCUPATIONS, SAMPLES = 335, 1000
 SIZES = {
     "small": {"num_hidden_layers": 4, "hidden_size": 64, "num_attention_heads": 2, "intermediate_size": 256},
     "large": {"num_hidden_layers": 12, "hidden_size": 192, "num_attention_heads": 3, "intermediate_size": 768},
@@ -91,11 +92,11 @@ def model_of(processor: CareerProcessor, size: str, workers: str, careers: Any) 
 
 
 @torch.inference_mode()
-def naive(model: Any, history: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
+def naive(model: Any, history: torch.Tensor, levels: torch.Tensor, horizon: int) -> torch.Tensor:
     """Probabilities `(horizon, vocabulary)` from whole histories; history `(time,)`, levels `(time + horizon - 1,
     covariates)`."""
     paths, mean = history.expand(SAMPLES, -1), []
-    for step in range(HORIZON):
+    for step in range(horizon):
         x = levels[: len(history) + step].expand(SAMPLES, -1, -1)
         p = model(input_ids=paths, covariates=x).logits[:, -1].softmax(-1)
         mean.append(p.mean(0))
@@ -104,14 +105,14 @@ def naive(model: Any, history: torch.Tensor, levels: torch.Tensor) -> torch.Tens
 
 
 @torch.inference_mode()
-def cached(model: Any, history: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
+def cached(model: Any, history: torch.Tensor, levels: torch.Tensor, horizon: int) -> torch.Tensor:
     """The same with a cache of keys and values for every trajectory."""
     cache = DynamicCache(config=model.config)
     x = levels[None, : len(history)]
     p = model(input_ids=history[None], covariates=x, past_key_values=cache, use_cache=True).logits[:, -1].softmax(-1)
     cache.batch_repeat_interleave(SAMPLES)
     p, mean = p.expand(SAMPLES, -1), [p[0]]
-    for step in range(1, HORIZON):
+    for step in range(1, horizon):
         x = levels[len(history) + step - 1].expand(SAMPLES, 1, -1)
         output = model(input_ids=p.multinomial(1), covariates=x, past_key_values=cache, use_cache=True)
         p = output.logits[:, -1].softmax(-1)
@@ -172,24 +173,23 @@ def compare(size: str, workers: str, options: argparse.Namespace) -> None:
                 batch = processor(careers.select([i]))
                 history = torch.cat([batch["input_ids"][0], batch["labels"][0, -1:]])
                 x = batch["covariates"][0]
-                ahead = x[-1:].repeat(HORIZON, 1)
+                ahead = x[-1:].repeat(options.horizon, 1)
                 ahead[:, 0] = last
-                one(model, history, torch.cat([x, ahead]))
+                one(model, history, torch.cat([x, ahead]), options.horizon)
 
         return run
 
     def ours() -> None:
-        forecast(model, some, processor, horizon=HORIZON, samples=SAMPLES, batch_tokens=options.batch_tokens)
+        forecast(model, some, processor, horizon=options.horizon, samples=SAMPLES, batch_tokens=options.batch_tokens)
 
-    programs = {
-        "naive loop": Program(loop(naive), few),
-        "cache for every trajectory": Program(loop(cached), few),
-        "forecast": Program(ours, many),
-    }
+    loops = {} if options.alone else {"naive loop": naive, "cache for every trajectory": cached}
+    programs = {name: Program(loop(one), few) for name, one in loops.items()}
+    programs["forecast"] = Program(ours, many)
     for _ in range(options.rounds):
         for program in programs.values():
             program.turn()
-    print(f"{options.rounds} rounds, {options.threads} thread(s), {options.dtype}, {many} people, {few} in the loops")
+    setting = f"{options.rounds} rounds, {options.threads} thread(s), {options.dtype}, {options.horizon} steps"
+    print(f"{setting}, {many} people" + (f", {few} in the loops" if loops else ""))
     print(f"{'':28}{'CPU s a person':>16}{'x':>8}{'wall s a person':>17}{'x':>8}{'people/s':>10}{'MB':>8}")
     fastest = programs["forecast"]
     for name, program in programs.items():
@@ -205,6 +205,8 @@ def main() -> None:
     parser.add_argument("--workers", choices=list(WORKERS), nargs="+", default=list(WORKERS))
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--people", type=int, help="people of `forecast` (default: small 100, large 16)")
+    parser.add_argument("--horizon", type=int, default=6, help="steps ahead")
+    parser.add_argument("--alone", action="store_true", help="without the loops, for many people")
     parser.add_argument("--batch-tokens", type=int, default=4_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)

@@ -150,5 +150,5 @@ def draw_errors(axes: Axes, summary: pd.DataFrame) -> None:
     axes.set_yticks(places, names, fontsize=8)
     axes.invert_yaxis()
     axes.set(title="Errors; beside bars, worlds with the truth inside the interval", xlabel="log points")
-    axes.legend(frameon=False, fontsize=9)
+    axes.legend(frameon=False, fontsize=9, loc="lower right")
     axes.spines[["top", "right"]].set_visible(False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 def gap_figure(result: GapResult) -> Figure:
     """Estimates on the left; on the right propensities and balance, one line for each propensity model.
 
+    Outcome-only estimates are hollow, as their intervals take the fitted network for granted.
+
     Args:
         result: Estimates.
 
@@ -28,8 +31,8 @@ def gap_figure(result: GapResult) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    overlaps = {e.adjusted_for: e.overlap for e in result.estimates if e.overlap is not None}
-    height = 1.6 + max(0.32 * len(result.estimates), 2.2 * len(overlaps))
+    overlaps = _different_overlaps(result)
+    height = 1.6 + max(0.32 * len(result.estimates), 1.9 * len(overlaps))
     figure = Figure(figsize=(12, height), layout="constrained")
     grid = figure.add_gridspec(max(len(overlaps), 1), 3, width_ratios=[1.7, 1, 0.8])
     _draw_estimates(figure.add_subplot(grid[:, 0]), result)
@@ -39,12 +42,29 @@ def gap_figure(result: GapResult) -> Figure:
     return figure
 
 
+def _different_overlaps(result: GapResult) -> dict[str, Overlap]:
+    """Overlaps by what was adjusted for, those that share a propensity model together."""
+    names: dict[str, list[str]] = {}
+    found: dict[str, Overlap] = {}
+    for e in result.estimates:
+        if e.overlap is None:
+            continue
+        same = next((key for key, of in found.items() if of.histogram.equals(e.overlap.histogram)), e.adjusted_for)
+        found.setdefault(same, e.overlap)
+        names.setdefault(same, [])
+        names[same] += [e.adjusted_for] * (e.adjusted_for not in names[same])
+    return {"\n".join(wrap(", ".join(names[key]), 40)): of for key, of in found.items()}
+
+
 def _draw_estimates(axes: Axes, result: GapResult) -> None:
     estimators = list(dict.fromkeys(e.estimator for e in result.estimates))
     for place, e in enumerate(result.estimates):
         color = COLOURS[estimators.index(e.estimator) % len(COLOURS)]
         span = [[e.estimate - e.low], [e.high - e.estimate]]
-        axes.errorbar(e.estimate, place, xerr=span, fmt="o", markersize=4, capsize=3, color=color)
+        inside = "white" if "fitted network" in e.interval else color
+        axes.errorbar(
+            e.estimate, place, xerr=span, fmt="o", markersize=5, capsize=3, color=color, markerfacecolor=inside
+        )
     axes.set_yticks(range(len(result.estimates)), [_label(e) for e in result.estimates], fontsize=8)
     axes.invert_yaxis()
     axes.axvline(0, color="black", linewidth=1)
@@ -79,7 +99,7 @@ def _draw_balance(axes: Axes, of: Overlap) -> None:
         worst_first = np.sort(of.balance[column].abs())[::-1]
         axes.plot(np.arange(1, len(worst_first) + 1), worst_first, marker=".", color=color, label=label)
     axes.axhline(0.1, color="grey", linewidth=0.8, linestyle="--")
-    axes.set_title("Imbalance of features, largest first", fontsize=9)
+    axes.set_title("Imbalance, largest first", fontsize=9)
     axes.set_ylabel("standard deviations", fontsize=8)
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, fontsize=8)

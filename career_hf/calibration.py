@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from .changed_predictions import changed_predictions
 from .collating import EncodedCareers
-from .evaluation import INTERVAL
+from .evaluation import INTERVAL, step_weights
 from .resampling import resample_means
 from .transition_table import distributions
 from .two_stage import IMPOSSIBLE
@@ -33,7 +33,12 @@ TINY = 1e-6
 
 
 def reliability(
-    table: pd.DataFrame, of: Literal["stay", "top"] = "stay", bins: int = 10, draws: int = 1000, seed: int = 0
+    table: pd.DataFrame,
+    of: Literal["stay", "top"] = "stay",
+    bins: int = 10,
+    draws: int = 1000,
+    seed: int = 0,
+    weighted: bool = False,
 ) -> pd.DataFrame:
     """Predicted probabilities beside what happened.
 
@@ -42,10 +47,11 @@ def reliability(
         of: "stay", the probability of staying from the second step on; or "top", the largest probability of each step.
         bins: Of equally many steps each, from the smallest predictions to the largest.
         draws, seed: Of the resampling of people, for the interval of `observed`.
+        weighted: Use survey weights, in means and shares.
 
     Returns:
-        One row per bin: n, predicted (mean probability), observed (share in which it happened), low, high. Bins that
-        equal predictions would split are one.
+        One row per bin: n, share (of all steps), predicted (mean probability), observed (share in which it happened),
+        low, high. Bins that equal predictions would split are one.
     """
     rows = table[(table["step"] > 0) & ~table["unknown"]] if of == "stay" else table[~table["unknown"]]
     predicted = rows["p_stay" if of == "stay" else "p_top"].to_numpy()
@@ -53,20 +59,22 @@ def reliability(
     # Where all predictions are equal qcut finds no bin.
     group = np.nan_to_num(pd.qcut(predicted, bins, labels=False, duplicates="drop")).astype(int)
     person = pd.factorize(rows["person"])[0]
+    weight = step_weights(rows, weighted)
     values = np.stack([predicted, happened], axis=1).astype(np.float64)
-    means, resampled = resample_means(values, np.ones(len(rows)), person, group, draws=draws, seed=seed)
+    means, resampled = resample_means(values, weight, person, group, draws=draws, seed=seed)
     low, high = np.nanquantile(resampled[..., 1], INTERVAL, axis=0)
-    columns = {"n": np.bincount(group), "predicted": means[:, 0], "observed": means[:, 1], "low": low, "high": high}
-    return pd.DataFrame(columns).rename_axis("bin")
+    sizes = {"n": np.bincount(group), "share": np.bincount(group, weights=weight) / weight.sum()}
+    columns = {"predicted": means[:, 0], "observed": means[:, 1], "low": low, "high": high}
+    return pd.DataFrame(sizes | columns).rename_axis("bin")
 
 
 def calibration_error(curve: pd.DataFrame) -> float:
-    """Expected calibration error: the mean distance of observed shares from predictions, weighted by steps.
+    """Expected calibration error: the mean distance of observed shares from predictions, over steps.
 
     Args:
         curve: What `reliability` returns.
     """
-    return float(np.average((curve["predicted"] - curve["observed"]).abs(), weights=curve["n"]))
+    return float(np.average((curve["predicted"] - curve["observed"]).abs(), weights=curve["share"]))
 
 
 @dataclass(frozen=True)

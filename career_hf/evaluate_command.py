@@ -30,6 +30,7 @@ def evaluate(
     output: Annotated[
         Path | None, typer.Option(help="Folder for tables (CSV, LaTeX, HTML), figures and the transition tables.")
     ] = None,
+    weighted: Annotated[bool, typer.Option("--weighted", help="Use the careers' survey weights everywhere.")] = False,
     draws: Annotated[int, typer.Option(help="Resamples of people behind the intervals.")] = 1000,
 ) -> None:
     """Score any number of models on the same careers: perplexity, audits, calibration, differences, with intervals."""
@@ -60,6 +61,9 @@ def evaluate(
     if not set(columns) <= set(known):
         raise typer.BadParameter(f"--by {by}: columns to audit by are {known}")
 
+    if weighted and "weight" not in careers.column_names:
+        raise typer.BadParameter("--weighted: the careers have no column 'weight'")
+
     tables: dict[str, list[pd.DataFrame]] = defaultdict(list)
     recalibrated: dict[str, list[pd.DataFrame]] = defaultdict(list)
     recalibrations = []
@@ -78,10 +82,10 @@ def evaluate(
             with fitted.of(model):
                 recalibrated[name].append(_written(score(), output, f"{name}_{seed}_recalibrated"))
 
-    found = report(tables, baseline, by=columns, recalibrated=recalibrated or None, draws=draws)
+    found = report(tables, baseline, by=columns, recalibrated=recalibrated or None, draws=draws, weighted=weighted)
     if recalibrate:
         found["recalibrations"] = pd.DataFrame(recalibrations)
-    scored = f"{split} careers of {data}"
+    scored = f"{split} careers of {data}{', weighted' if weighted else ''}"
     show(found["summary"].T, f"{scored}: perplexity, lower is better; 95% intervals by resampling people")
     show(found["differences"].T, f"Difference of log-perplexity from '{baseline}', same rows")
     show(found["accuracy"].T, "AUC of moving and of entering states; how high the true occupation ranks")

@@ -28,7 +28,7 @@ def perplexity(table: pd.DataFrame, weighted: bool = False, per_person: bool = F
         weighted: Use survey weights.
         per_person: Every person counts alike, however long the career.
     """
-    weight = _weights(table, weighted)
+    weight = step_weights(table, weighted)
     if per_person:
         weight = weight / table.groupby("person", observed=True)["step"].transform("size").to_numpy()
     return float(np.exp(-np.average(table["log_prob"], weights=weight)))
@@ -46,7 +46,7 @@ def perplexity_by(table: pd.DataFrame, column: str | Sequence[str], weighted: bo
     Returns:
         One row per group, null among them, with n (steps), nll (mean negative log-probability) and perplexity.
     """
-    weight = _weights(table, weighted)
+    weight = step_weights(table, weighted)
     columns = pd.DataFrame({"n": 1, "total": table["log_prob"] * weight, "weight": weight}, index=table.index)
     sums = columns.groupby(_keys(table, column), observed=True, dropna=False).sum()
     nll = -sums["total"] / sums["weight"]
@@ -67,7 +67,7 @@ def stay_auc(table: pd.DataFrame, weighted: bool = False) -> float:
         raise ValueError(
             f"the AUC of moving needs stays and moves: {moved.sum()} of {len(moved)} known steps are moves"
         )
-    return float(roc_auc_score(moved, 1 - rows["p_stay"].to_numpy(), sample_weight=_weights(rows, weighted)))
+    return float(roc_auc_score(moved, 1 - rows["p_stay"].to_numpy(), sample_weight=step_weights(rows, weighted)))
 
 
 def entry_auc(table: pd.DataFrame, label: str, weighted: bool = False) -> float:
@@ -87,7 +87,7 @@ def entry_auc(table: pd.DataFrame, label: str, weighted: bool = False) -> float:
     entered = (rows["occupation"] == label).to_numpy()
     if entered.all() or not entered.any():
         raise ValueError(f"{entered.sum()} of {len(entered)} steps from elsewhere enter '{label}'; the AUC needs both")
-    return float(roc_auc_score(entered, rows[f"p({label})"], sample_weight=_weights(rows, weighted)))
+    return float(roc_auc_score(entered, rows[f"p({label})"], sample_weight=step_weights(rows, weighted)))
 
 
 def ranking(table: pd.DataFrame, tops: Sequence[int] = (1, 5, 10), weighted: bool = False) -> pd.Series:
@@ -100,7 +100,7 @@ def ranking(table: pd.DataFrame, tops: Sequence[int] = (1, 5, 10), weighted: boo
         tops: Values of k.
         weighted: Use survey weights.
     """
-    weight, rank = _weights(table, weighted), table["rank"].to_numpy()
+    weight, rank = step_weights(table, weighted), table["rank"].to_numpy()
     shares = {f"top-{k}": np.average(rank <= k, weights=weight) for k in tops}
     moves = (table["step"] > 0).to_numpy() & ~table["transition"].eq("stay").to_numpy()
     stay_is_likelier = table["p_stay"].to_numpy() > np.exp(table["log_prob"].to_numpy())
@@ -133,7 +133,11 @@ def bootstrap_perplexity(
     keys = _keys(table, by) if by is not None else [pd.Series("all", index=table.index, name="steps")]
     grouped = pd.DataFrame({"n": 1, "people": person}, index=table.index).groupby(keys, observed=True, dropna=False)
     sizes = grouped.agg({"n": "size", "people": "nunique"})
-    group, log_prob, weight = grouped.ngroup().to_numpy(), table[["log_prob"]].to_numpy(), _weights(table, weighted)
+    group, log_prob, weight = (
+        grouped.ngroup().to_numpy(),
+        table[["log_prob"]].to_numpy(),
+        step_weights(table, weighted),
+    )
     estimate, resampled = resample_means(log_prob, weight, person, group, draws=draws, seed=seed)
     values = np.exp(-resampled[..., 0])
     low, high = np.nanquantile(values, INTERVAL, axis=0)
@@ -243,7 +247,7 @@ def resampled_nll(
     table = next(iter(seeds.values()))[0]
     log_probs = np.stack([mean_over_seeds(of_model) for of_model in seeds.values()], axis=1)
     grouped = table.groupby(_keys(table, by or []) or np.repeat("all", len(table)), observed=True, dropna=False)
-    group, weight = grouped.ngroup().to_numpy(), _weights(table, weighted)
+    group, weight = grouped.ngroup().to_numpy(), step_weights(table, weighted)
     estimate, resampled = resample_means(log_probs, weight, _person_codes(table), group, draws=draws, seed=seed)
     return grouped.size(), -estimate, -resampled
 
@@ -291,7 +295,12 @@ def _keys(table: pd.DataFrame, by: str | Sequence[str]) -> list[Any]:
     return [table[name] for name in ([by] if isinstance(by, str) else by)]
 
 
-def _weights(table: pd.DataFrame, weighted: bool) -> np.ndarray:
+def step_weights(table: pd.DataFrame, weighted: bool) -> np.ndarray:
+    """`(steps,)` survey weights, or ones.
+
+    Raises:
+        ValueError: Survey weights are asked for, and some steps have none.
+    """
     if not weighted:
         return np.ones(len(table))
     if table["weight"].isna().any():

@@ -32,6 +32,7 @@ def report(
     by: Sequence[str] = (),
     recalibrated: Tables | None = None,
     draws: int = 1000,
+    weighted: bool = False,
 ) -> dict[str, pd.DataFrame]:
     """Every table about some models, on the same rows.
 
@@ -41,6 +42,7 @@ def report(
         by: Columns of the tables to audit, such as race or gender.
         recalibrated: Tables of the same models, recalibrated.
         draws: Resamples of people behind the intervals.
+        weighted: Use survey weights, in every table.
 
     Returns:
         summary (`evaluation.summarize`) and differences (`evaluation.compare`); by_transition (Table 4), by_step
@@ -51,18 +53,20 @@ def report(
         ValueError: The tables do not have the same rows, or there is no such baseline or column.
     """
     found = {
-        "summary": summarize(tables, draws),
-        "differences": compare(tables, baseline, draws),
-        "accuracy": accuracy(tables),
-        "calibration": calibration(tables, recalibrated),
-        "reliability": reliability_curves(tables, recalibrated, draws),
+        "summary": summarize(tables, draws, weighted=weighted),
+        "differences": compare(tables, baseline, draws, weighted=weighted),
+        "accuracy": accuracy(tables, weighted),
+        "calibration": calibration(tables, recalibrated, weighted),
+        "reliability": reliability_curves(tables, recalibrated, draws, weighted),
     }
     for column in dict.fromkeys(["transition", "step", "year", *by]):
-        found[f"by_{column}"] = perplexity_in_groups(tables, column, baseline, draws)
+        found[f"by_{column}"] = perplexity_in_groups(tables, column, baseline, draws, weighted=weighted)
     return found
 
 
-def perplexity_in_groups(tables: Tables, by: str, baseline: str, draws: int = 1000, seed: int = 0) -> pd.DataFrame:
+def perplexity_in_groups(
+    tables: Tables, by: str, baseline: str, draws: int = 1000, seed: int = 0, weighted: bool = False
+) -> pd.DataFrame:
     """Perplexity of every model in each group of a column, and its difference from the baseline's, with intervals.
 
     Args:
@@ -70,6 +74,7 @@ def perplexity_in_groups(tables: Tables, by: str, baseline: str, draws: int = 10
         by: Column of the tables (transition: Table 4; step: Figure 4; year; any covariate: a subgroup audit).
         baseline: The model to compare with.
         draws, seed: Of the resampling of people.
+        weighted: Use survey weights.
 
     Returns:
         One row per group (null among them) and model: the column itself, model, n (steps), people, perplexity, low,
@@ -83,7 +88,7 @@ def perplexity_in_groups(tables: Tables, by: str, baseline: str, draws: int = 10
         raise ValueError(f"the transition tables have no column '{by}' to group by, only {list(table.columns)}")
     if baseline not in tables:
         raise ValueError(f"baseline '{baseline}' is not among the tables: {list(tables)}")
-    sizes, nll, resampled = resampled_nll(tables, draws, seed, by=by)
+    sizes, nll, resampled = resampled_nll(tables, draws, seed, weighted, by)
     people = table.groupby(by, observed=True, dropna=False)["person"].nunique()
     k, models = list(tables).index(baseline), len(tables)
     low, high = np.nanquantile(np.exp(resampled), INTERVAL, axis=0)
@@ -107,11 +112,12 @@ def perplexity_in_groups(tables: Tables, by: str, baseline: str, draws: int = 10
     )
 
 
-def accuracy(tables: Tables) -> pd.DataFrame:
+def accuracy(tables: Tables, weighted: bool = False) -> pd.DataFrame:
     """Areas under the ROC curve of moving and of entering watched states (Table 5), and how high the truth ranks.
 
     Args:
         tables: For each model its transition tables, one for each seed, over which numbers are averaged.
+        weighted: Use survey weights.
 
     Returns:
         One row per model: moving, "entering LABEL" for each label that the tables watch (null where nobody enters, or
@@ -120,18 +126,22 @@ def accuracy(tables: Tables) -> pd.DataFrame:
     rows = {}
     for model, seeds in tables.items():
         watched = [name[2:-1] for name in seeds[0].columns if name.startswith("p(")]
-        entries = {f"entering {label}": np.mean([_or_null(entry_auc, t, label) for t in seeds]) for label in watched}
-        ranks = pd.DataFrame([ranking(table) for table in seeds]).mean()
-        rows[model] = {"moving": np.mean([_or_null(stay_auc, table) for table in seeds]), **entries, **ranks}
+        entries = {
+            f"entering {label}": np.mean([_or_null(entry_auc, table, label, weighted) for table in seeds])
+            for label in watched
+        }
+        ranks = pd.DataFrame([ranking(table, weighted=weighted) for table in seeds]).mean()
+        rows[model] = {"moving": np.mean([_or_null(stay_auc, table, weighted) for table in seeds]), **entries, **ranks}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
 
 
-def calibration(tables: Tables, recalibrated: Tables | None = None) -> pd.DataFrame:
+def calibration(tables: Tables, recalibrated: Tables | None = None, weighted: bool = False) -> pd.DataFrame:
     """Perplexity and expected calibration errors, averaged over seeds, maybe also after recalibration.
 
     Args:
         tables: For each model its transition tables, one for each seed.
         recalibrated: Tables of the same models, recalibrated.
+        weighted: Use survey weights.
 
     Returns:
         One row per model: perplexity, stay_ece, top_ece (`calibration_error` of `reliability`, of staying and of the
@@ -141,8 +151,8 @@ def calibration(tables: Tables, recalibrated: Tables | None = None) -> pd.DataFr
     def errors(of_models: Tables) -> pd.DataFrame:
         rows = {
             model: {
-                "perplexity": np.exp(np.mean([np.log(perplexity(table)) for table in seeds])),
-                **{f"{of}_ece": np.mean([calibration_error(reliability(t, of, draws=1)) for t in seeds]) for of in OF},
+                "perplexity": np.exp(np.mean([np.log(perplexity(table, weighted)) for table in seeds])),
+                **{f"{of}_ece": np.mean([_error(table, of, weighted) for table in seeds]) for of in OF},
             }
             for model, seeds in of_models.items()
         }
@@ -152,7 +162,9 @@ def calibration(tables: Tables, recalibrated: Tables | None = None) -> pd.DataFr
     return found if recalibrated is None else found.join(errors(recalibrated).add_suffix("_recalibrated"))
 
 
-def reliability_curves(tables: Tables, recalibrated: Tables | None = None, draws: int = 1000) -> pd.DataFrame:
+def reliability_curves(
+    tables: Tables, recalibrated: Tables | None = None, draws: int = 1000, weighted: bool = False
+) -> pd.DataFrame:
     """Reliability curves of all models; a model's seeds are pooled.
 
     Returns:
@@ -160,12 +172,14 @@ def reliability_curves(tables: Tables, recalibrated: Tables | None = None, draws
         `reliability`, n counting the steps of all seeds.
     """
     curves = [
-        reliability(pd.concat(seeds), of, draws=draws).reset_index().assign(model=model, recalibrated=is_so, of=of)
+        reliability(pd.concat(seeds), of, draws=draws, weighted=weighted)
+        .reset_index()
+        .assign(model=model, recalibrated=is_so, of=of)
         for is_so, of_models in ((False, tables), (True, recalibrated or {}))
         for model, seeds in of_models.items()
         for of in OF
     ]
-    columns = ["model", "recalibrated", "of", "bin", "n", "predicted", "observed", "low", "high"]
+    columns = ["model", "recalibrated", "of", "bin", "n", "share", "predicted", "observed", "low", "high"]
     return pd.concat(curves, ignore_index=True)[columns]
 
 
@@ -198,6 +212,10 @@ def write_report(found: Mapping[str, pd.DataFrame], folder: str | Path, baseline
         figure.savefig(folder / f"{name}.png", dpi=110)
         written.append(folder / f"{name}.png")
     return written
+
+
+def _error(table: pd.DataFrame, of: Literal["stay", "top"], weighted: bool) -> float:
+    return calibration_error(reliability(table, of, draws=1, weighted=weighted))
 
 
 def _or_null(auc: Callable[..., float], *arguments: object) -> float:

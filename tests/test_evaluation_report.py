@@ -106,6 +106,37 @@ def test_calibration_says_what_recalibration_gains(tables, found):
     }
 
 
+def test_survey_weights_count_people_by_their_weight_in_every_table(tables):
+    """Whole weights are people who are there more than once; intervals need not agree."""
+    scored, recalibrated = tables
+    people = scored["chain"][0]["person"].astype(str)
+    weight = people.map({person: 1 + i % 3 for i, person in enumerate(people.unique())}).to_numpy()
+    again = np.repeat(np.arange(len(people)), weight)
+
+    def each(models, change):
+        return {model: [change(table) for table in seeds] for model, seeds in models.items()}
+
+    with_weights = [each(models, lambda table: table.assign(weight=weight * 0.5)) for models in tables]
+    repeated = [each(models, lambda table: table.iloc[again]) for models in tables]
+    mine, theirs = (
+        report(scored, "chain", by=["gender"], recalibrated=other, draws=2, weighted=weighted)
+        for (scored, other), weighted in ((with_weights, True), (repeated, False))
+    )
+    for name in ("summary", "differences", "accuracy", "by_transition", "by_step", "by_gender"):
+        points = ~mine[name].columns.str.contains("^n$|low|high|standard_error")
+        numbers = [table[name].loc[:, points].select_dtypes("number").to_numpy(float) for table in (mine, theirs)]
+        np.testing.assert_allclose(*numbers, rtol=1e-6, err_msg=name)
+    # Bins hold equally many rows, so those of repeated rows are others.
+    perplexities = [table["calibration"]["perplexity_recalibrated"].to_numpy() for table in (mine, theirs)]
+    np.testing.assert_allclose(*perplexities, rtol=1e-6)
+    curve = reliability(with_weights[0]["chain"][0], weighted=True, draws=2)
+    later = scored["chain"][0]["step"].to_numpy() > 0
+    assert curve["share"].sum() == pytest.approx(1)
+    assert np.average(curve["predicted"], weights=curve["share"]) == pytest.approx(
+        np.average(scored["chain"][0].loc[later, "p_stay"], weights=weight[later])
+    )
+
+
 def test_everything_is_written_and_read_back(found, tmp_path):
     written = write_report(found, tmp_path, "chain")
     figures = {"levels.png", "by_transition.png", "by_step.png", "reliability.png"}

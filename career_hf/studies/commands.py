@@ -127,7 +127,7 @@ def table1(
     """Forecasts of CAREER and every rival, trained up to a cutoff, by year ahead (Tables 1 and 2)."""
     from .rivals import Budget
     from .table1 import DESIGNS, cost, designs
-    from .table1_page import areas, as_in_the_paper, differences
+    from .table1_page import areas, as_in_the_paper, differences, title_of
     from .table1_tables import table1 as run
 
     if design and design not in DESIGNS:
@@ -155,7 +155,7 @@ def table1(
     say(f"{runs} training runs and forecasts of {forecasts:,} people, at most {hours:.1f} core hours")
     found = run(plans, output, workers)
     for (design_, population), rows in found.perplexity.groupby(["design", "population"], sort=False):
-        title = f"Trained on {design_}, scored on {population}"
+        title = title_of(design_, population)
         show(as_in_the_paper(rows), f"{title}: perplexity with 95% intervals by resampling people")
         show(differences(rows), f"{title}: log-perplexity minus CAREER's; above 0 is worse")
         of_states = found.auc[(found.auc["design"] == design_) & (found.auc["population"] == population)]
@@ -269,14 +269,16 @@ def table3(
         exclude_covariates=tuple(name for name in exclude_covariates.split(",") if name),
     )
     runs, hours = cost(settings)
-    say(f"{runs} training runs, at most {hours:.1f} core hours; and a few minutes of regressions")
+    say(f"{runs} training runs, at most {hours:.2f} core hours; and a few minutes of regressions")
     found = run(output, Source(data, tuple(covariates.split(",")), people), settings, workers)
     for name, meaning in found.missing.items():
         say(f"not in these careers: {name} (Blau and Kahn: {meaning})")
-    columns = ["within_year", "within_year_low", "within_year_high", "gain", "gain_low", "gain_high", "seed_sd", "r2"]
+    columns = {"within_year": "within year", "within_year_low": "low", "within_year_high": "high"}
+    columns |= {"gain": "gain", "seed_sd": "seed sd", "r2": "R^2"}
     for (protocol, years), rows in found.r2.groupby(["protocol", "years"], sort=False):
         size = f"{rows['people'].iloc[0]:,} people, {rows['observations'].iloc[0]:,} person-years"
-        show(rows.set_index("specification")[columns], f"{protocol}, {years}: {size}")
+        of_years = rows.set_index("specification")[[*columns]].rename(columns=columns)
+        show(of_years, f"{protocol}, {years}: {size}")
     if found.ceiling is not None:
         show(found.ceiling.to_frame("test people"), "The truth")
     show(found.models, "Models")

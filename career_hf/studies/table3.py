@@ -84,9 +84,9 @@ class Settings:
 
 
 def cost(settings: Settings) -> tuple[int, float]:
-    """Training runs, and core hours at most: 10,000 person-years a second with two layers of 64."""
+    """Training runs, and core hours at most: 25,000 person-years a second with two layers of 64."""
     runs = 2 * (settings.seeds + settings.folds)
-    return runs, runs * settings.most_steps * settings.tokens_per_batch / 10_000 / 3600
+    return runs, runs * settings.most_steps * settings.tokens_per_batch / 25_000 / 3600
 
 
 @dataclass(frozen=True)

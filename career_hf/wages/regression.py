@@ -222,11 +222,10 @@ def estimate(frame: pd.DataFrame, specifications: Mapping[str, Sequence[str]], r
     found = {}
     for name, blocks in specifications.items():
         columns = design(blocks, frame, rare)
-        x = columns.fit_transform(frame)
+        x = sparse.hstack([np.ones((len(frame), 1)), columns.fit_transform(frame)]).tocsr()
         names = ["intercept", *columns.get_feature_names_out()]
-        x = np.column_stack([np.ones(len(frame)), x.toarray() if sparse.issparse(x) else x])
-        kept = independent(x * np.sqrt(frame[["weight"]].to_numpy()))
-        exogenous = pd.DataFrame(x[:, kept], columns=np.array(names)[kept], index=frame.index)
+        kept = independent(normal_equations(x, frame[LOG_WAGE].to_numpy(), frame["weight"].to_numpy())[0])
+        exogenous = pd.DataFrame(x[:, kept].toarray(), columns=np.array(names)[kept], index=frame.index)
         model = sm.WLS(frame[LOG_WAGE], exogenous, weights=frame["weight"])
         # QR, because statsmodels' singular values take several times as long with hundreds of dummies.
         found[name] = model.fit(method="qr", cov_type="cluster", cov_kwds={"groups": people})
@@ -234,9 +233,8 @@ def estimate(frame: pd.DataFrame, specifications: Mapping[str, Sequence[str]], r
     return found
 
 
-def independent(x: np.ndarray) -> np.ndarray:
-    """Which columns are no combination of those before them, `(kept,)` places in order."""
-    gram = x.T @ x
+def independent(gram: np.ndarray) -> np.ndarray:
+    """Which columns are no combination of those before them, `(kept,)` places in order, from X'WX."""
     scale = np.sqrt(np.diag(gram)).clip(min=np.finfo(float).tiny)
     left = gram / scale / scale[:, None]
     kept = []

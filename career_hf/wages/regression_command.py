@@ -80,8 +80,10 @@ def wage_regression(
     save_table(table, output / "coefficients")
     r2.to_csv(output / "r2.csv", index=False, float_format="%.5f")
     say(table.as_text())
-    columns = ["within_year", "within_year_low", "within_year_high", "gain", "gain_low", "gain_high", "r2"]
+    columns = {"within_year": "within year", "within_year_low": "low", "within_year_high": "high"}
+    columns |= {"gain": "gain", "r2": "R^2"}
     for years, rows in r2.groupby("years", sort=False):
         size = f"{rows['people'].iloc[0]:,} people, {rows['observations'].iloc[0]:,} person-years"
-        show(rows.set_index("specification")[columns], f"R^2 of people held out, {years}: {size}")
+        table_of_years = rows.set_index("specification")[[*columns]].rename(columns=columns)
+        show(table_of_years, f"R^2 within year of people held out, {years}: {size}")
     say(f"{output}/coefficients.txt, .tex, .html, r2.csv")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,8 +19,8 @@ from career_hf.careers import load_careers, save_careers, split_careers, to_fram
 from career_hf.cli import app
 from career_hf.simulation import draw_wages, preset, type_posteriors, wage_truth
 from career_hf.simulation.world import GENDERS, NOT_WORKING
-from career_hf.wages import gaps
-from career_hf.wages.gap_estimates import GapGroups, gap_sample
+from career_hf.wages import finetuning, gaps
+from career_hf.wages.gap_estimates import GapGroups, _oaxaca_blinder, gap_sample
 from career_hf.wages.gap_nuisances import cross_fit_nuisances, difference_regression, folds_of_people
 from career_hf.wages.gaps import GapResult, GapSample, Nuisances, aipw_gap, outcome_only_gap, r_loss, raw_gap
 from career_hf.wages.propensity import kept_rows, overlap
@@ -208,19 +211,25 @@ def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("gap")
     careers = draw_wages(preset("tiny").simulate(260)).careers
     splits = split_careers(careers, {"train": 0.1, "validation": 0.1, "test": 0.8})
-    save_careers(splits, folder / "careers")
+    save_careers(splits, folder / "careers" / "mine")
     for name, covariates in (("blind", ["year", "education"]), ("seeing", ["year", "gender"])):
         processor = CareerProcessor.fit(splits["train"], covariates, unknown_occupation="unknown")
         processor.record_training(processor.encode(splits["train"])[0], "training")
         torch.manual_seed(0)
         config = CareerConfig(**processor.config_kwargs(), hidden_size=16, num_hidden_layers=1, num_attention_heads=2)
-        CareerForOccupationPrediction(config).save_pretrained(folder / name)
-        processor.save_pretrained(folder / name)
+        CareerForOccupationPrediction(config).save_pretrained(folder / "runs" / name)
+        processor.save_pretrained(folder / "runs" / name)
     return folder
 
 
 def test_the_command_estimates_every_gap(saved):
-    given = [str(saved / "blind"), "--data", str(saved / "careers"), "--output", str(saved / "found")]
+    given = [
+        str(saved / "runs" / "blind"),
+        "--data",
+        str(saved / "careers" / "mine"),
+        "--output",
+        str(saved / "found"),
+    ]
     labels = ["--group", "women", "--others", "men", "--folds", "2", "--updates", "1", "--seeds", "2"]
     done = CliRunner().invoke(app, ["gap", *given, *labels, "--clip", "0.2"])
     assert done.exit_code == 0, done.output
@@ -234,17 +243,17 @@ def test_the_command_estimates_every_gap(saved):
 
 
 def test_the_command_refuses_a_model_that_saw_gender_or_these_people(saved):
-    given = ["--data", str(saved / "careers"), "--output", str(saved / "not")]
+    given = ["--data", str(saved / "careers" / "mine"), "--output", str(saved / "not")]
     labels = ["--group", "women", "--others", "men"]
-    seeing = CliRunner().invoke(app, ["gap", str(saved / "seeing"), *given, *labels])
+    seeing = CliRunner().invoke(app, ["gap", str(saved / "runs" / "seeing"), *given, *labels])
     assert isinstance(seeing.exception, ValueError) and "covariate 'gender'" in str(seeing.exception)
-    trained_on = CliRunner().invoke(app, ["gap", str(saved / "blind"), *given, *labels, "--split", "train"])
+    trained_on = CliRunner().invoke(app, ["gap", str(saved / "runs" / "blind"), *given, *labels, "--split", "train"])
     assert isinstance(trained_on.exception, ValueError) and "trained on" in str(trained_on.exception)
     assert not (saved / "not").exists()
 
 
 def test_rows_of_neither_group_are_counted(saved):
-    careers = load_careers(saved / "careers")["test"]
+    careers = load_careers(saved / "careers" / "mine")["test"]
     sample, place, ledger = gap_sample(careers, GapGroups("race", "black", "white"), not_working=NOT_WORKING)
     frame = to_frame(careers).iloc[place]
     np.testing.assert_array_equal(sample.group, frame["race"] == "black")
@@ -252,3 +261,25 @@ def test_rows_of_neither_group_are_counted(saved):
     assert ledger.dropped()["race is neither 'black' nor 'white'"] == ledger.entries[-1].rows_in - len(frame) > 0
     with pytest.raises(ValueError, match="'female'.*'men', 'women'"):
         gap_sample(careers, GapGroups())
+
+
+def test_python_of_the_page_runs(saved, monkeypatch):
+    page = (Path(__file__).parents[1] / "docs" / "wage_gaps.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    monkeypatch.chdir(saved)
+    # As it stands, but for the number of updates, which only takes time here.
+    monkeypatch.setattr(finetuning, "FineTuning", partial(finetuning.FineTuning, updates=1))
+    names: dict = {}
+    exec(block, names)
+    assert set(names["table"]["estimator"]) == {"raw", "Oaxaca-Blinder", "outcome-only", "AIPW"}
+    assert (saved / "gap.png").exists()
+
+
+def test_levels_that_none_of_the_others_has_are_left_out_of_oaxaca_blinder():
+    sample = draw(weighted=True)
+    only = sample.group & (sample.person % 7 == 0)
+    known = _oaxaca_blinder(sample.take(~only))
+    found = _oaxaca_blinder(sample.with_features(np.column_stack([sample.features, only - only.mean()])))
+    assert found.estimate == pytest.approx(known.estimate) and found.rows == (~only).sum()
+    share = 1 - sample.weight[only].sum() / sample.weight[sample.group].sum()
+    assert f"{share:.1%}" in found.population and known.population == "the whole group"

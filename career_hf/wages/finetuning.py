@@ -57,8 +57,8 @@ class FineTuning:
         weight_decay: Of AdamW.
     """
 
-    updates: int = 100
-    rate: float = 5e-4
+    updates: int = 20
+    rate: float = 1e-3
     people_per_batch: int = 128
     weight_decay: float = 0.01
 
@@ -187,6 +187,8 @@ def finetuned_nuisances(
         raise ValueError(f"method {min(unknown)!r} is not one of {', '.join(METHODS)}")
     if len(models) not in (1, len(folds)):
         raise ValueError(f"{len(models)} models for {len(folds)} folds: pass one, or one for each")
+    for model in models:
+        processor.check(model.config)
     data = GapData(processor, careers, sample, place)
     found = {name: np.empty((3, len(fold))) for name in (SUPERVISED, MULTI_TASK, PROJECTION)}
     starts = []

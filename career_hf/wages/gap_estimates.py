@@ -158,6 +158,7 @@ def estimate_gaps(
     groups = groups or GapGroups()
     check_protected(processor, groups.protected)
     sample, place, ledger = gap_sample(careers, groups, blocks, not_working)
+    estimates = [raw_gap(sample), _oaxaca_blinder(sample)]
     fold = folds_of_people(sample.person, folds)
     hidden = representations(model, careers, processor, timing="including", unknown_levels="missing")[place]
     beside = np.column_stack([sample.features, hidden])
@@ -181,7 +182,6 @@ def estimate_gaps(
         for name, of in made.items():
             nuisances.setdefault(name, []).append(of)
     judge = nuisances[FROZEN][0]
-    estimates = [raw_gap(sample), _oaxaca_blinder(sample)]
     for name, of_seeds in nuisances.items():
         mean = _mean(of_seeds)
         loss = r_loss(sample, mean.difference, judge.marginal, judge.propensity)
@@ -200,18 +200,25 @@ def estimate_gaps(
 
 
 def _oaxaca_blinder(sample: GapSample) -> GapEstimate:
-    """The unexplained part at prices of the others."""
-    found = oaxaca_blinder(sample).loc["unexplained"]
+    """The unexplained part at prices of the others, who must have the levels that are to have a price."""
+    x, others = sample.features, sample.features[~sample.group]
+    # A column that says the same of all others, an occupation that none of them holds, has no price.
+    same = np.ptp(others, axis=0) < 1e-9 * (1 + np.abs(others[0]))
+    comparable = np.isclose(x[:, same], others[0, same], atol=1e-9).all(axis=1)
+    of_group = sample.weight * sample.group
+    left = sample.take(comparable).with_features(x[comparable][:, ~same], np.array(sample.names)[~same].tolist())
+    found = oaxaca_blinder(left).loc["unexplained"]
     return GapEstimate(
         estimator="Oaxaca-Blinder",
         adjusted_for=COLUMNS,
-        estimate=found["estimate"],
-        standard_error=found["standard_error"],
-        low=found["low"],
-        high=found["high"],
+        estimate=float(found["estimate"]),
+        standard_error=float(found["standard_error"]),
+        low=float(found["low"]),
+        high=float(found["high"]),
         interval=CLUSTERED,
-        rows=len(sample.outcome),
-        people=len(np.unique(sample.person)),
+        rows=len(left.outcome),
+        people=len(np.unique(left.person)),
+        incomparable=float(of_group[~comparable].sum() / of_group.sum()),
     )
 
 

@@ -135,6 +135,7 @@ class GapEstimate:
         overlap: Of the group and the others; None where nothing is adjusted for.
         r_loss: R-learner objective, where it was computed.
         seed_sd: Standard deviation over training seeds, where there are several.
+        incomparable: Share of the group's weight left out because none of the others has its level of a feature.
     """
 
     estimator: str
@@ -149,6 +150,7 @@ class GapEstimate:
     overlap: Overlap | None = None
     r_loss: float = np.nan
     seed_sd: float = np.nan
+    incomparable: float = 0.0
 
     @property
     def ratio(self) -> float:
@@ -158,6 +160,8 @@ class GapEstimate:
     @property
     def population(self) -> str:
         """Whose gap it is, in words."""
+        if self.incomparable:
+            return f"those of the group with levels that some of the others have, {1 - self.incomparable:.1%} of it"
         return "the whole group" if self.overlap is None else self.overlap.population
 
 

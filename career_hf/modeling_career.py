@@ -32,20 +32,9 @@ from transformers.utils.output_capturing import capture_outputs
 from .attention import SDPA_BY_LENGTH
 from .configuration_career import CareerConfig
 from .modeling_outputs import CareerOutput
+from .positions import sinusoidal_positions
 from .transfer import resize_vocabulary
 from .two_stage import mean_nll, nothing_to_stay_in, occupation_log_probs, stay_nll, two_stage_log_probs
-
-
-def sinusoidal_positions(position_ids: torch.Tensor, hidden_size: int) -> torch.Tensor:
-    """The fixed position embedding e_t(t) of Eq. 12, `(..., hidden)` in float32: sines, then cosines."""
-    half = hidden_size // 2
-    # A half size of one has a single frequency; the table divides by the number of steps between frequencies.
-    frequencies = torch.exp(
-        torch.arange(half, dtype=torch.float32, device=position_ids.device) * (-math.log(10_000) / max(half - 1, 1))
-    )
-    # The original counts from 2, as its padding index is 1.
-    angles = (position_ids + 2).unsqueeze(-1).float() * frequencies
-    return torch.cat([angles.sin(), angles.cos()], dim=-1)
 
 
 def eager_attention_forward(

@@ -16,7 +16,8 @@ from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from ..configuration_career import CareerConfig
-from ..modeling_career import CareerForOccupationPrediction, CareerModel, sinusoidal_positions
+from ..modeling_career import CareerForOccupationPrediction, CareerModel
+from ..positions import sinusoidal_positions
 
 
 @strict

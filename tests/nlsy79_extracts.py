@@ -52,3 +52,7 @@ def by_year(careers, person, name):
     """A list column of one person, by year."""
     row = next(row for row in careers if row["person"] == str(person))
     return dict(zip(row["year"], row[name], strict=True))
+
+
+def occupation_by_year(careers, person):
+    return by_year(careers, person, "occupation")

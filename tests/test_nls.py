@@ -170,12 +170,15 @@ def test_a_name_that_fits_several_years_asks_for_the_year(tmp_path):
         (CSV.encode("utf-16"), "extract.csv starts with a byte order mark"),
         (CSV.replace("305", "30\xe9").encode("latin-1"), "extract.csv is not UTF-8 text: byte 0xe9 in line 3"),
         ((CSV + "2,10,305\n").encode(), r"extract.csv has person 2 more than once \(lines \[3, 5\]\)"),
+        (CSV.replace("305", "305.5").encode(), r"cannot be read.*Row #3.*'305.5'"),
+        (b"", "is no NLS Investigator extract|no NLS Investigator data file"),
+        (CSV.splitlines()[0].encode(), "extract.csv has a header and no people.*export it again"),
         (CSV.replace("305", "nurse").encode(), r"cannot be read.*Row #3.*'nurse'"),
         (CSV.replace("305", "").encode(), "empty cell in column R0263400, line 3"),
         (CSV.replace("R0263400", "R0216700").encode(), "column R0216700 twice"),
         (CSV.replace("R0000100", "R0173600").encode(), "has no column R0000100.*tick R00001.00"),
     ],
-    ids="truncated semicolons bom utf16 latin1 twice text empty column-twice no-person".split(),
+    ids="truncated semicolons bom utf16 latin1 twice fraction nothing header text empty column-twice nobody".split(),
 )
 @pytest.mark.parametrize("read", [nls.read_extract, lambda path: nls.read_folder(path.parent)], ids=["file", "folder"])
 def test_a_damaged_file_is_an_error_that_names_the_place(tmp_path, content, message, read):

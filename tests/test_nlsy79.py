@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from importlib import resources
+
 import pandas as pd
 import pytest
-from nlsy79_extracts import by_year, employed, real_build, write_extract
+from nlsy79_extracts import by_year, employed, occupation_by_year, write_extract
 
-from career_hf.careers import to_frame, validate
+from career_hf.careers import split_careers, split_manifest, to_frame, validate
 from career_hf.sources import nls, nlsy79, nlsy79_variables
-from career_hf.sources.crosswalks import occupations
-
-
-def occupation_by_year(careers, person):
-    return by_year(careers, person, "occupation")
+from career_hf.sources.crosswalks import read_data
+from career_hf.sources.nlsy79_wages import wage_items
 
 
 @pytest.mark.parametrize(
@@ -230,6 +230,87 @@ def test_1981_is_left_out_and_noted_where_only_some_people_have_its_occupation(t
     assert any("1979 and 1981 are left out" in note for note in ledger.notes)
 
 
+@pytest.mark.parametrize(
+    ("year", "code", "digits"),
+    [(1990, 4720, "three digits"), (2002, 4720, "three digits"), (2004, 472, "four digits, the last a zero")],
+)
+def test_a_code_with_another_rounds_digits_is_an_error_that_names_the_person(tmp_path, year, code, digits):
+    name = nlsy79_variables.occupation_item(year)[0]
+    write_extract(tmp_path, {1: employed(1991), 7: {(name, year): code}})
+    with pytest.raises(ValueError, match=rf"person 7, {name} of {year}, value {code} \(1 in all\).*{digits}"):
+        nlsy79.build(tmp_path, "extended")
+
+
+def test_every_missing_code_of_an_occupation_has_a_ledger_row_of_its_own(tmp_path):
+    answers = {
+        year: {("ESR_COL", year): 1, ("CPSOCC80", year): -code} for code, year in enumerate(range(1983, 1990), 1)
+    }
+    answers = employed(1982) | {key: value for year in answers.values() for key, value in year.items()}
+    careers, ledger = nlsy79.build(write_extract(tmp_path, {1: answers}))
+    assert occupation_by_year(careers, 1) == {1982: "22"}
+    reasons = ("refused", "don't know", "invalid skip", "valid skip", "not interviewed", "code -6", "code -7")
+    assert [ledger.dropped()[f"occupation: {reason}"] for reason in reasons] == [1] * 7
+
+
+def test_households_are_groups_that_splits_keep_together_and_weights_have_two_decimals(tmp_path):
+    design = {1: (10, 12_345), 2: (10, 700), 3: (11, 0), 4: (-4, 50)}
+    people = {
+        person: employed(1990) | {("HHID", None): household, ("SAMPWEIGHT", 1979): weight}
+        for person, (household, weight) in design.items()
+    }
+    careers, ledger = nlsy79.build(write_extract(tmp_path, people, more=[("HHID", None), ("SAMPWEIGHT", 1979)]))
+    validate(careers)
+    assert careers["person"][:] == ["1", "2", "4"]
+    assert careers["group"][:] == ["10", "10", "person 4"]
+    assert careers["weight"][:] == [123.45, 7.0, 0.5]
+    assert ledger.dropped()["no sampling weight in 1979"] == 1
+    entry = next(e for e in ledger.entries if e.step.startswith("household"))
+    assert entry.altered == {"household not known: alone in it": 1}
+    assert any("people of a household are in one split" in note for note in ledger.notes)
+    for salt in map(str, range(20)):
+        splits = split_careers(careers, salt=salt)
+        assert split_manifest(splits, salt=salt)["group"] == "group"
+        assert {"1", "2"} <= set(next(s["person"][:] for s in splits.values() if "1" in s["person"][:]))
+
+
+def test_without_household_or_weight_careers_have_neither(tmp_path):
+    careers, ledger = nlsy79.build(write_extract(tmp_path, {1: employed(1990)}))
+    assert not {"group", "weight", "stratum", "psu"} & set(careers.column_names)
+    assert any("siblings may fall in different splits; no weights" in note for note in ledger.notes)
+
+
+def test_the_tagsets_hold_every_variable_of_the_table_and_each_what_its_build_reads():
+    tagsets = {}
+    for name in ("full", "extended", "wages", "weekly"):
+        path = resources.files("career_hf.sources").joinpath("data", "tagsets", f"nlsy79_{name}.NLSY79")
+        lines = path.read_text(encoding="utf-8").splitlines()
+        # As NLS Investigator writes them: one plain reference number a line, the person's first, none twice.
+        assert lines[0] == nls.PERSON and len(set(lines)) == len(lines)
+        assert all(nls.normalise_reference(line) == line for line in lines)
+        tagsets[name] = set(lines)
+    references = set(read_data("nlsy79_variables.csv")["reference"])
+    assert references <= set.union(*tagsets.values())
+    for variant, last in (("full", 1998), ("extended", 2012)):
+        rounds = [1981, *(year for year in nlsy79_variables.ROUNDS if year <= last)]
+        items = nlsy79_variables.covariate_items(last) + nlsy79_variables.yearly_items(rounds)
+        design = [nlsy79_variables.HOUSEHOLD, nlsy79_variables.WEIGHT]
+        assert tagsets[variant] == {nls.PERSON, *(reference for _, _, reference in items + design)}
+    assert {reference for _, _, reference in wage_items(rounds, 2012)} | {nls.PERSON} == tagsets["wages"]
+
+
+def test_the_weekly_tagset_holds_all_weeks_and_what_the_wide_extract_has_of_jobs_and_months(shared):
+    path = resources.files("career_hf.sources").joinpath("data", "tagsets", "nlsy79_weekly.NLSY79")
+    tagset = set(path.read_text(encoding="utf-8").split())
+    needed = re.compile(r"(STATUS|HRS_WORKED)_WK_NUM\d+|OCCALL-EMP\.0\d|HRP\d|QES-52\.0\d|CPSOCC70|Q3-1AA?~\d+")
+    described = 0
+    for name in ("labor_force_status_all_weeks.sdf", "original.sdf"):
+        for line in (shared / "data/nlsy79_ekw" / name).read_text("utf-8", "replace").splitlines():
+            if (match := nls.SDF_LINE.match(line)) and needed.fullmatch(match[5]):
+                described += 1
+                assert match[1] + match[2] in tagset, line
+    assert described > 4_000
+
+
 def test_an_unknown_variant_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="unknown variant 'long'.*full.*extended"):
         nlsy79.build(tmp_path, "long")
@@ -244,101 +325,3 @@ def test_a_share_that_jumps_is_reported_with_state_rounds_and_shares(tmp_path):
     assert len(warnings) == 2
     assert "'unemployed' goes from 0.0% in 1990 to 6.0% in 1991" in warnings[1]
     assert nlsy79.share_jumps(shares, threshold=0.07) == []
-
-
-@pytest.mark.parametrize("variant", ["full", "extended"])
-def test_the_real_ledger_accounts_for_every_person_and_person_year(shared, variant):
-    careers, ledger = real_build(shared, variant)
-    for unit, start, end in (
-        ("people", 12_686, len(careers)),
-        ("person-years", 12_686 * {"full": 16, "extended": 23}[variant], sum(map(len, careers["year"]))),
-    ):
-        entries = [e for e in ledger.entries if e.unit == unit]
-        assert (entries[0].rows_in, entries[-1].rows_out) == (start, end)
-        assert start - end == sum(sum(e.dropped.values()) for e in entries)
-
-
-@pytest.mark.parametrize(("variant", "people", "years"), [("full", 11_779, 152_319), ("extended", 11_852, 204_279)])
-def test_the_real_builds_have_their_size(shared, variant, people, years):
-    careers, _ = real_build(shared, variant)
-    validate(careers)
-    assert (len(careers), sum(map(len, careers["year"]))) == (people, years)
-
-
-def test_real_occupations_are_the_canonical_ones_and_the_states(shared):
-    careers, _ = real_build(shared, "full")
-    seen = {occupation for career in careers["occupation"] for occupation in career}
-    assert seen - set(occupations()) == {"unemployed", "out_of_labor_force", "in_school"}
-
-
-def test_the_extended_build_is_the_full_one_collapsed_up_to_1998(shared):
-    full, extended = (
-        real_build(shared, variant)[0].to_pandas().set_index("person") for variant in ("full", "extended")
-    )
-    collapse = {"unemployed": "not_working", "out_of_labor_force": "not_working"}
-    assert set(full.index) <= set(extended.index)
-    for person in full.index[::50]:
-        years = full.loc[person, "year"]
-        expected = [collapse.get(occupation, occupation) for occupation in full.loc[person, "occupation"]]
-        assert extended.loc[person, "year"][: len(years)].tolist() == years.tolist()
-        assert extended.loc[person, "occupation"][: len(years)].tolist() == expected
-
-
-def test_the_real_ledger_warns_of_the_change_from_employment_status_to_weeks_worked(shared):
-    _, ledger = real_build(shared, "extended")
-    assert any("'not_working' goes from 17.7% in 1998 to 12.5% in 2000" in note for note in ledger.notes)
-
-
-# Four people worked out by hand from the raw files, item by item.
-NOT, OUT, SCHOOL = "not_working", "out_of_labor_force", "in_school"
-
-
-def test_person_3_employed_without_a_code_in_1996_and_not_interviewed_in_2004_and_2010(shared):
-    assert occupation_by_year(real_build(shared, "extended")[0], 3) == {
-        1980: "376", 1982: NOT, 1983: NOT, 1984: NOT, 1985: NOT, 1986: NOT, 1987: NOT, 1988: NOT, 1989: "155",
-        1990: NOT, 1991: "373", 1992: "188", 1993: SCHOOL, 1994: SCHOOL, 1998: "243", 2000: "22", 2002: NOT,
-        2006: "22", 2008: "469", 2012: "470",
-    }  # fmt: skip
-
-
-def test_person_1234_in_school_in_1987_with_a_grade_carried_over_1983(shared):
-    careers, _ = real_build(shared, "full")
-    assert occupation_by_year(careers, 1234) == {
-        1980: "376", 1982: "447", 1983: "447", 1984: "447", 1985: "447", 1986: "316", 1987: SCHOOL, 1988: "95",
-        1989: "207", 1990: "95", 1991: "95", 1992: "95", 1993: "15", 1994: "95", 1996: "13", 1998: "13",
-    }  # fmt: skip
-    education = by_year(careers, 1234, "education")
-    assert [education[year] for year in (1980, 1982, 1983, 1988)] == [
-        "high_school", "some_college", "some_college", "college",
-    ]  # fmt: skip
-    row = next(row for row in careers if row["person"] == "1234")
-    assert (row["region"], row["race"], row["gender"]) == ("south", "non_black_non_hispanic", "female")
-
-
-def test_person_6004_of_the_supplemental_sample_with_all_three_states_without_employment(shared):
-    careers, _ = real_build(shared, "full")
-    assert occupation_by_year(careers, 6004) == {
-        1980: SCHOOL, 1982: "unemployed", 1983: OUT, 1984: OUT, 1985: OUT, 1986: OUT, 1987: "unemployed", 1988: OUT,
-        1989: "unemployed", 1990: OUT, 1991: SCHOOL, 1992: "unemployed", 1993: "unemployed", 1994: OUT, 1996: "208",
-        1998: "376",
-    }  # fmt: skip
-    row = next(row for row in careers if row["person"] == "6004")
-    assert (row["region"], row["race"], row["gender"], row["sample"]) == (
-        "northcentral", "black", "female", "supplemental",
-    )  # fmt: skip
-
-
-def test_person_11000_in_the_armed_forces_throughout_is_left_out(shared):
-    for variant in ("full", "extended"):
-        assert "11000" not in real_build(shared, variant)[0]["person"][:]
-
-
-def test_the_real_people_without_work_who_report_an_occupation_are_all_set_aside(shared):
-    extract = nls.read_folder(shared / "data")
-    expected = 0
-    for year in (1980, *range(1982, 1995), 1996, 1998):
-        status = extract.variable("ESR_COL", year)
-        expected += int((status.isin([2, 3]) & (extract.variable(*nlsy79_variables.occupation_item(year)) > 0)).sum())
-    _, ledger = real_build(shared, "full")
-    altered = next(e.altered for e in ledger.entries if e.step == "state before occupation")
-    assert altered["not employed although an occupation is reported: occupation not used"] == expected

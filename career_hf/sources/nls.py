@@ -127,6 +127,11 @@ class NLSExtract:
         """Whether a file holds the variable."""
         return self._find(question_name, year, reference) is not None
 
+    def matching(self, pattern: str) -> list[Variable]:
+        """Variables that a file holds and an .sdf or .cdb names, by a regular expression of their question names."""
+        described = dict.fromkeys(variable for variable in self.sdf + self.cdb if variable.reference in self._held)
+        return [variable for variable in described if re.fullmatch(pattern, variable.question_name)]
+
     def _find(self, question_name: str, year: int | None, reference: str | None) -> str | None:
         reference = normalise_reference(reference) if reference is not None else None
         for named in self._named:
@@ -336,6 +341,8 @@ def _parse(path: Path, data: bytes, columns: list[str], delimiter: str, header_l
             f"{path.name} has no column {PERSON}, the person's number on which extracts are joined; tick R00001.00 in "
             "NLS Investigator"
         )
+    if not (data.partition(b"\n")[2] if header_lines else data).strip():
+        raise ValueError(f"{path.name} has a header and no people: a truncated download; {EXPORT_AGAIN}")
     try:
         arrow = pyarrow.csv.read_csv(
             pa.BufferReader(data),

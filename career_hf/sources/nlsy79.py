@@ -18,21 +18,28 @@ from ..ledger import Ledger
 from .nls import NLSExtract, read_folder
 from .nlsy79_states import NOT_EMPLOYED, apply_states, yearly_person_years
 from .nlsy79_variables import (
+    ALL_ROUNDS,
+    HOUSEHOLD,
     LAST_ENROLLMENT,
     LAST_ROUND,
     ROUNDS,
+    STATIC,
+    STATUS_ROUNDS,
+    WEIGHT,
     Variant,
-    by_year,
     covariate_items,
     covers_everyone,
+    grade_item,
     grade_years,
     item,
     occupation_item,
+    values,
     vintage,
     yearly_items,
 )
 from .nlsy79_wages import OUTCOMES, add_outcomes, wage_items, yearly_jobs, yearly_work
-from .survey_steps import EDUCATION, Rule, SurveySteps, check_rule
+from .nlsy79_weekly import Weeks, weekly_person_years, weekly_work
+from .survey_steps import EDUCATION, Rule, SurveySteps, check_rule, reason
 
 
 REGION = {1: "northeast", 2: "northcentral", 3: "south", 4: "west"}
@@ -53,20 +60,25 @@ def build(
     (WKSWK-PCY), in school if enrolled besides. `extended` calls unemployed and out of the labor force `not_working` in
     every year. An employed person's occupation is crosswalked to occ1990dd.
 
+    `weekly` counts the weeks of each calendar year instead (`nlsy79_weekly`), also of the years between interviews,
+    and takes the yearly items where an extract has no week of a round's year.
+
     Args:
         extract_folder: Folder with the extracts, searched with its subfolders.
-        variant: "full" (1980-1998) or "extended" (1980-2012).
+        variant: "full" (1980-1998), "extended" (1980-2012), or "weekly" (from 1979, the years of the weekly status).
         rule: "paper" for Appendix F, three of whose rules look at later years; "no_lookahead" for the same rules
             applied to what is known by each year (`survey_steps`). The ledger notes both counts.
         wages: Whether to add outcomes log_wage, weekly_hours, experience and schooling, and the label industry
-            (`nlsy79_wages`). Not by default: they need more variables, and industry says who is employed.
+            (`nlsy79_wages`; no industry of weekly jobs). Not by default: they need more variables, and industry says
+            who is employed.
 
     Returns:
         Careers (`career_hf.careers`) with covariates education (by year: last grade known by then), region (first
         observed), race and gender, besides year; `sample` (cross-sectional, supplemental or military sample) for
-        reports; and `occupation_vintage`, the Census coding of the round, a function of the year alone, so that
-        evaluation can tell changes of coding from moves. And the ledger, which counts people and person-years at every
-        step.
+        reports; and `occupation_vintage`, the Census coding of the year, a function of the year alone, so that
+        evaluation can tell changes of coding from moves. Where the extract has them, `group` is the household of 1979
+        (HHID), which splits keep together, and `weight` the sampling weight of 1979. And the ledger, which counts
+        people and person-years at every step.
 
     Raises:
         ValueError: If the variant or rule is unknown, or variables are missing; the message lists what to tick in NLS
@@ -77,63 +89,98 @@ def build(
     check_rule(rule)
     extract = read_folder(extract_folder)
     last = LAST_ROUND[variant]
-    rounds = [year for year in ROUNDS if year <= last]
-    notes = list(extract.notes)
-    if covers_everyone(extract, occupation_item(1981)) and extract.has(*item("ESR_COL", 1981)):
-        rounds.insert(1, 1981)
-        notes.append("1979 is left out: the build starts in 1980")
+    if variant == "weekly":
+        steps, jobs, work, notes = _weekly_steps(extract, wages)
     else:
-        notes.append(
-            "1979 and 1981 are left out: employment status is observed, but occupation (CPSOCC70) is not in this "
-            "extract for all people, and keeping only the years without employment would be selective"
-        )
-    extract.require(covariate_items(last) + yearly_items(rounds) + (wage_items(rounds, last) if wages else []))
-    steps = SurveySteps(yearly_person_years(extract, rounds))
+        steps, jobs, work, notes = _yearly_steps(extract, last, wages)
+
     apply_states(steps, variant)
-    grades = by_year(extract, "HGC", grade_years(last))
+    grades = pd.DataFrame({year: values(extract, grade_item(extract, year)) for year in grade_years(last)})
     grades = grades.mask(grades > EDUCATION["graduate"][1])  # 95 stands for a school without grades
-    _add_grades(steps, grades)
+    steps.add_grades(grades.reindex(columns=range(ALL_ROUNDS[0], last + 1)) if variant == "weekly" else grades)
     steps.exclude(rule, unknown_grade="drop")
-    steps.add_education("HGC, unrevised")
-    steps.add_region(by_year(extract, "REGION", grade_years(last)), REGION, "REGION", rule)
-    _add_static(steps, extract)
+    steps.add_education("HGC, unrevised, or HGCREV where only that is there")
+    steps.add_region(_regions(extract, last), REGION, "REGION", rule)
+    design = _add_static(steps, extract)
 
     over_time, outcomes = ["education", "occupation_vintage"], []
     if wages:
-        add_outcomes(steps, yearly_jobs(extract, rounds), yearly_work(extract, last))
-        over_time, outcomes = [*over_time, "industry"], list(OUTCOMES)
+        steps.frame["schooling"] = steps.frame["known_grade"]
+        add_outcomes(steps, jobs, work)
+        over_time += ["industry"] if "industry" in steps.frame else []
+        outcomes = list(OUTCOMES)
     static = ["region", "race", "gender", "sample"]
     careers = from_frame(
-        steps.frame[["person", "year", "occupation", *over_time, *static, *outcomes]],
+        steps.frame[["person", "year", "occupation", *over_time, *static, *outcomes, *design.values()]],
         covariates=over_time,
         static=static,
         outcomes=outcomes,
+        **design,
     )
     shares = state_shares(careers)
-    for note in [*notes, *_standing_notes(rounds, variant), *share_jumps(shares)]:
+    for note in [*extract.notes, *notes, *_standing_notes(variant, design), *share_jumps(shares)]:
         steps.ledger.note(note)
     table = (100 * shares.drop(columns="people")).round(1).assign(people=shares["people"])
     steps.ledger.note(f"state shares by year, in percent of the people observed:\n{table.to_string()}")
     return careers, steps.ledger
 
 
-def _add_grades(steps: SurveySteps, grades: pd.DataFrame) -> None:
-    """Grades of every person-year: of the round, last and highest known by then, and highest ever observed."""
-    frame = steps.frame.copy()
-    keys = pd.MultiIndex.from_frame(frame[["person", "year"]])
-    by_then = {
-        "grade": grades,
-        "known_grade": grades.ffill(axis=1),
-        "highest_by_then": grades.cummax(axis=1).ffill(axis=1),
-    }
-    for column, table in by_then.items():
-        frame[column] = table.stack(future_stack=True).reindex(keys).set_axis(frame.index).astype("Int64")
-    frame["highest_grade"] = frame["person"].map(grades.max(axis=1))
-    frame["schooling"] = frame["known_grade"]
-    steps.frame = frame
+# Person-years, pay and hours by person and year, share of each calendar year worked, and notes.
+Raw = tuple[SurveySteps, pd.DataFrame, pd.DataFrame, list[str]]
 
 
-def _add_static(steps: SurveySteps, extract: NLSExtract) -> None:
+def _yearly_steps(extract: NLSExtract, last: int, wages: bool) -> Raw:
+    rounds = [year for year in ROUNDS if year <= last]
+    if covers_everyone(extract, occupation_item(1981)) and extract.has(*item("ESR_COL", 1981)):
+        rounds.insert(1, 1981)
+        note = "1979 is left out: the build starts in 1980"
+    else:
+        note = (
+            "1979 and 1981 are left out: employment status is observed, but occupation (CPSOCC70) is not in this "
+            "extract for all people, and keeping only the years without employment would be selective"
+        )
+    extract.require(covariate_items(last) + yearly_items(rounds) + (wage_items(rounds, last) if wages else []))
+    jobs, work = pd.DataFrame(), pd.DataFrame()
+    if wages:
+        jobs, work = yearly_jobs(extract, rounds), yearly_work(extract, last)
+    return SurveySteps(yearly_person_years(extract, rounds)), jobs, work, [note, _coding_note(rounds)]
+
+
+def _weekly_steps(extract: NLSExtract, wages: bool) -> Raw:
+    weeks = Weeks(extract)
+    extract.require([item(name) for name in STATIC])
+    frame, jobs, known = weekly_person_years(weeks)
+    yearly = [
+        year
+        for year in ROUNDS
+        if year in STATUS_ROUNDS - set(weeks.years) and all(extract.has(*needed) for needed in yearly_items([year]))
+    ]
+    if yearly:
+        frame = pd.concat([frame, yearly_person_years(extract, yearly)], ignore_index=True)
+    steps = SurveySteps(frame)
+    total, kept = sum(known.values()), known.pop("known")
+    steps.ledger.record("read weekly status", "person-weeks", total, kept, known, depends_on="past")
+    per_year = {len(weeks.weeks[year]) for year in weeks.years}
+    notes = [
+        f"weekly status of {min(per_year)}-{max(per_year)} weeks a year in {weeks.years[0]}-{weeks.years[-1]}; the "
+        f"yearly items in {', '.join(map(str, yearly)) or 'no year'}; weeks of 1978 count for experience only",
+        "occupation coding: jobs 1-5 are in Census 1970 codes in the rounds to 2000 and in Census 2000 codes after; "
+        "column occupation_vintage says that of the year's round, though a job of 2000 may be reported in 2002",
+    ]
+    return steps, jobs, weekly_work(weeks) if wages else pd.DataFrame(), notes
+
+
+def _regions(extract: NLSExtract, last: int) -> pd.DataFrame:
+    """Region by person and round; null in rounds that the extract does not hold, which the yearly builds refuse."""
+    regions = pd.DataFrame(pd.NA, index=extract.people, columns=grade_years(last), dtype="Int64")
+    for year in regions:
+        if extract.has(*item("REGION", year)):
+            regions[year] = values(extract, item("REGION", year))
+    return regions
+
+
+def _add_static(steps: SurveySteps, extract: NLSExtract) -> dict[str, str]:
+    """Adds what does not change; returns the columns of the survey's design that the extract has."""
     frame = steps.frame.copy()
     for column, name, labels in (("race", "SAMPLE_RACE", RACE), ("gender", "SAMPLE_SEX", GENDER)):
         frame[column] = frame["person"].map(extract.variable(*item(name))).map(labels)
@@ -144,6 +191,22 @@ def _add_static(steps: SurveySteps, extract: NLSExtract) -> None:
     # Set in every year: if it were null without employment, it would tell a model the state that is to be predicted.
     frame["occupation_vintage"] = "census" + frame["vintage"].astype("string")
     steps.frame = frame
+
+    design = {}
+    if extract.has(*HOUSEHOLD):
+        household = frame["person"].map(values(extract, HOUSEHOLD)).astype("string")
+        alone = household.isna()
+        frame["household"] = household.fillna("person " + frame["person"].astype("string"))
+        design["group"] = "household"
+        altered = {"household not known: alone in it": int(frame.loc[alone, "person"].nunique())}
+        steps.alter("household of 1979 (HHID)", "people", altered, "static")
+    if extract.has(*WEIGHT):
+        # Two decimals are implied: a weight of 1 is one person of the population.
+        frame["weight_1979"] = frame["person"].map(values(extract, WEIGHT)).astype("Float64") / 100
+        none = reason(~frame["weight_1979"].gt(0).fillna(False), "no sampling weight in 1979")
+        steps.drop("drop people without a sampling weight", none, "static")
+        design["weight"] = "weight_1979"
+    return design
 
 
 def state_shares(careers: datasets.Dataset) -> pd.DataFrame:
@@ -176,23 +239,37 @@ def share_jumps(shares: pd.DataFrame, threshold: float = SHARE_JUMP) -> list[str
     return warnings
 
 
-def _standing_notes(rounds: list[int], variant: Variant) -> list[str]:
-    """What a reader must know of the survey itself, whatever the counts are."""
+def _coding_note(rounds: list[int]) -> str:
     coded: dict[int, list[int]] = {}
     for year in rounds:
         coded.setdefault(vintage(year), []).append(year)
     vintages = ", ".join(
-        f"Census {vintage} codes in {'-'.join(str(year) for year in dict.fromkeys((years[0], years[-1])))}"
-        for vintage, years in coded.items()
+        f"Census {census} codes in {'-'.join(str(year) for year in dict.fromkeys((years[0], years[-1])))}"
+        for census, years in coded.items()
+    )
+    return f"occupation coding: {vintages}; moves across a change are partly recoding (column occupation_vintage)"
+
+
+def _standing_notes(variant: Variant, design: dict[str, str]) -> list[str]:
+    """What a reader must know of the survey itself, whatever the counts are."""
+    households = (
+        "people of a household are in one split (column group)"
+        if "group" in design
+        else "no household ids in this build: siblings may fall in different splits"
+    )
+    weights = (
+        "weights are those of 1979 (column weight): they do not correct for who left the panel"
+        if "weight" in design
+        else "no weights: results are unweighted"
     )
     notes = [
-        f"occupation coding: {vintages}; moves across a change are partly recoding (column occupation_vintage)",
-        "no household ids in this build: siblings may fall in different splits; no weights: results are unweighted",
+        f"{households}; {weights}; the public file has no strata and no primary sampling units",
         "two oversamples (SAMPLE_ID) were dropped mid-panel, most of the military one after 1984, the poor white one "
         "after 1990: report the cross-sectional sample separately (column sample)",
         "race has the three groups of the public file; the paper's six need items that are not in this extract",
-        "gaps of two years from 1994 on, and wherever a person was not interviewed: a step is not always one year",
     ]
+    if variant != "weekly":
+        notes.append("gaps of two years from 1994 on, and wherever a person was not interviewed: a step is not a year")
     if variant == "extended":
         notes += [
             "employment status (week before the interview) to 1998 and in 2006, weeks worked in the past calendar "

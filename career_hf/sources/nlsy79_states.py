@@ -9,10 +9,11 @@ from __future__ import annotations
 import pandas as pd
 
 from .crosswalks import is_military, map_codes
-from .nls import NLSExtract, split_missing
+from .nls import EXPORT_AGAIN, NLSExtract, split_missing
 from .nlsy79_variables import (
     LAST_ENROLLMENT,
     STATUS_ROUNDS,
+    Item,
     Variant,
     employment_item,
     item,
@@ -27,6 +28,28 @@ ENROLLED = (2, 3)  # in high school, in college; 1 and 4 are not enrolled, witho
 NOT_EMPLOYED = ("unemployed", "out_of_labor_force", "in_school", "not_working")
 
 
+def three_digits(codes: pd.Series, variable: Item) -> pd.Series:
+    """Census codes with three digits; the rounds from 2004 on print a fourth, a zero, whatever their labels say.
+
+    Args:
+        codes: Occupation codes by person, null where missing.
+        variable: Where they are from.
+
+    Raises:
+        ValueError: If a code is none of its round; the message names the person.
+    """
+    name, year, _ = variable
+    with_zero = year is not None and year >= 2004
+    wrong = codes[(codes >= 10_000) | (codes % 10 != 0) if with_zero else codes >= 1_000].dropna()
+    if len(wrong):
+        raise ValueError(
+            f"person {wrong.index[0]}, {name} of {year}, value {wrong.iloc[0]} ({len(wrong)} in all): the codes of "
+            f"this round have {'four digits, the last a zero' if with_zero else 'three digits'}, so the column holds "
+            f"something else; {EXPORT_AGAIN}"
+        )
+    return codes // 10 if with_zero else codes
+
+
 def yearly_person_years(extract: NLSExtract, rounds: list[int]) -> pd.DataFrame:
     """Every person in every round, with status, weeks worked, occupation code and enrollment, still uninterpreted."""
     people = extract.people
@@ -37,8 +60,7 @@ def yearly_person_years(extract: NLSExtract, rounds: list[int]) -> pd.DataFrame:
         enrolled = pd.Series(False, index=people)
         if year <= LAST_ENROLLMENT:
             enrolled = extract.variable(*item("ENROLLMT", year)).reindex(people).isin(ENROLLED)
-        # The rounds from 2004 on print the Census 2000 code with a fourth digit, whatever their labels say.
-        code = code // 10 if year >= 2004 else code
+        code = three_digits(code, occupation_item(year))
         mapped, _ = map_codes(code, vintage(year))
         part = {
             "person": people,
@@ -48,6 +70,7 @@ def yearly_person_years(extract: NLSExtract, rounds: list[int]) -> pd.DataFrame:
             "status_missing": status_missing,
         }
         part |= {"code": code, "code_missing": code_missing, "occ1990dd": mapped, "enrolled": enrolled}
+        part |= {"code_label": f"Census {vintage(year)} code " + code.astype("string")}
         part |= {"military_code": is_military(code, vintage(year)), "by_status": year in STATUS_ROUNDS}
         parts.append(pd.DataFrame(part))
     return pd.concat(parts, ignore_index=True)
@@ -71,9 +94,10 @@ def apply_states(steps: SurveySteps, variant: Variant) -> None:
     steps.frame = frame
     set_aside = frame["code"].notna() & frame["state"].isin(NOT_EMPLOYED)
     in_school = frame["state"].eq("in_school")
+    enrolled_when = "in most of these weeks" if variant == "weekly" else "on May 1"
     altered = {
         "not employed although an occupation is reported: occupation not used": int(set_aside.sum()),
-        "out of the labor force and enrolled on May 1: in school": int((in_school & frame["by_status"]).sum()),
+        f"out of the labor force and enrolled {enrolled_when}: in school": int((in_school & frame["by_status"]).sum()),
     }
     if variant == "extended":
         altered["no weeks worked and enrolled on May 1: in school"] = int((in_school & ~frame["by_status"]).sum())
@@ -93,8 +117,7 @@ def apply_states(steps: SurveySteps, variant: Variant) -> None:
     )
     frame = steps.frame
     unmapped = frame["state"].eq("employed") & frame["occ1990dd"].isna()
-    label = "Census " + frame["vintage"].astype("string") + " code " + frame["code"].astype("string")
-    steps.drop("drop occupation codes without an occ1990dd occupation", reason(unmapped, label), "past")
+    steps.drop("drop occupation codes without an occ1990dd occupation", reason(unmapped, frame["code_label"]), "past")
 
     frame = steps.frame.copy()
     frame["occupation"] = frame["occ1990dd"].where(frame["state"].eq("employed"), frame["state"].astype("string"))

@@ -11,11 +11,11 @@ from .crosswalks import read_data
 from .nls import NLSExtract, split_missing
 
 
-Variant = Literal["full", "extended"]
+Variant = Literal["full", "extended", "weekly"]
 # Question name, year (None for an item asked once) and reference number, as `NLSExtract.variable` takes them.
 Item = tuple[str, int | None, str | None]
 
-LAST_ROUND: dict[Variant, int] = {"full": 1998, "extended": 2012}
+LAST_ROUND: dict[Variant, int] = {"full": 1998, "extended": 2012, "weekly": 2014}
 # Annual to 1994, then every second year; the number of a round, which weekly status counts by, is its place, from 1.
 ALL_ROUNDS = (*range(1979, 1995), *range(1996, 2015, 2))
 # 1981 joins where its occupation is in the extract for everybody; 2014 is not in the yearly builds.
@@ -25,8 +25,6 @@ STATUS_ROUNDS = frozenset({*range(1979, 1995), 1996, 1998, 2006})
 LAST_ENROLLMENT = 2006
 LAST_GRADE = 2012
 STATIC = ("SAMPLE_ID", "SAMPLE_RACE", "SAMPLE_SEX")
-# Used where the extract holds them: household of the 1979 screening, and sampling weight of 1979.
-HOUSEHOLD, WEIGHT = "HHID", "SAMPWEIGHT"
 
 
 @functools.cache
@@ -39,6 +37,10 @@ def _references() -> dict[tuple[str, str], str]:
 def item(name: str, year: int | None = None) -> Item:
     """A variable by its question name and year; raises a KeyError if the variable table does not have it."""
     return name, year, _references()[name, "" if year is None else str(year)]
+
+
+# Used where the extract holds them: household of the 1979 screening, and sampling weight of 1979.
+HOUSEHOLD, WEIGHT = item("HHID"), item("SAMPWEIGHT", 1979)
 
 
 def vintage(year: int) -> int:
@@ -79,11 +81,16 @@ def covariate_items(last: int) -> list[Item]:
     ]
 
 
+def grade_item(extract: NLSExtract, year: int) -> Item:
+    """Highest grade completed as of May 1; the revised one (later rounds correct it) where only that is there."""
+    revised = f"HGCREV{year % 100:02d}", year, None
+    return revised if extract.has(*revised) and not extract.has(*item("HGC", year)) else item("HGC", year)
+
+
 def covers_everyone(extract: NLSExtract, variable: Item) -> bool:
     return extract.has(*variable) and len(extract.variable(*variable)) == len(extract.people)
 
 
-def by_year(extract: NLSExtract, name: str, years: list[int]) -> pd.DataFrame:
-    """Values of a yearly variable, one row per person, one column per year, null where missing."""
-    columns = {year: split_missing(extract.variable(*item(name, year)).reindex(extract.people))[0] for year in years}
-    return pd.DataFrame(columns)
+def values(extract: NLSExtract, variable: Item) -> pd.Series:
+    """Values of all people, null where missing."""
+    return split_missing(extract.variable(*variable).reindex(extract.people))[0]

@@ -15,7 +15,7 @@ import pandas as pd
 from .crosswalks import read_data
 from .nls import NLSExtract, split_missing
 from .nlsy79_states import NOT_EMPLOYED
-from .nlsy79_variables import ALL_ROUNDS, STATUS_ROUNDS, Item, by_year, item
+from .nlsy79_variables import ALL_ROUNDS, STATUS_ROUNDS, Item, item, values
 from .survey_steps import SurveySteps, reason
 
 
@@ -93,7 +93,7 @@ def yearly_jobs(extract: NLSExtract, rounds: list[int]) -> pd.DataFrame:
         unknown = nothing, pd.Series("hours of the current job not in this round", index=people, dtype="string")
         hours, hours_missing = _raw(extract, hours_item(year)) if year in HOURS_ROUNDS else unknown
         code, industry_missing = _raw(extract, industry_item(year))
-        # As with occupations, a fourth digit from 2004 on.
+        # A fourth digit from 2004 on, mostly zero.
         code = code // 10 if year >= 2004 else code
         part = {"person": people, "year": year, "pay": pay, "pay_missing": pay_missing}
         part |= {"hours": hours, "hours_missing": hours_missing}
@@ -114,8 +114,9 @@ def yearly_work(extract: NLSExtract, last: int) -> pd.DataFrame:
     Weeks worked in the past calendar year over 52, so the year before each round. A few reports of more than 52 weeks
     count as 52.
     """
-    weeks = by_year(extract, "WKSWK-PCY", [year for year in ALL_ROUNDS if year <= last])
-    return (weeks.clip(upper=WEEKS) / WEEKS).astype("Float64").rename(columns=lambda year: year - 1)
+    rounds = [year for year in ALL_ROUNDS if year <= last]
+    weeks = pd.DataFrame({year - 1: values(extract, item("WKSWK-PCY", year)) for year in rounds})
+    return (weeks.clip(upper=WEEKS) / WEEKS).astype("Float64")
 
 
 def add_outcomes(steps: SurveySteps, jobs: pd.DataFrame, work: pd.DataFrame) -> None:
@@ -133,7 +134,8 @@ def add_outcomes(steps: SurveySteps, jobs: pd.DataFrame, work: pd.DataFrame) -> 
     dollars = frame["pay"].astype("Float64") / 100
     trimmed = reason(dollars < LOWEST_PAY, f"pay below ${LOWEST_PAY} an hour")
     trimmed = trimmed.fillna(reason(dollars > HIGHEST_PAY, f"pay above ${HIGHEST_PAY} an hour"))
-    no_wage = not_employed.fillna("pay: " + frame["pay_missing"]).fillna(trimmed)
+    not_read = reason(frame["pay"].isna(), "pay: not read for this year")
+    no_wage = not_employed.fillna("pay: " + frame["pay_missing"]).fillna(trimmed).fillna(not_read)
     prices = frame["year"].map(price_index())
     real = dollars * price_index()[BASE_YEAR] / prices
     frame["log_wage"] = np.log(real.where(no_wage.isna()).astype(float))
@@ -143,7 +145,8 @@ def add_outcomes(steps: SurveySteps, jobs: pd.DataFrame, work: pd.DataFrame) -> 
     )
 
     outside = reason(~frame["hours"].between(1, MOST_HOURS), f"hours not in 1-{MOST_HOURS}")
-    no_hours = not_employed.fillna("hours: " + frame["hours_missing"]).fillna(outside)
+    not_read = reason(frame["hours"].isna(), "hours: not read for this year")
+    no_hours = not_employed.fillna("hours: " + frame["hours_missing"]).fillna(outside).fillna(not_read)
     frame["weekly_hours"] = frame["hours"].where(no_hours.isna()).astype(float)
     steps.alter("weekly_hours: of the current job", "person-years", _counts(no_hours), "past")
 
@@ -172,7 +175,7 @@ def experience(frame: pd.DataFrame, work: pd.DataFrame) -> tuple[pd.Series, pd.S
     carried = (shares.isna() & known.notna()).cummax(axis=1)
     keys = pd.MultiIndex.from_arrays([frame["person"], frame["year"] - 1])
     at = [table.stack(future_stack=True).reindex(keys).set_axis(frame.index) for table in (total, carried)]
-    return at[0].astype(float), at[1].fillna(False).astype(bool)
+    return at[0].astype(float), at[1].eq(True)
 
 
 def _counts(missing: pd.Series) -> dict[str, int]:

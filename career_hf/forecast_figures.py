@@ -120,7 +120,9 @@ def shares_figure(shares: pd.DataFrame, past: pd.DataFrame | None = None) -> Fig
         inner = {"color": COLOURS[0], "alpha": 0.35, "label": "50%", "linewidth": 0}
         axes.fill_between(rows["year"], rows[inner_low], rows[inner_high], **inner)
         axes.plot(rows["year"], rows["expected"], color=COLOURS[0], label="forecast")
-        axes.plot(rows["year"], rows["realised"], "o", color="black", markersize=4, label="what happened")
+        axes.plot(
+            rows["year"], rows["realised"], "o", color="black", markersize=4, label="what happened", clip_on=False
+        )
         axes.set_title(names_of(labels)[label], fontsize=10)
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
         axes.locator_params(axis="x", integer=True, nbins=6)

@@ -178,7 +178,7 @@ def test_the_command_says_the_cost_and_prints_the_tables(data, tmp_path, monkeyp
     result = CliRunner().invoke(app, ["study", "table2", *arguments, "--design", "new people"])
     assert result.exit_code == 0, result.output
     assert result.output.startswith("1 training runs and forecasts of ")
-    assert "Trained on new people, scored on survivors: perplexity" in result.output
+    assert "New people are forecast, scored on survivors: perplexity" in result.output
     assert not (tmp_path / "study" / "everybody").exists()
     result = CliRunner().invoke(app, ["study", "table1", *arguments, "--design", "nobody"])
     assert result.exit_code == 2 and "must be one of everybody, new people" in result.output

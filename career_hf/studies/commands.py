@@ -127,7 +127,7 @@ def table1(
     """Forecasts of CAREER and every rival, trained up to a cutoff, by year ahead (Tables 1 and 2)."""
     from .rivals import Budget
     from .table1 import DESIGNS, cost, designs
-    from .table1_page import areas, as_in_the_paper, differences
+    from .table1_page import areas, as_in_the_paper, differences, title_of
     from .table1_tables import table1 as run
 
     if design and design not in DESIGNS:
@@ -155,7 +155,7 @@ def table1(
     say(f"{runs} training runs and forecasts of {forecasts:,} people, at most {hours:.1f} core hours")
     found = run(plans, output, workers)
     for (design_, population), rows in found.perplexity.groupby(["design", "population"], sort=False):
-        title = f"Trained on {design_}, scored on {population}"
+        title = title_of(design_, population)
         show(as_in_the_paper(rows), f"{title}: perplexity with 95% intervals by resampling people")
         show(differences(rows), f"{title}: log-perplexity minus CAREER's; above 0 is worse")
         of_states = found.auc[(found.auc["design"] == design_) & (found.auc["population"] == population)]

@@ -23,13 +23,19 @@ def page(found: Table1) -> str:
     """
     parts: dict[str, pd.DataFrame] = {}
     for (design, population), rows in found.perplexity.groupby(["design", "population"], sort=False):
-        title = f"Trained on {design}, scored on {population}"
+        title = title_of(design, population)
         of_states = found.auc[(found.auc["design"] == design) & (found.auc["population"] == population)]
         parts[f"{title}: perplexity"] = as_in_the_paper(rows)
         parts[f"{title}: log-perplexity minus that of {BASELINE}"] = differences(rows)
         parts[f"{title}: AUC of being in a state, all years together"] = areas(of_states)
     parts["Cost"] = found.costs.round({"hours": 2})
     return "\n\n".join(f"### {title}\n\n{_markdown(table)}" for title, table in parts.items() if len(table))
+
+
+def title_of(design: str, population: str) -> str:
+    """Who is forecast and who of them is scored, as headings say it."""
+    forecast = {"everybody": "Everybody trains and is forecast", "new people": "New people are forecast"}[design]
+    return f"{forecast}, scored on {population}"
 
 
 def as_in_the_paper(rows: pd.DataFrame) -> pd.DataFrame:

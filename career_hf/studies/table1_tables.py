@@ -15,7 +15,7 @@ from ..evaluation_figures import COLOURS
 from ..forecast_evaluation import state_aucs
 from .rivals_tables import BASELINE, Tables, costs, load
 from .table1 import ForecastStudy, run
-from .table1_page import OVERALL, page
+from .table1_page import OVERALL, page, title_of
 
 
 if TYPE_CHECKING:
@@ -138,11 +138,11 @@ def figure(perplexity: pd.DataFrame) -> Figure:
     for (left, right), design in zip(panels, designs, strict=True):
         of_design = rows[rows["design"] == design]
         _points(left, of_design, "perplexity", "low", "high")
-        left.set(title=f"Trained on {design}: perplexity of forecasts", ylabel="perplexity (95% intervals)")
+        left.set(title=title_of(design, "survivors"), ylabel="perplexity (95% intervals)")
         others = of_design[of_design["model"] != BASELINE]
         _points(right, others, "difference", "difference_low", "difference_high", skip=1)
         right.axhline(0, color="black", linewidth=1)
-        right.set(title=f"Minus {BASELINE}", ylabel="difference of log-perplexity (95% intervals)")
+        right.set(title=f"The same, minus {BASELINE}", ylabel="difference of log-perplexity (95% intervals)")
         left.legend(frameon=False, fontsize=8)
     return whole
 

@@ -67,6 +67,7 @@ class Model(StrEnum):
 class Variant(StrEnum):
     full = "full"
     extended = "extended"
+    weekly = "weekly"
 
 
 class Rule(StrEnum):
@@ -114,14 +115,23 @@ def prepare_nlsy79(
         Path, typer.Option(help="Folder with NLS Investigator files, searched below too.", exists=True)
     ],
     output: Output,
-    variant: Annotated[Variant, typer.Option(help="1980-1998, or to 2012 with states collapsed.")] = Variant.full,
+    variant: Annotated[
+        Variant, typer.Option(help="1980-1998, to 2012 with states collapsed, or calendar years by their weeks.")
+    ] = Variant.full,
+    rule: Annotated[
+        Rule, typer.Option(help="The paper's, some of which look at later years, or what is known by each year.")
+    ] = Rule.paper,
+    wages: Annotated[
+        bool, typer.Option("--wages", help="Add log wage, hours, experience, schooling and industry.")
+    ] = False,
     salt: Annotated[str, typer.Option(help="Of the split.")] = "career_hf",
 ) -> None:
     """National Longitudinal Survey of Youth 1979, by the rules of the paper's Appendix F."""
     from .sources import nlsy79
 
-    built = nlsy79.build(extract, variant=variant.value)
-    save_prepared("nlsy79", built, output, salt, {"variant": variant.value})
+    built = nlsy79.build(extract, variant=variant.value, rule=rule.value, wages=wages)
+    options = {"variant": variant.value, "rule": rule.value, "wages": wages}
+    save_prepared("nlsy79", built, output, salt, options)
 
 
 @prepare.command("nlsy97")

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from .audit_command import audit
 from .console import say, show
 from .convert_command import convert
 from .evaluate_command import evaluate
@@ -430,6 +431,7 @@ app.command()(forecast)
 app.command("what-if")(what_if)
 app.command()(transitions)
 app.command()(rake)
+app.command()(audit)
 app.command()(wage_regression)
 app.command()(gap)
 

@@ -60,7 +60,7 @@ def transitions(
     )
     parts = {"": found} if by is None else dict(list(found.groupby(found[by].fillna("missing"), sort=False)))
     for level, part in parts.items():
-        of = f" of {by} {level}" if by is not None else ""
+        of = f"; {by}: {level}" if by is not None else ""
         weighted = "weighted" if found.attrs["weighted"] else "not weighted"
         show(100 * matrix(part, "implied"), f"Percent implied, from a row's state to a column's{of}; {weighted}")
         show(100 * matrix(part, "difference"), f"Implied less observed, percentage points{of}")

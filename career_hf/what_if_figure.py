@@ -28,6 +28,7 @@ def what_if_figure(differences: pd.DataFrame) -> Figure:
         A matplotlib figure that no window shows. Where there are more than 30 outcomes, the 30 that differ most.
     """
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     largest = differences.groupby("outcome", sort=False)["difference"].agg(lambda values: values.abs().max())
     kept = set(largest.nlargest(MOST_OUTCOMES).index)
@@ -35,9 +36,13 @@ def what_if_figure(differences: pd.DataFrame) -> Figure:
     series = (
         {"next step": differences}
         if "years_ahead" not in differences.columns
-        else {f"{years} years ahead": part for years, part in differences.groupby("years_ahead")}
+        else {
+            f"{years} year{'s' if years > 1 else ''} ahead": part for years, part in differences.groupby("years_ahead")
+        }
     )
-    figure = Figure(figsize=(9, 2.6 + (0.3 + 0.1 * len(series)) * len(outcomes)), layout="constrained")
+    figure = Figure(
+        figsize=(9, 2.6 + (0.3 + 0.1 * len(series)) * len(outcomes)), layout=ConstrainedLayoutEngine(h_pad=0.08)
+    )
     axes = figure.subplots()
     place = np.arange(len(outcomes))
     for i, (name, part) in enumerate(series.items()):
@@ -48,7 +53,7 @@ def what_if_figure(differences: pd.DataFrame) -> Figure:
         axes.errorbar(rows["difference"], place + shift, xerr=spread, fmt="o", label=name, **look)
     axes.axvline(0, color="#777777", linewidth=0.8)
     axes.set_yticks(place, [name.replace("_", " ") for name in outcomes])
-    axes.invert_yaxis()
+    axes.set_ylim(len(outcomes) - 0.4, -0.6)
     axes.grid(axis="x", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_xlabel("edited less original, percentage points (95% intervals by resampling people)")
@@ -57,7 +62,7 @@ def what_if_figure(differences: pd.DataFrame) -> Figure:
     attrs = differences.attrs
     title = f"What if {attrs['edit']}: {attrs['people']:,} people" if "edit" in attrs else "What if"
     axes.set_title(fill(title, 90), fontsize=11)
-    figure.supxlabel(fill(attrs.get("reading", ""), 120), fontsize=8, color="#555555")
+    figure.supxlabel(fill(attrs.get("reading", ""), 100), fontsize=8, color="#555555")
     return figure
 
 

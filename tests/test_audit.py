@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from career_hf.audit import METRICS, audit, side_by_side
 from career_hf.calibration import Recalibration, calibration_error, reliability
+from career_hf.cli import app
 from career_hf.evaluation import bootstrap_perplexity, ranking
 from career_hf.simulation import TrueOccupationModel, preset, world_processor
 from career_hf.transition_table import transition_table
@@ -123,3 +125,20 @@ def test_what_cannot_be_done_is_said(market):
         audit(table, "sex")
     with pytest.raises(ValueError, match="'weight' has nulls"):
         audit(table.assign(weight=np.nan), "gender", weighted=True)
+
+
+def test_the_command_prints_and_writes_what_it_audits(market, tmp_path):
+    market[0].to_parquet(tmp_path / "mine_0.parquet")
+    given = ["audit", str(tmp_path / "mine_0.parquet"), "--draws", "50"]
+    result = CliRunner().invoke(
+        app,
+        [*given, "--by", "gender,race", "--weighted", "--output", str(tmp_path / "a.csv")],
+        env={"COLUMNS": "160"},
+    )
+    assert result.exit_code == 0, result.output
+    assert "stay_error" in result.output and "chance" in result.output
+    written = pd.read_csv(tmp_path / "a.csv")
+    expected = audit(market[0], ["gender", "race"], weighted=True, draws=50)
+    pd.testing.assert_frame_equal(written, expected, check_dtype=False)
+    refused = CliRunner().invoke(app, [*given, "--by", "sex"])
+    assert refused.exit_code == 2 and "no column 'sex'" in refused.output.replace("\n", " ")

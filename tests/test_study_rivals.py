@@ -11,6 +11,7 @@ import pytest
 from career_hf.evaluation import perplexity, stay_auc
 from career_hf.simulation import ResumeConfig, preset, save_simulation, write_resumes
 from career_hf.studies import rivals as study
+from career_hf.studies.rivals_page import page
 from career_hf.studies.rivals_tables import load, rivals
 
 
@@ -116,6 +117,15 @@ def test_the_page_has_every_model_in_every_table(done):
     level = found.figure_2a.loc["CAREER, two stages"]
     assert f"{level['perplexity']:.2f} [{level['low']:.2f}, {level['high']:.2f}]" in text
     assert "nan" not in text
+
+
+def test_the_papers_numbers_stand_beside_careers_that_were_not_simulated(done):
+    _, found = done
+    assert not any(name in page(found) for name in ("paper's NLSY79", "paper's PSID"))
+    real = page(replace(found, figure_2a=found.figure_2a.drop(columns=["over_floor", "gap_closed"])))
+    _, table_4, table_5, _ = (line for line in real.splitlines() if line.startswith("| NEMO, two stages "))
+    assert "| 1.99 / 30.8 / 105.0 |" in table_4 and table_5.split("|")[3].strip() == "0.731"
+    assert real.count("paper's NLSY79") == 2 and real.count("paper's PSID") == 1
 
 
 def test_what_is_finished_is_not_run_again(done):

@@ -147,13 +147,16 @@ def test_overlap_counts_clipped_rows_and_effective_people(fitted):
 def test_weighting_by_the_odds_balances_features(fitted):
     sample, nuisances = fitted
     balance = overlap(sample, nuisances.propensity).balance
-    women, men = sample.features[sample.group, 0], sample.features[~sample.group, 0]
-    raw = np.average(women, weights=sample.weight[sample.group]) - np.average(
-        men, weights=sample.weight[~sample.group]
-    )
-    mean = np.average(women, weights=sample.weight[sample.group])
-    sd = np.sqrt(np.average((women - mean) ** 2, weights=sample.weight[sample.group]))
-    assert balance["raw"].iloc[0] == pytest.approx(raw / sd)
+    means, variances = [], []
+    for of in (sample.group, ~sample.group):
+        x, w = sample.features[of, 0], sample.weight[of]
+        means.append(np.average(x, weights=w))
+        variances.append(np.average((x - means[-1]) ** 2, weights=w))
+    assert balance["raw"].iloc[0] == pytest.approx((means[0] - means[1]) / np.sqrt(np.mean(variances)))
+    # What only one group has is far from balance, and not infinitely far.
+    only = np.column_stack([sample.features, sample.group * (sample.person % 2), np.full(len(sample.group), 0.3)])
+    balance_of_one = overlap(sample.with_features(only), nuisances.propensity).balance["raw"]
+    assert 1 < balance_of_one.iloc[2] < 2 and balance_of_one.iloc[3] == 0
     assert balance["weighted"].abs().max() < 0.3 * balance["raw"].abs().max()
 
 

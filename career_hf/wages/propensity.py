@@ -32,8 +32,8 @@ class Overlap:
         effective_people: Effective number (Kish) of the others, weighted to look like the group: their weights are
             summed by person first, as a person's rows are no independent evidence.
         others_people: How many they are.
-        balance: One row per feature: mean differences, group minus others in standard deviations of the group, `raw`
-            and `weighted`, by the odds of the propensity.
+        balance: One row per feature: means of the group minus those of the others, `raw` and `weighted` by the odds of
+            the propensity, over the root of the mean of both groups' variances.
     """
 
     histogram: pd.DataFrame
@@ -100,13 +100,14 @@ def overlap(sample: GapSample, propensity: np.ndarray, clip: float = 0.0) -> Ove
     by_person = np.bincount(sample.person[men], weights=odds)
     women = kept & group
     x, w = sample.features, sample.weight
-    of_group = np.average(x[women], axis=0, weights=w[women])
-    spread = np.sqrt(np.average((x[women] - of_group) ** 2, axis=0, weights=w[women]))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        raw, weighted = (
-            np.where(spread > 0, (of_group - np.average(x[men], axis=0, weights=of_men)) / spread, 0.0)
-            for of_men in (w[men], odds)
-        )
+    of_group, of_men = (np.average(x[of], axis=0, weights=w[of]) for of in (women, men))
+    variances = [
+        np.average((x[of] - mean) ** 2, axis=0, weights=w[of]) for of, mean in ((women, of_group), (men, of_men))
+    ]
+    spread = np.sqrt(np.mean(variances, axis=0))
+    differences = of_group - of_men, of_group - np.average(x[men], axis=0, weights=odds)
+    # A column that does not vary in either group has no unit, and differs at most by rounding.
+    raw, weighted = (np.divide(d, spread, out=np.zeros_like(d), where=spread > 1e-9) for d in differences)
     return Overlap(
         histogram=pd.DataFrame({"low": edges[:-1], "high": edges[1:], **counts}),
         clip=clip,

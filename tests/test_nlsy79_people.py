@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
+from importlib import resources
+from pathlib import Path
 
 import pytest
 from nlsy79_extracts import by_year, occupation_by_year, real_build
@@ -220,3 +223,23 @@ def test_the_real_counts_are_those_of_the_raw_cells_and_every_difference_is_in_t
     for year in (2000, 2002, 2004, 2008, 2010, 2012):
         by_weeks += int((valid[year] & extract.variable("WKSWK-PCY", year).eq(0)).sum())
     assert set_aside["extended"] == 19_841 + 15 + 633 + by_weeks
+
+
+def test_the_counts_on_the_page_are_those_of_the_builds(shared):
+    page = Path(__file__).parents[1].joinpath("docs", "nlsy79.md").read_text(encoding="utf-8")
+    for variant in ("full", "extended"):
+        careers, ledger = real_build(shared, variant)
+        note = next(note for note in ledger.notes if note.startswith("person-years left by the rules"))
+        for rule, years, people in re.findall(r"'(\w+)' keeps ([\d,]+) of ([\d,]+) people", note):
+            assert f"{years} ({people})" in page, (variant, rule)
+        schooling, labor_force = (
+            {e.unit: sum(e.dropped.values()) for e in ledger.entries if e.step.startswith(step)}
+            for step in ("drop people with less", "drop people out of")
+        )
+        for dropped in (schooling, labor_force):
+            assert f"{dropped['person-years']:,} ({dropped['people']:,})" in page
+        observed = sum(wage is not None for wages in careers["log_wage"] for wage in wages)
+        assert f"{observed:,}" in page
+    for line in re.findall(r"^\| `nlsy79_(\w+).NLSY79` \| ([\d,]+)", page, re.MULTILINE):
+        text = resources.files("career_hf.sources").joinpath("data", "tagsets", f"nlsy79_{line[0]}.NLSY79").read_text()
+        assert f"{len(text.split()):,}" == line[1]

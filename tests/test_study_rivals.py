@@ -106,6 +106,8 @@ def test_tables_hold_what_transition_tables_say(done):
     assert found.table_5.loc[name, "moving, without A-B-A"] == pytest.approx(np.mean(aucs))
     floor, chain = (np.log(perplexity(tables[other][0])) for other in (study.FLOOR, "Markov chain, order 1"))
     row = found.figure_2a.loc[name]
+    for column, how in (("per_person", {"per_person": True}), ("weighted", {"weighted": True})):
+        assert row[column] == pytest.approx(np.exp(np.mean([np.log(perplexity(t, **how)) for t in tables[name]])))
     assert row["over_floor"] == pytest.approx(np.exp(mean - floor))
     assert row["gap_closed"] == pytest.approx((chain - mean) / (chain - floor))
 

@@ -79,6 +79,9 @@ def _levels(levels: pd.DataFrame) -> pd.DataFrame:
         ),
         "sd over seeds": levels["seed_sd"].map("{:.3f}".format, na_action="ignore"),
     }
+    for name in ("per_person", "weighted"):
+        if name in levels:
+            columns[name.replace("_", " ")] = levels[name].map("{:.2f}".format)
     if "over_floor" in levels:
         columns["over the floor"] = levels["over_floor"].map("{:.3f}".format)
         columns["share of the gap closed"] = levels["gap_closed"].map("{:.3f}".format)

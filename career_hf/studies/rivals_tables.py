@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ..evaluation import compare, first_as_new, mean_over_seeds, perplexity_by, stay_auc, summarize
+from ..evaluation import compare, first_as_new, mean_over_seeds, perplexity, perplexity_by, stay_auc, summarize
 from ..evaluation_figures import plot_levels, plot_steps, plot_transitions
 from ..evaluation_report import accuracy, calibration, perplexity_in_groups
 from .cells import training_log
@@ -44,9 +44,10 @@ def load(folder: Path) -> dict[str, list[pd.DataFrame]]:
 def figure_2a(tables: Tables, draws: int) -> pd.DataFrame:
     """Perplexity of every model with its interval, and its difference from two-stage CAREER's.
 
-    Models with the paper's recipe are compared with CAREER's with the paper's recipe. Where the truth is, `over_floor`
-    is perplexity over its, and `gap_closed` the share of log-perplexity between the first-order Markov chain and the
-    truth that a model gains.
+    `per_person` is perplexity with every person counting alike, and `weighted`, where there are survey weights, with
+    everybody's weight. Models with the paper's recipe are compared with CAREER's with the paper's recipe. Where the
+    truth is, `over_floor` is perplexity over its, and `gap_closed` the share of log-perplexity between the first-order
+    Markov chain and the truth that a model gains.
     """
     levels = summarize(tables, draws)[["perplexity", "low", "high", "seeds", "seed_sd"]]
     by_recipe: dict[bool, dict[str, Sequence[pd.DataFrame]]] = {False: {}, True: {}}
@@ -56,7 +57,14 @@ def figure_2a(tables: Tables, draws: int) -> pd.DataFrame:
     if by_recipe[True]:
         differences.append(compare(by_recipe[True], f"{BASELINE}, {PAPER}", draws))
     compared = pd.concat(differences)[["ratio", "difference", "low", "high"]]
-    found = levels.join(compared, suffixes=("", "_of_difference")).sort_values("perplexity", ascending=False)
+    found = levels.join(compared, suffixes=("", "_of_difference"))
+    counted: dict[str, dict[str, bool]] = {"per_person": {"per_person": True}}
+    if all(table["weight"].notna().all() for of_model in tables.values() for table in of_model):
+        counted["weighted"] = {"weighted": True}
+    for name, how in counted.items():
+        logs = {model: np.mean([np.log(perplexity(table, **how)) for table in of]) for model, of in tables.items()}
+        found[name] = np.exp(pd.Series(logs))
+    found = found.sort_values("perplexity", ascending=False)
     if FLOOR in found.index:
         found["over_floor"] = found["perplexity"] / found.loc[FLOOR, "perplexity"]
         over_chain = np.log(found["perplexity"] / found.loc[MARKOV, "perplexity"])

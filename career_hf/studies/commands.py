@@ -160,7 +160,7 @@ def table1(
         show(differences(rows), f"{title}: log-perplexity minus CAREER's; above 0 is worse")
         of_states = found.auc[(found.auc["design"] == design_) & (found.auc["population"] == population)]
         show(areas(of_states), f"{title}: AUC of being in a state")
-    show(found.costs, "Cost of every model")
+    show(found.costs.reset_index("design"), "Cost of every model")
     say(f"{output}/*.csv, tables.md, table1.png")
 
 

@@ -112,9 +112,9 @@ def realised_years(
     Returns:
         Histories, careers, rows and ledger. Columns of the rows: person; step, which forecast year it is, from 1;
         year; gap_years since the last observation up to the cutoff; previous, the occupation then; occupation;
-        transition, "stay" where these are the same, "return" where it is an earlier one, else "new"; survivor, whether the person
-        is one; weight, the survey weight (null without one), times the inverse probability with "observed"; and the
-        covariates at the last observation.
+        transition, "stay" where these are the same, "return" where it is an earlier one, else "new"; survivor, whether
+        the person is one; weight, the survey weight (null without one), times the inverse probability with "observed";
+        and the covariates at the last observation.
 
     Raises:
         ValueError: Years do not increase from the cutoff, nobody has a step up to it, or nobody is left.

@@ -57,12 +57,10 @@ def split_missing(series: pd.Series) -> tuple[pd.Series, pd.Series]:
         be negative (net worth, say) need another reading.
     """
     raw = series.astype("Int64")
-    missing = raw.isna() | (raw < 0).fillna(False)
-    reasons = pd.Series(pd.NA, index=series.index, dtype="string")
-    codes = raw[missing]
-    other = "code " + codes.astype("string")
-    reasons[missing] = codes.map(MISSING_CODES).astype("string").fillna(other).fillna("not in the extract")
-    return raw.mask(missing), reasons
+    codes = raw.where((raw < 0).fillna(False))
+    texts = {code: MISSING_CODES.get(code, f"code {code}") for code in codes.dropna().unique()}
+    reasons = codes.map(texts).astype("string").mask(raw.isna(), "not in the extract")
+    return raw.mask(codes.notna()), reasons
 
 
 @dataclass

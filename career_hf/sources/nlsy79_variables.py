@@ -8,7 +8,7 @@ from typing import Literal
 import pandas as pd
 
 from .crosswalks import read_data
-from .nls import NLSExtract, split_missing
+from .nls import NLSExtract
 
 
 Variant = Literal["full", "extended", "weekly"]
@@ -93,4 +93,5 @@ def covers_everyone(extract: NLSExtract, variable: Item) -> bool:
 
 def values(extract: NLSExtract, variable: Item) -> pd.Series:
     """Values of all people, null where missing."""
-    return split_missing(extract.variable(*variable).reindex(extract.people))[0]
+    raw = extract.variable(*variable).reindex(extract.people).astype("Int64")
+    return raw.mask((raw < 0).fillna(False))

@@ -67,8 +67,8 @@ def figure_2a(tables: Tables, draws: int) -> pd.DataFrame:
     found = found.sort_values("perplexity", ascending=False)
     if FLOOR in found.index:
         found["over_floor"] = found["perplexity"] / found.loc[FLOOR, "perplexity"]
-        over_chain = np.log(found["perplexity"] / found.loc[MARKOV, "perplexity"])
-        found["gap_closed"] = over_chain / over_chain[FLOOR]
+        below_chain = np.log(found.loc[MARKOV, "perplexity"] / found["perplexity"])
+        found["gap_closed"] = below_chain / below_chain[FLOOR]
     return found
 
 

@@ -29,7 +29,8 @@ from pyarrow import parquet
 from career_hf.complete import complete
 from career_hf.sources.resumes import EDUCATION, STATES
 from career_hf.sources.spell_careers import split_written_careers, write_careers
-from career_hf.sources.spells import SpellRules, spells_to_years
+from career_hf.sources.spell_rules import SpellRules
+from career_hf.sources.spells import spells_to_years
 
 
 AT_ONCE = 500_000

@@ -15,7 +15,7 @@ from .console import say, show
 from .convert_command import convert
 from .evaluate_command import evaluate
 from .forecast_command import forecast
-from .prepare_command import prepare_resumes, prepare_spells, save_prepared
+from .prepare_command import prepare
 from .rake_command import rake
 from .rationale_command import rationale
 from .similar_command import similar
@@ -31,15 +31,11 @@ from .what_if_command import what_if
 app = typer.Typer(
     help="CAREER, a foundation model for labor sequence data.", no_args_is_help=True, pretty_exceptions_enable=False
 )
-prepare = typer.Typer(help="Build careers from raw files, with a ledger of what was dropped.", no_args_is_help=True)
 app.add_typer(prepare, name="prepare")
 app.add_typer(study, name="study")
 
 Output = Annotated[Path, typer.Option(help="Folder to write to.")]
 Data = Annotated[Path, typer.Option(help="Folder of careers, as `prepare` writes it.", exists=True, file_okay=False)]
-EscoOccupations = Annotated[
-    Path | None, typer.Option(help="occupations_en.csv of ESCO, to map codes one by one.", exists=True)
-]
 Seed = Annotated[int, typer.Option(help="Seed of initial weights and of the order of careers.")]
 WarmupSteps = Annotated[int, typer.Option(help="Updates to the peak.")]
 TokensPerBatch = Annotated[int, typer.Option(help="Person-years of one update.")]
@@ -65,17 +61,6 @@ class Model(StrEnum):
     job2vec = "job2vec"
 
 
-class Variant(StrEnum):
-    full = "full"
-    extended = "extended"
-    weekly = "weekly"
-
-
-class Rule(StrEnum):
-    paper = "paper"
-    no_lookahead = "no_lookahead"
-
-
 @app.command()
 def quickstart(
     output: Output = Path("runs/quickstart"),
@@ -98,109 +83,6 @@ def quickstart(
         last = ", ".join(f"{y}: {o}" for y, o in zip(history["year"][-5:], history["occupation"][-5:], strict=True))
         show(wide, f"Person {history['person']}, after {last}")
     say(f"checkpoint: {result.checkpoint}")
-
-
-@prepare.command("keane-wolpin")
-def prepare_keane_wolpin(
-    output: Output, salt: Annotated[str, typer.Option(help="Of the split.")] = "career_hf"
-) -> None:
-    """The careers of 1,384 young men in five states that ship with the package."""
-    from .sources import keane_wolpin
-
-    save_prepared("keane-wolpin", keane_wolpin.load(), output, salt)
-
-
-@prepare.command("nlsy79")
-def prepare_nlsy79(
-    extract: Annotated[
-        Path, typer.Option(help="Folder with NLS Investigator files, searched below too.", exists=True)
-    ],
-    output: Output,
-    variant: Annotated[
-        Variant, typer.Option(help="1980-1998, to 2012 with states collapsed, or calendar years by their weeks.")
-    ] = Variant.full,
-    rule: Annotated[
-        Rule, typer.Option(help="The paper's, some of which look at later years, or what is known by each year.")
-    ] = Rule.paper,
-    wages: Annotated[
-        bool, typer.Option("--wages", help="Add log wage, hours, experience, schooling and industry.")
-    ] = False,
-    salt: Annotated[str, typer.Option(help="Of the split.")] = "career_hf",
-) -> None:
-    """National Longitudinal Survey of Youth 1979, by the rules of the paper's Appendix F."""
-    from .sources import nlsy79
-
-    built = nlsy79.build(extract, variant=variant.value, rule=rule.value, wages=wages)
-    options = {"variant": variant.value, "rule": rule.value, "wages": wages}
-    save_prepared("nlsy79", built, output, salt, options)
-
-
-@prepare.command("nlsy97")
-def prepare_nlsy97(
-    extract: Annotated[
-        Path, typer.Option(help="Folder with NLS Investigator files, searched below too.", exists=True)
-    ],
-    output: Output,
-    rule: Annotated[
-        Rule, typer.Option(help="The paper's, some of which look at later years, or what is known by each year.")
-    ] = Rule.paper,
-    salt: Annotated[str, typer.Option(help="Of the split.")] = "career_hf",
-) -> None:
-    """National Longitudinal Survey of Youth 1997, by the rules of the paper's Appendix F."""
-    from .sources import nlsy97
-
-    save_prepared("nlsy97", nlsy97.build(extract, rule=rule.value), output, salt, {"rule": rule.value})
-
-
-@prepare.command("psid")
-def prepare_psid(
-    extract: Annotated[
-        Path, typer.Option(help="Folder with PSID Data Center files, searched below too.", exists=True)
-    ],
-    output: Output,
-    rule: Annotated[
-        Rule, typer.Option(help="The paper's, some of which look at later years, or what is known by each year.")
-    ] = Rule.paper,
-    salt: Annotated[str, typer.Option(help="Of the split.")] = "career_hf",
-) -> None:
-    """Panel Study of Income Dynamics, by the rules of the paper's Appendix F. Careers may not be passed on."""
-    from .sources import psid
-
-    save_prepared("psid", psid.build(extract, rule=rule.value), output, salt, {"rule": rule.value})
-
-
-@prepare.command("jobhop")
-def prepare_jobhop(
-    output: Output,
-    source: Annotated[str, typer.Option(help="Name on the Hugging Face Hub, or a folder.")] = "aida-ugent/JobHop",
-    esco_occupations: EscoOccupations = None,
-    as_of: Annotated[
-        str | None, typer.Option(help="Day at which experiences without an end are taken to end.")
-    ] = None,
-    salt: Annotated[str, typer.Option(help="Of the split.")] = "career_hf",
-) -> None:
-    """JobHop, 360,000 Flemish resumes with ESCO codes and quarters."""
-    from .sources.open_resumes import load_jobhop
-
-    built = load_jobhop(source, esco_occupations=esco_occupations, as_of=as_of)
-    save_prepared("jobhop", built, output, salt, {"source": Path(source).name, "as_of": as_of})
-
-
-@prepare.command("karrierewege")
-def prepare_karrierewege(
-    output: Output,
-    source: Annotated[
-        str, typer.Option(help="Name on the Hugging Face Hub, or a folder.")
-    ] = "ElenaSenger/Karrierewege",
-    esco_occupations: EscoOccupations = None,
-    latest_first: Annotated[bool, typer.Option("--latest-first", help="Paths are numbered backwards.")] = False,
-    salt: Annotated[str, typer.Option(help="Of the split.")] = "career_hf",
-) -> None:
-    """Karrierewege, 500,000 German career paths in order, without dates."""
-    from .sources.open_resumes import load_karrierewege
-
-    built = load_karrierewege(source, esco_occupations=esco_occupations, latest_first=latest_first)
-    save_prepared("karrierewege", built, output, salt, {"source": Path(source).name, "latest_first": latest_first})
 
 
 @app.command()
@@ -422,8 +304,6 @@ def _save_model(model: Any, processor: Any, output: Path) -> None:
 
 
 app.command()(convert)
-prepare.command("resumes")(prepare_resumes)
-prepare.command("spells")(prepare_spells)
 app.command()(evaluate)
 app.command()(rationale)
 app.command()(similar)

@@ -1,9 +1,12 @@
-"""What the commands print: plain text, and data frames as tables."""
+"""What the commands print: plain text, data frames as tables, and what is wrong with what they were given."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -17,6 +20,15 @@ console = Console()
 def say(what: Any) -> None:
     """Prints plain text."""
     console.print(str(what), highlight=False, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def bad_parameters() -> Iterator[None]:
+    """What is wrong with columns, rules and files is said without a traceback."""
+    try:
+        yield
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def show(frame: pd.DataFrame, title: str) -> None:

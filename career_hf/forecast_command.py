@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import say, show
+from .console import bad_parameters, say, show
 
 
 if TYPE_CHECKING:
@@ -63,11 +63,9 @@ def forecast(
     goals = [int(year) for year in years.split(",")] if years else later[:3]
     if not goals:
         raise typer.BadParameter(f"nobody is observed after {cutoff}; say which --years to forecast")
-    try:
+    with bad_parameters():
         realised = realised_years(careers, cutoff, goals, "observed" if everyone else "survivors", people=people)
         check_states(everybody, cutoff, goals)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
     say(realised.ledger)
 
     occupation_model = AutoModelForCausalLM.from_pretrained(model)

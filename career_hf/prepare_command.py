@@ -1,30 +1,26 @@
-"""`career-hf prepare`: what its commands share, and the two that read spells, `resumes` and `spells`."""
+"""`career-hf prepare`: careers from every source."""
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import say, show
+from .console import bad_parameters
+from .prepared_careers import person_years, save_prepared, save_splits
 
 
 if TYPE_CHECKING:
-    from datasets import Dataset, DatasetDict
-
-    from .ledger import Ledger
-    from .sources.spells import SpellRules
+    from .sources.spell_rules import SpellRules
 
 # Every other import stands inside its function, so that `career-hf --help` answers at once.
 
-# People of whom all are counted; of more people, every second, third and so on.
-COUNTED = 1_000_000
+prepare = typer.Typer(help="Build careers from raw files, with a ledger of what was dropped.", no_args_is_help=True)
 
 Files = Annotated[str, typer.Option(help="Parquet or CSV files, one row per spell; quote a name with *.")]
 Output = Annotated[Path, typer.Option(help="Folder to write to.")]
@@ -41,8 +37,120 @@ PersonColumn = Annotated[str, typer.Option(help="Column that identifies people."
 StartColumn = Annotated[str, typer.Option(help="Column of first days, months, quarters or years.")]
 EndColumn = Annotated[str, typer.Option(help="Column of last days, months, quarters or years, or 'present'.")]
 Names = Annotated[str, typer.Option(help="Comma-separated.")]
+Extract = Annotated[Path, typer.Option(help="Folder with NLS Investigator files, searched below too.", exists=True)]
+EscoOccupations = Annotated[
+    Path | None, typer.Option(help="occupations_en.csv of ESCO, to map codes one by one.", exists=True)
+]
 
 
+class Variant(StrEnum):
+    full = "full"
+    extended = "extended"
+    weekly = "weekly"
+
+
+class Rule(StrEnum):
+    paper = "paper"
+    no_lookahead = "no_lookahead"
+
+
+RuleUsed = Annotated[
+    Rule, typer.Option(help="The paper's, some of which look at later years, or what is known by each year.")
+]
+
+
+@prepare.command("keane-wolpin")
+def prepare_keane_wolpin(output: Output, salt: Salt = "career_hf") -> None:
+    """The careers of 1,384 young men in five states that ship with the package."""
+    from .sources import keane_wolpin
+
+    save_prepared("keane-wolpin", keane_wolpin.load(), output, salt)
+
+
+@prepare.command("nlsy79")
+def prepare_nlsy79(
+    extract: Extract,
+    output: Output,
+    variant: Annotated[
+        Variant, typer.Option(help="1980-1998, to 2012 with states collapsed, or calendar years by their weeks.")
+    ] = Variant.full,
+    rule: RuleUsed = Rule.paper,
+    wages: Annotated[
+        bool, typer.Option("--wages", help="Add log wage, hours, experience, schooling and industry.")
+    ] = False,
+    salt: Salt = "career_hf",
+) -> None:
+    """National Longitudinal Survey of Youth 1979, by the rules of the paper's Appendix F."""
+    from .sources import nlsy79
+
+    built = nlsy79.build(extract, variant=variant.value, rule=rule.value, wages=wages)
+    options = {"variant": variant.value, "rule": rule.value, "wages": wages}
+    save_prepared("nlsy79", built, output, salt, options)
+
+
+@prepare.command("nlsy97")
+def prepare_nlsy97(
+    extract: Extract,
+    output: Output,
+    rule: RuleUsed = Rule.paper,
+    salt: Salt = "career_hf",
+) -> None:
+    """National Longitudinal Survey of Youth 1997, by the rules of the paper's Appendix F."""
+    from .sources import nlsy97
+
+    save_prepared("nlsy97", nlsy97.build(extract, rule=rule.value), output, salt, {"rule": rule.value})
+
+
+@prepare.command("psid")
+def prepare_psid(
+    extract: Annotated[
+        Path, typer.Option(help="Folder with PSID Data Center files, searched below too.", exists=True)
+    ],
+    output: Output,
+    rule: RuleUsed = Rule.paper,
+    salt: Salt = "career_hf",
+) -> None:
+    """Panel Study of Income Dynamics, by the rules of the paper's Appendix F. Careers may not be passed on."""
+    from .sources import psid
+
+    save_prepared("psid", psid.build(extract, rule=rule.value), output, salt, {"rule": rule.value})
+
+
+@prepare.command("jobhop")
+def prepare_jobhop(
+    output: Output,
+    source: Annotated[str, typer.Option(help="Name on the Hugging Face Hub, or a folder.")] = "aida-ugent/JobHop",
+    esco_occupations: EscoOccupations = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="Day at which experiences without an end are taken to end.")
+    ] = None,
+    salt: Salt = "career_hf",
+) -> None:
+    """JobHop, 360,000 Flemish resumes with ESCO codes and quarters."""
+    from .sources.open_resumes import load_jobhop
+
+    built = load_jobhop(source, esco_occupations=esco_occupations, as_of=as_of)
+    save_prepared("jobhop", built, output, salt, {"source": Path(source).name, "as_of": as_of})
+
+
+@prepare.command("karrierewege")
+def prepare_karrierewege(
+    output: Output,
+    source: Annotated[
+        str, typer.Option(help="Name on the Hugging Face Hub, or a folder.")
+    ] = "ElenaSenger/Karrierewege",
+    esco_occupations: EscoOccupations = None,
+    latest_first: Annotated[bool, typer.Option("--latest-first", help="Paths are numbered backwards.")] = False,
+    salt: Salt = "career_hf",
+) -> None:
+    """Karrierewege, 500,000 German career paths in order, without dates."""
+    from .sources.open_resumes import load_karrierewege
+
+    built = load_karrierewege(source, esco_occupations=esco_occupations, latest_first=latest_first)
+    save_prepared("karrierewege", built, output, salt, {"source": Path(source).name, "latest_first": latest_first})
+
+
+@prepare.command("resumes")
 def prepare_resumes(
     spells: Files,
     output: Output,
@@ -62,7 +170,7 @@ def prepare_resumes(
     """Resumes in the layout of the paper's Appendix F, one row per job: occ1990dd codes, education, region."""
     from .sources.resumes import resume_rules
 
-    with _bad_parameters():
+    with bad_parameters():
         rules = resume_rules(
             as_of=as_of,
             person=person,
@@ -77,6 +185,7 @@ def prepare_resumes(
     _prepare_spells("resumes", spells, output, rules, memory, threads, salt, {"crosswalk": "onet_soc2010"})
 
 
+@prepare.command("spells")
 def prepare_spells(
     spells: Files,
     output: Output,
@@ -104,9 +213,9 @@ def prepare_spells(
     salt: Salt = "career_hf",
 ) -> None:
     """Dated spells of any panel, one row per spell: one occupation a year, the one with most days."""
-    from .sources.spells import SpellRules
+    from .sources.spell_rules import SpellRules
 
-    with _bad_parameters():
+    with bad_parameters():
         rules = SpellRules(
             person=person,
             occupation=occupation,
@@ -124,15 +233,6 @@ def prepare_spells(
         )
     settings = {"crosswalk": Path(crosswalk).name} if crosswalk else {}
     _prepare_spells("spells", spells, output, rules, memory, threads, salt, settings)
-
-
-@contextmanager
-def _bad_parameters() -> Iterator[None]:
-    """What is wrong with columns, rules and files is said without a traceback."""
-    try:
-        yield
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
 
 
 def _names(text: str) -> list[str]:
@@ -167,96 +267,12 @@ def _prepare_spells(
     from .sources.weighted_crosswalks import coverage_of
 
     parts = output.absolute().with_name(f".{output.absolute().name}.parts")
-    with _bad_parameters():
+    with bad_parameters():
         ledger = write_careers(spells, parts, rules, memory_limit=memory, threads=threads)
     splits = split_written_careers(parts, DEFAULT_FRACTIONS, salt)
     if settings.get("crosswalk"):
-        ledger.note(f"person-years in occ1990dd: {coverage_of(_person_years(splits, rules.no_occupation))}")
+        ledger.note(f"person-years in occ1990dd: {coverage_of(person_years(splits, rules.no_occupation))}")
     simple = replace(rules, recode={})
     shown = {name: value for name, value in vars(simple).items() if value not in (None, {}, ())}
-    _save(source, splits, ledger, output, salt, {"spells": Path(spells).name, **shown, **settings})
+    save_splits(source, splits, ledger, output, salt, {"spells": Path(spells).name, **shown, **settings})
     shutil.rmtree(parts)
-
-
-def _person_years(splits: DatasetDict, no_occupation: str | None) -> Any:
-    """Number of person-years by occupation, without the label of years that have none."""
-    import pandas as pd
-    import pyarrow.compute as pc
-
-    from .sources.spell_careers import CAREERS_AT_ONCE
-
-    counts: list[pd.Series] = []
-    for careers in splits.values():
-        for batch in careers.select_columns("occupation").with_format("arrow").iter(CAREERS_AT_ONCE):
-            found = pc.value_counts(pc.list_flatten(batch["occupation"]))
-            counts.append(pd.Series(found.field("counts").to_numpy(), index=found.field("values").to_pylist()))
-    total = pd.concat(counts).groupby(level=0).sum()
-    return total.drop(no_occupation, errors="ignore") if no_occupation is not None else total
-
-
-def save_prepared(
-    source: str, built: tuple[Dataset, Ledger], output: Path, salt: str, settings: Mapping[str, Any] | None = None
-) -> None:
-    """Splits careers, saves them with their ledger and their dataset card, and prints what they are.
-
-    Args:
-        source: Key of `SOURCES`.
-        built: Careers and the ledger of their build.
-        output: Where they go: complete, or not at all.
-        salt: Of the split.
-        settings: Of the build, besides its folders.
-    """
-    from .career_splits import split_careers
-
-    careers, ledger = built
-    _save(source, split_careers(careers, salt=salt), ledger, output, salt, settings or {})
-
-
-def _save(
-    source: str, splits: DatasetDict, ledger: Ledger, output: Path, salt: str, settings: Mapping[str, Any]
-) -> None:
-    from datasets import DatasetDict, concatenate_datasets
-
-    from .career_splits import split_manifest
-    from .careers import save_careers
-    from .dataset_card import SOURCES, write_card
-    from .describing import describe
-
-    # datasets cannot load a data set of nobody.
-    empty = [name for name, careers in splits.items() if not careers.num_rows]
-    splits = DatasetDict({name: careers for name, careers in splits.items() if name not in empty})
-    if empty:
-        ledger.note(f"by chance nobody is in the splits {empty}, because there are so few people: left out")
-    everybody = concatenate_datasets(list(splits.values()))
-    every = -(-everybody.num_rows // COUNTED)
-    description = describe(everybody.select(range(0, everybody.num_rows, every)))
-    counted = "All careers, counted:" if every == 1 else f"Counted on one career in {every}, {COUNTED:,} at most:"
-    manifest = split_manifest(splits, salt=salt)
-    careers = output.absolute()
-    unfinished = careers.with_name(f".{careers.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    save_careers(splits, unfinished, ledger, manifest)
-    write_card(
-        unfinished,
-        SOURCES[source],
-        splits=splits,
-        ledger=ledger,
-        description=description,
-        manifest=manifest,
-        counted=counted,
-        settings=settings,
-    )
-    _replace(unfinished, careers)
-    say(ledger)
-    show(description.to_frame("careers"), f"{output}: {counted.lower().removesuffix(':')}")
-
-
-def _replace(new: Path, old: Path) -> None:
-    """Moves what is in one folder into another, over what has the same name there; figures of a user stay."""
-    old.mkdir(parents=True, exist_ok=True)
-    for path in new.iterdir():
-        target = old / path.name
-        if target.is_dir():
-            shutil.rmtree(target)
-        os.replace(path, target)
-    new.rmdir()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import say, show
+from .console import bad_parameters, say, show
 from .transitions_command import Groups
 
 
@@ -70,13 +70,11 @@ def what_if(
         "seed": seed,
         "unknown_levels": "missing",
     }
-    try:
+    with bad_parameters():
         found = {"next_step": next_step_differences(model, careers, processor, edit, **options)}
         if horizon:
             options |= {"horizon": horizon, "samples": samples}
             found["forecast"] = forecast_differences(model, careers, processor, edit, **options)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
     for name, result in found.items():
         _print(result, name, fewest)
         if output is not None:
@@ -107,10 +105,8 @@ def _edit(covariate: list[str], occupation: list[str], from_year: int | None, fr
     held = [(old, new) for old, _, new in (text.rpartition("=") for text in occupation)]
     levels = {name: _new_labels(pairs, f"--set {name}") for name, pairs in by_name.items()}
     occupations = _new_labels(held, "--occupation") if held else None
-    try:
+    with bad_parameters():
         return Edit(levels, occupations, from_year, from_age)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
 
 
 def _new_labels(pairs: list[tuple[str, str]], option: str) -> str | dict[str, str]:

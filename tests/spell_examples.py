@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 
-from career_hf.sources.spells import SpellRules
+from career_hf.sources.spell_rules import SpellRules
 
 
 AS_OF = date(2012, 5, 20)

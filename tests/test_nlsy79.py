@@ -13,6 +13,7 @@ from career_hf.careers import split_careers, split_manifest, to_frame, validate
 from career_hf.sources import nls, nlsy79, nlsy79_variables
 from career_hf.sources.crosswalks import read_data
 from career_hf.sources.nlsy79_wages import wage_items
+from career_hf.sources.state_shares import share_jumps, state_shares
 
 
 @pytest.mark.parametrize(
@@ -319,9 +320,9 @@ def test_an_unknown_variant_is_an_error(tmp_path):
 def test_a_share_that_jumps_is_reported_with_state_rounds_and_shares(tmp_path):
     people = {p: employed(1990) | ({("ESR_COL", 1991): 2} if p <= 6 else employed(1991)) for p in range(1, 101)}
     careers, ledger = nlsy79.build(write_extract(tmp_path, people))
-    shares = nlsy79.state_shares(careers)
+    shares = state_shares(careers)
     assert shares.loc[1991].to_dict() == {"employed": 0.94, "unemployed": 0.06, "people": 100}
     warnings = [note for note in ledger.notes if note.startswith("warning")]
     assert len(warnings) == 2
     assert "'unemployed' goes from 0.0% in 1990 to 6.0% in 1991" in warnings[1]
-    assert nlsy79.share_jumps(shares, threshold=0.07) == []
+    assert share_jumps(shares, threshold=0.07) == []

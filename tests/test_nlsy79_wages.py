@@ -10,9 +10,9 @@ import pytest
 from nlsy79_extracts import by_year, employed, real_build, write_extract
 
 from career_hf.careers import from_frame, to_frame, validate
+from career_hf.describing import NOT_WORKING
 from career_hf.sources import nls, nlsy79, nlsy79_wages
 from career_hf.sources.crosswalks import read_data
-from career_hf.sources.nlsy79_states import NOT_EMPLOYED
 
 
 def counts(ledger, name):
@@ -181,7 +181,7 @@ def test_the_real_outcomes_are_counted_in_full(shared, variant):
         assert sum(altered.values()) == len(frame)
         assert altered["observed"] == frame[name].notna().sum()
     assert (
-        frame.loc[frame["occupation"].isin(NOT_EMPLOYED), ["log_wage", "weekly_hours", "industry"]]
+        frame.loc[frame["occupation"].isin(NOT_WORKING), ["log_wage", "weekly_hours", "industry"]]
         .isna()
         .all(axis=None)
     )
@@ -198,7 +198,7 @@ def test_the_real_pay_of_people_without_work_is_that_of_the_data_readme_in_the_r
         pay = extract.variable(*nlsy79_wages.pay_item(year))
         raw.append(pd.DataFrame({"person": pay.index, "year": year, "pay": pay.to_numpy()}))
     frame = frame.merge(pd.concat(raw), on=["person", "year"], validate="one_to_one")
-    at_work = ~frame["occupation"].isin(NOT_EMPLOYED)
+    at_work = ~frame["occupation"].isin(NOT_WORKING)
     assert ((frame["pay"] > 0) & ~at_work).sum() > 10_000
     observed = at_work & frame["pay"].between(100, 50_000)
     assert counts(ledger, "log_wage").altered["observed"] == observed.sum()

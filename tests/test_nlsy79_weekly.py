@@ -13,6 +13,7 @@ import pytest
 from nlsy79_extracts import by_year, employed, real_build, write_extract
 
 from career_hf.careers import to_frame, validate
+from career_hf.describing import NOT_WORKING
 from career_hf.sources import nlsy79, nlsy79_weekly
 
 
@@ -177,7 +178,7 @@ def test_weekly_and_yearly_states_agree_for_most_people(shared):
     # One is most weeks of the year, the other the week before the interview.
     yearly, weekly = (to_frame(build[0]) for build in (real_build(shared, "full"), wide_build(shared)))
     both = weekly.merge(yearly, on=["person", "year"])
-    states = [both[name].where(both[name].isin(nlsy79.NOT_EMPLOYED), "employed") for name in both.columns
+    states = [both[name].where(both[name].isin(NOT_WORKING), "employed") for name in both.columns
               if name.startswith("occupation_") and "vintage" not in name]  # fmt: skip
     assert (states[0] == states[1]).mean() == pytest.approx(0.863, abs=0.01)
 

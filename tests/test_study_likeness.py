@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from career_hf.careers import from_frame, to_frame
+from career_hf.describing import NOT_WORKING
 from career_hf.simulation import TrueOccupationModel, expectations, preset, world_processor
 from career_hf.sources import keane_wolpin
 from career_hf.sources.crosswalks import occupations
-from career_hf.sources.nlsy79 import NOT_EMPLOYED
 from career_hf.studies import likeness as study
 from career_hf.studies.market_figures import career_filtered, market_figures
 from career_hf.transition_table import transition_table
@@ -67,25 +67,25 @@ def looking_back(careers):
             start = t - 1
             while start > 0 and states[start - 1] == before[-1]:
                 start -= 1
-            worked = [state for state in before if state not in NOT_EMPLOYED]
+            worked = [state for state in before if state not in NOT_WORKING]
             wave = {
                 "age": years[t] - int(career["birth_year"]),
                 "occupation": now,
                 "gap": years[t] - years[t - 1],
-                "working": now not in NOT_EMPLOYED,
-                "state": now if now in NOT_EMPLOYED else "working",
-                "previous_state": before[-1] if before[-1] in NOT_EMPLOYED else "working",
+                "working": now not in NOT_WORKING,
+                "state": now if now in NOT_WORKING else "working",
+                "previous_state": before[-1] if before[-1] in NOT_WORKING else "working",
                 "previous_group": study.occupation_group(before[-1]),
                 "group": study.occupation_group(now),
-                "previous_working": before[-1] not in NOT_EMPLOYED,
+                "previous_working": before[-1] not in NOT_WORKING,
                 "transition": "stay" if now == before[-1] else "return" if now in before else "new",
                 "aba": now != before[-1] and t >= 2 and states[t - 2] == now,
                 "years": years[t - 1] - years[start] + 1,
                 "start_known": start > 0,
                 "held": len(set(worked) - {before[-1]}),
                 "last_occupation": worked[-1] if worked else None,
-                "waves_worked": len(worked) + (now not in NOT_EMPLOYED),
-                "occupations": len({state for state in [*before, now] if state not in NOT_EMPLOYED}),
+                "waves_worked": len(worked) + (now not in NOT_WORKING),
+                "occupations": len({state for state in [*before, now] if state not in NOT_WORKING}),
             }
             waves.append(wave)
     return pd.DataFrame(waves)
@@ -156,7 +156,7 @@ def test_states_lengths_and_concentration_add_up(market, tables):
 
     assert of_market(tables["lengths"])["share"].sum() == pytest.approx(1)
     largest = of_market(tables["concentration"])
-    work = long.loc[~long["occupation"].isin(NOT_EMPLOYED), "occupation"]
+    work = long.loc[~long["occupation"].isin(NOT_WORKING), "occupation"]
     assert largest["share"].iloc[0] == pytest.approx(work.value_counts(normalize=True).max())
     assert largest["share"].iloc[-1] == pytest.approx(1) and len(largest) == work.nunique()
     held = of_market(tables["held"]).set_index("waves_worked")["mean"]
@@ -200,7 +200,7 @@ def test_groups_cover_occ1990dd_in_the_order_of_its_codes():
 
 def test_careers_without_birth_years_and_with_states_of_their_own(market):
     careers = keane_wolpin.load()[0].select(range(150))
-    without_work = (*NOT_EMPLOYED, "school", "home")
+    without_work = (*NOT_WORKING, "school", "home")
     tables = study.likeness({"market": market.careers, "men": careers}, without_work=without_work, draws=20)
     assert set(tables["states"]["clock"]) == {"year"}
     men = tables["moves"][tables["moves"]["careers"] == "men"]

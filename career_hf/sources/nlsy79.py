@@ -13,10 +13,10 @@ from typing import get_args
 import datasets
 import pandas as pd
 
-from ..careers import from_frame, to_frame
+from ..careers import from_frame
 from ..ledger import Ledger
 from .nls import NLSExtract, read_folder
-from .nlsy79_states import NOT_EMPLOYED, apply_states, yearly_person_years
+from .nlsy79_states import apply_states, yearly_person_years
 from .nlsy79_variables import (
     ALL_ROUNDS,
     HOUSEHOLD,
@@ -39,13 +39,13 @@ from .nlsy79_variables import (
 )
 from .nlsy79_wages import OUTCOMES, add_outcomes, wage_items, yearly_jobs, yearly_work
 from .nlsy79_weekly import Weeks, weekly_person_years, weekly_work
+from .state_shares import note_state_shares
 from .survey_steps import EDUCATION, Rule, SurveySteps, check_rule, reason
 
 
 REGION = {1: "northeast", 2: "northcentral", 3: "south", 4: "west"}
 RACE = {1: "hispanic", 2: "black", 3: "non_black_non_hispanic"}
 GENDER = {1: "male", 2: "female"}
-SHARE_JUMP = 0.05
 
 
 def build(
@@ -117,11 +117,9 @@ def build(
         outcomes=outcomes,
         **design,
     )
-    shares = state_shares(careers)
-    for note in [*extract.notes, *notes, *_standing_notes(variant, design), *share_jumps(shares)]:
+    for note in [*extract.notes, *notes, *_standing_notes(variant, design)]:
         steps.ledger.note(note)
-    table = (100 * shares.drop(columns="people")).round(1).assign(people=shares["people"])
-    steps.ledger.note(f"state shares by year, in percent of the people observed:\n{table.to_string()}")
+    note_state_shares(careers, steps.ledger)
     return careers, steps.ledger
 
 
@@ -207,36 +205,6 @@ def _add_static(steps: SurveySteps, extract: NLSExtract) -> dict[str, str]:
         steps.drop("drop people without a sampling weight", none, "static")
         design["weight"] = "weight_1979"
     return design
-
-
-def state_shares(careers: datasets.Dataset) -> pd.DataFrame:
-    """Share of people in each state, by year.
-
-    Returns:
-        One row per year; columns `employed` (any occupation), one per state without employment, and `people`, their
-        number.
-    """
-    frame = to_frame(careers, "pandas")
-    state = frame["occupation"].where(frame["occupation"].isin(NOT_EMPLOYED), "employed")
-    counts = pd.crosstab(frame["year"], state)
-    order = [name for name in ("employed", *NOT_EMPLOYED) if name in counts.columns]
-    people = counts.sum(axis=1)
-    shares = counts[order].div(people, axis=0).assign(people=people)
-    return shares.rename_axis(columns=None)
-
-
-def share_jumps(shares: pd.DataFrame, threshold: float = SHARE_JUMP) -> list[str]:
-    """Warnings for states whose share changes by more than `threshold` between adjacent rounds of `state_shares`."""
-    warnings = []
-    for state in shares.columns.drop("people"):
-        for before, after in zip(shares.index[:-1], shares.index[1:], strict=True):
-            first, second = shares.loc[before, state], shares.loc[after, state]
-            if abs(second - first) > threshold:
-                warnings.append(
-                    f"warning: share of '{state}' goes from {first:.1%} in {before} to {second:.1%} in {after}, "
-                    f"more than {threshold:.0%} between rounds"
-                )
-    return warnings
 
 
 def _coding_note(rounds: list[int]) -> str:

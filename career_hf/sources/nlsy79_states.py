@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from ..describing import NOT_WORKING
 from .crosswalks import is_military, map_codes
 from .nls import EXPORT_AGAIN, NLSExtract, split_missing
 from .nlsy79_variables import (
@@ -25,7 +26,6 @@ from .survey_steps import SurveySteps, reason
 
 STATUS = {1: "employed", 2: "unemployed", 3: "out_of_labor_force", 4: "military"}
 ENROLLED = (2, 3)  # in high school, in college; 1 and 4 are not enrolled, without and with a high school degree
-NOT_EMPLOYED = ("unemployed", "out_of_labor_force", "in_school", "not_working")
 
 
 def three_digits(codes: pd.Series, variable: Item) -> pd.Series:
@@ -92,7 +92,7 @@ def apply_states(steps: SurveySteps, variant: Variant) -> None:
     state = frame["status"].map(STATUS).where(frame["by_status"], by_weeks)
     frame["state"] = state.mask(frame["enrolled"] & state.isin(["out_of_labor_force", "not_working"]), "in_school")
     steps.frame = frame
-    set_aside = frame["code"].notna() & frame["state"].isin(NOT_EMPLOYED)
+    set_aside = frame["code"].notna() & frame["state"].isin(NOT_WORKING)
     in_school = frame["state"].eq("in_school")
     enrolled_when = "in most of these weeks" if variant == "weekly" else "on May 1"
     altered = {

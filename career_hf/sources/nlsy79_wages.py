@@ -12,9 +12,9 @@ import functools
 import numpy as np
 import pandas as pd
 
+from ..describing import NOT_WORKING
 from .crosswalks import read_data
 from .nls import NLSExtract, split_missing
-from .nlsy79_states import NOT_EMPLOYED
 from .nlsy79_variables import ALL_ROUNDS, STATUS_ROUNDS, Item, item, values
 from .survey_steps import SurveySteps, reason
 
@@ -128,7 +128,7 @@ def add_outcomes(steps: SurveySteps, jobs: pd.DataFrame, work: pd.DataFrame) -> 
         work: Share of each calendar year worked, as `yearly_work` returns it.
     """
     frame = steps.frame.merge(jobs, on=["person", "year"], how="left", validate="one_to_one")
-    state = frame["occupation"].where(frame["occupation"].isin(NOT_EMPLOYED))
+    state = frame["occupation"].where(frame["occupation"].isin(NOT_WORKING))
     not_employed = ("not employed: " + state).astype("string")
 
     dollars = frame["pay"].astype("Float64") / 100

@@ -17,7 +17,7 @@ from ..careers import from_frame
 from ..ledger import Ledger
 from .crosswalks import crosswalk, is_military, map_codes, read_data
 from .nls import NLSExtract, read_folder, split_missing
-from .nlsy79 import share_jumps, state_shares
+from .state_shares import note_state_shares
 from .survey_steps import EDUCATION, Rule, SurveySteps, check_rule, reason
 
 
@@ -91,11 +91,9 @@ def build(extract_folder: str | Path, *, rule: Rule = "paper") -> tuple[datasets
         outcomes=("hourly_wage", "weekly_hours"),
         **design,
     )
-    shares = state_shares(careers)
-    for note in [*extract.notes, *_standing_notes(extract, weekly, collapsed), *share_jumps(shares)]:
+    for note in [*extract.notes, *_standing_notes(extract, weekly, collapsed)]:
         steps.ledger.note(note)
-    table = (100 * shares.drop(columns="people")).round(1).assign(people=shares["people"])
-    steps.ledger.note(f"state shares by year, in percent of the people observed:\n{table.to_string()}")
+    note_state_shares(careers, steps.ledger)
     return careers, steps.ledger
 
 

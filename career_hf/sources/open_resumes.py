@@ -20,7 +20,7 @@ from datasets.exceptions import DatasetGenerationError
 from ..careers import from_frame
 from ..ledger import Ledger
 from .spell_careers import spells_to_careers
-from .spells import SpellRules
+from .spell_rules import SpellRules
 from .weighted_crosswalks import esco_crosswalk, recode
 
 

@@ -16,8 +16,8 @@ import pandas as pd
 from ..careers import from_frame
 from ..ledger import Ledger
 from .crosswalks import DIGITS, is_military, map_codes, read_data
-from .nlsy79 import share_jumps, state_shares
 from .psid_files import FAMILY_1968, PERSON_1968, Needed, PSIDFiles, read_folder
+from .state_shares import note_state_shares
 from .survey_steps import Rule, SurveySteps, check_rule, reason
 
 
@@ -114,11 +114,9 @@ def build(extract_folder: str | Path, *, rule: Rule = "paper") -> tuple[datasets
         **design,
     )
     careers.info.license = LICENCE
-    shares = state_shares(careers)
-    for note in [f"licence: {LICENCE}", *files.notes, *notes, *_standing_notes(files), *share_jumps(shares)]:
+    for note in [f"licence: {LICENCE}", *files.notes, *notes, *_standing_notes(files)]:
         steps.ledger.note(note)
-    table = (100 * shares.drop(columns="people")).round(1).assign(people=shares["people"])
-    steps.ledger.note(f"state shares by year, in percent of the people observed:\n{table.to_string()}")
+    note_state_shares(careers, steps.ledger)
     return careers, steps.ledger
 
 

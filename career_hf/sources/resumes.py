@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Literal
 
-from .spells import Recode, SpellRules
+from .spell_rules import Recode, SpellRules
 
 
 # The eight degrees of the paper's resumes. Levels are called as in the surveys, so that transfer finds them;

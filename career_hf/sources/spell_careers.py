@@ -27,7 +27,8 @@ from ..career_splits import DEFAULT_FRACTIONS, split_numbers
 from ..careers import from_frame
 from ..complete import complete
 from ..ledger import Ledger
-from .spells import Counts, SpellRules, build_years, is_text_file, ledger_of, read_spells, readable, spells_to_years
+from .spell_rules import SpellRules
+from .spells import Counts, build_years, is_text_file, ledger_of, read_spells, readable, spells_to_years
 
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from .spell_dates import EPOCH, new_year, read_dates
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
-    from .spells import Recode, SpellRules
+    from .spell_rules import Recode, SpellRules
 
 # Ends that say in words that the spell goes on.
 ONGOING = ("present", "current", "now", "today", "ongoing")
@@ -23,11 +23,6 @@ ONGOING = ("present", "current", "now", "today", "ongoing")
 NO_OCCUPATION = "no occupation"
 REPEATS = "covers no day that other spells of the occupation leave"
 NO_AS_OF = "goes on, but there is no as_of"
-# Names of columns that the expressions add.
-ADDED = frozenset(
-    "written year first after start_written end_written start_day stop_day fresh_day covered start_year last_year "
-    "ongoing cut reason days place next_year occupations held span label new".split()
-)
 # Added to a day so that it has eight digits from the year 1000 to 2999, and sorts as text as it does as a number.
 EIGHT_DIGITS = 20_000_000
 

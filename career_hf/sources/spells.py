@@ -9,119 +9,24 @@ from __future__ import annotations
 import csv
 import gzip
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import date
 from glob import glob
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from ..career_columns import RESERVED_NAMES, read_table
+from ..career_columns import read_table
 from ..ledger import Ledger
-from .spell_expressions import ADDED, NO_AS_OF, clean_spells, people_of, person_years
+from .spell_expressions import NO_AS_OF, clean_spells, people_of, person_years
+from .spell_rules import SpellRules
 
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
     from ibis.backends.duckdb import Backend as DuckDB
 
-# Names of columns, or columns by new name.
-Columns = Sequence[str] | Mapping[str, str]
 # Labels and dates that a ledger names one by one.
 EXAMPLES = 20
-
-
-@dataclass(frozen=True)
-class Recode:
-    """New labels for the labels of a column, compared without regard to case and outer blanks.
-
-    Args:
-        labels: New label by label.
-        otherwise: For labels that are not in `labels`; if None they stay as they are.
-        missing: For missing labels; if None they stay missing.
-        prefix: What labels that are not in `labels` and stay begin with from then on, so that no code of one coding is
-            taken for a code of another.
-    """
-
-    labels: Mapping[str, str]
-    otherwise: str | None = None
-    missing: str | None = None
-    prefix: str = ""
-
-
-def _by_name(columns: Columns) -> dict[str, str]:
-    return dict(columns) if isinstance(columns, Mapping) else {column: column for column in columns}
-
-
-@dataclass(frozen=True)
-class SpellRules:
-    """What the columns of a table of spells are, and how spells become years.
-
-    Args:
-        person, occupation, start, end: Names of the columns; `start` and `end` as `spell_dates` reads them.
-        covariates: Columns that belong to the spell, such as the employer, as names or as columns by new name: a year
-            has the value of the spell that gives it its occupation, of the one with most days where there are several.
-        carried: Columns that stay true until the next value, such as the latest degree: a year has the last value that
-            started in it or earlier. Rows without an occupation count for these: a degree may be a row of its own.
-        static: Columns that must not change within a person.
-        recode: New labels of the occupation and of covariates by name, given before anything else is done.
-        as_of: The day after which nothing is known, as a date or ISO text: spells that go on end then.
-        missing_end: What a missing end means: "as_of" that the spell goes on, "drop" that the spell is of no use. Ends
-            that say so in words ("present") always go on.
-        first_year: Spells that start earlier are dropped.
-        longest: Spells of more years, and people whose years from first to last are more, are dropped.
-        no_occupation: Label of the years between the first and the last without an occupation; if None, they are left
-            out, as the paper does when it pretrains.
-
-    Raises:
-        ValueError: If names or values contradict each other.
-    """
-
-    person: str = "person"
-    occupation: str = "occupation"
-    start: str = "start"
-    end: str = "end"
-    covariates: Columns = ()
-    carried: Columns = ()
-    static: Columns = ()
-    recode: Mapping[str, Recode] = field(default_factory=dict)
-    as_of: date | str | None = None
-    missing_end: Literal["as_of", "drop"] = "as_of"
-    first_year: int = 1900
-    longest: int = 80
-    no_occupation: str | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("covariates", "carried", "static"):
-            columns = getattr(self, name)
-            if isinstance(columns, str):
-                raise ValueError(f"{name}={columns!r} is a text: pass a list, {name}=[{columns!r}]")
-            object.__setattr__(self, name, _by_name(columns))
-        if self.as_of is not None:
-            object.__setattr__(self, "as_of", date.fromisoformat(str(self.as_of)[:10]))
-        names = [*self.covariates, *self.carried, *self.static]
-        for name in names:
-            if name in (*RESERVED_NAMES, *ADDED) or names.count(name) > 1:
-                raise ValueError(f"the name '{name}' is given twice or is reserved: pass {{'another name': '{name}'}}")
-        if unknown := set(self.recode) - {"occupation", *names}:
-            raise ValueError(f"recode names '{min(unknown)}', but there are only {['occupation', *names]}")
-        if self.missing_end not in ("as_of", "drop"):
-            raise ValueError(f"missing_end {self.missing_end!r} is not one of 'as_of', 'drop'")
-        if not 1000 <= self.first_year <= 2999 or self.longest < 1:
-            raise ValueError(
-                f"first_year must be in 1000-2999 and longest at least 1, not {self.first_year} and {self.longest}"
-            )
-
-    @property
-    def columns(self) -> list[str]:
-        """The columns that are read."""
-        return [self.person, self.occupation, self.start, self.end, *self.others.values()]
-
-    @property
-    def others(self) -> dict[str, str]:
-        """Columns by name, besides person, occupation, start and end."""
-        return _by_name(self.covariates) | _by_name(self.carried) | _by_name(self.static)
 
 
 def spells_to_years(spells: Any, rules: SpellRules | None = None) -> tuple[ir.CachedTable, Ledger]:

@@ -1,4 +1,4 @@
-"""Steps that the NLSY97 and the PSID share: rows that are dropped with a reason, and the exclusions of Appendix F.
+"""Steps that the surveys share: rows that are dropped with a reason, and the exclusions of Appendix F.
 
 Some of the paper's rules look at later years: whoever never finishes grade 9 is dropped from the first year on,
 whoever never enters the labor force too, and a region that is first seen late is filled in before. A model that is

@@ -23,7 +23,7 @@ from .crosswalks import (
     occupations,
     read_data,
 )
-from .spells import Recode
+from .spell_rules import Recode
 
 
 # fmt: off

@@ -17,10 +17,9 @@ import numpy as np
 import pandas as pd
 
 from ..careers import to_frame
-from ..describing import describe
+from ..describing import NOT_WORKING, describe
 from ..evaluation import INTERVAL
 from ..resampling import resample_means
-from ..sources.nlsy79 import NOT_EMPLOYED
 from ..transition_table import TRANSITIONS, transition_classes
 from .likeness_figure import FEWEST, likeness_figure, moves_figure
 
@@ -50,7 +49,7 @@ SHARE = ["n", "people", "share", "standard_error", "low", "high"]
 def likeness(
     careers_by_name: Mapping[str, Dataset],
     *,
-    without_work: Sequence[str] = NOT_EMPLOYED,
+    without_work: Sequence[str] = NOT_WORKING,
     draws: int = 500,
     seed: int = 0,
 ) -> dict[str, pd.DataFrame]:
@@ -138,7 +137,7 @@ def likeness_study(
     return tables
 
 
-def career_steps(careers: Dataset, without_work: Sequence[str] = NOT_EMPLOYED) -> pd.DataFrame:
+def career_steps(careers: Dataset, without_work: Sequence[str] = NOT_WORKING) -> pd.DataFrame:
     """What the statistics need to know of each wave, one row per person and wave in the order of the careers.
 
     Args:

@@ -23,9 +23,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures
 
 from ..careers import to_frame
+from ..describing import NOT_WORKING
 from ..ledger import Ledger
 from ..representations import names_of
-from ..sources.nlsy79 import NOT_EMPLOYED
 
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def wage_frame(
     representations: Mapping[str, np.ndarray] | None = None,
     *,
     fold: np.ndarray | None = None,
-    not_working: Sequence[str] = NOT_EMPLOYED,
+    not_working: Sequence[str] = NOT_WORKING,
 ) -> tuple[pd.DataFrame, Ledger]:
     """One row per person-year at work whose wage is observed.
 

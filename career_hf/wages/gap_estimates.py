@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from ..describing import NOT_WORKING
 from ..ledger import Ledger
 from ..representations import representations
-from ..sources.nlsy79 import NOT_EMPLOYED
 from .decomposition import oaxaca_blinder
 from .design import BLAU_KAHN, design, held, wage_frame
 from .finetuning import METHODS, FineTuning, check_protected, finetuned_nuisances
@@ -78,7 +78,7 @@ def gap_sample(
     careers: Dataset,
     groups: GapGroups,
     blocks: Sequence[str] = (*BLAU_KAHN, "occupation"),
-    not_working: Sequence[str] = NOT_EMPLOYED,
+    not_working: Sequence[str] = NOT_WORKING,
 ) -> tuple[GapSample, np.ndarray, Ledger]:
     """Person-years at work with a wage of the two groups, and the columns that are adjusted for.
 
@@ -129,7 +129,7 @@ def estimate_gaps(
     groups: GapGroups | None = None,
     *,
     blocks: Sequence[str] = (*BLAU_KAHN, "occupation"),
-    not_working: Sequence[str] = NOT_EMPLOYED,
+    not_working: Sequence[str] = NOT_WORKING,
     folds: int = 5,
     methods: Sequence[str] = METHODS,
     settings: FineTuning | None = None,

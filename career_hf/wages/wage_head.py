@@ -22,9 +22,9 @@ from transformers.utils import logging
 
 from ..career_columns import career_table, list_values, make_dataset
 from ..collating import EncodedCareers, PaddingCollator
+from ..describing import NOT_WORKING
 from ..ledger import Ledger
 from ..processing_career import CareerProcessor
-from ..sources.nlsy79 import NOT_EMPLOYED
 from ..training import Recipe, build_trainer, exact_metrics, finetuning_recipe, log_prob_of_truth
 from .design import LOG_WAGE
 from .modeling_wage import CareerForWagePrediction, CareerWageConfig
@@ -39,7 +39,7 @@ def encode_wages(
     processor: CareerProcessor,
     *,
     unknown_levels: Literal["error", "missing"] = "error",
-    not_working: Sequence[str] = NOT_EMPLOYED,
+    not_working: Sequence[str] = NOT_WORKING,
 ) -> tuple[Dataset, Ledger]:
     """Encoded careers with a column `log_wage`, NaN where there is none: the wages that `wage_frame` keeps.
 

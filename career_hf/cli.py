@@ -6,6 +6,7 @@ from dataclasses import replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
+from time import perf_counter
 from typing import Annotated, Any
 
 import typer
@@ -135,7 +136,9 @@ def simulate(
     if preset in market.RESUMES:
         world = market.World.build(market.preset("survey").with_world(departure=departure).world)
         resumes = replace(market.RESUMES[preset], people=people or market.RESUMES[preset].people)
-        say(market.write_resumes(world, resumes, output, seed=seed))
+        ledger = market.write_resumes(world, resumes, output, seed=seed)
+        say(ledger)
+        market.write_resume_card(output, ledger)
         show(describe(market.load_resumes(output)).to_frame("resumes"), str(output))
         return
     drawn = market.preset(preset).simulate(people, seed)
@@ -176,8 +179,10 @@ def train(
 
     from .baselines.markov import MarkovForOccupationPrediction, tune_weight
     from .baselines.mixture import tune_mixture
+    from .dataset_card import training_source
     from .processing_career import CareerProcessor
     from .training import baseline_recipe, scratch_recipe
+    from .training_record import counted_run
 
     if job_dropout and model is not Model.career:
         raise typer.BadParameter("--job-dropout is for CAREER, because rivals cannot hide a year from the others")
@@ -187,7 +192,9 @@ def train(
         splits["train"], covariates=[] if is_counted else covariates.split(","), unknown_occupation="unknown"
     )
     encoded, validation = _encode(processor, splits)
+    source = training_source(data, splits["train"])
     if is_counted:
+        started = perf_counter()
         order = 2 if model is Model.markov_2 else 1
         if model is Model.mixture:
             chain: Any = tune_mixture(encoded, validation, processor, seed=seed)
@@ -195,7 +202,10 @@ def train(
             chain = tune_weight(encoded, validation, processor, order=order)
         else:
             chain = MarkovForOccupationPrediction.fit(encoded, processor, order=order)
-        processor.record_training(encoded, "training")
+        processor.record_training(encoded, "training", source)
+        processor.training_stages[-1]["run"] = counted_run(
+            perf_counter() - started, {"model": model.value, "tuned": tune_smoothing or model is Model.mixture}
+        )
         _save_model(chain, processor, output)
         return
     settings: dict[str, Any] = {
@@ -217,7 +227,7 @@ def train(
         config = of_rival.from_processor(processor, two_stage=not one_stage)
         recipe = baseline_recipe(config, output / "training", **settings)
     make_model = partial(AutoModelForCausalLM.from_config, recipe.config)
-    _fit(make_model, processor, recipe, encoded, validation, output, resume)
+    _fit(make_model, processor, recipe, encoded, validation, source, output, resume)
 
 
 @app.command()
@@ -238,6 +248,7 @@ def finetune(
     resume: Resume = False,
 ) -> None:
     """Fine-tune a pretrained CAREER model on careers; occupations, levels and covariates are matched by name."""
+    from .dataset_card import training_source
     from .modeling_career import CareerForOccupationPrediction
     from .processing_career import CareerProcessor
     from .training import finetuning_recipe
@@ -266,7 +277,8 @@ def finetune(
         say(model.resize_vocabulary(pretrained, processor))
         return model
 
-    _fit(load, processor, recipe, encoded, validation, output, resume)
+    source = training_source(data, splits["train"])
+    _fit(load, processor, recipe, encoded, validation, source, output, resume)
 
 
 def _load(data: Path, cutoff: int | None) -> Any:
@@ -284,14 +296,21 @@ def _encode(processor: Any, splits: Any) -> tuple[Any, Any]:
 
 
 def _fit(
-    make_model: Any, processor: Any, recipe: Any, encoded: Any, validation: Any, output: Path, resume: bool
+    make_model: Any,
+    processor: Any,
+    recipe: Any,
+    encoded: Any,
+    validation: Any,
+    source: Any,
+    output: Path,
+    resume: bool,
 ) -> None:
     from transformers import set_seed
 
     from .training import build_trainer
 
     set_seed(recipe.arguments.seed)
-    trainer = build_trainer(make_model(), processor, recipe, encoded, validation)
+    trainer = build_trainer(make_model(), processor, recipe, encoded, validation, source=source)
     trainer.train(resume_from_checkpoint=resume)
     say(f"validation: {trainer.evaluate()}")
     _save_model(trainer.model, trainer.processing_class, output)

@@ -15,6 +15,7 @@ import numpy as np
 from .career_columns import career_table, list_lengths
 from .career_splits import check_leaks, split_careers
 from .representations import Kind, Steps, Timing, as_kind, keyed_table, representations
+from .training_history import same_counts
 
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def check_not_trained_on(
         recorder = copy.deepcopy(processor)
         recorder.record_training(encoded, "these")
         these = recorder.training_stages[-1]
-        if not any({**stage, "stage": "these"} == these for stage in processor.training_stages):
+        if not any(same_counts(stage, these) for stage in processor.training_stages):
             raise ValueError(
                 "the model was trained on other careers than these, as its processor has recorded: pass the careers "
                 "that it was trained on"

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from huggingface_hub import DatasetCard, DatasetCardData
 
-from .career_columns import is_list
+from .career_columns import career_table, is_list, list_values
 from .console import format_value
 from .ledger import Ledger
 
 
 if TYPE_CHECKING:
     import pandas as pd
-    from datasets import DatasetDict
+    from datasets import Dataset, DatasetDict
 
 TEMPLATE = Path(__file__).with_name("dataset_card_template.md")
 CARD = "README.md"
@@ -43,6 +43,7 @@ class Source:
         license_name: What "other" stands for.
         license_link: Where it is written down.
         cite: What to cite.
+        command: What made the careers; `career-hf prepare` and the name if None.
     """
 
     name: str
@@ -54,6 +55,13 @@ class Source:
     license_name: str | None = None
     license_link: str | None = None
     cite: str | None = None
+    command: str | None = None
+
+    @property
+    def record(self) -> dict[str, str]:
+        """What a checkpoint keeps, as `source_of` reads it from a card."""
+        license = _slug(self.license_name) if self.license_name else self.license
+        return {"source": self.name, "license": license, "redistribution": self.redistribution}
 
     @property
     def license_text(self) -> str:
@@ -70,7 +78,26 @@ _OWN_TERMS = (
     "Only whoever holds the data knows: ask before careers or models trained on them are passed on, and correct this "
     "card. Resumes are personal data even without names."
 )
+_SIMULATED = "Drawn from the simulated labor market of career_hf: nobody in them exists."
 _SOURCES = (
+    Source(
+        name="simulated",
+        title="Simulated careers",
+        license="mit",
+        redistribution="allowed",
+        provenance=_SIMULATED,
+        terms="They come under the licence of career_hf.",
+        command="career-hf simulate",
+    ),
+    Source(
+        name="simulated-resumes",
+        title="Simulated resumes",
+        license="mit",
+        redistribution="allowed",
+        provenance=f"{_SIMULATED} Resumes leave out years without work, and code some occupations wrongly.",
+        terms="They come under the licence of career_hf.",
+        command="career-hf simulate --preset resume",
+    ),
     Source(
         name="keane-wolpin",
         title="Careers of young men (Keane and Wolpin), extended",
@@ -169,7 +196,7 @@ def write_card(
     splits: DatasetDict,
     ledger: Ledger,
     description: pd.Series,
-    manifest: Mapping[str, Any],
+    manifest: Mapping[str, Any] | None = None,
     counted: str = "All careers, counted:",
     settings: Mapping[str, Any] | None = None,
 ) -> DatasetCard:
@@ -181,7 +208,7 @@ def write_card(
         splits: Careers by split name.
         ledger: Of the build.
         description: What `describe` returns.
-        manifest: What `split_manifest` returns.
+        manifest: What `split_manifest` returns; None for careers that are not split.
         counted: Which careers `description` is of.
         settings: Of the build, by name, besides the folders: what somebody needs who builds the careers again.
 
@@ -205,13 +232,13 @@ def write_card(
         template_path=str(TEMPLATE),
         source=source,
         version=__version__,
+        command=source.command or f"career-hf prepare {source.name}",
         settings=[(name, str(value).replace("`", "'")) for name, value in (settings or {}).items()],
         ledger=_rows_of(ledger),
         notes=[_cell(note) for note in ledger.notes],
         counted=counted,
         description=[(_cell(name), format_value(value, str(name))) for name, value in description.items()],
-        unit="person" if manifest["group"] is None else "family or household",
-        salt=manifest["salt"],
+        manifest=manifest,
         splits=[(name, f"{careers.num_rows:,}") for name, careers in splits.items()],
         columns=[
             (_cell(field.name), f"list of {field.type.value_type}" if is_list(field.type) else field.type)
@@ -240,6 +267,17 @@ def source_of(folder: str | Path) -> dict[str, str]:
         "license": license,
         "redistribution": own.get("redistribution", "unknown"),
     }
+
+
+def training_source(folder: str | Path, careers: Dataset) -> dict[str, Any]:
+    """`source_of` a folder, with `first_year` and `last_year` of the careers from there that a model is trained on."""
+    return source_of(folder) | years_of(careers)
+
+
+def years_of(careers: Dataset) -> dict[str, int]:
+    """The first and the last year of careers, as `first_year` and `last_year`."""
+    years = list_values(career_table(careers), "year").to_numpy()
+    return {"first_year": int(years.min()), "last_year": int(years.max())}
 
 
 def _rows_of(ledger: Ledger) -> list[list[str]]:

@@ -324,16 +324,15 @@ class CareerProcessor(FeatureExtractionMixin):
         state["training_stages"] = [pad_stage(stage, sizes) for stage in self.training_stages]
         return type(self)(**state)
 
-    def record_training(self, encoded: Dataset, stage: str) -> None:
+    def record_training(self, encoded: Dataset, stage: str, source: Mapping[str, Any] | None = None) -> None:
         """Records how often each occupation (as y_t) and covariate level is trained on, which forecasts need to know.
 
         Args:
             encoded: The training set of a run, as `encode` returns it.
             stage: "pretraining", "finetuning" or another name. A stage recorded again becomes a further entry.
+            source: Where its careers come from, as `dataset_card.source_of` says; unknown if None.
         """
-        entry = count_stage(career_table(encoded), stage, self._sizes)
-        check_stage(entry, self._sizes)
-        self.training_stages.append(entry)
+        self.training_stages.append(count_stage(career_table(encoded), stage, self._sizes, source))
 
     def trained_counts(self, stage: str | None = None) -> tuple[np.ndarray, list[np.ndarray]]:
         """How often each id was trained on in a stage, summed over its entries.

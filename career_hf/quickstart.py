@@ -15,6 +15,7 @@ from transformers import set_seed
 
 from .baselines.markov import MarkovForOccupationPrediction
 from .careers import split_careers
+from .dataset_card import SOURCES, years_of
 from .describing import describe
 from .evaluation import summarize
 from .forecasting import forecast
@@ -79,7 +80,8 @@ def quickstart(output: str | Path, max_steps: int = MAX_STEPS, seed: int = 0) ->
         seed=seed,
     )
     model = CareerForOccupationPrediction(recipe.config)
-    trainer = build_trainer(model, processor, recipe, encoded, encoded_validation)
+    source = SOURCES["keane-wolpin"].record | years_of(train)
+    trainer = build_trainer(model, processor, recipe, encoded, encoded_validation, source=source)
     trainer.train()
     # It has recorded what it was trained on, which forecasts need.
     processor = trainer.processing_class  # type: ignore[assignment]

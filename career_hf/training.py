@@ -40,6 +40,7 @@ from .configuration_occupation import OccupationConfig
 from .job_dropout import JobDropoutCollator, JobDropoutMicroBatches, Per
 from .micro_batches import MicroBatchCollator, MicroBatches
 from .processing_career import CareerProcessor
+from .training_record import TrainingRecord
 
 
 # Steps of a micro-batch on CPU. Its activations stay below the size from which the C library maps and unmaps fresh
@@ -80,6 +81,18 @@ class Recipe:
     layout: Literal["flat", "packed", "padded"] = "flat"
     job_dropout: float = 0.0
     job_dropout_per: Per = "person"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What somebody needs to know who trains it again, for the model card."""
+        names = ("learning_rate", "warmup_steps", "weight_decay", "max_steps", "seed", "bf16")
+        return {
+            "tokens_per_batch": self.tokens_per_batch,
+            "patience": self.patience,
+            "job_dropout": self.job_dropout,
+            "lr_scheduler_type": str(SchedulerType(self.arguments.lr_scheduler_type).value),
+            **{name: getattr(self.arguments, name) for name in names},
+        }
 
 
 def pretraining_recipe(processor: CareerProcessor, output_dir: str | Path, **overrides: Any) -> Recipe:
@@ -237,11 +250,13 @@ def build_trainer(
     train: datasets.Dataset,
     validation: datasets.Dataset,
     callbacks: list[TrainerCallback] | None = None,
+    source: Mapping[str, Any] | None = None,
 ) -> Trainer:
     """A stock Trainer for a recipe.
 
     Training on CPU switches the model to the attention "sdpa_by_length", which treats ordinary batches as sdpa does. A
-    copy of the processor records what is trained on; it is `trainer.processing_class`, saved with every checkpoint.
+    copy of the processor records what is trained on, and when training is over how; it is `trainer.processing_class`,
+    saved with every checkpoint.
 
     Args:
         model: Any occupation model of this package; moved to the recipe's device.
@@ -250,6 +265,7 @@ def build_trainer(
         train: Encoded training careers.
         validation: Encoded validation careers. They have a `weight` where the training careers have one.
         callbacks: Further callbacks.
+        source: Where the training careers come from, as `dataset_card.training_source` says; recorded with them.
 
     Returns:
         A Trainer. `evaluate()` reports `eval_nll` and `eval_perplexity`, per scored step and exact, and with weights
@@ -292,7 +308,8 @@ def build_trainer(
     rows = EncodedCareers(validation.select(np.argsort(rows.lengths, kind="stable")))
     # A copy, so that a second run with the caller's processor does not count the first one's careers too.
     processor = copy.deepcopy(processor)
-    processor.record_training(train, recipe.stage)
+    processor.record_training(train, recipe.stage, source)
+    record = TrainingRecord(processor.training_stages[-1], recipe.settings)
     stopping = [EarlyStoppingCallback(recipe.patience)] if arguments.load_best_model_at_end else []
     trainer = Trainer(
         model=model,
@@ -302,7 +319,7 @@ def build_trainer(
         eval_dataset=rows,
         processing_class=processor,
         optimizers=recipe.make_optimizer(model),  # type: ignore[arg-type]  # any scheduler does
-        callbacks=[*stopping, *(callbacks or [])],
+        callbacks=[record, *stopping, *(callbacks or [])],
         preprocess_logits_for_metrics=log_prob_of_truth,
         compute_metrics=exact_metrics,
     )

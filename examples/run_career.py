@@ -26,6 +26,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from career_hf import CareerForOccupationPrediction
 from career_hf.careers import covariate_names, load_careers
+from career_hf.dataset_card import training_source
 from career_hf.processing_career import CareerProcessor
 from career_hf.training import build_trainer, finetuning_recipe, pretraining_recipe, scratch_recipe
 
@@ -112,7 +113,9 @@ def main() -> None:
         model = CareerForOccupationPrediction.from_pretrained(career.model_name_or_path)
         logger.info("%s", model.resize_vocabulary(pretrained, processor))
 
-    trainer = build_trainer(model, processor, recipe, train, validation)
+    trainer = build_trainer(
+        model, processor, recipe, train, validation, source=training_source(career.data, splits["train"])
+    )
     last = get_last_checkpoint(career.output_dir) if os.path.isdir(career.output_dir) else None
     trainer.train(resume_from_checkpoint=last)
     metrics = trainer.evaluate()

@@ -41,6 +41,7 @@ def test_the_hub_reads_the_metadata_and_a_checkpoint_can_keep_them(tmp_path, car
     assert card.data.license == source.license and card.data.pretty_name == source.title
     assert card.data.size_categories == ["n<1K"]
     kept = source_of(tmp_path)
+    assert kept == source.record
     assert kept["source"] == source.name and kept["redistribution"] == source.redistribution
     # "other" is the Hub's word, and says nothing to whoever reads the checkpoint.
     assert kept["license"] != "other"
@@ -68,7 +69,7 @@ def test_every_table_of_the_card_has_one_number_of_cells(tmp_path, careers, ledg
 
 def test_only_what_may_be_passed_on_is_called_allowed():
     allowed = {name for name, source in SOURCES.items() if source.redistribution.startswith("allowed")}
-    assert allowed == {"keane-wolpin", "jobhop"}
+    assert allowed == {"keane-wolpin", "jobhop", "simulated", "simulated-resumes"}
     assert SOURCES["psid"].redistribution == "forbidden"
 
 

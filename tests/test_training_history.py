@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from career_hf.processing_career import CareerProcessor
+from career_hf.training_history import UNKNOWN_SOURCE, round_stage, same_counts
 
 
 @pytest.fixture
@@ -50,3 +51,41 @@ def test_record_training_refuses_ids_of_another_processor(processor, careers, su
     with pytest.raises(ValueError, match=r"stage 'finetuning' counts .* ids, but the vocabularies have"):
         processor.record_training(encoded, "finetuning")
     assert processor.training_stages == []
+
+
+def test_every_stage_keeps_its_source_through_finetuning_and_files(processor, careers, survey, tmp_path):
+    psid = {"source": "psid", "license": "psid-conditions", "redistribution": "forbidden", "first_year": 1990}
+    processor.record_training(processor.encode(careers)[0], "pretraining", psid)
+    processor.save_pretrained(tmp_path)
+    extended = CareerProcessor.from_pretrained(tmp_path).extend(survey, covariates=["education"])
+    extended.record_training(extended.encode(survey)[0], "finetuning")
+    extended.save_pretrained(tmp_path)
+    stages = CareerProcessor.from_pretrained(tmp_path).training_stages
+    assert [stage["source"] for stage in stages] == [psid, dict(UNKNOWN_SOURCE)]
+    assert [(stage["people"], stage["person_years"]) for stage in stages] == [(3, 8), (2, 3)]
+
+
+def test_folders_from_before_sources_were_kept_load(processor, careers, tmp_path):
+    processor.record_training(processor.encode(careers)[0], "pretraining")
+    for name in ("source", "people", "person_years"):
+        del processor.training_stages[0][name]
+    processor.save_pretrained(tmp_path)
+    assert CareerProcessor.from_pretrained(tmp_path).extend(careers).trained_counts()[0].tolist() == [0, 0, 4, 2, 1, 1]
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_rounded_counts_keep_what_was_seen_and_hide_how_often(processor, careers, k):
+    processor.record_training(processor.encode(careers)[0], "pretraining")
+    stage = processor.training_stages[0]
+    rounded = round_stage(stage, k)
+    for own, found in zip(
+        [stage["occupation_counts"], *stage["covariate_counts"]],
+        [rounded["occupation_counts"], *rounded["covariate_counts"]],
+        strict=True,
+    ):
+        assert all(number % k == 0 and 0 <= number - count < k for count, number in zip(own, found, strict=True))
+        assert [number > 0 for number in found] == [count > 0 for count in own]
+    assert rounded["person_years"] == 8
+    # Whoever has the training careers can still tell that they are these, and that others are not.
+    processor.record_training(processor.encode(careers.select([0, 1]))[0], "others")
+    assert same_counts(rounded, stage) and not same_counts(rounded, processor.training_stages[-1])

@@ -14,7 +14,7 @@ _PUBLIC = {
     "presets": ["PRESETS", "RESUMES", "SCALING", "Preset", "preset"],
     "rationales": ["rationale_sets"],
     "resumes": ["ResumeConfig", "load_resumes", "write_resumes"],
-    "saving": ["save_simulation"],
+    "saving": ["save_simulation", "write_resume_card"],
     "survey": ["Simulation", "SurveyConfig", "simulate"],
     "thinning": ["Thinned", "ThinnedTruth", "thin", "thinned_truth"],
     "wages": ["WageConfig", "WageLaw", "draw_wages", "type_posteriors", "wage_features", "wage_summary", "wage_truth"],

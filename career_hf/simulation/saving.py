@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from datasets import DatasetDict
+
 from ..careers import save_careers, split_careers, split_manifest
+from ..dataset_card import SOURCES, write_card
+from ..describing import describe
+from ..ledger import Ledger
 from .model import TrueOccupationModel, world_processor
+from .resumes import load_resumes
 from .survey import Simulation
 
 
 def save_simulation(simulation: Simulation, folder: str | Path, salt: str = "career_hf") -> None:
     """Saves a simulation.
 
-    `folder/careers` holds the careers in splits, for `career-hf train`; `folder/truth` the true model and its
-    processor, for `career-hf evaluate truth=folder/truth`; `folder/types.parquet` everybody's type.
+    `folder/careers` holds the careers in splits and their dataset card, for `career-hf train`; `folder/truth` the true
+    model and its processor, for `career-hf evaluate truth=folder/truth`; `folder/types.parquet` everybody's type.
 
     Args:
         simulation: Careers, types and world.
@@ -22,7 +28,33 @@ def save_simulation(simulation: Simulation, folder: str | Path, salt: str = "car
     """
     folder = Path(folder)
     splits = split_careers(simulation.careers, salt=salt)
-    save_careers(splits, folder / "careers", manifest=split_manifest(splits, salt=salt))
+    manifest = split_manifest(splits, salt=salt)
+    save_careers(splits, folder / "careers", manifest=manifest)
+    write_card(
+        folder / "careers",
+        SOURCES["simulated"],
+        splits=splits,
+        ledger=Ledger(),
+        description=describe(simulation.careers),
+        manifest=manifest,
+    )
     TrueOccupationModel.of_world(simulation.world).save_pretrained(folder / "truth")
     world_processor(simulation.world).save_pretrained(folder / "truth")
     simulation.types.to_parquet(folder / "types.parquet")
+
+
+def write_resume_card(folder: str | Path, ledger: Ledger) -> None:
+    """Writes the dataset card of a corpus that `write_resumes` finished.
+
+    Args:
+        folder: Of the corpus.
+        ledger: What `write_resumes` returns.
+    """
+    resumes = load_resumes(folder)
+    write_card(
+        folder,
+        SOURCES["simulated-resumes"],
+        splits=DatasetDict({"all": resumes}),
+        ledger=ledger,
+        description=describe(resumes),
+    )

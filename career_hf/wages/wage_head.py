@@ -9,7 +9,7 @@ likelihood, by the stock Trainer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -88,6 +88,7 @@ def build_wage_trainer(
     train: Dataset,
     validation: Dataset,
     callbacks: list[TrainerCallback] | None = None,
+    source: Mapping[str, Any] | None = None,
 ) -> Trainer:
     """A stock Trainer for wages and occupations.
 
@@ -97,6 +98,7 @@ def build_wage_trainer(
         recipe: From `wage_recipe`.
         train, validation: From `encode_wages`.
         callbacks: Further callbacks.
+        source: As in `build_trainer`.
 
     Returns:
         A Trainer. `evaluate()` reports `eval_wage_mse`, the mean squared error of observed log wages, and what that of
@@ -108,7 +110,7 @@ def build_wage_trainer(
     for name, careers in {"training": train, "validation": validation}.items():
         if LOG_WAGE not in careers.column_names:
             raise ValueError(f"the {name} careers have no column '{LOG_WAGE}': encode them with encode_wages")
-    trainer = build_trainer(model, processor, recipe, train, validation, callbacks)
+    trainer = build_trainer(model, processor, recipe, train, validation, callbacks, source)
     trainer.label_names = ["labels", LOG_WAGE, *(["weight"] if "weight" in train.column_names else [])]
     trainer.preprocess_logits_for_metrics = _truth_and_wage  # type: ignore[assignment]
     trainer.compute_metrics = wage_metrics

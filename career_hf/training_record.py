@@ -1,0 +1,61 @@
+"""How a training stage was trained, kept with what it saw: recipe, updates, time and hardware, for the model card.
+
+The record is the entry `run` of a stage in the processor's training history, so that it travels with the checkpoint
+and through fine-tuning. It is a mapping for JSON: `settings` (of the recipe), `updates`, `best` (the metric that chose
+the checkpoint), `seconds` (wall-clock, validation included), `resumed_at` (the update at which this run went on from
+an earlier one, whose time is not in `seconds`) and `hardware`.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+
+
+def hardware(device: torch.device, processes: int = 1) -> dict[str, Any]:
+    """What a program runs on, in words that name no machine: `kind`, "cpu" or "gpu", `name` and `count`.
+
+    Args:
+        device: Of the model.
+        processes: How many of it train together.
+    """
+    if device.type == "cuda":
+        return {"kind": "gpu", "name": torch.cuda.get_device_name(device), "count": processes}
+    return {"kind": "cpu", "name": f"{platform.machine()} CPU thread", "count": torch.get_num_threads() * processes}
+
+
+def counted_run(seconds: float, settings: dict[str, Any]) -> dict[str, Any]:
+    """The record of a model that is counted, and has no updates."""
+    return {"settings": settings, "updates": None, "seconds": seconds, "hardware": hardware(torch.device("cpu"))}
+
+
+class TrainingRecord(TrainerCallback):
+    """Writes the record of a run into its stage when training ends.
+
+    Args:
+        stage: The entry of the processor's training history.
+        settings: Of the recipe.
+    """
+
+    def __init__(self, stage: dict[str, Any], settings: dict[str, Any]) -> None:
+        self.stage, self.settings = stage, settings
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.started, self.resumed_at = time.perf_counter(), state.global_step
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.stage["run"] = {
+            "settings": self.settings,
+            "updates": state.global_step,
+            "best": {"metric": args.metric_for_best_model, "value": state.best_metric},
+            "seconds": time.perf_counter() - self.started,
+            "resumed_at": self.resumed_at or None,
+            "hardware": hardware(args.device, args.world_size),
+        }
+
+
+__all__ = ["TrainingRecord", "counted_run", "hardware"]

@@ -30,6 +30,7 @@ from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
 from .attention import SDPA_BY_LENGTH
+from .checksums import Checksummed
 from .configuration_career import CareerConfig
 from .modeling_outputs import CareerOutput
 from .positions import sinusoidal_positions
@@ -142,7 +143,7 @@ class CareerLayer(GradientCheckpointingLayer):
 
 
 @auto_docstring
-class CareerPreTrainedModel(PreTrainedModel):
+class CareerPreTrainedModel(Checksummed, PreTrainedModel):
     config: CareerConfig
     base_model_prefix = "model"
     main_input_name = "input_ids"

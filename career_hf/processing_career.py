@@ -18,6 +18,7 @@ from transformers.feature_extraction_utils import FeatureExtractionMixin
 
 from .career_columns import career_table, is_list, list_lengths, list_values, make_dataset, one_career
 from .careers import from_frame, validate
+from .checksums import Checksummed
 from .ledger import Ledger
 from .training_history import check_stage, count_stage, covariate_matrix, pad_stage, sum_stage
 from .vocabulary import (
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 
-class CareerProcessor(FeatureExtractionMixin):
+class CareerProcessor(Checksummed, FeatureExtractionMixin):
     """Turns careers into model inputs, and ids back into labels; state that contradicts itself is a ValueError.
 
     Make one with [`CareerProcessor.fit`] on the training careers, or load one with `from_pretrained`.
@@ -74,6 +75,7 @@ class CareerProcessor(FeatureExtractionMixin):
     """
 
     model_input_names = ["input_ids", "covariates", "attention_mask"]
+    checksummed_files = ("preprocessor_config.json",)
 
     def __init__(
         self,

@@ -7,14 +7,14 @@ gets freshly drawn ones. The original program needed one pretraining for each su
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from torch import nn, no_grad
 
 
-if TYPE_CHECKING:
-    from .processing_career import CareerProcessor
-
+# A CareerProcessor. Its module is not imported, not even for typing: a checkpoint that carries its code carries every
+# file that this one names, and they want packages that a model does not need.
+CareerProcessor = Any
 Table = TypeVar("Table", nn.Linear, nn.Embedding)
 
 

@@ -1,8 +1,6 @@
 """What must hold of CareerModel and CareerForOccupationPrediction whatever their weights."""
 
 import shutil
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -286,31 +284,6 @@ def test_save_and_load_is_exact_although_covariates_are_not_in_alphabetical_orde
     with torch.no_grad():
         batch.pop("labels")
         assert torch.equal(base(**batch).last_hidden_state, model(**batch).last_hidden_state)
-
-
-REMOTE = """
-import sys, torch
-from transformers import AutoModelForCausalLM
-model = AutoModelForCausalLM.from_pretrained(sys.argv[1], trust_remote_code=True).eval()
-assert "career_hf" not in sys.modules
-inputs = torch.load(sys.argv[1] + "/inputs.pt")
-with torch.no_grad():
-    torch.save(model(**inputs).logits, sys.argv[1] + "/logits.pt")
-"""
-
-
-def test_a_checkpoint_folder_works_with_trust_remote_code(tmp_path, monkeypatch):
-    model, batch = small_model(), pad(random_careers([10, 6]))
-    monkeypatch.setattr(CareerConfig, "_auto_class", "AutoConfig")
-    monkeypatch.setattr(CareerForOccupationPrediction, "_auto_class", "AutoModelForCausalLM")
-    model.save_pretrained(tmp_path)
-    torch.save(batch, tmp_path / "inputs.pt")
-    environment = {"HF_HOME": str(tmp_path / "home"), "PATH": ""}
-    command = [sys.executable, "-c", REMOTE, str(tmp_path)]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
-    assert result.returncode == 0, result.stderr
-    with torch.no_grad():
-        assert torch.equal(torch.load(tmp_path / "logits.pt"), model(**batch).logits)
 
 
 def test_attentions_and_hidden_states_are_returned_on_request():

@@ -1,6 +1,7 @@
 """Transformers' own ModelTesterMixin and ConfigTester, run on both model classes."""
 
 import unittest
+from unittest import mock
 
 import torch
 from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
@@ -70,3 +71,8 @@ class CareerModelTest(modeling_common.ModelTesterMixin, unittest.TestCase):
 
     def test_config(self):
         self.config_tester.run_common_tests()
+
+    def test_model_weights_reload_no_missing_tied_weights(self):
+        # It writes other weights into the folder, which their checksum forbids.
+        with mock.patch("career_hf.checksums.check_checksums"):
+            super().test_model_weights_reload_no_missing_tied_weights()

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .describing import NOT_WORKING
 from .evaluation_figures import COLOURS, plot_reliability
 from .forecast_evaluation import QUANTILES
 from .forecast_result import Forecast
-from .sources.crosswalks import titles
+from .sources.crosswalks import titles_of
 
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ LONGEST_NAME = 44
 
 def names_of(labels: Sequence[str]) -> dict[str, str]:
     """How figures call labels: with their titles where they are occ1990dd codes."""
-    known = titles() if {label for label in labels if label not in NOT_WORKING} & set(titles()) else {}
+    known = titles_of(labels)
     named = {label: f"{label} {known[label]}" if label in known else label.replace("_", " ") for label in labels}
     return {
         label: f"{name[: LONGEST_NAME - 1]}…" if len(name) > LONGEST_NAME else name for label, name in named.items()

@@ -33,7 +33,8 @@ class CareerForecastPipeline(Pipeline):
 
     Inputs are one person's career (a mapping of `year`, `occupation` and the model's covariates to lists; what does
     not change may be a single value), a list of such mappings, a long table with columns person, year, occupation and
-    the covariates, or careers. Every argument of [`forecast`] can be given, when the pipeline is made or called, and:
+    the covariates, or careers. Every argument of [`forecasting.forecast`] can be given, when the pipeline is made or
+    called, and:
 
     Args:
         top_k: Occupations of each year, the likeliest first.
@@ -84,15 +85,27 @@ class CareerForecastPipeline(Pipeline):
 
     def _several(self, given: list[Any]) -> Dataset:
         """Careers in the order in which they were given; who has no name is called by place."""
-        from datasets import concatenate_datasets
-
+        covariates = [name for name in self.feature_extractor.covariate_names if name != "year"]
+        table: dict[str, list[Any]] = {}
+        people: dict[str, int] = {}
         for place, career in enumerate(given):
             if not isinstance(career, Mapping):
                 raise ValueError(
                     f"entry {place} of the list is a {type(career).__name__}: a list holds one mapping for each "
                     "person, with lists of years and occupations"
                 )
-        return concatenate_datasets([self._careers({"person": str(i), **career}) for i, career in enumerate(given)])
+            columns = one_career({**career, "person": str(career.get("person", place))}, covariates)
+            person = columns["person"][0]
+            if person in people:
+                raise ValueError(
+                    f"entries {people[person]} and {place} of the list are both person {person!r}: give each a name "
+                    "of its own, or none; an entry without a name is called by its place"
+                )
+            people[person] = place
+            for name, values in columns.items():
+                table.setdefault(name, []).extend(values)
+        careers = from_frame(table, covariates=covariates)
+        return careers.select(np.argsort([people[person] for person in careers["person"]]))
 
     def _forward(self, input_tensors: dict[str, Any], **forecast_arguments: Any) -> Any:
         from .forecasting import forecast
@@ -102,21 +115,21 @@ class CareerForecastPipeline(Pipeline):
         return {"forecast": found, "last": [career[-1] for career in careers["occupation"]]}
 
     def postprocess(self, model_outputs: Any, top_k: Any = 5, **parameters: Any) -> list[dict[str, Any]]:
-        found, last = model_outputs["forecast"], model_outputs["last"]
-        return [self._person(found, i, last[i], top_k) for i in range(len(found.people))]
-
-    def _person(self, found: Forecast, i: int, last: str, top_k: int) -> dict[str, Any]:
-        """What is said of one person."""
         from .sources.crosswalks import titles_of
 
-        known = titles_of(found.occupations)
+        found, last = model_outputs["forecast"], model_outputs["last"]
+        titles = titles_of(found.occupations)
+        return [self._person(found, i, last[i], top_k, titles) for i in range(len(found.people))]
+
+    def _person(self, found: Forecast, i: int, last: str, top_k: int, titles: Mapping[str, str]) -> dict[str, Any]:
+        """What is said of one person."""
         years = []
         for t, year in enumerate(found.years[i].tolist()):
             p, error = found.probability[i, t], found.standard_error[i, t]
             likeliest = [
                 {
                     "occupation": found.occupations[j],
-                    "title": known.get(found.occupations[j]),
+                    "title": titles.get(found.occupations[j]),
                     "probability": float(p[j]),
                     "standard_error": float(error[j]),
                 }
@@ -146,8 +159,8 @@ class OccupationPredictionPipeline(CareerForecastPipeline):
     def _forward(self, input_tensors: dict[str, Any], **forecast_arguments: Any) -> Any:
         return super()._forward(input_tensors, horizon=1, **forecast_arguments)
 
-    def _person(self, found: Forecast, i: int, last: str, top_k: int) -> dict[str, Any]:
-        person = super()._person(found, i, last, top_k)
+    def _person(self, found: Forecast, i: int, last: str, top_k: int, titles: Mapping[str, str]) -> dict[str, Any]:
+        person = super()._person(found, i, last, top_k, titles)
         return {"person": person["person"], **person["years"][0]}
 
 

@@ -72,6 +72,11 @@ def test_a_list_keeps_its_order_and_names_the_nameless_by_place(predict):
     assert [entry["person"] for entry in found] == ["0", "zoe", "2"]
 
 
+def test_two_entries_with_one_name_are_an_error(predict):
+    with pytest.raises(ValueError, match="entries 0 and 1 of the list are both person '1'"):
+        predict([CAREER | {"person": 1}, CAREER])
+
+
 def test_the_forecast_pipeline_is_the_forecast(folder):
     ahead = pipeline("career-forecast", model=str(folder), device="cpu", samples=40)
     careers = careers_of(5)

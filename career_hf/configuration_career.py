@@ -43,6 +43,9 @@ class CareerConfig(OccupationConfig):
         first_step_stay (`bool`): Apply stage one to the first step too, as the original program does, although there
             is
             nothing to stay in: its stay probability is then lost on the beginning-of-career id.
+        title_embedding_size (`int`, *optional*): Length of the vectors of occupations' titles whose projections are
+            added to their weights (`title_embeddings.py`); the vectors come with `model.set_title_embeddings`. None is
+            the paper's model.
 
     Example:
         >>> from career_hf import CareerConfig
@@ -69,6 +72,7 @@ class CareerConfig(OccupationConfig):
     logit_clamp: float | int | None = None
     special_tokens_in_softmax: bool = False
     first_step_stay: bool = False
+    title_embedding_size: int | None = None
 
     def validate_architecture(self):
         """Part of `@strict` validation: sizes that do not fit together."""
@@ -81,6 +85,8 @@ class CareerConfig(OccupationConfig):
             raise ValueError(
                 f"hidden_size must be even and at least 4 (half sines, half cosines), not {self.hidden_size}"
             )
+        if self.title_embedding_size is not None and self.title_embedding_size < 1:
+            raise ValueError(f"title_embedding_size is {self.title_embedding_size}: give the length of title vectors")
         if self.tie_word_embeddings:
             raise ValueError("tie_word_embeddings=True is not supported: e_y (Eq. 4) and beta (Eq. 2) are separate")
 

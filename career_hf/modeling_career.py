@@ -34,6 +34,7 @@ from .checksums import Checksummed
 from .configuration_career import CareerConfig
 from .modeling_outputs import CareerOutput
 from .positions import sinusoidal_positions
+from .title_embeddings import init_titles, occupation_embedding, occupation_output, set_title_embeddings
 from .transfer import resize_vocabulary
 from .two_stage import mean_nll, nothing_to_stay_in, occupation_log_probs, stay_nll, two_stage_log_probs
 
@@ -158,6 +159,10 @@ class CareerPreTrainedModel(Checksummed, PreTrainedModel):
     _can_compile_fullgraph = True
     _can_record_outputs = {"hidden_states": CareerLayer, "attentions": CareerAttention}
 
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        init_titles(module)
+
     def represent(
         self, input_ids: torch.Tensor, covariates: torch.Tensor | None = None, appended: torch.Tensor | None = None
     ) -> torch.Tensor:
@@ -194,7 +199,7 @@ class CareerModel(CareerPreTrainedModel):
 
     def __init__(self, config: CareerConfig):
         super().__init__(config)
-        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.embed_tokens = occupation_embedding(config.vocab_size, config.hidden_size, config.title_embedding_size)
         self.embed_covariates = nn.ModuleDict(
             {
                 name: nn.Embedding(size, config.hidden_size)
@@ -273,13 +278,14 @@ class CareerForOccupationPrediction(CareerPreTrainedModel):
         super().__init__(config)
         self.model = CareerModel(config)
         # beta of Eq. 2. The name is Transformers' own, so that its tools find the output layer.
-        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.lm_head = occupation_output(config.hidden_size, config.vocab_size, config.title_embedding_size)
         # eta of Eq. 1.
         self.stay_head = nn.Linear(config.hidden_size, 1, bias=False) if config.two_stage else None
         self.post_init()
 
     # Fine-tuning on a survey with occupations, levels or covariates that pretraining never saw.
     resize_vocabulary = resize_vocabulary
+    set_title_embeddings = set_title_embeddings
 
     @can_return_tuple
     @auto_docstring

@@ -40,6 +40,7 @@ from .configuration_occupation import OccupationConfig
 from .job_dropout import JobDropoutCollator, JobDropoutMicroBatches, Per
 from .micro_batches import MicroBatchCollator, MicroBatches
 from .processing_career import CareerProcessor
+from .title_embeddings import check_title_embeddings
 from .training_record import TrainingRecord
 
 
@@ -272,10 +273,12 @@ def build_trainer(
         `eval_weighted_nll` and `eval_weighted_perplexity`.
 
     Raises:
-        ValueError: If the model and the processor disagree, or only one of the two datasets has weights.
+        ValueError: If the model and the processor disagree, a model with a place for titles has none, or only one
+            of the two datasets has weights.
     """
     arguments = recipe.arguments
     processor.check(model.config)
+    check_title_embeddings(model)
     weighted = "weight" in train.column_names
     if weighted != ("weight" in validation.column_names):
         raise ValueError(

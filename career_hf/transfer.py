@@ -6,10 +6,13 @@ gets freshly drawn ones. The original program needed one pretraining for each su
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from torch import nn, no_grad
+
+from .title_embeddings import carry_titles, occupation_embedding, occupation_output
 
 
 # A CareerProcessor. Its module is not imported, not even for typing: a checkpoint that carries its code carries every
@@ -39,25 +42,40 @@ class TransferReport:
         )
 
 
-def resize_vocabulary(model: Any, old: CareerProcessor, new: CareerProcessor) -> TransferReport:
+def resize_vocabulary(
+    model: Any,
+    old: CareerProcessor,
+    new: CareerProcessor,
+    titles: Mapping[str, Any] | None = None,
+    untitled: Collection[str] = (),
+) -> TransferReport:
     """Gives a model the vocabulary and covariates of another processor, moving weights by name.
 
     Fresh rows are drawn as in a new model (normal, standard deviation `config.initializer_range`), those of the output
-    layer too, so that before fine-tuning a new occupation is about as likely as an average one.
+    layer too, so that before fine-tuning a new occupation is about as likely as an average one. In a model with titles
+    an occupation that both know keeps its title vector, and a new one starts from its title alone.
 
     Args:
         model: A [`CareerForOccupationPrediction`], changed in place, its config too.
         old: The processor the model was trained with.
         new: The processor it is to be used with, usually `old.extend(...)`.
+        titles: For a model with titles, vectors of new occupations by label, of the encoder that the others are of.
+        untitled: New occupations that have no title, such as "unknown".
 
     Returns:
         Which occupations, levels and covariates kept their weights, got fresh ones or went.
 
     Raises:
-        ValueError: If `old` is not the processor of this model.
+        ValueError: If `old` is not the processor of this model, if a new occupation of a model with titles has no
+            title vector, or if there are titles for a model without.
     """
     old.check(model.config)
-    transformer, size = model.model, model.config.hidden_size
+    transformer, size, title_size = model.model, model.config.hidden_size, model.config.title_embedding_size
+    if titles is not None and title_size is None:
+        raise ValueError(
+            "this model has no place for titles: load it with from_pretrained(folder, title_embedding_size=...) and "
+            "give it those of its own occupations first, with model.set_title_embeddings"
+        )
 
     def fill(table: Table, source: Table | nn.Module | None, old_names: list[str], new_names: list[str]) -> Table:
         model._init_weights(table)
@@ -72,8 +90,13 @@ def resize_vocabulary(model: Any, old: CareerProcessor, new: CareerProcessor) ->
     report = TransferReport()
     report.record("occupation", old.occupations, new.occupations)
     count = len(new.occupations)
-    embed_tokens = fill(nn.Embedding(count, size), transformer.embed_tokens, old.occupations, new.occupations)
-    lm_head = fill(nn.Linear(size, count, bias=False), model.lm_head, old.occupations, new.occupations)
+    before, after = old.occupations, new.occupations
+    embed_tokens = fill(occupation_embedding(count, size, title_size), transformer.embed_tokens, before, after)
+    lm_head = fill(occupation_output(size, count, title_size), model.lm_head, before, after)
+    if title_size is not None:
+        not_titled = [*untitled, *(after[i] for i in new.special_token_ids)]
+        carry_titles(transformer.embed_tokens, embed_tokens, before, after, titles or {}, not_titled)
+        carry_titles(model.lm_head, lm_head, before, after, titles or {}, not_titled)
 
     old_levels = dict(zip(old.covariate_names, old.covariate_levels, strict=True))
     new_levels = dict(zip(new.covariate_names, new.covariate_levels, strict=True))

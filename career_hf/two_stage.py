@@ -67,8 +67,12 @@ def nothing_to_stay_in(stay_logit: torch.Tensor, previous: torch.Tensor, special
         previous: `(...)`, ids of y_{t-1}.
         special_token_ids: Ids that are not occupations.
     """
-    special = torch.tensor(special_token_ids, device=previous.device)
-    return stay_logit.masked_fill(torch.isin(previous, special), IMPOSSIBLE)
+    return stay_logit.masked_fill(among(previous, special_token_ids), IMPOSSIBLE)
+
+
+def among(ids: torch.Tensor, some: list[int]) -> torch.Tensor:
+    """Whether each id is one of a few; `torch.isin` is the same, and cannot be exported to ONNX."""
+    return (ids.unsqueeze(-1) == torch.tensor(some, device=ids.device)).any(dim=-1)
 
 
 def stay_nll(stay_logit: torch.Tensor, previous: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -20,6 +20,7 @@ from huggingface_hub.dataclasses import strict
 from torch import nn
 from torch.nn import functional as F
 
+from ..two_stage import among
 from .base import BaselineConfig, BaselineForOccupationPrediction
 
 
@@ -102,9 +103,8 @@ class BagOfJobsForOccupationPrediction(BaselineForOccupationPrediction):
         config = self.config
         # What came before each step's own entry; entries from before the first step have id 0 in the original.
         earlier = F.pad(input_ids[:, :-1], (1, 0), value=0 if config.start_in_history else config.pad_token_id)
-        special = torch.tensor(config.special_token_ids, device=input_ids.device)
         scores = self.last_occupation(input_ids)
-        scores = scores + self._mean(self.earlier_occupations(earlier), ~torch.isin(earlier, special))
+        scores = scores + self._mean(self.earlier_occupations(earlier), ~among(earlier, config.special_token_ids))
         if covariates is not None:
             level = dict(zip(config.covariate_names, covariates.unbind(-1), strict=True))
             scores = scores + sum(table(level[name]) for name, table in self.covariates.items())

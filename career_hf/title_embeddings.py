@@ -1,0 +1,263 @@
+"""Title-aware occupations: vectors of occupations' titles, projected, are part of an occupation's own weights.
+
+    e_y(j)  = w_j + P v_j                                                      input, Eq. 4
+    beta_j  = u_j + Q v_j                                                      output, Eq. 2
+
+v_j is a vector of the title of occupation j from any text encoder. It is given and stays fixed; P and Q are learned
+for all occupations together, w_j and u_j for each alone. So an occupation that is seldom seen shares what is learned
+with those of like titles, and one that was never seen has weights as soon as it has a title. This is not in the paper.
+There are two projections because e_y and beta are separate parameters in the paper and in the original program.
+
+P and Q start at zero: a model with titles starts as the one without, random draws included, and a trained model that
+is given titles predicts what it did until it is trained on. An occupation that is new to a trained model, on the other
+hand, starts with w_j = u_j = 0, from its title alone.
+"""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.numpy import save_file
+from torch import nn
+from torch.nn import functional as F
+from transformers import initialization as init
+
+
+class TitleProjection(nn.Module):
+    """P v_j of every occupation, `(vocabulary, hidden)`: a learned projection of fixed vectors.
+
+    Args:
+        vocab_size: Number of occupation ids.
+        title_embedding_size: Length of v_j.
+        hidden_size: D.
+    """
+
+    title_embeddings: torch.Tensor
+
+    def __init__(self, vocab_size: int, title_embedding_size: int, hidden_size: int):
+        super().__init__()
+        self.register_buffer("title_embeddings", torch.zeros(vocab_size, title_embedding_size))
+        self.weight = nn.Parameter(torch.zeros(hidden_size, title_embedding_size))
+
+    def forward(self) -> torch.Tensor:
+        return F.linear(self.title_embeddings, self.weight)
+
+
+class TitledEmbedding(nn.Embedding):
+    """e_y(j) = w_j + P v_j; `weight` holds w_j."""
+
+    def __init__(self, vocab_size: int, hidden_size: int, title_embedding_size: int):
+        super().__init__(vocab_size, hidden_size)
+        self.title_projection = TitleProjection(vocab_size, title_embedding_size, hidden_size)
+
+    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
+        return super().forward(input_ids) + F.embedding(input_ids, self.title_projection())
+
+
+class TitledLinear(nn.Linear):
+    """beta_j . h with beta_j = u_j + Q v_j; `weight` holds u_j."""
+
+    def __init__(self, hidden_size: int, vocab_size: int, title_embedding_size: int):
+        super().__init__(hidden_size, vocab_size, bias=False)
+        self.title_projection = TitleProjection(vocab_size, title_embedding_size, hidden_size)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return F.linear(hidden_states, self.weight + self.title_projection())
+
+
+def occupation_embedding(vocab_size: int, hidden_size: int, title_embedding_size: int | None) -> nn.Embedding:
+    """e_y of Eq. 4, a plain table unless there are titles."""
+    if title_embedding_size is None:
+        return nn.Embedding(vocab_size, hidden_size)
+    return TitledEmbedding(vocab_size, hidden_size, title_embedding_size)
+
+
+def occupation_output(hidden_size: int, vocab_size: int, title_embedding_size: int | None) -> nn.Linear:
+    """beta of Eq. 2, a plain layer unless there are titles."""
+    if title_embedding_size is None:
+        return nn.Linear(hidden_size, vocab_size, bias=False)
+    return TitledLinear(hidden_size, vocab_size, title_embedding_size)
+
+
+def init_titles(module: nn.Module) -> None:
+    """What `_init_weights` does with a [`TitleProjection`]: nothing is known of titles, and they add nothing."""
+    if isinstance(module, TitleProjection):
+        init.zeros_(module.weight)
+        init.zeros_(module.title_embeddings)
+
+
+def title_rows(
+    titles: Mapping[str, Any], occupations: Collection[str], size: int, untitled: Collection[str] = ()
+) -> torch.Tensor:
+    """Vectors of some occupations as rows, `(occupations, size)` in float32.
+
+    Args:
+        titles: Vector of length `size` by occupation label, as an array, list or tensor. More occupations do no harm.
+        occupations: Labels, in the order of the rows.
+        size: Of the vectors.
+        untitled: Those of them that have no title, such as "unknown"; their rows are zeros.
+
+    Raises:
+        ValueError: If an occupation has no vector, or one that is not finite or of another length; the message names
+            it.
+    """
+    rows = torch.zeros(len(occupations), size)
+    missing = [label for label in occupations if label not in titles and label not in untitled]
+    if missing:
+        raise ValueError(
+            f"occupation '{missing[0]}' has no title vector ({len(missing)} of {len(occupations)} have none): add it, "
+            "or name it in untitled= if it has no title"
+        )
+    for row, label in zip(rows, occupations, strict=True):
+        if label in untitled:
+            continue
+        vector = np.asarray(titles[label], dtype=np.float32)
+        if vector.shape != (size,):
+            raise ValueError(
+                f"the title vector of occupation '{label}' has shape {vector.shape}, and the model's are ({size},): "
+                "make all with one encoder, and the model with its title_embedding_size"
+            )
+        if not np.isfinite(vector).all():
+            raise ValueError(
+                f"the title vector of occupation '{label}' is not finite: make it again, or name the "
+                "occupation in untitled="
+            )
+        row.copy_(torch.from_numpy(vector))
+    return rows
+
+
+def set_title_embeddings(model: Any, titles: Mapping[str, Any], untitled: Collection[str] = ()) -> None:
+    """Gives a model the title vectors of its occupations, in place.
+
+    Vectors of about unit length, as most sentence encoders give them, suit the learning rates of the recipes.
+
+    Args:
+        model: A [`CareerForOccupationPrediction`] made with `title_embedding_size`.
+        titles: Vector of that length by occupation label: `dict(zip(labels, encoder.encode(texts)))`.
+        untitled: Occupations of the model that have no title, such as "unknown"; they have weights of their own alone.
+
+    Raises:
+        ValueError: If the model has no place for titles, or an occupation has no vector, or one that is not finite or
+            of another length; the message names the occupation.
+
+    Example:
+        >>> from career_hf import CareerConfig, CareerForOccupationPrediction
+        >>> labels = {0: "<pad>", 1: "<start>", 2: "cook", 3: "chef"}
+        >>> model = CareerForOccupationPrediction(CareerConfig(vocab_size=4, id2label=labels, title_embedding_size=2))
+        >>> model.set_title_embeddings({"cook": [1.0, 0.0], "chef": [0.8, 0.6]})
+        >>> model.lm_head.title_projection.title_embeddings[3].tolist()
+        [0.800000011920929, 0.6000000238418579]
+    """
+    size, special = model.config.title_embedding_size, set(model.config.special_token_ids)
+    if size is None:
+        raise ValueError(
+            "this model has no place for titles: make it with CareerConfig(title_embedding_size=...), or load it with "
+            "from_pretrained(folder, title_embedding_size=...), the length of the vectors"
+        )
+    places = {label: i for i, label in model.config.id2label.items() if i not in special}
+    strange = [label for label in untitled if label not in places]
+    if strange:
+        raise ValueError(f"untitled= names '{strange[0]}', which is not an occupation of the model")
+    rows = title_rows(titles, list(places), size, untitled)
+    for table in (model.model.embed_tokens, model.lm_head):
+        table.title_projection.title_embeddings.zero_()  # of special ids
+        table.title_projection.title_embeddings[list(places.values())] = rows.to(model.device, model.dtype)
+
+
+def carry_titles(
+    source: Any,
+    table: Any,
+    before: Sequence[str],
+    after: Sequence[str],
+    titles: Mapping[str, Any],
+    untitled: Collection[str],
+) -> None:
+    """Fills the titles of a table of another vocabulary, whose new occupations start from their title alone.
+
+    Args:
+        source, table: Two [`TitledEmbedding`]s or [`TitledLinear`]s, of a model before and after.
+        before, after: The occupations of each, in order.
+        titles: Vectors by label; those of occupations that `source` knows are ignored.
+        untitled: New occupations without a title.
+
+    Raises:
+        ValueError: As `title_rows`.
+    """
+    known = dict(zip(before, source.title_projection.title_embeddings.float().cpu(), strict=True))
+    new = [label for label in after if label not in known]
+    fresh = dict(
+        zip(new, title_rows(titles, new, source.title_projection.title_embeddings.shape[1], untitled), strict=True)
+    )
+    rows = torch.stack([known[label] if label in known else fresh[label] for label in after])
+    with torch.no_grad():
+        table.title_projection.title_embeddings.copy_(rows)
+        table.title_projection.weight.copy_(source.title_projection.weight)
+        table.weight[[i for i, label in enumerate(after) if label in fresh and label not in untitled]] = 0
+
+
+def check_title_embeddings(model: Any) -> None:
+    """Raises a ValueError if a model has a place for titles and was given none."""
+    if getattr(model.config, "title_embedding_size", None) is None:
+        return
+    vectors = [buffer for name, buffer in model.named_buffers() if name.endswith("title_embeddings")]
+    if not any(buffer.any() for buffer in vectors):
+        raise ValueError(
+            f"the model has title_embedding_size={model.config.title_embedding_size} and no titles: call "
+            "model.set_title_embeddings(...) first"
+        )
+
+
+def save_title_embeddings(path: str | Path, titles: Mapping[str, Any]) -> None:
+    """Writes title vectors to a safetensors file, which `career-hf train --title-embeddings` reads.
+
+    Args:
+        path: Of the file.
+        titles: Vector by occupation label, all of one length.
+
+    Raises:
+        ValueError: If vectors are of different lengths or not finite.
+    """
+    if not titles:
+        raise ValueError("there are no title vectors to save")
+    size = len(next(iter(titles.values())))
+    rows = title_rows(titles, list(titles), size)
+    labels = json.dumps(list(titles), ensure_ascii=False)
+    save_file({"title_embeddings": rows.numpy()}, path, metadata={"occupations": labels})
+
+
+def load_title_embeddings(path: str | Path) -> dict[str, np.ndarray]:
+    """Reads what `save_title_embeddings` writes: vector by occupation label, float32.
+
+    Raises:
+        ValueError: If the file is not laid out like that.
+    """
+    with safe_open(path, framework="numpy") as opened:
+        labels = json.loads((opened.metadata() or {}).get("occupations", "[]"))
+        names = list(opened.keys())
+        rows = opened.get_tensor("title_embeddings") if names == ["title_embeddings"] else np.zeros((0, 0))
+    if not labels or rows.ndim != 2 or len(rows) != len(labels) or len(set(labels)) != len(labels):
+        raise ValueError(
+            f"{path} has the tensors {names} of shape {rows.shape} and {len(labels)} occupation labels, where one "
+            "tensor 'title_embeddings' with a row for each label belongs: write it with save_title_embeddings"
+        )
+    return dict(zip(labels, np.asarray(rows, dtype=np.float32), strict=True))
+
+
+__all__ = [
+    "TitleProjection",
+    "TitledEmbedding",
+    "TitledLinear",
+    "carry_titles",
+    "check_title_embeddings",
+    "init_titles",
+    "load_title_embeddings",
+    "occupation_embedding",
+    "occupation_output",
+    "save_title_embeddings",
+    "set_title_embeddings",
+    "title_rows",
+]

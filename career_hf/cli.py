@@ -12,11 +12,13 @@ from typing import Annotated, Any
 import typer
 
 from .audit_command import audit
+from .card_command import card
 from .console import say, show
 from .convert_command import convert
 from .evaluate_command import evaluate
 from .forecast_command import forecast
 from .prepare_command import prepare
+from .push_command import push
 from .rake_command import rake
 from .rationale_command import rationale
 from .similar_command import similar
@@ -317,9 +319,14 @@ def _fit(
 
 
 def _save_model(model: Any, processor: Any, output: Path) -> None:
+    from .card_results import RESULTS
+    from .cards import write_model_card
+
     model.save_pretrained(output)
     processor.save_pretrained(output)
-    say(f"saved {output}")
+    (output / RESULTS).unlink(missing_ok=True)  # of a model that was here before
+    write_model_card(output)
+    say(f"saved {output} with a model card, which `career-hf card {output} --data CAREERS` completes")
 
 
 app.command()(convert)
@@ -331,6 +338,8 @@ app.command("what-if")(what_if)
 app.command()(transitions)
 app.command()(rake)
 app.command()(audit)
+app.command()(card)
+app.command()(push)
 app.command()(wage_regression)
 app.command()(gap)
 

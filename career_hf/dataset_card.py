@@ -235,13 +235,13 @@ def write_card(
         command=source.command or f"career-hf prepare {source.name}",
         settings=[(name, str(value).replace("`", "'")) for name, value in (settings or {}).items()],
         ledger=_rows_of(ledger),
-        notes=[_cell(note) for note in ledger.notes],
+        notes=[as_cell(note) for note in ledger.notes],
         counted=counted,
-        description=[(_cell(name), format_value(value, str(name))) for name, value in description.items()],
+        description=[(as_cell(name), format_value(value, str(name))) for name, value in description.items()],
         manifest=manifest,
         splits=[(name, f"{careers.num_rows:,}") for name, careers in splits.items()],
         columns=[
-            (_cell(field.name), f"list of {field.type.value_type}" if is_list(field.type) else field.type)
+            (as_cell(field.name), f"list of {field.type.value_type}" if is_list(field.type) else field.type)
             for field in next(iter(splits.values())).features.arrow_schema
         ],
     )
@@ -284,14 +284,14 @@ def _rows_of(ledger: Ledger) -> list[list[str]]:
     """A row of text per entry of a ledger."""
     rows = []
     for entry in ledger.entries:
-        reasons = [f"{number:,} dropped: {_cell(reason)}" for reason, number in entry.dropped.items()]
-        reasons += [f"{number:,} altered: {_cell(reason)}" for reason, number in entry.altered.items()]
+        reasons = [f"{number:,} dropped: {as_cell(reason)}" for reason, number in entry.dropped.items()]
+        reasons += [f"{number:,} altered: {as_cell(reason)}" for reason, number in entry.altered.items()]
         counts = [f"{entry.rows_in:,}", f"{entry.rows_out:,}"]
-        rows.append([_cell(entry.step), _cell(entry.unit), *counts, "<br>".join(reasons), entry.depends_on])
+        rows.append([as_cell(entry.step), as_cell(entry.unit), *counts, "<br>".join(reasons), entry.depends_on])
     return rows
 
 
-def _cell(text: Any) -> str:
+def as_cell(text: Any) -> str:
     """Text that stays in its cell and is shown as it is."""
     text = " ".join(str(text).split())
     for mark in ("\\", "|", "<", "*", "_", "`"):

@@ -16,6 +16,7 @@ from .card_command import card
 from .console import say, show
 from .convert_command import convert
 from .evaluate_command import evaluate
+from .export_command import export
 from .forecast_command import forecast
 from .prepare_command import prepare
 from .push_command import push
@@ -331,6 +332,7 @@ def _save_model(model: Any, processor: Any, output: Path) -> None:
 
 app.command()(convert)
 app.command()(evaluate)
+app.command()(export)
 app.command()(rationale)
 app.command()(similar)
 app.command()(forecast)

@@ -36,7 +36,7 @@ from .training_history import UNKNOWN_SOURCE, round_stage
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# What a checkpoint is made of. Code goes along only where the config points to it.
+# What a checkpoint is made of. Code goes along only where the config points to it, and it is this package's own.
 CHECKPOINT = ("config.json", "generation_config.json", "model*.safetensors", "model.safetensors.index.json")
 BESIDE = ("checksums.json", "preprocessor_config.json", CARD, RESULTS)
 SECTION = "## Publication"
@@ -196,11 +196,12 @@ def _check_loads(folder: Path) -> bool:
 
 def _stage(folder: Path, staged: Path, processor: CareerProcessor, has_code: bool, k: int) -> pd.DataFrame:
     """Copies what is uploaded, the processor with rounded counts, and says what is left out."""
-    patterns = (*CHECKPOINT, *BESIDE, *(("*.py",) if has_code else ()))
+    patterns = (*CHECKPOINT, *BESIDE)
     staged.mkdir()
     left_out = []
     for path in sorted(folder.iterdir()):
-        if path.is_file() and any(fnmatch(path.name, pattern) for pattern in patterns):
+        is_part = any(fnmatch(path.name, pattern) for pattern in patterns) or (has_code and _is_own_code(path))
+        if path.is_file() and is_part:
             shutil.copy(path, staged / path.name)
         else:
             what = "a folder, such as of intermediate checkpoints" if path.is_dir() else "no part of a checkpoint"
@@ -210,6 +211,19 @@ def _stage(folder: Path, staged: Path, processor: CareerProcessor, has_code: boo
     if not (staged / CARD).exists():
         write_model_card(staged)
     return pd.DataFrame(left_out, columns=["file", "why"])
+
+
+def _is_own_code(path: Path) -> bool:
+    """Whether a file is a source file of this package; a ValueError if it is a changed one."""
+    own = Path(__file__).with_name(path.name)
+    if path.suffix != ".py" or not own.is_file():
+        return False
+    if own.read_bytes() != path.read_bytes():
+        raise ValueError(
+            f"{path} is not the code of this career_hf, so it is not published: save the model again with "
+            "remote_code.save_with_code, or with save_pretrained, which adds no code"
+        )
+    return True
 
 
 def _add_section(path: Path, override: str | None, stored: pd.DataFrame, rare: pd.DataFrame | None, k: int) -> None:

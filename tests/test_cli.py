@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from huggingface_hub import ModelCard
 from typer.testing import CliRunner
 
 from career_hf.cli import app
 from career_hf.evaluation import perplexity as perplexity_of
+from career_hf.processing_career import CareerProcessor
 from career_hf.quickstart import quickstart
 
 
@@ -59,6 +61,13 @@ def test_train_evaluate_and_finetune(folder, data):
     run("train", "--data", data, "--output", folder / "markov", "--model", "markov-2", "--tune-smoothing")
     run("train", "--data", data, "--output", folder / "jobs", "--model", "bag-of-jobs", *short)
     run("finetune", folder / "two", "--data", data, "--output", folder / "tuned", *short[2:])
+    tuned = CareerProcessor.from_pretrained(folder / "tuned").training_stages
+    assert [stage["stage"] for stage in tuned] == ["training", "finetuning"]
+    assert [stage["source"]["source"] for stage in tuned] == ["keane-wolpin"] * 2
+    assert [stage["run"]["updates"] for stage in tuned] == [30, 20] and tuned[0]["run"]["resumed_at"] == 20
+    for trained in ("two", "one", "markov", "jobs", "tuned"):
+        card = ModelCard.load(folder / trained / "README.md")
+        assert card.data.license == "mit" and "Keane and Wolpin" in card.text and "It printed:" in card.text
     models = [f"two-stage={folder / 'two'}", f"two-stage={folder / 'tuned'}", f"one-stage={folder / 'one'}"]
     models += [f"bag of jobs={folder / 'jobs'}"]
     run("evaluate", folder / "markov", *models, "--data", data, "--split", "validation", "--output", folder / "scores")

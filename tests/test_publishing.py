@@ -20,6 +20,7 @@ from career_hf.careers import from_frame, save_careers, split_careers
 from career_hf.cli import app
 from career_hf.dataset_card import SOURCES, years_of
 from career_hf.publishing import licence_problems, publish
+from career_hf.remote_code import save_with_code
 from career_hf.training_history import UNKNOWN_SOURCE
 
 
@@ -102,6 +103,16 @@ def test_what_was_pushed_is_downloaded_in_one_commit_and_scores_equally(hub, api
     model, processor = (c.from_pretrained(checkpoint) for c in (CareerForOccupationPrediction, CareerProcessor))
     own = model(**processor({"year": [1990, 1991], "occupation": ["cook", "nurse"], "gender": "f"})).logits
     assert torch.equal(torch.load(tmp_path / "scores", weights_only=True), own)
+
+
+def test_code_goes_along_only_where_it_is_the_packages_own(api, checkpoint):
+    save_with_code(CareerForOccupationPrediction.from_pretrained(checkpoint), checkpoint)
+    sent = set(publish(checkpoint, "me/careers", api=api, dry_run=True).files["file"])
+    assert {"modeling_career.py", "configuration_career.py", "two_stage.py"} <= sent and "evil.py" not in sent
+    with (checkpoint / "two_stage.py").open("a") as file:
+        file.write("import evil\n")
+    with pytest.raises(ValueError, match="two_stage.py is not the code of this career_hf"):
+        publish(checkpoint, "me/careers", api=api, dry_run=True)
 
 
 @pytest.mark.parametrize("fail_at", ["drop", "commit"])

@@ -10,11 +10,12 @@ import pytest
 from joblib import parallel_config
 
 from career_hf.careers import covariate_names, load_careers, validate
+from career_hf.dataset_card import SOURCES, source_of
 from career_hf.processing_career import CareerProcessor
 from career_hf.simulation import TrueOccupationModel, World, preset, resumes
 from career_hf.simulation.law import Law
 from career_hf.simulation.resumes import ResumeConfig, draw_resumes, load_resumes, write_resumes
-from career_hf.simulation.saving import save_simulation
+from career_hf.simulation.saving import save_simulation, write_resume_card
 from career_hf.transition_table import transition_table
 
 
@@ -149,10 +150,18 @@ def test_a_saved_simulation_is_read_by_everything_else(tmp_path):
     save_simulation(simulation, tmp_path)
     splits = load_careers(tmp_path / "careers")
     assert sum(map(len, splits.values())) == 100
+    assert source_of(tmp_path / "careers") == SOURCES["simulated"].record
     truth = TrueOccupationModel.from_pretrained(tmp_path / "truth")
     processor = CareerProcessor.from_pretrained(tmp_path / "truth")
     assert len(transition_table(truth, splits["test"], processor)) == sum(map(len, splits["test"]["year"]))
     assert json.loads((tmp_path / "truth" / "config.json").read_text())["world"] == simulation.world.config.to_dict()
+
+
+def test_a_corpus_has_a_dataset_card_with_its_ledger(tmp_path):
+    write_resume_card(tmp_path, write_resumes(WORLD, ResumeConfig(people=30), tmp_path))
+    assert source_of(tmp_path) == SOURCES["simulated-resumes"].record
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "dropped: never at work, or cut off altogether" in text and "Splits by a hash" not in text
 
 
 def test_samples_of_a_corpus_are_nested(tmp_path, monkeypatch):

@@ -43,6 +43,7 @@ ELSEWHERE = {
     "docs/representations.md": "test_representations_docs.py",
     "docs/sharing.md": "test_sharing_docs.py",
     "docs/simulated_market.md": "test_simulation_docs.py",
+    "docs/titles.md": "test_title_embeddings.py",
     "docs/using_models.md": "test_using_models_docs.py",
     "docs/wage_gaps.md": "test_wages_gaps.py",
     "docs/wages.md": "test_wages_docs.py",

@@ -151,7 +151,7 @@ def test_years_are_put_in_their_place_or_replaced(predictor):
         ({"year": [1980, "x", 1982]}, "'x' is not a whole number"),
         ({"year": [1980, float("nan"), 1982]}, "not a whole number"),
         ({"year": [1980, 1981, 10**30]}, "not a whole number"),
-        ({"year": [1980, 1981, 1999]}, "trained years, 1980 to 198"),
+        ({"year": [1980, 1981, 1999]}, "1999 is none of the years that the model was trained on, 1980 to 198"),
         ({"occupation": ["cook", "cook", "pilot"]}, "'pilot' is not among the 4 known"),
         ({"occupation": ["cook", None, "cook"]}, "no occupation"),
         ({"occupation": ["cook", "cook"]}, "give one per year"),
@@ -159,7 +159,7 @@ def test_years_are_put_in_their_place_or_replaced(predictor):
         ({"education": ["10", "11", ["11"]]}, "not text"),
         ({"education": ["10", "11", "99"]}, "'99' of covariate 'education'"),
         ({"secret": ["/etc/passwd"]}, "'secret', which the model does not know"),
-        ({"year": list(range(1000, 1000 + MOST_YEARS + 1))}, "at most 60 years"),
+        ({"year": [1980] * (MOST_YEARS + 1)}, "at most 60 years"),
     ],
 )
 def test_bad_careers_are_refused_in_words(predictor, change, message):
@@ -314,7 +314,7 @@ def test_a_person_clicks_through(page, predictor):
     year.fill("1700")
     page.get_by_role("button", name="Add year").click()
     message = page.get_by_test_id("toast-body")
-    expect(message).to_contain_text("is not among the trained years")
+    expect(message).to_contain_text("1700 is none of the years that the model was trained on")
     assert "Traceback" not in page.content()
     # What was there is still there.
     expect(page.get_by_alt_text("The career and its rationale")).to_be_visible()

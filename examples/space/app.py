@@ -43,7 +43,7 @@ FONTS = ["system-ui", "sans-serif"]
 CSS = """
 .gradio-container { max-width: min(1240px, 100vw) !important; margin: 0 auto !important; }
 .figure { overflow-x: auto; contain: inline-size; }
-.figure img { height: auto; max-width: none; }
+.figure img { height: auto; }
 button[role=tab].selected { color: var(--primary-700) !important; }
 button:focus-visible, .figure:focus-visible { outline: 3px solid var(--primary-700) !important; outline-offset: 2px; }
 """
@@ -51,8 +51,8 @@ THEME = gr.themes.Default(primary_hue="blue", font=FONTS, font_mono=FONTS).set(
     button_primary_background_fill="*primary_600", button_primary_background_fill_hover="*primary_700"
 )
 PAST_YEARS, LONGEST_NAME = 4, 28
-# Width of an inch of a figure at least, in rem.
-SMALLEST = 4.2
+# Width of an inch of a figure at least and at most, in rem.
+SMALLEST, LARGEST, DPI = 4.8, 7, 160
 
 
 def build(predictor: CareerPredictor, checkpoint: str) -> gr.Blocks:
@@ -97,9 +97,7 @@ def kindly(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return function(*args, **kwargs)
         except ValueError as error:
-            raise gr.Error(
-                html.escape(str(error), quote=False), title="Please look again", print_exception=False
-            ) from error
+            raise gr.Error(html.escape(str(error), quote=False), print_exception=False) from error
 
     return shown
 
@@ -230,7 +228,7 @@ class _Results:
                     interactive=False,
                     wrap=True,
                     visible=False,
-                    column_widths=["13%", "29%", "29%", "29%"],
+                    column_widths=["19%", "27%", "27%", "27%"],
                     buttons=[],
                 )
             with gr.Tab("Rationale"):
@@ -347,10 +345,11 @@ def _described(predictor: CareerPredictor, own: Career) -> str:
 def _picture(figure: Figure, alt: str) -> str:
     """A figure at a size at which its text can be read, which may be wider than the page."""
     png = BytesIO()
-    figure.savefig(png, format="png", dpi=160)
-    data, inches = b64encode(png.getvalue()).decode(), figure.get_figwidth()
-    size = f"width: 100%; min-width: {inches * SMALLEST:.1f}rem"
-    image = f'<img alt="{html.escape(alt)}" style="{size}" src="data:image/png;base64,{data}">'
+    figure.savefig(png, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.05)
+    data = png.getvalue()
+    inches = int.from_bytes(data[16:20], "big") / DPI  # a PNG's width in pixels stands there
+    size = f"width: 100%; min-width: {inches * SMALLEST:.1f}rem; max-width: {inches * LARGEST:.1f}rem"
+    image = f'<img alt="{html.escape(alt)}" style="{size}" src="data:image/png;base64,{b64encode(data).decode()}">'
     return f'<div class="figure" tabindex="0" role="group" aria-label="Figure">{image}</div>'
 
 

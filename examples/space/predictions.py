@@ -106,6 +106,11 @@ class CareerPredictor:
                 raise ValueError("there is no year: enter one, such as 1985")
             if not whole or not FIRST_YEAR <= value <= LAST_YEAR:
                 raise ValueError(f"year {str(value)[:LONGEST_LABEL]!r} is not a whole number such as 1985; correct it")
+            if self.trained_years and value not in self.trained_years:
+                raise ValueError(
+                    f"year {value} is none of the years that the model was trained on, {self.trained_years[0]} to "
+                    f"{self.trained_years[-1]}: enter one of them"
+                )
         elif name == "occupation" and value in (None, ""):
             raise ValueError("a year has no occupation: choose one")
         elif value is not None and (not isinstance(value, str) or len(value) > LONGEST_LABEL):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated, Any
@@ -13,7 +12,7 @@ import typer
 
 from .audit_command import audit
 from .card_command import card
-from .console import say, show
+from .console import bad_parameters, say, show
 from .convert_command import convert
 from .evaluate_command import evaluate
 from .export_command import export
@@ -24,6 +23,7 @@ from .rake_command import rake
 from .rationale_command import rationale
 from .similar_command import similar
 from .studies.commands import study
+from .title_options import TitleEmbeddings, Untitled, give_titles, load_titles, titles_size, untitled_of
 from .transitions_command import transitions
 from .wages.gap_command import gap
 from .wages.regression_command import wage_regression
@@ -171,6 +171,8 @@ def train(
     patience: Patience = 10,
     dropout: Annotated[float, typer.Option(help="Of CAREER's feedforward network and attention.")] = 0.1,
     job_dropout: JobDropout = 0.0,
+    title_embeddings: TitleEmbeddings = None,
+    untitled: Untitled = "",
     tune_smoothing: Annotated[
         bool, typer.Option(help="Markov: choose weights on validation careers; a mixture always does.")
     ] = False,
@@ -189,6 +191,9 @@ def train(
 
     if job_dropout and model is not Model.career:
         raise typer.BadParameter("--job-dropout is for CAREER, because rivals cannot hide a year from the others")
+    if title_embeddings and model is not Model.career:
+        raise typer.BadParameter("--title-embeddings is for CAREER, because rivals have no place for titles")
+    titles = load_titles(title_embeddings)
     splits = _load(data, cutoff)
     is_counted = model in (Model.markov_1, Model.markov_2, Model.mixture)
     processor = CareerProcessor.fit(
@@ -223,13 +228,20 @@ def train(
         "seed": seed,
     }
     if model is Model.career:
-        fields = {"two_stage": not one_stage, "hidden_dropout": dropout, "attention_dropout": dropout}
+        fields: dict[str, Any] = {"two_stage": not one_stage, "hidden_dropout": dropout, "attention_dropout": dropout}
+        fields |= {"title_embedding_size": titles_size(titles)}
         recipe = scratch_recipe(processor, output / "training", config_overrides=fields, **settings)
     else:
         of_rival: Any = type(AutoConfig.for_model(f"career_{model.value.replace('-', '_')}"))
         config = of_rival.from_processor(processor, two_stage=not one_stage)
         recipe = baseline_recipe(config, output / "training", **settings)
-    make_model = partial(AutoModelForCausalLM.from_config, recipe.config)
+
+    def make_model() -> Any:
+        made = AutoModelForCausalLM.from_config(recipe.config)
+        if titles:
+            give_titles(made, processor, titles, untitled)
+        return made
+
     _fit(make_model, processor, recipe, encoded, validation, source, output, resume)
 
 
@@ -247,6 +259,8 @@ def finetune(
     eval_steps: EvalSteps = 100,
     patience: Patience = 10,
     job_dropout: JobDropout = 0.0,
+    title_embeddings: TitleEmbeddings = None,
+    untitled: Untitled = "",
     seed: Seed = 0,
     resume: Resume = False,
 ) -> None:
@@ -256,6 +270,7 @@ def finetune(
     from .processing_career import CareerProcessor
     from .training import finetuning_recipe
 
+    titles = load_titles(title_embeddings)
     splits = _load(data, cutoff)
     pretrained = CareerProcessor.from_pretrained(checkpoint)
     new = [name for name in covariates.split(",") if name and name not in pretrained.covariate_names]
@@ -277,7 +292,11 @@ def finetune(
 
     def load() -> CareerForOccupationPrediction:
         model = CareerForOccupationPrediction.from_pretrained(checkpoint)
-        say(model.resize_vocabulary(pretrained, processor))
+        if titles and model.config.title_embedding_size is None:
+            model = CareerForOccupationPrediction.from_pretrained(checkpoint, title_embedding_size=titles_size(titles))
+            give_titles(model, pretrained, titles, untitled)
+        with bad_parameters():
+            say(model.resize_vocabulary(pretrained, processor, titles, untitled_of(processor, titles, untitled)))
         return model
 
     source = training_source(data, splits["train"])

@@ -1,7 +1,9 @@
 """Occupations with titles: off they change nothing, on they are what the equations say, and they move with names."""
 
 import copy
+import re
 import unittest
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,11 +13,14 @@ from encoded_examples import encoded_careers, small_model
 from huggingface_hub.errors import StrictDataclassError
 from safetensors.numpy import save_file
 from test_transfer import RESUMES, survey
+from typer.testing import CliRunner
 
 from career_hf import CareerConfig, CareerForOccupationPrediction, CareerProcessor
-from career_hf.careers import from_frame
+from career_hf.careers import from_frame, save_careers, split_careers
+from career_hf.cli import app
 from career_hf.collating import EncodedCareers, PaddingCollator
 from career_hf.title_embeddings import load_title_embeddings, save_title_embeddings
+from career_hf.title_options import untitled_of
 from career_hf.training import build_trainer, scratch_recipe
 
 
@@ -280,3 +285,52 @@ def test_files_of_titles(tmp_path):
         load_title_embeddings(tmp_path / "nameless.safetensors")
     with pytest.raises(ValueError, match="occupation 'a' has shape"):
         save_title_embeddings(tmp_path / "ragged.safetensors", {"b": [1.0], "a": [1.0, 2.0]})
+
+
+PAGE = (Path(__file__).parents[1] / "docs" / "titles.md").read_text(encoding="utf-8")
+
+
+def command(*arguments):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return result.exit_code, " ".join(re.sub("[│╭╮╰╯─]", "", result.output).split())
+
+
+def test_the_page_runs_and_so_do_its_commands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for name, codes in {"mine": ["22", "313", "95", "unemployed"], "other": ["22", "178", "unemployed"]}.items():
+        rows = [(f"p{p}", 1990 + t, rng.choice(codes)) for p in range(30) for t in range(4)]
+        table = dict(zip(("person", "year", "occupation"), zip(*rows, strict=True), strict=True))
+        save_careers(split_careers(from_frame(table)), f"careers/{name}")
+    names: dict = {}
+    blocks = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+    exec(blocks[0], names)
+    lawyer = np.full(3, 3**-0.5)
+    save_title_embeddings("titles.safetensors", {**load_title_embeddings("titles.safetensors"), "178": lawyer})
+    exec(blocks[1], names)
+    assert names["model"].config.title_embedding_size == 3 == names["vectors"].shape[1]
+
+    commands = re.search(r"```bash\n(career-hf train.*?)```", PAGE, flags=re.DOTALL).group(1).splitlines()
+    short = ["--max-steps", 2, "--eval-steps", 1, "--tokens-per-batch", 60, "--warmup-steps", 1]
+    for line in commands:
+        code, printed = command(*line.split()[1:], *short)
+        assert code == 0, printed
+    assert "2 fresh" not in printed and "occupation: 7 kept, 1 fresh" in printed
+    tuned = CareerForOccupationPrediction.from_pretrained("runs/other")
+    row = tuned.lm_head.title_projection.title_embeddings[tuned.config.label2id["178"]]
+    torch.testing.assert_close(row, torch.tensor(lawyer, dtype=torch.float32))
+
+    # A checkpoint without titles can be fine-tuned with them.
+    plain = ["train", "--data", "careers/mine", "--output", "runs/plain", "--covariates", "year", *short]
+    assert command(*plain)[0] == 0
+    code, printed = command(*commands[1].replace("runs/titled", "runs/plain").split()[1:], *short)
+    assert code == 0, printed
+
+    few = {label: v for label, v in load_title_embeddings("titles.safetensors").items() if label != "unemployed"}
+    save_title_embeddings("few.safetensors", few)
+    given = ["--title-embeddings", "few.safetensors"]
+    code, printed = command(*plain, *given)
+    assert code == 2 and "occupation 'unemployed' has no title vector" in printed
+    assert untitled_of(names["processor"], few, "unemployed,22") == ["unknown", "unemployed"]
+    code, printed = command(*plain, *given, "--model", "nemo")
+    assert code == 2 and "rivals have no place for titles" in printed

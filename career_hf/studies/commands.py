@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ..console import say, show
+from .titles_command import titles
 
 
 # Every other import stands inside its command, so that `career-hf --help` answers at once.
@@ -192,6 +193,9 @@ def ablations(
         show(others, f"Log-perplexity minus that of {choice}; above 0 is worse")
     show(found.loc[:, "top-1":], "Moves: rank of the true occupation among all but the previous one")  # type: ignore[misc]
     say(f"{output}/ablations.csv, ablations.png")
+
+
+study.command()(titles)
 
 
 @study.command()

@@ -191,8 +191,8 @@ def _count(number: int | None) -> str:
 
 def _sources(stages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Every source once, with what is known of it."""
-    found = {stage["source"]["source"]: stage["source"] for stage in stages}
-    return [{**record, "known": SOURCES.get(name)} for name, record in found.items()]
+    found = {(stage["source"]["source"], stage["source"]["redistribution"]): stage["source"] for stage in stages}
+    return [{**record, "known": SOURCES.get(name)} for (name, _), record in found.items()]
 
 
 def _about(model: PreTrainedModel, processor: CareerProcessor) -> dict[str, Any]:

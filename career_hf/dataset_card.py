@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from huggingface_hub import DatasetCard, DatasetCardData
 
@@ -257,16 +257,18 @@ def source_of(folder: str | Path) -> dict[str, str]:
 
     Returns:
         `source`, `license` and `redistribution`, each "unknown" where the folder has no card that says it.
+
+    Raises:
+        ValueError: The card's `redistribution` is none of those that there are.
     """
     path = Path(folder) / CARD
     metadata = DatasetCard.load(path).data.to_dict() if path.exists() else {}
     own = metadata.get("career_hf", {})
     license = metadata.get("license_name") or metadata.get("license", "unknown")
-    return {
-        "source": own.get("source", "unknown"),
-        "license": license,
-        "redistribution": own.get("redistribution", "unknown"),
-    }
+    redistribution = own.get("redistribution", "unknown")
+    if redistribution not in get_args(Redistribution):
+        raise ValueError(f"{path}: redistribution {redistribution!r} is none of {list(get_args(Redistribution))}")
+    return {"source": own.get("source", "unknown"), "license": license, "redistribution": redistribution}
 
 
 def training_source(folder: str | Path, careers: Dataset) -> dict[str, Any]:

@@ -152,28 +152,32 @@ def licence_problems(stages: Sequence[Mapping[str, Any]]) -> tuple[list[str], li
             f"The checkpoint has no record of what it was trained on. Train it with `career-hf train`, {override}"
         ], []
     refusals, notices = [], []
-    records = {
-        stage.get("source", UNKNOWN_SOURCE)["source"]: (stage["stage"], stage.get("source")) for stage in stages
-    }
-    for name, (stage, source) in records.items():
-        record, known = source or UNKNOWN_SOURCE, SOURCES.get(name)
-        what = f"'{name}' ({known.title if known else 'no source that career_hf knows'}; licence: {record['license']})"
+    said = set()
+    for stage in stages:
+        record = stage.get("source", UNKNOWN_SOURCE)
+        name, redistribution = record["source"], record["redistribution"]
+        if (name, redistribution) in said:
+            continue
+        said.add((name, redistribution))
+        known = SOURCES.get(name)
+        title = known.title if known else "no source that career_hf knows"
+        what = f"'{name}' ({title}; licence: {record['license']})"
         terms = f" {known.terms}" if known else ""
-        if record["redistribution"] == "forbidden":
+        if redistribution == "forbidden":
             refusals.append(
-                f"Stage '{stage}' was trained on {what}, whose redistribution is forbidden.{terms} Train on other "
-                f"careers, {override}"
+                f"Stage '{stage['stage']}' was trained on {what}, whose redistribution is forbidden.{terms} Train on "
+                f"other careers, {override}"
             )
-        elif record["redistribution"] == "unknown":
-            refusals.append(
-                f"Stage '{stage}' was trained on {what}, and nobody recorded whether it may be passed on.{terms} Ask "
-                "whoever holds the careers, write `redistribution` into the README.md of their folder (see "
-                f"docs/sharing.md) and train again, {override}"
-            )
-        elif record["redistribution"] == "from the agency":
+        elif redistribution == "from the agency":
             notices.append(f"{what}: the careers themselves must not be passed on, and are not uploaded.{terms}")
-        elif record["redistribution"] == "allowed with attribution":
+        elif redistribution == "allowed with attribution":
             notices.append(f"{what}: name the authors wherever you present the model.{terms}")
+        elif redistribution != "allowed":
+            refusals.append(
+                f"Stage '{stage['stage']}' was trained on {what}, and nobody recorded whether it may be passed on."
+                f"{terms} Ask whoever holds the careers, write `redistribution` into the README.md of their folder "
+                f"(see docs/sharing.md) and train again, {override}"
+            )
     return refusals, notices
 
 

@@ -66,8 +66,8 @@ def rare_careers(careers: Dataset, covariates: Sequence[str] = (), k: int = K) -
     for name in covariates:
         level = pd.factorize(long[name].astype(object))[0]
         known = level >= 0
-        kinds[f"level of {name}"] = _cells(person[known], level[known])
-        kinds[f"occupation and {name}"] = _cells(person[known], occupation[known], level[known])
+        kinds[f"{name} level"] = _cells(person[known], level[known])
+        kinds[f"{name} and occupation"] = _cells(person[known], occupation[known], level[known])
     rows = {kind: _counted(in_cell, of_person, k) for kind, (in_cell, of_person) in kinds.items()}
     result = pd.DataFrame.from_dict(rows, orient="index")
     result.attrs = {"k": k, "people": len(paths)}
@@ -95,7 +95,7 @@ def small_counts(processor: CareerProcessor, k: int = K, careers: Dataset | None
             rows[f"{number + 1} {stage['stage']}: {name}"] = row
             if careers is not None and number == len(processor.training_stages) - 1:
                 found = rare_careers(careers, [] if name == "occupation" else [name], k)
-                kind = "occupation" if name == "occupation" else f"level of {name}"
+                kind = "occupation" if name == "occupation" else f"{name} level"
                 row[f"of fewer than {k} people"] = int(found.loc[kind, "rare cells"])
     return pd.DataFrame.from_dict(rows, orient="index")
 

@@ -78,6 +78,9 @@ def test_a_folder_without_a_card_of_ours_says_unknown(tmp_path):
     assert source_of(tmp_path) == unknown
     (tmp_path / "README.md").write_text("---\nlicense: mit\n---\n# Somebody's data\n", encoding="utf-8")
     assert source_of(tmp_path) == unknown | {"license": "mit"}
+    (tmp_path / "README.md").write_text("---\ncareer_hf:\n  redistribution: fine\n---\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="redistribution 'fine' is none of"):
+        source_of(tmp_path)
 
 
 def test_a_source_of_ones_own_has_a_card_too(tmp_path, careers, ledger):

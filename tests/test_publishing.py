@@ -175,6 +175,11 @@ def test_surveys_of_an_agency_are_published_with_a_notice():
     assert refusals == [] and "must not be passed on" in notices[0]
     refusals, notices = licence_problems([{"stage": "training", "source": SOURCES["jobhop"].record}])
     assert refusals == [] and "name the authors" in notices[0]
+    # One source, of which somebody has said at one stage only that it may be passed on.
+    said = {"source": "register", "license": "contract-7", "redistribution": "allowed"}
+    stages = [{"stage": "a", "source": {**said, "redistribution": "unknown"}}, {"stage": "b", "source": said}]
+    assert [refusal[:9] for refusal in licence_problems(stages)[0]] == ["Stage 'a'"]
+    assert len(licence_problems([{"stage": "a", "source": {**said, "redistribution": "fine"}}])[0]) == 1
     assert (
         licence_problems([{"stage": "training"}])[0]
         == licence_problems([{"stage": "training", "source": UNKNOWN_SOURCE}])[0]

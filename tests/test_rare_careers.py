@@ -56,8 +56,8 @@ def test_cells_are_counted_as_by_hand(histories, k):
         "move": lambda gender, h: [(a, b) for a, b in zip(h, h[1:], strict=False) if a != b],
         "first 2 occupations": lambda gender, h: [tuple(h[:2])] if len(h) > 1 else [],
         "whole career": lambda gender, h: [tuple(h)],
-        "level of gender": lambda gender, h: [gender],
-        "occupation and gender": lambda gender, h: [(o, gender) for o in h],
+        "gender level": lambda gender, h: [gender],
+        "gender and occupation": lambda gender, h: [(o, gender) for o in h],
     }
     for kind, cells_of in kinds.items():
         numbers = found.loc[kind, ["cells", "rare cells", "unique cells", "people", "people in a rare cell"]].tolist()

@@ -12,7 +12,7 @@ MOST_BYTES = 200_000
 
 
 class BodyLimit:
-    """An ASGI middleware: bodies say how long they are and are short, and there is nowhere to upload files to."""
+    """An ASGI middleware: what is sent is short, however it is sent, and there is nowhere to upload files to."""
 
     def __init__(self, app: Any) -> None:
         self.app = app
@@ -23,15 +23,26 @@ class BodyLimit:
         return Middleware(cls)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        refused = self._refused(scope) if scope["type"] == "http" else None
-        await (refused or self.app)(scope, receive, send)
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
+            await self.app(scope, receive, send)
+        elif scope["path"].rstrip("/").endswith("/upload"):
+            await PlainTextResponse("This page takes no files.", status_code=404)(scope, receive, send)
+        else:
+            await self._with_body(scope, receive, send)
 
-    def _refused(self, scope: Any) -> PlainTextResponse | None:
-        if scope["path"].rstrip("/").endswith("/upload"):
-            return PlainTextResponse("This page takes no files.", status_code=404)
-        headers = dict(scope["headers"])
-        if b"transfer-encoding" in headers:
-            return PlainTextResponse("Say how long the request is (Content-Length).", status_code=411)
-        if int(headers.get(b"content-length", b"0")) > MOST_BYTES:
-            return PlainTextResponse(f"A request has at most {MOST_BYTES} bytes.", status_code=413)
-        return None
+    async def _with_body(self, scope: Any, receive: Any, send: Any) -> None:
+        """Reads the body, and hands it on as one message if it is short."""
+        body, going_on = b"", True
+        while going_on:
+            message = await receive()
+            body += message.get("body", b"")
+            going_on = message.get("more_body", False)
+            if len(body) > MOST_BYTES:
+                refused = PlainTextResponse(f"A request has at most {MOST_BYTES} bytes.", status_code=413)
+                return await refused(scope, receive, send)
+        read = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def again() -> Any:
+            return read.pop() if read else await receive()
+
+        await self.app(scope, again, send)

@@ -78,18 +78,22 @@ def test_the_tables_hold_what_transition_tables_say(done):
     tables = load(folder / "tables")
     nll = {name: np.mean([np.log(perplexity(table)) for table in seeds]) for name, seeds in tables.items()}
     for name in study.VARIANTS:
-        assert found.overall.loc[name, "difference"] == pytest.approx(nll[name] - nll[study.CAREER])
-    counts = study.counts_of(load_careers(source.data)["train"])
-    row = found.by_count.query("steps == 'moves' and bin == 2 and model == @study.TITLES").iloc[0]
-    means = []
-    for name in (study.TITLES, study.CAREER):
-        table = pd.concat(tables[name])
-        count = table["occupation"].astype(str).map(counts)
-        chosen = count.between(row["smallest"], row["largest"]) & table["transition"].isin(["return", "new"])
-        bins = count_bins(counts)["bin"]
-        chosen &= table["occupation"].astype(str).map(bins) == 2
-        means.append(-table.loc[chosen, "log_prob"].mean())
-    assert row["difference"] == pytest.approx(means[0] - means[1])
+        assert found.overall.loc[name, "difference_from_career"] == pytest.approx(nll[name] - nll[study.CAREER])
+        assert found.overall.loc[name, "difference_from_shuffled"] == pytest.approx(nll[name] - nll[study.SHUFFLED])
+    bins = count_bins(study.counts_of(load_careers(source.data)["train"]))["bin"]
+    for _, row in found.by_count.iterrows():
+        means = []
+        for name in (row["model"], row["against"]):
+            table = pd.concat(tables[name])
+            chosen = table["occupation"].astype(str).map(bins) == row["bin"]
+            if row["steps"] == "moves":
+                chosen &= table["transition"].isin(["return", "new"])
+            means.append(-table.loc[chosen, "log_prob"].mean())
+            assert row["n"] == chosen.sum()
+        assert row["difference"] == pytest.approx(means[0] - means[1], abs=1e-7)
+    assert len(found.by_count) == 2 * 4 * 3
+    everything, moves = (found.by_count.query("steps == @kind")["n"].sum() for kind in ("all", "moves"))
+    assert everything > moves
 
 
 def test_bins_hold_every_occupation_once():

@@ -42,8 +42,19 @@ def titles(
     with bad_parameters():
         source = Source(data, tuple(covariates.split(",")), title_embeddings, truth)
         found = titles_study(output, source, settings, workers)
-    show(found.overall, "Test perplexity; difference of log-perplexity from CAREER, 95% intervals by person")
-    for steps, rows in found.by_count.groupby("steps", sort=False):
-        show(rows.drop(columns="steps").set_index("bin"), f"By person-years in training, {steps}; 1 is the rarest")
-    show(found.unseen, "Moves to occupations that training never saw: log-probability of the choice above chance")
+    show(
+        found.overall[["perplexity", "low", "high", "seed_sd"]], "Test perplexity, 95% intervals by resampling people"
+    )
+    for choice in ("career", "shuffled"):
+        names = {f"{name}_from_{choice}": name for name in ("difference", "low", "high")}
+        show(
+            found.overall[[*names]].rename(columns=names), f"Log-perplexity minus that of {choice}; below 0 is better"
+        )
+    columns = ["smallest", "largest", "n", "difference", "low", "high"]
+    for (steps, model, choice), rows in found.by_count.groupby(["steps", "model", "against"], sort=False):
+        kind = "All steps" if steps == "all" else "Moves"
+        title = f"{kind}, {model} against {choice}, by person-years of the occupation in training; 1 is the rarest"
+        show(rows.set_index("bin")[columns], title)
+    columns = ["n", "gain", "low", "high", "reciprocal_rank", "chance_reciprocal_rank"]
+    show(found.unseen[columns], "Moves to occupations never seen: log-probability of the choice above chance")
     say(f"{output}/overall.csv, by_count.csv, unseen.csv, titles.png")

@@ -33,9 +33,11 @@ class Found:
 
     Args:
         overall: One row per variant: rate and hours of training; perplexity with low, high (people resampled), seeds
-            and seed_sd; difference of log-perplexity from CAREER, with difference_low and difference_high.
+            and seed_sd; difference_from_career of log-perplexity with low_from_career and high_from_career, and the
+            same from_shuffled.
         by_count: One row per kind of steps ("all", "moves"), bin of the true occupation's person-years in training and
-            variant but CAREER: n steps, occupations, counts from and to; difference from CAREER, low, high.
+            variant: n steps; occupations of the bin and their smallest and largest count; difference of log-perplexity
+            from that of `against`, CAREER or shuffled titles, with low and high.
         unseen: One row per variant: n moves to occupations whose names were withheld; gain, log-probability of the
             true one among these over chance's, with low and high; mean reciprocal rank, and chance's; and
             difference_from_shuffled with low and high.
@@ -69,9 +71,11 @@ def _overall(folder: Path, tables: Tables, settings: Settings) -> pd.DataFrame:
         for name in VARIANTS
     }
     levels = summarize(tables, settings.draws)[["perplexity", "low", "high", "seeds", "seed_sd"]]
-    from_career = compare(tables, CAREER, settings.draws)[["difference", "low", "high"]]
-    from_career = from_career.rename(columns={"low": "difference_low", "high": "difference_high"})
-    return pd.DataFrame.from_dict(how, orient="index").rename_axis("model").join([levels, from_career])
+    differences = [
+        compare(tables, choice, settings.draws)[["difference", "low", "high"]].add_suffix(end)
+        for choice, end in ((CAREER, "_from_career"), (SHUFFLED, "_from_shuffled"))
+    ]
+    return pd.DataFrame.from_dict(how, orient="index").rename_axis("model").join([levels, *differences])
 
 
 def count_bins(counts: Mapping[str, int], bins: int = BINS) -> pd.DataFrame:
@@ -100,14 +104,18 @@ def _by_count(tables: Tables, counts: Mapping[str, int], draws: int) -> pd.DataF
 
     def known(table: pd.DataFrame, moves: bool) -> pd.DataFrame:
         table = table.assign(bin=table["occupation"].astype(str).map(of_label))
-        return table[table["bin"].notna() & (~moves | table["transition"].isin(["return", "new"]))]
+        counted = table["bin"].notna()
+        return table[counted & table["transition"].isin(["return", "new"]) if moves else counted]
 
     parts = []
     for steps in ("all", "moves"):
         chosen = {name: [known(table, steps == "moves") for table in seeds] for name, seeds in tables.items()}
-        part = compare_by(chosen, CAREER, "bin", draws).reset_index()
-        parts.append(part.assign(steps=steps, bin=part["bin"].astype(int)).join(ranges, on="bin"))
-    columns = ["steps", "bin", "occupations", "smallest", "largest", "model", "n", "difference", "low", "high"]
+        for choice in (CAREER, SHUFFLED):
+            part = compare_by(chosen, choice, "bin", draws).reset_index()
+            part = part[part["model"] != CAREER]
+            parts.append(part.assign(steps=steps, against=choice, bin=part["bin"].astype(int)).join(ranges, on="bin"))
+    columns = ["steps", "bin", "occupations", "smallest", "largest"]
+    columns += ["model", "against", "n", "difference", "low", "high"]
     return pd.concat(parts, ignore_index=True)[columns]
 
 
@@ -140,7 +148,7 @@ def figure(found: Found) -> Figure:
 
     whole = Figure(figsize=(12, 4.8), layout="constrained")
     left, right = whole.subplots(1, 2, width_ratios=(1.5, 1))
-    moves = found.by_count[found.by_count["steps"] == "moves"]
+    moves = found.by_count.query("steps == 'moves' and against == @CAREER")
     for shift, (name, rows) in zip((-0.08, 0.08), moves.groupby("model", sort=False), strict=True):
         spans = np.abs(rows[["low", "high"]].to_numpy() - rows[["difference"]].to_numpy()).T
         place = rows["bin"] + shift

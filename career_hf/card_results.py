@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from .audit import EVERYBODY, audit
 from .careers import load_careers
@@ -35,6 +36,12 @@ if TYPE_CHECKING:
 RESULTS = "evaluation_results.json"
 # Groups of fewer people say little of a model and too much of the people.
 FEWEST_PEOPLE = 10
+# From means of the squared error, the squared and the plain distance from the mean wage, and the error.
+WAGE_METRICS: Mapping[str, Callable[[np.ndarray], Any]] = {
+    "wage_r2": lambda mean: 1 - mean[..., 0] / (mean[..., 1] - mean[..., 2] ** 2),
+    "wage_rmse": lambda mean: np.sqrt(mean[..., 0]),
+    "wage_gap": lambda mean: mean[..., 3],
+}
 
 
 def evaluate_checkpoint(
@@ -75,7 +82,9 @@ def evaluate_checkpoint(
     kinds = bootstrap_perplexity(table.dropna(subset=["transition"]), draws=draws, by="transition").reset_index()
     rows = [*_rows(found)]
     if isinstance(model, CareerForWagePrediction) and LOG_WAGE in careers.column_names:
-        rows += _wage_rows(model, careers, processor, draws)
+        labels = table[list(by)].astype(object).fillna("missing").astype(str)
+        group = labels.agg(", ".join, axis=1) if by else pd.Series(EVERYBODY, index=table.index)
+        rows += _wage_rows(model, careers, processor, group, draws)
     small = {row["group"] for row in rows if row["people"] < FEWEST_PEOPLE and row["group"] != EVERYBODY}
     source = training_source(data, careers)
     results = {
@@ -135,31 +144,26 @@ def _rows(frame: Any) -> list[dict[str, Any]]:
 
 
 def _wage_rows(
-    model: CareerForWagePrediction, careers: Dataset, processor: CareerProcessor, draws: int
+    model: CareerForWagePrediction, careers: Dataset, processor: CareerProcessor, group: pd.Series, draws: int
 ) -> list[dict[str, Any]]:
-    """Held-out R^2 and root mean squared error of log wages at work, with intervals."""
+    """Errors of log wages at work, for everybody and by group (one label per person-year), with intervals."""
     encoded, _ = encode_wages(careers, processor, unknown_levels="missing")
     wage = np.concatenate([np.asarray(person, dtype=np.float64) for person in encoded[LOG_WAGE]])
     person = np.repeat(np.arange(len(encoded)), encoded["length"])
     predicted = predict_log_wages(model, careers, processor, unknown_levels="missing").astype(np.float64)
-    here = np.isfinite(wage)
-    wage, predicted, person = wage[here], predicted[here], np.unique(person[here], return_inverse=True)[1]
-    centred = wage - wage.mean()
-    values = np.column_stack([(wage - predicted) ** 2, centred**2, centred])
-    ones, together = np.ones(len(wage)), np.zeros(len(wage), dtype=np.int64)
-    mean, drawn = resample_means(values, ones, person, together, draws=draws, seed=0)
-    rows = []
-    for metric, of in (
-        ("wage_r2", lambda m: 1 - m[..., 0] / (m[..., 1] - m[..., 2] ** 2)),
-        ("wage_rmse", lambda m: np.sqrt(m[..., 0])),
-    ):
-        low, high = np.quantile(of(drawn[:, 0]), INTERVAL)
-        sizes = {"n": len(wage), "people": int(person.max()) + 1}
-        estimate = float(of(mean[0]))
-        rows.append(
-            {"group": EVERYBODY, "metric": metric, **sizes}
-            | {"estimate": estimate, "low": float(low), "high": float(high)}
-        )
+    error, observed, rows = predicted - wage, np.isfinite(wage), []
+    for label in dict.fromkeys([EVERYBODY, *group]):
+        here = observed & (np.ones(len(wage), dtype=bool) if label == EVERYBODY else (group == label).to_numpy())
+        if not here.any():
+            continue
+        who, centred = np.unique(person[here], return_inverse=True)[1], wage[here] - wage[here].mean()
+        values = np.column_stack([error[here] ** 2, centred**2, centred, error[here]])
+        ones, together = np.ones(len(who)), np.zeros(len(who), dtype=np.int64)
+        mean, drawn = resample_means(values, ones, who, together, draws=draws, seed=0)
+        for metric, of in WAGE_METRICS.items():
+            low, high = np.quantile(of(drawn[:, 0]), INTERVAL)
+            sizes = {"group": label, "metric": metric, "n": len(who), "people": int(who.max()) + 1}
+            rows.append({**sizes, "estimate": float(of(mean[0])), "low": float(low), "high": float(high)})
     return rows
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from career_hf.baselines.bag_of_jobs import BagOfJobsConfig, BagOfJobsForOccupat
 from career_hf.baselines.markov import MarkovForOccupationPrediction
 from career_hf.card_results import RESULTS
 from career_hf.card_snippet import as_literal, made_up_career
-from career_hf.cards import WATTS, redistribution_of, write_model_card
+from career_hf.cards import TEMPLATE, WATTS, redistribution_of, write_model_card
 from career_hf.careers import from_frame, save_careers, split_careers
 from career_hf.dataset_card import SOURCES, years_of
 from career_hf.evaluation import perplexity
@@ -94,7 +95,7 @@ def test_the_metadata_parse_back_and_hold_the_exact_metrics(folders, splits, nam
 
 def test_wages_of_people_who_were_not_trained_on_have_their_own_metrics(folders, splits):
     folder = folders / "wages"
-    write_model_card(folder, folders / "data", draws=50)
+    write_model_card(folder, folders / "data", by=["gender"], draws=50)
     found = {result.metric_type: result for result in ModelCard.load(folder / "README.md").data.eval_results}
     model, processor = CareerForWagePrediction.from_pretrained(folder), CareerProcessor.from_pretrained(folder)
     test = splits["test"]
@@ -106,6 +107,11 @@ def test_wages_of_people_who_were_not_trained_on_have_their_own_metrics(folders,
     assert r2.metric_value == pytest.approx(1 - (error**2).sum() / (centred**2).sum(), rel=1e-6)
     assert r2.metric_args["low"] < r2.metric_value < r2.metric_args["high"]
     assert found["wage_rmse"].metric_value == pytest.approx(np.sqrt((error**2).mean()), rel=1e-6)
+    steps = [len(years) for years in test["year"]]
+    women = np.repeat([gender == "f" for gender in test["gender"]], steps)[here]
+    rows = json.loads((folder / RESULTS).read_text())["metrics"]
+    (gap,) = [row["estimate"] for row in rows if (row["group"], row["metric"]) == ("f", "wage_gap")]
+    assert gap == pytest.approx(-error[women].mean(), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", MADE)
@@ -184,3 +190,21 @@ def test_a_made_up_career_is_one_the_model_can_read(splits):
 )
 def test_labels_of_others_are_text_and_never_code(label):
     assert ast.literal_eval(as_literal(label)) == label
+
+
+EXAMPLES = sorted((Path(__file__).parents[1] / "model_cards").glob("*-*.md"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_example_cards_parse_and_say_what_they_are(path):
+    card = ModelCard.load(path)
+    assert "An example of a card, not a model to use" in card.text and "It printed:" in card.text
+    assert card.data.eval_results[0].metric_type == "perplexity"
+    headings = re.findall(r"^## .*", TEMPLATE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert re.findall(r"^## .*", card.text, flags=re.MULTILINE) == headings
+    wages = path.stem.startswith("wages")
+    assert ("wage_r2" in {result.metric_type for result in card.data.eval_results}) == wages
+
+
+def test_there_is_a_card_of_every_stage():
+    assert len(EXAMPLES) == 3

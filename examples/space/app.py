@@ -44,6 +44,7 @@ CSS = """
 .gradio-container { max-width: min(1240px, 100vw) !important; margin: 0 auto !important; }
 .figure { overflow-x: auto; contain: inline-size; }
 .figure img { height: auto; }
+input[role=listbox], input[role=combobox] { text-overflow: ellipsis; padding-right: 2rem !important; }
 button[role=tab].selected { color: var(--primary-700) !important; }
 button:focus-visible, .figure:focus-visible { outline: 3px solid var(--primary-700) !important; outline-offset: 2px; }
 """

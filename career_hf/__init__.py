@@ -1,5 +1,7 @@
 """CAREER, a foundation model for labor sequence data, as a Hugging Face Transformers-compatible package."""
 
+from typing import Any
+
 from transformers import (
     AutoConfig,
     AutoFeatureExtractor,
@@ -52,6 +54,16 @@ for _task, _pipeline in {
     "occupation-prediction": OccupationPredictionPipeline,
 }.items():
     PIPELINE_REGISTRY.register_pipeline(_task, _pipeline, pt_model=AutoModelForCausalLM, type="text")
+
+
+def __getattr__(name: str) -> Any:
+    # Publishing needs pandas and datasets, which `import career_hf` leaves alone.
+    if name == "publish":
+        from .publishing import publish
+
+        return publish
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+
 
 __all__ = [
     "CareerConfig",

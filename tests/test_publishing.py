@@ -15,11 +15,11 @@ from huggingface_hub import HfApi, ModelCard, constants
 from local_hub import local_hub
 from typer.testing import CliRunner
 
-from career_hf import CareerConfig, CareerForOccupationPrediction, CareerProcessor
+from career_hf import CareerConfig, CareerForOccupationPrediction, CareerProcessor, publish
 from career_hf.careers import from_frame, save_careers, split_careers
 from career_hf.cli import app
 from career_hf.dataset_card import SOURCES, years_of
-from career_hf.publishing import licence_problems, publish
+from career_hf.publishing import licence_problems
 from career_hf.remote_code import save_with_code
 from career_hf.training_history import UNKNOWN_SOURCE
 

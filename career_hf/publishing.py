@@ -97,7 +97,7 @@ def publish(
 
     Raises:
         ValueError: The licence forbids it or is not known, model and processor disagree, the folder does not load, or
-            its evaluation results are of other weights.
+            its evaluation results or its card are of another model.
         ConnectionError: The upload stopped; nothing is in the repository that was not before.
     """
     folder = Path(folder)
@@ -110,7 +110,11 @@ def publish(
     has_code = _check_loads(folder)
     processor = CareerProcessor.from_pretrained(folder)
     read_results(folder)
+    _check_card(folder, processor)
     refusals, notices = licence_problems(processor.training_stages)
+    if override_licence is not None and not refusals:
+        notices.append("nothing had to be overridden, so the card does not quote override_licence")
+        override_licence = None
     if override_licence is not None:
         notices += [f"overridden: {refusal}" for refusal in refusals]
         refusals = []
@@ -196,6 +200,19 @@ def _check_loads(folder: Path) -> bool:
         raise ValueError(f"the weights of {folder} are not those of its config, so it is not published: {wrong}")
     processor.check(model.config)
     return bool(getattr(model.config, "auto_map", None))
+
+
+def _check_card(folder: Path, processor: CareerProcessor) -> None:
+    """A ValueError if the folder's card names other sources than the checkpoint: it is of an earlier training."""
+    if not (folder / CARD).exists():
+        return
+    said = (ModelCard.load(folder / CARD).data.to_dict().get("career_hf") or {}).get("sources")
+    sources = [stage.get("source", UNKNOWN_SOURCE)["source"] for stage in processor.training_stages]
+    if said is not None and said != sources:
+        raise ValueError(
+            f"{folder / CARD} says that the model was trained on {said}, the checkpoint that it was on {sources}: "
+            f"write its card with `career-hf card {folder}`"
+        )
 
 
 def _stage(folder: Path, staged: Path, processor: CareerProcessor, has_code: bool, k: int) -> pd.DataFrame:

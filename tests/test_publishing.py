@@ -16,6 +16,7 @@ from local_hub import local_hub
 from typer.testing import CliRunner
 
 from career_hf import CareerConfig, CareerForOccupationPrediction, CareerProcessor, publish
+from career_hf.cards import write_model_card
 from career_hf.careers import from_frame, save_careers, split_careers
 from career_hf.cli import app
 from career_hf.dataset_card import SOURCES, years_of
@@ -160,6 +161,7 @@ def test_what_may_not_be_passed_on_is_refused_before_anything_is_sent(hub, api, 
     planned = publish(folder, "me/careers", api=api, dry_run=True)
     assert len(planned.refusals) == 1 and planned.commit is None and hub.requests == []
 
+    write_model_card(folder)
     with pytest.raises(ValueError, match="say in words"):
         publish(folder, "me/careers", api=api, override_licence="yes")
     permission = "I have written permission of the Survey Research Center"
@@ -208,6 +210,18 @@ def test_uploaded_counts_are_rounded_and_the_card_says_how_rare_careers_are(hub,
     text = hub.repos["me/careers"][-1]["README.md"].decode()
     assert text.count("## Publication") == 1 and "are as they were" in text
     assert json.loads(hub.repos["me/careers"][-1]["preprocessor_config.json"])["training_stages"][0] == own
+
+
+def test_a_card_of_an_earlier_training_is_refused_and_an_idle_override_not_quoted(hub, api, checkpoint):
+    write_model_card(checkpoint)
+    done = publish(checkpoint, "me/careers", api=api, override_licence="I have written permission")
+    assert "nothing had to be overridden" in done.notices[0]
+    assert "permission" not in hub.repos["me/careers"][-1]["README.md"].decode()
+    processor = CareerProcessor.from_pretrained(checkpoint)
+    processor.training_stages[0]["source"] = SOURCES["nlsy79"].record
+    processor.save_pretrained(checkpoint)
+    with pytest.raises(ValueError, match=r"trained on \['simulated'\], the checkpoint that it was on \['nlsy79'\]"):
+        publish(checkpoint, "me/careers", api=api)
 
 
 def test_other_careers_than_those_trained_on_are_noticed(api, checkpoint, splits, tmp_path):

@@ -30,6 +30,7 @@ from .careers import load_careers
 from .dataset_card import CARD, SOURCES, as_cell
 from .processing_career import CareerProcessor
 from .rare_careers import K, are_recorded, rare_careers, small_counts
+from .remote_code import save_with_code
 from .training_history import UNKNOWN_SOURCE, round_stage
 
 
@@ -76,6 +77,7 @@ def publish(
     override_licence: str | None = None,
     data: str | Path | None = None,
     k: int = K,
+    with_code: bool = False,
     api: HfApi | None = None,
 ) -> Publication:
     """Uploads a checkpoint in one commit. The folder itself is not changed.
@@ -90,6 +92,8 @@ def publish(
         data: The training careers (of the last stage), for the report on rare careers.
         k: Counts are uploaded rounded up to multiples of k, and cells of fewer than k people are rare; 1 uploads the
             counts as they are.
+        with_code: Upload CAREER's source files too, so that `trust_remote_code=True` loads it where career_hf is not
+            installed. For CAREER alone; a folder that `remote_code.save_with_code` wrote has them anyway.
         api: Of another server, or with another token.
 
     Returns:
@@ -131,6 +135,8 @@ def publish(
     with tempfile.TemporaryDirectory() as temporary:
         staged = Path(temporary) / folder.resolve().name
         left_out = _stage(folder, staged, processor, has_code, k)
+        if with_code:
+            save_with_code(AutoModelForCausalLM.from_pretrained(folder), staged)
         _add_section(staged / CARD, override_licence, stored, rare, k)
         paths = sorted(path for path in staged.iterdir())
         files = pd.DataFrame([(path.name, path.stat().st_size) for path in paths], columns=["file", "bytes"])

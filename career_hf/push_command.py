@@ -26,6 +26,9 @@ def push(
     k: Annotated[
         int, typer.Option(help="Counts are rounded up to multiples of it; cells of fewer people are rare.", min=1)
     ] = 5,
+    with_code: Annotated[
+        bool, typer.Option("--with-code", help="Of CAREER: its source too, for trust_remote_code without career_hf.")
+    ] = False,
     override_licence: Annotated[
         str | None,
         typer.Option(help="Who permitted it, in words, where the record does not: written into the card."),
@@ -38,7 +41,14 @@ def push(
 
     with bad_parameters():
         found = publish(
-            folder, repo, dry_run=dry_run, private=not public, override_licence=override_licence, data=data, k=k
+            folder,
+            repo,
+            dry_run=dry_run,
+            private=not public,
+            override_licence=override_licence,
+            data=data,
+            k=k,
+            with_code=with_code,
         )
     kept = pd.DataFrame({"bytes": found.files["bytes"].to_numpy()}, index=found.files["file"].to_numpy())
     show(kept, f"Files {'that would be ' if dry_run else ''}uploaded to {repo}")

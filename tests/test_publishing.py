@@ -116,6 +116,28 @@ def test_code_goes_along_only_where_it_is_the_packages_own(api, checkpoint):
         publish(checkpoint, "me/careers", api=api, dry_run=True)
 
 
+def test_with_code_a_hub_id_loads_where_the_package_is_not_installed(hub, api, checkpoint, tmp_path):
+    publish(checkpoint, "me/careers", with_code=True, api=api)
+    commit = hub.repos["me/careers"][-1]
+    assert commit["model.safetensors"] == (checkpoint / "model.safetensors").read_bytes()
+    code = (
+        "import sys; from importlib.machinery import PathFinder as F; find = F.find_spec\n"
+        "F.find_spec = staticmethod(lambda name, *w: None if name.startswith('career_hf') else find(name, *w))\n"
+        "import torch; from transformers import AutoModelForCausalLM as M\n"
+        "m = M.from_pretrained('me/careers', trust_remote_code=True)\n"
+        "ids = torch.tensor([[1, 2]]); covariates = torch.ones(1, 2, 2, dtype=torch.long)\n"
+        "torch.save(m(ids, covariates).logits.detach(), sys.argv[1])"
+    )
+    environment = os.environ | {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "cache"), "HF_HUB_DISABLE_XET": "1"}
+    environment.pop("HF_HUB_OFFLINE", None)
+    command = [sys.executable, "-c", code, str(tmp_path / "scores")]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    model = CareerForOccupationPrediction.from_pretrained(checkpoint)
+    own = model(torch.tensor([[1, 2]]), torch.ones(1, 2, 2, dtype=torch.long)).logits
+    assert torch.equal(torch.load(tmp_path / "scores", weights_only=True), own)
+
+
 @pytest.mark.parametrize("fail_at", ["drop", "commit"])
 def test_an_interrupted_upload_leaves_no_commit_and_can_be_repeated(hub, api, checkpoint, fail_at):
     hub.fail_at = fail_at

@@ -36,7 +36,7 @@ from .ablation_models import (
     LearnedPositionsConfig,
     LearnedPositionsForOccupationPrediction,
 )
-from .cells import keep_settings, likeliest, run_jobs, score_once, train_once
+from .cells import keep_settings, likeliest, run_jobs, schedule, score_once, train_once
 
 
 if TYPE_CHECKING:
@@ -192,20 +192,9 @@ def train(
     names = covariates if variant.covariates else []
     processor = CareerProcessor.fit(splits["train"], names, unknown_occupation="unknown")
     config = config_of(variant, processor, longest(splits))
-    tenth = max(1, settings.most_steps // 10)
 
     def recipe(output: Path) -> Recipe:
-        how: dict[str, Any] = {
-            "learning_rate": trial.rate,
-            "lr_scheduler_type": "linear",
-            "warmup_steps": tenth,
-            "max_steps": settings.most_steps,
-            "eval_steps": tenth,
-            "save_steps": tenth,
-            "tokens_per_batch": settings.tokens_per_batch,
-            "patience": settings.patience,
-            "seed": trial.seed,
-        }
+        how = schedule(settings, trial.rate, trial.seed)
         if isinstance(config, CareerConfig):
             return replace(scratch_recipe(processor, output, **how), config=config)
         return baseline_recipe(config, output, **how)

@@ -58,6 +58,28 @@ def _alone(job: Callable[[], Any]) -> None:
     job()
 
 
+def schedule(settings: Any, rate: float, seed: int) -> dict[str, Any]:
+    """What a recipe is told: a rate that falls to zero at the last update, after a tenth of them as warmup.
+
+    Args:
+        settings: Of a study, with most_steps, tokens_per_batch and patience.
+        rate: The peak.
+        seed: Of weights and the order of careers.
+    """
+    tenth = max(1, settings.most_steps // 10)
+    return {
+        "learning_rate": rate,
+        "lr_scheduler_type": "linear",
+        "warmup_steps": tenth,
+        "max_steps": settings.most_steps,
+        "eval_steps": tenth,
+        "save_steps": tenth,
+        "tokens_per_batch": settings.tokens_per_batch,
+        "patience": settings.patience,
+        "seed": seed,
+    }
+
+
 def train_once(
     folder: Path,
     make_model: Callable[[Any], PreTrainedModel],

@@ -35,7 +35,7 @@ from ..sources.crosswalks import titles_of
 from ..title_embeddings import load_title_embeddings
 from ..training import Recipe, scratch_recipe
 from ..vocabulary import label_counts
-from .cells import keep_settings, likeliest, run_jobs, score_once, train_once
+from .cells import keep_settings, likeliest, run_jobs, schedule, score_once, train_once
 
 
 if TYPE_CHECKING:
@@ -265,23 +265,10 @@ def train(folder: Path, source: Source, settings: Settings, trial: Trial) -> tup
     processor = CareerProcessor.fit(splits["train"], source.covariates, UNKNOWN, known)
     titles = titles_of_variant(source, settings, trial.variant, splits["train"])
     fields = {} if titles is None else {"title_embedding_size": len(next(iter(titles.values())))}
-    tenth = max(1, settings.most_steps // 10)
 
     def recipe(output: Path) -> Recipe:
-        return scratch_recipe(
-            processor,
-            output,
-            config_overrides=fields,
-            learning_rate=trial.rate,
-            lr_scheduler_type="linear",
-            warmup_steps=tenth,
-            max_steps=settings.most_steps,
-            eval_steps=tenth,
-            save_steps=tenth,
-            tokens_per_batch=settings.tokens_per_batch,
-            patience=settings.patience,
-            seed=trial.seed,
-        )
+        how = schedule(settings, trial.rate, trial.seed)
+        return scratch_recipe(processor, output, config_overrides=fields, **how)
 
     def make_model(config: Any) -> CareerForOccupationPrediction:
         model = CareerForOccupationPrediction(config)

@@ -10,24 +10,24 @@ from typing import Annotated, Any
 
 import typer
 
-from .audit_command import audit
-from .card_command import card
+from .commands.audit import audit
+from .commands.card import card
+from .commands.convert import convert
+from .commands.evaluate import evaluate
+from .commands.export import export
+from .commands.forecast import forecast
+from .commands.gap import gap
+from .commands.prepare import prepare
+from .commands.push import push
+from .commands.rake import rake
+from .commands.rationale import rationale
+from .commands.similar import similar
+from .commands.title_options import TitleEmbeddings, Untitled, give_titles, load_titles, titles_size, untitled_of
+from .commands.transitions import transitions
+from .commands.wage_regression import wage_regression
+from .commands.what_if import what_if
 from .console import bad_parameters, say, show
-from .convert_command import convert
-from .evaluate_command import evaluate
-from .export_command import export
-from .forecast_command import forecast
-from .prepare_command import prepare
-from .push_command import push
-from .rake_command import rake
-from .rationale_command import rationale
-from .similar_command import similar
 from .studies.commands import study
-from .title_options import TitleEmbeddings, Untitled, give_titles, load_titles, titles_size, untitled_of
-from .transitions_command import transitions
-from .wages.gap_command import gap
-from .wages.regression_command import wage_regression
-from .what_if_command import what_if
 
 
 # Every other import stands inside its command, so that `career-hf --help` answers at once.

@@ -136,7 +136,8 @@ def publish(
         staged = Path(temporary) / folder.resolve().name
         left_out = _stage(folder, staged, processor, has_code, k)
         if with_code:
-            save_with_code(AutoModelForCausalLM.from_pretrained(folder), staged)
+            model: Any = AutoModelForCausalLM.from_pretrained(folder)
+            save_with_code(model, staged)
         _add_section(staged / CARD, override_licence, stored, rare, k)
         paths = sorted(path for path in staged.iterdir())
         files = pd.DataFrame([(path.name, path.stat().st_size) for path in paths], columns=["file", "bytes"])

@@ -71,7 +71,7 @@ def test_what_cannot_be_done_is_said(folder, monkeypatch):
         code=2,
     )
     assert "for CAREER" in output
-    monkeypatch.setattr("career_hf.rationale_command.find_spec", lambda name: None)
+    monkeypatch.setattr("career_hf.commands.rationale.find_spec", lambda name: None)
     assert "career_hf[studies]" in re.sub(r"[^a-z_\[\]]", "", run("rationale", folder / "model", *person, "1", code=2))
 
 

@@ -19,8 +19,8 @@ from career_hf import CareerConfig, CareerForOccupationPrediction, CareerProcess
 from career_hf.careers import from_frame, save_careers, split_careers
 from career_hf.cli import app
 from career_hf.collating import EncodedCareers, PaddingCollator
+from career_hf.commands.title_options import untitled_of
 from career_hf.title_embeddings import load_title_embeddings, save_title_embeddings
-from career_hf.title_options import untitled_of
 from career_hf.training import build_trainer, scratch_recipe
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .console import say
+from ..console import say
 
 
 # Every other import stands inside the command, so that `career-hf --help` answers at once.
@@ -33,11 +33,11 @@ def similar(
     from datasets import concatenate_datasets
     from transformers import AutoModelForCausalLM
 
-    from .careers import load_careers
-    from .processing_career import CareerProcessor
-    from .representations import representations
-    from .similar_careers import first_years, in_words, occupations_held, similar_careers
-    from .sources.crosswalks import titles
+    from ..careers import load_careers
+    from ..processing_career import CareerProcessor
+    from ..representations import representations
+    from ..similar_careers import first_years, in_words, occupations_held, similar_careers
+    from ..sources.crosswalks import titles
 
     splits = load_careers(data)
     if split != "all" and split not in splits:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .console import bad_parameters, say, show
+from ..console import bad_parameters, say, show
 
 
 # Every other import stands inside the command, so that `career-hf --help` answers at once.
@@ -37,7 +37,7 @@ def push(
     """Publish model, processor, card and results in one commit; refuses what its training data do not allow."""
     import pandas as pd
 
-    from .publishing import publish
+    from ..publishing import publish
 
     with bad_parameters():
         found = publish(

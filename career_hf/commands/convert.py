@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .console import bad_parameters, say
+from ..console import bad_parameters, say
 
 
 # Every other import stands inside the command, so that `career-hf --help` answers at once.
@@ -23,7 +23,7 @@ def convert(
     covariates: Annotated[str, typer.Option(help="Comma-separated, if the checkpoint does not say.")] = "",
 ) -> None:
     """Convert a checkpoint of the original program, with its dictionaries; nothing in it is executed."""
-    from .original_checkpoint import convert_checkpoint
+    from ..original_checkpoint import convert_checkpoint
 
     settings: dict[str, int] = {f"include_{name}": True for name in covariates.split(",") if name}
     if heads is not None:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import bad_parameters, say, show
-from .transitions_command import Groups
+from ..console import bad_parameters, say, show
+from .transitions import Groups
 
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .career_edits import Edit
-    from .what_if import WhatIf
+    from ..career_edits import Edit
+    from ..what_if import WhatIf
 
 # Every other import stands inside the command, so that `career-hf --help` answers at once.
 
@@ -48,10 +48,10 @@ def what_if(
     """Compare predictions from careers with those from careers that read otherwise. Predictive, not causal."""
     from transformers import AutoModelForCausalLM
 
-    from .careers import load_careers, truncate
-    from .outcome_groups import outcome_groups
-    from .processing_career import CareerProcessor
-    from .what_if import READING, forecast_differences, next_step_differences
+    from ..careers import load_careers, truncate
+    from ..outcome_groups import outcome_groups
+    from ..processing_career import CareerProcessor
+    from ..what_if import READING, forecast_differences, next_step_differences
 
     edit = _edit(covariate or [], occupation or [], from_year, from_age)
     splits = load_careers(data)
@@ -84,7 +84,7 @@ def what_if(
             if result.support is not None:
                 result.support.to_csv(output / "support.csv", index=False)
             if find_spec("matplotlib") is not None:
-                from .what_if_figure import what_if_figure
+                from ..what_if_figure import what_if_figure
 
                 what_if_figure(result.differences).savefig(output / f"{name}.png", dpi=110)
     say(f"Read this as {READING}.")
@@ -93,7 +93,7 @@ def what_if(
 
 
 def _edit(covariate: list[str], occupation: list[str], from_year: int | None, from_age: int | None) -> Edit:
-    from .career_edits import Edit
+    from ..career_edits import Edit
 
     by_name: dict[str, list[tuple[str, str]]] = {}
     for text in covariate:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .console import say, show
+from ..console import say, show
 
 
 if TYPE_CHECKING:
@@ -38,11 +38,11 @@ def evaluate(
     import torch
     from transformers import AutoModelForCausalLM
 
-    from .calibration import recalibrate as fit_recalibration
-    from .careers import load_careers
-    from .evaluation_report import report, write_report
-    from .processing_career import CareerProcessor
-    from .transition_table import SCORE_COLUMNS, transition_table
+    from ..calibration import recalibrate as fit_recalibration
+    from ..careers import load_careers
+    from ..evaluation_report import report, write_report
+    from ..processing_career import CareerProcessor
+    from ..transition_table import SCORE_COLUMNS, transition_table
 
     # What cannot work is said before models are scored, which may take minutes.
     named = [(name or folder, folder) for name, _, folder in (argument.rpartition("=") for argument in models)]

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from .console import say, show
+from ..console import say, show
 
 
 # Every other import stands inside the command, so that `career-hf --help` answers at once.
@@ -47,10 +47,10 @@ def rationale(
 
     from transformers import AutoModelForCausalLM
 
-    from .careers import load_careers
-    from .processing_career import CareerProcessor
-    from .rationale_figure import rationale_figure, title
-    from .rationales import ORIGINAL, PAPER, Rule, rationales
+    from ..careers import load_careers
+    from ..processing_career import CareerProcessor
+    from ..rationale_figure import rationale_figure, title
+    from ..rationales import ORIGINAL, PAPER, Rule, rationales
 
     rows = [
         (split, split["person"][:].index(person))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .console import bad_parameters, say
+from ..console import bad_parameters, say
 
 
 # Every other import stands inside the command, so that `career-hf --help` answers at once.
@@ -21,8 +21,8 @@ def export(
     """Write a model's scoring path as one ONNX file with its labels, and compare onnxruntime with the model."""
     from transformers import AutoModelForCausalLM
 
-    from .export import export_onnx
-    from .processing_career import CareerProcessor
+    from ..export import export_onnx
+    from ..processing_career import CareerProcessor
 
     needed = ("onnx", "onnxscript", "onnxruntime")
     if missing := [name for name in needed if find_spec(name) is None]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .console import bad_parameters, say
+from ..console import bad_parameters, say
 
 
 # Every other import stands inside the command, so that `career-hf --help` answers at once.
@@ -25,7 +25,7 @@ def card(
     note: Annotated[str | None, typer.Option(help="What its reader should know first.")] = None,
 ) -> None:
     """Write a checkpoint's model card, README.md: data, licence, recipe, results with intervals, audit, cost, code."""
-    from .cards import write_model_card
+    from ..cards import write_model_card
 
     with bad_parameters():
         names = [column for column in by.split(",") if column]

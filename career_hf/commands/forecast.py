@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import bad_parameters, say, show
+from ..console import bad_parameters, say, show
 
 
 if TYPE_CHECKING:
@@ -39,12 +39,12 @@ def forecast(
     from datasets import concatenate_datasets
     from transformers import AutoModelForCausalLM
 
-    from .careers import load_careers, to_frame
-    from .describing import NOT_WORKING
-    from .forecast_evaluation import by_horizon, calibration_by_horizon, prediction_sets, share_forecasts
-    from .forecast_table import check_states, forecast_table, realised_years
-    from .forecasting import forecast as run
-    from .processing_career import CareerProcessor
+    from ..careers import load_careers, to_frame
+    from ..describing import NOT_WORKING
+    from ..forecast_evaluation import by_horizon, calibration_by_horizon, prediction_sets, share_forecasts
+    from ..forecast_table import check_states, forecast_table, realised_years
+    from ..forecasting import forecast as run
+    from ..processing_career import CareerProcessor
 
     if plot and (output is None or find_spec("matplotlib") is None):
         raise typer.BadParameter("--plot needs --output, and matplotlib: pip install 'career_hf[studies]'")
@@ -117,8 +117,8 @@ def _draw(
     output: Path, result: Any, histories: Any, table: pd.DataFrame, found: dict[str, pd.DataFrame], person: str
 ) -> None:
     """Writes person.png, shares.png and calibration.png."""
-    from .careers import to_frame
-    from .forecast_figures import calibration_figure, person_figure, shares_figure
+    from ..careers import to_frame
+    from ..forecast_figures import calibration_figure, person_figure, shares_figure
 
     if person and person not in result.people:
         raise typer.BadParameter(f"person '{person}' is not among the {len(result.people)} who are forecast")

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import bad_parameters
-from .prepared_careers import person_years, save_prepared, save_splits
+from ..console import bad_parameters
+from ..prepared_careers import person_years, save_prepared, save_splits
 
 
 if TYPE_CHECKING:
-    from .sources.spell_rules import SpellRules
+    from ..sources.spell_rules import SpellRules
 
 # Every other import stands inside its function, so that `career-hf --help` answers at once.
 
@@ -62,7 +62,7 @@ RuleUsed = Annotated[
 @prepare.command("keane-wolpin")
 def prepare_keane_wolpin(output: Output, salt: Salt = "career_hf") -> None:
     """The careers of 1,384 young men in five states that ship with the package."""
-    from .sources import keane_wolpin
+    from ..sources import keane_wolpin
 
     save_prepared("keane-wolpin", keane_wolpin.load(), output, salt)
 
@@ -81,7 +81,7 @@ def prepare_nlsy79(
     salt: Salt = "career_hf",
 ) -> None:
     """National Longitudinal Survey of Youth 1979, by the rules of the paper's Appendix F."""
-    from .sources import nlsy79
+    from ..sources import nlsy79
 
     built = nlsy79.build(extract, variant=variant.value, rule=rule.value, wages=wages)
     options = {"variant": variant.value, "rule": rule.value, "wages": wages}
@@ -96,7 +96,7 @@ def prepare_nlsy97(
     salt: Salt = "career_hf",
 ) -> None:
     """National Longitudinal Survey of Youth 1997, by the rules of the paper's Appendix F."""
-    from .sources import nlsy97
+    from ..sources import nlsy97
 
     save_prepared("nlsy97", nlsy97.build(extract, rule=rule.value), output, salt, {"rule": rule.value})
 
@@ -111,7 +111,7 @@ def prepare_psid(
     salt: Salt = "career_hf",
 ) -> None:
     """Panel Study of Income Dynamics, by the rules of the paper's Appendix F. Careers may not be passed on."""
-    from .sources import psid
+    from ..sources import psid
 
     save_prepared("psid", psid.build(extract, rule=rule.value), output, salt, {"rule": rule.value})
 
@@ -127,7 +127,7 @@ def prepare_jobhop(
     salt: Salt = "career_hf",
 ) -> None:
     """JobHop, 360,000 Flemish resumes with ESCO codes and quarters."""
-    from .sources.open_resumes import load_jobhop
+    from ..sources.open_resumes import load_jobhop
 
     built = load_jobhop(source, esco_occupations=esco_occupations, as_of=as_of)
     save_prepared("jobhop", built, output, salt, {"source": Path(source).name, "as_of": as_of})
@@ -144,7 +144,7 @@ def prepare_karrierewege(
     salt: Salt = "career_hf",
 ) -> None:
     """Karrierewege, 500,000 German career paths in order, without dates."""
-    from .sources.open_resumes import load_karrierewege
+    from ..sources.open_resumes import load_karrierewege
 
     built = load_karrierewege(source, esco_occupations=esco_occupations, latest_first=latest_first)
     save_prepared("karrierewege", built, output, salt, {"source": Path(source).name, "latest_first": latest_first})
@@ -168,7 +168,7 @@ def prepare_resumes(
     salt: Salt = "career_hf",
 ) -> None:
     """Resumes in the layout of the paper's Appendix F, one row per job: occ1990dd codes, education, region."""
-    from .sources.resumes import resume_rules
+    from ..sources.resumes import resume_rules
 
     with bad_parameters():
         rules = resume_rules(
@@ -213,7 +213,7 @@ def prepare_spells(
     salt: Salt = "career_hf",
 ) -> None:
     """Dated spells of any panel, one row per spell: one occupation a year, the one with most days."""
-    from .sources.spell_rules import SpellRules
+    from ..sources.spell_rules import SpellRules
 
     with bad_parameters():
         rules = SpellRules(
@@ -242,7 +242,7 @@ def _names(text: str) -> list[str]:
 def _recode(crosswalk: str) -> Any:
     import pandas as pd
 
-    from .sources.weighted_crosswalks import make_crosswalk, spell_recode, weighted_crosswalk
+    from ..sources.weighted_crosswalks import make_crosswalk, spell_recode, weighted_crosswalk
 
     if not crosswalk.endswith(".csv"):
         return spell_recode(weighted_crosswalk(crosswalk), prefix=f"{crosswalk} ")  # type: ignore[arg-type]
@@ -262,9 +262,9 @@ def _prepare_spells(
     settings: Mapping[str, Any],
 ) -> None:
     """Careers part by part, so that memory does not grow with the number of people, and stopped runs go on."""
-    from .career_splits import DEFAULT_FRACTIONS
-    from .sources.spell_careers import split_written_careers, write_careers
-    from .sources.weighted_crosswalks import coverage_of
+    from ..career_splits import DEFAULT_FRACTIONS
+    from ..sources.spell_careers import split_written_careers, write_careers
+    from ..sources.weighted_crosswalks import coverage_of
 
     parts = output.absolute().with_name(f".{output.absolute().name}.parts")
     with bad_parameters():

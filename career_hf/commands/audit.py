@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .console import bad_parameters, say, show
+from ..console import bad_parameters, say, show
 
 
 # Every other import stands inside the command, so that `career-hf --help` answers at once.
@@ -27,8 +27,8 @@ def audit(
     """Audit one model by group: size, perplexity, accuracy and calibration, with intervals."""
     import pandas as pd
 
-    from .audit import audit as run
-    from .audit import side_by_side
+    from ..audit import audit as run
+    from ..audit import side_by_side
 
     with bad_parameters():
         names = [name for name in by.split(",") if name]

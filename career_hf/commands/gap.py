@@ -45,8 +45,8 @@ def gap(
     from ..careers import load_careers
     from ..cross_fitting import check_not_trained_on
     from ..processing_career import CareerProcessor
-    from .finetuning import METHODS, FineTuning
-    from .gap_estimates import FROZEN, GapGroups, estimate_gaps
+    from ..wages.finetuning import METHODS, FineTuning
+    from ..wages.gap_estimates import FROZEN, GapGroups, estimate_gaps
 
     everyone, names = load_careers(data), split.split(",")
     if unknown := set(names) - set(everyone):

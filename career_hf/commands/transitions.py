@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from .console import say, show
+from ..console import say, show
 
 
 # Every other import stands inside the command, so that `career-hf --help` answers at once.
@@ -37,10 +37,10 @@ def transitions(
     import pandas as pd
     from transformers import AutoModelForCausalLM
 
-    from .careers import covariate_names, load_careers
-    from .outcome_groups import outcome_groups
-    from .processing_career import CareerProcessor
-    from .transition_matrices import FEWEST_EXPECTED, matrix, transition_matrices
+    from ..careers import covariate_names, load_careers
+    from ..outcome_groups import outcome_groups
+    from ..processing_career import CareerProcessor
+    from ..transition_matrices import FEWEST_EXPECTED, matrix, transition_matrices
 
     splits = load_careers(data)
     if split not in splits:
@@ -71,7 +71,7 @@ def transitions(
             f"of the difference without zero; {0.05 * len(enough):.0f} would if the model were the truth"
         )
         if output is not None and find_spec("matplotlib") is not None:
-            from .transition_matrices_figure import transition_matrices_figure
+            from ..transition_matrices_figure import transition_matrices_figure
 
             output.mkdir(parents=True, exist_ok=True)
             title = f"Percent of steps from a state (row; number of steps) to the next (column){of}"

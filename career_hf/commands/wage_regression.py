@@ -40,10 +40,10 @@ def wage_regression(
     from ..cross_fitting import check_not_trained_on
     from ..processing_career import CareerProcessor
     from ..representations import Timing, representations
-    from .design import BLAU_KAHN, BLOCKS, held, wage_frame
-    from .modeling_wage import CareerForWagePrediction
-    from .regression import coefficient_table, estimate, held_out_r2, predict_held_out, save_table
-    from .wage_head import predict_log_wages
+    from ..wages.design import BLAU_KAHN, BLOCKS, held, wage_frame
+    from ..wages.modeling_wage import CareerForWagePrediction
+    from ..wages.regression import coefficient_table, estimate, held_out_r2, predict_held_out, save_table
+    from ..wages.wage_head import predict_log_wages
 
     everyone = load_careers(data)
     if split != "all" and split not in everyone:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .console import bad_parameters, say, show
+from ..console import bad_parameters, say, show
 
 
 # Every other import stands inside the command, so that `career-hf --help` answers at once.
@@ -34,9 +34,9 @@ def rake(
     import pandas as pd
     from datasets import DatasetDict, concatenate_datasets
 
-    from .careers import load_careers, save_careers, split_manifest
-    from .raking import margins_of
-    from .raking import rake as run
+    from ..careers import load_careers, save_careers, split_manifest
+    from ..raking import margins_of
+    from ..raking import rake as run
 
     if (survey is None) == (table is None) or (survey is not None) != bool(margins):
         raise typer.BadParameter("give --survey with --margins, or --table")

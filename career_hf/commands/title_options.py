@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import bad_parameters
+from ..console import bad_parameters
 
 
 if TYPE_CHECKING:
-    from .processing_career import CareerProcessor
+    from ..processing_career import CareerProcessor
 
 # Every other import stands inside a function, so that `career-hf --help` answers at once.
 
@@ -25,7 +25,7 @@ Untitled = Annotated[str, typer.Option(help="Occupations that have no title, com
 
 def load_titles(path: Path | None) -> dict[str, Any] | None:
     """Vectors by occupation, from the file that was named, if one was."""
-    from .title_embeddings import load_title_embeddings
+    from ..title_embeddings import load_title_embeddings
 
     with bad_parameters():
         return None if path is None else load_title_embeddings(path)

@@ -1,0 +1,1 @@
+"""The commands of `career-hf`, one module each; `career_hf/cli.py` puts them together."""

@@ -37,7 +37,7 @@ def test_python_of_the_page_runs(tmp_path, monkeypatch):
     page = (Path(__file__).parents[1] / "docs" / "using_models.md").read_text(encoding="utf-8")
     names: dict = {}
     blocks = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     for block in blocks:
         exec(block, names)
     first = names["predict"](names["career"], top_k=3)

@@ -7,6 +7,7 @@ import torch
 from encoded_examples import LEVELS, encoded_careers, small_model
 from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoModelForCausalLM
+from transformers.utils import logging
 
 from career_hf import CareerForOccupationPrediction, CareerProcessor, modeling_career
 from career_hf.attention import SDPA_BY_LENGTH
@@ -17,6 +18,7 @@ from career_hf.simulation import preset
 from career_hf.studies import ablation_models as models
 from career_hf.studies import ablations as study
 from career_hf.studies.ablations_tables import ablations
+from career_hf.studies.cells import run_jobs
 from career_hf.studies.rivals_tables import load
 
 
@@ -286,3 +288,16 @@ def test_the_models_are_those_of_the_settings(done):
 def test_covariates_must_be_named(data, tmp_path):
     with pytest.raises(ValueError, match="at least one covariate"):
         ablations(tmp_path, data, [], SMALL)
+
+
+def test_one_worker_shows_progress_of_every_stage(capsys):
+    shown = logging.is_progress_bar_enabled()
+    logging.enable_progress_bar()
+    try:
+        for what in ("Trials", "Further seeds"):
+            run_jobs(what, [lambda: None], workers=1)
+    finally:
+        if not shown:
+            logging.disable_progress_bar()
+    printed = capsys.readouterr().err
+    assert "Trials: 100%" in printed and "Further seeds: 100%" in printed

@@ -52,10 +52,15 @@ def run_jobs(what: str, jobs: Sequence[Callable[[], Any]], workers: int) -> None
 
 
 def _alone(job: Callable[[], Any]) -> None:
-    """Runs a job in a worker process."""
+    """Runs a job with one thread and no progress of its own; with one worker this is the caller's process."""
     torch.set_num_threads(1)
+    shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
-    job()
+    try:
+        job()
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def schedule(settings: Any, rate: float, seed: int) -> dict[str, Any]:

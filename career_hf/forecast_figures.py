@@ -48,7 +48,7 @@ def person_figure(
 
     Returns:
         A matplotlib figure that no window shows. Occupations are those of the last years and the likeliest of the
-        coming ones; what is left is one row, so that columns sum to one.
+        coming ones; what is left, if it is not next to nothing, is one row, so that columns sum to one.
     """
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
@@ -66,6 +66,9 @@ def person_figure(
     for row, code in enumerate(codes):
         cells[row, len(past) :] = 0 if code is None else p[:, code]
     cells[-1, len(past) :] = 1 - cells[:-1, len(past) :].sum(axis=0)
+    names = [*(names_of(labels)[label] for label in labels), "all others"]
+    if cells[-1].max() < 0.005 and set(realised.values()) <= set(labels):
+        cells, names = cells[:-1], names[:-1]
 
     figure = Figure(figsize=(4.6 + 0.62 * cells.shape[1], 1.6 + 0.34 * len(cells)), layout="constrained")
     axes = figure.subplots()
@@ -85,7 +88,7 @@ def person_figure(
             axes.add_patch(Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, **frame))
     axes.axvline(len(past) - 0.5, color="black", linewidth=1)
     axes.set_xticks(range(cells.shape[1]), [*(str(year) for year, _ in past), *map(str, years)])
-    axes.set_yticks(range(len(cells)), [*(names_of(labels)[label] for label in labels), "all others"])
+    axes.set_yticks(range(len(cells)), names)
     framed = "; framed: what happened" if realised else ""
     axes.set_title(
         f"Person {person}: observed up to {past[-1][0]}, then probabilities{framed}", fontsize=10, loc="right"

@@ -204,12 +204,13 @@ def train(
     if is_counted:
         started = perf_counter()
         order = 2 if model is Model.markov_2 else 1
+        weighted = "weight" in encoded.column_names  # as in the loss of models that are trained
         if model is Model.mixture:
-            chain: Any = tune_mixture(encoded, validation, processor, seed=seed)
+            chain: Any = tune_mixture(encoded, validation, processor, weighted=weighted, seed=seed)
         elif tune_smoothing:
-            chain = tune_weight(encoded, validation, processor, order=order)
+            chain = tune_weight(encoded, validation, processor, order=order, weighted=weighted)
         else:
-            chain = MarkovForOccupationPrediction.fit(encoded, processor, order=order)
+            chain = MarkovForOccupationPrediction.fit(encoded, processor, order=order, weighted=weighted)
         processor.record_training(encoded, "training", source)
         processor.training_stages[-1]["run"] = counted_run(
             perf_counter() - started, {"model": model.value, "tuned": tune_smoothing or model is Model.mixture}
@@ -226,6 +227,7 @@ def train(
         "save_steps": eval_steps,
         "patience": patience,
         "seed": seed,
+        **_stopped_by(encoded),
     }
     if model is Model.career:
         fields: dict[str, Any] = {"two_stage": not one_stage, "hidden_dropout": dropout, "attention_dropout": dropout}
@@ -288,6 +290,7 @@ def finetune(
         patience=patience,
         job_dropout=job_dropout,
         seed=seed,
+        **_stopped_by(encoded),
     )
 
     def load() -> CareerForOccupationPrediction:
@@ -315,6 +318,11 @@ def _encode(processor: Any, splits: Any) -> tuple[Any, Any]:
     validation, ledger = processor.encode(splits["validation"], unknown_levels="missing")
     say(ledger)
     return encoded, validation
+
+
+def _stopped_by(encoded: Any) -> dict[str, str]:
+    """What training is stopped by: with survey weights the weighted likelihood, since that is what it maximises."""
+    return {"metric_for_best_model": "weighted_nll"} if "weight" in encoded.column_names else {}
 
 
 def _fit(

@@ -6,11 +6,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
+from datasets import DatasetDict
 from huggingface_hub import ModelCard
 from typer.testing import CliRunner
 
+from career_hf.baselines.markov import MarkovForOccupationPrediction
+from career_hf.careers import load_careers, save_careers
 from career_hf.cli import app
 from career_hf.evaluation import perplexity as perplexity_of
 from career_hf.processing_career import CareerProcessor
@@ -79,6 +84,28 @@ def test_train_evaluate_and_finetune(folder, data):
     assert all((folder / "scores" / f"differences.{kind}").exists() for kind in ("csv", "tex", "html"))
     table = pd.read_parquet(folder / "scores" / "two-stage_1.parquet")
     assert len(table) == summary["n"].iloc[0]
+
+
+def test_survey_weights_are_used_in_counting_and_in_stopping(folder, data, tmp_path):
+    splits = load_careers(data)
+    weighted = DatasetDict(
+        {name: own.add_column("weight", np.linspace(0.2, 5, len(own)).tolist()) for name, own in splits.items()}
+    )
+    save_careers(weighted, tmp_path / "careers", manifest=json.loads((data / "split.json").read_text()))
+    run("train", "--data", tmp_path / "careers", "--output", tmp_path / "chain", "--model", "markov-1")
+    chain = MarkovForOccupationPrediction.from_pretrained(tmp_path / "chain")
+    processor = CareerProcessor.from_pretrained(tmp_path / "chain")
+    encoded, _ = processor.encode(weighted["train"])
+    for use, same in ((True, True), (False, False)):
+        counted = MarkovForOccupationPrediction.fit(encoded, processor, weighted=use)
+        assert torch.allclose(counted.first_order.counts, chain.first_order.counts) is same
+    short = ["--max-steps", "2", "--eval-steps", "1", "--tokens-per-batch", "2000"]
+    run("train", "--data", tmp_path / "careers", "--output", tmp_path / "career", *short)
+    states = sorted((tmp_path / "career" / "training").glob("checkpoint-*/trainer_state.json"))
+    history = json.loads(states[-1].read_text())
+    seen = [entry for entry in history["log_history"] if "eval_nll" in entry]
+    best = [min(entry[name] for entry in seen) for name in ("eval_weighted_nll", "eval_nll")]
+    assert history["best_metric"] == best[0] != best[1]
 
 
 def test_simulated_careers_are_scored_against_the_truth(folder):

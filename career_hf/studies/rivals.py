@@ -287,7 +287,7 @@ def _tuned(study: Study, tune: Callable[..., PreTrainedModel]) -> tuple[PreTrain
     splits = study.splits()
     processor = CareerProcessor.fit(splits["train"], [], **study.vocabulary())
     encoded, validation = (processor.encode(splits[name])[0] for name in ("train", "validation"))
-    return tune(encoded, validation, processor), processor
+    return tune(encoded, validation, processor, weighted="weight" in encoded.column_names), processor
 
 
 def boost(study: Study) -> None:

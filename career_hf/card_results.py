@@ -7,7 +7,6 @@ are not taken for theirs.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +18,7 @@ import pandas as pd
 
 from .audit import EVERYBODY, audit
 from .careers import load_careers
+from .checksums import sha256_of
 from .dataset_card import SOURCES, training_source
 from .evaluation import INTERVAL, bootstrap_perplexity
 from .processing_career import CareerProcessor
@@ -124,12 +124,7 @@ def read_results(folder: str | Path) -> dict[str, Any] | None:
 
 def weights_hash(folder: str | Path) -> str:
     """SHA-256 of the weight files of a folder, one after the other."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(folder).glob("*.safetensors")):
-        with path.open("rb") as opened:
-            while block := opened.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
+    return sha256_of(*sorted(Path(folder).glob("*.safetensors")))
 
 
 def _rows(frame: Any) -> list[dict[str, Any]]:

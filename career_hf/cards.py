@@ -2,8 +2,7 @@
 
 A card is the README.md of a checkpoint, written from the checkpoint itself: its config and weights, the training
 history in its processor (sources, recipes, time), its evaluation results, and code that is executed when the card is
-written.
-What is not known is said to be unknown. The metadata hold the results as a `model-index` for the Hub.
+written. What is not known is said to be unknown. The metadata hold the results as a `model-index` for the Hub.
 """
 
 from __future__ import annotations

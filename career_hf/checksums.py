@@ -33,7 +33,7 @@ def record_checksums(folder: str | os.PathLike, patterns: tuple[str, ...]) -> No
     path = Path(folder) / CHECKSUMS
     others = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     kept = {name: value for name, value in others.items() if not _matches(name, patterns)}
-    own = {file.name: _sha256(file) for file in Path(folder).iterdir() if _matches(file.name, patterns)}
+    own = {file.name: sha256_of(file) for file in Path(folder).iterdir() if _matches(file.name, patterns)}
     path.write_text(json.dumps(dict(sorted({**kept, **own}.items())), indent=2) + "\n", encoding="utf-8")
 
 
@@ -57,7 +57,7 @@ def check_checksums(checkpoint: str | os.PathLike, patterns: tuple[str, ...], **
         if not _matches(name, patterns):
             continue
         file = cached_file(checkpoint, name, **quiet, **where)
-        if file is None or _sha256(Path(file)) != expected:
+        if file is None or sha256_of(Path(file)) != expected:
             state = "is missing" if file is None else "is not the file that was saved (another SHA-256)"
             raise ValueError(
                 f"{name} of {os.fspath(checkpoint)} {state}, says {CHECKSUMS}, as after a download that "
@@ -93,9 +93,14 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatch(name, pattern) for pattern in patterns)
 
 
-def _sha256(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+def sha256_of(*files: Path) -> str:
+    """SHA-256 of files, one after the other."""
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as opened:
+            while block := opened.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
 
 
-__all__ = ["CHECKSUMS", "Checksummed", "check_checksums", "record_checksums"]
+__all__ = ["CHECKSUMS", "Checksummed", "check_checksums", "record_checksums", "sha256_of"]

@@ -14,7 +14,7 @@ import pandas as pd
 from .evaluation_figures import COLOURS, plot_reliability
 from .forecast_evaluation import QUANTILES
 from .forecast_result import Forecast
-from .sources.crosswalks import titles_of
+from .sources.crosswalks import in_words
 
 
 if TYPE_CHECKING:
@@ -27,11 +27,10 @@ LONGEST_NAME = 44
 
 
 def names_of(labels: Sequence[str]) -> dict[str, str]:
-    """How figures call labels: with their titles where they are occ1990dd codes."""
-    known = titles_of(labels)
-    named = {label: f"{label} {known[label]}" if label in known else label.replace("_", " ") for label in labels}
+    """How figures call labels: `in_words`, cut where they are long."""
     return {
-        label: f"{name[: LONGEST_NAME - 1]}…" if len(name) > LONGEST_NAME else name for label, name in named.items()
+        label: f"{name[: LONGEST_NAME - 1]}…" if len(name) > LONGEST_NAME else name
+        for label, name in in_words(labels).items()
     }
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,7 +65,7 @@ class Publication:
     notices: list[str]
     stored: pd.DataFrame
     rare: pd.DataFrame | None = None
-    commit: str | None = field(default=None)
+    commit: str | None = None
 
 
 def publish(
@@ -111,8 +111,7 @@ def publish(
             f"override_licence is {override_licence!r}: say in words who permitted it, such as 'I have written "
             "permission of the data's owner'; the card will quote it"
         )
-    has_code = _check_loads(folder)
-    processor = CareerProcessor.from_pretrained(folder)
+    model, processor = _load(folder)
     read_results(folder)
     _check_card(folder, processor)
     refusals, notices = licence_problems(processor.training_stages)
@@ -129,14 +128,13 @@ def publish(
             "leaves out years): the report on rare careers is about other careers"
         )
     rare = rare_careers(careers, processor.covariate_names, k) if careers is not None else None
-    stored = small_counts(processor, k, careers)
+    stored = small_counts(processor, k, rare)
     if refusals and not dry_run:
         raise ValueError("not published. " + " ".join(refusals))
     with tempfile.TemporaryDirectory() as temporary:
         staged = Path(temporary) / folder.resolve().name
-        left_out = _stage(folder, staged, processor, has_code, k)
+        left_out = _stage(folder, staged, processor, bool(getattr(model.config, "auto_map", None)), k)
         if with_code:
-            model: Any = AutoModelForCausalLM.from_pretrained(folder)
             save_with_code(model, staged)
         _add_section(staged / CARD, override_licence, stored, rare, k)
         paths = sorted(path for path in staged.iterdir())
@@ -145,7 +143,7 @@ def publish(
         if dry_run:
             return found
         commit = _upload(paths, repo, private, api or HfApi())
-    return Publication(**{**vars(found), "commit": commit})
+    return replace(found, commit=commit)
 
 
 def licence_problems(stages: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
@@ -192,8 +190,8 @@ def licence_problems(stages: Sequence[Mapping[str, Any]]) -> tuple[list[str], li
     return refusals, notices
 
 
-def _check_loads(folder: Path) -> bool:
-    """Whether the config points to code; a ValueError if the checkpoint does not load complete, or disagrees."""
+def _load(folder: Path) -> tuple[Any, CareerProcessor]:
+    """Model and processor; a ValueError if the checkpoint does not load complete, or disagrees."""
     if not (folder / "config.json").is_file():
         raise ValueError(f"{folder} is no checkpoint: it has no config.json")
     try:
@@ -206,7 +204,7 @@ def _check_loads(folder: Path) -> bool:
     if wrong:
         raise ValueError(f"the weights of {folder} are not those of its config, so it is not published: {wrong}")
     processor.check(model.config)
-    return bool(getattr(model.config, "auto_map", None))
+    return model, processor
 
 
 def _check_card(folder: Path, processor: CareerProcessor) -> None:

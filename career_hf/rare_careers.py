@@ -74,18 +74,18 @@ def rare_careers(careers: Dataset, covariates: Sequence[str] = (), k: int = K) -
     return result
 
 
-def small_counts(processor: CareerProcessor, k: int = K, careers: Dataset | None = None) -> pd.DataFrame:
+def small_counts(processor: CareerProcessor, k: int = K, rare: pd.DataFrame | None = None) -> pd.DataFrame:
     """What a checkpoint's own files say about few: small counts in the training history of its processor.
 
     Args:
         processor: The checkpoint's.
         k: As in `rare_careers`. A count is of person-years, so one below k is of fewer than k people, and one that is
             not may be too.
-        careers: The training careers of the last stage, to count people.
+        rare: `rare_careers` of the training careers of the last stage, by the processor's covariates, to count people.
 
     Returns:
         One row per stage and vocabulary (the index): labels that were seen; labels with a count below k; and with
-        careers, labels of fewer than k people (for the last stage).
+        `rare`, labels of fewer than k people (for the last stage).
     """
     rows: dict[str, dict[str, Any]] = {}
     for number, stage in enumerate(processor.training_stages):
@@ -93,10 +93,9 @@ def small_counts(processor: CareerProcessor, k: int = K, careers: Dataset | None
         for name, count in zip(["occupation", *processor.covariate_names], map(np.asarray, counts), strict=True):
             row = {"labels": int((count > 0).sum()), f"counts below {k}": int(((count > 0) & (count < k)).sum())}
             rows[f"{number + 1} {stage['stage']}: {name}"] = row
-            if careers is not None and number == len(processor.training_stages) - 1:
-                found = rare_careers(careers, [] if name == "occupation" else [name], k)
+            if rare is not None and number == len(processor.training_stages) - 1:
                 kind = "occupation" if name == "occupation" else f"{name} level"
-                row[f"of fewer than {k} people"] = int(found.loc[kind, "rare cells"])
+                row[f"of fewer than {k} people"] = int(rare.loc[kind, "rare cells"])
     return pd.DataFrame.from_dict(rows, orient="index")
 
 

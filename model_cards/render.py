@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,6 @@ def main() -> None:
 def write_resumes(parts: Path, folder: Path) -> Path:
     """Resumes of the simulated labor market, split, with their dataset card."""
     if not folder.exists():
-        from dataclasses import replace
-
         world = market.World.build(market.preset("survey").world)
         ledger = market.write_resumes(world, replace(market.RESUMES["resume"], people=RESUMES), parts)
         market.write_resume_card(parts, ledger)

@@ -62,6 +62,16 @@ def checkpoint(tmp_path, splits):
     return make_checkpoint(tmp_path / "mine", splits, SOURCES["simulated"].record | years_of(splits["train"]))
 
 
+def scores_of_a_fresh_process(code, hub, folder):
+    """What code leaves in the file that is its first argument, where nothing but the Hub's address is known."""
+    environment = os.environ | {"HF_ENDPOINT": hub.url, "HF_HOME": str(folder / "cache"), "HF_HUB_DISABLE_XET": "1"}
+    environment.pop("HF_HUB_OFFLINE", None)
+    command = [sys.executable, "-c", code, str(folder / "scores")]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    return torch.load(folder / "scores", weights_only=True)
+
+
 def make_checkpoint(folder, splits, *sources):
     processor = CareerProcessor.fit(splits["train"], ["year", "gender"], unknown_occupation="unknown")
     for stage, source in zip(["pretraining", "finetuning"], sources, strict=False):
@@ -96,14 +106,10 @@ def test_what_was_pushed_is_downloaded_in_one_commit_and_scores_equally(hub, api
         "career = {'year': [1990, 1991], 'occupation': ['cook', 'nurse'], 'gender': 'f'}\n"
         "torch.save(m(**p(career)).logits.detach(), sys.argv[1])"
     )
-    environment = os.environ | {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "cache"), "HF_HUB_DISABLE_XET": "1"}
-    environment.pop("HF_HUB_OFFLINE", None)
-    command = [sys.executable, "-c", code, str(tmp_path / "scores")]
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr
+    scores = scores_of_a_fresh_process(code, hub, tmp_path)
     model, processor = (c.from_pretrained(checkpoint) for c in (CareerForOccupationPrediction, CareerProcessor))
     own = model(**processor({"year": [1990, 1991], "occupation": ["cook", "nurse"], "gender": "f"})).logits
-    assert torch.equal(torch.load(tmp_path / "scores", weights_only=True), own)
+    assert torch.equal(scores, own)
 
 
 def test_code_goes_along_only_where_it_is_the_packages_own(api, checkpoint):
@@ -128,14 +134,10 @@ def test_with_code_a_hub_id_loads_where_the_package_is_not_installed(hub, api, c
         "ids = torch.tensor([[1, 2]]); covariates = torch.ones(1, 2, 2, dtype=torch.long)\n"
         "torch.save(m(ids, covariates).logits.detach(), sys.argv[1])"
     )
-    environment = os.environ | {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "cache"), "HF_HUB_DISABLE_XET": "1"}
-    environment.pop("HF_HUB_OFFLINE", None)
-    command = [sys.executable, "-c", code, str(tmp_path / "scores")]
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr
+    scores = scores_of_a_fresh_process(code, hub, tmp_path)
     model = CareerForOccupationPrediction.from_pretrained(checkpoint)
     own = model(torch.tensor([[1, 2]]), torch.ones(1, 2, 2, dtype=torch.long)).logits
-    assert torch.equal(torch.load(tmp_path / "scores", weights_only=True), own)
+    assert torch.equal(scores, own)
 
 
 @pytest.mark.parametrize("fail_at", ["drop", "commit"])

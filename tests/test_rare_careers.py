@@ -70,7 +70,7 @@ def test_what_a_checkpoint_stores_of_few(careers):
     assert not are_recorded(careers, processor) and small_counts(processor).empty
     processor.record_training(processor.encode(careers)[0], "training")
     assert are_recorded(careers, processor) and not are_recorded(careers.select([0, 1]), processor)
-    found = small_counts(processor, 2, careers)
+    found = small_counts(processor, 2, rare_careers(careers, processor.covariate_names, 2))
     assert found.loc["1 training: occupation"].tolist() == [4, 2, 2]  # pilot and nurse, once each
     assert found.loc["1 training: gender", "of fewer than 2 people"] == 2  # cy has none
 

@@ -84,6 +84,12 @@ def titles_of(labels: Collection[str]) -> dict[str, str]:
     return {label: known[label] for label in labels if label in known}
 
 
+def in_words(labels: Collection[str]) -> dict[str, str]:
+    """How people read labels: a code of occ1990dd with its title, any other label with spaces."""
+    known = titles_of(labels)
+    return {label: f"{label} {known[label]}" if label in known else label.replace("_", " ") for label in labels}
+
+
 def groups(level: GroupLevel = "group") -> dict[str, str]:
     """Broad group by occ1990dd code, for all 330 codes and the armed forces (903-905, group "military").
 

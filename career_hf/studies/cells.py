@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import pandas as pd
 import torch
@@ -22,6 +22,16 @@ from ..transition_table import transition_table
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+
+class Trial(Protocol):
+    """One training run, which has a folder of its own."""
+
+    @property
+    def folder(self) -> str: ...
+
+
+T = TypeVar("T", bound=Trial)
 
 
 def keep_settings(folder: Path, settings: Mapping[str, Any]) -> None:
@@ -130,9 +140,10 @@ def training_log(folder: Path) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def likeliest(folder: Path, names: Sequence[str]) -> str:
-    """Which of some trained models has the best validation likelihood, by the names of their folders."""
-    return str(training_log(folder).loc[list(names), "best"].idxmin())
+def likeliest(folder: Path, trials: Iterable[T]) -> T:
+    """The trial, of some that are trained, that validation careers like best."""
+    of_folder = {trial.folder: trial for trial in trials}
+    return of_folder[str(training_log(folder).loc[list(of_folder), "best"].idxmin())]
 
 
 def score_once(path: Path, model: PreTrainedModel, processor: CareerProcessor, test: Dataset) -> None:

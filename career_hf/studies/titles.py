@@ -150,8 +150,7 @@ def run(folder: Path, source: Source, settings: Settings, workers: int = 2) -> N
 
 def best(folder: Path, settings: Settings, variant: str) -> Trial:
     """The trial of a variant that validation careers like best."""
-    of_variant = {trial.folder: trial for trial in trials(settings) if trial.variant == variant}
-    return of_variant[likeliest(folder, list(of_variant))]
+    return likeliest(folder, (trial for trial in trials(settings) if trial.variant == variant))
 
 
 def counts_of(train: Dataset) -> dict[str, int]:

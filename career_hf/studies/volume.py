@@ -117,8 +117,7 @@ def run(folder: Path, settings: Settings, workers: int = 2) -> None:
 
 def best(folder: Path, settings: Settings, volume: int) -> Cell:
     """The trial of a volume that validation people like best."""
-    trials = {cell.folder: cell for cell in (Cell(volume, rate) for rate in settings.rates)}
-    return trials[likeliest(folder, list(trials))]
+    return likeliest(folder, (Cell(volume, rate) for rate in settings.rates))
 
 
 def draw_resumes(folder: Path, settings: Settings) -> None:

@@ -22,7 +22,7 @@ from career_hf.forecast_result import Forecast
 from career_hf.forecasting import forecast
 from career_hf.modeling_career import CareerForOccupationPrediction
 from career_hf.rationales import rationales
-from career_hf.sources.crosswalks import titles_of
+from career_hf.sources.crosswalks import in_words
 from career_hf.vocabulary import MISSING
 
 
@@ -54,11 +54,7 @@ class CareerPredictor:
         special = set(self.processor.special_token_ids)
         self.covariates = [name for name in self.processor.covariate_names if name != "year"]
         self.occupations = [label for i, label in enumerate(self.processor.occupations) if i not in special]
-        titles = titles_of(self.occupations)
-        self.names = {
-            label: f"{label} {titles[label]}" if label in titles else label.replace("_", " ")
-            for label in self.occupations
-        }
+        self.names = in_words(self.occupations)
         timed = self.processor.time_covariate is not None
         self.trained_years = sorted(int(year) for year in self.levels("year") if year != MISSING) if timed else []
 

@@ -18,13 +18,14 @@ from career_hf.processing_career import CareerProcessor
 from career_hf.simulation import ResumeConfig, preset, save_simulation, write_resumes
 from career_hf.studies import rivals
 from career_hf.studies import table1 as study
+from career_hf.studies.cells import training_log
 from career_hf.studies.rivals_tables import BASELINE, load
 from career_hf.studies.table1_tables import POPULATIONS, perplexities, table1
 
 
 CUTOFF, YEARS = 1986, [1988, 1990]
 BUDGET = rivals.Budget(
-    trials=1,
+    trials=2,
     seeds=1,
     tokens_per_batch=1_000,
     most_steps=2,
@@ -159,9 +160,22 @@ def test_the_page_has_every_model_in_every_table(done):
 
 def test_what_it_costs_is_said_first(done):
     runs, people, hours = study.cost(list(done[0].values()))
-    assert runs == 6
+    # Three models: two trials where people are new, one of which is frozen and trains in both designs.
+    assert runs == 9
     assert people == sum(6 * len(plan.realised().histories) for plan in done[0].values())
     assert 0 < hours < 0.1
+
+
+def test_the_same_settings_are_frozen_in_both_designs(done):
+    plans, found, _ = done
+    frozen = {design: {path.name for path in (plan.folder / "models").iterdir()} for design, plan in plans.items()}
+    assert len(frozen["everybody"]) == len(TRAINED) and frozen["everybody"] < frozen["new people"]
+    best = training_log(plans["new people"].folder)["best"]
+    for name in TRAINED:
+        mine = best[best.index.str.startswith(f"{name}, 0")]
+        assert len(mine) == 2 and mine.idxmin() in frozen["everybody"]
+    assert (found.costs.loc["everybody", "trials"] == 1).all() and (found.costs.loc["new people", "trials"] == 2).all()
+    assert found.costs.loc["everybody", "rate"].equals(found.costs.loc["new people", "rate"])
 
 
 def test_what_is_finished_is_not_run_again(done, monkeypatch):

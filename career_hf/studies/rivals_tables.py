@@ -14,7 +14,7 @@ from ..evaluation import compare, first_as_new, mean_over_seeds, perplexity, per
 from ..evaluation_figures import plot_levels, plot_steps, plot_transitions
 from ..evaluation_report import accuracy, calibration, perplexity_in_groups
 from .cells import training_log
-from .rivals import CAREER, FLOOR, PAPER, TREES, Study, best, paper_trials, run, trials
+from .rivals import CAREER, FLOOR, PAPER, TREES, Study, Trial, best, paper_trials, run, trials
 from .rivals_page import page
 
 
@@ -152,12 +152,17 @@ def figure_4(tables: Tables) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True)
 
 
-def costs(study: Study) -> pd.DataFrame:
-    """Trials of every model, updates and hours of all its training, further seeds included, and what was chosen."""
-    planned = trials(study)
+def costs(study: Study, frozen: Sequence[Trial]) -> pd.DataFrame:
+    """Trials of every model, updates and hours of all its training, further seeds included, and what was chosen.
+
+    Args:
+        study: Whose models they are; trials that it did not run are not counted.
+        frozen: What was chosen.
+    """
     log = training_log(study.folder)
+    planned = [trial for trial in trials(study) if trial.folder in log.index]
     rows = {}
-    for chosen in [*best(study), *(trial for trial in paper_trials(study) if trial.seed == 0)]:
+    for chosen in [*frozen, *(trial for trial in paper_trials(study) if trial.seed == 0)]:
         mine = log[log.index.str.startswith(f"{chosen.name}, ") & (chosen.paper | ~log.index.str.contains(PAPER))]
         rows[chosen.name] = {
             "trials": sum(trial.name == chosen.name for trial in planned),
@@ -241,7 +246,7 @@ def rivals(study: Study, workers: int = 2) -> Rivals:
         table_5(tables, groups),
         table_8(tables, draws),
         figure_4(tables),
-        pd.concat([costs(study), costs_of_trees(study)]),
+        pd.concat([costs(study, best(study)), costs_of_trees(study)]),
     )
     for name, table in vars(found).items():
         table.to_csv(folder / f"{name}.csv", index=name not in ("table_4", "figure_4"))

@@ -3,9 +3,9 @@
 Two designs. "everybody" is the paper's: all careers up to the cutoff train, but those of the validation split, and
 everybody is forecast. "new people": careers of the training split train, and people of the test split are forecast,
 whom no model has seen. Every model that is trained has two stages, which the paper found to forecast better, and the
-same number of validation trials; vocabulary, levels of covariates, rates, smoothing, early stopping and resumes to
-pretrain on know nothing after the cutoff. Further seeds of training also seed the trajectories. `table1_tables.py`
-makes the table.
+same number of validation trials, which new people's design has for both, as the same people validate in both;
+vocabulary, levels of covariates, rates, smoothing, early stopping and resumes to pretrain on know nothing after the
+cutoff. Further seeds of training also seed the trajectories. `table1_tables.py` makes the table.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def cost(plans: Sequence[ForecastStudy]) -> tuple[int, int, float]:
     runs, people, hours = 0, 0, 0.0
     for plan in plans:
         models = len(plan.rivals)
-        trained = models * (plan.budget.trials + plan.budget.seeds - 1)
+        trained = models * (plan.budget.seeds + (plan.budget.trials - 1) * (plan is tuned(plans)))
         updates = trained * plan.budget.most_steps
         if plan.resumes is not None:
             updates += plan.budget.seeds * plan.budget.pretraining_steps
@@ -151,6 +151,12 @@ def cost(plans: Sequence[ForecastStudy]) -> tuple[int, int, float]:
         seconds += forecasts * SECONDS_OF_PERSON * plan.samples / 1_000 * len(plan.years) / 3
         runs, people, hours = runs + trained, people + forecasts, hours + seconds / 3600
     return runs, people, hours
+
+
+def tuned(plans: Sequence[ForecastStudy]) -> ForecastStudy:
+    """The design that has the validation trials, whose winners train in every design: the last, new people's if it
+    is there, where careers to be forecast do not even train."""
+    return plans[-1]
 
 
 def run(plans: Sequence[ForecastStudy], workers: int = 2) -> None:
@@ -175,12 +181,11 @@ def run(plans: Sequence[ForecastStudy], workers: int = 2) -> None:
     if any(plan.resumes is not None for plan in plans):
         of_seed = [(plan, seed) for plan in plans for seed in range(plan.budget.seeds)]
         run_jobs("Pretraining", [partial(pretrain, plan, 2, seed) for plan, seed in of_seed], workers)
-    run_jobs("Trials", [partial(train, plan, trial) for plan in plans for trial in trials(plan)], workers)
+    tuning = tuned(plans)
+    run_jobs("Trials", [partial(train, tuning, trial) for trial in trials(tuning)], workers)
+    frozen = best(tuning)
     final = [
-        (plan, replace(trial, seed=seed))
-        for plan in plans
-        for trial in best(plan)
-        for seed in range(plan.budget.seeds)
+        (plan, replace(trial, seed=seed)) for plan in plans for trial in frozen for seed in range(plan.budget.seeds)
     ]
     run_jobs("Further seeds", [partial(train, plan, trial) for plan, trial in final], workers)
     cells: list[Callable[[], Any]] = [partial(forecast_trained, plan, trial) for plan, trial in final]

@@ -13,8 +13,9 @@ import pandas as pd
 from ..evaluation import INTERVAL, compare, resampled_nll
 from ..evaluation_figures import COLOURS
 from ..forecast_evaluation import state_aucs
+from .rivals import best
 from .rivals_tables import BASELINE, Tables, costs, load
-from .table1 import ForecastStudy, run
+from .table1 import ForecastStudy, run, tuned
 from .table1_page import OVERALL, page, title_of
 
 
@@ -104,10 +105,11 @@ def table1(plans: Sequence[ForecastStudy], folder: Path, workers: int = 2) -> Ta
         workers: Processes, each of which uses one thread.
     """
     run(plans, workers)
+    frozen = best(tuned(plans))
     levels, areas, spent = [], [], []
     for plan in plans:
         tables = load(plan.folder / "forecasts")
-        spent.append(costs(plan).reset_index().assign(design=plan.design))
+        spent.append(costs(plan, frozen).reset_index().assign(design=plan.design))
         for population, weighted in POPULATIONS.items():
             of = {"design": plan.design, "population": population}
             chosen = {

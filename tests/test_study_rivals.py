@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 
 from career_hf.evaluation import perplexity, stay_auc
-from career_hf.simulation import ResumeConfig, preset, save_simulation, write_resumes
+from career_hf.processing_career import CareerProcessor
+from career_hf.publishing import licence_problems
+from career_hf.simulation import ResumeConfig, preset, save_simulation, write_resume_card, write_resumes
 from career_hf.studies import rivals as study
 from career_hf.studies.rivals_page import page
 from career_hf.studies.rivals_tables import load, rivals
@@ -35,7 +37,8 @@ def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("market")
     market = preset("tiny").simulate(120)
     save_simulation(market, folder)
-    write_resumes(market.world, ResumeConfig(people=100), folder / "resumes")
+    resumes = folder / "resumes"
+    write_resume_card(resumes, write_resumes(market.world, ResumeConfig(people=100), resumes))
     return folder
 
 
@@ -62,6 +65,16 @@ def test_every_rival_is_tuned_alike_and_has_every_seed(done):
     for name in ("figure_2a", "table_4", "table_5", "table_8", "figure_4", "costs"):
         assert len(pd.read_csv(made.folder / f"{name}.csv")) > 0
     assert (made.folder / "rivals.png").stat().st_size > 10_000
+
+
+def test_checkpoints_say_what_they_were_trained_on(done):
+    made, _ = done
+    folder = next(path for path in (made.folder / "models").iterdir() if path.name.startswith("CAREER, pretrained"))
+    resumes, survey = CareerProcessor.from_pretrained(folder).training_stages
+    assert (resumes["source"]["source"], survey["source"]["source"]) == ("simulated-resumes", "simulated")
+    years = [year for years in made.splits()["train"]["year"] for year in years]
+    assert (survey["source"]["first_year"], survey["source"]["last_year"]) == (min(years), max(years))
+    assert not licence_problems([resumes, survey])[0]
 
 
 def test_the_best_trial_is_the_one_that_validation_likes_best(done):

@@ -25,6 +25,7 @@ from ..career_columns import career_table, list_lengths
 from ..careers import load_careers
 from ..configuration_career import CareerConfig
 from ..configuration_occupation import OccupationConfig
+from ..dataset_card import source_of
 from ..modeling_career import CareerForOccupationPrediction
 from ..processing_career import CareerProcessor
 from ..training import Recipe, baseline_recipe, scratch_recipe
@@ -199,7 +200,8 @@ def train(
         return baseline_recipe(config, output, **how)
 
     place = folder / "models" / trial.folder
-    return train_once(place, variant.model, processor, recipe, splits["train"], splits["validation"])
+    parts = splits["train"], splits["validation"]
+    return train_once(place, variant.model, processor, recipe, *parts, source_of(data))
 
 
 def score(folder: Path, data: Path, covariates: Sequence[str], settings: Settings, trial: Trial) -> None:

@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, ProgressCallback
 from transformers.utils import logging
 
 from ..complete import complete
+from ..dataset_card import years_of
 from ..processing_career import CareerProcessor
 from ..training import Recipe, build_trainer
 from ..transition_table import transition_table
@@ -102,6 +103,7 @@ def train_once(
     make_recipe: Callable[[Path], Recipe],
     train: Dataset,
     validation: Dataset,
+    source: Mapping[str, str],
 ) -> tuple[PreTrainedModel, CareerProcessor]:
     """A trained model and its processor, from their folder if they are there.
 
@@ -111,6 +113,7 @@ def train_once(
         processor: Encodes the careers.
         make_recipe: From the folder for checkpoints, which goes when training is over, to a recipe.
         train, validation: Careers.
+        source: Where they come from, as `dataset_card.source_of` says; the checkpoint keeps it.
     """
     if not folder.exists():
         with complete(folder) as unfinished:
@@ -119,7 +122,8 @@ def train_once(
             encoded, _ = processor.encode(train)
             encoded_validation, _ = processor.encode(validation, unknown_levels="missing")
             model = make_model(recipe.config)
-            trainer = build_trainer(model, processor, recipe, encoded, encoded_validation)
+            record = {**source, **years_of(train)}
+            trainer = build_trainer(model, processor, recipe, encoded, encoded_validation, source=record)
             # A study shows its progress by cell.
             trainer.remove_callback(ProgressCallback)
             trainer.train()

@@ -21,6 +21,7 @@ from scipy import sparse
 from transformers import PreTrainedModel, set_seed
 
 from ..baselines.nemo import NemoConfig, NemoForOccupationPrediction
+from ..dataset_card import SOURCES
 from ..processing_career import CareerProcessor
 from ..representations import Timing, representations
 from ..resampling import resample_means
@@ -161,7 +162,8 @@ def train_cell(folder: Path, settings: Settings, name: str, seed: int) -> tuple[
             seed=seed,
         )
 
-    return train_once(place, NemoForOccupationPrediction, processor, recipe, train, validation)
+    source = SOURCES["simulated"].record
+    return train_once(place, NemoForOccupationPrediction, processor, recipe, train, validation, source)
 
 
 def compared_by(

@@ -19,6 +19,7 @@ import pandas as pd
 from sklearn.preprocessing import StandardScaler
 
 from ..complete import complete
+from ..dataset_card import SOURCES
 from ..modeling_career import CareerForOccupationPrediction
 from ..processing_career import CareerProcessor
 from ..representations import representations
@@ -146,9 +147,8 @@ def pretrained(
             },
         )
 
-    model, processor = train_once(
-        models / f"{world}", CareerForOccupationPrediction, processor, recipe, train, validation
-    )
+    place, source = models / f"{world}", SOURCES["simulated"].record
+    model, processor = train_once(place, CareerForOccupationPrediction, processor, recipe, train, validation, source)
     return model, processor  # type: ignore[return-value]
 
 

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from ..baselines.markov import tune_weight
 from ..complete import complete
+from ..dataset_card import SOURCES
 from ..modeling_career import CareerForOccupationPrediction
 from ..processing_career import CareerProcessor
 from ..simulation import TrueOccupationModel, World, preset, world_processor
@@ -151,7 +152,8 @@ def pretrain(
         max_steps=settings.pretraining_steps,
         eval_steps=eval_steps or settings.pretraining_steps,
     )
-    return train_once(place, CareerForOccupationPrediction, processor, recipe, train, validation)
+    source = SOURCES["simulated-resumes"].record
+    return train_once(place, CareerForOccupationPrediction, processor, recipe, train, validation, source)
 
 
 def carry_over(
@@ -186,7 +188,7 @@ def fine_tune(
 ) -> Made:
     """What `carry_over` made, trained on the survey; from `place` if it is there."""
     recipe = _recipe(finetuning_recipe, processor, settings, rate, seed, two_stage)
-    return train_once(place, lambda _: model, processor, recipe, train, validation)
+    return train_once(place, lambda _: model, processor, recipe, train, validation, SOURCES["simulated"].record)
 
 
 def train_from_scratch(
@@ -203,7 +205,9 @@ def train_from_scratch(
     """CAREER trained on the survey alone, from `place` if it is there."""
     processor = CareerProcessor.fit(train, SURVEY_COVARIATES, occupations=labels)
     recipe = _recipe(scratch_recipe, processor, settings, rate, seed, two_stage)
-    return train_once(place, CareerForOccupationPrediction, processor, recipe, train, validation)
+    return train_once(
+        place, CareerForOccupationPrediction, processor, recipe, train, validation, SOURCES["simulated"].record
+    )
 
 
 def _recipe(

@@ -18,6 +18,7 @@ import pandas as pd
 
 from ..baselines.markov import tune_weight
 from ..complete import complete
+from ..dataset_card import SOURCES
 from ..modeling_career import CareerForOccupationPrediction
 from ..processing_career import CareerProcessor
 from ..rationales import Rule, rationales, smallest_rationales
@@ -136,6 +137,7 @@ def trained(folder: Path, settings: Settings, model: str, seed: int) -> Made:
         partial(_recipe, processor, settings, model, seed),
         splits["train"],
         splits["validation"],
+        SOURCES["simulated"].record,
     )
 
 

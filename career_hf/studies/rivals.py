@@ -22,6 +22,7 @@ from ..baselines.markov import tune_weight
 from ..baselines.mixture import tune_mixture
 from ..careers import load_careers
 from ..complete import complete
+from ..dataset_card import source_of
 from ..modeling_career import CareerForOccupationPrediction
 from ..processing_career import CareerProcessor
 from ..simulation import load_resumes
@@ -232,7 +233,9 @@ def pretrain(study: Study, stages: int, seed: int) -> Path:
         seed=seed,
     )
     place = study.folder / "pretrained" / f"{stages}, {seed}"
-    train_once(place, CareerForOccupationPrediction, processor, recipe, resumes, validation)
+    # `corpus` has raised if there are no resumes.
+    source = source_of(study.resumes)  # type: ignore[arg-type]
+    train_once(place, CareerForOccupationPrediction, processor, recipe, resumes, validation, source)
     return place
 
 
@@ -258,7 +261,8 @@ def train(study: Study, trial: Trial) -> tuple[PreTrainedModel, CareerProcessor]
         else:
             recipe = partial(baseline_recipe, rival.config.from_processor(processor, **fields), **settings)
     place = study.folder / "models" / trial.folder
-    return train_once(place, make, processor, recipe, splits["train"], splits["validation"])
+    parts = splits["train"], splits["validation"]
+    return train_once(place, make, processor, recipe, *parts, source_of(study.data))
 
 
 def best(study: Study) -> list[Trial]:

@@ -23,6 +23,7 @@ from transformers import AutoModelForCausalLM, ProgressCallback, set_seed
 from ..careers import load_careers, split_careers
 from ..complete import complete
 from ..cross_fitting import check_not_trained_on, cross_fit
+from ..dataset_card import SOURCES, source_of, years_of
 from ..modeling_career import CareerForOccupationPrediction
 from ..processing_career import CareerProcessor
 from ..representations import Timing, representations
@@ -103,6 +104,11 @@ class Source:
     covariates: tuple[str, ...]
     people: int
 
+    @property
+    def record(self) -> dict[str, str]:
+        """What checkpoints keep of where careers come from."""
+        return SOURCES["simulated"].record if self.data is None else source_of(self.data)
+
     def splits(self) -> DatasetDict:
         """Careers by split, train, validation and test.
 
@@ -182,7 +188,8 @@ def train_occupations(
         )
 
     place = folder / "models" / f"occupations, {protocol} {number}"
-    return train_once(place, CareerForOccupationPrediction, processor, recipe, parts["train"], parts["validation"])
+    careers = parts["train"], parts["validation"]
+    return train_once(place, CareerForOccupationPrediction, processor, recipe, *careers, source.record)
 
 
 def train_wage_head(
@@ -211,7 +218,8 @@ def train_wage_head(
             )
             schedule = _schedule(settings, settings.wage_rate, seed)
             recipe = wage_recipe(processor, model.config, unfinished / "training", **schedule)
-            trainer = build_wage_trainer(model, processor, recipe, train, validation)
+            record = {**source.record, **years_of(parts["train"])}
+            trainer = build_wage_trainer(model, processor, recipe, train, validation, source=record)
             trainer.remove_callback(ProgressCallback)
             trainer.train()
             trainer.state.save_to_json(str(unfinished / "trainer_state.json"))

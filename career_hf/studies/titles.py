@@ -29,6 +29,7 @@ from ..career_columns import career_table, list_values
 from ..careers import load_careers
 from ..collating import EncodedCareers, PaddingCollator
 from ..complete import complete
+from ..dataset_card import source_of
 from ..modeling_career import CareerForOccupationPrediction
 from ..processing_career import CareerProcessor
 from ..sources.crosswalks import titles_of
@@ -276,7 +277,8 @@ def train(folder: Path, source: Source, settings: Settings, trial: Trial) -> tup
         return model
 
     place = folder / "models" / trial.folder
-    return train_once(place, make_model, processor, recipe, splits["train"], splits["validation"])
+    parts = splits["train"], splits["validation"]
+    return train_once(place, make_model, processor, recipe, *parts, source_of(source.data))
 
 
 def score(folder: Path, source: Source, settings: Settings, trial: Trial) -> None:

@@ -157,6 +157,13 @@ def test_evaluation(folder, capsys):
     assert not names["recalibrated"]["log_prob"].equals(names["table"]["log_prob"])
 
 
+def test_forecasts_of_the_nlsy79(folder):
+    Path("careers/full").symlink_to("mine")
+    stays = run("docs/forecasts_of_the_nlsy79.md")["stays"]
+    years = {year for careers in folder.values() for years in careers["year"] for year in years[1:]}
+    assert set(stays.index) == years and stays.between(0, 1).all() and 0 < stays.mean() < 1
+
+
 def test_nlsy79(folder):
     pytest.importorskip("svy", reason="the extra 'survey' is not installed")
     frame = to_frame(folder["test"])
@@ -176,6 +183,7 @@ HERE = {
     "README.md": test_readme,
     "docs/data_formats.md": test_data_formats,
     "docs/evaluation.md": test_evaluation,
+    "docs/forecasts_of_the_nlsy79.md": test_forecasts_of_the_nlsy79,
     "docs/index.md": test_home,
     "docs/nlsy79.md": test_nlsy79,
     "docs/quickstart.md": test_quickstart,

@@ -134,6 +134,25 @@ def test_tables_hold_what_forecast_tables_say(done):
     assert (folder / "table1.png").stat().st_size > 10_000
 
 
+def test_kinds_are_those_of_the_last_occupation_known(done):
+    plans, found, folder = done
+    kinds = found.kinds.set_index(["design", "population", "year", "model"])
+    for design, plan in plans.items():
+        for name, of_model in load(plan.folder / "forecasts").items():
+            (table,) = (table[table["survivor"]] for table in of_model)
+            ahead = table[(table["year"] == YEARS[1]) & ~table["unknown"]]
+            row = kinds.loc[(design, "survivors", str(YEARS[1]), name)]
+            same = ahead["occupation"].astype(str) == ahead["previous"].astype(str)
+            assert row["observed"] == pytest.approx(same.mean())
+            assert row["predicted"] == pytest.approx(ahead["p_stay"].mean())
+            assert row["stay"] == pytest.approx(np.exp(-ahead.loc[same, "log_prob"].mean()))
+            # What all steps lose is what their kinds lose.
+            moved = ahead[~same]
+            lost = np.log(row[["return", "new"]].astype(float)) * moved["transition"].value_counts()[["return", "new"]]
+            assert lost.sum() == pytest.approx(-moved["log_prob"].sum())
+    assert np.allclose(pd.read_csv(folder / "kinds.csv")["predicted"], found.kinds["predicted"])
+
+
 def test_seeds_are_averaged_and_their_sampling_errors_shrink(done):
     tables = load(done[0]["everybody"].folder / "forecasts")
     one, other = (tables[name][0] for name in TRAINED[:2])
@@ -151,8 +170,8 @@ def test_seeds_are_averaged_and_their_sampling_errors_shrink(done):
 def test_the_page_has_every_model_in_every_table(done):
     _, found, folder = done
     text = (folder / "tables.md").read_text()
-    # Of perplexities and of AUCs, in both designs and populations; and of costs.
-    assert text.count(f"\n| {BASELINE} ") == 8 and text.count("\n| Markov chain, order 1 ") == 12
+    # Of perplexities and of AUCs, in both designs and populations; of kinds, in two years each; and of costs.
+    assert text.count(f"\n| {BASELINE} ") == 16 and text.count("\n| Markov chain, order 1 ") == 20
     for row in found.perplexity[found.perplexity["model"] == BASELINE].itertuples():
         assert f"{row.perplexity:.2f} [{row.low:.2f}, {row.high:.2f}]" in text
     assert "nan" not in text
@@ -174,6 +193,7 @@ def test_the_same_settings_are_frozen_in_both_designs(done):
     for name in TRAINED:
         mine = best[best.index.str.startswith(f"{name}, 0")]
         assert len(mine) == 2 and mine.idxmin() in frozen["everybody"]
+        assert found.costs.loc[("new people", name), "validation"] == mine.min()
     assert (found.costs.loc["everybody", "trials"] == 1).all() and (found.costs.loc["new people", "trials"] == 2).all()
     assert found.costs.loc["everybody", "rate"].equals(found.costs.loc["new people", "rate"])
 

@@ -62,7 +62,7 @@ def page(found: Rivals) -> str:
         "Table 4: perplexity by kind of step": kinds,
         "Table 5: AUCs, ranks of the truth, calibration errors": _blank(accuracies),
         "Table 8: one and two stages": _stages(found.table_8),
-        "Cost": _blank(found.costs.round({"hours": 2})),
+        "Cost": _blank(found.costs.round({"hours": 2, "validation": 3})),
     }
     return "\n\n".join(
         f"### {title}\n\n{table.reset_index().to_markdown(index=False, disable_numparse=True)}"

@@ -153,7 +153,8 @@ def figure_4(tables: Tables) -> pd.DataFrame:
 
 
 def costs(study: Study, frozen: Sequence[Trial]) -> pd.DataFrame:
-    """Trials of every model, updates and hours of all its training, further seeds included, and what was chosen.
+    """Trials of every model, updates and hours of all its training, further seeds included, and what was chosen, with
+    its log-perplexity on validation careers (first seed).
 
     Args:
         study: Whose models they are; trials that it did not run are not counted.
@@ -168,6 +169,7 @@ def costs(study: Study, frozen: Sequence[Trial]) -> pd.DataFrame:
             "trials": sum(trial.name == chosen.name for trial in planned),
             "updates": mine["updates"].sum(),
             "hours": mine["hours"].sum(),
+            "validation": log.loc[chosen.folder, "best"],
             "rate": chosen.rate,
             **chosen.fields,
         }

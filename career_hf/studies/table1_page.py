@@ -24,11 +24,17 @@ def page(found: Table1) -> str:
     parts: dict[str, pd.DataFrame] = {}
     for (design, population), rows in found.perplexity.groupby(["design", "population"], sort=False):
         title = title_of(design, population)
-        of_states = found.auc[(found.auc["design"] == design) & (found.auc["population"] == population)]
+        of_states, of_kinds = (
+            frame[(frame["design"] == design) & (frame["population"] == population)]
+            for frame in (found.auc, found.kinds)
+        )
         parts[f"{title}: perplexity"] = as_in_the_paper(rows)
         parts[f"{title}: log-perplexity minus that of {BASELINE}"] = differences(rows)
         parts[f"{title}: AUC of being in a state, all years together"] = areas(of_states)
-    parts["Cost"] = found.costs.round({"hours": 2})
+        parts[f"{title}: found in the last occupation known, and perplexity of these, of returns and of others"] = (
+            kinds(of_kinds)
+        )
+    parts["Cost"] = found.costs.round({"hours": 2, "validation": 3})
     return "\n\n".join(f"### {title}\n\n{_markdown(table)}" for title, table in parts.items() if len(table))
 
 
@@ -77,6 +83,18 @@ def areas(rows: pd.DataFrame) -> pd.DataFrame:
     wide = rows[rows["year"] == OVERALL].pivot(index="model", columns="state", values="auc")
     wide = wide[list(rows["state"].unique())]
     return wide.sort_values(list(wide.columns), ascending=False).map("{:.3f}".format)
+
+
+def kinds(rows: pd.DataFrame) -> pd.DataFrame:
+    """Shares in the last occupation known, and perplexities by kind of step, one row for each year and model.
+
+    Args:
+        rows: `Table1.kinds` of one design and population.
+    """
+    wide = rows[rows["year"] != OVERALL].set_index("model").drop(columns=["design", "population"])
+    perplexities = wide[["stay", "return", "new"]].map("{:.2f}".format, na_action="ignore")
+    shares = wide[["predicted", "observed"]].map("{:.3f}".format)
+    return pd.concat([wide["year"], shares, perplexities], axis=1)
 
 
 def _wide(rows: pd.DataFrame, models: list[str]) -> pd.DataFrame:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..evaluation import INTERVAL, compare, resampled_nll
+from ..evaluation import INTERVAL, compare, mean_over_seeds, perplexity_by, resampled_nll, step_weights
 from ..evaluation_figures import COLOURS
 from ..forecast_evaluation import state_aucs
+from ..transition_table import TRANSITIONS
 from .rivals import best
 from .rivals_tables import BASELINE, Tables, costs, load
 from .table1 import ForecastStudy, run, tuned
@@ -36,11 +37,15 @@ class Table1:
             difference of log-perplexity from CAREER's, difference_low, difference_high, monte_carlo (the standard
             error of log-perplexity that sampling trajectories adds), seeds, seed_sd (of log-perplexity).
         auc: One row per design, population, state, year and model: auc, averaged over seeds.
+        kinds: One row per design, population, year and model: the share who are found in the last occupation that was
+            known, `predicted` and `observed`, and perplexity of these (`stay`), of who is in an earlier occupation
+            (`return`) and of all others (`new`), as in Table 4.
         costs: Trials, updates, hours and what was chosen, by design and model.
     """
 
     perplexity: pd.DataFrame
     auc: pd.DataFrame
+    kinds: pd.DataFrame
     costs: pd.DataFrame
 
 
@@ -96,8 +101,29 @@ def aucs(tables: Tables, weighted: bool = False) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["state", "year", "model", "auc"])
 
 
+def by_kind(tables: Tables, weighted: bool = False) -> pd.DataFrame:
+    """How many are found in the last occupation that was known, and perplexity of these and of others, by year."""
+    rows = []
+    for model, seeds in tables.items():
+        stay = np.mean([table["p_stay"] for table in seeds], axis=0)
+        mean = seeds[0].assign(log_prob=mean_over_seeds(seeds), p_stay=stay)
+        # A step to or from an unknown occupation is of no kind.
+        mean = mean[mean["transition"].notna()]
+        for year in [OVERALL, *sorted(mean["year"].unique())]:
+            part = mean if year == OVERALL else mean[mean["year"] == year]
+            weights = step_weights(part, weighted)
+            shares = {
+                "predicted": np.average(part["p_stay"], weights=weights),
+                "observed": np.average(part["transition"] == "stay", weights=weights),
+            }
+            of_kinds = perplexity_by(part, "transition", weighted)["perplexity"].reindex(TRANSITIONS[1:])
+            rows.append({"year": str(year), "model": model, **shares, **of_kinds})
+    return pd.DataFrame(rows)
+
+
 def table1(plans: Sequence[ForecastStudy], folder: Path, workers: int = 2) -> Table1:
-    """Trains and forecasts what is not there yet; writes table1.csv, auc.csv, costs.csv, tables.md and table1.png.
+    """Trains and forecasts what is not there yet; writes table1.csv, auc.csv, kinds.csv, costs.csv, tables.md and
+    table1.png.
 
     Args:
         plans: Designs (`table1.designs`); what was stopped goes on.
@@ -106,7 +132,7 @@ def table1(plans: Sequence[ForecastStudy], folder: Path, workers: int = 2) -> Ta
     """
     run(plans, workers)
     frozen = best(tuned(plans))
-    levels, areas, spent = [], [], []
+    levels, areas, kinds, spent = [], [], [], []
     for plan in plans:
         tables = load(plan.folder / "forecasts")
         spent.append(costs(plan, frozen).reset_index().assign(design=plan.design))
@@ -118,10 +144,11 @@ def table1(plans: Sequence[ForecastStudy], folder: Path, workers: int = 2) -> Ta
             }
             levels.append(perplexities(chosen, plan.budget.draws, weighted).assign(**of))
             areas.append(aucs(chosen, weighted).assign(**of))
+            kinds.append(by_kind(chosen, weighted).assign(**of))
     first = ["design", "population"]
-    perplexity, auc = (pd.concat(parts).set_index(first).reset_index() for parts in (levels, areas))
-    found = Table1(perplexity, auc, pd.concat(spent).set_index(["design", "model"]))
-    for name, frame in (("table1", found.perplexity), ("auc", found.auc)):
+    perplexity, auc, of_kinds = (pd.concat(parts).set_index(first).reset_index() for parts in (levels, areas, kinds))
+    found = Table1(perplexity, auc, of_kinds, pd.concat(spent).set_index(["design", "model"]))
+    for name, frame in (("table1", found.perplexity), ("auc", found.auc), ("kinds", found.kinds)):
         frame.to_csv(folder / f"{name}.csv", index=False)
     found.costs.to_csv(folder / "costs.csv")
     (folder / "tables.md").write_text(page(found) + "\n", encoding="utf-8")

@@ -128,7 +128,7 @@ def table1(
     """Forecasts of CAREER and every rival, trained up to a cutoff, by year ahead (Tables 1 and 2)."""
     from .rivals import Budget
     from .table1 import DESIGNS, cost, designs
-    from .table1_page import areas, as_in_the_paper, differences, title_of
+    from .table1_page import areas, as_in_the_paper, differences, part_of, title_of
     from .table1_tables import table1 as run
 
     if design and design not in DESIGNS:
@@ -159,8 +159,7 @@ def table1(
         title = title_of(design_, population)
         show(as_in_the_paper(rows), f"{title}: perplexity with 95% intervals by resampling people")
         show(differences(rows), f"{title}: log-perplexity minus CAREER's; above 0 is worse")
-        of_states = found.auc[(found.auc["design"] == design_) & (found.auc["population"] == population)]
-        show(areas(of_states), f"{title}: AUC of being in a state")
+        show(areas(part_of(found.auc, design_, population)), f"{title}: AUC of being in a state")
     show(found.costs.reset_index("design"), "Cost of every model")
     say(f"{output}/*.csv, tables.md, table1.png")
 

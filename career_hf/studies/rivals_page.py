@@ -1,14 +1,11 @@
-"""The tables of the study of rivals as Markdown, for documentation."""
+"""What the study of rivals found, and its tables as Markdown, for documentation."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import pandas as pd
 
-
-if TYPE_CHECKING:
-    from .rivals_tables import Rivals
 
 # The paper's NLSY79 column: one stage from Figure 2a, two stages from Table 8, CAREER's from Figure 2a.
 PAPER_NLSY79 = {
@@ -43,6 +40,18 @@ PAPER_TABLE_5 = {
     "bag of jobs, two stages": 0.706,
     "CAREER, pretrained, two stages": 0.761,
 }
+
+
+@dataclass(frozen=True)
+class Rivals:
+    """What the study found, by the paper's numbers."""
+
+    figure_2a: pd.DataFrame
+    table_4: pd.DataFrame
+    table_5: pd.DataFrame
+    table_8: pd.DataFrame
+    figure_4: pd.DataFrame
+    costs: pd.DataFrame
 
 
 def page(found: Rivals) -> str:

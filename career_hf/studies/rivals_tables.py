@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from ..evaluation_figures import plot_levels, plot_steps, plot_transitions
 from ..evaluation_report import accuracy, calibration, perplexity_in_groups
 from .cells import training_log
 from .rivals import CAREER, FLOOR, PAPER, TREES, Study, Trial, best, paper_trials, run, trials
-from .rivals_page import page
+from .rivals_page import Rivals, page
 
 
 if TYPE_CHECKING:
@@ -218,18 +217,6 @@ def _one_year(table: pd.DataFrame) -> pd.DataFrame:
 def _mean(of_model: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """A model's table with log-probabilities averaged over seeds."""
     return of_model[0].assign(log_prob=mean_over_seeds(of_model))
-
-
-@dataclass(frozen=True)
-class Rivals:
-    """What the study found, by the paper's numbers."""
-
-    figure_2a: pd.DataFrame
-    table_4: pd.DataFrame
-    table_5: pd.DataFrame
-    table_8: pd.DataFrame
-    figure_4: pd.DataFrame
-    costs: pd.DataFrame
 
 
 def rivals(study: Study, workers: int = 2) -> Rivals:

@@ -1,18 +1,36 @@
-"""The tables of the study of forecasts as Markdown, for documentation."""
+"""What the study of forecasts found, and its tables as Markdown, for documentation."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import pandas as pd
 
 from .rivals_tables import BASELINE
 
 
-if TYPE_CHECKING:
-    from .table1_tables import Table1
-
 OVERALL = "overall"
+
+
+@dataclass(frozen=True)
+class Table1:
+    """What the study found.
+
+    Args:
+        perplexity: One row per design, population, year ("overall" among them) and model: n, perplexity, low, high,
+            difference of log-perplexity from CAREER's, difference_low, difference_high, monte_carlo (the standard
+            error of log-perplexity that sampling trajectories adds), seeds, seed_sd (of log-perplexity).
+        auc: One row per design, population, state, year and model: auc, averaged over seeds.
+        kinds: One row per design, population, year and model: the share who are found in the last occupation that was
+            known, `predicted` and `observed`, and perplexity of these (`stay`), of who is in an earlier occupation
+            (`return`) and of all others (`new`), as in Table 4.
+        costs: Trials, updates, hours and what was chosen, by design and model.
+    """
+
+    perplexity: pd.DataFrame
+    auc: pd.DataFrame
+    kinds: pd.DataFrame
+    costs: pd.DataFrame
 
 
 def page(found: Table1) -> str:
@@ -24,18 +42,19 @@ def page(found: Table1) -> str:
     parts: dict[str, pd.DataFrame] = {}
     for (design, population), rows in found.perplexity.groupby(["design", "population"], sort=False):
         title = title_of(design, population)
-        of_states, of_kinds = (
-            frame[(frame["design"] == design) & (frame["population"] == population)]
-            for frame in (found.auc, found.kinds)
-        )
         parts[f"{title}: perplexity"] = as_in_the_paper(rows)
         parts[f"{title}: log-perplexity minus that of {BASELINE}"] = differences(rows)
-        parts[f"{title}: AUC of being in a state, all years together"] = areas(of_states)
+        parts[f"{title}: AUC of being in a state, all years together"] = areas(part_of(found.auc, design, population))
         parts[f"{title}: found in the last occupation known, and perplexity of these, of returns and of others"] = (
-            kinds(of_kinds)
+            kinds(part_of(found.kinds, design, population))
         )
     parts["Cost"] = found.costs.round({"hours": 2, "validation": 3})
     return "\n\n".join(f"### {title}\n\n{_markdown(table)}" for title, table in parts.items() if len(table))
+
+
+def part_of(frame: pd.DataFrame, design: str, population: str) -> pd.DataFrame:
+    """The rows of one design and population."""
+    return frame[(frame["design"] == design) & (frame["population"] == population)]
 
 
 def title_of(design: str, population: str) -> str:

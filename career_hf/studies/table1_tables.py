@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from ..transition_table import TRANSITIONS
 from .rivals import best
 from .rivals_tables import BASELINE, Tables, costs, load
 from .table1 import ForecastStudy, run, tuned
-from .table1_page import OVERALL, page, title_of
+from .table1_page import OVERALL, Table1, page, title_of
 
 
 if TYPE_CHECKING:
@@ -26,27 +25,6 @@ if TYPE_CHECKING:
 
 # Survivors count alike, as in the paper; everyone observed stands for those who were not.
 POPULATIONS = {"survivors": False, "everyone, weighted": True}
-
-
-@dataclass(frozen=True)
-class Table1:
-    """What the study found.
-
-    Args:
-        perplexity: One row per design, population, year ("overall" among them) and model: n, perplexity, low, high,
-            difference of log-perplexity from CAREER's, difference_low, difference_high, monte_carlo (the standard
-            error of log-perplexity that sampling trajectories adds), seeds, seed_sd (of log-perplexity).
-        auc: One row per design, population, state, year and model: auc, averaged over seeds.
-        kinds: One row per design, population, year and model: the share who are found in the last occupation that was
-            known, `predicted` and `observed`, and perplexity of these (`stay`), of who is in an earlier occupation
-            (`return`) and of all others (`new`), as in Table 4.
-        costs: Trials, updates, hours and what was chosen, by design and model.
-    """
-
-    perplexity: pd.DataFrame
-    auc: pd.DataFrame
-    kinds: pd.DataFrame
-    costs: pd.DataFrame
 
 
 def perplexities(tables: Tables, draws: int, weighted: bool = False) -> pd.DataFrame:
@@ -64,7 +42,7 @@ def perplexities(tables: Tables, draws: int, weighted: bool = False) -> pd.DataF
         difference_low, difference_high = np.nanquantile(resampled - resampled[..., [k]], INTERVAL, axis=0)
         for g, (year, n) in enumerate(sizes.items()):
             of_year = {
-                name: [table if by is None else table[table["year"] == year] for table in seeds]
+                name: [_of_year(table, OVERALL if by is None else year) for table in seeds]
                 for name, seeds in tables.items()
             }
             # One resample: these columns need none.
@@ -94,9 +72,9 @@ def aucs(tables: Tables, weighted: bool = False) -> pd.DataFrame:
     """Areas under the ROC curve of being in each watched state, overall and by year, averaged over seeds."""
     rows = []
     for model, seeds in tables.items():
-        for year in [OVERALL, *sorted(seeds[0]["year"].unique())]:
-            parts = [table if year == OVERALL else table[table["year"] == year] for table in seeds]
-            found = pd.concat([state_aucs(part, weighted) for part in parts], axis=1).mean(axis=1)
+        for year in _years(seeds[0]):
+            parts = [state_aucs(_of_year(table, year), weighted) for table in seeds]
+            found = pd.concat(parts, axis=1).mean(axis=1)
             rows += [{"state": s, "year": str(year), "model": model, "auc": auc} for s, auc in found.items()]
     return pd.DataFrame(rows, columns=["state", "year", "model", "auc"])
 
@@ -109,8 +87,8 @@ def by_kind(tables: Tables, weighted: bool = False) -> pd.DataFrame:
         mean = seeds[0].assign(log_prob=mean_over_seeds(seeds), p_stay=stay)
         # A step to or from an unknown occupation is of no kind.
         mean = mean[mean["transition"].notna()]
-        for year in [OVERALL, *sorted(mean["year"].unique())]:
-            part = mean if year == OVERALL else mean[mean["year"] == year]
+        for year in _years(mean):
+            part = _of_year(mean, year)
             weights = step_weights(part, weighted)
             shares = {
                 "predicted": np.average(part["p_stay"], weights=weights),
@@ -194,6 +172,15 @@ def _points(axes: Axes, rows: pd.DataFrame, value: str, low: str, high: str, ski
     axes.set_xticks(range(len(years)), years)
     axes.grid(axis="y", alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _years(table: pd.DataFrame) -> list[Any]:
+    """What levels are told for: all years together, and each one."""
+    return [OVERALL, *sorted(table["year"].unique())]
+
+
+def _of_year(table: pd.DataFrame, year: Any) -> pd.DataFrame:
+    return table if year == OVERALL else table[table["year"] == year]
 
 
 def _monte_carlo(seeds: Sequence[pd.DataFrame], weighted: bool) -> float:

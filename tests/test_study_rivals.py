@@ -1,5 +1,6 @@
 """The study of rivals, at a size at which nothing is learned but everything runs."""
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -170,6 +171,16 @@ def test_every_model_may_have_eight_trials_and_warms_up_within_a_tenth():
     assert {sum(trial.name == name for trial in planned) for name in {trial.name for trial in planned}} == {8}
     assert len({trial.folder for trial in planned}) == len(planned)
     assert budget.warmup_steps <= budget.most_steps / 10
+
+
+def test_few_trials_vary_the_rate_and_the_fields():
+    fields = [{}, {"size": 1}, {"size": 2}, {"size": 3}]
+    pairs = study.diagonal((3e-3, 6e-3), fields)
+    assert sorted(pairs, key=str) == sorted(itertools.product((3e-3, 6e-3), fields), key=str)
+    assert pairs[0] == (3e-3, {})
+    for few in (3, 4):
+        rates, sizes = zip(*((rate, str(what)) for rate, what in pairs[:few]), strict=True)
+        assert len(set(rates)) > 1 and len(set(sizes)) > 1
 
 
 def test_the_papers_recipe_is_appendix_gs():

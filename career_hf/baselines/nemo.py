@@ -5,8 +5,9 @@
 Covariates are embedded and added at the input, there is no company to predict, and the size is the smaller one of the
 original paper, which the CAREER paper found better on surveys: 2 layers, 200 hidden units. In two stages a further
 score is that of staying. What the paper leaves open is as in fairseq's LSTM language model, on which its models were
-trained: embeddings as wide as the hidden state, dropout of 0.1 on the input and on each layer's output, and an
-intercept.
+trained: embeddings as wide as the hidden state, dropout of 0.1 on the input and on each layer's output, an
+intercept, and first weights about as large as its uniform ones of up to 0.1: with Transformers' usual 0.02 hardly
+anything passes the gates at first, and most of a short training goes by before the state remembers.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ class NemoConfig(BaselineConfig):
         hidden_size (`int`): Hidden units of each layer, and size of the embeddings.
         num_hidden_layers (`int`): LSTM layers.
         hidden_dropout (`float`): Dropout on the input and on each layer's output.
+        initializer_range (`float`): Standard deviation of fresh embeddings and output weights; those of the LSTM are
+            Xavier's.
 
     The rest as in [`BaselineConfig`].
     """
@@ -35,6 +38,7 @@ class NemoConfig(BaselineConfig):
     hidden_size: int = 200
     num_hidden_layers: int = 2
     hidden_dropout: float | int = 0.1
+    initializer_range: float = 0.07
 
 
 class NemoForOccupationPrediction(BaselineForOccupationPrediction):

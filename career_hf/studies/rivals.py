@@ -10,7 +10,7 @@ the end. `rivals_tables.py` makes the tables.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -177,8 +177,14 @@ def trials(study: Study) -> list[Trial]:
     return [
         Trial(rival, stages, rate, fields=fields)
         for stages, (rival, what) in itertools.product(study.budget.stages, study.rivals.items())
-        for rate, fields in itertools.islice(itertools.product(what.rates, what.fields), study.budget.trials)
+        for rate, fields in diagonal(what.rates, what.fields)[: study.budget.trials]
     ]
+
+
+def diagonal(rates: Sequence[float], fields: Sequence[dict[str, Any]]) -> list[tuple[float, dict[str, Any]]]:
+    """All pairs, those of what comes first in both first, so that a few trials vary both."""
+    pairs = itertools.product(enumerate(rates), enumerate(fields))
+    return [(rate, what) for (i, rate), (j, what) in sorted(pairs, key=lambda pair: pair[0][0] + pair[1][0])]
 
 
 def paper_trials(study: Study) -> list[Trial]:

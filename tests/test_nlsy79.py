@@ -13,7 +13,7 @@ from career_hf.careers import split_careers, split_manifest, to_frame, validate
 from career_hf.sources import nls, nlsy79, nlsy79_variables
 from career_hf.sources.crosswalks import read_data
 from career_hf.sources.nlsy79_wages import wage_items
-from career_hf.sources.state_shares import share_jumps, state_shares
+from career_hf.sources.state_shares import share_jumps, state_shares, stay_shares
 
 
 @pytest.mark.parametrize(
@@ -326,3 +326,21 @@ def test_a_share_that_jumps_is_reported_with_state_rounds_and_shares(tmp_path):
     assert len(warnings) == 2
     assert "'unemployed' goes from 0.0% in 1990 to 6.0% in 1991" in warnings[1]
     assert share_jumps(shares, threshold=0.07) == []
+
+
+def test_who_stays_is_counted_at_each_distance_of_rounds_and_a_jump_is_reported(tmp_path):
+    # In 1996 rounds are two years apart, so its share is not compared with that of a year.
+    codes = {1991: 275, 1992: 275, 1993: 275, 1994: 276, 1996: 275}
+    rounds = [(p, year, code if p > 40 else 275) for year, code in codes.items() for p in range(1, 101)]
+    people = {p: {} for p in range(1, 101)}
+    for p, year, code in rounds:
+        people[p] |= employed(year, code)
+    careers, ledger = nlsy79.build(write_extract(tmp_path, people))
+    stays = stay_shares(careers)
+    assert stays["same occupation 1 year before"].dropna().to_dict() == {1992: 1.0, 1993: 1.0, 1994: 0.4}
+    assert stays["same occupation 2 years before"].dropna().to_dict() == {1996: 0.4}
+    assert stays["people"].tolist() == [100] * 4
+    assert [note for note in ledger.notes if note.startswith("warning")] == [
+        "warning: share of 'same occupation 1 year before' goes from 100.0% in 1993 to 40.0% in 1994, more than 10% "
+        "between rounds"
+    ]

@@ -1,4 +1,7 @@
-"""Who is in which state, by year: what every build of a survey notes in its ledger."""
+"""Who is in which state, and who stays, by year: what every build of a survey notes in its ledger.
+
+A share that jumps is more often a change of the survey than of the labor market, and no model can foresee it.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,21 @@ if TYPE_CHECKING:
     from ..ledger import Ledger
 
 SHARE_JUMP = 0.05
+# Who stays also changes with the labor market and with age, by up to .06 a year in the NLSY79.
+STAY_JUMP = 0.1
 
 
 def note_state_shares(careers: datasets.Dataset, ledger: Ledger) -> None:
-    """Notes the share of people in each state by year, after a warning for every share that jumps."""
-    shares = state_shares(careers)
-    for warning in share_jumps(shares):
+    """Notes the shares of people in each state and of those who stay by year, after a warning for each that jumps."""
+    shares, stays = state_shares(careers), stay_shares(careers)
+    for warning in [*share_jumps(shares), *share_jumps(stays, STAY_JUMP)]:
         ledger.note(warning)
-    table = (100 * shares.drop(columns="people")).round(1).assign(people=shares["people"])
-    ledger.note(f"state shares by year, in percent of the people observed:\n{table.to_string()}")
+    for what, of_year in (
+        ("state shares by year, in percent of the people observed", shares),
+        ("shares of people who stay, in percent of those observed in the round before too", stays),
+    ):
+        table = (100 * of_year.drop(columns="people")).round(1).assign(people=of_year["people"])
+        ledger.note(f"{what}:\n{table.to_string(na_rep='')}")
 
 
 def state_shares(careers: datasets.Dataset) -> pd.DataFrame:
@@ -43,8 +52,34 @@ def state_shares(careers: datasets.Dataset) -> pd.DataFrame:
     return shares.rename_axis(columns=None)
 
 
+def stay_shares(careers: datasets.Dataset) -> pd.DataFrame:
+    """Share of people in the occupation or state of the round before, by year, among those observed in both.
+
+    Returns:
+        One row per year but the first; a column for each distance of rounds, such as `same occupation 1 year before`,
+        which is null where rounds are at another distance; and `people`, their number.
+    """
+    frame = to_frame(careers, "pandas")[["person", "year", "occupation"]]
+    years = sorted(frame["year"].unique())
+    before = dict(zip(years[:-1], years[1:], strict=True))
+    earlier = frame.assign(year=frame["year"].map(before)).dropna()
+    both = frame.merge(earlier, on=["person", "year"], suffixes=("", "_before"))
+    stays = (both["occupation"] == both["occupation_before"]).groupby(both["year"]).agg(["mean", "size"])
+    distance = pd.Series({after: after - first for first, after in before.items()})
+    shares = pd.DataFrame(index=stays.index)
+    for years_before in sorted(set(distance[stays.index])):
+        column = f"same occupation {years_before} year{'s' * (years_before > 1)} before"
+        shares[column] = stays["mean"].where(distance == years_before)
+    return shares.assign(people=stays["size"])
+
+
 def share_jumps(shares: pd.DataFrame, threshold: float = SHARE_JUMP) -> list[str]:
-    """Warnings for states whose share changes by more than `threshold` between adjacent rounds of `state_shares`."""
+    """Warnings for shares that change by more than `threshold` between adjacent rounds.
+
+    Args:
+        shares: Of `state_shares` or `stay_shares`.
+        threshold: A share.
+    """
     warnings = []
     for state in shares.columns.drop("people"):
         for before, after in zip(shares.index[:-1], shares.index[1:], strict=True):

@@ -32,7 +32,7 @@ from ..training import baseline_recipe, finetuning_recipe, scratch_recipe
 from ..transfer import resize_vocabulary
 from ..transition_table import transition_table
 from .boosted_trees import BoostedTrees
-from .cells import keep_settings, run_jobs, train_once, training_log
+from .cells import keep_settings, likeliest, run_jobs, train_once
 from .rivals_trials import CAREER, PRETRAINED, RIVALS, Rival
 
 
@@ -273,12 +273,10 @@ def train(study: Study, trial: Trial) -> tuple[PreTrainedModel, CareerProcessor]
 
 def best(study: Study) -> list[Trial]:
     """The trial with the best validation likelihood, for each rival and number of stages."""
-    nll = training_log(study.folder)["best"]
-    winners: dict[str, Trial] = {}
+    of_name: dict[str, list[Trial]] = {}
     for trial in trials(study):
-        if trial.name not in winners or nll[trial.folder] < nll[winners[trial.name].folder]:
-            winners[trial.name] = trial
-    return list(winners.values())
+        of_name.setdefault(trial.name, []).append(trial)
+    return [likeliest(study.folder, same) for same in of_name.values()]
 
 
 def score(study: Study, trial: Trial) -> None:

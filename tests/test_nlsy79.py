@@ -344,3 +344,8 @@ def test_who_stays_is_counted_at_each_distance_of_rounds_and_a_jump_is_reported(
         "warning: share of 'same occupation 1 year before' goes from 100.0% in 1993 to 40.0% in 1994, more than 10% "
         "between rounds"
     ]
+
+
+def test_nobody_stays_in_a_single_round(tmp_path):
+    careers, ledger = nlsy79.build(write_extract(tmp_path, {p: employed(1990) for p in range(1, 4)}))
+    assert len(stay_shares(careers)) == 0 and not any("who stay" in note for note in ledger.notes)

@@ -32,8 +32,9 @@ def note_state_shares(careers: datasets.Dataset, ledger: Ledger) -> None:
         ("state shares by year, in percent of the people observed", shares),
         ("shares of people who stay, in percent of those observed in the round before too", stays),
     ):
-        table = (100 * of_year.drop(columns="people")).round(1).assign(people=of_year["people"])
-        ledger.note(f"{what}:\n{table.to_string(na_rep='')}")
+        if len(of_year):  # nobody stays in a single round
+            table = (100 * of_year.drop(columns="people")).round(1).assign(people=of_year["people"])
+            ledger.note(f"{what}:\n{table.to_string(na_rep='')}")
 
 
 def state_shares(careers: datasets.Dataset) -> pd.DataFrame:

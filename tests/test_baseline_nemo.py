@@ -74,7 +74,7 @@ def test_the_default_has_two_layers_of_200_hidden_units():
 
 
 def test_fresh_weights_are_as_large_as_fairseqs_uniform_ones():
-    """U(-.1, .1) has a standard deviation of .058; with .02 the LSTM learns several times more slowly."""
+    """U(-.1, .1) has a standard deviation of .058; with .02 NEMO learns far more slowly."""
     model = NemoForOccupationPrediction(NemoConfig(**CONFIG))
     for weight in (model.embed_tokens.weight, model.output.weight, *model.lstm.parameters()):
         if weight.dim() == 2:

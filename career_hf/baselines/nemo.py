@@ -6,8 +6,8 @@ Covariates are embedded and added at the input, there is no company to predict, 
 original paper, which the CAREER paper found better on surveys: 2 layers, 200 hidden units. In two stages a further
 score is that of staying. What the paper leaves open is as in fairseq's LSTM language model, on which its models were
 trained: embeddings as wide as the hidden state, dropout of 0.1 on the input and on each layer's output, an
-intercept, and first weights about as large as its uniform ones of up to 0.1: with Transformers' usual 0.02 hardly
-anything passes the gates at first, and most of a short training goes by before the state remembers.
+intercept, and first weights about as large as its uniform ones of up to 0.1: with Transformers' usual 0.02 it
+learns far more slowly.
 """
 
 from __future__ import annotations

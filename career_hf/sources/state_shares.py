@@ -1,6 +1,6 @@
 """Who is in which state, and who stays, by year: what every build of a survey notes in its ledger.
 
-A share that jumps is more often a change of the survey than of the labor market, and no model can foresee it.
+A share that jumps may be a change of the survey and not of the labor market, which no model can foresee.
 """
 
 from __future__ import annotations

@@ -136,18 +136,21 @@ def train_once(
 
 def training_log(folder: Path) -> pd.DataFrame:
     """Updates, hours and best validation NLL of every model in `folder/models`, by the name of its folder."""
-    rows = {}
-    for path in sorted((folder / "models").glob("*/trainer_state.json")):
-        state = json.loads(path.read_text(encoding="utf-8"))
-        hours = sum(entry.get("train_runtime", 0.0) for entry in state["log_history"]) / 3600
-        rows[path.parent.name] = {"updates": state["global_step"], "hours": hours, "best": state["best_metric"]}
-    return pd.DataFrame.from_dict(rows, orient="index")
+    names = sorted(path.parent.name for path in (folder / "models").glob("*/trainer_state.json"))
+    return pd.DataFrame.from_dict({name: _trained(folder, name) for name in names}, orient="index")
+
+
+def _trained(folder: Path, name: str) -> dict[str, Any]:
+    """The row of `training_log` of one model."""
+    state = json.loads((folder / "models" / name / "trainer_state.json").read_text(encoding="utf-8"))
+    hours = sum(entry.get("train_runtime", 0.0) for entry in state["log_history"]) / 3600
+    return {"updates": state["global_step"], "hours": hours, "best": state["best_metric"]}
 
 
 def likeliest(folder: Path, trials: Iterable[T]) -> T:
     """The trial, of some that are trained, that validation careers like best."""
     of_folder = {trial.folder: trial for trial in trials}
-    return of_folder[str(training_log(folder).loc[list(of_folder), "best"].idxmin())]
+    return of_folder[str(pd.Series({name: _trained(folder, name)["best"] for name in of_folder}).idxmin())]
 
 
 def score_once(path: Path, model: PreTrainedModel, processor: CareerProcessor, test: Dataset) -> None:

@@ -13,7 +13,7 @@ from career_hf import CareerForOccupationPrediction, CareerProcessor, modeling_c
 from career_hf.attention import SDPA_BY_LENGTH
 from career_hf.careers import load_careers, save_careers, split_careers, split_manifest
 from career_hf.collating import EncodedCareers, FlatteningCollator, PaddingCollator
-from career_hf.evaluation import compare, perplexity
+from career_hf.evaluation import compare, perplexity, stay_auc
 from career_hf.simulation import preset
 from career_hf.studies import ablation_models as models
 from career_hf.studies import ablations as study
@@ -31,6 +31,7 @@ FEW = [
     "output weights for each covariate",
     "no covariates",
     "learned positions",
+    "second stage trained at stays too",
     "NEMO, CAREER's size",
 ]
 LAYERS = 2
@@ -187,6 +188,31 @@ def test_variants_are_saved_packed_and_trained_like_career(name, careers, batch,
     torch.testing.assert_close(model.train()(**flat).loss, padded.loss, atol=1e-5, rtol=1e-5)
 
 
+def test_stays_train_the_softmax_over_all_occupations_and_predict_nothing(careers, batch, tmp_path):
+    model = variant(models.TaughtByStaysForOccupationPrediction, models.TaughtByStaysConfig)
+    career = small_model().eval()
+    career.load_state_dict(model.state_dict())
+    padded = model(**batch)
+    torch.testing.assert_close(padded.loss, career(**batch).loss)
+    torch.testing.assert_close(padded.logits, career(**batch).logits)
+    labels, stays = batch["labels"].numpy(), (batch["labels"] == batch["input_ids"]).numpy()
+    assert 0 < stays.sum() < (labels != -100).sum()
+    scores = padded.last_hidden_state.detach().numpy() @ model.lm_head.weight.detach().numpy().T
+    scores = scores[..., 2:]  # padding and the beginning of a career are no occupations
+    log_probs = scores - np.log(np.exp(scores).sum(axis=-1, keepdims=True))
+    copied = -np.take_along_axis(log_probs, np.maximum(labels - 2, 0)[..., None], axis=-1)[..., 0][stays].sum()
+    expected = padded.loss.item() + copied / (labels != -100).sum()
+    model.train()
+    assert model(**batch).loss.item() == pytest.approx(expected, rel=1e-5)
+    flat = FlatteningCollator()(careers.gather(np.arange(12)))
+    model.set_attn_implementation(SDPA_BY_LENGTH)
+    assert model(**flat).loss.item() == pytest.approx(expected, rel=1e-5)
+    model.save_pretrained(tmp_path)
+    assert type(AutoModelForCausalLM.from_pretrained(tmp_path)) is type(model)
+    with pytest.raises(StrictDataclassError, match="use CareerConfig"):
+        models.TaughtByStaysConfig(two_stage=False)
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_variants_start_like_career(name):
     torch.manual_seed(0)
@@ -252,6 +278,10 @@ def test_the_table_holds_what_transition_tables_say(done):
     assert row["difference_from_choice"] == pytest.approx(nll[name] - nll[study.NEMO])
     whole = compare(tables, study.NEMO, draws=SMALL.draws).loc[name]
     assert row[["low_from_choice", "high_from_choice"]].tolist() == pytest.approx(whole[["low", "high"]].tolist())
+    of_kind = pd.concat(tables[name]).groupby("transition", observed=True)["log_prob"].mean()
+    for kind in ("stay", "return", "new"):
+        assert row[kind] == pytest.approx(np.exp(-of_kind[kind]))
+    assert row["moving"] == pytest.approx(np.mean([stay_auc(table) for table in tables[name]]))
     # Rank among moves: staying is not one of the alternatives.
     moves = pd.concat(table[table["transition"].isin(["return", "new"])] for table in tables[name])
     rank = moves["rank"] - (moves["p_stay"] > np.exp(moves["log_prob"]))

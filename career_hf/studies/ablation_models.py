@@ -1,7 +1,7 @@
 """CAREER with one thing done otherwise, for the study of ablations only (Appendices C and G of the paper).
 
 Each is the model itself up to what its docstring says, with the same likelihood, recipe and attention. What the paper
-tried is said in words there, so what exactly was added where is our reading.
+tried is said in words there, so what exactly was added where is our reading. What stays teach is a question of ours.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 from ..configuration_career import CareerConfig
 from ..modeling_career import CareerForOccupationPrediction, CareerModel
 from ..positions import sinusoidal_positions
+from ..two_stage import occupation_log_probs
 
 
 @strict
@@ -62,6 +63,18 @@ class CovariateOutputConfig(CareerConfig):
     r"""Configuration of [`CovariateOutputForOccupationPrediction`], that of [`CareerConfig`]."""
 
     model_type = "career_covariate_output"
+
+
+@strict
+class TaughtByStaysConfig(CareerConfig):
+    r"""Configuration of [`TaughtByStaysForOccupationPrediction`], that of [`CareerConfig`]."""
+
+    model_type = "career_taught_by_stays"
+
+    def validate_stages(self):
+        """Part of `@strict` validation: two stages, since stays train a single softmax anyway."""
+        if not self.two_stage:
+            raise ValueError("two_stage is False, and a single softmax is trained at stays already: use CareerConfig")
 
 
 class Nothing(nn.Module):
@@ -209,10 +222,35 @@ class CovariateOutputForOccupationPrediction(CareerForOccupationPrediction):
         self.post_init()
 
 
+class TaughtByStaysForOccupationPrediction(CareerForOccupationPrediction):
+    """CAREER in two stages, whose second is trained at stays too, as one stage is.
+
+    What it predicts is Eq. 18. In training, at y_t = y_{t-1}, the loss also has -log softmax(beta h_t)_{y_t} over all
+    occupations: does a model learn to copy occupations from the past where they are kept?
+    """
+
+    config: TaughtByStaysConfig
+    config_class = TaughtByStaysConfig
+
+    def _nll(
+        self,
+        hidden_states: torch.Tensor,
+        stay_logit: torch.Tensor | None,
+        previous: torch.Tensor,
+        labels: torch.Tensor,
+    ) -> torch.Tensor:
+        nll = super()._nll(hidden_states, stay_logit, previous, labels)
+        stays = (labels == previous).nonzero(as_tuple=True)
+        log_probs = occupation_log_probs(self._occupation_logits(hidden_states[stays]), self._excluded_ids())
+        copied = -log_probs.gather(-1, labels[stays].unsqueeze(-1)).squeeze(-1)
+        return nll.index_put(stays, copied.to(nll.dtype), accumulate=True)
+
+
 for _config, _model in (
     (LateCovariatesConfig, LateCovariatesForOccupationPrediction),
     (LearnedPositionsConfig, LearnedPositionsForOccupationPrediction),
     (CovariateOutputConfig, CovariateOutputForOccupationPrediction),
+    (TaughtByStaysConfig, TaughtByStaysForOccupationPrediction),
 ):
     AutoConfig.register(_config.model_type, _config, exist_ok=True)
     AutoModelForCausalLM.register(_config, _model, exist_ok=True)

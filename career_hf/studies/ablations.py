@@ -1,7 +1,8 @@
 """What the paper reports in words (Appendices C and G): CAREER with one thing done otherwise, on the same careers.
 
-Covariates that enter late, or choose the output weights, or are left out; learned positions; other sizes; NEMO with
-CAREER's number of parameters; the bag of jobs with other embedding sizes. Every variant has the same batches,
+Covariates that enter late, or choose the output weights, or are left out; learned positions; one stage, and two of
+which stays teach both; other sizes; NEMO with CAREER's number of parameters; the bag of jobs with other embedding
+sizes. Every variant has the same batches,
 schedule, ceiling of updates and patience, and tries the same learning rates on validation careers with the first seed;
 the best is frozen and trained with every seed. Test careers are scored once, at the end. `ablation_models.py` has the
 models that are nowhere else, `ablations_tables.py` the table and figure.
@@ -36,6 +37,8 @@ from .ablation_models import (
     LateCovariatesForOccupationPrediction,
     LearnedPositionsConfig,
     LearnedPositionsForOccupationPrediction,
+    TaughtByStaysConfig,
+    TaughtByStaysForOccupationPrediction,
 )
 from .cells import keep_settings, likeliest, run_jobs, schedule, score_once, train_once
 
@@ -49,7 +52,14 @@ CAREER, NEMO, BAG = "CAREER", "NEMO, 200 hidden units", "bag of jobs, D = 1024"
 SPEED = 25_000
 
 # What the paper chose in each group, which the others of the group are compared with.
-CHOICES = {"covariates": CAREER, "positions": CAREER, "size": CAREER, "NEMO": NEMO, "bag of jobs": BAG}
+CHOICES = {
+    "covariates": CAREER,
+    "positions": CAREER,
+    "stages": CAREER,
+    "size": CAREER,
+    "NEMO": NEMO,
+    "bag of jobs": BAG,
+}
 
 
 @dataclass(frozen=True)
@@ -95,6 +105,8 @@ VARIANTS = {
     ),
     "no covariates": Variant("covariates", covariates=False),
     "learned positions": Variant("positions", LearnedPositionsForOccupationPrediction, LearnedPositionsConfig),
+    "one stage": Variant("stages", fields={"two_stage": False}),
+    "second stage trained at stays too": Variant("stages", TaughtByStaysForOccupationPrediction, TaughtByStaysConfig),
     "2 layers": Variant("size", fields={"num_hidden_layers": 2}),
     "6 layers": Variant("size", fields={"num_hidden_layers": 6}),
     "D = 32": _wide(32),

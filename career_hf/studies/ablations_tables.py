@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from transformers import AutoModelForCausalLM
 
-from ..evaluation import compare, ranking, summarize
+from ..evaluation import compare, perplexity_by, ranking, stay_auc, summarize
 from .ablations import CAREER, CHOICES, VARIANTS, Settings, best, run
 from .cells import training_log
-from .rivals_tables import load
+from .rivals_tables import load, mean_table
 
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Tables = Mapping[str, Sequence[pd.DataFrame]]
 
-COLORS = dict(zip(CHOICES, ("#0072B2", "#009E73", "#D55E00", "#CC79A7", "#555555"), strict=True))
+COLORS = dict(zip(CHOICES, ("#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7", "#555555"), strict=True))
 
 
 def ablations_table(folder: Path, tables: Tables, settings: Settings) -> pd.DataFrame:
@@ -31,7 +31,8 @@ def ablations_table(folder: Path, tables: Tables, settings: Settings) -> pd.Data
     Returns:
         group; parameters; rate (the best trial's); hours (of all its training, one core); choice (what the paper chose
         in the group); perplexity with low, high (people resampled), seeds and seed_sd; differences of log-perplexity
-        from CAREER and from the group's choice, with intervals; and `ranking` of the true occupation at known moves
+        from CAREER and from the group's choice, with intervals; perplexity of stay, return and new; moving (area under
+        the ROC curve); and `ranking` of the true occupation at known moves
         alone, among occupations other than the previous one: top-1, top-5 and top-10 accuracy, mean reciprocal rank
         and mean rank.
     """
@@ -51,9 +52,12 @@ def ablations_table(folder: Path, tables: Tables, settings: Settings) -> pd.Data
     wanted = ["difference", "low", "high"]
     differences = {choice: compare(tables, choice, settings.draws)[wanted] for choice in found["choice"].unique()}
     from_choice = pd.DataFrame([differences[choice].loc[name] for name, choice in found["choice"].items()])
+    kinds = {name: perplexity_by(mean_table(of), "transition")["perplexity"] for name, of in tables.items()}
+    of_kind = pd.DataFrame(kinds).T[["stay", "return", "new"]]
+    of_kind["moving"] = [np.mean([stay_auc(table) for table in tables[name]]) for name in of_kind.index]
     ranks = pd.DataFrame({name: _ranks_of_moves(of_model) for name, of_model in tables.items()}).T
     from_career = differences[CAREER].add_suffix("_from_career")
-    return found.join([levels, from_career, from_choice.add_suffix("_from_choice"), ranks])
+    return found.join([levels, from_career, from_choice.add_suffix("_from_choice"), of_kind, ranks])
 
 
 def _ranks_of_moves(of_model: Sequence[pd.DataFrame]) -> pd.Series:

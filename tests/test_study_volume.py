@@ -19,7 +19,7 @@ from career_hf.studies.volume_tables import (
     fit,
     fit_power_law,
     power_law,
-    resampled_volumes,
+    resampled_seeds,
     volume,
 )
 
@@ -67,6 +67,13 @@ def test_the_fit_is_the_best_of_a_grid():
         for b in np.linspace(0.01, 2, 2_000)
     )
     assert ((power_law(VOLUMES, *found) - nll) ** 2).sum() == pytest.approx(least, rel=1e-3)
+
+
+def test_no_law_falls_below_the_truth():
+    nll = power_law(VOLUMES, 2.0, 0.3, 1.5)
+    assert fit_power_law(VOLUMES, nll, floor=1.4) == pytest.approx((2.0, 0.3, 1.5), rel=1e-2)
+    assert fit_power_law(VOLUMES, nll, floor=1.55)[2] == pytest.approx(1.55, abs=1e-3)
+    assert fit_power_law(VOLUMES, nll, floor=1.9)[2] >= 1.9  # as can be in a small sample
 
 
 def test_too_few_volumes_are_an_error():
@@ -133,7 +140,8 @@ def test_tables_hold_what_transition_tables_say(done):
     assert row["difference"] == pytest.approx(nll["30 resumes"] - nll["0 resumes"])
     assert np.log(row["over_floor"]) == pytest.approx(nll["30 resumes"] - nll["floor"])
     a, b, c = found.law["estimate"].iloc[:3]
-    expected = fit_power_law(np.array(SMALL.volumes[1:]), np.array([nll[f"{n} resumes"] for n in SMALL.volumes[1:]]))
+    of_volume = np.array([nll[f"{n} resumes"] for n in SMALL.volumes[1:]])
+    expected = fit_power_law(np.array(SMALL.volumes[1:]), of_volume, nll["floor"])
     assert (a, b, c) == pytest.approx(expected)
     parameters = found.law.iloc[:5]
     assert (parameters["low"] <= parameters["high"]).all()
@@ -143,16 +151,16 @@ def test_resampling_people_alone_is_that_of_comparisons(done):
     folder, _ = done
     tables = load(folder / "tables")
     # With one seed each there is nothing else to resample.
-    single = {n: tables[f"{n} resumes"][:1] for n in (0, 60)}
-    estimate, resampled = resampled_volumes(single, draws=50)
-    compared = compare({str(n): of_model for n, of_model in single.items()}, "0", draws=50).loc["60"]
+    single = {str(n): tables[f"{n} resumes"][:1] for n in (0, 60)}
+    estimate, resampled = resampled_seeds(single, draws=50)
+    compared = compare(single, "0", draws=50).loc["60"]
     assert estimate[1] - estimate[0] == pytest.approx(compared["difference"])
     low, high = np.quantile(resampled[:, 1] - resampled[:, 0], [0.025, 0.975])
     assert (low, high) == pytest.approx((compared["low"], compared["high"]))
     # With two, a resample has both, or one of them twice.
-    both = {60: tables["60 resumes"]}
-    _, of_people = resampled_volumes({i: [table] for i, table in enumerate(tables["60 resumes"])}, draws=50)
-    _, of_both = resampled_volumes(both, draws=50)
+    both = {"60": tables["60 resumes"]}
+    _, of_people = resampled_seeds({str(i): [table] for i, table in enumerate(tables["60 resumes"])}, draws=50)
+    _, of_both = resampled_seeds(both, draws=50)
     first, second = of_people.T
     means = np.stack([first, second, (first + second) / 2], axis=1)
     assert np.allclose(np.abs(means - of_both).min(axis=1), 0)
@@ -169,6 +177,7 @@ def test_the_fit_is_of_points_on_a_known_law():
     law = (3.0, 0.4, 1.8)
     nll = {0: 1.95} | dict(zip(VOLUMES.tolist(), power_law(VOLUMES, *law), strict=True))
     tables = {f"{n} resumes": [base.assign(log_prob=-value - noise[people])] for n, value in nll.items()}
+    tables["floor"] = [base.assign(log_prob=-1.5 - noise[people])]
     found, curve = fit(tables, settings)
     assert found["estimate"].iloc[:2].tolist() == pytest.approx(law[:2], rel=1e-3)
     assert found.loc["c", "estimate"] == pytest.approx(law[2] + noise.mean(), rel=1e-4)

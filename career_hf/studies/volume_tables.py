@@ -5,7 +5,7 @@
 is fitted to the test log-perplexities of all volumes n > 0, in nats. Its intervals come from resampling: every draw
 takes test people with replacement, the same for all models, and for each volume training seeds with replacement, and
 is fitted anew. (A few seeds resampled show less than their whole variance.) The law's c is what unlimited resumes
-would leave; the floor is what the truth leaves.
+would leave; the floor is what the truth leaves, and no model can be below it, so c is not either.
 """
 
 from __future__ import annotations
@@ -38,12 +38,13 @@ def power_law(n: np.ndarray, a: float, b: float, c: float) -> np.ndarray:
     return a * n**-b + c
 
 
-def fit_power_law(n: np.ndarray, nll: np.ndarray) -> tuple[float, float, float]:
-    """a, b and c of `power_law` by least squares, with a >= 0, b between .01 and 5 and c >= 0.
+def fit_power_law(n: np.ndarray, nll: np.ndarray, floor: float = 0.0) -> tuple[float, float, float]:
+    """a, b and c of `power_law` by least squares, with a >= 0, b between .01 and 5 and c not below the floor.
 
     Args:
         n: `(volumes,)`, increasing and positive.
         nll: `(volumes,)`, log-perplexities.
+        floor: Log-perplexity of the truth, where it is known.
 
     Raises:
         ValueError: There are fewer than four volumes.
@@ -53,8 +54,8 @@ def fit_power_law(n: np.ndarray, nll: np.ndarray) -> tuple[float, float, float]:
         raise ValueError(f"a power law with a floor has three parameters: {len(n)} volumes are too few, give four")
     # In units of the first volume and of the fall, parameters are of the same order.
     fall = max(nll.max() - nll.min(), 1e-6)
-    start = (1.0, 0.5, max(nll.min() / fall - 0.1, 0.0))
-    bounds = ((0.0, 0.01, 0.0), (np.inf, 5.0, np.inf))
+    start = (1.0, 0.5, max(nll.min() / fall - 0.1, floor / fall))
+    bounds = ((0.0, 0.01, floor / fall), (np.inf, 5.0, np.inf))
     (a, b, c), _ = curve_fit(power_law, n / n[0], nll / fall, p0=start, bounds=bounds, max_nfev=10_000)
     return float(a * fall * n[0] ** b), float(b), float(c * fall)
 
@@ -96,18 +97,18 @@ def fit(tables: Tables, settings: Settings, seed: int = 0) -> tuple[pd.DataFrame
         log-perplexity minus that of training from scratch.
     """
     volumes = sorted(settings.volumes)
-    of_volume = {volume: tables[model_name(volume)] for volume in volumes}
-    estimate, resampled = resampled_volumes(of_volume, settings.draws, seed)
+    wanted = {name: tables[name] for name in ("floor", *map(model_name, volumes))}
+    estimate, resampled = resampled_seeds(wanted, settings.draws, seed)
     n = np.array(volumes[1:], dtype=float)
     grid = np.geomspace(n[0], n[-1] * 2, 100)
-    rows, curves, scratch = [], [], np.array([estimate[0], *resampled[:, 0]])
-    for nll in (estimate, *resampled):
-        law = fit_power_law(n, nll[1:])
-        rows.append([*law, np.exp(law[2]), crossing(law, nll[0])])
+    rows, curves, scratch = [], [], np.array([estimate[1], *resampled[:, 1]])
+    for floor, without, *nll in (estimate, *resampled):
+        law = fit_power_law(n, np.array(nll), floor)
+        rows.append([*law, np.exp(law[2]), crossing(law, without)])
         curves.append(power_law(grid, *law))
     names = ["a", "b", "c", "perplexity of unlimited resumes", "break-even by the law"]
     parameters = _estimates(np.array(rows), pd.Index(names, name="parameter"))
-    left = estimate[1:] - power_law(n, *rows[0][:3])
+    left = estimate[2:] - power_law(n, *rows[0][:3])
     parameters.loc["residual in nats", "estimate"] = np.sqrt(np.mean(left**2))
     curve, at = np.array(curves), pd.Index(grid, name="resumes")
     differences = _estimates(curve - scratch[:, None], at).add_suffix("_of_difference")
@@ -121,9 +122,7 @@ def _estimates(values: np.ndarray, index: pd.Index) -> pd.DataFrame:
     return pd.DataFrame({"estimate": values[0], "low": low, "high": high}, index=index)
 
 
-def resampled_volumes(
-    tables: Mapping[int, Sequence[pd.DataFrame]], draws: int, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
+def resampled_seeds(tables: Tables, draws: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Log-perplexities of models, averaged over their seeds.
 
     Args:

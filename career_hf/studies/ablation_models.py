@@ -226,7 +226,8 @@ class TaughtByStaysForOccupationPrediction(CareerForOccupationPrediction):
     """CAREER in two stages, whose second is trained at stays too, as one stage is.
 
     What it predicts is Eq. 18. In training, at y_t = y_{t-1}, the loss also has -log softmax(beta h_t)_{y_t} over all
-    occupations: does a model learn to copy occupations from the past where they are kept?
+    occupations: does a model learn to copy occupations from the past where they are kept? A compiled model
+    skips this.
     """
 
     config: TaughtByStaysConfig
@@ -243,7 +244,7 @@ class TaughtByStaysForOccupationPrediction(CareerForOccupationPrediction):
         stays = (labels == previous).nonzero(as_tuple=True)
         log_probs = occupation_log_probs(self._occupation_logits(hidden_states[stays]), self._excluded_ids())
         copied = -log_probs.gather(-1, labels[stays].unsqueeze(-1)).squeeze(-1)
-        return nll.index_put(stays, copied.to(nll.dtype), accumulate=True)
+        return nll.index_put(stays, copied, accumulate=True)
 
 
 for _config, _model in (

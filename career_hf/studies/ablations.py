@@ -2,10 +2,9 @@
 
 Covariates that enter late, or choose the output weights, or are left out; learned positions; one stage, and two of
 which stays teach both; other sizes; NEMO with CAREER's number of parameters; the bag of jobs with other embedding
-sizes. Every variant has the same batches,
-schedule, ceiling of updates and patience, and tries the same learning rates on validation careers with the first seed;
-the best is frozen and trained with every seed. Test careers are scored once, at the end. `ablation_models.py` has the
-models that are nowhere else, `ablations_tables.py` the table and figure.
+sizes. Every variant has the same batches, schedule, ceiling of updates and patience, and tries the same learning rates
+on validation careers with the first seed; the best is frozen and trained with every seed. Test careers are scored
+once, at the end. `ablation_models.py` has the models that are nowhere else, `ablations_tables.py` table and figure.
 """
 
 from __future__ import annotations

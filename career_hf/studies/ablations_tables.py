@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from transformers import AutoModelForCausalLM
 
-from ..evaluation import compare, perplexity_by, ranking, stay_auc, summarize
+from ..evaluation import compare, ranking, summarize
 from .ablations import CAREER, CHOICES, VARIANTS, Settings, best, run
 from .cells import training_log
-from .rivals_tables import load, mean_table
+from .rivals_tables import load
 
 
 if TYPE_CHECKING:
@@ -32,9 +32,8 @@ def ablations_table(folder: Path, tables: Tables, settings: Settings) -> pd.Data
         group; parameters; rate (the best trial's); hours (of all its training, one core); choice (what the paper chose
         in the group); perplexity with low, high (people resampled), seeds and seed_sd; differences of log-perplexity
         from CAREER and from the group's choice, with intervals; perplexity of stay, return and new; moving (area under
-        the ROC curve); and `ranking` of the true occupation at known moves
-        alone, among occupations other than the previous one: top-1, top-5 and top-10 accuracy, mean reciprocal rank
-        and mean rank.
+        the ROC curve); and `ranking` of the true occupation at known moves alone, among occupations other than the
+        previous one: top-1, top-5 and top-10 accuracy, mean reciprocal rank and mean rank.
     """
     tables = {name: tables[name] for name in VARIANTS}
     log, rows = training_log(folder), {}
@@ -48,13 +47,12 @@ def ablations_table(folder: Path, tables: Tables, settings: Settings) -> pd.Data
             "choice": CHOICES[variant.group],
         }
     found = pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
-    levels = summarize(tables, settings.draws)[["perplexity", "low", "high", "seeds", "seed_sd"]]
+    summary = summarize(tables, settings.draws).rename(columns={"stay_auc": "moving"})
+    levels = summary[["perplexity", "low", "high", "seeds", "seed_sd"]]
     wanted = ["difference", "low", "high"]
     differences = {choice: compare(tables, choice, settings.draws)[wanted] for choice in found["choice"].unique()}
     from_choice = pd.DataFrame([differences[choice].loc[name] for name, choice in found["choice"].items()])
-    kinds = {name: perplexity_by(mean_table(of), "transition")["perplexity"] for name, of in tables.items()}
-    of_kind = pd.DataFrame(kinds).T[["stay", "return", "new"]]
-    of_kind["moving"] = [np.mean([stay_auc(table) for table in tables[name]]) for name in of_kind.index]
+    of_kind = summary[["stay", "return", "new", "moving"]]
     ranks = pd.DataFrame({name: _ranks_of_moves(of_model) for name, of_model in tables.items()}).T
     from_career = differences[CAREER].add_suffix("_from_career")
     return found.join([levels, from_career, from_choice.add_suffix("_from_choice"), of_kind, ranks])

@@ -26,8 +26,6 @@ BUDGET = study.Budget(
     warmup_steps=1,
     eval_steps=1,
     draws=20,
-    paper_seeds=1,
-    paper_steps=1,
     pretraining_steps=10,
 )
 COVARIATES = ("year", "education", "gender")
@@ -52,17 +50,13 @@ def done(data, tmp_path_factory):
 
 def test_every_rival_is_tuned_alike_and_has_every_seed(done):
     made, found = done
-    # As many trials for each, whether in rates alone or in rates and sizes; none with the paper's recipe.
-    tuned = ~found.costs.index.str.endswith(study.PAPER)
-    assert set(found.costs.loc[tuned, "trials"]) == {BUDGET.trials}
-    assert set(found.costs.loc[~tuned, "trials"]) == {0}
+    # As many trials for each, whether in rates alone or in rates and sizes.
+    assert set(found.costs["trials"]) == {BUDGET.trials}
     tables = load(made.folder / "tables")
     names = {trial.name for trial in study.trials(made)}
-    paper = {trial.name for trial in study.paper_trials(made)}
     counted = {"Markov chain, order 1", "Markov chain, order 2", "mixture of Markov chains"}
-    assert set(tables) == names | paper | counted | {study.TREES, study.FLOOR}
+    assert set(tables) == names | counted | {study.TREES, study.FLOOR}
     assert all(len(tables[name]) == BUDGET.seeds for name in names)
-    assert all(len(tables[name]) == BUDGET.paper_seeds for name in paper)
     for name in ("figure_2a", "table_4", "table_5", "table_8", "figure_4", "costs"):
         assert len(pd.read_csv(made.folder / f"{name}.csv")) > 0
     assert (made.folder / "rivals.png").stat().st_size > 10_000
@@ -161,7 +155,7 @@ def test_what_is_finished_is_not_run_again(done):
 def test_pretraining_has_its_rows_with_one_stage_beside_two(done):
     _, found = done
     pretrained = found.figure_2a.index[found.figure_2a.index.str.startswith("CAREER, pretrained")]
-    assert len(pretrained) == 2 * 2  # stages and recipes
+    assert len(pretrained) == 2
     assert found.table_8.loc["CAREER, pretrained", ["difference", "low", "high"]].notna().all()
 
 
@@ -185,8 +179,11 @@ def test_few_trials_vary_the_rate_and_the_fields():
 
 def test_the_papers_recipe_is_appendix_gs():
     """Rates and warmups of Appendix G, with its batches, and its schedule and patience."""
-    plan = study.Study(Path("study"), Path("careers"), COVARIATES, resumes=Path("resumes"))
-    found = {trial.rival: trial.settings(plan) for trial in study.paper_trials(plan)}
+    budget = study.Budget(paper=True, stages=(2,))
+    plan = study.Study(Path("study"), Path("careers"), COVARIATES, budget, resumes=Path("resumes"))
+    planned = study.trials(plan)
+    assert len(planned) == len(plan.rivals) and not any(trial.fields for trial in planned)
+    found = {trial.rival: trial.settings(plan) for trial in planned}
     warmups = {rival: (settings["learning_rate"], settings["warmup_steps"]) for rival, settings in found.items()}
     assert warmups == {
         "Markov regression": (5e-4, 4_000),
@@ -199,6 +196,17 @@ def test_the_papers_recipe_is_appendix_gs():
     }
     given = {"learning_rate", "seed", "warmup_steps", "max_steps"}
     assert all(set(settings) == given for settings in found.values())
+
+
+def test_with_the_papers_recipe_nothing_is_tuned_and_the_same_tables_come_out(data, tmp_path):
+    budget = replace(BUDGET, paper=True, stages=(2,), most_steps=1)
+    made = study.Study(tmp_path, data / "careers", COVARIATES, budget)
+    found = rivals(made, workers=1)
+    trained = found.costs[~found.costs.index.str.startswith(study.TREES)]
+    assert set(trained.index) == {trial.name for trial in study.trials(made)}
+    assert set(trained["trials"]) == {1} and set(trained["updates"]) == {BUDGET.seeds}
+    assert trained.loc["NEMO, two stages", "rate"] == 5e-4
+    assert found.figure_2a.loc["NEMO, two stages", "seeds"] == BUDGET.seeds
 
 
 def test_a_folder_belongs_to_one_study(done):

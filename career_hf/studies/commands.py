@@ -58,8 +58,13 @@ def rivals(
     seeds: Seeds = 3,
     trials: Annotated[int, typer.Option(help="Validation trials for each model, at most 8.", min=1, max=8)] = 8,
     one_stage: Annotated[bool, typer.Option(help="Train every model in one stage too (Table 8).")] = True,
-    paper_seeds: Annotated[int, typer.Option(help="Seeds with the paper's own recipe; 0 leaves it out.", min=0)] = 3,
-    most_steps: Annotated[int, typer.Option(help="Updates at most, at which the rate is zero.", min=10)] = 1_000,
+    paper_recipe: Annotated[
+        bool, typer.Option("--paper-recipe", help="The paper's rates, warmups and batches; nothing is tuned.")
+    ] = False,
+    most_steps: Annotated[
+        int | None,
+        typer.Option(help="Updates at most: 1,000, or with the paper's recipe 20,000.", min=10, show_default=False),
+    ] = None,
     truth: Annotated[
         Path | None, typer.Option(help="The true model, as `simulate` writes it, for the floor.", exists=True)
     ] = None,
@@ -71,10 +76,11 @@ def rivals(
     ] = 3_000,
 ) -> None:
     """Every rival in the paper beside CAREER, with the same budget: Figure 2a, Tables 4, 5 and 8, Figure 4."""
-    from .rivals import Budget, Study, paper_trials
+    from .rivals import Budget, Study
     from .rivals import trials as trials_of
     from .rivals_tables import rivals as run
 
+    most_steps = most_steps or (20_000 if paper_recipe else 1_000)
     budget = Budget(
         trials=trials,
         seeds=seeds,
@@ -82,15 +88,14 @@ def rivals(
         most_steps=most_steps,
         warmup_steps=most_steps // 10,
         eval_steps=most_steps // 10,
-        paper_seeds=paper_seeds,
+        paper=paper_recipe,
         pretraining_steps=pretraining_steps,
     )
     plan = Study(output, data, tuple(covariates.split(",")), budget, truth, resumes)
     planned = trials_of(plan)
     runs = len(planned) + (seeds - 1) * len({trial.name for trial in planned})
-    say(f"{runs} training runs, of half a minute to 3 minutes of one core each for 1,000 updates on 10,000 people")
-    if paper_seeds:
-        say(f"{len(paper_trials(plan))} with the paper's recipe, of 10 to 60 minutes each")
+    each = "5 to 30 minutes" if paper_recipe else "half a minute to 3 minutes"
+    say(f"{runs} training runs, of {each} of one core each on 10,000 people")
     found = run(plan, workers)
     show(found.figure_2a, "Figure 2a: test perplexity, and difference of log-perplexity from two-stage CAREER")
     if resumes is None:

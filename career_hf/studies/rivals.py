@@ -1,10 +1,10 @@
 """Every rival of the paper beside CAREER on the same careers: Figure 2a, Tables 4, 5 and 8, Figure 4.
 
-Two columns. "Equal budget": every model that is trained gets the same number of validation trials over learning rates
-and, where it has them, dropout and sizes, the same batches, schedule and patience, the same ceiling of updates, and
-warmup within a tenth of it. Trials have the first seed; the best is frozen, and further seeds are trained with it.
-"Paper's recipe": the rates, warmups, sizes and batches of Appendix G, nothing tuned. Test careers are scored once, at
-the end. `rivals_tables.py` makes the tables.
+Equal budget: every model that is trained gets the same number of validation trials over learning rates and, where it
+has them, dropout and sizes, the same batches, schedule and patience, the same ceiling of updates, and warmup within a
+tenth of it. Trials have the first seed; the best is frozen, and further seeds are trained with it. With the paper's
+recipe, which is a study of its own, models have the rates, warmups, sizes and batches of Appendix G, and nothing is
+tuned. Test careers are scored once, at the end. `rivals_tables.py` makes the tables.
 """
 
 from __future__ import annotations
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedModel
 
-PAPER = "paper's recipe"
 FLOOR = "the truth"
 TREES = "boosted trees"
 
@@ -59,8 +58,8 @@ class Budget:
         eval_steps: Updates between validations.
         patience: Validations without improvement before training stops.
         draws: Resamples of people behind the intervals.
-        paper_seeds: Training seeds with the paper's recipe; 0 leaves its column out.
-        paper_steps: Updates at most with the paper's recipe, which trains until the model overfits.
+        paper: Models are trained with the paper's recipe instead, until they overfit: of the above, seeds, stages,
+            most_steps and draws still hold; trials are of boosted trees, which the paper does not have.
         pretraining_steps: Updates of pretraining, for each number of stages and each seed; not tuned.
         pretraining_rate: Its peak rate.
     """
@@ -74,8 +73,7 @@ class Budget:
     eval_steps: int = 100
     patience: int = 3
     draws: int = 1_000
-    paper_seeds: int = 3
-    paper_steps: int = 20_000
+    paper: bool = False
     pretraining_steps: int = 3_000
     pretraining_rate: float = 1e-3
 
@@ -142,12 +140,11 @@ class Trial:
     rate: float
     seed: int = 0
     fields: Mapping[str, Any] = field(default_factory=dict)
-    paper: bool = False
 
     @property
     def name(self) -> str:
         """The model's name in tables."""
-        return f"{self.rival}, {'two stages' if self.stages == 2 else 'one stage'}{f', {PAPER}' * self.paper}"
+        return f"{self.rival}, {'two stages' if self.stages == 2 else 'one stage'}"
 
     @property
     def folder(self) -> str:
@@ -158,9 +155,9 @@ class Trial:
     def settings(self, study: Study) -> dict[str, Any]:
         """What its recipe is given."""
         budget, common = study.budget, {"learning_rate": self.rate, "seed": self.seed}
-        if self.paper:
+        if budget.paper:
             # The schedule, batches and patience are the recipe's own, which are Appendix G's.
-            return common | {"warmup_steps": study.rivals[self.rival].paper_warmup, "max_steps": budget.paper_steps}
+            return common | {"warmup_steps": study.rivals[self.rival].paper_warmup, "max_steps": budget.most_steps}
         return common | {
             "lr_scheduler_type": "linear",
             "warmup_steps": budget.warmup_steps,
@@ -173,10 +170,13 @@ class Trial:
 
 
 def trials(study: Study) -> list[Trial]:
-    """Every trial on the first seed, as many for each rival."""
+    """Every trial on the first seed, as many for each rival; with the paper's recipe there is one, the paper's."""
+    models = itertools.product(study.budget.stages, study.rivals.items())
+    if study.budget.paper:
+        return [Trial(rival, stages, what.paper_rate) for stages, (rival, what) in models]
     return [
         Trial(rival, stages, rate, fields=fields)
-        for stages, (rival, what) in itertools.product(study.budget.stages, study.rivals.items())
+        for stages, (rival, what) in models
         for rate, fields in diagonal(what.rates, what.fields)[: study.budget.trials]
     ]
 
@@ -185,15 +185,6 @@ def diagonal(rates: Sequence[float], fields: Sequence[dict[str, Any]]) -> list[t
     """All pairs, those of what comes first in both first, so that a few trials vary both."""
     pairs = itertools.product(enumerate(rates), enumerate(fields))
     return [(rate, what) for (i, rate), (j, what) in sorted(pairs, key=lambda pair: pair[0][0] + pair[1][0])]
-
-
-def paper_trials(study: Study) -> list[Trial]:
-    """Every training with the paper's recipe."""
-    stages, seeds = study.budget.stages, range(study.budget.paper_seeds)
-    return [
-        Trial(rival, number, what.paper_rate, seed, paper=True)
-        for number, (rival, what), seed in itertools.product(stages, study.rivals.items(), seeds)
-    ]
 
 
 def run(study: Study, workers: int = 2) -> None:
@@ -210,13 +201,12 @@ def run(study: Study, workers: int = 2) -> None:
     paths = {name: str(getattr(study, name)) for name in ("data", "truth", "resumes")}
     keep_settings(study.folder, {**paths, "covariates": study.covariates, **asdict(budget)})
     if study.resumes is not None:
-        of_seed = itertools.product(budget.stages, range(max(budget.seeds, budget.paper_seeds)))
+        of_seed = itertools.product(budget.stages, range(budget.seeds))
         run_jobs("Pretraining", [partial(pretrain, study, stages, seed) for stages, seed in of_seed], workers)
     run_jobs("Trials", [partial(train, study, trial) for trial in trials(study)], workers)
     frozen = [replace(trial, seed=seed) for trial in best(study) for seed in range(budget.seeds)]
-    final = [*frozen, *paper_trials(study)]
-    run_jobs("Further seeds", [partial(train, study, trial) for trial in final], workers)
-    scoring: list[Callable[[], Any]] = [partial(score, study, trial) for trial in final]
+    run_jobs("Further seeds", [partial(train, study, trial) for trial in frozen], workers)
+    scoring: list[Callable[[], Any]] = [partial(score, study, trial) for trial in frozen]
     run_jobs("Scoring", [*scoring, partial(count, study), partial(boost, study), partial(score_truth, study)], workers)
 
 

@@ -13,7 +13,7 @@ from ..evaluation import compare, first_as_new, mean_over_seeds, perplexity, per
 from ..evaluation_figures import plot_levels, plot_steps, plot_transitions
 from ..evaluation_report import accuracy, calibration, perplexity_in_groups
 from .cells import training_log
-from .rivals import CAREER, FLOOR, PAPER, TREES, Study, Trial, best, paper_trials, run, trials
+from .rivals import CAREER, FLOOR, TREES, Study, Trial, best, run, trials
 from .rivals_page import Rivals, page
 
 
@@ -44,18 +44,11 @@ def figure_2a(tables: Tables, draws: int) -> pd.DataFrame:
     """Perplexity of every model with its interval, and its difference from two-stage CAREER's.
 
     `per_person` is perplexity with every person counting alike, and `weighted`, where there are survey weights, with
-    everybody's weight. Models with the paper's recipe are compared with CAREER's with the paper's recipe. Where the
-    truth is, `over_floor` is perplexity over its, and `gap_closed` the share of log-perplexity between the first-order
-    Markov chain and the truth that a model gains.
+    everybody's weight. Where the truth is, `over_floor` is perplexity over its, and `gap_closed` the share of
+    log-perplexity between the first-order Markov chain and the truth that a model gains.
     """
     levels = summarize(tables, draws)[["perplexity", "low", "high", "seeds", "seed_sd"]]
-    by_recipe: dict[bool, dict[str, Sequence[pd.DataFrame]]] = {False: {}, True: {}}
-    for name, of_model in tables.items():
-        by_recipe[name.endswith(PAPER)][name] = of_model
-    differences = [compare(by_recipe[False], BASELINE, draws)]
-    if by_recipe[True]:
-        differences.append(compare(by_recipe[True], f"{BASELINE}, {PAPER}", draws))
-    compared = pd.concat(differences)[["ratio", "difference", "low", "high"]]
+    compared = compare(tables, BASELINE, draws)[["ratio", "difference", "low", "high"]]
     found = levels.join(compared, suffixes=("", "_of_difference"))
     counted: dict[str, dict[str, bool]] = {"per_person": {"per_person": True}}
     if all(table["weight"].notna().all() for of_model in tables.values() for table in of_model):
@@ -162,8 +155,8 @@ def costs(study: Study, frozen: Sequence[Trial]) -> pd.DataFrame:
     log = training_log(study.folder)
     planned = [trial for trial in trials(study) if trial.folder in log.index]
     rows = {}
-    for chosen in [*frozen, *(trial for trial in paper_trials(study) if trial.seed == 0)]:
-        mine = log[log.index.str.startswith(f"{chosen.name}, ") & (chosen.paper | ~log.index.str.contains(PAPER))]
+    for chosen in frozen:
+        mine = log[log.index.str.startswith(f"{chosen.name}, ")]
         rows[chosen.name] = {
             "trials": sum(trial.name == chosen.name for trial in planned),
             "updates": mine["updates"].sum(),

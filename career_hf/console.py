@@ -43,11 +43,14 @@ def show(frame: pd.DataFrame, title: str) -> None:
 
 
 def format_value(value: Any, name: str = "") -> str:
-    """A value as text: numbers with commas and three digits that tell, years as they are, missing ones empty."""
+    """A value as text: numbers with commas and digits that tell, years as they are, missing ones empty."""
     if value != value or value is None:
         return ""
     if name.endswith(" year") and isinstance(value, (int, float)):
         return f"{value:g}"
     if isinstance(value, float) and not value.is_integer():
-        return f"{value:.3f}" if abs(value) < 100 else f"{value:,.1f}"
+        if abs(value) >= 100:
+            return f"{value:,.1f}"
+        # A learning rate of 5e-4 is not 0.001.
+        return f"{value:.3f}" if abs(value) >= 0.01 else f"{value:.2g}"
     return f"{value:,.0f}" if isinstance(value, (int, float)) else str(value)

@@ -33,6 +33,9 @@ def bad_parameters() -> Iterator[None]:
 
 def show(frame: pd.DataFrame, title: str) -> None:
     """Prints a frame as a table."""
+    if "rate" in frame:
+        # A learning rate is a setting, and 5e-4 is not 0.001.
+        frame = frame.assign(rate=frame["rate"].map("{:g}".format, na_action="ignore"))
     table = Table(title=title, title_justify="left")
     table.add_column(str(frame.index.name or ""))
     for column in frame.columns:
@@ -43,14 +46,11 @@ def show(frame: pd.DataFrame, title: str) -> None:
 
 
 def format_value(value: Any, name: str = "") -> str:
-    """A value as text: numbers with commas and digits that tell, years as they are, missing ones empty."""
+    """A value as text: numbers with commas and three digits that tell, years as they are, missing ones empty."""
     if value != value or value is None:
         return ""
     if name.endswith(" year") and isinstance(value, (int, float)):
         return f"{value:g}"
     if isinstance(value, float) and not value.is_integer():
-        if abs(value) >= 100:
-            return f"{value:,.1f}"
-        # A learning rate of 5e-4 is not 0.001.
-        return f"{value:.3f}" if abs(value) >= 0.01 else f"{value:.2g}"
+        return f"{value:.3f}" if abs(value) < 100 else f"{value:,.1f}"
     return f"{value:,.0f}" if isinstance(value, (int, float)) else str(value)

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from career_hf.baselines.markov import MarkovForOccupationPrediction
 from career_hf.careers import load_careers, save_careers
 from career_hf.cli import app
-from career_hf.console import format_value
+from career_hf.console import show
 from career_hf.evaluation import perplexity as perplexity_of
 from career_hf.processing_career import CareerProcessor
 from career_hf.quickstart import quickstart
@@ -180,12 +180,10 @@ def test_quickstart_beats_both_markov_chains(tmp_path):
     assert probabilities.shape[:2] == (1, 2) and (probabilities.sum(-1) - 1).abs().max() < 1e-5
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(5e-4, "0.0005"), (-0.0249, "-0.025"), (17.8512, "17.851"), (1234.56, "1,234.6"), (3.0, "3"), (np.nan, "")],
-)
-def test_numbers_are_printed_with_the_digits_that_tell(value, text):
-    assert format_value(value) == text
+def test_learning_rates_are_printed_as_they_were_given(capsys):
+    show(pd.DataFrame({"rate": [5e-4, 1.6e-2, np.nan], "hours": [0.0205, 1.5, 2.0]}, index=["a", "b", "c"]), "Cost")
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()[4:7]]
+    assert rows == [["a", "0.0005", "0.021"], ["b", "0.016", "1.500"], ["c", "", "2"]]
 
 
 @pytest.mark.parametrize("marker", ["quickstart command", "test command"])

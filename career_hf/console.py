@@ -33,23 +33,22 @@ def bad_parameters() -> Iterator[None]:
 
 def show(frame: pd.DataFrame, title: str) -> None:
     """Prints a frame as a table."""
-    if "rate" in frame:
-        # A learning rate is a setting, and 5e-4 is not 0.001.
-        frame = frame.assign(rate=frame["rate"].map("{:g}".format, na_action="ignore"))
     table = Table(title=title, title_justify="left")
     table.add_column(str(frame.index.name or ""))
     for column in frame.columns:
         table.add_column(str(column), justify="right")
     for index, row in zip(frame.index, frame.itertuples(index=False), strict=True):
-        table.add_row(str(index), *(format_value(value, str(index)) for value in row))
+        cells = zip(frame.columns, row, strict=True)
+        table.add_row(str(index), *(format_value(value, str(index), str(column)) for column, value in cells))
     console.print(table)
 
 
-def format_value(value: Any, name: str = "") -> str:
-    """A value as text: numbers with commas and three digits that tell, years as they are, missing ones empty."""
+def format_value(value: Any, name: str = "", column: str = "") -> str:
+    """A value as text: numbers with commas and three digits that tell, years and learning rates as they are, missing
+    ones empty."""
     if value != value or value is None:
         return ""
-    if name.endswith(" year") and isinstance(value, (int, float)):
+    if (name.endswith(" year") or column == "rate") and isinstance(value, (int, float)):
         return f"{value:g}"
     if isinstance(value, float) and not value.is_integer():
         return f"{value:.3f}" if abs(value) < 100 else f"{value:,.1f}"

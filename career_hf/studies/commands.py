@@ -94,8 +94,8 @@ def rivals(
     plan = Study(output, data, tuple(covariates.split(",")), budget, truth, resumes)
     planned = trials_of(plan)
     runs = len(planned) + (seeds - 1) * len({trial.name for trial in planned})
-    each = "3 to 25 minutes" if paper_recipe else "half a minute to 3 minutes"
-    say(f"{runs} training runs, of {each} of one core each on 10,000 people")
+    each = "3 to 25 minutes" if paper_recipe else "for 1,000 updates half a minute to 3 minutes"
+    say(f"{runs} training runs, each {each} of one core on 10,000 people")
     found = run(plan, workers)
     show(found.figure_2a, "Figure 2a: test perplexity, and difference of log-perplexity from two-stage CAREER")
     if resumes is None:

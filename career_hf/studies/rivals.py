@@ -53,7 +53,8 @@ class Budget:
         seeds: Training seeds; the first also has the trials.
         stages: Which forms are trained: 2 and 1 are two stages and one.
         tokens_per_batch: Person-years of an update.
-        most_steps: Updates at most, at which the rate has fallen to zero; early stopping may come before.
+        most_steps: Updates at most; early stopping may come before. With equal budgets the rate is zero there; with
+            the paper's recipe it has to be late, say 20,000.
         warmup_steps: Updates to the peak.
         eval_steps: Updates between validations.
         patience: Validations without improvement before training stops.

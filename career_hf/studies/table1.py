@@ -110,11 +110,11 @@ def designs(
         data: Folder of careers in splits, as `career-hf prepare` writes it.
         covariates: Of every model that has covariates.
         cutoff, years, samples, people: As in `ForecastStudy`.
-        budget: What every trained model gets; its stages must be two.
+        budget: What every trained model gets; taken with two stages, and without the paper's recipe.
         resumes: Folder of resumes to pretrain CAREER on, as in `Study`.
         which: Designs.
     """
-    budget = replace(budget, stages=(2,))
+    budget = replace(budget, stages=(2,), paper=False)
     return [
         ForecastStudy(
             folder / design.replace(" ", "_"),

@@ -245,7 +245,7 @@ def resampled_nll(
     seeds = {name: as_seeds(of_model) for name, of_model in tables.items()}
     check_same_rows(seeds)
     table = next(iter(seeds.values()))[0]
-    log_probs = np.stack([mean_over_seeds(of_model) for of_model in seeds.values()], axis=1)
+    log_probs = np.stack([mean_over_seeds(of_model)["log_prob"] for of_model in seeds.values()], axis=1)
     grouped = table.groupby(_keys(table, by or []) or np.repeat("all", len(table)), observed=True, dropna=False)
     group, weight = grouped.ngroup().to_numpy(), step_weights(table, weighted)
     estimate, resampled = resample_means(log_probs, weight, _person_codes(table), group, draws=draws, seed=seed)
@@ -275,7 +275,7 @@ def summarize(
     for name, of_model in tables.items():
         seeds = as_seeds(of_model)
         check_same_rows({name: seeds})
-        table = seeds[0].assign(log_prob=mean_over_seeds(seeds))
+        table = mean_over_seeds(seeds)
         level = bootstrap_perplexity(table, draws, seed, weighted).iloc[0]
         by_transition = perplexity_by(table, "transition", weighted)["perplexity"].reindex(TRANSITIONS)
         later = table.loc[(table["step"] > 0) & ~table["unknown"], "transition"]
@@ -317,9 +317,9 @@ def as_seeds(tables: pd.DataFrame | Sequence[pd.DataFrame]) -> list[pd.DataFrame
     return [tables] if isinstance(tables, pd.DataFrame) else list(tables)
 
 
-def mean_over_seeds(tables: Sequence[pd.DataFrame]) -> np.ndarray:
-    """Log-probabilities of the truth, `(steps,)`, averaged over seeds."""
-    return np.mean([table["log_prob"].to_numpy() for table in tables], axis=0)
+def mean_over_seeds(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The first seed's table with log-probabilities of the truth averaged over seeds."""
+    return tables[0].assign(log_prob=np.mean([table["log_prob"].to_numpy() for table in tables], axis=0))
 
 
 def _seed_sd(values: list[float]) -> float:

@@ -112,7 +112,7 @@ def survey_differences(
         raise ValueError(f"baseline '{baseline}' is not among the tables: {list(tables)}")
     seeds = {name: as_seeds(of_model) for name, of_model in tables.items()}
     check_same_rows(seeds)
-    log_prob = {name: mean_over_seeds(of_model) for name, of_model in seeds.items()}
+    log_prob = {name: mean_over_seeds(of_model)["log_prob"].to_numpy() for name, of_model in seeds.items()}
     # A difference of two means over the same rows is the mean of differences.
     losses = {name: log_prob[baseline] - of_model for name, of_model in log_prob.items() if name != baseline}
     found = _linearised(losses, seeds[baseline][0], design or SurveyDesign(), by)

@@ -75,15 +75,32 @@ def figure(found: pd.DataFrame) -> Figure:
     whole = Figure(figsize=(14, 6), layout="constrained")
     left, right = whole.subplots(1, 2, width_ratios=(1.2, 1))
     _plot_differences(left, found)
-    sizes = found[found["group"].isin(["size", "NEMO", "bag of jobs"]) | (found.index == CAREER)]
-    for name, row in sizes.iterrows():
-        point = row["parameters"], row["perplexity"]
-        right.plot(*point, "o", color=COLORS[row["group"]])
-        right.annotate(str(name), point, xytext=(0, 5), textcoords="offset points", ha="center", fontsize=7)
-    right.margins(x=0.2)
-    right.set_xscale("log")
-    right.set(title="Perplexity by size", xlabel="parameters", ylabel="test perplexity")
+    _plot_sizes(right, found)
     return whole
+
+
+def _plot_sizes(axes: Axes, found: pd.DataFrame) -> None:
+    families = {CAREER: found["group"].eq("size") | (found.index == CAREER)}
+    families |= {group: found["group"] == group for group in ("NEMO", "bag of jobs")}
+    for family, of_family in families.items():
+        rows = found[of_family]
+        color = COLORS[rows["group"].iloc[-1]]
+        axes.plot(rows["parameters"], rows["perplexity"], "o", color=color, label=family)
+        for name, row in rows.iterrows():
+            # Six layers are beside CAREER and have their label above.
+            offset = -12 if name == CAREER else 5
+            axes.annotate(
+                str(name).removeprefix(f"{family}, "),
+                (row["parameters"], row["perplexity"]),
+                xytext=(0, offset),
+                textcoords="offset points",
+                ha="center",
+                fontsize=7,
+            )
+    axes.margins(x=0.2)
+    axes.set_xscale("log")
+    axes.set(title="Perplexity by size", xlabel="parameters", ylabel="test perplexity")
+    axes.legend()
 
 
 def _plot_differences(axes: Axes, found: pd.DataFrame) -> None:

@@ -90,7 +90,7 @@ def table_4(tables: Tables, groups: Tables) -> pd.DataFrame:
     of_cut.append(("broad groups", cuts["from the second step on"], groups))
     for cut, take, source in of_cut:
         for model, of_model in source.items():
-            kinds = perplexity_by(take(_mean(of_model)), "transition")
+            kinds = perplexity_by(take(mean_over_seeds(of_model)), "transition")
             of_kind = {kind: kinds["perplexity"].get(kind, np.nan) for kind in ("stay", "return", "new")}
             counts = {f"n_{kind}": kinds["n"].get(kind, 0) for kind in ("stay", "return", "new")}
             rows.append({"cut": cut, "model": model, **of_kind, **counts})
@@ -139,7 +139,7 @@ def figure_4(tables: Tables) -> pd.DataFrame:
     """Perplexity by how many occupations came before, one row per model and step."""
     rows = []
     for model, of_model in tables.items():
-        by_step = perplexity_by(_mean(of_model), "step")
+        by_step = perplexity_by(mean_over_seeds(of_model), "step")
         rows.append(by_step[by_step.index < LONGEST].reset_index().assign(model=model))
     return pd.concat(rows, ignore_index=True)
 
@@ -205,11 +205,6 @@ def _without_aba(table: pd.DataFrame) -> pd.DataFrame:
 
 def _one_year(table: pd.DataFrame) -> pd.DataFrame:
     return table[(table["gap_years"] == 1).fillna(False)]
-
-
-def _mean(of_model: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """A model's table with log-probabilities averaged over seeds."""
-    return of_model[0].assign(log_prob=mean_over_seeds(of_model))
 
 
 def rivals(study: Study, workers: int = 2) -> Rivals:

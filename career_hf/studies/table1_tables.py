@@ -84,7 +84,7 @@ def by_kind(tables: Tables, weighted: bool = False) -> pd.DataFrame:
     rows = []
     for model, seeds in tables.items():
         stay = np.mean([table["p_stay"] for table in seeds], axis=0)
-        mean = seeds[0].assign(log_prob=mean_over_seeds(seeds), p_stay=stay)
+        mean = mean_over_seeds(seeds).assign(p_stay=stay)
         # A step to or from an unknown occupation is of no kind.
         mean = mean[mean["transition"].notna()]
         for year in _years(mean):

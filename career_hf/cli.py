@@ -26,14 +26,17 @@ from .commands.title_options import TitleEmbeddings, Untitled, give_titles, load
 from .commands.transitions import transitions
 from .commands.wage_regression import wage_regression
 from .commands.what_if import what_if
-from .console import bad_parameters, say, show
+from .console import Commands, say, show
 from .studies.commands import study
 
 
 # Every other import stands inside its command, so that `career-hf --help` answers at once.
 
 app = typer.Typer(
-    help="CAREER, a foundation model for labor sequence data.", no_args_is_help=True, pretty_exceptions_enable=False
+    cls=Commands,
+    help="CAREER, a foundation model for labor sequence data.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
 )
 app.add_typer(prepare, name="prepare")
 app.add_typer(study, name="study")
@@ -267,14 +270,14 @@ def finetune(
     resume: Resume = False,
 ) -> None:
     """Fine-tune a pretrained CAREER model on careers; occupations, levels and covariates are matched by name."""
+    from .commands.checkpoints import load_processor
     from .dataset_card import training_source
     from .modeling_career import CareerForOccupationPrediction
-    from .processing_career import CareerProcessor
     from .training import finetuning_recipe
 
     titles = load_titles(title_embeddings)
     splits = _load(data, cutoff)
-    pretrained = CareerProcessor.from_pretrained(checkpoint)
+    pretrained = load_processor(checkpoint)
     new = [name for name in covariates.split(",") if name and name not in pretrained.covariate_names]
     processor = pretrained.extend(splits["train"], covariates=new, unknown_occupation="unknown")
     encoded, validation = _encode(processor, splits)
@@ -298,8 +301,7 @@ def finetune(
         if titles and model.config.title_embedding_size is None:
             model = CareerForOccupationPrediction.from_pretrained(checkpoint, title_embedding_size=titles_size(titles))
             give_titles(model, pretrained, titles, untitled)
-        with bad_parameters():
-            say(model.resize_vocabulary(pretrained, processor, titles, untitled_of(processor, titles, untitled)))
+        say(model.resize_vocabulary(pretrained, processor, titles, untitled_of(processor, titles, untitled)))
         return model
 
     source = training_source(data, splits["train"])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer.core import TyperGroup
 
 
 if TYPE_CHECKING:
@@ -22,13 +22,19 @@ def say(what: Any) -> None:
     console.print(str(what), highlight=False, markup=False, soft_wrap=True)
 
 
-@contextmanager
-def bad_parameters() -> Iterator[None]:
-    """What is wrong with columns, rules and files is said without a traceback."""
-    try:
-        yield
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+class Commands(TyperGroup):
+    """What is wrong with what a command was given is said without a traceback: errors that this package raises, and
+    files that are not there. Any other error is not the user's, and has one."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (ImportError, OSError, ValueError) as error:
+            *_, (innermost, _) = walk_tb(error.__traceback__)
+            ours = innermost.f_globals["__name__"].startswith(f"{__package__}.")
+            if ours or isinstance(error, FileNotFoundError):
+                raise typer.BadParameter(str(error)) from error
+            raise
 
 
 def show(frame: pd.DataFrame, title: str) -> None:

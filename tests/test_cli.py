@@ -10,14 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import typer
+from command_output import words
 from datasets import DatasetDict
-from huggingface_hub import ModelCard
+from huggingface_hub import ModelCard, constants
 from typer.testing import CliRunner
 
 from career_hf.baselines.markov import MarkovForOccupationPrediction
 from career_hf.careers import load_careers, save_careers
 from career_hf.cli import app
-from career_hf.console import show
+from career_hf.console import Commands, show
 from career_hf.evaluation import perplexity as perplexity_of
 from career_hf.processing_career import CareerProcessor
 from career_hf.quickstart import quickstart
@@ -148,7 +150,34 @@ def test_simulated_careers_are_scored_against_the_truth(folder):
 )
 def test_what_cannot_be_evaluated_is_said_before_models_are_loaded(data, options, message):
     result = CliRunner().invoke(app, ["evaluate", "chain=nowhere", "--data", str(data), *options])
-    assert result.exit_code == 2 and message in " ".join(re.sub("[│╭╮╰╯─]", "", result.output).split())
+    assert result.exit_code == 2 and message in words(result)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "forecast", "finetune", "transitions"])
+def test_a_checkpoint_that_is_not_there_is_named_without_a_traceback(folder, data, monkeypatch, command):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    options = {"forecast": ["--cutoff", "24"], "finetune": ["--output", folder / "none"]}
+    (folder / "empty").mkdir(exist_ok=True)
+    for checkpoint, message in [("nowhere", "no folder 'nowhere'"), (folder / "empty", "empty' holds no checkpoint")]:
+        arguments = [command, checkpoint, "--data", data, *options.get(command, [])]
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        assert result.exit_code == 2 and message in words(result), words(result)
+
+
+def test_an_error_that_is_not_about_input_keeps_its_traceback():
+    commands = typer.Typer(cls=Commands)
+
+    @commands.command()
+    def mistaken():
+        np.zeros(2).reshape(3)
+
+    @commands.command()
+    def unheard_of():
+        load_careers(Path("nowhere"))
+
+    mistake = CliRunner().invoke(commands, ["mistaken"])
+    assert isinstance(mistake.exception, ValueError) and "reshape" in str(mistake.exception)
+    assert CliRunner().invoke(commands, ["unheard-of"]).exit_code == 2
 
 
 def test_resumes_are_drawn_and_can_be_drawn_on(folder):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from functools import partial
 
 import pyarrow as pa
 import pytest
+from command_output import words
 from spell_examples import AS_OF, RULES, many_spells, table
 from typer.testing import CliRunner
 
@@ -27,10 +27,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ibis")
 
 def run(*arguments):
     return CliRunner().invoke(app, ["prepare", *map(str, arguments)])
-
-
-def words(result):
-    return " ".join(re.sub("[│╭╮╰╯─]", "", result.output).split())
 
 
 def are_split(splits, careers):

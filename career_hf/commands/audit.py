@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..console import bad_parameters, say, show
+from ..console import say, show
 
 
 # Every other import stands inside the command, so that `career-hf --help` answers at once.
@@ -30,9 +30,8 @@ def audit(
     from ..audit import audit as run
     from ..audit import side_by_side
 
-    with bad_parameters():
-        names = [name for name in by.split(",") if name]
-        found = run(pd.read_parquet(table), names, weighted=weighted, bins=bins, draws=draws)
+    names = [name for name in by.split(",") if name]
+    found = run(pd.read_parquet(table), names, weighted=weighted, bins=bins, draws=draws)
     how = "weighted" if weighted else "not weighted"
     wide = side_by_side(found)
     calibration = [name for name in wide.columns if name.endswith(("_gap", "_error"))]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..console import bad_parameters, say
+from ..console import say
 
 
 # Every other import stands inside the command, so that `career-hf --help` answers at once.
@@ -27,7 +27,6 @@ def card(
     """Write a checkpoint's model card, README.md: data, licence, recipe, results with intervals, audit, cost, code."""
     from ..cards import write_model_card
 
-    with bad_parameters():
-        names = [column for column in by.split(",") if column]
-        write_model_card(folder, data, split=split, by=names, draws=draws, name=name, note=note)
+    names = [column for column in by.split(",") if column]
+    write_model_card(folder, data, split=split, by=names, draws=draws, name=name, note=note)
     say(f"wrote {folder / 'README.md'}")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..console import bad_parameters, say
+from ..console import say
 
 
 # Every other import stands inside the command, so that `career-hf --help` answers at once.
@@ -28,8 +28,7 @@ def convert(
     settings: dict[str, int] = {f"include_{name}": True for name in covariates.split(",") if name}
     if heads is not None:
         settings |= {"decoder_attention_heads": heads}
-    with bad_parameters():
-        model, processor = convert_checkpoint(checkpoint, dictionaries, settings=settings)
+    model, processor = convert_checkpoint(checkpoint, dictionaries, settings=settings)
     model.save_pretrained(output)
     processor.save_pretrained(output)
     known = len(processor.occupations) - len(processor.special_token_ids)

@@ -36,13 +36,12 @@ def evaluate(
     """Score any number of models on the same careers: perplexity, audits, calibration, differences, with intervals."""
     import pandas as pd
     import torch
-    from transformers import AutoModelForCausalLM
 
     from ..calibration import recalibrate as fit_recalibration
     from ..careers import load_careers
     from ..evaluation_report import report, write_report
-    from ..processing_career import CareerProcessor
     from ..transition_table import SCORE_COLUMNS, transition_table
+    from .checkpoints import load_checkpoint
 
     # What cannot work is said before models are scored, which may take minutes.
     named = [(name or folder, folder) for name, _, folder in (argument.rpartition("=") for argument in models)]
@@ -68,9 +67,8 @@ def evaluate(
     recalibrated: dict[str, list[pd.DataFrame]] = defaultdict(list)
     recalibrations = []
     for name, folder in named:
-        model = AutoModelForCausalLM.from_pretrained(folder)
-        model.to("cuda" if torch.cuda.is_available() else "cpu")  # type: ignore[arg-type]
-        processor = CareerProcessor.from_pretrained(folder)
+        model, processor = load_checkpoint(folder)
+        model.to("cuda" if torch.cuda.is_available() else "cpu")
         score = partial(
             transition_table, model, careers, processor, split=split, unknown_levels="missing", watch=watch or ()
         )

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ..console import bad_parameters, say
+from ..console import say
 
 
 # Every other import stands inside the command, so that `career-hf --help` answers at once.
@@ -19,16 +19,13 @@ def export(
     output: Annotated[Path, typer.Option(help="File to write to, such as model.onnx.")],
 ) -> None:
     """Write a model's scoring path as one ONNX file with its labels, and compare onnxruntime with the model."""
-    from transformers import AutoModelForCausalLM
-
     from ..export import export_onnx
-    from ..processing_career import CareerProcessor
+    from .checkpoints import load_checkpoint
 
     needed = ("onnx", "onnxscript", "onnxruntime")
     if missing := [name for name in needed if find_spec(name) is None]:
         raise typer.BadParameter(f"{', '.join(missing)} is not installed: pip install 'career_hf[onnx]'")
-    model, processor = AutoModelForCausalLM.from_pretrained(checkpoint), CareerProcessor.from_pretrained(checkpoint)
-    with bad_parameters():
-        difference = export_onnx(model, processor, output)
+    model, processor = load_checkpoint(checkpoint)
+    difference = export_onnx(model, processor, output)
     say(f"onnxruntime's log-probabilities of random careers differ from the model's by {difference:.1e} at most")
     say(f"saved {output}")

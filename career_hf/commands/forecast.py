@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..console import bad_parameters, say, show
+from ..console import say, show
 
 
 if TYPE_CHECKING:
@@ -37,21 +37,20 @@ def forecast(
     """Forecast careers beyond a cutoff: probabilities of occupations by year, scored where the years were observed."""
     import torch
     from datasets import concatenate_datasets
-    from transformers import AutoModelForCausalLM
 
     from ..careers import load_careers, to_frame
     from ..describing import NOT_WORKING
     from ..forecast_evaluation import by_horizon, calibration_by_horizon, prediction_sets, share_forecasts
     from ..forecast_table import check_states, forecast_table, realised_years
     from ..forecasting import forecast as run
-    from ..processing_career import CareerProcessor
+    from .checkpoints import load_checkpoint
 
     if plot and (output is None or find_spec("matplotlib") is None):
         raise typer.BadParameter("--plot needs --output, and matplotlib: pip install 'career_hf[studies]'")
     splits = load_careers(data)
     if split and split not in splits:
         raise typer.BadParameter(f"the careers have splits {list(splits)}, and none is '{split}'")
-    processor = CareerProcessor.from_pretrained(model)
+    occupation_model, processor = load_checkpoint(model)
     if processor.training_stages and processor.time_covariate and processor.last_trained_year() > cutoff:
         raise typer.BadParameter(
             f"{model} was trained on years up to {processor.last_trained_year()}, so nothing after {cutoff} would be "
@@ -63,14 +62,12 @@ def forecast(
     goals = [int(year) for year in years.split(",")] if years else later[:3]
     if not goals:
         raise typer.BadParameter(f"nobody is observed after {cutoff}; say which --years to forecast")
-    with bad_parameters():
-        realised = realised_years(careers, cutoff, goals, "observed" if everyone else "survivors", people=people)
-        check_states(everybody, cutoff, goals)
+    realised = realised_years(careers, cutoff, goals, "observed" if everyone else "survivors", people=people)
+    check_states(everybody, cutoff, goals)
     say(realised.ledger)
 
-    occupation_model = AutoModelForCausalLM.from_pretrained(model)
     on_gpu = torch.cuda.is_available()
-    occupation_model.to("cuda" if on_gpu else "cpu")  # type: ignore[arg-type]
+    occupation_model.to("cuda" if on_gpu else "cpu")
     result = run(
         occupation_model,
         realised.histories,

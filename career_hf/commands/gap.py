@@ -40,19 +40,18 @@ def gap(
         raise typer.BadParameter("the figure is drawn with matplotlib: pip install 'career_hf[studies]'")
 
     from datasets import concatenate_datasets
-    from transformers import AutoModelForCausalLM
 
     from ..careers import load_careers
     from ..cross_fitting import check_not_trained_on
-    from ..processing_career import CareerProcessor
     from ..wages.finetuning import METHODS, FineTuning
     from ..wages.gap_estimates import FROZEN, GapGroups, estimate_gaps
+    from .checkpoints import load_checkpoint
 
     everyone, names = load_careers(data), split.split(",")
     if unknown := set(names) - set(everyone):
         raise typer.BadParameter(f"the careers have splits {list(everyone)}, and none is '{min(unknown)}'")
     careers = concatenate_datasets([everyone[name] for name in names])
-    model, processor = AutoModelForCausalLM.from_pretrained(checkpoint), CareerProcessor.from_pretrained(checkpoint)
+    model, processor = load_checkpoint(checkpoint)
     if "train" not in everyone:
         raise typer.BadParameter(f"the careers have splits {list(everyone)}: whom the model saw cannot be checked")
     check_not_trained_on(careers, everyone["train"], processor)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..console import bad_parameters
 from ..prepared_careers import person_years, save_prepared, save_splits
 
 
@@ -170,18 +169,17 @@ def prepare_resumes(
     """Resumes in the layout of the paper's Appendix F, one row per job: occ1990dd codes, education, region."""
     from ..sources.resumes import resume_rules
 
-    with bad_parameters():
-        rules = resume_rules(
-            as_of=as_of,
-            person=person,
-            occupation=onet_soc,
-            start=start,
-            end=end,
-            degree=degree,
-            state=state,
-            missing_end="drop" if drop_open else "as_of",
-            no_occupation=no_occupation,
-        )
+    rules = resume_rules(
+        as_of=as_of,
+        person=person,
+        occupation=onet_soc,
+        start=start,
+        end=end,
+        degree=degree,
+        state=state,
+        missing_end="drop" if drop_open else "as_of",
+        no_occupation=no_occupation,
+    )
     _prepare_spells("resumes", spells, output, rules, memory, threads, salt, {"crosswalk": "onet_soc2010"})
 
 
@@ -215,22 +213,21 @@ def prepare_spells(
     """Dated spells of any panel, one row per spell: one occupation a year, the one with most days."""
     from ..sources.spell_rules import SpellRules
 
-    with bad_parameters():
-        rules = SpellRules(
-            person=person,
-            occupation=occupation,
-            start=start,
-            end=end,
-            covariates=_names(covariates),
-            carried=_names(carried),
-            static=_names(static),
-            recode={"occupation": _recode(crosswalk)} if crosswalk else {},
-            as_of=as_of,
-            missing_end="drop" if drop_open else "as_of",
-            first_year=first_year,
-            longest=longest,
-            no_occupation=no_occupation,
-        )
+    rules = SpellRules(
+        person=person,
+        occupation=occupation,
+        start=start,
+        end=end,
+        covariates=_names(covariates),
+        carried=_names(carried),
+        static=_names(static),
+        recode={"occupation": _recode(crosswalk)} if crosswalk else {},
+        as_of=as_of,
+        missing_end="drop" if drop_open else "as_of",
+        first_year=first_year,
+        longest=longest,
+        no_occupation=no_occupation,
+    )
     settings = {"crosswalk": Path(crosswalk).name} if crosswalk else {}
     _prepare_spells("spells", spells, output, rules, memory, threads, salt, settings)
 
@@ -267,8 +264,7 @@ def _prepare_spells(
     from ..sources.weighted_crosswalks import coverage_of
 
     parts = output.absolute().with_name(f".{output.absolute().name}.parts")
-    with bad_parameters():
-        ledger = write_careers(spells, parts, rules, memory_limit=memory, threads=threads)
+    ledger = write_careers(spells, parts, rules, memory_limit=memory, threads=threads)
     splits = split_written_careers(parts, DEFAULT_FRACTIONS, salt)
     if settings.get("crosswalk"):
         ledger.note(f"person-years in occ1990dd: {coverage_of(person_years(splits, rules.no_occupation))}")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..console import bad_parameters, say, show
+from ..console import say, show
 
 
 # Every other import stands inside the command, so that `career-hf --help` answers at once.
@@ -39,17 +39,16 @@ def push(
 
     from ..publishing import publish
 
-    with bad_parameters():
-        found = publish(
-            folder,
-            repo,
-            dry_run=dry_run,
-            private=not public,
-            override_licence=override_licence,
-            data=data,
-            k=k,
-            with_code=with_code,
-        )
+    found = publish(
+        folder,
+        repo,
+        dry_run=dry_run,
+        private=not public,
+        override_licence=override_licence,
+        data=data,
+        k=k,
+        with_code=with_code,
+    )
     kept = pd.DataFrame({"bytes": found.files["bytes"].to_numpy()}, index=found.files["file"].to_numpy())
     show(kept, f"Files {'that would be ' if dry_run else ''}uploaded to {repo}")
     if len(found.left_out):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..console import bad_parameters, say, show
+from ..console import say, show
 
 
 # Every other import stands inside the command, so that `career-hf --help` answers at once.
@@ -54,8 +54,7 @@ def rake(
     splits = load_careers(data)
     # Everybody together, so that one person counts as much in training as in testing.
     everybody = concatenate_datasets(list(splits.values()))
-    with bad_parameters():
-        raked = run(everybody, wanted, drop_missing=drop_missing, largest=largest)
+    raked = run(everybody, wanted, drop_missing=drop_missing, largest=largest)
     place = {person: row for row, person in enumerate(raked.careers["person"])}
     weighted = DatasetDict(
         {

@@ -45,12 +45,10 @@ def rationale(
     if find_spec("matplotlib") is None:
         raise typer.BadParameter("the figure is drawn with matplotlib: pip install 'career_hf[studies]'")
 
-    from transformers import AutoModelForCausalLM
-
     from ..careers import load_careers
-    from ..processing_career import CareerProcessor
     from ..rationale_figure import rationale_figure, title
     from ..rationales import ORIGINAL, PAPER, Rule, rationales
+    from .checkpoints import load_checkpoint
 
     rows = [
         (split, split["person"][:].index(person))
@@ -60,10 +58,11 @@ def rationale(
     if not rows:
         raise typer.BadParameter(f"there is no person '{person}' in {data}")
     career = rows[0][0].select([rows[0][1]])
+    model, processor = load_checkpoint(checkpoint)
     found = rationales(
-        AutoModelForCausalLM.from_pretrained(checkpoint),
+        model,
         career,
-        CareerProcessor.from_pretrained(checkpoint),
+        processor,
         {"paper": PAPER, "true": Rule(target="true"), "original": ORIGINAL}[rule.value],
         steps=None if year is None else {"person": [person], "year": [year]},
         max_size=max_size,

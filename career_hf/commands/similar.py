@@ -31,13 +31,12 @@ def similar(
 ) -> None:
     """Find the people with the most similar careers, by the cosine of representations that include the last year."""
     from datasets import concatenate_datasets
-    from transformers import AutoModelForCausalLM
 
     from ..careers import load_careers
-    from ..processing_career import CareerProcessor
     from ..representations import representations
     from ..similar_careers import first_years, in_words, occupations_held, similar_careers
     from ..sources.crosswalks import titles
+    from .checkpoints import load_checkpoint
 
     splits = load_careers(data)
     if split != "all" and split not in splits:
@@ -47,7 +46,7 @@ def similar(
         if of is None or split not in ("all", of):
             where = "not among the careers" if of is None else f"in the split '{of}': pass --split {of} or all"
             raise typer.BadParameter(f"person '{name}' is {where}")
-    model, processor = AutoModelForCausalLM.from_pretrained(checkpoint), CareerProcessor.from_pretrained(checkpoint)
+    model, processor = load_checkpoint(checkpoint)
     may_be_in_common = [label for label in ignored.split(",") if label]
     if unknown := set(may_be_in_common) - set(processor.occupations):
         raise typer.BadParameter(f"--ignored has {sorted(unknown)}, which the model does not know")

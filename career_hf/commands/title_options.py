@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..console import bad_parameters
-
 
 if TYPE_CHECKING:
     from ..processing_career import CareerProcessor
@@ -27,8 +25,7 @@ def load_titles(path: Path | None) -> dict[str, Any] | None:
     """Vectors by occupation, from the file that was named, if one was."""
     from ..title_embeddings import load_title_embeddings
 
-    with bad_parameters():
-        return None if path is None else load_title_embeddings(path)
+    return None if path is None else load_title_embeddings(path)
 
 
 def titles_size(titles: Mapping[str, Any] | None) -> int | None:
@@ -44,5 +41,4 @@ def untitled_of(processor: CareerProcessor, titles: Mapping[str, Any] | None, na
 
 def give_titles(model: Any, processor: CareerProcessor, titles: Mapping[str, Any], named: str) -> None:
     """Gives a model the vectors of its occupations."""
-    with bad_parameters():
-        model.set_title_embeddings(titles, untitled_of(processor, titles, named))
+    model.set_title_embeddings(titles, untitled_of(processor, titles, named))

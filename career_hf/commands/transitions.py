@@ -35,12 +35,11 @@ def transitions(
 ) -> None:
     """Compare the moves between occupations or broad groups that a model implies with those that were observed."""
     import pandas as pd
-    from transformers import AutoModelForCausalLM
 
     from ..careers import covariate_names, load_careers
     from ..outcome_groups import outcome_groups
-    from ..processing_career import CareerProcessor
     from ..transition_matrices import FEWEST_EXPECTED, matrix, transition_matrices
+    from .checkpoints import load_checkpoint
 
     splits = load_careers(data)
     if split not in splits:
@@ -48,7 +47,7 @@ def transitions(
     known = [name for names in covariate_names(splits[split]) for name in names]
     if by is not None and by not in known:
         raise typer.BadParameter(f"--by {by}: the covariates are {known}")
-    model, processor = AutoModelForCausalLM.from_pretrained(checkpoint), CareerProcessor.from_pretrained(checkpoint)
+    model, processor = load_checkpoint(checkpoint)
     found = transition_matrices(
         model,
         splits[split],

@@ -34,16 +34,15 @@ def wage_regression(
         raise typer.BadParameter("coefficients are estimated with statsmodels: pip install 'career_hf[econ]'")
 
     from datasets import concatenate_datasets
-    from transformers import AutoModelForCausalLM
 
     from ..careers import load_careers
     from ..cross_fitting import check_not_trained_on
-    from ..processing_career import CareerProcessor
     from ..representations import Timing, representations
     from ..wages.design import BLAU_KAHN, BLOCKS, held, wage_frame
     from ..wages.modeling_wage import CareerForWagePrediction
     from ..wages.regression import coefficient_table, estimate, held_out_r2, predict_held_out, save_table
     from ..wages.wage_head import predict_log_wages
+    from .checkpoints import load_checkpoint
 
     everyone = load_careers(data)
     if split != "all" and split not in everyone:
@@ -53,7 +52,7 @@ def wage_regression(
     timings: tuple[Timing, ...] = ("before", "including")
     loaded: Any = None
     if model:
-        loaded, processor = AutoModelForCausalLM.from_pretrained(model), CareerProcessor.from_pretrained(model)
+        loaded, processor = load_checkpoint(model)
         if "train" not in everyone:
             raise typer.BadParameter(f"the careers have splits {list(everyone)}: whom the model saw cannot be checked")
         check_not_trained_on(careers, everyone["train"], processor)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..console import bad_parameters, say, show
+from ..console import say, show
 from .transitions import Groups
 
 
@@ -46,18 +46,17 @@ def what_if(
     output: Annotated[Path | None, typer.Option(help="Folder for tables and figures.")] = None,
 ) -> None:
     """Compare predictions from careers with those from careers that read otherwise. Predictive, not causal."""
-    from transformers import AutoModelForCausalLM
 
     from ..careers import load_careers, truncate
     from ..outcome_groups import outcome_groups
-    from ..processing_career import CareerProcessor
     from ..what_if import READING, forecast_differences, next_step_differences
+    from .checkpoints import load_checkpoint
 
     edit = _edit(covariate or [], occupation or [], from_year, from_age)
     splits = load_careers(data)
     if split not in splits:
         raise typer.BadParameter(f"the careers have splits {list(splits)}, and none is '{split}'")
-    model, processor = AutoModelForCausalLM.from_pretrained(checkpoint), CareerProcessor.from_pretrained(checkpoint)
+    model, processor = load_checkpoint(checkpoint)
     careers = splits[split]
     if cutoff is not None:
         careers, ledger = truncate(careers, cutoff)
@@ -70,11 +69,10 @@ def what_if(
         "seed": seed,
         "unknown_levels": "missing",
     }
-    with bad_parameters():
-        found = {"next_step": next_step_differences(model, careers, processor, edit, **options)}
-        if horizon:
-            options |= {"horizon": horizon, "samples": samples}
-            found["forecast"] = forecast_differences(model, careers, processor, edit, **options)
+    found = {"next_step": next_step_differences(model, careers, processor, edit, **options)}
+    if horizon:
+        options |= {"horizon": horizon, "samples": samples}
+        found["forecast"] = forecast_differences(model, careers, processor, edit, **options)
     for name, result in found.items():
         _print(result, name, fewest)
         if output is not None:
@@ -105,8 +103,7 @@ def _edit(covariate: list[str], occupation: list[str], from_year: int | None, fr
     held = [(old, new) for old, _, new in (text.rpartition("=") for text in occupation)]
     levels = {name: _new_labels(pairs, f"--set {name}") for name, pairs in by_name.items()}
     occupations = _new_labels(held, "--occupation") if held else None
-    with bad_parameters():
-        return Edit(levels, occupations, from_year, from_age)
+    return Edit(levels, occupations, from_year, from_age)
 
 
 def _new_labels(pairs: list[tuple[str, str]], option: str) -> str | dict[str, str]:

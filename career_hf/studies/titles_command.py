@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..console import bad_parameters, say, show
+from ..console import say, show
 
 
 # Every other import stands inside the command, so that `career-hf --help` answers at once.
@@ -39,9 +39,8 @@ def titles(
     settings = Settings(tuple(map(float, rates.split(","))), seeds, most_steps)
     runs, hours = cost(settings)
     say(f"{runs} training runs, at most {hours:.1f} core hours")
-    with bad_parameters():
-        source = Source(data, tuple(covariates.split(",")), title_embeddings, truth)
-        found = titles_study(output, source, settings, workers)
+    source = Source(data, tuple(covariates.split(",")), title_embeddings, truth)
+    found = titles_study(output, source, settings, workers)
     show(
         found.overall[["perplexity", "low", "high", "seed_sd"]], "Test perplexity, 95% intervals by resampling people"
     )

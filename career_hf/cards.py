@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
-from transformers import AutoModelForCausalLM
 
 from .audit import EVERYBODY
 from .card_results import evaluate_checkpoint, read_results
 from .card_snippet import snippet
+from .checkpoints import load_checkpoint
 from .dataset_card import CARD, SOURCES, as_cell
 from .describing import NOT_WORKING
 from .processing_career import CareerProcessor
@@ -89,8 +89,7 @@ def write_model_card(
             of other weights.
     """
     folder = Path(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder).eval()
-    processor = CareerProcessor.from_pretrained(folder)
+    model, processor = load_checkpoint(folder)
     processor.check(model.config)
     if data is None:
         results = read_results(folder)

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
-from transformers import AutoModelForCausalLM
 from transformers.utils import logging
 
 from .career_columns import LongTable, is_list
 from .careers import from_frame, to_frame
+from .checkpoints import load_checkpoint
 from .cross_fitting import check_not_trained_on
-from .processing_career import CareerProcessor
 from .representations import Steps, Timing, names_of, representations
 
 
@@ -74,8 +73,7 @@ class CareerFeaturizer(TransformerMixin, BaseEstimator):
 
     def fit(self, X: Any = None, y: Any = None) -> Self:
         """Loads the checkpoint; the careers are not looked at."""
-        self.model_ = AutoModelForCausalLM.from_pretrained(self.checkpoint)
-        self.processor_ = CareerProcessor.from_pretrained(self.checkpoint)
+        self.model_, self.processor_ = load_checkpoint(self.checkpoint)
         manifest = Path(self.checkpoint) / MANIFEST
         self.manifest_ = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else None
         if self.manifest_ is None and not self.allow_trained_on:

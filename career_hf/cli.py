@@ -270,7 +270,7 @@ def finetune(
     resume: Resume = False,
 ) -> None:
     """Fine-tune a pretrained CAREER model on careers; occupations, levels and covariates are matched by name."""
-    from .commands.checkpoints import load_processor
+    from .checkpoints import load_processor
     from .dataset_card import training_source
     from .modeling_career import CareerForOccupationPrediction
     from .training import finetuning_recipe

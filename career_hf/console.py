@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +38,15 @@ class Commands(TyperGroup):
             if ours or isinstance(error, FileNotFoundError):
                 raise typer.BadParameter(str(error)) from error
             raise
+
+
+@contextmanager
+def reading(path: Path | str) -> Iterator[None]:
+    """A file that a library cannot read is named, without a traceback."""
+    try:
+        yield
+    except ValueError as error:
+        raise typer.BadParameter(f"{path} cannot be read: {error}") from error
 
 
 def show(frame: pd.DataFrame, title: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from command_output import words
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -142,3 +143,6 @@ def test_the_command_prints_and_writes_what_it_audits(market, tmp_path):
     pd.testing.assert_frame_equal(written, expected, check_dtype=False)
     refused = CliRunner().invoke(app, [*given, "--by", "sex"])
     assert refused.exit_code == 2 and "no column 'sex'" in refused.output.replace("\n", " ")
+    (tmp_path / "text.parquet").write_text("text")
+    unreadable = CliRunner().invoke(app, ["audit", str(tmp_path / "text.parquet"), "--by", "gender"])
+    assert unreadable.exit_code == 2 and "cannot be read" in words(unreadable)

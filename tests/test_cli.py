@@ -164,6 +164,12 @@ def test_a_checkpoint_that_is_not_there_is_named_without_a_traceback(folder, dat
         assert result.exit_code == 2 and message in words(result), words(result)
 
 
+def test_no_card_is_written_of_a_folder_without_a_checkpoint(data, tmp_path):
+    refused = CliRunner().invoke(app, ["card", str(tmp_path), "--data", str(data)])
+    assert refused.exit_code == 2 and "holds no checkpoint" in words(refused)
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_error_that_is_not_about_input_keeps_its_traceback():
     commands = typer.Typer(cls=Commands)
 

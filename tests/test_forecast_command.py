@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 
 import numpy as np
 import pandas as pd
 import pytest
+from command_output import words
 from datasets import concatenate_datasets
 from typer.testing import CliRunner
 
@@ -25,7 +25,7 @@ CUTOFF = 1986
 def run(*arguments, fails=False):
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert (result.exit_code == 2) == fails, result.output + str(result.exception)
-    return " ".join(re.sub("[│╭╮╰╯─]", "", result.output).split()) if fails else result.output
+    return words(result) if fails else result.output
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -146,12 +147,15 @@ def test_careers_made_again_replace_the_old_ones_and_nothing_else(tmp_path):
         (["--static", "year"], "is reserved"),
         (["--as-of", "31/12/2020"], "31/12/2020"),
         (["--crosswalk", "census1850"], "there is no crosswalk from 'census1850'"),
+        (["--crosswalk", "codes.csv"], "codes.csv cannot be read"),
         ([], "say on which day the data end"),
     ],
 )
-def test_what_is_wrong_is_said_without_a_traceback(tmp_path, options, message):
+def test_what_is_wrong_is_said_without_a_traceback(tmp_path, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
     columns = {"person": ["a"], "occupation": ["cook"], "start": ["2001"], "end": ["present"]}
     pa.table(columns).to_pandas().to_parquet(tmp_path / "spells.parquet")
+    Path("codes.csv").write_bytes(b"\xfc\xfd")
     result = run("spells", "--spells", tmp_path / "spells.parquet", "--output", tmp_path / "careers", *options)
     assert result.exit_code == 2 and message in words(result)
     assert not (tmp_path / "careers").exists()

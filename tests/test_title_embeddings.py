@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import test_transformers_contract as contract
 import torch
+from command_output import words
 from encoded_examples import encoded_careers, small_model
 from huggingface_hub.errors import StrictDataclassError
 from safetensors.numpy import save_file
@@ -292,7 +293,7 @@ PAGE = (Path(__file__).parents[1] / "docs" / "titles.md").read_text(encoding="ut
 
 def command(*arguments):
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    return result.exit_code, " ".join(re.sub("[│╭╮╰╯─]", "", result.output).split())
+    return result.exit_code, words(result)
 
 
 def test_the_page_runs_and_so_do_its_commands(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..console import say, show
+from ..console import reading, say, show
 
 
 # Every other import stands inside the command, so that `career-hf --help` answers at once.
@@ -31,7 +31,9 @@ def audit(
     from ..audit import side_by_side
 
     names = [name for name in by.split(",") if name]
-    found = run(pd.read_parquet(table), names, weighted=weighted, bins=bins, draws=draws)
+    with reading(table):
+        steps = pd.read_parquet(table)
+    found = run(steps, names, weighted=weighted, bins=bins, draws=draws)
     how = "weighted" if weighted else "not weighted"
     wide = side_by_side(found)
     calibration = [name for name in wide.columns if name.endswith(("_gap", "_error"))]

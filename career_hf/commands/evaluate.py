@@ -39,9 +39,9 @@ def evaluate(
 
     from ..calibration import recalibrate as fit_recalibration
     from ..careers import load_careers
+    from ..checkpoints import load_checkpoint
     from ..evaluation_report import report, write_report
     from ..transition_table import SCORE_COLUMNS, transition_table
-    from .checkpoints import load_checkpoint
 
     # What cannot work is said before models are scored, which may take minutes.
     named = [(name or folder, folder) for name, _, folder in (argument.rpartition("=") for argument in models)]

@@ -19,8 +19,8 @@ def export(
     output: Annotated[Path, typer.Option(help="File to write to, such as model.onnx.")],
 ) -> None:
     """Write a model's scoring path as one ONNX file with its labels, and compare onnxruntime with the model."""
+    from ..checkpoints import load_checkpoint
     from ..export import export_onnx
-    from .checkpoints import load_checkpoint
 
     needed = ("onnx", "onnxscript", "onnxruntime")
     if missing := [name for name in needed if find_spec(name) is None]:

@@ -37,20 +37,21 @@ def forecast(
     """Forecast careers beyond a cutoff: probabilities of occupations by year, scored where the years were observed."""
     import torch
     from datasets import concatenate_datasets
+    from transformers import AutoModelForCausalLM
 
     from ..careers import load_careers, to_frame
+    from ..checkpoints import load_processor
     from ..describing import NOT_WORKING
     from ..forecast_evaluation import by_horizon, calibration_by_horizon, prediction_sets, share_forecasts
     from ..forecast_table import check_states, forecast_table, realised_years
     from ..forecasting import forecast as run
-    from .checkpoints import load_checkpoint
 
     if plot and (output is None or find_spec("matplotlib") is None):
         raise typer.BadParameter("--plot needs --output, and matplotlib: pip install 'career_hf[studies]'")
     splits = load_careers(data)
     if split and split not in splits:
         raise typer.BadParameter(f"the careers have splits {list(splits)}, and none is '{split}'")
-    occupation_model, processor = load_checkpoint(model)
+    processor = load_processor(model)
     if processor.training_stages and processor.time_covariate and processor.last_trained_year() > cutoff:
         raise typer.BadParameter(
             f"{model} was trained on years up to {processor.last_trained_year()}, so nothing after {cutoff} would be "
@@ -66,8 +67,9 @@ def forecast(
     check_states(everybody, cutoff, goals)
     say(realised.ledger)
 
+    occupation_model = AutoModelForCausalLM.from_pretrained(model)
     on_gpu = torch.cuda.is_available()
-    occupation_model.to("cuda" if on_gpu else "cpu")
+    occupation_model.to("cuda" if on_gpu else "cpu")  # type: ignore[arg-type]
     result = run(
         occupation_model,
         realised.histories,

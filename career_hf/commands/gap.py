@@ -42,10 +42,10 @@ def gap(
     from datasets import concatenate_datasets
 
     from ..careers import load_careers
+    from ..checkpoints import load_checkpoint
     from ..cross_fitting import check_not_trained_on
     from ..wages.finetuning import METHODS, FineTuning
     from ..wages.gap_estimates import FROZEN, GapGroups, estimate_gaps
-    from .checkpoints import load_checkpoint
 
     everyone, names = load_careers(data), split.split(",")
     if unknown := set(names) - set(everyone):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..console import reading
 from ..prepared_careers import person_years, save_prepared, save_splits
 
 
@@ -243,7 +244,8 @@ def _recode(crosswalk: str) -> Any:
 
     if not crosswalk.endswith(".csv"):
         return spell_recode(weighted_crosswalk(crosswalk), prefix=f"{crosswalk} ")  # type: ignore[arg-type]
-    frame = pd.read_csv(crosswalk, dtype=str)
+    with reading(crosswalk):
+        frame = pd.read_csv(crosswalk, dtype=str)
     weight = "weight" if "weight" in frame else None
     return spell_recode(make_crosswalk(frame, "source", "occ1990dd", weight), prefix=f"{Path(crosswalk).stem} ")
 

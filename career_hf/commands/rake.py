@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..console import say, show
+from ..console import reading, say, show
 
 
 # Every other import stands inside the command, so that `career-hf --help` answers at once.
@@ -44,7 +44,8 @@ def rake(
         population = concatenate_datasets(list(load_careers(survey).values()))
         wanted = margins_of(population, [name for name in margins.split(",") if name])
     else:
-        rows = pd.read_csv(table, dtype={"margin": str, "level": str})  # type: ignore[arg-type]
+        with reading(str(table)):
+            rows = pd.read_csv(table, dtype={"margin": str, "level": str})  # type: ignore[arg-type]
         if not {"margin", "level", "share"} <= set(rows.columns):
             raise typer.BadParameter(f"--table has columns {list(rows.columns)}, not margin, level and share")
         wanted = {

@@ -46,9 +46,9 @@ def rationale(
         raise typer.BadParameter("the figure is drawn with matplotlib: pip install 'career_hf[studies]'")
 
     from ..careers import load_careers
+    from ..checkpoints import load_checkpoint
     from ..rationale_figure import rationale_figure, title
     from ..rationales import ORIGINAL, PAPER, Rule, rationales
-    from .checkpoints import load_checkpoint
 
     rows = [
         (split, split["person"][:].index(person))

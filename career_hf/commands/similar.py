@@ -33,10 +33,10 @@ def similar(
     from datasets import concatenate_datasets
 
     from ..careers import load_careers
+    from ..checkpoints import load_checkpoint
     from ..representations import representations
     from ..similar_careers import first_years, in_words, occupations_held, similar_careers
     from ..sources.crosswalks import titles
-    from .checkpoints import load_checkpoint
 
     splits = load_careers(data)
     if split != "all" and split not in splits:

@@ -37,9 +37,9 @@ def transitions(
     import pandas as pd
 
     from ..careers import covariate_names, load_careers
+    from ..checkpoints import load_checkpoint
     from ..outcome_groups import outcome_groups
     from ..transition_matrices import FEWEST_EXPECTED, matrix, transition_matrices
-    from .checkpoints import load_checkpoint
 
     splits = load_careers(data)
     if split not in splits:

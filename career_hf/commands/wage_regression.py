@@ -36,13 +36,13 @@ def wage_regression(
     from datasets import concatenate_datasets
 
     from ..careers import load_careers
+    from ..checkpoints import load_checkpoint
     from ..cross_fitting import check_not_trained_on
     from ..representations import Timing, representations
     from ..wages.design import BLAU_KAHN, BLOCKS, held, wage_frame
     from ..wages.modeling_wage import CareerForWagePrediction
     from ..wages.regression import coefficient_table, estimate, held_out_r2, predict_held_out, save_table
     from ..wages.wage_head import predict_log_wages
-    from .checkpoints import load_checkpoint
 
     everyone = load_careers(data)
     if split != "all" and split not in everyone:

@@ -48,9 +48,9 @@ def what_if(
     """Compare predictions from careers with those from careers that read otherwise. Predictive, not causal."""
 
     from ..careers import load_careers, truncate
+    from ..checkpoints import load_checkpoint
     from ..outcome_groups import outcome_groups
     from ..what_if import READING, forecast_differences, next_step_differences
-    from .checkpoints import load_checkpoint
 
     edit = _edit(covariate or [], occupation or [], from_year, from_age)
     splits = load_careers(data)

@@ -80,12 +80,11 @@ def figure(found: pd.DataFrame) -> Figure:
 
 
 def _plot_sizes(axes: Axes, found: pd.DataFrame) -> None:
-    families = {CAREER: found["group"].eq("size") | (found.index == CAREER)}
-    families |= {group: found["group"] == group for group in ("NEMO", "bag of jobs")}
-    for family, of_family in families.items():
-        rows = found[of_family]
-        color = COLORS[rows["group"].iloc[-1]]
-        axes.plot(rows["parameters"], rows["perplexity"], "o", color=color, label=family)
+    for group in ("size", "NEMO", "bag of jobs"):
+        choice = CHOICES[group]
+        family = choice.split(", ")[0]
+        rows = found[(found["group"] == group) | (found.index == choice)]
+        axes.plot(rows["parameters"], rows["perplexity"], "o", color=COLORS[group], label=family)
         for name, row in rows.iterrows():
             # Six layers are beside CAREER and have their label above.
             offset = -12 if name == CAREER else 5

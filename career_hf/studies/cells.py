@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import pandas as pd
 import torch
 from joblib import Parallel, delayed
-from transformers import AutoModelForCausalLM, PreTrainedModel, ProgressCallback, set_seed
+from transformers import PreTrainedModel, ProgressCallback, set_seed
 from transformers.utils import logging
 
+from ..checkpoints import load_checkpoint
 from ..complete import complete
 from ..dataset_card import years_of
 from ..processing_career import CareerProcessor
@@ -131,7 +132,7 @@ def train_once(
             shutil.rmtree(unfinished / "training")
             model.save_pretrained(unfinished)
             trainer.processing_class.save_pretrained(unfinished)  # type: ignore[union-attr]
-    return AutoModelForCausalLM.from_pretrained(folder), CareerProcessor.from_pretrained(folder)
+    return load_checkpoint(folder)
 
 
 def training_log(folder: Path) -> pd.DataFrame:

@@ -16,11 +16,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transformers import AutoModelForCausalLM
-
 from ..baselines.markov import tune_weight
 from ..baselines.mixture import tune_mixture
 from ..careers import load_careers
+from ..checkpoints import load_checkpoint
 from ..complete import complete
 from ..dataset_card import source_of
 from ..modeling_career import CareerForOccupationPrediction
@@ -309,8 +308,7 @@ def score_truth(study: Study) -> None:
     """Scores test careers with the true model of a simulated market: the floor of perplexity."""
     truth = study.truth
     if truth is not None:
-        load, load_processor = AutoModelForCausalLM.from_pretrained, CareerProcessor.from_pretrained
-        keep_table(study, FLOOR, 0, lambda: (load(truth), load_processor(truth)))
+        keep_table(study, FLOOR, 0, partial(load_checkpoint, truth))
 
 
 def broad_groups(processor: CareerProcessor) -> dict[str, str] | None:

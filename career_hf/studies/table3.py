@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from transformers import AutoModelForCausalLM, ProgressCallback, set_seed
+from transformers import ProgressCallback, set_seed
 
 from ..careers import load_careers, split_careers
+from ..checkpoints import load_checkpoint
 from ..complete import complete
 from ..cross_fitting import check_not_trained_on, cross_fit
 from ..dataset_card import SOURCES, source_of, years_of
@@ -273,8 +274,7 @@ def frame_of(
     splits = source.splits()
 
     def load(task: str, number: int) -> tuple[Any, CareerProcessor]:
-        place = folder / "models" / f"{task}, {protocol} {number}"
-        return AutoModelForCausalLM.from_pretrained(place), CareerProcessor.from_pretrained(place)
+        return load_checkpoint(folder / "models" / f"{task}, {protocol} {number}")
 
     h: dict[str, np.ndarray] = {}
     fold: Any = None

@@ -1,4 +1,4 @@
-"""Checkpoints that a command was given, by folder or name on the Hub."""
+"""A model and its processor, from a folder or the Hub."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import AutoModelForCausalLM
 
-from ..processing_career import CareerProcessor
+from .processing_career import CareerProcessor
 
 
 def load_checkpoint(checkpoint: Path | str) -> tuple[Any, CareerProcessor]:

@@ -16,11 +16,11 @@ import pandas as pd
 import torch
 
 from career_hf import CareerConfig, CareerForOccupationPrediction, CareerProcessor
-from career_hf.attention import SDPA_BY_LENGTH
-from career_hf.evaluation import bootstrap_perplexity
+from career_hf.evaluation.metrics import bootstrap_perplexity
+from career_hf.evaluation.transition_table import transition_table
+from career_hf.models.attention import SDPA_BY_LENGTH
 from career_hf.simulation import preset
 from career_hf.simulation.world import COVARIATES
-from career_hf.transition_table import transition_table
 
 
 def main() -> None:

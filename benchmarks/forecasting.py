@@ -30,7 +30,7 @@ from transformers import DynamicCache, logging
 
 from career_hf import CareerConfig, CareerForOccupationPrediction, CareerProcessor
 from career_hf.careers import from_frame
-from career_hf.forecasting import forecast
+from career_hf.forecasting.forecast import forecast
 
 
 OCCUPATIONS, SAMPLES = 335, 1000
@@ -214,7 +214,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    logging.get_logger("career_hf.forecasting").setLevel("ERROR")
+    logging.get_logger("career_hf.forecasting.forecast").setLevel("ERROR")
     for size in options.size:
         for workers in options.workers:
             compare(size, workers, options)

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 
 from career_hf import CareerConfig, CareerForOccupationPrediction, CareerProcessor
-from career_hf.collating import EncodedCareers
-from career_hf.representations import representations
-from career_hf.similar_careers import nearest
+from career_hf.encoding.collating import EncodedCareers
+from career_hf.representing.representations import representations
+from career_hf.representing.similar_careers import nearest
 from career_hf.simulation import preset
 from career_hf.simulation.world import COVARIATES
 

@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet
 
-from career_hf.complete import complete
+from career_hf.careers.atomic_files import complete
 from career_hf.sources.resumes import EDUCATION, STATES
 from career_hf.sources.spell_careers import split_written_careers, write_careers
 from career_hf.sources.spell_rules import SpellRules

@@ -39,11 +39,11 @@ from transformers import (
 )
 
 from career_hf import CareerForOccupationPrediction
-from career_hf.attention import SDPA_BY_LENGTH
-from career_hf.collating import EncodedCareers, FlatCareers, FlatteningCollator, PaddingCollator
-from career_hf.micro_batches import MicroBatches
-from career_hf.processing_career import CareerProcessor
-from career_hf.training import Recipe, build_trainer, pretraining_recipe, scratch_recipe
+from career_hf.encoding.collating import EncodedCareers, FlatCareers, FlatteningCollator, PaddingCollator
+from career_hf.encoding.micro_batches import MicroBatches
+from career_hf.encoding.processing_career import CareerProcessor
+from career_hf.models.attention import SDPA_BY_LENGTH
+from career_hf.training.trainer import Recipe, build_trainer, pretraining_recipe, scratch_recipe
 
 
 OCCUPATIONS = 330

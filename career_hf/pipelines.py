@@ -11,16 +11,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from transformers import Pipeline
+from transformers import AutoModelForCausalLM, Pipeline
+from transformers.pipelines import PIPELINE_REGISTRY
 
-from .career_columns import is_list, one_career
-from .careers import from_frame
+from .careers.columns import is_list, one_career
+from .careers.frames import from_frame
 
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from .forecast_result import Forecast
+    from .forecasting.result import Forecast
 
 FORECAST_ARGUMENTS = (
     ("horizon", "years", "step", "gap_covariate", "covariates", "carry_forward", "unknown_levels")
@@ -108,14 +109,14 @@ class CareerForecastPipeline(Pipeline):
         return careers.select(np.argsort([people[person] for person in careers["person"]]))
 
     def _forward(self, input_tensors: dict[str, Any], **forecast_arguments: Any) -> Any:
-        from .forecasting import forecast
+        from .forecasting.forecast import forecast
 
         careers = input_tensors["careers"]
         found = forecast(self.model, careers, self.feature_extractor, **forecast_arguments)
         return {"forecast": found, "last": [career[-1] for career in careers["occupation"]]}
 
     def postprocess(self, model_outputs: Any, top_k: Any = 5, **parameters: Any) -> list[dict[str, Any]]:
-        from .sources.crosswalks import titles_of
+        from .occupations.crosswalks import titles_of
 
         found, last = model_outputs["forecast"], model_outputs["last"]
         titles = titles_of(found.occupations)
@@ -165,3 +166,10 @@ class OccupationPredictionPipeline(CareerForecastPipeline):
 
 
 __all__ = ["CareerForecastPipeline", "OccupationPredictionPipeline"]
+
+
+for _task, _pipeline in {
+    "career-forecast": CareerForecastPipeline,
+    "occupation-prediction": OccupationPredictionPipeline,
+}.items():
+    PIPELINE_REGISTRY.register_pipeline(_task, _pipeline, pt_model=AutoModelForCausalLM, type="text")

@@ -13,17 +13,17 @@ import pandas as pd
 from datasets import Dataset
 from transformers import set_seed
 
-from .baselines.markov import MarkovForOccupationPrediction
-from .careers import split_careers
-from .dataset_card import SOURCES, years_of
-from .describing import describe
-from .evaluation import summarize
-from .forecasting import forecast
-from .modeling_career import CareerForOccupationPrediction
-from .processing_career import CareerProcessor
+from .careers.describing import describe
+from .careers.frames import split_careers
+from .careers.provenance import SOURCES, years_of
+from .encoding.processing_career import CareerProcessor
+from .evaluation.metrics import summarize
+from .evaluation.transition_table import transition_table
+from .forecasting.forecast import forecast
+from .models.modeling_career import CareerForOccupationPrediction
+from .rivals.markov import MarkovForOccupationPrediction
 from .sources import keane_wolpin
-from .training import build_trainer, scratch_recipe
-from .transition_table import transition_table
+from .training.trainer import build_trainer, scratch_recipe
 
 
 # Chosen on validation careers. Batches are smaller than the paper's 16,000 steps, which these careers fill only twice.

@@ -8,7 +8,7 @@ import typer
 from mkdocs.structure.files import File, Files
 from typer.cli import get_docs_for_click
 
-from career_hf.cli import app
+from career_hf.cli.app import app
 
 
 def on_files(files: Files, config: Any) -> Files:

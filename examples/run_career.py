@@ -26,9 +26,9 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from career_hf import CareerForOccupationPrediction
 from career_hf.careers import covariate_names, load_careers
-from career_hf.dataset_card import training_source
-from career_hf.processing_career import CareerProcessor
-from career_hf.training import build_trainer, finetuning_recipe, pretraining_recipe, scratch_recipe
+from career_hf.careers.provenance import training_source
+from career_hf.encoding.processing_career import CareerProcessor
+from career_hf.training.trainer import build_trainer, finetuning_recipe, pretraining_recipe, scratch_recipe
 
 
 logger = logging.getLogger(__name__)

@@ -20,10 +20,10 @@ from transformers import set_seed
 
 from career_hf import CareerForOccupationPrediction, CareerForWagePrediction, CareerProcessor
 from career_hf import simulation as market
-from career_hf.cards import write_model_card
 from career_hf.careers import load_careers, save_careers, split_careers, split_manifest
-from career_hf.dataset_card import training_source
-from career_hf.training import build_trainer, finetuning_recipe, pretraining_recipe
+from career_hf.careers.provenance import training_source
+from career_hf.sharing.model_card import write_model_card
+from career_hf.training.trainer import build_trainer, finetuning_recipe, pretraining_recipe
 from career_hf.wages.wage_head import build_wage_trainer, encode_wages, wage_recipe
 
 

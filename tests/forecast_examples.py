@@ -11,15 +11,15 @@ import pandas as pd
 import torch
 
 from career_hf import CareerConfig, CareerForOccupationPrediction
-from career_hf.baselines.bag_of_jobs import BagOfJobsConfig, BagOfJobsForOccupationPrediction
-from career_hf.baselines.job2vec import Job2VecConfig, Job2VecForOccupationPrediction
-from career_hf.baselines.job_representation import JobRepresentationConfig, JobRepresentationForOccupationPrediction
-from career_hf.baselines.markov import MarkovForOccupationPrediction
-from career_hf.baselines.mixture import MixtureOfMarkovChainsForOccupationPrediction
-from career_hf.baselines.nemo import NemoConfig, NemoForOccupationPrediction
-from career_hf.baselines.regression import RegressionConfig, RegressionForOccupationPrediction
 from career_hf.careers import from_frame, truncate
-from career_hf.processing_career import CareerProcessor
+from career_hf.encoding.processing_career import CareerProcessor
+from career_hf.rivals.bag_of_jobs import BagOfJobsConfig, BagOfJobsForOccupationPrediction
+from career_hf.rivals.job2vec import Job2VecConfig, Job2VecForOccupationPrediction
+from career_hf.rivals.job_representation import JobRepresentationConfig, JobRepresentationForOccupationPrediction
+from career_hf.rivals.markov import MarkovForOccupationPrediction
+from career_hf.rivals.mixture import MixtureOfMarkovChainsForOccupationPrediction
+from career_hf.rivals.nemo import NemoConfig, NemoForOccupationPrediction
+from career_hf.rivals.regression import RegressionConfig, RegressionForOccupationPrediction
 
 
 LABELS = ["cook", "waiter", "driver", "nurse"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import functools
 
+from career_hf.occupations.crosswalks import read_data
 from career_hf.sources import nlsy79
-from career_hf.sources.crosswalks import read_data
 from career_hf.sources.nlsy79_variables import occupation_item
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 
+from career_hf.occupations.crosswalks import read_data
 from career_hf.sources import nlsy97
-from career_hf.sources.crosswalks import read_data
 
 
 ROSTER = ("YEMP_UID", "CV_HRLY_PAY", "CV_HRS_PER_WEEK")
@@ -16,7 +16,7 @@ PERSON |= {"SIDCODE": 1, "SAMPLING_WEIGHT_CC": 123456, "VSTRAT": 7, "VPSU": 2}
 def items(weekly=True):
     """(reference, survey year, question name) of all items; the roster's numbers are made up, for none is known."""
     found = []
-    for name, year, reference, _ in read_data("nlsy97_variables.csv").itertuples(index=False):
+    for name, year, reference, _ in read_data("nlsy97_variables.csv", "career_hf.sources").itertuples(index=False):
         if not name.startswith(ROSTER):
             found.append((reference, year, name.split("|")[0]))
     for n, name in enumerate(ROSTER):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from career_hf.sources.crosswalks import read_data
+from career_hf.occupations.crosswalks import read_data
 
 
 VARIABLES = dict(
     zip(
-        read_data("psid_variables.csv")[["item", "year"]].itertuples(index=False, name=None),
-        read_data("psid_variables.csv")["variable"],
+        read_data("psid_variables.csv", "career_hf.sources")[["item", "year"]].itertuples(index=False, name=None),
+        read_data("psid_variables.csv", "career_hf.sources")["variable"],
         strict=True,
     )
 )

@@ -9,7 +9,7 @@ from transformers import pipeline
 
 from career_hf import CareerProcessor
 from career_hf.careers import from_frame, to_frame
-from career_hf.forecasting import forecast
+from career_hf.forecasting.forecast import forecast
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import Any
 
+import transformers  # noqa: F401  # registers the models before any file here is imported: see `registration`
+
 
 # Public names by the module they live in. They are imported when they are first used, because some of those modules
 # need pandas, and `import career_hf`, which registers the true model, must not.

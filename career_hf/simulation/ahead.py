@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ..careers import to_frame
+from ..careers.frames import to_frame
 from .filtering import Filter
 from .model import SPECIAL, TrueOccupationModel, world_processor
 from .survey import draw_rows

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from ..career_columns import career_table, list_lengths, list_values, make_dataset
-from ..ledger import Ledger
-from ..vocabulary import index_labels
+from ..careers.columns import career_table, list_lengths, list_values, make_dataset
+from ..careers.ledger import Ledger
+from ..encoding.vocabulary import index_labels
 from .survey import named
 from .world import World
 

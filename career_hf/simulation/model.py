@@ -14,11 +14,11 @@ import torch
 from huggingface_hub.dataclasses import strict
 from torch import nn
 
-from ..configuration_occupation import OccupationConfig
-from ..modeling_occupation import OccupationModel
-from ..processing_career import CareerProcessor
-from ..two_stage import IMPOSSIBLE
-from ..vocabulary import MISSING
+from ..encoding.processing_career import CareerProcessor
+from ..encoding.vocabulary import MISSING
+from ..models.configuration_occupation import OccupationConfig
+from ..models.modeling_occupation import OccupationModel
+from ..models.two_stage import IMPOSSIBLE
 from .filtering import Filter, Knowledge
 from .law import Law, People
 from .world import COVARIATES, World, WorldConfig

@@ -14,9 +14,9 @@ import pandas as pd
 import torch
 from transformers import PreTrainedModel
 
-from ..collating import EncodedCareers
-from ..evaluation import INTERVAL, compare, perplexity, resampled_nll
-from ..transition_table import distributions, transition_table
+from ..encoding.collating import EncodedCareers
+from ..evaluation.metrics import INTERVAL, compare, perplexity, resampled_nll
+from ..evaluation.transition_table import distributions, transition_table
 from .filtering import Knowledge
 from .model import TYPE_COVARIATE, TrueOccupationModel, world_processor
 from .survey import Simulation
@@ -25,7 +25,7 @@ from .survey import Simulation
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from ..processing_career import CareerProcessor
+    from ..encoding.processing_career import CareerProcessor
 
 
 def floors(simulation: Simulation, *, split: str | None = None) -> dict[str, pd.DataFrame]:

@@ -25,8 +25,8 @@ from joblib import Parallel, delayed
 from pyarrow import parquet
 from transformers.utils import logging
 
-from ..complete import complete
-from ..ledger import Ledger
+from ..careers.atomic_files import complete
+from ..careers.ledger import Ledger
 from .law import Law, People
 from .miscoding import miscoded
 from .survey import draw_careers, draw_rows, named, waves_as_lists

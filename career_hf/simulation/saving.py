@@ -6,10 +6,11 @@ from pathlib import Path
 
 from datasets import DatasetDict
 
-from ..careers import save_careers, split_careers, split_manifest
-from ..dataset_card import SOURCES, write_card
-from ..describing import describe
-from ..ledger import Ledger
+from ..careers.dataset_card import write_card
+from ..careers.describing import describe
+from ..careers.frames import save_careers, split_careers, split_manifest
+from ..careers.ledger import Ledger
+from ..careers.provenance import SOURCES
 from .model import TrueOccupationModel, world_processor
 from .resumes import load_resumes
 from .survey import Simulation

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from ..career_columns import career_table, is_list, list_lengths, list_values, make_dataset
-from ..careers import validate
-from ..describing import describe
-from ..vocabulary import fail, index_labels
+from ..careers.columns import career_table, is_list, list_lengths, list_values, make_dataset
+from ..careers.describing import describe
+from ..careers.frames import validate
+from ..encoding.vocabulary import fail, index_labels
 from .law import History, Law, People
 from .world import COVARIATES, EDUCATION, GENDERS, NOT_WORKING, RACES, REGIONS, World
 

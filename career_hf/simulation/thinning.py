@@ -22,10 +22,10 @@ import pyarrow as pa
 from scipy.special import entr
 from transformers.utils import logging
 
-from ..baselines.markov import MarkovForOccupationPrediction
-from ..career_columns import career_table, is_list, list_lengths, list_values, make_dataset
-from ..processing_career import CareerProcessor
-from ..transition_table import transition_table
+from ..careers.columns import career_table, is_list, list_lengths, list_values, make_dataset
+from ..encoding.processing_career import CareerProcessor
+from ..evaluation.transition_table import transition_table
+from ..rivals.markov import MarkovForOccupationPrediction
 from .filtering import Filter
 from .law import Law
 from .survey import Simulation, Waves

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from ..career_columns import career_table, list_lengths, list_values, make_dataset
+from ..careers.columns import career_table, list_lengths, list_values, make_dataset
 from .filtering import Filter
 from .law import Law
 from .survey import BLOCK, Simulation, Waves

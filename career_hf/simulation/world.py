@@ -269,7 +269,7 @@ class World:
         """The label of every state: occupations (occ1990dd codes unless the config names them), then `NOT_WORKING`."""
         if self.config.occupation_labels:
             return [*self.config.occupation_labels, *NOT_WORKING]
-        from ..sources.crosswalks import occupations  # brings pandas
+        from ..occupations.crosswalks import occupations  # brings pandas
 
         codes = occupations()
         if self.config.occupations > len(codes):

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from ..careers import from_frame
-from ..ledger import Ledger
+from ..careers.frames import from_frame
+from ..careers.ledger import Ledger
 
 
 if TYPE_CHECKING:

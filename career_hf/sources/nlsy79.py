@@ -13,8 +13,8 @@ from typing import get_args
 import datasets
 import pandas as pd
 
-from ..careers import from_frame
-from ..ledger import Ledger
+from ..careers.frames import from_frame
+from ..careers.ledger import Ledger
 from .nls import NLSExtract, read_folder
 from .nlsy79_states import apply_states, yearly_person_years
 from .nlsy79_variables import (

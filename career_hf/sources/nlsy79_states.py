@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ..describing import NOT_WORKING
-from .crosswalks import is_military, map_codes
+from ..occupations.crosswalks import is_military, map_codes
+from ..occupations.labels import NOT_WORKING
 from .nls import EXPORT_AGAIN, NLSExtract, split_missing
 from .nlsy79_variables import (
     LAST_ENROLLMENT,

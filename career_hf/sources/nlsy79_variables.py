@@ -7,7 +7,7 @@ from typing import Literal
 
 import pandas as pd
 
-from .crosswalks import read_data
+from ..occupations.crosswalks import read_data
 from .nls import NLSExtract
 
 
@@ -30,7 +30,7 @@ STATIC = ("SAMPLE_ID", "SAMPLE_RACE", "SAMPLE_SEX")
 @functools.cache
 def _references() -> dict[tuple[str, str], str]:
     """Reference number by question name and year (as text, empty for items asked once)."""
-    table = read_data("nlsy79_variables.csv")
+    table = read_data("nlsy79_variables.csv", "career_hf.sources")
     return dict(zip(zip(table["question_name"], table["year"], strict=True), table["reference"], strict=True))
 
 

@@ -12,8 +12,8 @@ import functools
 import numpy as np
 import pandas as pd
 
-from ..describing import NOT_WORKING
-from .crosswalks import read_data
+from ..occupations.crosswalks import read_data
+from ..occupations.labels import NOT_WORKING
 from .nls import NLSExtract, split_missing
 from .nlsy79_variables import ALL_ROUNDS, STATUS_ROUNDS, Item, item, values
 from .survey_steps import SurveySteps, reason
@@ -61,7 +61,7 @@ def wage_items(rounds: list[int], last: int) -> list[Item]:
 @functools.cache
 def price_index() -> pd.Series:
     """CPI-U, annual average (1982-84 = 100), by year."""
-    table = read_data("cpi_u.csv")
+    table = read_data("cpi_u.csv", "career_hf.sources")
     return pd.Series(table["cpi_u"].astype(float).to_numpy(), index=table["year"].astype(int), name="cpi_u")
 
 
@@ -75,7 +75,7 @@ def industries(codes: pd.Series, vintage: int) -> pd.Series:
     Returns:
         Labels, null where the code is null or in no group (armed forces, uncodeable).
     """
-    table = read_data("census_industries.csv")
+    table = read_data("census_industries.csv", "career_hf.sources")
     found = pd.Series(pd.NA, index=codes.index, dtype="string")
     for row in table[table["vintage"].astype(int) == vintage].itertuples(index=False):
         found = found.mask(codes.between(int(row.first_code), int(row.last_code)).fillna(False), row.industry)

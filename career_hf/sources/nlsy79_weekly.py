@@ -15,7 +15,7 @@ from collections import defaultdict
 import numpy as np
 import pandas as pd
 
-from .crosswalks import is_military, map_codes
+from ..occupations.crosswalks import is_military, map_codes
 from .nls import NLSExtract, split_missing
 from .nlsy79_states import ENROLLED, STATUS, three_digits
 from .nlsy79_variables import ALL_ROUNDS

@@ -13,9 +13,9 @@ import datasets
 import numpy as np
 import pandas as pd
 
-from ..careers import from_frame
-from ..ledger import Ledger
-from .crosswalks import crosswalk, is_military, map_codes, read_data
+from ..careers.frames import from_frame
+from ..careers.ledger import Ledger
+from ..occupations.crosswalks import crosswalk, is_military, map_codes, read_data
 from .nls import NLSExtract, read_folder, split_missing
 from .state_shares import note_state_shares
 from .survey_steps import EDUCATION, Rule, SurveySteps, check_rule, reason
@@ -100,7 +100,7 @@ def build(extract_folder: str | Path, *, rule: Rule = "paper") -> tuple[datasets
 @functools.cache
 def _references() -> dict[tuple[str, str], str]:
     """Reference number by question name (or names, the usual first) and year."""
-    table = read_data("nlsy97_variables.csv")
+    table = read_data("nlsy97_variables.csv", "career_hf.sources")
     return dict(zip(zip(table["question_name"], table["year"], strict=True), table["reference"], strict=True))
 
 

@@ -17,11 +17,11 @@ import pandas as pd
 from datasets import Dataset, Features, Value, concatenate_datasets, load_dataset
 from datasets.exceptions import DatasetGenerationError
 
-from ..careers import from_frame
-from ..ledger import Ledger
+from ..careers.frames import from_frame
+from ..careers.ledger import Ledger
+from ..occupations.weighted_crosswalks import esco_crosswalk, recode
 from .spell_careers import spells_to_careers
 from .spell_rules import SpellRules
-from .weighted_crosswalks import esco_crosswalk, recode
 
 
 JOBHOP_COLUMNS = ["resume_id", "matched_code", "start_date", "end_date", "university_level"]

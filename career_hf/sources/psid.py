@@ -13,9 +13,9 @@ from pathlib import Path
 import datasets
 import pandas as pd
 
-from ..careers import from_frame
-from ..ledger import Ledger
-from .crosswalks import DIGITS, is_military, map_codes, read_data
+from ..careers.frames import from_frame
+from ..careers.ledger import Ledger
+from ..occupations.crosswalks import DIGITS, is_military, map_codes, read_data
 from .psid_files import FAMILY_1968, PERSON_1968, Needed, PSIDFiles, read_folder
 from .state_shares import note_state_shares
 from .survey_steps import Rule, SurveySteps, check_rule, reason
@@ -141,7 +141,7 @@ def weighted(careers: datasets.Dataset) -> tuple[datasets.Dataset, Ledger]:
 @functools.cache
 def _variables() -> dict[tuple[str, str], str]:
     """Variable by item and wave (as text, empty for what does not change)."""
-    table = read_data("psid_variables.csv")
+    table = read_data("psid_variables.csv", "career_hf.sources")
     return dict(zip(zip(table["item"], table["year"], strict=True), table["variable"], strict=True))
 
 

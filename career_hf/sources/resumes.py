@@ -85,7 +85,7 @@ def resume_rules(
         Rules whose careers have the covariate education, and the region, which does not change.
     """
     if occ1990dd is None:
-        from .weighted_crosswalks import modal, weighted_crosswalk
+        from ..occupations.weighted_crosswalks import modal, weighted_crosswalk
 
         occ1990dd = modal(weighted_crosswalk("onet_soc2010")).to_dict()
     regions = {code: region for region, codes in REGIONS.items() for code in codes.split()}

@@ -22,11 +22,11 @@ import pyarrow.compute as pc
 from pyarrow import parquet
 from transformers.utils import logging
 
-from ..career_columns import career_table
-from ..career_splits import DEFAULT_FRACTIONS, split_numbers
-from ..careers import from_frame
-from ..complete import complete
-from ..ledger import Ledger
+from ..careers.atomic_files import complete
+from ..careers.columns import career_table
+from ..careers.frames import from_frame
+from ..careers.ledger import Ledger
+from ..careers.splits import DEFAULT_FRACTIONS, split_numbers
 from .spell_rules import SpellRules
 from .spells import Counts, build_years, is_text_file, ledger_of, read_spells, readable, spells_to_years
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal
 
-from ..career_columns import RESERVED_NAMES
+from ..careers.columns import RESERVED_NAMES
 
 
 # Names of columns, or columns by new name.

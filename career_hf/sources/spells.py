@@ -15,8 +15,8 @@ from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..career_columns import read_table
-from ..ledger import Ledger
+from ..careers.columns import read_table
+from ..careers.ledger import Ledger
 from .spell_expressions import NO_AS_OF, clean_spells, people_of, person_years
 from .spell_rules import SpellRules
 

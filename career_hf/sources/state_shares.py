@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from ..careers import to_frame
-from ..describing import NOT_WORKING
+from ..careers.frames import to_frame
+from ..occupations.labels import NOT_WORKING
 
 
 if TYPE_CHECKING:
     import datasets
 
-    from ..ledger import Ledger
+    from ..careers.ledger import Ledger
 
 SHARE_JUMP = 0.05
 # Who stays also changes with the labor market and with age, by up to .06 a year in the NLSY79.

@@ -16,7 +16,7 @@ from typing import Literal, get_args
 
 import pandas as pd
 
-from ..ledger import DependsOn, Ledger
+from ..careers.ledger import DependsOn, Ledger
 
 
 Rule = Literal["paper", "no_lookahead"]

@@ -22,10 +22,10 @@ from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures
 
-from ..careers import to_frame
-from ..describing import NOT_WORKING
-from ..ledger import Ledger
-from ..representations import names_of
+from ..careers.frames import to_frame
+from ..careers.ledger import Ledger
+from ..occupations.labels import NOT_WORKING
+from ..representing.representations import names_of
 
 
 if TYPE_CHECKING:

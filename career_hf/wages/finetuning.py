@@ -31,7 +31,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits as cross_entrop
 from torch.optim.lr_scheduler import LinearLR
 from transformers.utils import logging
 
-from ..collating import EncodedCareers, PaddingCollator
+from ..encoding.collating import EncodedCareers, PaddingCollator
 from .gap_nuisances import check_folds, difference_regression, group_regression, wage_regression
 from .gaps import GapSample, Nuisances
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedModel
 
-    from ..processing_career import CareerProcessor
+    from ..encoding.processing_career import CareerProcessor
 
 SUPERVISED, MULTI_TASK, PROJECTION, DIFFERENCE = "supervised", "multi-task", "projection", "difference-based"
 METHODS = (SUPERVISED, MULTI_TASK, PROJECTION, DIFFERENCE)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ..describing import NOT_WORKING
-from ..ledger import Ledger
-from ..representations import representations
+from ..careers.ledger import Ledger
+from ..occupations.labels import NOT_WORKING
+from ..representing.representations import representations
 from .decomposition import oaxaca_blinder
 from .design import BLAU_KAHN, design, held, wage_frame
 from .finetuning import METHODS, FineTuning, check_protected, finetuned_nuisances
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedModel
 
-    from ..processing_career import CareerProcessor
+    from ..encoding.processing_career import CareerProcessor
 
 COLUMNS, FROZEN = "columns", "columns and frozen CAREER"
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ..resampling import resample_means
+from ..evaluation.resampling import resample_means
 from .propensity import Overlap, kept_rows, overlap
 
 
@@ -212,7 +212,7 @@ class GapResult:
 
     def figure(self) -> Figure:
         """Estimates with intervals, propensities of both groups, and balance before and after weighting."""
-        from .gap_figure import gap_figure
+        from ..figures.gaps import gap_figure
 
         return gap_figure(self)
 

@@ -24,7 +24,7 @@ import pandas as pd
 from scipy import linalg, sparse
 from sklearn.model_selection import GroupKFold
 
-from ..resampling import resample_means
+from ..evaluation.resampling import resample_means
 from .design import LOG_WAGE, RARE, design
 
 

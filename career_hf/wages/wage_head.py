@@ -20,14 +20,14 @@ import torch
 from transformers import EvalPrediction, Trainer, TrainerCallback
 from transformers.utils import logging
 
-from ..career_columns import career_table, list_values, make_dataset
-from ..collating import EncodedCareers, PaddingCollator
-from ..describing import NOT_WORKING
-from ..ledger import Ledger
-from ..processing_career import CareerProcessor
-from ..training import Recipe, build_trainer, exact_metrics, finetuning_recipe, log_prob_of_truth
+from ..careers.columns import career_table, list_values, make_dataset
+from ..careers.ledger import Ledger
+from ..encoding.collating import EncodedCareers, PaddingCollator
+from ..encoding.processing_career import CareerProcessor
+from ..models.modeling_wage import CareerForWagePrediction, CareerWageConfig
+from ..occupations.labels import NOT_WORKING
+from ..training.trainer import Recipe, build_trainer, exact_metrics, finetuning_recipe, log_prob_of_truth
 from .design import LOG_WAGE
-from .modeling_wage import CareerForWagePrediction, CareerWageConfig
 
 
 if TYPE_CHECKING:

@@ -27,9 +27,9 @@ from example_careers import example_careers  # noqa: E402
 from limits import BodyLimit  # noqa: E402
 from predictions import MOST_AHEAD, MOST_SAMPLES, PERSON, Career, CareerPredictor  # noqa: E402
 
-from career_hf.forecast_figures import person_figure  # noqa: E402
-from career_hf.rationale_figure import rationale_figure  # noqa: E402
-from career_hf.vocabulary import MISSING  # noqa: E402
+from career_hf.encoding.vocabulary import MISSING  # noqa: E402
+from career_hf.figures.forecasts import person_figure  # noqa: E402
+from career_hf.figures.rationales import rationale_figure  # noqa: E402
 
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import numpy as np
 from predictions import Career, CareerPredictor
 
 from career_hf.careers import from_frame
-from career_hf.forecasting import forecast
+from career_hf.forecasting.forecast import forecast
 
 
 MOST_EXAMPLES, LONGEST, DRAWS = 4, 8, 32

@@ -16,14 +16,14 @@ from datasets import Dataset
 from transformers import pipeline
 
 import career_hf  # noqa: F401  # registers the models and the pipelines
-from career_hf.career_columns import one_career
 from career_hf.careers import from_frame
-from career_hf.forecast_result import Forecast
-from career_hf.forecasting import forecast
-from career_hf.modeling_career import CareerForOccupationPrediction
-from career_hf.rationales import rationales
-from career_hf.sources.crosswalks import in_words
-from career_hf.vocabulary import MISSING
+from career_hf.careers.columns import one_career
+from career_hf.encoding.vocabulary import MISSING
+from career_hf.explaining.rationales import rationales
+from career_hf.forecasting.forecast import forecast
+from career_hf.forecasting.result import Forecast
+from career_hf.models.modeling_career import CareerForOccupationPrediction
+from career_hf.occupations.crosswalks import in_words
 
 
 MOST_YEARS, MOST_AHEAD, MOST_SAMPLES, LONGEST_LABEL = 60, 10, 500, 200

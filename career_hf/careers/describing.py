@@ -1,0 +1,116 @@
+"""What a careers dataset holds, in numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..occupations.labels import BELOW_COLLEGE, COLLEGE, NOT_WORKING
+from .columns import career_table, list_lengths, list_values
+from .frames import covariate_names
+
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from datasets import Dataset
+
+# A covariate with more levels (a year of birth) would bury the rest.
+MOST_LEVELS = 8
+
+
+def describe(careers: Dataset) -> pd.Series:
+    """Counts that say what a careers dataset holds, the rows of the paper's Tables 6 and 7 among them.
+
+    Stays, returns and news are shares of the steps after each person's first: the same occupation as the step before,
+    one held earlier but not just before, and one never held before. Percentages are of all person-years, missing ones
+    and years without an occupation included, but for college graduates, which are of those whose education is known.
+    The tables' rows are here under these names:
+
+    | Table 6 or 7 | here |
+    |---|---|
+    | number of individuals, of tokens | people, person-years |
+    | average sequence length | mean years per career |
+    | median year | median year |
+    | geography and education | percent region ..., percent education ..., missing region, missing education |
+    | broad occupation groups | percent managerial/professional specialty and so on, where codes are occ1990dd |
+    | percent manual laborers | percent operator/fabricator/laborer |
+    | percent college graduates | percent college graduates |
+    | unemployed/out-of-labor-force/student available | there if percent unemployed and so on are |
+    | demographic covariates available | there if percent gender ... and percent race ... are |
+
+    Args:
+        careers: Careers, one row per person.
+
+    Returns:
+        A series with people, person-years, years per career (mean, median, longest), occupations, first, median and
+        last year, shares of stays, returns and news, the missing share of each covariate, and percentages: states
+        without an occupation, broad groups of occ1990dd (the six of the 1990 Census), levels of covariates that have
+        at most eight, and college graduates where all levels of `education` are called as in this package's sources.
+    """
+    import pandas as pd
+
+    table = career_table(careers)
+    lengths = list_lengths(table, "year")
+    years = list_values(table, "year").to_numpy()
+    occupations = list_values(table, "occupation").dictionary_encode()
+    codes = occupations.indices.to_numpy().astype(np.int64)
+    rows = np.repeat(np.arange(len(lengths)), lengths)
+    after_first = np.ones(len(codes), dtype=bool)
+    after_first[np.cumsum(lengths) - lengths] = False
+    stays = np.zeros(len(codes), dtype=bool)
+    stays[1:] = after_first[1:] & (codes[1:] == codes[:-1])
+    news = np.zeros(len(codes), dtype=bool)
+    news[np.unique(rows * len(occupations.dictionary) + codes, return_index=True)[1]] = True
+    news &= after_first
+    steps = max(int(after_first.sum()), 1)
+    summary: dict[str, float] = {
+        "people": table.num_rows,
+        "person-years": len(codes),
+        "mean years per career": float(lengths.mean()),
+        "median years per career": float(np.median(lengths)),
+        "longest career": int(lengths.max()),
+        "occupations": len(occupations.dictionary),
+        "first year": int(years.min()),
+        "median year": float(np.median(years)),
+        "last year": int(years.max()),
+        "share stay": float(stays.sum() / steps),
+        "share return": float((after_first & ~stays & ~news).sum() / steps),
+        "share new": float(news.sum() / steps),
+    }
+    varying, static = covariate_names(careers)
+    values = {name: list_values(table, name) if name in varying else table[name] for name in [*varying, *static]}
+    for name, column in values.items():
+        summary[f"missing {name}"] = column.null_count / len(column)
+    share = np.bincount(codes, minlength=len(occupations.dictionary)) / len(codes)
+    summary |= _of_occupations(pd.Series(share, index=occupations.dictionary.to_pylist()))
+    for name, column in values.items():
+        labels = pd.Series(column.to_pandas())
+        summary |= _of_levels(name, labels if name in varying else labels.repeat(lengths))
+    return pd.Series(summary, name="careers")
+
+
+def _of_occupations(share: pd.Series) -> dict[str, float]:
+    """Percentages of states without an occupation, and of the six Census groups if the other labels are occ1990dd."""
+    from ..occupations.crosswalks import groups
+
+    percent = {f"percent {state}": 100 * float(share[state]) for state in NOT_WORKING if state in share.index}
+    group_of = groups("census_group")
+    coded = share[[label for label in share.index if label[0].isdigit()]]
+    if len(coded) and set(coded.index) <= set(group_of):
+        of_group = coded.groupby(coded.index.map(group_of)).sum()
+        for name in [name for name in dict.fromkeys(group_of.values()) if name in of_group.index]:
+            percent[f"percent {name.lower()}"] = 100 * float(of_group[name])
+    return percent
+
+
+def _of_levels(name: str, labels: pd.Series) -> dict[str, float]:
+    """Percentages of a covariate's levels, and of college graduates where it is education."""
+    counts = labels.value_counts().sort_index()
+    if not 0 < len(counts) <= MOST_LEVELS:
+        return {}
+    percent = {f"percent {name} {level}": 100 * float(count) / len(labels) for level, count in counts.items()}
+    graduates = counts.index.isin(COLLEGE)
+    if name == "education" and (graduates | counts.index.isin(BELOW_COLLEGE)).all():
+        percent["percent college graduates"] = 100 * float(counts[graduates].sum() / counts.sum())
+    return percent

@@ -1,0 +1,296 @@
+"""What a careers dataset is: a `datasets.Dataset` with one row per person, and the way from long tables and back.
+
+Columns:
+
+    person      string, unique
+    year        list<int32>, strictly increasing
+    occupation  list<string>, as long as `year`, nothing missing
+    weight      float64, survey weight, positive                                   (optional)
+    stratum, psu, group   string: survey design; family or household               (optional)
+    any other column of type
+        list<string>    a covariate that changes over time, null where missing
+        string          a covariate that does not change, null where missing
+        list<float64>   an outcome over time (log wage), null where missing
+
+Labels are what a reader would write, never bare ids. Nothing reaches a model except through careers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .columns import (
+    RESERVED_NAMES,
+    LongTable,
+    career_table,
+    is_list,
+    is_text,
+    list_lengths,
+    list_values,
+    make_dataset,
+    sort_labels,
+)
+from .ledger import Ledger
+from .splits import check_leaks, check_manifest, split_careers, split_manifest
+from .validation import validate
+
+
+if TYPE_CHECKING:
+    from datasets import Dataset, DatasetDict
+
+
+__all__ = [
+    "RESERVED_NAMES",
+    "check_leaks",
+    "covariate_names",
+    "from_frame",
+    "load_careers",
+    "save_careers",
+    "split_careers",
+    "split_manifest",
+    "to_frame",
+    "truncate",
+    "validate",
+]
+
+
+def from_frame(
+    frame: Any,
+    *,
+    person: str = "person",
+    year: str = "year",
+    occupation: str = "occupation",
+    covariates: Sequence[str] = (),
+    static: Sequence[str] = (),
+    outcomes: Sequence[str] = (),
+    weight: str | None = None,
+    stratum: str | None = None,
+    psu: str | None = None,
+    group: str | None = None,
+) -> Dataset:
+    """Turns a long table (one row per person and year) into careers.
+
+    The order of rows does not matter: people are sorted by identifier (as numbers where all are whole numbers), years
+    within people. Numeric labels become text, 12 and 12.0 both "12"; empty text and NaN are missing.
+
+    Args:
+        frame: A pandas, polars, duckdb or Arrow table, or a dict of columns.
+        person: Column that identifies people.
+        year: Column with the year, a whole number.
+        occupation: Column with the occupation's label.
+        covariates: Columns that change over time.
+        static: Columns that must not change within a person.
+        outcomes: Numeric columns over time, such as log wage.
+        weight: Survey weight column, one positive number per person.
+        stratum: Survey stratum column.
+        psu: Primary sampling unit column.
+        group: Family or household column; its people stay in one split.
+
+    Returns:
+        Careers, one row per person.
+
+    Raises:
+        ValueError: If a value cannot be read, a person has two rows for a year, or a static column varies within a
+            person. The message names person, row (counting from 0), column and value, and says how to fix it.
+    """
+    design = {"stratum": stratum, "psu": psu, "group": group}
+    per_person = {name: name for name in static} | {role: name for role, name in design.items() if name is not None}
+    _check_names(covariates=covariates, static=static, outcomes=outcomes)
+    used = [year, occupation, *covariates, *outcomes, *per_person.values(), *([weight] if weight else [])]
+    long = LongTable(frame, person, used)
+
+    codes = long.people.dictionary_encode()
+    people = sort_labels(codes.dictionary)
+    rank = pc.index_in(codes.dictionary, value_set=people).to_numpy()[codes.indices.to_numpy()].astype(np.int64)
+    years = long.years(year)
+    key = rank * (years.max() - years.min() + 1) + (years - years.min())
+    order = np.argsort(key, kind="stable")
+    twice = np.flatnonzero(key[order[1:]] == key[order[:-1]])
+    if len(twice):
+        first, second = order[twice[0]], order[twice[0] + 1]
+        long.fail(
+            int(second), year, f"row {first} already has this person and year", "keep one row per person and year"
+        )
+
+    rank = rank[order]
+    starts = np.flatnonzero(np.concatenate([[True], rank[1:] != rank[:-1]]))
+    offsets = pa.array(np.append(starts, len(order)), pa.int32())
+
+    def over_time(values: pa.Array) -> pa.Array:
+        return pa.ListArray.from_arrays(offsets, values.take(pa.array(order)))
+
+    def once(name: str, codes: np.ndarray) -> np.ndarray:
+        """The row that holds a person's value of a column, after checking that all rows of the person agree."""
+        ordered = codes[order]
+        varies = np.flatnonzero((ordered[1:] != ordered[:-1]) & (rank[1:] == rank[:-1]))
+        if len(varies):
+            before, row = order[varies[0]], order[varies[0] + 1]
+            earlier = long.table[name][int(before)].as_py()
+            problem = f"differs from {earlier!r} in row {before}, but must not change within a person"
+            long.fail(int(row), name, problem, "correct it, or pass a column that changes in covariates=")
+        return order[starts]
+
+    columns = {"person": people, "year": over_time(pa.array(years, pa.int32()))}
+    columns["occupation"] = over_time(long.labels(occupation, required=True))
+    columns |= {name: over_time(long.labels(name)) for name in covariates}
+    columns |= {name: over_time(pa.array(long.numbers(name), from_pandas=True)) for name in outcomes}
+    for role, name in per_person.items():
+        labels = long.labels(name, required=role in design)
+        label_codes = labels.dictionary_encode().indices
+        columns[role] = labels.take(pa.array(once(name, pc.fill_null(label_codes, -1).to_numpy())))
+    if weight is not None:
+        weights = long.numbers(weight)
+        bad = np.flatnonzero(~(weights > 0))
+        if len(bad):
+            long.fail(int(bad[0]), weight, "not a positive weight", "drop the person or correct the weight")
+        columns["weight"] = pa.array(weights[once(weight, weights)])
+    return make_dataset(columns)
+
+
+def to_frame(careers: Dataset, kind: Literal["pandas", "polars", "arrow"] = "pandas") -> Any:
+    """Turns careers into a long table, one row per person and year; what does not change is repeated in every row.
+
+    Args:
+        careers: Careers, one row per person.
+        kind: Which library's table to return.
+
+    Returns:
+        A `pandas.DataFrame`, `polars.DataFrame` or `pyarrow.Table`, in the order of the careers.
+    """
+    table = career_table(careers)
+    rows = pa.array(np.repeat(np.arange(table.num_rows), list_lengths(table, "year")))
+    columns = {}
+    for field in table.schema:
+        values = list_values(table, field.name) if is_list(field.type) else table[field.name].take(rows)
+        columns[field.name] = values
+    long = pa.table(columns)
+    if kind == "arrow":
+        return long
+    if kind == "pandas":
+        return long.to_pandas()
+    if kind == "polars":
+        import polars
+
+        return polars.from_arrow(long)
+    raise ValueError(f"kind {kind!r} is not one of 'pandas', 'polars', 'arrow'")
+
+
+def covariate_names(careers: Dataset) -> tuple[list[str], list[str]]:
+    """The names of the covariates, by type: those that change over time, and those that do not.
+
+    Args:
+        careers: Careers, one row per person.
+
+    Returns:
+        Names of the list<string> columns and of the string columns, without reserved names, in the columns' order.
+    """
+    schema = careers.features.arrow_schema
+    others = [field for field in schema if field.name not in RESERVED_NAMES]
+    varying = [field.name for field in others if is_list(field.type) and is_text(field.type.value_type)]
+    return varying, [field.name for field in others if is_text(field.type)]
+
+
+def truncate(careers: Dataset, cutoff: int) -> tuple[Dataset, Ledger]:
+    """Cuts careers at a year, as the training sets and the histories of forecasts are cut.
+
+    Args:
+        careers: Careers, one row per person.
+        cutoff: The last year to keep.
+
+    Returns:
+        Careers with all steps up to and including that year, without the people who have none; and a ledger of people
+        and person-years.
+
+    Raises:
+        ValueError: If nobody has a step up to that year.
+    """
+    table = career_table(careers)
+    lengths, years = list_lengths(table, "year"), list_values(table, "year").to_numpy()
+    early = years <= cutoff
+    kept = np.bincount(np.repeat(np.arange(len(lengths)), lengths)[early], minlength=len(lengths))
+    stays = kept > 0
+    if not stays.any():
+        first = f"the first year of all, {years.min()}" if len(years) else "everything: there are no careers"
+        raise ValueError(f"nobody is observed up to {cutoff}, which is before {first}; choose a later cutoff")
+    offsets = pa.array(np.append(0, kept[stays].cumsum()), pa.int32())
+    columns = {}
+    for field in table.schema:
+        if is_list(field.type):
+            columns[field.name] = pa.ListArray.from_arrays(offsets, list_values(table, field.name).filter(early))
+        else:
+            columns[field.name] = table[field.name].filter(stays)
+    ledger = Ledger()
+    people = {f"no step up to {cutoff}": int((~stays).sum())}
+    ledger.record("cut careers", "people", len(stays), int(stays.sum()), dropped=people, depends_on="past")
+    steps = {f"after {cutoff}": int((~early).sum())}
+    ledger.record("cut careers", "person-years", len(years), int(early.sum()), dropped=steps, depends_on="past")
+    return make_dataset(columns), ledger
+
+
+def save_careers(
+    splits: Dataset | DatasetDict,
+    folder: str | Path,
+    ledger: Ledger | None = None,
+    manifest: Mapping[str, Any] | None = None,
+) -> None:
+    """Saves careers, and beside them the ledger of their build (`ledger.json`) and their split (`split.json`).
+
+    Args:
+        splits: Careers, or careers by split name.
+        folder: Where to save; made if it is not there.
+        ledger: What the build dropped and altered.
+        manifest: What `split_manifest` returns.
+    """
+    splits.save_to_disk(str(folder))
+    if ledger is not None:
+        ledger.save(Path(folder) / "ledger.json")
+    if manifest is not None:
+        (Path(folder) / "split.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
+def load_careers(folder: str | Path) -> DatasetDict:
+    """Loads careers saved by `save_careers`, validated; careers without splits come back under the name "all".
+
+    Args:
+        folder: Where they were saved.
+
+    Returns:
+        Careers by split name.
+
+    Raises:
+        ValueError: If careers are not valid, a person is in two splits, or the people are not those of `split.json`.
+    """
+    from datasets import DatasetDict, load_from_disk
+
+    loaded = load_from_disk(str(folder))
+    splits = loaded if isinstance(loaded, DatasetDict) else DatasetDict({"all": loaded})
+    for careers in splits.values():
+        validate(careers)
+    check_leaks(splits)
+    manifest = Path(folder) / "split.json"
+    if manifest.exists():
+        check_manifest(splits, json.loads(manifest.read_text(encoding="utf-8")))
+    return splits
+
+
+def _check_names(**names: Sequence[str]) -> None:
+    seen: set[str] = set()
+    for argument, columns in names.items():
+        if isinstance(columns, str):
+            raise ValueError(f"{argument}={columns!r} is a text: pass a list, {argument}=[{columns!r}]")
+        for name in columns:
+            if name in RESERVED_NAMES:
+                raise ValueError(
+                    f"column '{name}' in {argument}= has a reserved name ({', '.join(RESERVED_NAMES)}): rename it in "
+                    f"the table, or pass it as {name}='{name}'; the year need not be listed to be a covariate"
+                )
+            if name in seen:
+                raise ValueError(f"column '{name}' is named twice in covariates=, static= and outcomes=: name it once")
+            seen.add(name)

@@ -1,0 +1,223 @@
+"""Where careers come from, and what may be done with them: sources and their licences as data.
+
+The card of a folder of careers holds source, licence and redistribution, and `source_of` reads them: whoever trains on
+the careers copies them to the checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from huggingface_hub import DatasetCard
+
+from .columns import career_table, list_values
+
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+# The file of a folder of careers that is its card.
+CARD = "README.md"
+# May careers be passed on? "from the agency" means that everybody gets the files there, free, and agrees to its terms.
+Redistribution = Literal["allowed", "allowed with attribution", "from the agency", "forbidden", "unknown"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where careers come from, and what may be done with them.
+
+    Args:
+        name: As `career-hf prepare` calls it.
+        title: Its full name.
+        license: As the Hub calls it: an SPDX name in lower case, "other" or "unknown".
+        redistribution: Whether careers may be passed on.
+        provenance: Who collected what, in sentences.
+        terms: The limits, in sentences.
+        license_name: What "other" stands for.
+        license_link: Where it is written down.
+        cite: What to cite.
+        command: What made the careers; `career-hf prepare` and the name if None.
+    """
+
+    name: str
+    title: str
+    license: str
+    redistribution: Redistribution
+    provenance: str
+    terms: str
+    license_name: str | None = None
+    license_link: str | None = None
+    cite: str | None = None
+    command: str | None = None
+
+    @property
+    def record(self) -> dict[str, str]:
+        """What a checkpoint keeps, as `source_of` reads it from a card."""
+        license = license_slug(self.license_name) if self.license_name else self.license
+        return {"source": self.name, "license": license, "redistribution": self.redistribution}
+
+    @property
+    def license_text(self) -> str:
+        """The licence as a sentence."""
+        name = self.license_name or self.license
+        return f"{name} ({self.license_link})" if self.license_link else name
+
+
+_NLS_TERMS = (
+    "The public-use files are free, but users get them from NLS Investigator (nlsinfo.org) and agree not to identify "
+    "anybody. career_hf ships no row of them: pass on how the careers were made, not the careers."
+)
+_OWN_TERMS = (
+    "Only whoever holds the data knows: ask before careers or models trained on them are passed on, and correct this "
+    "card. Resumes are personal data even without names."
+)
+_SIMULATED = "Drawn from the simulated labor market of career_hf: nobody in them exists."
+_SOURCES = (
+    Source(
+        name="simulated",
+        title="Simulated careers",
+        license="mit",
+        redistribution="allowed",
+        provenance=_SIMULATED,
+        terms="They come under the licence of career_hf.",
+        command="career-hf simulate",
+    ),
+    Source(
+        name="simulated-resumes",
+        title="Simulated resumes",
+        license="mit",
+        redistribution="allowed",
+        provenance=f"{_SIMULATED} Resumes leave out years without work, and code some occupations wrongly.",
+        terms="They come under the licence of career_hf.",
+        command="career-hf simulate --preset resume",
+    ),
+    Source(
+        name="keane-wolpin",
+        title="Careers of young men (Keane and Wolpin), extended",
+        license="mit",
+        redistribution="allowed",
+        provenance=(
+            "1,384 men of the NLSY79 by year of age in five states, built by Open Source Economics "
+            "(github.com/OpenSourceEconomics/ekw-data)."
+        ),
+        terms="The licence travels with the file.",
+        license_link="https://github.com/OpenSourceEconomics/ekw-data",
+        cite="Keane and Wolpin (1997), The Career Decisions of Young Men, Journal of Political Economy 105(3)",
+    ),
+    Source(
+        name="nlsy79",
+        title="National Longitudinal Survey of Youth 1979",
+        license="other",
+        license_name="NLS public-use data",
+        license_link="https://www.nlsinfo.org",
+        redistribution="from the agency",
+        provenance="A survey of the U.S. Bureau of Labor Statistics, people born in 1957-64, public-use files.",
+        terms=_NLS_TERMS,
+        cite="Bureau of Labor Statistics, U.S. Department of Labor: National Longitudinal Survey of Youth 1979 cohort",
+    ),
+    Source(
+        name="nlsy97",
+        title="National Longitudinal Survey of Youth 1997",
+        license="other",
+        license_name="NLS public-use data",
+        license_link="https://www.nlsinfo.org",
+        redistribution="from the agency",
+        provenance="A survey of the U.S. Bureau of Labor Statistics, people born in 1980-84, public-use files.",
+        terms=_NLS_TERMS,
+        cite="Bureau of Labor Statistics, U.S. Department of Labor: National Longitudinal Survey of Youth 1997 cohort",
+    ),
+    Source(
+        name="psid",
+        title="Panel Study of Income Dynamics",
+        license="other",
+        license_name="PSID conditions of use",
+        license_link="https://psidonline.isr.umich.edu",
+        redistribution="forbidden",
+        provenance="A survey of families since 1968, Institute for Social Research, University of Michigan.",
+        terms="Users register with the PSID Data Center and agree not to pass the data on.",
+        cite="Panel Study of Income Dynamics, public use dataset. Survey Research Center, University of Michigan",
+    ),
+    Source(
+        name="jobhop",
+        title="JobHop in occ1990dd",
+        license="cc-by-4.0",
+        license_link="https://huggingface.co/datasets/aida-ugent/JobHop",
+        redistribution="allowed with attribution",
+        provenance=(
+            "Resumes from VDAB, the public employment service of Flanders, with ESCO codes (aida-ugent/JobHop), "
+            "mapped to occ1990dd."
+        ),
+        terms="Name the authors, and say that occupations were recoded and spells made into years.",
+        cite="arXiv:2505.07653",
+    ),
+    Source(
+        name="karrierewege",
+        title="Karrierewege in occ1990dd",
+        license="unknown",
+        license_link="https://huggingface.co/datasets/ElenaSenger/Karrierewege",
+        redistribution="unknown",
+        provenance=(
+            "German career paths without dates, with ESCO labels (ElenaSenger/Karrierewege), mapped to occ1990dd."
+        ),
+        terms="The data set's card names no licence: ask its authors before careers or models are passed on.",
+        cite="arXiv:2412.14612",
+    ),
+    Source(
+        name="resumes",
+        title="Resumes in occ1990dd",
+        license="unknown",
+        redistribution="unknown",
+        provenance="Dated jobs of resumes, by the rules of Appendix F of the CAREER paper.",
+        terms=_OWN_TERMS,
+    ),
+    Source(
+        name="spells",
+        title="Careers from spells",
+        license="unknown",
+        redistribution="unknown",
+        provenance="Dated spells of the user's own.",
+        terms=_OWN_TERMS,
+    ),
+)
+SOURCES: Mapping[str, Source] = {source.name: source for source in _SOURCES}
+
+
+def source_of(folder: str | Path) -> dict[str, str]:
+    """Where the careers of a folder come from, as their card says, in a form that a checkpoint can keep.
+
+    Args:
+        folder: Careers, as `career-hf prepare` writes them.
+
+    Returns:
+        `source`, `license` and `redistribution`, each "unknown" where the folder has no card that says it.
+
+    Raises:
+        ValueError: The card's `redistribution` is none of those that there are.
+    """
+    path = Path(folder) / CARD
+    metadata = DatasetCard.load(path).data.to_dict() if path.exists() else {}
+    own = metadata.get("career_hf", {})
+    license = metadata.get("license_name") or metadata.get("license", "unknown")
+    redistribution = own.get("redistribution", "unknown")
+    if redistribution not in get_args(Redistribution):
+        raise ValueError(f"{path}: redistribution {redistribution!r} is none of {list(get_args(Redistribution))}")
+    return {"source": own.get("source", "unknown"), "license": license, "redistribution": redistribution}
+
+
+def training_source(folder: str | Path, careers: Dataset) -> dict[str, Any]:
+    """`source_of` a folder, with `first_year` and `last_year` of the careers from there that a model is trained on."""
+    return source_of(folder) | years_of(careers)
+
+
+def years_of(careers: Dataset) -> dict[str, int]:
+    """The first and the last year of careers, as `first_year` and `last_year`."""
+    years = list_values(career_table(careers), "year").to_numpy()
+    return {"first_year": int(years.min()), "last_year": int(years.max())}
+
+
+def license_slug(name: str) -> str:
+    """A licence's name as the Hub's metadata spell it."""
+    return name.lower().replace(" ", "-")

@@ -1,0 +1,247 @@
+"""Raking: weights with which careers, such as a corpus of resumes, have the margins of a population.
+
+Resumes are of those who write and upload them, more of the young, the educated and the employed than there are. With
+raked weights the shares of people by gender, education and so on are those of a survey (Deming and Stephan, 1940); the
+paper's Broader Impact asks for it. Weights correct what the margins name, and nothing else: within a cell of them, who
+uploads a resume is taken to be like who does not.
+
+The weights are those of careers everywhere in this package: they enter the loss of training when careers with them are
+encoded, `survey_design`, `what_if` and `transition_matrices`; and, with weighted=True, Markov chains, `evaluation` and
+`audit`. The library `svy` does the fitting: `pip install "career_hf[survey]"`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from .columns import career_table, is_list, is_text, list_lengths, list_values, make_dataset
+from .ledger import Ledger
+
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+# The largest relative distance of a share from its target that counts as fitted.
+TOLERANCE = 1e-6
+MOST_ROUNDS = 1_000
+
+Margins = Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Raked:
+    """Careers with weights, and what the weights do.
+
+    Args:
+        careers: With the column `weight`, of mean 1.
+        margins: One row per margin and level: margin, level, people, before, after and target (shares).
+        ledger: Who was left out, and whose weight is the largest allowed.
+        effective_sample_size: Kish's, (sum of weights)^2 / sum of their squares: as many people of equal weight would
+            give means as precise, as far as what is averaged has nothing to do with the weights.
+        largest: The largest weight, in multiples of the mean.
+    """
+
+    careers: Dataset
+    margins: pd.DataFrame
+    ledger: Ledger
+    effective_sample_size: float
+    largest: float
+
+
+def rake(
+    careers: Dataset,
+    margins: Margins,
+    *,
+    people: pd.DataFrame | None = None,
+    drop_missing: bool = False,
+    largest: float | None = None,
+) -> Raked:
+    """Finds weights with which careers have given margins.
+
+    Args:
+        careers: Careers; a `weight` that they have is what raking starts from, else everybody starts alike.
+        margins: For each covariate the share of people of each level, such as {"gender": {"men": .49, "women": .51}},
+            as `margins_of` takes it from a survey; divided by their sum. A covariate that changes over a career (or
+            "occupation") counts with its latest known level.
+        people: A frame with `person` and a column for each margin that is no column of the careers, such as a group of
+            birth years, or two covariates jointly.
+        drop_missing: Leave out people without a level of some margin, instead of refusing them.
+        largest: Weights above so many times the mean are trimmed, and margins fitted again, until both hold.
+
+    Returns:
+        The careers with weights, and what these do.
+
+    Raises:
+        ValueError: A margin has no column, somebody has no level, a level has people and no share or a share and no
+            people, or the margins cannot all be had. The message names the margin.
+        ImportError: `svy` is not installed.
+    """
+    table = career_table(careers)
+    levels = pd.DataFrame({name: _latest(table, name, people) for name in _checked(margins)})
+    missing = levels.isna().any(axis=1).to_numpy()
+    if missing.any() and not drop_missing:
+        row = int(missing.argmax())
+        name = str(levels.columns[int(levels.iloc[row].isna().to_numpy().argmax())])
+        raise ValueError(
+            f"person '{table['person'][row].as_py()}' ({missing.sum()} in all), column '{name}': no level is known, "
+            "so they belong to no margin; fill it in, or leave them out with drop_missing=True"
+        )
+    kept, levels = table.filter(pa.array(~missing)), levels[~missing]
+    start = kept["weight"].to_numpy() if "weight" in kept.column_names else np.ones(len(levels))
+    before = _shares(levels, start, margins)
+    weight = _fit(levels, start, margins, largest)
+    found = before.rename(columns={"share": "before"}).assign(after=_shares(levels, weight, margins)["share"])
+    found = found[["margin", "level", "people", "before", "after", "target"]]
+    _check_fit(found, weight, largest)
+    ledger, out = Ledger(), {"no level of a margin is known": int(missing.sum())}
+    at_most = int((weight > 0.999 * largest).sum()) if largest is not None else 0
+    trimmed = {f"weight trimmed to {largest:g} times the mean": at_most} if at_most else {}
+    ledger.record("rake", "people", len(missing), len(weight), dropped=out, altered=trimmed)
+    columns = {name: kept[name] for name in kept.column_names} | {"weight": pa.array(weight, pa.float64())}
+    return Raked(
+        careers=make_dataset(columns),
+        margins=found,
+        ledger=ledger,
+        effective_sample_size=float(weight.sum() ** 2 / (weight**2).sum()),
+        largest=float(weight.max()),
+    )
+
+
+def margins_of(
+    survey: Dataset, names: Sequence[str], people: pd.DataFrame | None = None
+) -> dict[str, dict[str, float]]:
+    """Shares of people by level, weighted where the survey has weights, as `rake` takes them.
+
+    Args:
+        survey: Careers that stand for the population.
+        names: Covariates, with the levels that the other careers have; as in `rake`, the latest known level counts.
+        people: As in `rake`.
+
+    Raises:
+        ValueError: A name is not a column.
+    """
+    table = career_table(survey)
+    weight = table["weight"].to_numpy() if "weight" in table.column_names else np.ones(table.num_rows)
+    sums = {name: pd.Series(weight).groupby(_latest(table, name, people)).sum() for name in names}
+    return {name: {str(level): float(n) for level, n in (total / total.sum()).items()} for name, total in sums.items()}
+
+
+def _checked(margins: Margins) -> Margins:
+    if not margins:
+        raise ValueError("there are no margins to rake to: name at least one, such as {'gender': {...}}")
+    for name, shares in margins.items():
+        bad = [level for level, share in shares.items() if not (np.isfinite(share) and share > 0)]
+        if bad or not shares:
+            what = f"level '{bad[0]}' has share {shares[bad[0]]}" if bad else "has no levels"
+            raise ValueError(
+                f"margin '{name}': {what}; shares are positive, and who has none of the population is left out before"
+            )
+    return margins
+
+
+def _latest(table: pa.Table, name: str, people: pd.DataFrame | None) -> pd.Series:
+    """`(people,)` level of everybody, null where none is known."""
+    if people is not None and name in people.columns and name != "person":
+        if people["person"].duplicated().any():
+            twice = people.loc[people["person"].duplicated(), "person"].iloc[0]
+            raise ValueError(f"person '{twice}' has two rows in the frame of people: keep one")
+        levels = people.set_index(people["person"].astype(str))[name].reindex(table["person"].to_pylist())
+        return levels.reset_index(drop=True).astype("string").astype(object).where(levels.notna().to_numpy(), None)
+    kind = table.schema.field(name).type if name in table.column_names else None
+    over_time = kind is not None and is_list(kind)
+    if kind is None or not is_text(kind.value_type if over_time else kind):
+        raise ValueError(
+            f"margin '{name}' is no column of labels of the careers, which have {table.column_names}: rename it, or "
+            "pass people= with such a column"
+        )
+    if not over_time:
+        return pd.Series(table[name].to_pandas(), dtype=object)
+    steps = pd.Series(list_values(table, name).to_pandas(), dtype=object)
+    person = np.repeat(np.arange(table.num_rows), list_lengths(table, name))
+    # `last` skips what is missing.
+    return steps.groupby(person).last().reset_index(drop=True)
+
+
+def _shares(levels: pd.DataFrame, weight: np.ndarray, margins: Margins) -> pd.DataFrame:
+    """margin, level, people, share and target; a ValueError where levels and margins are not the same."""
+    frames = []
+    for name, shares in margins.items():
+        grouped = pd.DataFrame({"weight": weight}).groupby(levels[name].to_numpy())["weight"]
+        found = grouped.agg(["size", "sum"])
+        strange, empty = [x for x in found.index if x not in shares], [x for x in shares if x not in found.index]
+        if strange:
+            raise ValueError(
+                f"margin '{name}': {found['size'][strange[0]]} people have level '{strange[0]}', which has no share, "
+                f"only {list(shares)}; give it one, or leave them out before"
+            )
+        if empty:
+            raise ValueError(
+                f"margin '{name}': nobody has level '{empty[0]}', whose share is {shares[empty[0]]:.4g}; join it with "
+                "another level in both"
+            )
+        target = pd.Series(shares) / sum(shares.values())
+        found = found.reindex(list(shares))
+        frames.append(
+            pd.DataFrame(
+                {
+                    "margin": name,
+                    "level": list(shares),
+                    "people": found["size"].to_numpy(),
+                    "share": (found["sum"] / weight.sum()).to_numpy(),
+                    "target": target.to_numpy(),
+                }
+            )
+        )
+    return pd.concat(frames, ignore_index=True)
+
+
+def _fit(levels: pd.DataFrame, start: np.ndarray, margins: Margins, largest: float | None) -> np.ndarray:
+    """`(people,)` raked weights of mean 1, or the last that were reached."""
+    try:
+        import polars
+        import svy
+    except ImportError as error:
+        raise ImportError("raking needs svy: pip install 'career_hf[survey]'") from error
+    # Columns of our own names: svy has reserved ones.
+    names = {name: f"margin_{i}" for i, name in enumerate(margins)}
+    data = polars.DataFrame({new: levels[name].astype(str).to_numpy() for name, new in names.items()})
+    data = data.with_columns(polars.Series("base", start / start.mean()))
+    options: dict[str, Any] = {"tol": TOLERANCE, "max_iter": MOST_ROUNDS, "on_nonconvergence": "ignore"}
+    if largest is not None:
+        options["trimming"] = svy.TrimConfig(upper=float(largest), max_iter=MOST_ROUNDS)
+    shares: Any = {names[name]: dict(of_levels) for name, of_levels in margins.items()}
+    raked = svy.Sample(data, svy.Design(wgt="base")).weighting.rake(shares=shares, wgt_name="raked", **options)
+    fitted: Any = raked.data
+    weight = fitted["raked"].to_numpy()
+    return weight / weight.mean()
+
+
+def _check_fit(found: pd.DataFrame, weight: np.ndarray, largest: float | None) -> None:
+    """Raises a ValueError that names the margin that is furthest from its target, or asks for the largest weights."""
+    distance = ((found["after"] - found["target"]) / found["target"]).abs()
+    most = np.inf if largest is None else largest * (1 + 10 * TOLERANCE)
+    if distance.max() <= 10 * TOLERANCE and weight.max() <= most:
+        return
+    within = f" with weights up to {largest:g} times the mean" if largest is not None else ""
+    fix = (
+        "allow larger ones, join levels, or drop a margin" if largest is not None else "join levels, or drop a margin"
+    )
+    if distance.max() > 10 * TOLERANCE:
+        worst = found.loc[distance.idxmax()]
+        what = f"has share {worst['after']:.4f} after raking"
+    else:
+        worst = found.loc[(found["target"] / found["people"]).idxmax()]
+        what = f"is a share of {worst['people'] / len(weight):.4f}, and weights of {weight.max():.2f} are left"
+    raise ValueError(
+        f"the margins cannot all be had{within}: margin '{worst['margin']}', level '{worst['level']}' "
+        f"({worst['people']} people) {what}; its target is {worst['target']:.4f}; {fix}"
+    )
+
+
+__all__ = ["Raked", "margins_of", "rake"]

@@ -1,0 +1,100 @@
+"""Checks on careers that were made or changed by hand; `from_frame` makes careers that pass them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .columns import RESERVED_NAMES, career_table, is_list, is_text, list_lengths, list_values
+
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+def validate(careers: Dataset) -> None:
+    """Checks careers that were made or changed by hand.
+
+    Args:
+        careers: Careers, one row per person.
+
+    Raises:
+        ValueError: If a column is missing or has the wrong type, a person appears twice, lists of one person differ in
+            length, a career is empty, years do not increase, an occupation is missing, or a weight is not positive.
+            The message names person, row (counting from 0), column and value, and says how to fix it.
+    """
+    _check_types(careers)
+    table = career_table(careers)
+
+    def fail(row: int, name: str, problem: str, fix: str) -> NoReturn:
+        person, value = table["person"][row].as_py(), table[name][row].as_py()
+        raise ValueError(f"person {person!r}, row {row}, column '{name}', value {value!r}: {problem}; {fix}")
+
+    def check(good: Any, name: str, problem: str, fix: str) -> None:
+        good = np.asarray(good, dtype=bool)
+        if not good.all():
+            fail(int(np.argmin(good)), name, problem, fix)
+
+    people = table["person"]
+    check(pc.is_valid(people), "person", "no person is named", "give every career an identifier")
+    first_row = pc.index_in(people, value_set=people.combine_chunks()).to_numpy()
+    check(first_row == np.arange(len(people)), "person", "the person has two rows", "merge them or rename one")
+
+    lengths = list_lengths(table, "year")
+    check(lengths > 0, "year", "the career is empty", "drop the person or give at least one year")
+    for field in table.schema:
+        if is_list(field.type):
+            problem, fix = "the list is not as long as the person's years", "give one value per year, null if missing"
+            check(list_lengths(table, field.name) == lengths, field.name, problem, fix)
+
+    row_of_step = np.repeat(np.arange(len(lengths)), lengths)
+
+    def check_steps(good: Any, name: str, problem: str, fix: str) -> None:
+        good = np.asarray(good, dtype=bool)
+        if not good.all():
+            step = int(np.argmin(good))
+            row = row_of_step[step]
+            value = list_values(table, name)[step].as_py()
+            fail(int(row), name, f"{value!r} at step {step - (np.cumsum(lengths) - lengths)[row]} {problem}", fix)
+
+    years = list_values(table, "year")
+    check_steps(pc.is_valid(years), "year", "is not a year", "drop the step or fill in its year")
+    years = years.to_numpy()
+    later = np.ones(len(years), dtype=bool)
+    later[1:] = (years[1:] > years[:-1]) | (row_of_step[1:] != row_of_step[:-1])
+    check_steps(later, "year", "is not after the year before it", "sort the career by year and keep one step per year")
+    occupations = list_values(table, "occupation")
+    named = pc.fill_null(pc.not_equal(pc.utf8_trim_whitespace(occupations), ""), False)
+    check_steps(named, "occupation", "is not an occupation", "drop the step or give it a label such as 'unknown'")
+    if "weight" in table.column_names:
+        weights = np.asarray(table["weight"].to_numpy(), dtype=np.float64)
+        good = (weights > 0) & np.isfinite(weights)
+        check(good, "weight", "not a positive finite weight", "drop the person or correct the weight")
+
+
+def _check_types(careers: Dataset) -> None:
+    schema = careers.features.arrow_schema
+    for name, form in {"person": "text", "year": "lists of whole numbers", "occupation": "lists of labels"}.items():
+        if name not in schema.names:
+            raise ValueError(f"careers have no column '{name}' ({form}): build them with from_frame, or add it")
+    for field in schema:
+        kind, name = field.type, field.name
+        step = kind.value_type if is_list(kind) else None
+        if name == "year":
+            good, form = step is not None and pa.types.is_integer(step), "lists of whole numbers"
+        elif name == "occupation":
+            good, form = step is not None and is_text(step), "lists of text"
+        elif name == "weight":
+            good, form = pa.types.is_floating(kind) or pa.types.is_integer(kind), "one number per person"
+        elif name in RESERVED_NAMES:
+            good, form = is_text(kind), "one text per person"
+        else:
+            good = is_text(kind) or (step is not None and (is_text(step) or pa.types.is_floating(step)))
+            form = "text (a static covariate), lists of text (one that changes) or lists of floats (an outcome)"
+        if not good:
+            raise ValueError(
+                f"column '{name}' has type {kind}, but must hold {form}: convert it with careers.cast_column"
+            )

@@ -1,0 +1,50 @@
+"""The command `career-hf`: each command parses, calls one public function and prints."""
+
+from __future__ import annotations
+
+import typer
+
+from .audit import audit
+from .card import card
+from .console import Commands
+from .convert import convert
+from .describe import describe
+from .evaluate import evaluate
+from .export import export
+from .forecast import forecast
+from .gap import gap
+from .prepare import prepare
+from .push import push
+from .quickstart import quickstart
+from .rake import rake
+from .rationale import rationale
+from .similar import similar
+from .simulate import simulate
+from .train import finetune, train
+from .transitions import transitions
+from .wage_regression import wage_regression
+from .what_if import what_if
+
+
+app = typer.Typer(
+    cls=Commands,
+    help="CAREER, a foundation model for labor sequence data.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(prepare, name="prepare", rich_help_panel="Data")
+COMMANDS = {
+    "Data": (describe, rake, simulate),
+    "Models": (quickstart, train, finetune, convert, export),
+    "Scores": (evaluate, forecast, audit),
+    "Explanations": (rationale, similar, what_if, transitions),
+    "Wages": (wage_regression, gap),
+    "Sharing": (card, push),
+}
+for _group, _commands in COMMANDS.items():
+    for _command in _commands:
+        app.command(_command.__name__.replace("_", "-"), rich_help_panel=_group)(_command)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,3 @@
+"""From careers to what models read: processor, vocabulary, batches, checkpoints."""
+
+import transformers  # noqa: F401  # registers the models before any file here is imported: see `registration`

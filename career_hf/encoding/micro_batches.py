@@ -1,0 +1,155 @@
+"""Training batches for the stock Trainer: a dataset whose items are ready-made micro-batches.
+
+The paper trains on batches of about 16,000 steps drawn at random. Handing such batches to Trainer through a batch
+sampler goes wrong twice: micro-batches of one batch can land in different updates, and ragged batches are repeated
+across processes. So the items of the training dataset are micro-batches, in exactly the order in which Trainer and
+accelerate consume them: with `per_device_train_batch_size=1` and sequential sampling, item i goes to process
+i % processes, and `gradient_accumulation_steps` of them per process make one update.
+
+Each epoch shuffles the people and cuts them into the same number of batches of nearly equal size, so nobody is left
+over, everybody is seen exactly once an epoch, and the dataset's length never changes. Inside a batch people are sorted
+by length, which keeps micro-batches nearly free of padding without touching which people make up an update: batches
+stay random.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+
+from .collating import Batch, EncodedCareers, FlatCareers, PaddingCollator
+
+
+class MicroBatches(torch.utils.data.Dataset):
+    """Micro-batches of an encoded dataset, in the order in which stock Trainer consumes them.
+
+    An epoch has B = ceil(all steps / `tokens_per_batch`) batches, each within one career of (all steps / B), and each
+    cut into `micro_batches_per_batch` items of nearly equal numbers of steps. Everything is a function of (seed,
+    epoch, index) alone. Loading takes well under a millisecond, so `dataloader_num_workers` stays 0 (workers would not
+    hear of `set_epoch`).
+
+    Args:
+        encoded: What `CareerProcessor.encode` returns.
+        collator: Layout of a micro-batch, one of the collators of `career_hf.encoding.collating`.
+        tokens_per_batch: Steps (person-years) of one update, over all processes; no padding is counted.
+        micro_batches_per_batch: `gradient_accumulation_steps` times the number of processes.
+        seed: Decides the order of people, with the epoch.
+
+    Raises:
+        ValueError: If there are too few people to put one into every micro-batch.
+
+    Example:
+        >>> import datasets
+        >>> from career_hf.collating import FlatteningCollator
+        >>> ids = [[1, 2, 2], [1, 3], [1], [1, 3, 3, 2]]
+        >>> encoded = datasets.Dataset.from_dict({"input_ids": ids, "labels": ids})
+        >>> micro_batches = MicroBatches(encoded, FlatteningCollator(), tokens_per_batch=5, micro_batches_per_batch=1)
+        >>> [micro_batches[i]["labels"].numel() for i in range(len(micro_batches))]
+        [5, 5]
+    """
+
+    def __init__(
+        self,
+        encoded: datasets.Dataset | EncodedCareers,
+        collator: Callable[[FlatCareers], Batch],
+        tokens_per_batch: int = 16_000,
+        micro_batches_per_batch: int = 1,
+        seed: int = 42,
+    ):
+        self.careers = encoded if isinstance(encoded, EncodedCareers) else EncodedCareers(encoded)
+        self.collator = collator
+        self.micro_batches_per_batch = micro_batches_per_batch
+        self.seed = seed
+        people, steps = len(self.careers), int(self.careers.lengths.sum())
+        self.batches_per_epoch = max(1, -(-steps // tokens_per_batch))
+        needed = self.batches_per_epoch * micro_batches_per_batch
+        if people < needed:
+            raise ValueError(
+                f"{people} people cannot fill {self.batches_per_epoch} batches of {micro_batches_per_batch} "
+                "micro-batches with at least one person each; lower gradient_accumulation_steps or the number of "
+                f"processes, or raise tokens_per_batch (now {tokens_per_batch})"
+            )
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Shuffles people for this epoch. Trainer's data loader calls it."""
+        self.epoch = epoch
+        self._order: np.ndarray | None = None
+        self._batch_index = -1
+
+    def __len__(self) -> int:
+        return self.batches_per_epoch * self.micro_batches_per_batch
+
+    def people(self, index: int) -> np.ndarray:
+        """Rows of the encoded dataset that make up item `index` of this epoch, shortest career first."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"micro-batch {index} of {len(self)}")
+        if self._order is None:
+            self._order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.careers))
+            self._batch_ends = cut_evenly(
+                self.careers.lengths[self._order], self.batches_per_epoch, at_least=self.micro_batches_per_batch
+            )
+        batch_index, part = divmod(index, self.micro_batches_per_batch)
+        if batch_index != self._batch_index:
+            batch = self._order[self._batch_ends[batch_index] : self._batch_ends[batch_index + 1]]
+            self._batch = batch[np.argsort(self.careers.lengths[batch], kind="stable")]
+            self._ends = cut_evenly(self.careers.lengths[self._batch], self.micro_batches_per_batch)
+            self._batch_index = batch_index
+        return self._batch[self._ends[part] : self._ends[part + 1]]
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.collator(self.careers.gather(self.people(index)))
+
+
+def cut_evenly(lengths: np.ndarray, pieces: int, at_least: int = 1) -> np.ndarray:
+    """Cuts a sequence of careers into pieces of nearly equal numbers of steps.
+
+    Each cut falls beside the career nearest to its ideal place, so a piece is within one career of the mean, unless
+    that would leave a piece with fewer than `at_least` careers.
+
+    Args:
+        lengths: `(careers,)`.
+        pieces: Number of pieces; `pieces * at_least` careers are needed.
+        at_least: Careers in the smallest piece.
+
+    Returns:
+        `(pieces + 1,)`, bounds: piece i is `careers[bounds[i] : bounds[i + 1]]`.
+    """
+    ends = lengths.cumsum()
+    ideal = ends[-1] * np.arange(1, pieces) / pieces
+    # The boundary before or after the career that the ideal place falls into, whichever is nearer.
+    inside = np.searchsorted(ends, ideal)
+    cuts = inside + (2 * ideal > 2 * ends[inside] - lengths[inside])
+    smallest = np.arange(1, pieces) * at_least
+    cuts = np.maximum.accumulate(cuts - smallest).clip(min=0) + smallest
+    cuts = np.minimum(cuts, len(lengths) - smallest[::-1])
+    return np.concatenate([[0], cuts, [len(lengths)]])
+
+
+class MicroBatchCollator:
+    """Trainer's one `data_collator`: hands on a ready-made micro-batch, and pads ordinary rows for evaluation.
+
+    Args:
+        padding: Collator for rows.
+    """
+
+    def __init__(self, padding: PaddingCollator | None = None):
+        self.padding = padding or PaddingCollator()
+
+    def __call__(self, features: list[Any]) -> Batch:
+        first = features[0]["input_ids"]
+        if not (torch.is_tensor(first) and first.dim() == 2):
+            return self.padding(features)
+        if len(features) > 1:
+            raise ValueError(
+                f"{len(features)} ready-made micro-batches in one step: set per_device_train_batch_size=1, and use "
+                "several GPUs through `accelerate launch`, one process each"
+            )
+        return features[0]
+
+
+__all__ = ["MicroBatchCollator", "MicroBatches"]

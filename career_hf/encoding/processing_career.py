@@ -1,0 +1,400 @@
+"""CareerProcessor: occupation and covariate labels to ids and back, saved with every checkpoint.
+
+The model sees `input_ids[t]` = y_{t-1} (the beginning of a career at t = 0), `covariates[t]` = x_t, `labels[t]` = y_t.
+`preprocessor_config.json` is written with sorted keys, so all state is in ordered lists: an id is a place in a list.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from transformers import BatchFeature
+from transformers.feature_extraction_utils import FeatureExtractionMixin
+
+from ..careers.columns import career_table, is_list, list_lengths, list_values, make_dataset, one_career
+from ..careers.frames import from_frame, validate
+from ..careers.ledger import Ledger
+from ..models.checksums import Checksummed
+from .training_history import check_stage, count_stage, covariate_matrix, pad_stage, sum_stage
+from .vocabulary import (
+    MISSING,
+    by_frequency,
+    check_config,
+    index_labels,
+    index_occupations,
+    label_counts,
+    learn_levels,
+    level_codes,
+    most_common_gap,
+    occupation_codes,
+    unit_weight_scale,
+)
+
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+class CareerProcessor(Checksummed, FeatureExtractionMixin):
+    """Turns careers into model inputs, and ids back into labels; state that contradicts itself is a ValueError.
+
+    Make one with [`CareerProcessor.fit`] on the training careers, or load one with `from_pretrained`.
+
+    Args:
+        occupations: Labels; the index is the id. Special ids included.
+        covariate_names: Covariates in the order of the last axis of the `covariates` input.
+        covariate_levels: Levels of each covariate; the index is the id, and level 0 is "missing".
+        unknown_occupation: Occupation to which labels outside the vocabulary are mapped; if None they are errors.
+        special_token_ids: Ids that are not occupations.
+        pad_token_id: Id of padding.
+        bos_token_id: Id of the beginning of a career.
+        time_covariate: "year" if the year is a covariate, else None.
+        step_length: Most common gap between a person's observed years, in years.
+        weight_scale: Factor that gives survey weights a mean of 1 per scored step of the training careers; None if
+            those had no weights, in which case weights are left out.
+        training_stages: What each training run saw; see `record_training`.
+        padding_value: Level of covariates at padded steps.
+        padding_side: Always "right".
+
+    Example:
+        >>> from career_hf.careers import from_frame
+        >>> table = {"person": [1, 1, 2], "year": [1990, 1991, 1990], "occupation": ["cook", "waiter", "cook"]}
+        >>> processor = CareerProcessor.fit(from_frame(table))
+        >>> processor.occupations
+        ['<pad>', '<start>', 'cook', 'waiter']
+        >>> processor.covariate_levels
+        [['missing', '1990', '1991']]
+        >>> encoded, ledger = processor.encode(from_frame(table))
+        >>> encoded["input_ids"][0], encoded["labels"][0], encoded["covariates"][0]
+        ([1, 2], [2, 3], [[1], [2]])
+    """
+
+    model_input_names = ["input_ids", "covariates", "attention_mask"]
+    checksummed_files = ("preprocessor_config.json",)
+
+    def __init__(
+        self,
+        occupations: Sequence[str] = ("<pad>", "<start>"),
+        covariate_names: Sequence[str] = (),
+        covariate_levels: Sequence[Sequence[str]] = (),
+        unknown_occupation: str | None = None,
+        special_token_ids: Sequence[int] = (0, 1),
+        pad_token_id: int = 0,
+        bos_token_id: int = 1,
+        time_covariate: str | None = None,
+        step_length: int = 1,
+        weight_scale: float | None = None,
+        training_stages: Sequence[Mapping[str, Any]] = (),
+        padding_value: int = 0,
+        padding_side: str = "right",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.occupations = list(occupations)
+        self.covariate_names = list(covariate_names)
+        self.covariate_levels = [list(levels) for levels in covariate_levels]
+        self.unknown_occupation = unknown_occupation
+        self.special_token_ids = list(special_token_ids)
+        self.pad_token_id = pad_token_id
+        self.bos_token_id = bos_token_id
+        self.time_covariate = time_covariate
+        self.step_length = step_length
+        self.weight_scale = weight_scale
+        self.training_stages = [dict(stage) for stage in training_stages]
+        self.padding_value = padding_value
+        self.padding_side = padding_side
+        self._check_state()
+
+    @classmethod
+    def fit(
+        cls,
+        careers: Dataset,
+        covariates: Sequence[str] = ("year",),
+        unknown_occupation: str | None = None,
+        occupations: Sequence[str] | None = None,
+    ) -> CareerProcessor:
+        """Learns the vocabulary from training careers, and from those only.
+
+        Args:
+            careers: Training careers.
+            covariates: Covariates of the model, in order: "year", or columns of the careers.
+            unknown_occupation: A label, such as "unknown", that stands for occupations outside the vocabulary. It is
+                an occupation like any other, with an id and a probability.
+            occupations: The labels of a coding scheme, all of which get ids even if nobody here held them. If None,
+                the occupations that occur.
+
+        Returns:
+            A processor: special ids first, then occupations from the most to the least frequent, ties by label;
+            covariate levels sorted, as numbers where all are.
+
+        Raises:
+            ValueError: If careers are not valid, a covariate is not one of their columns, or an occupation is outside
+                the given coding scheme and `unknown_occupation` is None.
+        """
+        validate(careers)
+        table = career_table(careers)
+        if table.num_rows == 0:
+            raise ValueError("there are no careers to learn a vocabulary from: pass the training careers")
+        labels = list(label_counts(list_values(table, "occupation")) if occupations is None else occupations)
+        if unknown_occupation is not None:
+            labels.append(unknown_occupation)
+        labels = list(dict.fromkeys(labels))
+        codes, _ = occupation_codes(table, labels, [], unknown_occupation)
+        counts = dict(zip(labels, np.bincount(codes, minlength=len(labels)).tolist(), strict=True))
+        return cls(
+            occupations=["<pad>", "<start>", *by_frequency(counts)],
+            covariate_names=covariates,
+            covariate_levels=[[MISSING, *learn_levels(table, name)] for name in covariates],
+            unknown_occupation=unknown_occupation,
+            time_covariate="year" if "year" in covariates else None,
+            step_length=most_common_gap(table),
+            weight_scale=unit_weight_scale(table),
+        )
+
+    def encode(
+        self, careers: Dataset, unknown_levels: Literal["error", "missing"] = "error"
+    ) -> tuple[Dataset, Ledger]:
+        """Turns careers into ids, one row per person in the order of the careers.
+
+        Args:
+            careers: Careers with this processor's covariates.
+            unknown_levels: What to do with covariate levels that training never saw: "error", or "missing" to treat
+                them as missing (counted in the ledger).
+
+        Returns:
+            The encoded dataset and a ledger. Columns, with T steps and C covariates: `input_ids` (T), `labels` (T),
+            `covariates` (T, C) unless C is 0, `length`, and `weight` (scaled) if careers have weights.
+
+        Raises:
+            ValueError: If careers are not valid, a covariate is missing from them, or an occupation or level is not
+                known. The message names person, year and label, and says how to fix it.
+        """
+        if unknown_levels not in ("error", "missing"):
+            raise ValueError(f"unknown_levels {unknown_levels!r} is neither 'error' nor 'missing'")
+        validate(careers)
+        table = career_table(careers)
+        lengths = list_lengths(table, "year")
+        starts = np.cumsum(lengths) - lengths
+        offsets = pa.array(np.append(starts, lengths.sum()), pa.int32())
+        labels, unknown = occupation_codes(table, self.occupations, self.special_token_ids, self.unknown_occupation)
+        altered = {f"occupation outside the vocabulary, now '{self.unknown_occupation}'": unknown} if unknown else {}
+        input_ids = np.empty_like(labels)
+        input_ids[1:] = labels[:-1]
+        input_ids[starts] = self.bos_token_id
+        columns = {
+            "input_ids": pa.ListArray.from_arrays(offsets, pa.array(input_ids)),
+            "labels": pa.ListArray.from_arrays(offsets, pa.array(labels)),
+        }
+        if self.covariate_names:
+            codes = np.empty((len(labels), len(self.covariate_names)), dtype=np.int32)
+            for i, (name, levels) in enumerate(zip(self.covariate_names, self.covariate_levels, strict=True)):
+                codes[:, i], unknown = level_codes(table, name, levels, unknown_levels == "missing")
+                if unknown:
+                    altered[f"level of '{name}' never seen in training, now '{MISSING}'"] = unknown
+            steps = pa.FixedSizeListArray.from_arrays(pa.array(codes.ravel()), len(self.covariate_names))
+            columns["covariates"] = pa.ListArray.from_arrays(offsets, steps)
+        columns["length"] = pa.array(lengths, pa.int32())
+        ledger = Ledger()
+        ledger.record("encode careers", "person-years", len(labels), len(labels), altered=altered)
+        if "weight" in table.column_names and self.weight_scale is not None:
+            columns["weight"] = pa.array(table["weight"].to_numpy() * self.weight_scale, pa.float32())
+        elif "weight" in table.column_names:
+            ledger.note("weights left out: the processor was fitted without weights (extend it with weighted careers)")
+        return make_dataset(columns), ledger
+
+    def __call__(self, careers: Any, return_tensors: str | None = "pt") -> BatchFeature:
+        """Turns a few careers into one padded batch: `model(**processor(careers))`.
+
+        Args:
+            careers: Careers; or a long table with columns person, year, occupation and the covariates; or a mapping
+                with one person's lists (what does not change may be a single value).
+            return_tensors: "pt", "np" or None.
+
+        Returns:
+            `input_ids`, `labels` and `attention_mask` of shape (careers, steps) and `covariates` of shape (careers,
+            steps, covariates), absent if the model has none; padded on the right, labels with -100. Careers from a
+            table are sorted by person.
+
+        Raises:
+            ValueError: As `encode` and `from_frame`.
+        """
+        if not hasattr(careers, "with_format") or not is_list(careers.features.arrow_schema.field("occupation").type):
+            covariates = [name for name in self.covariate_names if name != "year"]
+            table = one_career(careers, covariates) if isinstance(careers, Mapping) else careers
+            careers = from_frame(table, covariates=covariates)
+        encoded = career_table(self.encode(careers)[0])
+        lengths = list_lengths(encoded, "input_ids")
+        mask = np.arange(lengths.max(initial=0))[None, :] < lengths[:, None]
+        batch = {"input_ids": np.full(mask.shape, self.pad_token_id), "labels": np.full(mask.shape, -100)}
+        batch["input_ids"][mask] = list_values(encoded, "input_ids").to_numpy()
+        batch["labels"][mask] = list_values(encoded, "labels").to_numpy()
+        if self.covariate_names:
+            batch["covariates"] = np.full((*mask.shape, len(self.covariate_names)), self.padding_value)
+            batch["covariates"][mask] = covariate_matrix(encoded)
+        batch["attention_mask"] = mask.astype(np.int64)
+        return BatchFeature(batch, tensor_type=return_tensors)
+
+    def decode(self, ids: Any) -> Any:
+        """Turns ids (a number, a list of any depth, an array, a tensor) into labels of that shape; -100 is None."""
+        ids = np.asarray(ids.tolist() if hasattr(ids, "tolist") else ids)
+        bad = ids[(ids != -100) & ((ids < 0) | (ids >= len(self.occupations)))]
+        if bad.size:
+            raise ValueError(f"id {bad.flat[0]} is not an occupation: ids go from 0 to {len(self.occupations) - 1}")
+        # The label of -100 is put last, where index -1 finds it.
+        labels = np.array([*self.occupations, None], dtype=object)
+        return np.asarray(labels[np.where(ids == -100, -1, ids)], dtype=object).tolist()
+
+    def occupation_ids(self, labels: Sequence[str]) -> np.ndarray:
+        """The ids of occupation labels, int32; unknown ones become `unknown_occupation`, or an error if it is None."""
+        codes = index_occupations(pa.array(labels, pa.string()), self.occupations, self.special_token_ids)
+        if (codes < 0).any() and self.unknown_occupation is None:
+            label = labels[int(np.argmin(codes))]
+            raise ValueError(f"occupation {label!r} is not in the vocabulary; correct it, or add it with extend")
+        if (codes < 0).any():
+            codes[codes < 0] = self.occupations.index(str(self.unknown_occupation))
+        return codes
+
+    def level_ids(self, covariate: str, labels: Sequence[str | None]) -> np.ndarray:
+        """The ids of a covariate's levels, int32; None is "missing", and an unknown level is an error."""
+        if covariate not in self.covariate_names:
+            raise ValueError(f"'{covariate}' is not one of the model's covariates, which are {self.covariate_names}")
+        levels = self.covariate_levels[self.covariate_names.index(covariate)]
+        codes = index_labels(pc.fill_null(pa.array(labels, pa.string()), MISSING), levels)
+        if (codes < 0).any():
+            label = labels[int(np.argmin(codes))]
+            raise ValueError(
+                f"level {label!r} of covariate '{covariate}' is not known; correct it or add it with extend"
+            )
+        return codes
+
+    @property
+    def id2label(self) -> dict[int, str]:
+        """Every id's label, special ids included."""
+        return dict(enumerate(self.occupations))
+
+    def extend(
+        self,
+        careers: Dataset | None = None,
+        occupations: Sequence[str] = (),
+        covariates: Sequence[str] = (),
+        unknown_occupation: str | None = None,
+    ) -> CareerProcessor:
+        """A processor for fine-tuning: what this one knows keeps its id, anything new is appended.
+
+        Follow it with `model.resize_vocabulary(old, new)`.
+
+        Args:
+            careers: Training careers of the next stage. Their new occupations (most frequent first) and levels are
+                appended; step length and weight scale become theirs.
+            occupations: Further occupations to append.
+            covariates: New covariates, columns of `careers` or "year".
+            unknown_occupation: Sets the occupation for unknown labels, appended if it is new; None keeps the present.
+
+        Returns:
+            A new processor; this one is unchanged.
+
+        Raises:
+            ValueError: If new covariates are named without careers, or careers lack a covariate.
+        """
+        state = copy.deepcopy(self.__dict__)
+        new_names = [name for name in covariates if name not in self.covariate_names]
+        if new_names and careers is None:
+            raise ValueError(
+                f"the levels of new covariates {new_names} are unknown: pass careers=, the training careers"
+            )
+        state["covariate_names"] += new_names
+        state["covariate_levels"] += [[MISSING] for _ in new_names]
+        held: dict[str, int] = {}
+        if careers is not None:
+            validate(careers)
+            table = career_table(careers)
+            held = label_counts(list_values(table, "occupation"))
+            for name, levels in zip(state["covariate_names"], state["covariate_levels"], strict=True):
+                known = set(levels)
+                levels += [level for level in learn_levels(table, name) if level not in known]
+            state |= {"step_length": most_common_gap(table), "weight_scale": unit_weight_scale(table)}
+        wanted = [*by_frequency(held), *occupations, *([unknown_occupation] if unknown_occupation else [])]
+        state["occupations"] = list(dict.fromkeys([*self.occupations, *wanted]))
+        state["unknown_occupation"] = unknown_occupation or self.unknown_occupation
+        state["time_covariate"] = "year" if "year" in state["covariate_names"] else None
+        sizes = [len(state["occupations"]), *map(len, state["covariate_levels"])]
+        state["training_stages"] = [pad_stage(stage, sizes) for stage in self.training_stages]
+        return type(self)(**state)
+
+    def record_training(self, encoded: Dataset, stage: str, source: Mapping[str, Any] | None = None) -> None:
+        """Records how often each occupation (as y_t) and covariate level is trained on, which forecasts need to know.
+
+        Args:
+            encoded: The training set of a run, as `encode` returns it.
+            stage: "pretraining", "finetuning" or another name. A stage recorded again becomes a further entry.
+            source: Where its careers come from, as `dataset_card.source_of` says; unknown if None.
+        """
+        self.training_stages.append(count_stage(career_table(encoded), stage, self._sizes, source))
+
+    def trained_counts(self, stage: str | None = None) -> tuple[np.ndarray, list[np.ndarray]]:
+        """How often each id was trained on in a stage, summed over its entries.
+
+        Args:
+            stage: Name of the stage; the last recorded one if None.
+
+        Returns:
+            Counts by occupation id, and for each covariate counts by level id.
+
+        Raises:
+            ValueError: If the stage was not recorded.
+        """
+        return sum_stage(self.training_stages, stage)
+
+    def last_trained_year(self, stage: str | None = None) -> int:
+        """The latest year that a stage (the last recorded one if None) was trained on; later ones are untrained.
+
+        Raises:
+            ValueError: If the year is not a covariate, or the stage was not recorded or saw no year.
+        """
+        if self.time_covariate is None:
+            raise ValueError("the year is not a covariate of this model, so there is no last trained year")
+        place = self.covariate_names.index(self.time_covariate)
+        seen = np.flatnonzero(self.trained_counts(stage)[1][place])
+        years = [int(self.covariate_levels[place][i]) for i in seen if i > 0]
+        if not years:
+            raise ValueError(f"no year was trained on in stage {stage!r}: every year was missing")
+        return max(years)
+
+    def config_kwargs(self) -> dict[str, Any]:
+        """What a config shares with this processor: `CareerConfig(**processor.config_kwargs(), hidden_size=64)`."""
+        return {
+            "vocab_size": len(self.occupations),
+            "covariate_names": list(self.covariate_names),
+            "covariate_sizes": [len(levels) for levels in self.covariate_levels],
+            "id2label": self.id2label,
+            "label2id": {label: i for i, label in self.id2label.items()},
+            "pad_token_id": self.pad_token_id,
+            "bos_token_id": self.bos_token_id,
+            "special_token_ids": list(self.special_token_ids),
+        }
+
+    def check(self, config: Any) -> None:
+        """Checks a model's config: a ValueError names what differs, for labels the first id and both labels."""
+        check_config(config, self.config_kwargs())
+
+    @property
+    def _sizes(self) -> list[int]:
+        return [len(self.occupations), *map(len, self.covariate_levels)]
+
+    def _check_state(self) -> None:
+        vocabularies = dict(zip(self.covariate_names, self.covariate_levels, strict=True))
+        for name, labels in [("occupation", self.occupations), *vocabularies.items()]:
+            if len(set(labels)) != len(labels):
+                twice = next(label for label in labels if labels.count(label) > 1)
+                raise ValueError(f"{name} {twice!r} has two ids, so it is ambiguous: rename one of the two")
+            if name in vocabularies and labels[:1] != [MISSING]:
+                raise ValueError(f"level 0 of covariate '{name}' is {labels[:1]}, but must be '{MISSING}'")
+        if self.unknown_occupation is not None and self.unknown_occupation not in self.occupations:
+            raise ValueError(f"unknown_occupation {self.unknown_occupation!r} is not in occupations: add it there")
+        for stage in self.training_stages:
+            check_stage(stage, self._sizes)

@@ -1,0 +1,151 @@
+"""Whether probabilities mean what they say: reliability curves, their error, and recalibration on other careers."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.optimize import minimize_scalar
+from scipy.special import logit
+from sklearn.linear_model import LogisticRegression
+from torch.nn import functional as F
+
+from ..encoding.collating import EncodedCareers
+from ..models.two_stage import IMPOSSIBLE
+from .changed_predictions import changed_predictions
+from .metrics import INTERVAL, step_weights
+from .resampling import resample_means
+from .transition_table import distributions
+
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedModel
+
+    from ..encoding.processing_career import CareerProcessor
+
+# Probabilities of staying are kept this far from 0 and 1 where their log-odds are taken.
+TINY = 1e-6
+
+
+def reliability(
+    table: pd.DataFrame,
+    of: Literal["stay", "top"] = "stay",
+    bins: int = 10,
+    draws: int = 1000,
+    seed: int = 0,
+    weighted: bool = False,
+) -> pd.DataFrame:
+    """Predicted probabilities beside what happened.
+
+    Args:
+        table: A transition table.
+        of: "stay", the probability of staying from the second step on; or "top", the largest probability of each step.
+        bins: Of equally many steps each, from the smallest predictions to the largest.
+        draws, seed: Of the resampling of people, for the interval of `observed`.
+        weighted: Use survey weights, in means and shares.
+
+    Returns:
+        One row per bin: n, share (of all steps), predicted (mean probability), observed (share in which it happened),
+        low, high. Bins that equal predictions would split are one.
+    """
+    rows = table[(table["step"] > 0) & ~table["unknown"]] if of == "stay" else table[~table["unknown"]]
+    predicted = rows["p_stay" if of == "stay" else "p_top"].to_numpy()
+    happened = (rows["transition"] == "stay" if of == "stay" else rows["rank"] == 1).to_numpy()
+    # Where all predictions are equal qcut finds no bin.
+    group = np.nan_to_num(pd.qcut(predicted, bins, labels=False, duplicates="drop")).astype(int)
+    person = pd.factorize(rows["person"])[0]
+    weight = step_weights(rows, weighted)
+    values = np.stack([predicted, happened], axis=1).astype(np.float64)
+    means, resampled = resample_means(values, weight, person, group, draws=draws, seed=seed)
+    low, high = np.nanquantile(resampled[..., 1], INTERVAL, axis=0)
+    sizes = {"n": np.bincount(group), "share": np.bincount(group, weights=weight) / weight.sum()}
+    columns = {"predicted": means[:, 0], "observed": means[:, 1], "low": low, "high": high}
+    return pd.DataFrame(sizes | columns).rename_axis("bin")
+
+
+def calibration_error(curve: pd.DataFrame) -> float:
+    """Expected calibration error: the mean distance of observed shares from predictions, over steps.
+
+    Args:
+        curve: What `reliability` returns.
+    """
+    return float(np.average((curve["predicted"] - curve["observed"]).abs(), weights=curve["share"]))
+
+
+@dataclass(frozen=True)
+class Recalibration:
+    """Another stay probability and another temperature, for any occupation model.
+
+    Staying has log-odds `stay_intercept + stay_slope * log-odds of the model`, and moves have the model's
+    probabilities to the power of 1 / `temperature`, normalised. Nothing changes with 0, 1 and 1.
+
+    Args:
+        temperature: Above 1 moves become more alike.
+        stay_slope, stay_intercept: Of the log-odds of staying.
+    """
+
+    temperature: float = 1.0
+    stay_slope: float = 1.0
+    stay_intercept: float = 0.0
+
+    def log_probs(self, log_probs: torch.Tensor, previous: torch.Tensor, special_token_ids: list[int]) -> torch.Tensor:
+        """Recalibrated log-probabilities.
+
+        Args:
+            log_probs: `(..., vocabulary)`, the model's.
+            previous: `(...)`, ids of y_{t-1}; special ids where there was none.
+            special_token_ids: Ids that are not occupations.
+        """
+        place = previous.unsqueeze(-1)
+        nobody_stays = torch.isin(place, torch.tensor(special_token_ids, device=place.device))
+        p_stay = log_probs.gather(-1, place).exp().clamp(TINY, 1 - TINY)
+        stay = self.stay_intercept + self.stay_slope * (p_stay.log() - (-p_stay).log1p())
+        stay = stay.masked_fill(nobody_stays, IMPOSSIBLE)
+        moves = F.log_softmax(log_probs.scatter(-1, place, -torch.inf) / self.temperature, dim=-1)
+        return (moves + F.logsigmoid(-stay)).scatter(-1, place, F.logsigmoid(stay)).clamp(min=IMPOSSIBLE)
+
+    def of(self, model: PreTrainedModel) -> AbstractContextManager[PreTrainedModel]:
+        """Within it, the model's probabilities are recalibrated, in `transition_table` and everywhere else."""
+        special = model.config.special_token_ids
+        return changed_predictions(model, lambda log_probs, previous: self.log_probs(log_probs, previous, special))
+
+
+def recalibrate(model: PreTrainedModel, validation: Dataset, processor: CareerProcessor) -> Recalibration:
+    """Chooses temperature and stay log-odds by the likelihood of validation careers (Guo et al., 2017; Platt, 1999).
+
+    Args:
+        model: Any occupation model.
+        validation: Careers that were not trained on, and are not those it will be scored on.
+        processor: The model's.
+    """
+    encoded = EncodedCareers(processor.encode(validation, unknown_levels="missing")[0])
+    special = torch.tensor(processor.special_token_ids)
+    stayed, log_odds, moves, moved_to = [], [], [], []
+    for _, log_probs, previous, occupation in distributions(model, encoded):
+        later = ~torch.isin(previous, special.to(previous.device))
+        log_probs, previous, occupation = log_probs[later].double(), previous[later], occupation[later]
+        stay = occupation == previous
+        p_stay = log_probs.gather(-1, previous.unsqueeze(-1)).squeeze(-1).exp().clamp(TINY, 1 - TINY)
+        stayed.append(stay.cpu().numpy())
+        log_odds.append(logit(p_stay.cpu().numpy()))
+        moves.append(log_probs.scatter(-1, previous.unsqueeze(-1), -torch.inf)[~stay].float().cpu())
+        moved_to.append(occupation[~stay].cpu())
+    odds, happened = np.concatenate(log_odds)[:, None], np.concatenate(stayed)
+    if happened.all() or not happened.any():
+        raise ValueError(f"recalibration needs stays and moves: {happened.sum()} of {len(happened)} steps are stays")
+    of_moves, to = torch.cat(moves), torch.cat(moved_to)
+
+    def nll(log_temperature: float) -> float:
+        return float(F.cross_entropy(of_moves * np.exp(-log_temperature), to))
+
+    platt = LogisticRegression(C=np.inf).fit(odds, happened)
+    best = minimize_scalar(nll, bounds=(-2, 2), method="bounded")
+    return Recalibration(float(np.exp(best.x)), float(platt.coef_[0, 0]), float(platt.intercept_[0]))
+
+
+__all__ = ["Recalibration", "calibration_error", "recalibrate", "reliability"]

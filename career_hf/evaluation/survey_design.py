@@ -1,0 +1,233 @@
+"""Perplexity of the population that a survey stands for, with standard errors from how people were sampled.
+
+`evaluation.py` resamples people, as if they had been drawn one by one. Surveys draw whole places from strata, and give
+people weights. Here standard errors are those of survey sampling: mean negative log-likelihood is a ratio of two
+weighted totals, linearised, and its variance is that of totals of primary sampling units (PSUs) within strata, which
+count as drawn with replacement (Binder, 1983). A subgroup is a domain, in which PSUs without any of its people still
+count. The library `svy` does the sums: `pip install "career_hf[survey]"`.
+
+Careers carry the design: `from_frame(frame, weight=..., stratum=..., psu=...)` makes columns `weight`, `stratum` and
+`psu` of it, which `transition_table` hands on, and so does it with `static` columns, which may be the design as well.
+Where careers do not have it, a frame of people has it (`SurveyDesign.people`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from .metrics import as_seeds, check_same_rows, mean_over_seeds
+
+
+@dataclass(frozen=True)
+class SurveyDesign:
+    """Where a transition table, or a frame of people, says how people were sampled.
+
+    Args:
+        weight: Column of survey weights; None counts all steps alike.
+        stratum: Column of strata; None if there are none.
+        psu: Column of primary sampling units. Without strata and places, people are the units.
+        people: One row per person of the survey, with `person` and the columns above, which are then not looked for in
+            the table. People who were not scored count: with the whole survey here, scored people are a domain of it,
+            as a test split is, and a stratum of which one PSU alone was scored is no obstacle.
+        singleton: What strata with a single PSU add to the variance. None refuses them; "center" takes the mean of all
+            PSUs for theirs, "scale" the average of other strata, "skip" nothing (R's survey.lonely.psu calls them
+            "adjust", "average" and "remove").
+
+    Example:
+        >>> SurveyDesign(stratum="stratum", psu="psu")
+        SurveyDesign(weight='weight', stratum='stratum', psu='psu', people=None, singleton=None)
+    """
+
+    weight: str | None = "weight"
+    stratum: str | None = None
+    psu: str = "person"
+    people: pd.DataFrame | None = None
+    singleton: Literal["center", "scale", "skip"] | None = None
+
+
+def survey_perplexity(
+    table: pd.DataFrame, design: SurveyDesign | None = None, by: str | Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Weighted perplexity with design-based standard errors and 95% intervals.
+
+    The standard error of perplexity is that of the mean times perplexity (delta method). Intervals are those of the
+    mean, from Student's t with as many degrees of freedom as PSUs less strata, exponentiated.
+
+    Args:
+        table: A transition table.
+        design: How people were sampled; weights of the table's own and no clusters without it.
+        by: Columns to group by; all rows together without it.
+
+    Returns:
+        One row per group (a single row "all" without `by`): n (steps), people, psus, nll (mean negative
+        log-likelihood), nll_standard_error, perplexity, standard_error, low, high, df. Standard errors and intervals
+        are null where df is 0.
+
+    Raises:
+        ValueError: A column is missing or has nulls, a weight is not positive, a person has two values of a column, a
+            PSU is in two strata, or a stratum has a single PSU and the design does not say what to do with it.
+        ImportError: `svy` is not installed.
+    """
+    found = _linearised({"nll": -table["log_prob"].to_numpy()}, table, design or SurveyDesign(), by)["nll"]
+    nll, error = found["mean"], found["standard_error"]
+    sizes = found[["n", "people", "psus"]]
+    return sizes.assign(
+        nll=nll,
+        nll_standard_error=error,
+        perplexity=np.exp(nll),
+        standard_error=np.exp(nll) * error,
+        low=np.exp(found["low"]),
+        high=np.exp(found["high"]),
+        df=found["df"],
+    )
+
+
+def survey_differences(
+    tables: Mapping[str, pd.DataFrame | Sequence[pd.DataFrame]],
+    baseline: str,
+    design: SurveyDesign | None = None,
+    by: str | Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Log-perplexity of each model minus the baseline's on the same rows, with design-based standard errors.
+
+    Args:
+        tables: For each model a transition table, or one for each seed, whose log-probabilities are averaged.
+        baseline: The model to subtract.
+        design, by: As in `survey_perplexity`.
+
+    Returns:
+        One row per group and model but the baseline: n, people, psus, ratio of perplexities, difference (its log),
+        standard_error, low and high of the difference, df.
+
+    Raises:
+        ValueError: The tables do not have the same rows, there is no such baseline, or as in `survey_perplexity`.
+        ImportError: `svy` is not installed.
+    """
+    if baseline not in tables:
+        raise ValueError(f"baseline '{baseline}' is not among the tables: {list(tables)}")
+    seeds = {name: as_seeds(of_model) for name, of_model in tables.items()}
+    check_same_rows(seeds)
+    log_prob = {name: mean_over_seeds(of_model)["log_prob"].to_numpy() for name, of_model in seeds.items()}
+    # A difference of two means over the same rows is the mean of differences.
+    losses = {name: log_prob[baseline] - of_model for name, of_model in log_prob.items() if name != baseline}
+    found = _linearised(losses, seeds[baseline][0], design or SurveyDesign(), by)
+    rows = [
+        of_model.rename(columns={"mean": "difference"})
+        .assign(ratio=np.exp(of_model["mean"]), model=name)
+        .set_index("model", append=True)
+        for name, of_model in found.items()
+    ]
+    columns = ["n", "people", "psus", "ratio", "difference", "standard_error", "low", "high", "df"]
+    return pd.concat(rows)[columns]
+
+
+def _linearised(
+    values: Mapping[str, np.ndarray], table: pd.DataFrame, design: SurveyDesign, by: str | Sequence[str] | None
+) -> dict[str, pd.DataFrame]:
+    """Weighted mean of each of some columns of `(steps,)` values, by group, with its linearised standard error."""
+    people = _people(table, design)
+    place = people.index.get_indexer(table["person"].astype(str))
+    if (place < 0).any():
+        person = table["person"].iloc[int((place < 0).argmax())]
+        raise ValueError(f"person '{person}' of the table is not among the design's people: add a row for them")
+
+    names = [by] if isinstance(by, str) else list(by or [])
+    keys = [table[name] for name in names] or [pd.Series("all", index=table.index, name="steps")]
+    steps = pd.DataFrame({"person": place, "psu": people["psu"].to_numpy()[place]}, index=table.index)
+    grouped = steps.groupby(keys, observed=True, dropna=False)
+    sizes = grouped.agg(n=("person", "size"), people=("person", "nunique"), psus=("psu", "nunique"))
+    # People who were not scored are a row each outside of every group.
+    absent = np.setdiff1d(np.arange(len(people)), place)
+    rows = people.iloc[np.concatenate([place, absent])]
+    group = np.concatenate([grouped.ngroup().to_numpy(), np.zeros_like(absent)])
+    return {
+        name: sizes.assign(**_means(np.concatenate([column, np.zeros(len(absent))]), group, rows, len(table), design))
+        for name, column in values.items()
+    }
+
+
+def _means(
+    values: np.ndarray, group: np.ndarray, rows: pd.DataFrame, scored: int, design: SurveyDesign
+) -> dict[str, np.ndarray]:
+    """mean, standard_error, low, high and df of each group, of the first `scored` rows as a domain of all."""
+    try:
+        import polars
+        import svy
+    except ImportError as error:
+        raise ImportError("designs of surveys need svy: pip install 'career_hf[survey]'") from error
+
+    columns = {name: rows[name].to_numpy() for name in ("weight", "stratum", "psu")}
+    data = polars.DataFrame(columns | {"value": values, "group": group, "scored": np.arange(len(rows)) < scored})
+    sampled = svy.Design(wgt="weight", stratum="stratum", psu="psu", singleton=design.singleton)
+    where = None if scored == len(rows) else polars.col("scored")
+    estimate: Any = svy.Sample(data, sampled).estimation.mean("value", by="group", where=where)
+    found = estimate.to_polars().sort("group")
+    known = found["df"].to_numpy() > 0
+    names = {"standard_error": "se", "low": "lci", "high": "uci"}
+    spread = {name: np.where(known, found[theirs].to_numpy(), np.nan) for name, theirs in names.items()}
+    return {"mean": found["est"].to_numpy(), **spread, "df": found["df"].to_numpy()}
+
+
+def _people(table: pd.DataFrame, design: SurveyDesign) -> pd.DataFrame:
+    """weight, and codes of stratum and psu, of every person, by identifier; checked."""
+    source, where = (table, "table") if design.people is None else (design.people, "frame of people")
+    roles = {"person": "person", "weight": design.weight, "stratum": design.stratum, "psu": design.psu}
+    wanted = {role: name for role, name in roles.items() if name is not None}
+    for role, name in wanted.items():
+        if name not in source.columns:
+            raise ValueError(
+                f"the {where} has no column '{name}' for the {role}, only {list(source.columns)}: give the careers "
+                f"one (from_frame(..., {role}=...)), or pass SurveyDesign(people=...)"
+            )
+    columns = list(dict.fromkeys(wanted.values()))
+    people = source[columns].drop_duplicates()
+    identifier = people["person"].astype(str)
+    twice = identifier.duplicated()
+    if twice.any():
+        rows = people[(identifier == identifier[twice].iloc[0]).to_numpy()]
+        name = next(name for name in columns[1:] if rows[name].nunique(dropna=False) > 1)
+        raise ValueError(
+            f"person '{rows['person'].iloc[0]}', column '{name}': {rows[name].iloc[0]!r} and {rows[name].iloc[1]!r}; "
+            "a sampling design does not change over a career: take a column with one value for each person"
+        )
+    for role, name in wanted.items():
+        if people[name].isna().any():
+            person = people.loc[people[name].isna(), "person"].iloc[0]
+            fix = "or SurveyDesign(weight=None) to count all steps alike" if role == "weight" else "or leave them out"
+            raise ValueError(f"person '{person}', column '{name}': no {role}; give everybody one, {fix}")
+
+    weight = np.ones(len(people)) if design.weight is None else people[design.weight].to_numpy(dtype=np.float64)
+    bad = ~((weight > 0) & np.isfinite(weight))
+    if bad.any():
+        row = int(bad.argmax())
+        raise ValueError(
+            f"person '{people['person'].iloc[row]}', column '{design.weight}', value {weight[row]}: not a positive "
+            "weight; correct it, or leave the person out"
+        )
+    none = np.zeros(len(people), dtype=np.int64)
+    strata, stratum_names = (
+        (none, pd.Index(["all"])) if design.stratum is None else pd.factorize(people[design.stratum])
+    )
+    units, unit_names = pd.factorize(people[design.psu])
+    nested = pd.DataFrame({"stratum": strata, "psu": units}).drop_duplicates()
+    torn = nested[nested["psu"].duplicated(keep=False)].sort_values("psu", kind="stable")
+    if len(torn):
+        (one, two), unit = stratum_names[torn["stratum"].iloc[:2]], unit_names[torn["psu"].iloc[0]]
+        raise ValueError(
+            f"column '{design.psu}': PSU '{unit}' is in two strata, '{one}' and '{two}'; if labels of PSUs start "
+            f"again in every stratum, join both labels: '{one}/{unit}'"
+        )
+    count = np.bincount(nested["stratum"])
+    if (count == 1).any() and design.singleton is None:
+        name = stratum_names[int((count == 1).argmax())]
+        raise ValueError(
+            f"{(count == 1).sum()} of {len(count)} strata have a single PSU, '{name}' among them, so how much PSUs "
+            "vary there is not known; pass people= of the whole survey if only some were scored, merge it with a "
+            "stratum like it, or say SurveyDesign(singleton='center')"
+        )
+    return pd.DataFrame({"weight": weight, "stratum": strata, "psu": units}, index=pd.Index(identifier))

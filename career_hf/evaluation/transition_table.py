@@ -1,0 +1,259 @@
+"""The transition table: one row per predicted step, from which `evaluation.py` computes every metric.
+
+`transition_table` meets a model and never asks which one. One run of a model serves every table, figure, audit and
+interval, and models are compared row by row. The table is a plain pandas frame: keep it with `table.to_parquet(path)`
+and `pandas.read_parquet(path)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import torch
+from transformers.utils import logging
+
+from ..careers.columns import is_text
+from ..careers.frames import to_frame
+from ..encoding.collating import EncodedCareers, PaddingCollator
+
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedModel
+
+    from ..encoding.processing_career import CareerProcessor
+
+TRANSITIONS = ["first", "stay", "return", "new"]
+CAREER_COLUMNS = ["person", "year", "occupation", "weight"]
+SCORE_COLUMNS = [
+    *["step", "gap_years", "previous", "log_prob", "p_stay", "rank", "p_top", "transition", "aba", "coding_changed"],
+    *["unknown", "split"],
+]
+# The coding scheme of each person-year's occupation, in careers that were coded by more than one.
+VINTAGE = "occupation_vintage"
+
+
+def transition_table(
+    model: PreTrainedModel,
+    careers: Dataset,
+    processor: CareerProcessor,
+    *,
+    batch_tokens: int = 16_000,
+    split: str | None = None,
+    unknown_levels: Literal["error", "missing"] = "error",
+    groups: Mapping[str, str] | None = None,
+    watch: Sequence[str] = (),
+) -> pd.DataFrame:
+    """Scores every step of every career with any occupation model.
+
+    Args:
+        model: A model whose `output.logits` are normalised log-probabilities, `(batch, time, vocabulary)`.
+        careers: Careers, labels not ids.
+        processor: The model's processor; it is checked against the model's config.
+        batch_tokens: Steps per batch, padding included.
+        split: A label for the column `split`, such as "test".
+        unknown_levels: What to do with covariate levels that training never saw, as in `processor.encode`.
+        groups: Group of every occupation. With it the table is about groups: their probabilities are sums, to stay is
+            to stay in the group.
+        watch: Labels whose probability at every step is kept, in columns "p(label)"; of groups where these are given.
+
+    Returns:
+        One row per step, in the order of the careers:
+        person; step (0 for the first); year; gap_years since the previous step (null at step 0); previous and
+        occupation, the labels of y_{t-1} (null at step 0) and y_t; log_prob, the natural log of p(y_t | past); p_stay,
+        the probability of y_{t-1} (null at step 0); rank of y_t, one more than the number of occupations that are
+        likelier; p_top, the largest probability; transition, "first", "stay", "return" (an earlier occupation, but not
+        the previous one) or "new", as in Table 4 (null where it cannot be known); aba, whether the step goes back to
+        where the career was before the last move, y_t = y_{t-2} and not y_{t-1}; coding_changed, whether the careers'
+        `occupation_vintage` is not that of the last step that has one (false without that column); unknown, whether
+        y_t or y_{t-1} is the processor's unknown occupation; weight, the survey weight (null without one); split; then
+        the watched probabilities, and the careers' covariates and other label columns.
+
+    Raises:
+        ValueError: The processor does not belong to the model, a career cannot be encoded, a column of the careers has
+            the name of one of the table's own, an occupation has no group, or a watched label is not there.
+    """
+    processor.check(model.config)
+    taken = sorted(set(careers.column_names) & set(SCORE_COLUMNS))
+    if taken:
+        raise ValueError(f"careers have columns {taken}, which are names of the transition table's own; rename them")
+    encoded, _ = processor.encode(careers, unknown_levels=unknown_levels)
+    everyone = EncodedCareers(encoded)
+    flat = everyone.gather(np.arange(len(everyone)))
+    step = flat.positions
+    code_of_id, labels = codes_of_ids(processor, groups)
+    missing = [label for label in watch if label not in labels]
+    if missing:
+        raise ValueError(f"watched labels {missing} are not among the {len(labels)} that are predicted")
+    scores = _score(model, everyone, batch_tokens, code_of_id, [labels.index(label) for label in watch])
+
+    first = step == 0
+    occupation, previous = code_of_id[flat.labels], np.where(first, -1, code_of_id[flat.input_ids])
+    long = to_frame(careers, kind="arrow")
+    year = long["year"].to_numpy()
+    gap = pd.array(year - np.r_[0, year[:-1]], dtype="Int32")
+    gap[first] = pd.NA
+    unknown = np.zeros(len(step), dtype=bool)
+    if processor.unknown_occupation is not None:
+        unknown_id = processor.occupations.index(processor.unknown_occupation)
+        unknown = (flat.labels == unknown_id) | (~first & (flat.input_ids == unknown_id))
+    two_back = np.where(step < 2, -1, np.r_[-1, previous[:-1]])
+    table = pd.DataFrame(
+        {
+            "person": _categories(long["person"]),
+            "step": step.astype(np.int32),
+            "year": year.astype(np.int32),
+            "gap_years": gap,
+            "previous": pd.Categorical.from_codes(previous, categories=pd.Index(labels, dtype="str")),
+            "occupation": pd.Categorical.from_codes(occupation, categories=pd.Index(labels, dtype="str")),
+            "log_prob": scores["log_prob"],
+            "p_stay": np.where(first, np.nan, np.exp(scores["log_p_stay"])),
+            "rank": scores["rank"].astype(np.int32),
+            "p_top": np.exp(scores["log_p_top"]),
+            "transition": transition_classes(np.repeat(np.arange(len(everyone)), flat.lengths), occupation, unknown),
+            "aba": (occupation == two_back) & (occupation != previous),
+            "coding_changed": _coding_changed(long, first),
+            "unknown": unknown,
+            "weight": long["weight"].to_numpy() if "weight" in long.column_names else np.nan,
+            "split": _categories(pa.chunked_array([pa.repeat(pa.scalar(split, pa.string()), len(step))])),
+        }
+    )
+    for label in watch:
+        table[f"p({label})"] = np.exp(scores[f"log_p {labels.index(label)}"])
+    for name in long.column_names:
+        if name not in CAREER_COLUMNS and is_text(long[name].type):
+            table[name] = _categories(long[name])
+    return table
+
+
+def transition_classes(
+    person: np.ndarray, occupation: np.ndarray, unknown: np.ndarray | None = None
+) -> pd.Categorical:
+    """What kind of step each row is: "first", "stay", "return" or "new" (Table 4).
+
+    Args:
+        person: `(steps,)` person numbers; a person's steps stand together, in time order.
+        occupation: `(steps,)` occupation numbers.
+        unknown: `(steps,)` steps whose kind cannot be known; they are null.
+    """
+    first = np.r_[True, person[1:] != person[:-1]]
+    stay = ~first & np.r_[False, occupation[1:] == occupation[:-1]]
+    # An occupation is new where its person and its number occur together for the first time.
+    repeated = pd.DataFrame({"person": person, "occupation": occupation}).duplicated().to_numpy()
+    codes = np.select([first, stay, repeated], [0, 1, 2], default=3)
+    if unknown is not None:
+        codes[unknown] = -1
+    return pd.Categorical.from_codes(codes, categories=TRANSITIONS)
+
+
+def distributions(
+    model: PreTrainedModel, careers: EncodedCareers, batch_tokens: int = 16_000
+) -> Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Log-probabilities of every occupation at every step, batch by batch; the model is in eval mode meanwhile.
+
+    Batches depend on the lengths of careers only, so those of two models on the same careers go together.
+
+    Yields:
+        For the steps of a batch: `(steps,)` their places among all steps of the careers, end to end; `(steps,
+        vocabulary)` log-probabilities; `(steps,)` ids of y_{t-1} and of y_t; tensors on the model's device.
+    """
+    # Careers of one batch are of similar length, so padding is little; the longest come first, so that a batch that
+    # does not fit into memory fails at once.
+    order = np.argsort(-careers.lengths, kind="stable")
+    starts = careers.lengths.cumsum() - careers.lengths
+    batches, start = [], 0
+    while start < len(order):
+        stop = start + max(1, batch_tokens // int(careers.lengths[order[start]]))
+        batches.append(order[start:stop])
+        start = stop
+    collate = PaddingCollator(model.config.pad_token_id)
+    was_training = model.training
+    model.eval()
+    try:
+        for people in logging.tqdm(batches, desc="Scoring careers", unit="batch"):
+            batch = collate(careers.gather(people))
+            real = batch["labels"] != -100
+            lengths = careers.lengths[people]
+            place = np.repeat(starts[people] - (lengths.cumsum() - lengths), lengths) + np.arange(lengths.sum())
+            # Labels stay behind: nothing here needs a loss. So do weights.
+            given = {name: batch[name].to(model.device) for name in ("input_ids", "covariates") if name in batch}
+            rows = real.to(model.device)
+            # Not around the yield: whoever takes the batch may want gradients of something else.
+            with torch.inference_mode():
+                log_probs = model(**given).logits[rows]
+            yield place, log_probs, given["input_ids"][rows], batch["labels"].to(rows.device)[rows]
+    finally:
+        model.train(was_training)
+
+
+def _score(
+    model: PreTrainedModel, careers: EncodedCareers, batch_tokens: int, code_of_id: np.ndarray, watched: list[int]
+) -> dict[str, np.ndarray]:
+    """Numbers of every step by name, in the order of the careers, from distributions over codes."""
+    codes, count = torch.from_numpy(code_of_id).to(model.device), int(code_of_id.max()) + 1
+    ordinary = codes >= 0
+    one_to_one = int(ordinary.sum()) == count
+    scores = {name: np.empty(int(careers.lengths.sum())) for name in ("log_prob", "log_p_stay", "rank", "log_p_top")}
+    scores |= {f"log_p {code}": np.empty(int(careers.lengths.sum())) for code in watched}
+    for place, log_probs, previous, occupation in distributions(model, careers, batch_tokens):
+        if one_to_one:
+            of_codes = torch.empty_like(log_probs[:, :count])
+            of_codes[:, codes[ordinary]] = log_probs[:, ordinary]
+        else:
+            sums = log_probs.new_zeros((len(log_probs), count), dtype=torch.float64)
+            of_codes = sums.index_add(1, codes[ordinary], log_probs[:, ordinary].double().exp()).log()
+        wanted = torch.stack([codes[occupation], codes[previous].clamp(min=0)], dim=-1)
+        found = of_codes.gather(-1, wanted)
+        scores["log_prob"][place], scores["log_p_stay"][place] = found.double().cpu().numpy().T
+        scores["rank"][place] = ((of_codes > found[:, :1]).sum(dim=-1) + 1).cpu().numpy()
+        scores["log_p_top"][place] = of_codes.max(dim=-1).values.double().cpu().numpy()
+        for code in watched:
+            scores[f"log_p {code}"][place] = of_codes[:, code].double().cpu().numpy()
+    return scores
+
+
+def codes_of_ids(processor: CareerProcessor, groups: Mapping[str, str] | None) -> tuple[np.ndarray, list[str]]:
+    """Numbers for what a transition table is about: occupations, or groups of them.
+
+    Args:
+        processor: A model's.
+        groups: Group of every occupation; None for a table of occupations.
+
+    Returns:
+        `(vocabulary,)` code of each id, -1 for special ids; and the label of each code.
+
+    Raises:
+        ValueError: An occupation has no group.
+    """
+    special = set(processor.special_token_ids)
+    names = [None if i in special else label for i, label in enumerate(processor.occupations)]
+    if groups is not None:
+        without = [name for name in names if name is not None and name not in groups]
+        if without:
+            raise ValueError(
+                f"{len(without)} occupations have no group, '{without[0]}' among them: add them to groups"
+            )
+        names = [None if name is None else groups[name] for name in names]
+    labels = list(dict.fromkeys(name for name in names if name is not None))
+    place = {label: code for code, label in enumerate(labels)}
+    return np.array([-1 if name is None else place[name] for name in names]), labels
+
+
+def _coding_changed(long: pa.Table, first: np.ndarray) -> np.ndarray:
+    """Whether the coding scheme is not that of the person's last step that has one."""
+    if VINTAGE not in long.column_names:
+        return np.zeros(len(first), dtype=bool)
+    vintage = pd.Series(long[VINTAGE].to_pandas())
+    before = vintage.groupby(first.cumsum()).transform(lambda values: values.ffill().shift())
+    return (vintage.notna() & before.notna() & (vintage != before)).to_numpy()
+
+
+def _categories(column: pa.ChunkedArray) -> pd.Categorical:
+    """A column of labels as categories; missing labels are null."""
+    encoded = column.combine_chunks().dictionary_encode()
+    codes = encoded.indices.fill_null(-1).to_numpy()
+    return pd.Categorical.from_codes(codes, categories=pd.Index(encoded.dictionary.to_pylist(), dtype="str"))

@@ -1,0 +1,1 @@
+"""Pictures: frames in, figures out."""

@@ -1,0 +1,216 @@
+"""How good forecasts are, from their forecast tables: by horizon, for states, for shares, and as prediction sets.
+
+Perplexities and differences with intervals are those of `evaluation.py`, which reads forecast tables too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import roc_auc_score
+
+from ..evaluation.calibration import calibration_error, reliability
+from ..evaluation.metrics import bootstrap_perplexity
+from .result import Forecast
+from .table import places
+
+
+# Ends of the fan: the middle half, and nine tenths.
+QUANTILES = (0.05, 0.25, 0.75, 0.95)
+
+
+def state_auc(table: pd.DataFrame, label: str, weighted: bool = False) -> float:
+    """Area under the ROC curve of being in a state in a forecast year, such as unemployment.
+
+    `evaluation.entry_auc` is that of entering it, among people who were elsewhere.
+
+    Args:
+        table: A forecast table made with `watch=[label]`.
+        label: The state.
+        weighted: Use weights.
+
+    Raises:
+        ValueError: The label was not watched, or nobody is in the state, or everybody.
+    """
+    if f"p({label})" not in table.columns:
+        raise ValueError(f"the table does not keep the probability of '{label}': make it with watch=['{label}']")
+    there = (table["occupation"] == label).to_numpy()
+    if there.all() or not there.any():
+        raise ValueError(f"{there.sum()} of {len(there)} observations are '{label}'; the AUC needs both")
+    return float(roc_auc_score(there, table[f"p({label})"], sample_weight=table["weight"] if weighted else None))
+
+
+def watched(table: pd.DataFrame) -> list[str]:
+    """Labels whose probability a table keeps."""
+    return [str(name)[2:-1] for name in table.columns if str(name).startswith("p(")]
+
+
+def state_aucs(table: pd.DataFrame, weighted: bool = False) -> pd.Series:
+    """`state_auc` of every watched state, null where nobody is in it."""
+    values = {}
+    for label in watched(table):
+        occurs = (table["occupation"] == label).any() and (table["occupation"] != label).any()
+        values[label] = state_auc(table, label, weighted) if occurs else np.nan
+    return pd.Series(values, dtype=np.float64)
+
+
+def by_horizon(table: pd.DataFrame, draws: int = 1000, seed: int = 0, weighted: bool = False) -> pd.DataFrame:
+    """What a forecast is worth overall and in each year (Tables 1 and 2).
+
+    Args:
+        table: A forecast table.
+        draws, seed: Of the resampling of people, for the interval of perplexity.
+        weighted: Use weights in perplexities and AUCs.
+
+    Returns:
+        One row "all" and one for each year: n, people, perplexity, standard_error, low, high; monte_carlo, how much of
+        its standard error is from sampling trajectories, were a person's errors equal in all years; the AUC of being
+        in each watched state; top_ece, the calibration error of the likeliest occupation; in_set and set_size, the
+        share of observations in the sets of likeliest occupations, and their mean size.
+    """
+    rows = {}
+    for name, part in {"all": table, **dict(list(table.groupby("year")))}.items():
+        level = bootstrap_perplexity(part, draws, seed, weighted).iloc[0]
+        weight = part["weight"].to_numpy() if weighted else np.ones(len(part))
+        of_people = (part["log_prob_error"] * weight).groupby(part["person"], observed=True).sum()
+        known = part[~part["unknown"]]
+        rows[name] = {
+            **level,
+            "monte_carlo": level["perplexity"] * np.sqrt((of_people**2).sum()) / weight.sum(),
+            **{f"AUC {label}": auc for label, auc in state_aucs(part, weighted).items()},
+            "top_ece": calibration_error(reliability(part, "top", draws=1)) if len(known) else np.nan,
+            **part[["in_set", "set_size"]].mean(),
+        }
+    found = pd.DataFrame.from_dict(rows, orient="index").rename_axis("year")
+    return found.astype({"n": int, "people": int})
+
+
+def calibration_by_horizon(table: pd.DataFrame, bins: int = 10, draws: int = 1000, seed: int = 0) -> pd.DataFrame:
+    """Reliability of the likeliest occupation's probability in each year.
+
+    Args:
+        table: A forecast table.
+        bins, draws, seed: As in `calibration.reliability`.
+
+    Returns:
+        One row per year and bin: year, bin, n, predicted, observed, low, high.
+    """
+    curves = [
+        reliability(part, "top", bins=bins, draws=draws, seed=seed).reset_index().assign(year=year)
+        for year, part in table.groupby("year")
+    ]
+    return pd.concat(curves, ignore_index=True)[["year", "bin", "n", "predicted", "observed", "low", "high"]]
+
+
+def prediction_sets(
+    forecast: Forecast, table: pd.DataFrame, coverage: float = 0.9, calibration_share: float = 0.5, seed: int = 0
+) -> pd.DataFrame:
+    """Sets of likeliest occupations whose size some people choose, and whose coverage others test (split conformal).
+
+    A set takes the likeliest occupations while their total probability is at most a threshold. In each year the
+    threshold is the k-th smallest `mass` of the n calibration people, k = ceil((n + 1) coverage): a further person who
+    is exchangeable with them is covered with a probability of at least `coverage`, whatever the model (Vovk et al.,
+    2005, "Algorithmic Learning in a Random World"; the score is that of Romano et al., 2020, without randomisation).
+    People, not rows, are split, so that years of one person are never on both sides. Weights are not used.
+
+    Args:
+        forecast: What the table was made of.
+        table: A forecast table.
+        coverage: Wanted share of people covered.
+        calibration_share: Share of people who choose the thresholds.
+        seed: Of the split.
+
+    Returns:
+        One row per year: calibration and tested (people), threshold, coverage among the tested with its standard
+        error, mean and median set_size, and uncalibrated, the coverage of the model's own sets (`in_set`).
+
+    Raises:
+        ValueError: Someone's year has no person left on one of the sides, or coverage is not between 0 and 1.
+    """
+    if not 0 < coverage < 1:
+        raise ValueError(f"coverage must be between 0 and 1, and is {coverage}")
+    people = table["person"].unique()
+    chosen = np.random.default_rng(seed).permutation(len(people))[: round(calibration_share * len(people))]
+    calibrates = table["person"].isin(people[chosen]).to_numpy()
+    person, step = places(forecast, table)
+    rows = {}
+    for year in np.unique(table["year"]):
+        of_year = (table["year"] == year).to_numpy()
+        mass, tested = np.sort(table["mass"][of_year & calibrates]), of_year & ~calibrates
+        if len(mass) == 0 or not tested.any():
+            raise ValueError(
+                f"{year} has {len(mass)} people to calibrate sets and {tested.sum()} to test; forecast more"
+            )
+        k = int(np.ceil((len(mass) + 1) * coverage - 1e-9))
+        # With too few people no threshold is large enough: the set is everything.
+        threshold = mass[k - 1] if k <= len(mass) else np.inf
+        p = forecast.probability[person[tested], step[tested]].astype(np.float64)
+        size = (-np.sort(-p, axis=1)).cumsum(axis=1) <= threshold
+        covered = (table["mass"][tested] <= threshold).mean()
+        rows[int(year)] = {
+            "calibration": len(mass),
+            "tested": int(tested.sum()),
+            "threshold": threshold,
+            "coverage": covered,
+            "standard_error": np.sqrt(covered * (1 - covered) / tested.sum()),
+            "set_size": size.sum(axis=1).mean(),
+            "median_set_size": np.median(size.sum(axis=1)),
+            "uncalibrated": table["in_set"][tested].mean(),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("year")
+
+
+def share_forecasts(
+    forecast: Forecast, table: pd.DataFrame, labels: Sequence[str], weighted: bool = False, seed: int = 0
+) -> pd.DataFrame:
+    """Forecast shares of occupations among the people of a table, beside the realised ones.
+
+    The fan is the spread of the share when everybody's career is drawn once from the model, independently. It has
+    nothing of the uncertainty about the model's weights, nor of what hits everybody at once, a recession say: that
+    realised shares leave it means that one of these is large.
+
+    Args:
+        forecast: With trajectories.
+        table: Its forecast table.
+        labels: Occupations.
+        weighted: Use weights.
+        seed: Of which trajectories of different people go together.
+
+    Returns:
+        One row per label and year: occupation, year, n, expected, realised, and columns named by `QUANTILES`.
+
+    Raises:
+        ValueError: The forecast has no trajectories, or a label is not forecast.
+    """
+    paths = forecast.trajectories
+    if paths is None:
+        raise ValueError("shares need trajectories: make the forecast with trajectories=True")
+    missing = [label for label in labels if label not in forecast.occupations]
+    if missing:
+        raise ValueError(f"labels {missing} are not among the {len(forecast.occupations)} that are forecast")
+    # Row i holds the paths of person i, one for each sample, in random order.
+    path = np.repeat(np.arange(len(paths.count)), paths.count).reshape(len(forecast.people), -1)
+    path = np.random.default_rng(seed).permuted(path, axis=1)
+    person, step = places(forecast, table)
+    weight = table["weight"].to_numpy() if weighted else np.ones(len(table))
+    rows = []
+    for year in np.unique(table["year"]):
+        at = np.flatnonzero(table["year"] == year)
+        drawn = paths.occupation[path[person[at]], step[at, None]]
+        share = weight[at] / weight[at].sum()
+        for label in labels:
+            code = forecast.occupations.index(label)
+            fan = np.quantile(share @ (drawn == code), QUANTILES)
+            rows.append(
+                {
+                    "occupation": label,
+                    "year": int(year),
+                    "n": len(at),
+                    "expected": share @ forecast.probability[person[at], step[at], code],
+                    "realised": share @ (table["occupation"].iloc[at] == label).to_numpy(),
+                    **dict(zip(map(str, QUANTILES), fan, strict=True)),
+                }
+            )
+    return pd.DataFrame(rows).sort_values("occupation", kind="stable", key=lambda c: c.map(list(labels).index))

@@ -1,0 +1,162 @@
+"""What a forecast is: arrays of probabilities by person, year and occupation, and the frames and files they become."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..careers.atomic_files import complete
+from ..careers.columns import make_dataset
+
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+@dataclass(frozen=True)
+class Trajectories:
+    """Sampled ways in which careers go on, each distinct one once.
+
+    Args:
+        person: `(paths,)`, places in the forecast's `people`, ascending.
+        count: `(paths,)`, how many of the person's trajectories went this way.
+        occupation: `(paths, horizon)`, places in the forecast's `occupations`.
+    """
+
+    person: np.ndarray
+    count: np.ndarray
+    occupation: np.ndarray
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Probabilities of every occupation in coming years.
+
+    Args:
+        people: Identifiers, in the order of the careers.
+        years: `(people, horizon)`, the forecast years.
+        occupations: Labels.
+        probability: `(people, horizon, occupations)`, float32.
+        standard_error: Likewise; of sampling trajectories, 0 where the probability is exact. It is estimated from the
+            sample, which cannot know of rare paths that it does not hold, so it is too small for rare occupations.
+        trajectories: The sampled trajectories, if they were asked for.
+        attrs: How the forecast was made: samples, seed, estimator and exact_steps; step, "observation" or "interval",
+            step_length and gap_covariate, which say how gaps between years were treated; years_placed_at, the trained
+            year that each year without training uses; carried_forward, for each covariate at how many steps.
+    """
+
+    people: list[str]
+    years: np.ndarray
+    occupations: list[str]
+    probability: np.ndarray
+    standard_error: np.ndarray
+    trajectories: Trajectories | None = None
+    attrs: dict[str, Any] = field(default_factory=dict)
+
+    def to_frame(self) -> pd.DataFrame:
+        """person, year, occupation, probability and standard_error: a row for each person, year and occupation, so
+        mind the size; `top` and `to_dataset` are smaller."""
+        people, horizon, occupations = self.probability.shape
+        frame = pd.DataFrame(
+            {
+                "person": _categories(np.repeat(np.arange(people), horizon * occupations), self.people),
+                "year": np.repeat(self.years.ravel(), occupations).astype(np.int32),
+                "occupation": _categories(np.tile(np.arange(occupations), people * horizon), self.occupations),
+                "probability": self.probability.ravel(),
+                "standard_error": self.standard_error.ravel(),
+            }
+        )
+        frame.attrs = dict(self.attrs)
+        return frame
+
+    def top(self, k: int) -> pd.DataFrame:
+        """The `k` most likely occupations of every person and year: person, year, rank (from 1), occupation,
+        probability and standard_error."""
+        people, horizon, occupations = self.probability.shape
+        k = min(k, occupations)
+        # Stable, so that ties are in the order of the occupations.
+        best = np.argsort(-self.probability, axis=-1, kind="stable")[..., :k]
+        return pd.DataFrame(
+            {
+                "person": _categories(np.repeat(np.arange(people), horizon * k), self.people),
+                "year": np.repeat(self.years.ravel(), k).astype(np.int32),
+                "rank": np.tile(np.arange(1, k + 1, dtype=np.int32), people * horizon),
+                "occupation": _categories(best.ravel(), self.occupations),
+                "probability": np.take_along_axis(self.probability, best, axis=-1).ravel(),
+                "standard_error": np.take_along_axis(self.standard_error, best, axis=-1).ravel(),
+            }
+        )
+
+    def to_dataset(self) -> Dataset:
+        """One row for each person and year: person, year, and lists of the probability and standard_error of every
+        occupation, in the order of `occupations`."""
+        return make_dataset(self._table())
+
+    def save(self, folder: str | Path) -> None:
+        """Saves `forecast.parquet` (as `to_dataset`; occupations and attrs are in the metadata of its schema) and,
+        where there are trajectories, `trajectories.parquet`."""
+        state = {"horizon": self.years.shape[1], "occupations": self.occupations, "attrs": self.attrs}
+        with complete(Path(folder) / "forecast.parquet") as unfinished:
+            pq.write_table(self._table().replace_schema_metadata({"career_hf": json.dumps(state)}), unfinished)
+        (Path(folder) / "trajectories.parquet").unlink(missing_ok=True)
+        if self.trajectories is not None:
+            paths = self.trajectories
+            columns = {"person": paths.person, "count": paths.count, "occupation": _lists(paths.occupation)}
+            with complete(Path(folder) / "trajectories.parquet") as unfinished:
+                pq.write_table(pa.table(columns), unfinished)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Forecast:
+        """Loads what `save` saved."""
+        table = pq.read_table(Path(folder) / "forecast.parquet").combine_chunks()
+        state = json.loads(table.schema.metadata[b"career_hf"])
+        attrs = state["attrs"]
+        attrs["years_placed_at"] = {int(year): at for year, at in attrs.get("years_placed_at", {}).items()}
+        horizon, occupations = state["horizon"], state["occupations"]
+        shape = (-1, horizon, len(occupations))
+        trajectories = None
+        if (Path(folder) / "trajectories.parquet").exists():
+            paths = pq.read_table(Path(folder) / "trajectories.parquet").combine_chunks()
+            occupation = _array(paths["occupation"]).reshape(paths.num_rows, -1)
+            trajectories = Trajectories(_array(paths["person"]), _array(paths["count"]), occupation)
+        return cls(
+            people=table["person"].to_pylist()[::horizon],
+            years=_array(table["year"]).reshape(-1, horizon),
+            occupations=occupations,
+            probability=_array(table["probability"]).reshape(shape),
+            standard_error=_array(table["standard_error"]).reshape(shape),
+            trajectories=trajectories,
+            attrs=attrs,
+        )
+
+    def _table(self) -> pa.Table:
+        horizon, occupations = self.probability.shape[1:]
+        return pa.table(
+            {
+                "person": pa.array(np.repeat(np.array(self.people, dtype=object), horizon), pa.string()),
+                "year": pa.array(self.years.ravel(), pa.int32()),
+                "probability": _lists(self.probability.reshape(-1, occupations)),
+                "standard_error": _lists(self.standard_error.reshape(-1, occupations)),
+            }
+        )
+
+
+def _categories(codes: np.ndarray, labels: list[str]) -> pd.Categorical:
+    return pd.Categorical.from_codes(codes, pd.Index(labels, dtype="str"))
+
+
+def _lists(matrix: np.ndarray) -> pa.FixedSizeListArray:
+    return pa.FixedSizeListArray.from_arrays(pa.array(matrix.ravel()), matrix.shape[1])
+
+
+def _array(column: pa.ChunkedArray) -> np.ndarray:
+    """A column of numbers, or of lists of them end to end."""
+    values = column.combine_chunks()
+    return (values.flatten() if pa.types.is_fixed_size_list(values.type) else values).to_numpy()

@@ -1,0 +1,244 @@
+"""The steps that a forecast takes after the end of each career: their years, and the levels of covariates at them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..careers.columns import LongTable, career_table, is_list, list_lengths, list_values
+from ..careers.frames import to_frame
+from ..encoding.vocabulary import MISSING, index_labels
+
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from ..encoding.processing_career import CareerProcessor
+
+StepRule = Literal["observation", "interval"]
+
+
+@dataclass(frozen=True)
+class StepsAhead:
+    """The steps after each career, person by person in the order of the careers.
+
+    Args:
+        people: `(people,)` identifiers.
+        last_year: `(people,)`, where each career ends.
+        lengths: `(people,)`, how many steps each person takes.
+        year: `(steps,)`, the year of each step.
+        wanted: `(steps,)`, whether it is part of the forecast, or only on the way.
+    """
+
+    people: list[str]
+    last_year: np.ndarray
+    lengths: np.ndarray
+    year: np.ndarray
+    wanted: np.ndarray
+
+    @property
+    def person(self) -> np.ndarray:
+        """`(steps,)`, the place of each step's person."""
+        return np.repeat(np.arange(len(self.people)), self.lengths)
+
+    @property
+    def previous_year(self) -> np.ndarray:
+        """`(steps,)`, the year of the step before."""
+        before = np.r_[0, self.year[:-1]]
+        before[self.lengths.cumsum() - self.lengths] = self.last_year
+        return before
+
+
+def steps_ahead(
+    careers: Dataset, horizon: int | None, years: Sequence[int] | None, rule: StepRule, step_length: int
+) -> StepsAhead:
+    """The steps of a forecast.
+
+    Args:
+        careers: Careers to continue.
+        horizon: Steps of `step_length` years after each person's own last year; or else
+        years: the years to forecast, for everybody the same.
+        rule: Between `years`, see `forecast`.
+        step_length: Years of a step.
+
+    Raises:
+        ValueError: Not exactly one of horizon and years is given, years do not increase, a person is observed in or
+            after the first of them, or steps of `step_length` years do not lead to them.
+    """
+    table = career_table(careers)
+    if table.num_rows == 0:
+        raise ValueError("there are no careers to forecast: nobody qualifies; look at the ledger of truncate")
+    people = table["person"].to_pylist()
+    last_year = list_values(table, "year").to_numpy()[list_lengths(table, "year").cumsum() - 1].astype(np.int64)
+    if (horizon is None) == (years is None):
+        raise ValueError(f"give either horizon= or years=, not {horizon} and {years}")
+    if horizon is not None:
+        if horizon < 1:
+            raise ValueError(f"horizon must be at least 1, and is {horizon}")
+        ahead = last_year[:, None] + step_length * np.arange(1, horizon + 1)
+        return StepsAhead(people, last_year, np.full(len(people), horizon), ahead.ravel(), np.ones(ahead.size, bool))
+    goals = np.array(years, dtype=np.int64)
+    if len(goals) == 0 or (np.diff(goals) <= 0).any():
+        raise ValueError(f"years {years} must be at least one, and must increase")
+    late = np.flatnonzero(last_year >= goals[0])
+    if len(late):
+        raise ValueError(
+            f"person '{people[late[0]]}' is observed in {last_year[late[0]]}, so {goals[0]} is not ahead; cut careers "
+            f"with truncate(careers, {goals[0] - 1}), or forecast later years"
+        )
+    if rule == "observation":
+        every = np.tile(goals, len(people))
+        return StepsAhead(people, last_year, np.full(len(people), len(goals)), every, np.ones(len(every), bool))
+    odd = np.argwhere((goals - last_year[:, None]) % step_length != 0)
+    if len(odd):
+        person, goal = odd[0]
+        raise ValueError(
+            f"person '{people[person]}' is last observed in {last_year[person]}, from which steps of {step_length} "
+            f"years do not lead to {goals[goal]}; forecast other years, or use step='observation'"
+        )
+    lengths = (goals[-1] - last_year) // step_length
+    number = np.arange(lengths.sum()) - np.repeat(lengths.cumsum() - lengths, lengths)
+    year = np.repeat(last_year, lengths) + step_length * (number + 1)
+    return StepsAhead(people, last_year, lengths, year, np.isin(year, goals))
+
+
+def levels_ahead(
+    steps: StepsAhead,
+    last_levels: np.ndarray,
+    careers: Dataset,
+    processor: CareerProcessor,
+    covariates: Any = None,
+    *,
+    gap_covariate: str | None = None,
+    carry_forward: bool = True,
+    unknown_levels: Literal["error", "missing"] = "error",
+) -> tuple[np.ndarray, dict[int, int], dict[str, int]]:
+    """Levels of covariates at the steps ahead.
+
+    Args:
+        steps: The steps.
+        last_levels: `(people, covariates)`, levels at the end of each career.
+        careers: The careers.
+        processor: The model's processor, which has covariates.
+        covariates: See `forecast`; so are the rest.
+
+    Returns:
+        `(steps, covariates)` level ids; the trained year at which each year without training was placed; and for each
+        covariate that changes over time and was carried forward, at how many steps.
+    """
+    levels = last_levels[steps.person]
+    names = processor.covariate_names
+    if gap_covariate is not None and gap_covariate not in names:
+        raise ValueError(f"gap_covariate '{gap_covariate}' is not one of the model's covariates, which are {names}")
+    automatic = {processor.time_covariate, gap_covariate}
+    given = {}
+    if covariates is not None:
+        given = _given(steps, covariates, [name for name in names if name not in automatic], processor, unknown_levels)
+    placed: dict[int, int] = {}
+    carried: dict[str, int] = {}
+    for c, name in enumerate(names):
+        if name == processor.time_covariate:
+            levels[:, c], placed = _place_years(steps.year, processor, c)
+        elif name == gap_covariate:
+            levels[:, c] = _gap_levels(steps, processor, name, unknown_levels)
+        else:
+            exact, known = given.get(name, (np.zeros(len(levels), bool), np.full(len(levels), -1)))
+            levels[:, c] = np.where(known >= 0, known, levels[:, c])
+            if is_list(careers.features.arrow_schema.field(name).type) and not exact.all():
+                if not carry_forward:
+                    step = int(np.argmin(exact))
+                    raise ValueError(
+                        f"person '{steps.people[steps.person[step]]}', column '{name}': there is no value for "
+                        f"{steps.year[step]}; add it to covariates=, or allow carry_forward=True"
+                    )
+                carried[name] = int((~exact).sum())
+    return levels, placed, carried
+
+
+def _place_years(years: np.ndarray, processor: CareerProcessor, covariate: int) -> tuple[np.ndarray, dict[int, int]]:
+    """Level ids of years: the year's own where the last training stage had it, else that of the latest one before."""
+    labels = processor.covariate_levels[covariate]
+    counts = processor.trained_counts()[1][covariate] if processor.training_stages else np.ones(len(labels))
+    trained = np.sort([int(label) for label, count in zip(labels[1:], counts[1:], strict=True) if count > 0])
+    place = np.searchsorted(trained, years, side="right") - 1
+    if (place < 0).any():
+        raise ValueError(
+            f"year {years[place < 0][0]} lies before {trained[0] if len(trained) else 'every trained year'}, the "
+            "first year that was trained on, and cannot be placed; forecast careers that end later"
+        )
+    pairs = np.unique(np.stack([years, trained[place]], axis=-1), axis=0)
+    ids = processor.level_ids(processor.covariate_names[covariate], trained.astype(str).tolist())
+    return ids[place], {int(year): int(at) for year, at in pairs if year != at}
+
+
+def _gap_levels(
+    steps: StepsAhead, processor: CareerProcessor, name: str, unknown_levels: Literal["error", "missing"]
+) -> np.ndarray:
+    """Level ids of the years since the step before."""
+    gaps = steps.year - steps.previous_year
+    labels = processor.covariate_levels[processor.covariate_names.index(name)]
+    ids = index_labels(pa.array(gaps.astype(str)), labels)
+    if (ids < 0).any() and unknown_levels == "error":
+        step = int(np.argmin(ids))
+        raise ValueError(
+            f"person '{steps.people[steps.person[step]]}', column '{name}': {steps.year[step]} is {gaps[step]} years "
+            f"after the step before, but the model was trained on gaps of {', '.join(labels[1:])}; forecast years in "
+            "between, or use step='interval'"
+        )
+    return ids.clip(min=0)
+
+
+def _given(
+    steps: StepsAhead,
+    covariates: Any,
+    names: list[str],
+    processor: CareerProcessor,
+    unknown_levels: Literal["error", "missing"],
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """For each covariate in a table of future values and each step, whether the step's own year has a value, and the
+    level id of the latest one up to it, -1 where there is none."""
+    if hasattr(covariates, "features") and is_list(covariates.features.arrow_schema.field("year").type):
+        covariates = to_frame(covariates, kind="arrow")
+    columns = covariates if isinstance(covariates, Mapping) else getattr(covariates, "column_names", None)
+    names = [name for name in names if name in (covariates.columns if columns is None else columns)]
+    table = LongTable(covariates, "person", ["year", *names])
+    place = index_labels(table.people, steps.people).astype(np.int64)
+    year = table.years("year")
+
+    def fail(row: int, problem: str) -> NoReturn:
+        raise ValueError(f"covariates, row {row}: person '{table.people[row].as_py()}' {problem}")
+
+    if (place < 0).any():
+        fail(int(np.argmin(place)), "is not in the careers; drop the row or add the career")
+    twice = np.flatnonzero(pd.DataFrame({"person": place, "year": year}).duplicated())
+    if len(twice):
+        fail(int(twice[0]), f"has year {year[twice[0]]} twice; keep one row")
+    # One number for person and year, so that "the latest value up to a year" is one search.
+    first = min(year.min(initial=0), steps.last_year.min())
+    span = max(year.max(initial=0), steps.year.max()) - first + 1
+    wanted = steps.person * span + steps.year - first
+    given = {}
+    for name in names:
+        labels = table.labels(name)
+        ahead = np.flatnonzero(pc.is_valid(labels).to_numpy(zero_copy_only=False) & (year > steps.last_year[place]))
+        levels = processor.covariate_levels[processor.covariate_names.index(name)]
+        ids = index_labels(pc.fill_null(labels, MISSING), levels)
+        unknown = ahead[ids[ahead] < 0]
+        if len(unknown) and unknown_levels == "error":
+            row = int(unknown[0])
+            table.fail(row, name, f"level {labels[row].as_py()!r} of covariate '{name}' is not known", "correct it")
+        ids = ids.clip(min=0)
+        key = place[ahead] * span + year[ahead] - first
+        order = np.argsort(key)
+        latest = np.searchsorted(key[order], wanted, side="right") - 1
+        known = latest >= 0
+        known[known] = place[ahead][order][latest[known]] == steps.person[known]
+        found = np.where(known, ids[ahead][order][latest] if len(ahead) else -1, -1)
+        given[name] = (known & (np.r_[key[order], 0][latest] == wanted), found)
+    return given

@@ -1,0 +1,317 @@
+"""SOC 2010, O*NET-SOC 2010, ISCO-08, ESCO and Census codes to occ1990dd, with weights where a code has more targets.
+
+A crosswalk is a frame with one row per pair: `source` (text), `occ1990dd` (text) and `weight`, the share of the source
+code's jobs that the target gets; weights of a source code sum to one. The chain for resumes is O*NET-SOC 2010 -> SOC
+2010 -> Census 2010 -> occ1990dd. It ends in David Dorn's own table of Census 2010 codes, never in Deming's variant,
+which has other targets. `data/README.md` says where each table comes from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import pandas as pd
+
+from ..sources.spell_rules import Recode
+from .crosswalks import DIGITS, MERGED, MILITARY, NOT_OCCUPATIONS, crosswalk, occupations, read_data
+
+
+# fmt: off
+System = Literal[
+    "census1970", "census1980", "census1990", "census2000", "census2002", "census2010",
+    "soc2010", "onet_soc2010", "isco08",
+]
+# fmt: on
+# What ESCO calls an occupation by: its address, its preferred label in English, its code ("2353.1"), or the first four
+# digits of that, which are the ISCO-08 unit group.
+ESCOKey = Literal["uri", "label", "code", "isco08"]
+MILITARY_TARGET = "905"
+ESCO_URI = "http://data.europa.eu/esco/occupation/"
+ESCO_COLUMNS = {"conceptUri": "uri", "preferredLabel": "label", "code": "code"}
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How much of some data a crosswalk maps.
+
+    Args:
+        cells: Cells with a code, person-years as a rule.
+        mapped: Those whose code has a target.
+        split: Those whose code has several targets, so that the modal one is a choice; None if that is not known.
+        unmapped: Cells per code without a target, by falling count.
+    """
+
+    cells: int
+    mapped: int
+    split: int | None
+    unmapped: pd.Series
+
+    @property
+    def share(self) -> float:
+        """Share of cells that are mapped; 1 where there are none."""
+        return self.mapped / self.cells if self.cells else 1.0
+
+    def __str__(self) -> str:
+        first = ", ".join(f"{code} ({count})" for code, count in self.unmapped.head(10).items())
+        split = "" if self.split is None else f", {self.split} by a code with more targets"
+        rest = f"; without a target, {len(self.unmapped)} codes: {first}" if first else ""
+        return f"mapped {self.mapped} of {self.cells} ({self.share:.1%}){split}{rest}"
+
+
+def weighted_crosswalk(system: System) -> pd.DataFrame:
+    """The crosswalk of one coding system to occ1990dd.
+
+    Codes of the armed forces have the target 905 here, which is none of the 330 occupations; codes of the unemployed
+    have none. None of the sources has weights, so the targets of an ISCO-08 code share it equally by the number of SOC
+    codes behind them; the other systems have one target per code.
+
+    Args:
+        system: "census1970" to "census2010" (source codes with leading zeros, such as "0010"), "soc2010" ("11-1011"),
+            "onet_soc2010" ("11-1011.00") or "isco08" ("1111").
+
+    Returns:
+        A frame with source, occ1990dd and weight, sorted by source, then by falling weight, then by occ1990dd.
+
+    Raises:
+        ValueError: If the system is not one of these.
+    """
+    if system not in get_args(System):
+        raise ValueError(f"there is no crosswalk from {system!r}; choose one of {get_args(System)}")
+    if system.startswith("census"):
+        return _from_census(int(system.removeprefix("census")))
+    soc = chain(_table("soc2010_census2010.csv"), _from_census(2010))
+    if system == "soc2010":
+        return soc
+    return chain(_table("isco08_soc2010.csv" if system == "isco08" else "onet_soc2010.csv"), soc)
+
+
+def esco_crosswalk(key: ESCOKey = "uri", occupations_file: str | Path | None = None) -> pd.DataFrame:
+    """The crosswalk of ESCO occupations to occ1990dd, by way of O*NET-SOC 2010 (Kanders et al., 2020).
+
+    The table that ships has the 1,680 occupations just below the ISCO-08 unit groups, by address and English label.
+    ESCO's own file adds codes and all finer occupations: each has the target of its closest ancestor in the table,
+    else those of its ISCO-08 unit group, with weights. A unit group's weights are shares of its ESCO occupations in
+    the table that ships; groups without any (armed forces among them) have those of `weighted_crosswalk("isco08")`.
+
+    Args:
+        key: What the source column holds: "uri", "label" (lower case), "code", which needs the file, or "isco08".
+        occupations_file: `occupations_en.csv` of a download from the ESCO portal, version 1.1 or later.
+
+    Returns:
+        A frame with source, occ1990dd and weight.
+
+    Raises:
+        ValueError: If the key is unknown, codes are wanted without the file, or the file lacks columns.
+    """
+    if key not in get_args(ESCOKey):
+        raise ValueError(f"key {key!r} of ESCO occupations is not one of {get_args(ESCOKey)}")
+    if key == "code" and occupations_file is None:
+        raise ValueError(
+            "ESCO codes are in none of the tables that ship: pass occupations_file=, occupations_en.csv of a download "
+            "from the ESCO portal, or map their first four digits, key='isco08'"
+        )
+    known = read_data("esco_onet_soc2010.csv").rename(columns={"onet_soc2010": "via"})
+    known = known.assign(uri=ESCO_URI + known["uuid"], label=known["label"].str.lower())
+
+    def by_onet(rows: pd.DataFrame, key: str) -> pd.DataFrame:
+        pairs = rows[[key, "via"]].rename(columns={key: "source"}).assign(weight=1.0)
+        return chain(pairs, weighted_crosswalk("onet_soc2010"))
+
+    groups, isco = by_onet(known, "isco08"), weighted_crosswalk("isco08")
+    groups = pd.concat([groups, isco[~isco["source"].isin(groups["source"])]])
+    if key == "isco08":
+        return _tidy(groups)
+    if occupations_file is None:
+        return by_onet(known, key)
+    listed = _read_esco(occupations_file)
+    onet_of_code = listed.set_index("code")["uri"].map(known.set_index("uri")["via"]).dropna().to_dict()
+    listed["via"] = [_of_closest_ancestor(code, onet_of_code) for code in listed["code"]]
+    found, rest = listed.dropna(subset="via"), listed[listed["via"].isna()]
+    if key != "code":  # labels and addresses of the version that the table was made with
+        found = pd.concat([found, known[~known[key].isin(listed[key])]])
+    pairs = pd.DataFrame({"source": rest[key], "via": rest["code"].str[:4], "weight": 1.0})
+    return _tidy(pd.concat([by_onet(found, key), chain(pairs, groups)]))
+
+
+def make_crosswalk(frame: Any, source: str, occ1990dd: str, weight: str | None = None) -> pd.DataFrame:
+    """A crosswalk from a table of one's own, checked; the way in for codings that do not ship.
+
+    Args:
+        frame: A pandas frame, or a dict of columns, with one row per pair of codes.
+        source: Column of the source codes.
+        occ1990dd: Column of the targets, text or whole numbers.
+        weight: Column of positive weights, scaled to sum to one per source code; equal weights without one.
+
+    Returns:
+        A frame with source, occ1990dd and weight.
+
+    Raises:
+        ValueError: If a target is none of the 330 occupations nor 905 (as in Deming's variant, which must not be mixed
+            with Dorn's tables), a weight is not positive, or a pair is there twice.
+    """
+    frame = pd.DataFrame(frame)
+    pairs = pd.DataFrame({"source": _text(frame[source]), "occ1990dd": _text(frame[occ1990dd]).replace(MERGED)})
+    pairs["weight"] = pd.to_numeric(frame[weight]) if weight is not None else 1.0
+    for column, values in ((source, pairs["source"]), (occ1990dd, pairs["occ1990dd"])):
+        if values.isna().any():
+            raise ValueError(
+                f"column '{column}' has no code in row {values.isna().idxmax()} ({values.isna().sum()} in all): drop "
+                "rows without a source code or without a target"
+            )
+    foreign = sorted(set(pairs["occ1990dd"]) - {*occupations(), MILITARY_TARGET})
+    if foreign:
+        raise ValueError(
+            f"column '{occ1990dd}' has {len(foreign)} values that are no occ1990dd codes of Autor and Dorn (2013): "
+            f"{', '.join(foreign[:20])}; Deming's variant has targets of its own: start from Dorn's tables instead"
+        )
+    bad = pairs[~(pairs["weight"] > 0)]
+    if len(bad):
+        raise ValueError(
+            f"weight {bad['weight'].iloc[0]} of code {bad['source'].iloc[0]} is not positive: drop the row"
+        )
+    twice = pairs[pairs.duplicated(["source", "occ1990dd"])]
+    if len(twice):
+        first = twice.iloc[0]
+        raise ValueError(f"code {first['source']} has {first['occ1990dd']} twice: keep one row per pair of codes")
+    return _tidy(pairs)
+
+
+def chain(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    """Two crosswalks end to end, such as a national coding to ISCO-08 and on to occ1990dd.
+
+    Args:
+        first: A frame with source, via and weight.
+        second: A crosswalk whose source codes are the `via` codes of the first.
+
+    Returns:
+        A frame with source, occ1990dd and weight. `via` codes without a target are left out, and the weights of the
+        others made to sum to one; a source code left with none is not in the frame, and `coverage` will count it.
+    """
+    joined = first.merge(second.rename(columns={"source": "via"}), on="via", suffixes=("", "_via"))
+    joined["weight"] *= joined.pop("weight_via")
+    return _tidy(joined)
+
+
+def modal(table: pd.DataFrame) -> pd.Series:
+    """The one target of each source code: that of the largest weight; of several, the smallest occ1990dd code.
+
+    The tie rule is arbitrary but fixed, so that the same data give the same careers; `Coverage.split` counts the cells
+    where it, or the weight, had to choose.
+    """
+    # Rounded, because thirds that were added up differ in the last digit.
+    ranked = table.assign(number=table["occ1990dd"].astype(int), weight=table["weight"].round(9)).sort_values(
+        ["source", "weight", "number"], ascending=[True, False, True]
+    )
+    return ranked.drop_duplicates("source").set_index("source")["occ1990dd"]
+
+
+def recode(codes: pd.Series, table: pd.DataFrame) -> tuple[pd.Series, Coverage]:
+    """Maps codes to the modal target of a crosswalk.
+
+    Args:
+        codes: Source codes as text, or as whole numbers, which get the leading zeros of the crosswalk's codes; null
+            stays null.
+        table: A crosswalk: source, occ1990dd and weight.
+
+    Returns:
+        The occ1990dd codes, null where there is none; and what was mapped.
+    """
+    width = table["source"].str.len().min() if table["source"].str.isdigit().all() else 0
+    codes = _text(codes).str.zfill(int(width)) if pd.api.types.is_numeric_dtype(codes) else _text(codes)
+    target = modal(table)
+    targets = table.groupby("source").size()
+    mapped = codes.map(target).astype("string")
+    unmapped = codes[mapped.isna()].dropna().value_counts()
+    report = Coverage(
+        cells=int(codes.notna().sum()),
+        mapped=int(mapped.notna().sum()),
+        split=int(codes.map(targets).gt(1).sum()),
+        unmapped=unmapped.rename("count"),
+    )
+    return mapped.rename("occ1990dd"), report
+
+
+def spell_recode(table: pd.DataFrame, prefix: str = "") -> Recode:
+    """A crosswalk as the `recode` of spells (`SpellRules`), with the modal target of each code.
+
+    Args:
+        table: A crosswalk: source, occ1990dd and weight.
+        prefix: What codes without a target begin with, "isco08 " say, so that none is taken for an occ1990dd code.
+
+    Returns:
+        New labels by code. Codes of digits count with and without their leading zeros.
+    """
+    target = modal(table).to_dict()
+    if all(code.isdigit() for code in target):
+        target = {code.lstrip("0"): occupation for code, occupation in target.items()} | target
+    return Recode(target, prefix=prefix)
+
+
+def coverage_of(person_years: pd.Series) -> Coverage:
+    """How many person-years of careers have an occ1990dd code.
+
+    Args:
+        person_years: Their number by occupation, without words for states (unemployed, in_school).
+
+    Returns:
+        The coverage. What was split cannot be seen in careers, so `split` is None.
+    """
+    known = person_years.index.isin([*occupations(), MILITARY_TARGET])
+    unmapped = person_years[~known].sort_values(ascending=False, kind="stable")
+    return Coverage(int(person_years.sum()), int(person_years[known].sum()), None, unmapped.rename("count"))
+
+
+def _from_census(vintage: int) -> pd.DataFrame:
+    table = crosswalk(vintage)
+    table = table[~table.isin(NOT_OCCUPATIONS)]
+    military = pd.Series(MILITARY_TARGET, index=sorted(MILITARY[vintage]))
+    pairs = pd.concat([table, military])
+    source = pairs.index.astype(str).str.zfill(DIGITS[vintage])
+    return _tidy(pd.DataFrame({"source": source, "occ1990dd": pairs.to_numpy(), "weight": 1.0}))
+
+
+def _table(name: str) -> pd.DataFrame:
+    """A shipped table of two columns, source and via, with equal weights."""
+    pairs = read_data(name).set_axis(["source", "via"], axis=1)
+    return pairs.assign(weight=1.0)
+
+
+def _read_esco(path: str | Path) -> pd.DataFrame:
+    """ESCO's own list of occupations: uri, label (lower case) and code."""
+    listed = pd.read_csv(path, dtype=str, keep_default_na=False)
+    missing = [name for name in ESCO_COLUMNS if name not in listed.columns]
+    if missing:
+        raise ValueError(f"{path} has no columns {missing}: pass occupations_en.csv of ESCO version 1.1 or later")
+    listed = listed.rename(columns=ESCO_COLUMNS)[list(ESCO_COLUMNS.values())]
+    return listed.assign(label=listed["label"].str.strip().str.lower())
+
+
+def _of_closest_ancestor(code: str, values: dict[str, str]) -> str | None:
+    """The value of an ESCO code ("3118.3.12"), else of its parent ("3118.3") and so on."""
+    while code:
+        if code in values:
+            return values[code]
+        code = code.rpartition(".")[0]
+    return None
+
+
+def _text(codes: pd.Series) -> pd.Series:
+    """Codes as text without surrounding blanks; whole numbers without a decimal point, missing ones null."""
+    if pd.api.types.is_numeric_dtype(codes):
+        broken = codes[(codes % 1).fillna(0) != 0]
+        if len(broken):
+            raise ValueError(f"code {broken.iloc[0]} is no whole number: read codes with dots or letters as text")
+        codes = codes.astype("Int64")
+    text = codes.astype("string").str.strip()
+    return text.mask(text.eq("")).astype("string")
+
+
+def _tidy(pairs: pd.DataFrame) -> pd.DataFrame:
+    """One row per pair, weights that sum to one per source code, in a fixed order."""
+    summed = pairs.groupby(["source", "occ1990dd"], as_index=False)["weight"].sum()
+    summed["weight"] /= summed.groupby("source")["weight"].transform("sum")
+    summed["number"] = summed["occ1990dd"].astype(int)
+    ordered = summed.sort_values(["source", "weight", "number"], ascending=[True, False, True], ignore_index=True)
+    return ordered.drop(columns="number")

@@ -1,0 +1,235 @@
+"""Checkpoints of the original CAREER program as models of this package, with the dictionaries as their processors.
+
+A checkpoint (`checkpoint_best.pt`) is a pickle. It is read with PyTorch's weights-only unpickler, which executes
+nothing; besides tensors and plain values it may hold an `argparse.Namespace`, the original's settings. Dictionaries
+are the files `job/dict.txt`, `year/dict.txt` and so on of the folder that the original was trained on.
+
+Occupations keep their ids. Levels of covariates are numbered anew, without the dictionary's special and made-up words:
+level 0 is "missing" and has the weights of the symbol of that name, or else those of `<unk>`, which the original reads
+where a level is not in its dictionary.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from ..encoding.processing_career import CareerProcessor
+from ..encoding.vocabulary import MISSING
+from ..models.modeling_career import CareerForOccupationPrediction
+from ..rivals.bag_of_jobs import BagOfJobsForOccupationPrediction
+from ..rivals.regression import RegressionForOccupationPrediction
+from .conversion import convert_state_dict, original_config
+from .rival_weights import (
+    AVERAGED,
+    COVARIATES,
+    REGRESSION_FLAGS,
+    convert_bag_of_jobs,
+    convert_regression,
+    original_bag_of_jobs_config,
+    original_regression_config,
+)
+
+
+# What every dictionary of the original begins with, in this order.
+SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")
+UNKNOWN = SPECIALS.index("<unk>")
+MADE_UP = re.compile(r"madeupword\d{4}")
+# A parameter that only this model has.
+ARCHITECTURES = {
+    "career": "decoder.layers.0.fc1.weight",
+    "bag_of_jobs": "decoder.embed_context.weight",
+    "regression": "decoder.embed_bias",
+}
+
+
+def read_checkpoint(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Reads a checkpoint of the original program, without executing anything in it.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its weights as float32 (half-precision training saves halves), and its settings (command-line options with
+        underscores), empty if it has none.
+
+    Raises:
+        ValueError: If there is no such file, or it is damaged, or no checkpoint, or holds more than weights and plain
+            values.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}: give a checkpoint of the original program, checkpoint_best.pt say")
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
+        raise ValueError(
+            f"{path} cannot be read as weights and plain values, and nothing else is read, because a pickle can "
+            f"execute code: {error}"
+        ) from error
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("model"), dict):
+        raise ValueError(f"{path} has no entry 'model', so it is no checkpoint of the original program")
+    weights = {name: value.float() for name, value in checkpoint["model"].items()}
+    parts = checkpoint.get("cfg") or {}
+    settings: dict[str, Any] = {}
+    for part in (checkpoint.get("args"), parts.get("task"), parts.get("model")):
+        settings |= vars(part) if isinstance(part, argparse.Namespace) else part or {}
+    return weights, settings
+
+
+def read_dictionary(path: Path) -> list[str]:
+    """The symbols of a dictionary of the original program, in the order of their ids.
+
+    Raises:
+        ValueError: If the file is missing, or a line is not a symbol and a count, or a symbol stands there twice.
+    """
+    if not path.is_file():
+        raise ValueError(
+            f"there is no dictionary {path}: give the folder of binary data that the original was trained on"
+        )
+    symbols = list(SPECIALS)
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        symbol, _, count = line.removesuffix(" #fairseq:overwrite").rpartition(" ")
+        if not symbol or not count.isdigit():
+            raise ValueError(f"{path}, line {number}: {line!r} is not a symbol and its count")
+        if symbol in symbols:
+            raise ValueError(f"{path}, line {number}: symbol {symbol!r} is there twice, so its id is not known")
+        symbols.append(symbol)
+    return symbols
+
+
+def convert_checkpoint(
+    checkpoint: str | Path, dictionaries: str | Path, *, settings: Mapping[str, Any] | None = None
+) -> tuple[PreTrainedModel, CareerProcessor]:
+    """Turns a checkpoint of the original program's CAREER, bag-of-jobs or regression into a model of this package.
+
+    Log-probabilities are those of the original, which are over its dictionary: `<unk>` is an occupation, to which
+    others than those in the dictionary are mapped, and `<s>`, `<pad>`, `</s>` and made-up words keep the (small)
+    probability that they have there.
+
+    Args:
+        checkpoint: Its file.
+        dictionaries: The folder with `job/dict.txt` and the dictionaries of the covariates.
+        settings: Command-line options of the original's training, with underscores, in place of those in the
+            checkpoint: `include_year` and so on, `decoder_attention_heads`, and the regression's.
+
+    Returns:
+        The model, in eval mode, and its processor.
+
+    Raises:
+        ValueError: If a file cannot be read, dictionaries and weights have different sizes, a setting is missing, or
+            the checkpoint is of another model.
+    """
+    weights, found = read_checkpoint(checkpoint)
+    options = {**found, **(settings or {})}
+    occupations = read_dictionary(Path(dictionaries) / "job" / "dict.txt")
+    covariates = [name for name in COVARIATES if options.get(f"include_{name}")]
+    levels = {name: read_dictionary(Path(dictionaries) / name / "dict.txt") for name in covariates}
+    architecture = _architecture(weights, checkpoint)
+    kept = {name: _kept_levels(symbols) for name, symbols in levels.items()}
+    if architecture == "bag_of_jobs":
+        kept |= {name: [*kept[name], SPECIALS.index("<s>")] for name in kept if name in AVERAGED}
+    for name, symbols in levels.items():
+        _keep_levels(weights, name, symbols, kept[name])
+
+    special = [i for i, symbol in enumerate(occupations) if symbol in SPECIALS[:UNKNOWN] or MADE_UP.fullmatch(symbol)]
+    shared: dict[str, Any] = {"covariate_names": covariates, "special_token_ids": special}
+    model = _model(weights, options, architecture, len(occupations), kept, shared)
+    processor = CareerProcessor(
+        occupations=occupations,
+        covariate_names=covariates,
+        covariate_levels=[[MISSING, *(levels[name][i] for i in kept[name][1:])] for name in covariates],
+        unknown_occupation=SPECIALS[UNKNOWN],
+        special_token_ids=special,
+        pad_token_id=model.config.pad_token_id,
+        bos_token_id=model.config.bos_token_id,
+        time_covariate="year" if "year" in covariates else None,
+    )
+    model.config.id2label = processor.id2label
+    model.config.label2id = {label: i for i, label in processor.id2label.items()}
+    processor.check(model.config)
+    return model.eval(), processor
+
+
+def _architecture(weights: Mapping[str, torch.Tensor], checkpoint: str | Path) -> str:
+    """Which of the original's models the weights are of."""
+    for name, parameter in ARCHITECTURES.items():
+        if parameter in weights:
+            return name
+    raise ValueError(
+        f"{checkpoint} is a checkpoint of none of {list(ARCHITECTURES)}: it has no parameter of "
+        f"{list(ARCHITECTURES.values())}"
+    )
+
+
+def _model(
+    weights: dict[str, torch.Tensor],
+    options: Mapping[str, Any],
+    architecture: str,
+    occupations: int,
+    kept: Mapping[str, list[int]],
+    shared: dict[str, Any],
+) -> PreTrainedModel:
+    """The model, with its weights."""
+    embedding = "decoder.embed_tokens.weight" if architecture == "career" else "decoder.embed_current_job.weight"
+    if len(weights[embedding]) != occupations:
+        raise ValueError(
+            f"the dictionary of jobs has {occupations} symbols, but the checkpoint has {len(weights[embedding])}: it "
+            "was trained with another dictionary"
+        )
+    model: PreTrainedModel
+    if architecture == "career":
+        if "decoder_attention_heads" not in options:
+            raise ValueError("settings have no decoder_attention_heads, and weights do not tell: pass it in settings")
+        shared |= {"two_stage": len(weights["decoder.output_projection.weight"]) > occupations}
+        config = original_config(weights, num_attention_heads=options["decoder_attention_heads"], **shared)
+        model, converted = CareerForOccupationPrediction(config), convert_state_dict(weights, config)
+    elif architecture == "bag_of_jobs":
+        shared |= {"two_stage": len(weights["decoder.current_job_output_projection.weight"]) > occupations}
+        # Averages over earlier levels begin with an entry of <s>, which is no level, and is kept behind them.
+        starts = [len(kept[name]) - 1 for name in shared["covariate_names"] if name in AVERAGED]
+        bag = original_bag_of_jobs_config(weights, start_levels=starts, **shared)
+        model, converted = BagOfJobsForOccupationPrediction(bag), convert_bag_of_jobs(weights, bag)
+    else:
+        flags = [flag for flag in REGRESSION_FLAGS if options.get(flag.replace("-", "_"))]
+        shared |= {"two_stage": len(weights["decoder.embed_bias"]) > occupations}
+        if "year" in kept:
+            # Gaps are differences between places in the original's dictionary.
+            shared["year_of_level"] = [place if place > UNKNOWN else None for place in kept["year"]]
+        regression = original_regression_config(weights, flags=flags, **shared)
+        model = RegressionForOccupationPrediction(regression)
+        converted = convert_regression(weights, regression, flags)
+    model.load_state_dict(converted)
+    return model
+
+
+def _kept_levels(symbols: list[str]) -> list[int]:
+    """Places in the dictionary of the levels that this package keeps, that of "missing" first."""
+    missing = symbols.index(MISSING) if MISSING in symbols else UNKNOWN
+    later = [i for i, symbol in enumerate(symbols) if i >= UNKNOWN and not MADE_UP.fullmatch(symbol)]
+    return [missing, *(i for i in later if symbols[i] != MISSING)]
+
+
+def _keep_levels(weights: dict[str, torch.Tensor], name: str, symbols: list[str], kept: list[int]) -> None:
+    """Leaves the rows of the kept levels in a covariate's tables."""
+    for part in ("", "current_", "context_"):
+        parameter = f"decoder.embed_{part}{name}.weight"
+        if parameter not in weights:
+            continue
+        if len(weights[parameter]) != len(symbols):
+            raise ValueError(
+                f"the dictionary of {name} has {len(symbols)} symbols, but the checkpoint has "
+                f"{len(weights[parameter])}: it was trained with another dictionary"
+            )
+        weights[parameter] = weights[parameter][kept]
+
+
+__all__ = ["convert_checkpoint", "read_checkpoint", "read_dictionary"]

@@ -1,0 +1,120 @@
+"""Representations of people whom the model was not trained on: the check, and models by fold of people.
+
+A model may know by heart how the people it was trained on went on. Their representations then carry their future, and
+whatever is regressed on them looks better explained than it is.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from ..careers.columns import career_table, list_lengths
+from ..careers.splits import check_leaks, split_careers
+from ..encoding.training_history import same_counts
+from .representations import Kind, Steps, Timing, as_kind, keyed_table, representations
+
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedModel
+
+    from ..encoding.processing_career import CareerProcessor
+
+
+def check_not_trained_on(
+    careers: Dataset, trained_on: Dataset | Mapping[str, Any], processor: CareerProcessor | None = None
+) -> None:
+    """Checks that no model was trained on these people: it may have learned their later years by heart.
+
+    Args:
+        careers: Careers whose representations will be used.
+        trained_on: The training careers, or the manifest of their split (`split.json`), from which people of the split
+            "train" are found again by their hash.
+        processor: The model's processor. With training careers it is checked that these are the ones it has recorded.
+
+    Raises:
+        ValueError: A person, or a family where it is known, was trained on, or the processor has recorded others.
+    """
+    if isinstance(trained_on, Mapping):
+        splits = split_careers(careers, dict(trained_on["fractions"]), trained_on["salt"], trained_on["group"])
+        if people := splits["train"]["person"][:]:
+            raise ValueError(
+                f"person '{people[0]}' and {len(people) - 1} others of {len(careers)} are in the split 'train': the "
+                "model was trained on them; represent other people, or cross_fit"
+            )
+        return
+    if processor is not None:
+        encoded, _ = processor.encode(trained_on, unknown_levels="missing")
+        recorder = copy.deepcopy(processor)
+        recorder.record_training(encoded, "these")
+        these = recorder.training_stages[-1]
+        if not any(same_counts(stage, these) for stage in processor.training_stages):
+            raise ValueError(
+                "the model was trained on other careers than these, as its processor has recorded: pass the careers "
+                "that it was trained on"
+            )
+    check_leaks({"trained on": trained_on, "represented": careers})
+
+
+def cross_fit(
+    careers: Dataset,
+    folds: int,
+    train: Callable[[Dataset, int], tuple[PreTrainedModel, CareerProcessor]],
+    *,
+    timing: Timing = "before",
+    steps: Steps = "all",
+    kind: Kind = "array",
+    salt: str = "cross_fit",
+    batch_tokens: int = 16_000,
+    unknown_levels: Literal["error", "missing"] = "missing",
+) -> tuple[Any, np.ndarray]:
+    """Representations of everybody from models that did not see them: as many models as folds of people.
+
+    Coordinates of different folds mean different things, as every model has axes of its own. Fit whatever uses them
+    within a fold, and average what does not depend on the axes (a prediction, an effect).
+
+    Args:
+        careers: Careers; families stay in one fold where careers have a `group`.
+        folds: Number of folds, by a hash of the person or family.
+        train: Gets the training careers and the number of the fold, and returns a model and its processor. Let it keep
+            them in a folder if a run that is stopped shall go on.
+        timing, steps, kind, batch_tokens, unknown_levels: As in `representations`.
+        salt: Of the hash. Another one than that of the splits inside `train`, which would then cut the same way.
+
+    Returns:
+        What `representations` returns, in the order of the careers, and `(rows,)` the fold of each row.
+
+    Raises:
+        ValueError: A fold has no people, or as in `representations`.
+    """
+    parts = split_careers(careers, {str(fold): 1 / folds for fold in range(folds)}, salt)
+    fold_of = {person: fold for fold in range(folds) for person in parts[str(fold)]["person"]}
+    of_person = np.array([fold_of[person] for person in careers["person"]])
+    empty = np.setdiff1d(np.arange(folds), of_person)
+    if folds < 2 or len(empty):
+        raise ValueError(f"{folds} folds of {len(careers)} people, of which {len(empty)} are empty: take 2 or more")
+    lengths = list_lengths(career_table(careers), "year")
+    of_row = np.repeat(of_person, lengths) if steps == "all" else of_person
+    found: dict[int, np.ndarray] = {}
+    for fold in range(folds):
+        model, processor = train(careers.select(np.flatnonzero(of_person != fold)), fold)
+        found[fold] = representations(
+            model,
+            careers.select(np.flatnonzero(of_person == fold)),
+            processor,
+            timing=timing,
+            steps=steps,
+            batch_tokens=batch_tokens,
+            unknown_levels=unknown_levels,
+        )
+    values = np.empty((len(of_row), found[0].shape[1]), dtype=np.float32)
+    for fold, of_fold in found.items():
+        values[of_row == fold] = of_fold
+    return as_kind(keyed_table(careers, values, steps), kind), of_row
+
+
+__all__ = ["check_not_trained_on", "cross_fit"]

@@ -1,0 +1,272 @@
+"""Representations of careers: h_t of every person-year, or each person's last, from any model that has one.
+
+A model has one if it has a method `represent`: CAREER, NEMO, Job2Vec and job representation learning do. Markov
+chains, the regression and the bag of jobs add up tables of scores, with no vector that all of them are read from.
+
+Two timings. `before` is the paper's h_t(y_{t-1}, x_t): occupations before year t, covariates up to t. `including` also
+knows the occupation of year t: it is h of the career with y_t appended, asked for one further step whose covariates
+are x_t once more, and never x_{t+1}. Neither uses anything after t.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from transformers.utils import logging
+
+from ..careers.atomic_files import complete
+from ..careers.columns import career_table, list_lengths, list_values, make_dataset
+from ..encoding.collating import EncodedCareers, PaddingCollator
+
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedModel
+
+    from ..encoding.processing_career import CareerProcessor
+
+Timing = Literal["before", "including"]
+Steps = Literal["all", "last"]
+Kind = Literal["array", "arrow", "dataset", "pandas"]
+UnknownLevels = Literal["error", "missing"]
+
+IDENTITY = b"career_hf"
+
+
+def representations(
+    model: PreTrainedModel,
+    careers: Dataset,
+    processor: CareerProcessor,
+    *,
+    timing: Timing = "before",
+    steps: Steps = "all",
+    kind: Kind = "array",
+    batch_tokens: int = 16_000,
+    unknown_levels: UnknownLevels = "error",
+) -> Any:
+    """Representations of careers, in their order.
+
+    Args:
+        model: A model with a method `represent`.
+        careers: Careers, labels not ids.
+        processor: The model's processor.
+        timing: "before", h_t of the paper, which excludes the occupation of year t, or "including".
+        steps: "all" person-years, or each person's "last".
+        kind: What to return, see below.
+        batch_tokens: Steps per batch, padding included.
+        unknown_levels: What to do with covariate levels that training never saw, as in `processor.encode`.
+
+    Returns:
+        "array": float32 `(rows, hidden)`. "arrow" or "dataset": a `pyarrow.Table` or `datasets.Dataset` with columns
+        person, year and representation, a list of `hidden` numbers. "pandas": a frame keyed by person and year, with
+        columns h0, h1, ...
+
+    Raises:
+        ValueError: The model has no representation, the processor is not its own, or a career cannot be encoded.
+    """
+    _check("timing", timing, Timing)
+    _check("steps", steps, Steps)
+    _check("kind", kind, Kind)
+    encoded = _encode(model, careers, processor, unknown_levels)
+    values = _represent(model, encoded, timing, steps, batch_tokens)
+    return values if kind == "array" else as_kind(keyed_table(careers, values, steps), kind)
+
+
+def save_representations(
+    model: PreTrainedModel,
+    careers: Dataset,
+    processor: CareerProcessor,
+    folder: str | Path,
+    *,
+    timing: Timing = "before",
+    steps: Steps = "all",
+    people_per_file: int = 20_000,
+    batch_tokens: int = 16_000,
+    unknown_levels: UnknownLevels = "error",
+) -> None:
+    """Representations of any number of careers, in Parquet files that `load_representations` reads.
+
+    A run that was stopped goes on: a file is there and complete, or not there. Each file says which model, options and
+    careers it was made from, and is taken for what is asked only if they are the same.
+
+    Args:
+        model, careers, processor, timing, steps, batch_tokens, unknown_levels: As in `representations`.
+        folder: For the files.
+        people_per_file: Careers of one file; memory grows with it.
+
+    Raises:
+        ValueError: As in `representations`, or the folder has files of another model, other options or other careers.
+    """
+    _check("timing", timing, Timing)
+    _check("steps", steps, Steps)
+    starts = range(0, len(careers), people_per_file)
+    of_model = _hash_of_model(model)
+    for number, start in enumerate(starts):
+        some = careers.select(range(start, min(start + people_per_file, len(careers))))
+        encoded = _encode(model, some, processor, unknown_levels)
+        wanted = {"model": of_model, "timing": timing, "steps": steps, "files": len(starts)}
+        wanted["careers"] = _hash_of_careers(some, encoded)
+        path = Path(folder) / f"{number:05d}.parquet"
+        if not path.exists():
+            what = f"Representing careers, file {number + 1} of {len(starts)}"
+            table = keyed_table(some, _represent(model, encoded, timing, steps, batch_tokens, what), steps)
+            with complete(path) as unfinished:
+                pq.write_table(table.replace_schema_metadata({IDENTITY: json.dumps(wanted)}), unfinished)
+        elif different := [name for name, value in _identity(path).items() if value != wanted[name]]:
+            raise ValueError(f"{path} was made with other {', '.join(different)}: choose another folder")
+
+
+def load_representations(folder: str | Path, kind: Kind = "array") -> Any:
+    """What `save_representations` saved.
+
+    Args:
+        folder: Its folder.
+        kind: As in `representations`; a "dataset" is memory-mapped, the others are held in memory.
+
+    Raises:
+        ValueError: The folder has no representations, or not all of them yet.
+    """
+    _check("kind", kind, Kind)
+    paths = sorted(Path(folder).glob("*.parquet"))
+    files = _identity(paths[0])["files"] if paths else 0
+    if not paths or len(paths) != files:
+        raise ValueError(f"{folder} has {len(paths)} of {files or 'no'} files: run save_representations to its end")
+    if kind == "dataset":
+        from datasets import Dataset
+
+        # Parquet cannot be memory-mapped; the Arrow copy that can stays in the folder, not in the user's home.
+        return Dataset.from_parquet([str(path) for path in paths], cache_dir=str(Path(folder) / ".arrow"))
+    return as_kind(pa.concat_tables(pq.read_table(path).replace_schema_metadata(None) for path in paths), kind)
+
+
+def as_kind(table: pa.Table, kind: Kind) -> Any:
+    """A table with columns person, year and representation, as what `representations` returns."""
+    if kind == "arrow":
+        return table
+    if kind == "dataset":
+        return make_dataset({name: table[name] for name in table.column_names})
+    values = np.array(list_values(table, "representation")).reshape(len(table), -1)  # a copy that can be written to
+    if kind == "array":
+        return values
+    import pandas as pd
+
+    keys = table.select(["person", "year"]).to_pandas()
+    return pd.DataFrame(values, index=pd.MultiIndex.from_frame(keys), columns=names_of(values.shape[1]))
+
+
+def names_of(size: int) -> list[str]:
+    """The names of a representation's numbers: h0, h1, ..."""
+    return [f"h{i}" for i in range(size)]
+
+
+def _encode(
+    model: PreTrainedModel, careers: Dataset, processor: CareerProcessor, unknown_levels: UnknownLevels
+) -> EncodedCareers:
+    if not hasattr(model, "represent"):
+        raise ValueError(
+            f"{type(model).__name__} has no representation of careers: it has no method represent. Take CAREER, NEMO, "
+            "Job2Vec or job representation learning"
+        )
+    processor.check(model.config)
+    return EncodedCareers(processor.encode(careers, unknown_levels=unknown_levels)[0])
+
+
+def _represent(
+    model: Any,  # has `represent`
+    careers: EncodedCareers,
+    timing: Timing,
+    steps: Steps,
+    batch_tokens: int,
+    what: str = "Representing careers",
+) -> np.ndarray:
+    """float32 `(rows, hidden)`; the model is in eval mode meanwhile."""
+    # Careers of one batch are of similar length, so padding is little; the longest come first, so that a batch that
+    # does not fit into memory fails at once.
+    order = np.argsort(-careers.lengths, kind="stable")
+    rows_of = careers.lengths if steps == "all" else np.ones_like(careers.lengths)
+    starts = rows_of.cumsum() - rows_of
+    collate = PaddingCollator(model.config.pad_token_id)
+    per_step = 1 if timing == "before" else 2  # tokens
+    values: np.ndarray | None = None
+    was_training = model.training
+    model.eval()
+    try:
+        done = 0
+        with torch.inference_mode(), logging.tqdm(total=len(order), desc=what, unit="person") as bar:
+            while done < len(order):
+                longest = int(careers.lengths[order[done]])
+                people = order[done : done + max(1, batch_tokens // (per_step * longest))]
+                batch = {name: column.to(model.device) for name, column in collate(careers.gather(people)).items()}
+                appended = batch["labels"].clamp(min=0) if timing == "including" else None
+                found = model.represent(batch["input_ids"], batch.get("covariates"), appended)
+                lengths = careers.lengths[people]
+                real = np.arange(longest) < lengths[:, None]
+                if steps == "last":
+                    real &= np.arange(longest) == lengths[:, None] - 1
+                place = (starts[people][:, None] + np.arange(longest) * (steps == "all"))[real]
+                if values is None:
+                    values = np.empty((int(rows_of.sum()), found.shape[-1]), dtype=np.float32)
+                values[place] = found[torch.from_numpy(real).to(found.device)].float().cpu().numpy()
+                done += len(people)
+                bar.update(len(people))
+    finally:
+        model.train(was_training)
+    if values is None:
+        raise ValueError("there are no careers to represent")
+    return values
+
+
+def keyed_table(careers: Dataset, values: np.ndarray, steps: Steps) -> pa.Table:
+    """Columns person, year and representation."""
+    table = career_table(careers.select_columns(["person", "year"]))
+    lengths = list_lengths(table, "year")
+    rows = np.arange(lengths.sum()) if steps == "all" else lengths.cumsum() - 1
+    people = np.repeat(np.arange(len(lengths)), lengths)[rows]
+    lists = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
+    return pa.table(
+        {
+            "person": table["person"].take(pa.array(people)),
+            "year": list_values(table, "year").take(pa.array(rows)),
+            "representation": lists,
+        }
+    )
+
+
+def _check(name: str, value: str, options: Any) -> None:
+    if value not in get_args(options):
+        raise ValueError(f"{name} is one of {', '.join(get_args(options))}, not {value!r}")
+
+
+def _identity(path: Path) -> dict[str, Any]:
+    metadata = pq.read_schema(path).metadata or {}
+    if IDENTITY not in metadata:
+        raise ValueError(f"{path} is not a file of representations: choose another folder")
+    return json.loads(metadata[IDENTITY])
+
+
+def _hash_of_model(model: PreTrainedModel) -> str:
+    found = hashlib.sha256()
+    for name, values in model.state_dict().items():
+        found.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
+        found.update(values.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
+
+
+def _hash_of_careers(careers: Dataset, encoded: EncodedCareers) -> str:
+    table = career_table(careers.select_columns(["person", "year"]))
+    flat = encoded.gather(np.arange(len(encoded)))
+    found = hashlib.sha256("\n".join(table["person"].to_pylist()).encode())
+    for column in (list_values(table, "year").to_numpy(), flat.lengths, flat.labels, flat.covariates):
+        if column is not None:
+            found.update(np.ascontiguousarray(column).astype(np.int64).tobytes())
+    return found.hexdigest()
+
+
+__all__ = ["load_representations", "representations", "save_representations"]

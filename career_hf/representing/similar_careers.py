@@ -1,0 +1,285 @@
+"""Similar careers: nearest by the cosine of their representations, also among careers with no occupation in common.
+
+Figure 5 of the paper shows the pairs of people with the most similar representations and no occupation in common,
+after the same number of years: `first_years`, `representations` with `steps="last"`, then `most_similar_pairs`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import torch
+from scipy import sparse
+
+from ..careers.columns import career_table, is_list, list_lengths, list_values, make_dataset
+from .representations import Timing
+
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+# Similarities that are in memory at once, 128 MiB: rows of everybody's for as many people as fit.
+SIMILARITIES = 2**25
+
+
+def first_years(careers: Dataset, years: int) -> Dataset:
+    """The first observed years of those who have as many; what is left of the others says nothing comparable.
+
+    Args:
+        careers: Careers.
+        years: Observed years, steps of a career. For h_t "before", which excludes the occupation of its own year, one
+            more than the years of work that are compared.
+
+    Raises:
+        ValueError: Nobody has as many years.
+    """
+    table = career_table(careers)
+    lengths = list_lengths(table, "year")
+    keep = np.flatnonzero(lengths >= years)
+    if years < 1 or len(keep) == 0:
+        raise ValueError(f"nobody has {years} years: the longest career has {lengths.max(initial=0)}; take 1 to that")
+    starts = (lengths.cumsum() - lengths)[keep]
+    steps = pa.array((starts[:, None] + np.arange(years)).ravel())
+    offsets = pa.array(np.arange(len(keep) + 1) * years, pa.int32())
+    columns = {}
+    for field in table.schema:
+        if is_list(field.type):
+            columns[field.name] = pa.ListArray.from_arrays(offsets, list_values(table, field.name).take(steps))
+        else:
+            columns[field.name] = table[field.name].take(pa.array(keep))
+    return make_dataset(columns)
+
+
+def occupations_held(careers: Dataset, timing: Timing = "including", ignored: Sequence[str] = ()) -> sparse.csr_array:
+    """Who has held what, `(careers, occupations)`, ones in float32.
+
+    Args:
+        careers: Careers.
+        timing: Of the representations that are compared: "before" leaves out each career's last year.
+        ignored: Labels that do not count, such as states without work.
+    """
+    table = career_table(careers)
+    lengths = list_lengths(table, "occupation")
+    held = list_values(table, "occupation").dictionary_encode()
+    labels = held.dictionary.to_pylist()
+    counts = ~np.isin(labels, list(ignored))[held.indices.to_numpy()]
+    if timing == "before":
+        counts[lengths.cumsum() - 1] = False
+    people = np.repeat(np.arange(len(lengths)), lengths)[counts]
+    codes = held.indices.to_numpy()[counts]
+    found = sparse.csr_array((np.ones(len(codes), np.float32), (people, codes)), shape=(len(lengths), len(labels)))
+    found.sum_duplicates()
+    found.data[:] = 1
+    return found
+
+
+def nearest(
+    values: np.ndarray, rows: np.ndarray, neighbours: int, held: sparse.csr_array | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The nearest others of some careers among all, exactly, without a matrix of all pairs.
+
+    Args:
+        values: `(careers, hidden)`, representations.
+        rows: `(queries,)`, places of the careers whose neighbours are wanted.
+        neighbours: How many.
+        held: What `occupations_held` returns: careers with an occupation in common are no neighbours.
+
+    Returns:
+        `(queries, neighbours)` places of the nearest, the nearest first, and their cosine similarities; where there
+        are too few, places are -1 and similarities -inf.
+    """
+    unit = torch.nn.functional.normalize(torch.tensor(values, dtype=torch.float32), dim=-1)
+    neighbours, rows = min(neighbours, len(unit) - 1), np.asarray(rows)
+    places, similarities = [], []
+    for some in np.split(rows, range(0, len(rows), max(1, SIMILARITIES // len(unit))))[1:]:
+        similarity = unit[some] @ unit.T
+        similarity[np.arange(len(some)), some] = -torch.inf
+        if held is not None:
+            shared = held @ held[some].T.toarray() > 0
+            similarity.masked_fill_(torch.from_numpy(shared).T, -torch.inf)
+        top = similarity.topk(neighbours)
+        places.append(top.indices.masked_fill(top.values.isinf(), -1).numpy())
+        similarities.append(top.values.numpy())
+    empty = np.empty((0, neighbours))
+    return np.concatenate([empty.astype(np.int64), *places]), np.concatenate([empty.astype(np.float32), *similarities])
+
+
+def similar_careers(
+    careers: Dataset,
+    values: np.ndarray,
+    people: Sequence[str],
+    *,
+    neighbours: int = 10,
+    held: sparse.csr_array | None = None,
+    names: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
+    """The people with the most similar careers.
+
+    Args:
+        careers: Careers.
+        values: `(careers, hidden)`, a representation of each, of `steps="last"`.
+        people: Whose neighbours are wanted.
+        neighbours: How many.
+        held: As in `nearest`.
+        names: As in `in_words`.
+
+    Returns:
+        person; neighbour, a person; similarity, the cosine; career, the neighbour's in words. One row per neighbour,
+        the nearest first.
+
+    Raises:
+        ValueError: A person is not among the careers, or there is not one representation for each career.
+    """
+    everyone = careers["person"][:]
+    _one_each(everyone, values)
+    place = {person: row for row, person in enumerate(everyone)}
+    if strangers := [person for person in people if person not in place]:
+        raise ValueError(f"person '{strangers[0]}' is not among the {len(everyone)} careers, which '{everyone[0]}' is")
+    rows = np.array([place[person] for person in people], dtype=np.int64)
+    found, similarity = nearest(values, rows, neighbours, held)
+    query, rank = np.nonzero(found >= 0)
+    of = found[query, rank]
+    return pd.DataFrame(
+        {
+            "person": [people[int(i)] for i in query],
+            "neighbour": [everyone[int(i)] for i in of],
+            "similarity": similarity[query, rank],
+            "career": in_words(careers, of, names),
+        }
+    )
+
+
+def most_similar_pairs(
+    careers: Dataset,
+    values: np.ndarray,
+    pairs: int = 10,
+    held: sparse.csr_array | None = None,
+    names: Mapping[str, str] | None = None,
+) -> pd.DataFrame:
+    """The most similar pairs of all, Figure 5; with `held`, of those with no occupation in common.
+
+    Args:
+        careers, values, held, names: As in `similar_careers`.
+        pairs: How many.
+
+    Returns:
+        person and neighbour; similarity; career and neighbours_career in words. One row per pair, the most similar
+        first.
+    """
+    everyone = careers["person"][:]
+    _one_each(everyone, values)
+    # Each of the most similar pairs is among the nearest of both its people, if as many nearest are looked at.
+    found, similarity = nearest(values, np.arange(len(values)), pairs, held)
+    query, rank = np.nonzero((found >= 0) & (found > np.arange(len(values))[:, None]))
+    order = np.argsort(-similarity[query, rank], kind="stable")[:pairs]
+    first, second = query[order], found[query, rank][order]
+    return pd.DataFrame(
+        {
+            "person": [everyone[i] for i in first],
+            "neighbour": [everyone[i] for i in second],
+            "similarity": similarity[query, rank][order],
+            "career": in_words(careers, first, names),
+            "neighbours_career": in_words(careers, second, names),
+        }
+    )
+
+
+def in_words(careers: Dataset, rows: Sequence[int] | np.ndarray, names: Mapping[str, str] | None = None) -> list[str]:
+    """Some careers as text, spell by spell: "school 1979-1981, cook 1982".
+
+    Args:
+        careers: Careers.
+        rows: Which of them.
+        names: Names of labels, such as `sources.crosswalks.titles()` for occ1990dd codes; the others stay as they are.
+    """
+    texts = []
+    for career in (careers[int(row)] for row in rows):
+        spells = []
+        for label, steps in groupby(zip(career["occupation"], career["year"], strict=True), key=lambda step: step[0]):
+            years = [year for _, year in steps]
+            last = f"-{years[-1]}" if len(years) > 1 else ""
+            spells.append(f"{(names or {}).get(label, label)} {years[0]}{last}")
+        texts.append(", ".join(spells))
+    return texts
+
+
+def describe_clusters(careers: Dataset, clusters: np.ndarray, occupations: int = 3) -> pd.DataFrame:
+    """What clusters of careers are made of.
+
+    Args:
+        careers: Careers.
+        clusters: `(careers,)`, number of each one's cluster, as any of scikit-learn's clusterings gives it.
+        occupations: How many are named.
+
+    Returns:
+        One row per cluster: people; share of everybody; years, the mean number observed; typical, the occupations
+        whose share of people who have held them is most above everybody's, with that share of the cluster.
+    """
+    _one_each(careers["person"], clusters)
+    table = career_table(careers)
+    held, lengths = occupations_held(careers), list_lengths(table, "year")
+    labels = list_values(table, "occupation").dictionary_encode().dictionary.to_pylist()
+    everybody = np.asarray(held.mean(axis=0)).ravel()
+    rows = {}
+    for cluster in np.unique(clusters):
+        members = np.flatnonzero(clusters == cluster)
+        share = np.asarray(held[members].mean(axis=0)).ravel()
+        top = np.argsort(everybody - share, kind="stable")[:occupations]
+        rows[cluster] = {
+            "people": len(members),
+            "share": len(members) / len(clusters),
+            "years": lengths[members].mean(),
+            "typical": ", ".join(f"{labels[i]} {share[i]:.0%}" for i in top),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("cluster")
+
+
+def career_map(values: np.ndarray, *, sample: int = 2_000, neighbours: int = 5, seed: int = 0) -> np.ndarray:
+    """A map on which similar careers lie together: t-SNE of a sample, and everybody else among their nearest in it.
+
+    Args:
+        values: `(careers, hidden)`, representations.
+        sample: Careers that t-SNE places, at random; its time grows faster than their number.
+        neighbours: Nearest of the sample between which the others lie.
+        seed: Of the sample and of t-SNE.
+
+    Returns:
+        `(careers, 2)`, coordinates without a unit.
+    """
+    from sklearn.manifold import TSNE
+    from sklearn.neighbors import NearestNeighbors
+    from sklearn.preprocessing import normalize
+
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(values))[:sample])
+    # Of unit vectors, whose Euclidean distances are in the order of cosine distances.
+    values = normalize(values)
+    placed = TSNE(random_state=seed).fit_transform(values[chosen])
+    search = NearestNeighbors(n_neighbors=min(neighbours, len(chosen)), algorithm="brute").fit(values[chosen])
+    found = np.empty((len(values), 2), dtype=np.float32)
+    others = np.setdiff1d(np.arange(len(values)), chosen)
+    if len(others):
+        found[others] = placed[search.kneighbors(values[others], return_distance=False)].mean(axis=1)
+    found[chosen] = placed
+    return found
+
+
+def _one_each(people: Sequence[str], values: np.ndarray) -> None:
+    if len(people) != len(values):
+        raise ValueError(f"{len(people)} careers have {len(values)} rows: give one for each, those of steps='last'")
+
+
+__all__ = [
+    "career_map",
+    "describe_clusters",
+    "first_years",
+    "in_words",
+    "most_similar_pairs",
+    "nearest",
+    "occupations_held",
+    "similar_careers",
+]

@@ -1,0 +1,165 @@
+"""Evaluation results of a checkpoint, as its card shows them and its folder keeps them: `evaluation_results.json`.
+
+Metrics are those of `audit.audit`, for everybody and by group, and for a wage model those of its wages; every number
+has an interval from resampling people. The file names the weights that it is about, so that results of other weights
+are not taken for theirs.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ..careers.frames import load_careers
+from ..careers.provenance import SOURCES, training_source
+from ..encoding.processing_career import CareerProcessor
+from ..evaluation.audit import EVERYBODY, audit
+from ..evaluation.metrics import INTERVAL, bootstrap_perplexity
+from ..evaluation.resampling import resample_means
+from ..evaluation.transition_table import transition_table
+from ..models.checksums import sha256_of
+from ..models.modeling_wage import CareerForWagePrediction
+from ..wages.design import LOG_WAGE
+from ..wages.wage_head import encode_wages, predict_log_wages
+
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedModel
+
+RESULTS = "evaluation_results.json"
+# Groups of fewer people say little of a model and too much of the people.
+FEWEST_PEOPLE = 10
+# From means of the squared error, the squared and the plain distance from the mean wage, and the error.
+WAGE_METRICS: Mapping[str, Callable[[np.ndarray], Any]] = {
+    "wage_r2": lambda mean: 1 - mean[..., 0] / (mean[..., 1] - mean[..., 2] ** 2),
+    "wage_rmse": lambda mean: np.sqrt(mean[..., 0]),
+    "wage_gap": lambda mean: mean[..., 3],
+}
+
+
+def evaluate_checkpoint(
+    folder: str | Path,
+    model: PreTrainedModel,
+    processor: CareerProcessor,
+    data: str | Path,
+    *,
+    split: str = "test",
+    by: Sequence[str] = (),
+    draws: int = 1000,
+) -> dict[str, Any]:
+    """Scores a checkpoint and writes the results into its folder.
+
+    Args:
+        folder: Of the checkpoint.
+        model, processor: Loaded from there.
+        data: Folder of careers.
+        split: Which of them to score.
+        by: Columns to audit by, combined if several.
+        draws: Resamples of people behind the intervals.
+
+    Returns:
+        What the file holds: `weights` (SHA-256), `data` (as `training_source`), `title`, `split`, `by`, `draws`,
+        `people` and `person_years`; `metrics`, rows of group, metric, n, people, estimate, low and high; `kinds`, rows
+        of perplexity by kind of step; and `groups_left_out`, how many have fewer than 10 people.
+
+    Raises:
+        ValueError: There is no such split or column, or the careers do not fit the model.
+    """
+    splits = load_careers(data)
+    if split not in splits:
+        raise ValueError(f"{data} has splits {list(splits)}, and none is '{split}'")
+    careers = splits[split]
+    table = transition_table(model, careers, processor, split=split, unknown_levels="missing")
+    found = audit(table, list(by) or "split", draws=draws)
+    found = found[(found["group"] == EVERYBODY) | bool(by)]
+    kinds = bootstrap_perplexity(table.dropna(subset=["transition"]), draws=draws, by="transition").reset_index()
+    rows = [*_rows(found)]
+    if isinstance(model, CareerForWagePrediction) and LOG_WAGE in careers.column_names:
+        labels = table[list(by)].astype(object).fillna("missing").astype(str)
+        group = labels.agg(", ".join, axis=1) if by else pd.Series(EVERYBODY, index=table.index)
+        rows += _wage_rows(model, careers, processor, group, draws)
+    small = {row["group"] for row in rows if row["people"] < FEWEST_PEOPLE and row["group"] != EVERYBODY}
+    source = training_source(data, careers)
+    results = {
+        "weights": weights_hash(folder),
+        "data": source,
+        "title": SOURCES[source["source"]].title if source["source"] in SOURCES else "careers of an unknown source",
+        "split": split,
+        "by": list(by),
+        "draws": draws,
+        "people": len(careers),
+        "person_years": len(table),
+        "metrics": [row for row in rows if row["group"] not in small],
+        "kinds": [row for row in _rows(kinds) if row["people"] >= FEWEST_PEOPLE],
+        "groups_left_out": len(small),
+    }
+    (Path(folder) / RESULTS).write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    return results
+
+
+def read_results(folder: str | Path) -> dict[str, Any] | None:
+    """The results in a folder, None if there are none.
+
+    Raises:
+        ValueError: They are of other weights than those of the folder.
+    """
+    path = Path(folder) / RESULTS
+    if not path.exists():
+        return None
+    results = json.loads(path.read_text(encoding="utf-8"))
+    if results["weights"] != weights_hash(folder):
+        raise ValueError(
+            f"{path} is about other weights than those of the folder, which was trained again: evaluate it with "
+            f"`career-hf card {folder} --data CAREERS`, or delete the file"
+        )
+    return results
+
+
+def weights_hash(folder: str | Path) -> str:
+    """SHA-256 of the weight files of a folder, one after the other."""
+    return sha256_of(*sorted(Path(folder).glob("*.safetensors")))
+
+
+def _rows(frame: Any) -> list[dict[str, Any]]:
+    """Rows as plain values; one that has no estimate is left out, as of calibration where nobody stays."""
+    rows = []
+    for row in frame.to_dict(orient="records"):
+        row = {name: value.item() if isinstance(value, np.generic) else value for name, value in row.items()}
+        numbers = [value for value in row.values() if isinstance(value, float)]
+        if all(map(math.isfinite, numbers)):
+            rows.append(row)
+    return rows
+
+
+def _wage_rows(
+    model: CareerForWagePrediction, careers: Dataset, processor: CareerProcessor, group: pd.Series, draws: int
+) -> list[dict[str, Any]]:
+    """Errors of log wages at work, for everybody and by group (one label per person-year), with intervals."""
+    encoded, _ = encode_wages(careers, processor, unknown_levels="missing")
+    wage = np.concatenate([np.asarray(person, dtype=np.float64) for person in encoded[LOG_WAGE]])
+    person = np.repeat(np.arange(len(encoded)), encoded["length"])
+    predicted = predict_log_wages(model, careers, processor, unknown_levels="missing").astype(np.float64)
+    error, observed, rows = predicted - wage, np.isfinite(wage), []
+    for label in dict.fromkeys([EVERYBODY, *group]):
+        here = observed & (np.ones(len(wage), dtype=bool) if label == EVERYBODY else (group == label).to_numpy())
+        if not here.any():
+            continue
+        who, centred = np.unique(person[here], return_inverse=True)[1], wage[here] - wage[here].mean()
+        values = np.column_stack([error[here] ** 2, centred**2, centred, error[here]])
+        ones, together = np.ones(len(who)), np.zeros(len(who), dtype=np.int64)
+        mean, drawn = resample_means(values, ones, who, together, draws=draws, seed=0)
+        for metric, of in WAGE_METRICS.items():
+            low, high = np.quantile(of(drawn[:, 0]), INTERVAL)
+            sizes = {"group": label, "metric": metric, "n": len(who), "people": int(who.max()) + 1}
+            rows.append({**sizes, "estimate": float(of(mean[0])), "low": float(low), "high": float(high)})
+    return rows
+
+
+__all__ = ["RESULTS", "evaluate_checkpoint", "read_results", "weights_hash"]

@@ -1,0 +1,100 @@
+"""The code of a model card: written for one checkpoint, executed on a made-up career, shown with what it printed."""
+
+from __future__ import annotations
+
+import io
+from contextlib import chdir, redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..encoding.training_history import sum_stage
+from ..models.modeling_wage import CareerForWagePrediction
+from ..occupations.labels import NOT_WORKING
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from ..encoding.processing_career import CareerProcessor
+
+# "." is the folder in which a card stands.
+_OCCUPATIONS = """from transformers import pipeline
+
+import career_hf  # registers the models and the pipelines
+
+checkpoint = "."  # this folder, or its name on the Hub
+career = {career}
+predict = pipeline("occupation-prediction", model=checkpoint, device="cpu")
+found = predict(career, top_k=3)
+print(f"{{found['year']}}: stays with probability {{found['stay_probability']:.3f}}")
+for row in found["occupations"]:
+    print(f"{{row['probability']:.3f}} {{row['occupation']}} {{row['title'] or ''}}".strip())
+"""
+_WAGES = """from career_hf import CareerForWagePrediction, CareerProcessor
+
+checkpoint = "."  # this folder, or its name on the Hub
+career = {career}
+model = CareerForWagePrediction.from_pretrained(checkpoint)
+processor = CareerProcessor.from_pretrained(checkpoint)
+wages = model(**processor(career)).predicted_log_wage[0]
+for year, wage in zip(career["year"], wages.tolist()):
+    print(f"{{year}}: expected log wage {{wage:.3f}}")
+"""
+
+
+def snippet(folder: str | Path, model: PreTrainedModel, processor: CareerProcessor) -> tuple[str, str]:
+    """Code that uses a checkpoint, and what it prints, because it is executed here and now.
+
+    Args:
+        folder: Of the checkpoint, which the code calls ".".
+        model, processor: Loaded from there.
+
+    Returns:
+        Code and output.
+    """
+    template = _WAGES if isinstance(model, CareerForWagePrediction) else _OCCUPATIONS
+    code = template.format(career=_written(made_up_career(processor)))
+    printed = io.StringIO()
+    with chdir(folder), redirect_stdout(printed):
+        exec(compile(code, "model card", "exec"), {})
+    return code, printed.getvalue()
+
+
+def made_up_career(processor: CareerProcessor) -> dict[str, Any]:
+    """Three years of nobody: frequent occupations, the last trained years, the most frequent level of covariates."""
+    stages = processor.training_stages
+    counts = sum_stage(stages, None) if stages else (np.ones(len(processor.occupations)), None)
+    unfit = {*processor.special_token_ids}
+    order = [i for i in np.argsort(-np.asarray(counts[0]), kind="stable").tolist() if i not in unfit]
+    idle = {*NOT_WORKING, processor.unknown_occupation}
+    labels = [processor.occupations[i] for i in order]
+    labels = [label for label in labels if label not in idle] or labels
+    career: dict[str, Any] = {
+        "year": [2000, 2001, 2002],
+        "occupation": [labels[0], labels[0], labels[min(1, len(labels) - 1)]],
+    }
+    for i, (name, levels) in enumerate(zip(processor.covariate_names, processor.covariate_levels, strict=True)):
+        seen = np.asarray(counts[1][i]) if counts[1] is not None else np.ones(len(levels))
+        known = [j for j in range(1, len(levels)) if seen[j] > 0]
+        if name == "year":
+            career["year"] = sorted(int(levels[j]) for j in known)[-3:]
+            career["occupation"] = career["occupation"][-len(career["year"]) :]
+        else:
+            career[name] = levels[max(known, key=lambda j: seen[j])] if known else None
+    return career
+
+
+def _written(career: dict[str, Any]) -> str:
+    lines = [f"    {as_literal(name)}: {as_literal(value)}," for name, value in career.items()]
+    return "\n".join(["{", *lines, "}"])
+
+
+def as_literal(value: Any) -> str:
+    """As Python with double quotes, where that can be."""
+    written = repr(value)
+    return written if '"' in written else written.replace("'", '"')
+
+
+__all__ = ["made_up_career", "snippet"]

@@ -1,0 +1,179 @@
+"""Scoring outside this package: a model's log-probabilities as a program of `torch.export`, or as an ONNX file.
+
+    log_probabilities[i, t, j] = log p(y_t = j | earlier occupations, covariates up to t)
+
+Inputs are `input_ids` (y_{t-1}, the beginning-of-career id at t = 0) and, where the model has any, `covariates`
+(levels of x_t), as `CareerProcessor` makes them; numbers of careers and of steps are free. Careers are padded on the
+right: no step sees what comes after it, so padding changes nothing before it, and what stands at padded steps means
+nothing. An ONNX file carries its labels in its metadata, so that onnxruntime and a JSON parser are all it takes.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.export import Dim, ExportedProgram
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+
+from ..models.modeling_career import CareerForOccupationPrediction
+from ..rivals.bag_of_jobs import BagOfJobsForOccupationPrediction
+from ..rivals.job2vec import Job2VecForOccupationPrediction
+from ..rivals.job_representation import JobRepresentationForOccupationPrediction
+from ..rivals.markov import MarkovForOccupationPrediction
+from ..rivals.mixture import MixtureOfMarkovChainsForOccupationPrediction
+from ..rivals.nemo import NemoForOccupationPrediction
+from ..rivals.regression import RegressionForOccupationPrediction
+from ..simulation.model import TrueOccupationModel
+
+
+if TYPE_CHECKING:
+    from ..encoding.processing_career import CareerProcessor
+
+EXPORTED = (
+    CareerForOccupationPrediction,
+    BagOfJobsForOccupationPrediction,
+    JobRepresentationForOccupationPrediction,
+    Job2VecForOccupationPrediction,
+    MixtureOfMarkovChainsForOccupationPrediction,
+    RegressionForOccupationPrediction,
+)
+WHY_NOT: dict[type[PreTrainedModel], str] = {
+    MarkovForOccupationPrediction: "it looks counts up, in rows whose lengths are in the data",
+    NemoForOccupationPrediction: "an LSTM is unrolled for the number of steps that it is exported with",
+    TrueOccupationModel: "its filter is not made of tensors",
+}
+LOG_PROBABILITIES = "log_probabilities"
+
+
+class ScoringPath(nn.Module):
+    """A model from ids to log-probabilities, and nothing else of it.
+
+    Args:
+        model: An occupation model.
+        spare_steps: Padding that is added on the right and taken off again. Rivals shift careers by a step or two, and
+            `torch.export` would otherwise take careers of one and two steps for another case.
+    """
+
+    def __init__(self, model: PreTrainedModel, spare_steps: int = 0):
+        super().__init__()
+        self.model = model
+        self.spare_steps = spare_steps
+
+    def forward(self, input_ids: torch.Tensor, covariates: torch.Tensor | None = None) -> torch.Tensor:
+        steps, spare = input_ids.shape[1], self.spare_steps
+        if spare:
+            input_ids = F.pad(input_ids, (0, spare), value=self.model.config.pad_token_id)
+            covariates = None if covariates is None else F.pad(covariates, (0, 0, 0, spare))
+        return self.model(input_ids=input_ids, covariates=covariates).logits[:, :steps]
+
+
+def export_program(model: PreTrainedModel) -> ExportedProgram:
+    """The scoring path as a program of `torch.export`, in float32 on the CPU; the model is left as it is.
+
+    `program.module()(input_ids=..., covariates=...)` gives `(batch, time, vocabulary)` log-probabilities, and
+    `torch.export.save` and `torch.export.load` keep it.
+
+    Args:
+        model: CAREER, a bag of jobs, a regression, job representation, Job2Vec or a mixture of Markov chains.
+
+    Raises:
+        ValueError: If the model is another one; the message says why it cannot be exported.
+    """
+    if type(model) not in EXPORTED:
+        name, why = type(model).__name__, WHY_NOT.get(type(model), "it has not been tried")
+        raise ValueError(f"a {name} cannot be exported: {why}. What can: {', '.join(m.__name__ for m in EXPORTED)}")
+    path = ScoringPath(_plain(model), spare_steps=0 if type(model) is CareerForOccupationPrediction else 2)
+    example = random_careers(model.config, careers=3, steps=5)
+    free = {0: Dim("batch", min=1), 1: Dim("time", min=1)}
+    with torch.no_grad():
+        return torch.export.export(
+            path, (), kwargs=example, dynamic_shapes={name: dict(free) for name in example}, strict=False
+        )
+
+
+def export_onnx(model: PreTrainedModel, processor: CareerProcessor, path: str | Path) -> float:
+    """Writes the scoring path as one ONNX file, runs it with onnxruntime and compares it with the model.
+
+    Needs the extra "onnx". Metadata of the file, JSON all of it: `occupations` (the place is the id),
+    `covariate_names`, `covariate_levels` (the place is the id), `special_token_ids`, `pad_token_id`, `bos_token_id`
+    and `unknown_occupation`.
+
+    Args:
+        model: As in `export_program`, but for the regression, whose durations need a running maximum.
+        processor: The model's.
+        path: Of the file.
+
+    Returns:
+        The largest difference from the model's log-probabilities, on random careers of several lengths.
+
+    Raises:
+        ValueError: If the model cannot be exported, or the processor is another model's.
+    """
+    processor.check(model.config)
+    if isinstance(model, RegressionForOccupationPrediction):
+        raise ValueError(
+            "a RegressionForOccupationPrediction cannot be exported to ONNX, which has no running maximum (it counts "
+            "years in an occupation): use export_program"
+        )
+    program = export_program(model)
+    exported: Any = torch.onnx.export(program, (), output_names=[LOG_PROBABILITIES], dynamo=True, verbose=False)
+    for value in (*exported.model.graph.inputs, *exported.model.graph.outputs):
+        value.shape = type(value.shape)(["batch", "time", *value.shape[2:]])
+    exported.model.metadata_props.update({name: json.dumps(value) for name, value in metadata(processor).items()})
+    exported.save(path, external_data=False)
+    return largest_difference(model, path)
+
+
+def metadata(processor: CareerProcessor) -> dict[str, Any]:
+    """What has to be known of ids to use an exported model."""
+    names = ("occupations", "covariate_names", "covariate_levels", "special_token_ids")
+    return {name: getattr(processor, name) for name in (*names, "pad_token_id", "bos_token_id", "unknown_occupation")}
+
+
+def largest_difference(model: PreTrainedModel, path: str | Path) -> float:
+    """How far onnxruntime's log-probabilities are from a model's, on random padded careers of 1 to 24 steps."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    plain, worst = ScoringPath(_plain(model)), 0.0
+    for steps in (1, 2, 7, 24):
+        careers = random_careers(model.config, careers=4, steps=steps, seed=steps)
+        with torch.no_grad():
+            expected = plain(**careers).numpy()
+        (found,) = session.run([LOG_PROBABILITIES], {name: ids.numpy() for name, ids in careers.items()})
+        worst = max(worst, float(np.abs(found - expected).max()))
+    return worst
+
+
+def random_careers(config: Any, careers: int, steps: int, seed: int = 0) -> dict[str, torch.Tensor]:
+    """`input_ids` and, where the model has any, `covariates` of random careers, all but the first padded."""
+    generator = torch.Generator().manual_seed(seed)
+    occupations = torch.tensor([i for i in range(config.vocab_size) if i not in config.special_token_ids])
+    ids = occupations[torch.randint(len(occupations), (careers, steps), generator=generator)]
+    ids[:, 0] = config.bos_token_id
+    lengths = torch.randint(1, steps + 1, (careers,), generator=generator)
+    lengths[0] = steps
+    padded = torch.arange(steps) >= lengths[:, None]
+    drawn = {"input_ids": ids.masked_fill(padded, config.pad_token_id)}
+    if config.covariate_names:
+        levels = [torch.randint(size, (careers, steps), generator=generator) for size in config.covariate_sizes]
+        drawn["covariates"] = torch.stack(levels, dim=-1).masked_fill(padded.unsqueeze(-1), 0)
+    return drawn
+
+
+def _plain(model: PreTrainedModel) -> PreTrainedModel:
+    """A copy in float32 on the CPU, for evaluation, with attention that can be exported."""
+    plain = copy.deepcopy(model).eval().to("cpu", torch.float32)  # type: ignore[call-arg, arg-type]
+    if isinstance(plain, CareerForOccupationPrediction):
+        plain.set_attn_implementation("sdpa")
+    return plain
+
+
+__all__ = ["export_onnx", "export_program"]

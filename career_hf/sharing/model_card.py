@@ -1,0 +1,300 @@
+"""Model cards: what a checkpoint is, what it was trained on, how well it does, and what may be done with it.
+
+A card is the README.md of a checkpoint, written from the checkpoint itself: its config and weights, the training
+history in its processor (sources, recipes, time), its evaluation results, and code that is executed when the card is
+written. What is not known is said to be unknown. The metadata hold the results as a `model-index` for the Hub.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+
+from ..careers.dataset_card import CARD, as_cell
+from ..careers.provenance import SOURCES
+from ..encoding.checkpoints import load_checkpoint
+from ..encoding.processing_career import CareerProcessor
+from ..encoding.training_history import UNKNOWN_SOURCE
+from ..evaluation.audit import EVERYBODY
+from ..occupations.crosswalks import occupations as occ1990dd
+from ..occupations.crosswalks import titles
+from ..occupations.labels import NOT_WORKING
+from ..version import __version__
+from .card_results import evaluate_checkpoint, read_results
+from .card_snippet import snippet
+
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+TEMPLATE = Path(__file__).with_name("model_card_template.md")
+# Metric: how it is called, digits.
+METRICS = {
+    "perplexity": ("Perplexity of the year's occupation", 2),
+    "accuracy": ("Accuracy (likeliest occupation)", 3),
+    "accuracy_top5": ("Accuracy (among the five likeliest)", 3),
+    "stay_gap": ("Predicted less observed share of stays", 3),
+    "stay_error": ("Calibration error of staying", 3),
+    "top_gap": ("Predicted less observed accuracy", 3),
+    "top_error": ("Calibration error of the likeliest occupation", 3),
+    "wage_r2": ("R^2 of log wages at work", 3),
+    "wage_rmse": ("Root mean squared error of log wages at work", 3),
+    "wage_gap": ("Predicted less observed log wage at work", 3),
+}
+OF_GROUPS = [metric for metric in METRICS if metric != "wage_r2"]
+# Assumed for energy, which nothing here measures: round numbers for a CPU thread with its share of memory, and a GPU.
+WATTS = {"cpu": 10, "gpu": 400}
+MOST_LISTED = 12
+_PAPER = "[Vafa et al., 2024](https://openreview.net/forum?id=4i1MXH8Sle)"
+KINDS = {
+    "career": f"CAREER ({_PAPER}): a transformer over yearly occupations with covariates",
+    "career_wage": f"CAREER ({_PAPER}) with a wage head: it predicts log wages, and occupations too",
+    "career_markov": "a Markov chain of occupations, counted and smoothed",
+    "career_markov_mixture": "a mixture of Markov chains of occupations",
+    "career_regression": "a multinomial regression on the last occupation and covariates",
+    "career_bag_of_jobs": "a bag of jobs: a regression on all earlier occupations, in no order, and covariates",
+    "career_nemo": "NEMO: an LSTM over occupations with covariates",
+    "career_truth": "the true law of a simulated labor market",
+}
+
+
+def write_model_card(
+    folder: str | Path,
+    data: str | Path | None = None,
+    *,
+    split: str = "test",
+    by: Sequence[str] = (),
+    draws: int = 1000,
+    name: str | None = None,
+    note: str | None = None,
+) -> ModelCard:
+    """Writes README.md into the folder of a checkpoint; with careers, `evaluation_results.json` before.
+
+    Args:
+        folder: Of any model of this package and its processor.
+        data: Careers to evaluate it on. Without them the card has the results that the folder holds, or none.
+        split: Which of them.
+        by: Columns to audit by, combined if several.
+        draws: Resamples of people behind the intervals.
+        name: Heading of the card; the folder's name if None.
+        note: What its reader should know first, such as that training was short.
+
+    Returns:
+        The card.
+
+    Raises:
+        ValueError: Model and processor disagree, there is no such split or column, or the results in the folder are
+            of other weights.
+    """
+    folder = Path(folder)
+    model, processor = load_checkpoint(folder)
+    processor.check(model.config)
+    if data is None:
+        results = read_results(folder)
+    else:
+        results = evaluate_checkpoint(folder, model, processor, data, split=split, by=by, draws=draws)
+    code, printed = snippet(folder, model, processor)
+    stages = [_stage(stage) for stage in processor.training_stages]
+    of_groups, groups = _groups(results)
+    name = name or folder.resolve().name
+    card = ModelCard.from_template(
+        _metadata(name, model, stages, results),
+        template_path=str(TEMPLATE),
+        name=name,
+        note=note,
+        **_about(model, processor),
+        stages=stages,
+        sources=_sources(stages),
+        results=results,
+        metrics=_rows_of(results, EVERYBODY),
+        groups=groups,
+        group_metrics=[METRICS[metric][0] for metric in of_groups],
+        energy=_energy(stages),
+        watts=WATTS,
+        code=code,
+        printed=printed.strip("\n"),
+    )
+    card.save(folder / CARD)
+    return card
+
+
+def redistribution_of(stages: Sequence[Mapping[str, Any]]) -> str:
+    """The narrowest of what the sources of all stages allow; "unknown" if there is no stage."""
+    order = ["allowed", "allowed with attribution", "from the agency", "unknown", "forbidden"]
+    found = [stage.get("source", UNKNOWN_SOURCE)["redistribution"] for stage in stages] or ["unknown"]
+    return max(found, key=order.index)
+
+
+def _metadata(
+    name: str, model: PreTrainedModel, stages: Sequence[Mapping[str, Any]], results: Mapping[str, Any] | None
+) -> ModelCardData:
+    licences = {stage["source"]["license"] for stage in stages}
+    # One licence of all sources is the model's; several, or terms that have no name on the Hub, are explained below.
+    one = licences.pop() if len(licences) == 1 else "other"
+    plain = one in {"mit", "cc-by-4.0", "unknown"}
+    return ModelCardData(
+        license=one if plain else "other",
+        license_name=None if plain else "terms-of-the-training-data",
+        library_name="career_hf",
+        model_name=name,
+        tags=["career", "occupation", "labor-economics", "panel-data", model.config.model_type.replace("_", "-")],
+        eval_results=_eval_results(results) if results else None,
+        career_hf={
+            "sources": [stage["source"]["source"] for stage in stages],
+            "redistribution": redistribution_of(stages),
+        },
+    )
+
+
+def _eval_results(results: Mapping[str, Any]) -> list[EvalResult]:
+    """Metrics of everybody, with their intervals."""
+    return [
+        EvalResult(
+            task_type="career-occupation-prediction",
+            task_name="Occupation of the next year given the career",
+            dataset_type=results["data"]["source"],
+            dataset_name=results["title"],
+            dataset_split=results["split"],
+            metric_type=row["metric"],
+            metric_name=METRICS[row["metric"]][0],
+            metric_value=row["estimate"],
+            metric_args={"low": row["low"], "high": row["high"], "level": 0.95, "people": row["people"]},
+        )
+        for row in results["metrics"]
+        if row["group"] == EVERYBODY
+    ]
+
+
+def _stage(stage: Mapping[str, Any]) -> dict[str, Any]:
+    """A stage for the template: of older folders, what is not recorded is None."""
+    source = stage.get("source", UNKNOWN_SOURCE)
+    known = SOURCES.get(source["source"])
+    run = stage.get("run")
+    years = f"{source['first_year']}-{source['last_year']}" if "first_year" in source else "unknown"
+    return {
+        "name": stage["stage"],
+        "source": source,
+        "title": known.title if known else source["source"],
+        "people": _count(stage.get("people")),
+        "person_years": _count(stage.get("person_years", sum(stage["occupation_counts"]))),
+        "years": years,
+        "run": run,
+        "settings": ", ".join(f"{key} {value}" for key, value in run["settings"].items()) if run else "unknown",
+    }
+
+
+def _count(number: int | None) -> str:
+    return "unknown" if number is None else f"{number:,}"
+
+
+def _sources(stages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Every source once, with what is known of it."""
+    found = {(stage["source"]["source"], stage["source"]["redistribution"]): stage["source"] for stage in stages}
+    return [{**record, "known": SOURCES.get(name)} for (name, _), record in found.items()]
+
+
+def _about(model: PreTrainedModel, processor: CareerProcessor) -> dict[str, Any]:
+    """What the model is, its occupations and its covariates."""
+
+    config = model.config
+    special = {*processor.special_token_ids}
+    labels = [label for i, label in enumerate(processor.occupations) if i not in special]
+    known = titles()
+    codes = [label for label in labels if label in known]
+    others = [label for label in labels if label not in known and label != processor.unknown_occupation]
+    in_occ1990dd = bool(codes) and not any(label.isdigit() for label in others)
+    states = [label for label in others if label in NOT_WORKING]
+    sizes = {
+        key: getattr(config, key)
+        for key in ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "two_stage")
+        if hasattr(config, key)
+    }
+    return {
+        "kind": KINDS.get(config.model_type, f"an occupation model of the kind `{config.model_type}`"),
+        "model_class": type(model).__name__,
+        "is_wage": config.model_type == "career_wage",
+        "wage_timing": getattr(config, "wage_timing", None),
+        "parameters": f"{model.num_parameters():,}",
+        "sizes": ", ".join(f"{key} {value}" for key, value in sizes.items()),
+        "version": __version__,
+        "occupations": len(labels),
+        "codes": len(codes) if in_occ1990dd else 0,
+        "all_codes": len(occ1990dd()),
+        "states": states,
+        "others": [label for label in others if label not in states] if in_occ1990dd else [],
+        "examples": [as_cell(label) for label in labels[:MOST_LISTED]],
+        "unknown_occupation": processor.unknown_occupation,
+        "vocabulary": hashlib.sha256("\n".join(processor.occupations).encode()).hexdigest()[:16],
+        "step_length": processor.step_length,
+        "weighted": processor.weight_scale is not None,
+        "covariates": [
+            (as_cell(name), len(levels) - 1, _levels(levels[1:]))
+            for name, levels in zip(processor.covariate_names, processor.covariate_levels, strict=True)
+        ],
+    }
+
+
+def _levels(levels: Sequence[str]) -> str:
+    if len(levels) <= MOST_LISTED:
+        return as_cell(", ".join(levels))
+    return as_cell(f"{', '.join(levels[:4])}, ..., {levels[-1]}")
+
+
+def _text(row: Mapping[str, Any], metric: str) -> str:
+    digits = METRICS[metric][1]
+    return f"{row['estimate']:.{digits}f} [{row['low']:.{digits}f}, {row['high']:.{digits}f}]"
+
+
+def _rows_of(results: Mapping[str, Any] | None, group: str) -> list[tuple[str, str, str, str]]:
+    """Metric, estimate with interval, steps and people."""
+    rows = results["metrics"] if results else []
+    return [
+        (METRICS[row["metric"]][0], _text(row, row["metric"]), f"{row['n']:,}", f"{row['people']:,}")
+        for row in rows
+        if row["group"] == group
+    ]
+
+
+def _groups(results: Mapping[str, Any] | None) -> tuple[list[str], list[tuple[str, str, str, list[str]]]]:
+    """The metrics of groups; and of every group its name, people, person-years and metrics."""
+    rows = [row for row in results["metrics"] if row["group"] != EVERYBODY] if results else []
+    groups: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(row["group"], {})[row["metric"]] = row
+    metrics = [metric for metric in OF_GROUPS if any(metric in of for of in groups.values())]
+    return metrics, [
+        (
+            as_cell(group),
+            f"{max(row['people'] for row in of.values()):,}",
+            f"{max(row['n'] for row in of.values()):,}",
+            [_text(of[metric], metric) if metric in of else "" for metric in metrics],
+        )
+        for group, of in groups.items()
+    ]
+
+
+def _duration(seconds: float) -> str:
+    for size, unit in ((3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} seconds"
+
+
+def _energy(stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Time and estimated energy of every stage that has a record, and whether that is all of them."""
+    rows = []
+    for stage in stages:
+        run = stage["run"]
+        if run is not None:
+            used = run["hardware"]
+            kwh = run["seconds"] * used["count"] * WATTS[used["kind"]] / 3.6e6
+            what = f"{used['count']} {used['name']}{'s' if used['count'] > 1 else ''}"
+            rows.append((stage["name"], what, _duration(run["seconds"]), f"{kwh:.1g}", run.get("resumed_at")))
+    return {"rows": rows, "complete": len(rows) == len(stages) > 0 and not any(row[-1] for row in rows)}
+
+
+__all__ = ["METRICS", "WATTS", "redistribution_of", "write_model_card"]

@@ -1,0 +1,329 @@
+"""Publishing a checkpoint on the Hub: model, processor, card and evaluation results in one commit.
+
+A checkpoint is not published where the terms of its training data forbid it or nobody has said that they allow it
+(every training stage counts, pretraining too), where its parts do not belong together, or where it does not load. Only
+files that a checkpoint is made of are uploaded: no optimizer, no intermediate checkpoint, no pickle. The uploaded
+processor has rounded training counts, because a count of 1 tells of one person, and the uploaded card has a section on
+how rare the training careers are.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ModelCard
+from huggingface_hub.errors import HTTPError  # of the HTTP library that huggingface_hub has
+from huggingface_hub.utils import validate_repo_id
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM
+
+from ..careers.dataset_card import CARD, as_cell
+from ..careers.frames import load_careers
+from ..careers.provenance import SOURCES
+from ..encoding.processing_career import CareerProcessor
+from ..encoding.training_history import UNKNOWN_SOURCE, round_stage
+from .card_results import RESULTS, read_results
+from .model_card import write_model_card
+from .rare_careers import K, are_recorded, rare_careers, small_counts
+from .remote_code import save_with_code
+
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# What a checkpoint is made of. Code goes along only where the config points to it, and it is this package's own.
+CHECKPOINT = ("config.json", "generation_config.json", "model*.safetensors", "model.safetensors.index.json")
+BESIDE = ("checksums.json", "preprocessor_config.json", CARD, RESULTS)
+SECTION = "## Publication"
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What was published, or in a dry run would be.
+
+    Args:
+        repo: Name on the Hub.
+        files: One row per uploaded file: file, bytes.
+        left_out: One row per other file or subfolder: file, why.
+        refusals: Why it is not published; empty where it is.
+        notices: What whoever publishes has to know.
+        stored: `small_counts`: what the files themselves say about few people, before counts are rounded.
+        rare: `rare_careers` of the training careers, if they were given.
+        commit: Address of the commit; None in a dry run.
+    """
+
+    repo: str
+    files: pd.DataFrame
+    left_out: pd.DataFrame
+    refusals: list[str]
+    notices: list[str]
+    stored: pd.DataFrame
+    rare: pd.DataFrame | None = None
+    commit: str | None = None
+
+
+def publish(
+    folder: str | Path,
+    repo: str,
+    *,
+    dry_run: bool = False,
+    private: bool = True,
+    override_licence: str | None = None,
+    data: str | Path | None = None,
+    k: int = K,
+    with_code: bool = False,
+    api: HfApi | None = None,
+) -> Publication:
+    """Uploads a checkpoint in one commit. The folder itself is not changed.
+
+    Args:
+        folder: Of any model of this package and its processor. Without README.md a card is written for the upload.
+        repo: "user/name", made if it is not there. Files of an earlier push that are gone from the folder are deleted.
+        dry_run: Upload nothing and refuse nothing, but return what would be done.
+        private: Whether a repository that is made is private.
+        override_licence: Why the checkpoint may be published although the record forbids it or does not say so, in
+            words: who gave permission. It is written into the card.
+        data: The training careers (of the last stage), for the report on rare careers.
+        k: Counts are uploaded rounded up to multiples of k, and cells of fewer than k people are rare; 1 uploads the
+            counts as they are.
+        with_code: Upload CAREER's source files too, so that `trust_remote_code=True` loads it where career_hf is not
+            installed. For CAREER alone; a folder that `remote_code.save_with_code` wrote has them anyway.
+        api: Of another server, or with another token.
+
+    Returns:
+        What was published.
+
+    Raises:
+        ValueError: The licence forbids it or is not known, model and processor disagree, the folder does not load, or
+            its evaluation results or its card are of another model.
+        ConnectionError: The upload stopped; nothing is in the repository that was not before.
+    """
+    folder = Path(folder)
+    validate_repo_id(repo)
+    if override_licence is not None and len(override_licence.split()) < 3:
+        raise ValueError(
+            f"override_licence is {override_licence!r}: say in words who permitted it, such as 'I have written "
+            "permission of the data's owner'; the card will quote it"
+        )
+    model, processor = _load(folder)
+    read_results(folder)
+    _check_card(folder, processor)
+    refusals, notices = licence_problems(processor.training_stages)
+    if override_licence is not None and not refusals:
+        notices.append("nothing had to be overridden, so the card does not quote override_licence")
+        override_licence = None
+    if override_licence is not None:
+        notices += [f"overridden: {refusal}" for refusal in refusals]
+        refusals = []
+    careers = load_careers(data)["train"] if data is not None else None
+    if careers is not None and not are_recorded(careers, processor):
+        notices.append(
+            f"the split 'train' of {data} is not what the checkpoint has recorded as training careers (a cutoff "
+            "leaves out years): the report on rare careers is about other careers"
+        )
+    rare = rare_careers(careers, processor.covariate_names, k) if careers is not None else None
+    stored = small_counts(processor, k, rare)
+    if refusals and not dry_run:
+        raise ValueError("not published. " + " ".join(refusals))
+    with tempfile.TemporaryDirectory() as temporary:
+        staged = Path(temporary) / folder.resolve().name
+        left_out = _stage(folder, staged, processor, bool(getattr(model.config, "auto_map", None)), k)
+        if with_code:
+            save_with_code(model, staged)
+        _add_section(staged / CARD, override_licence, stored, rare, k)
+        paths = sorted(path for path in staged.iterdir())
+        files = pd.DataFrame([(path.name, path.stat().st_size) for path in paths], columns=["file", "bytes"])
+        found = Publication(repo, files, left_out, refusals, notices, stored, rare)
+        if dry_run:
+            return found
+        commit = _upload(paths, repo, private, api or HfApi())
+    return replace(found, commit=commit)
+
+
+def licence_problems(stages: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
+    """Why the sources of training stages do not allow to publish a model, and what to know where they do.
+
+    Args:
+        stages: Of the processor.
+
+    Returns:
+        Refusals and notices.
+    """
+    override = "or say in words why it may be published: --override-licence 'I have written permission of ...'."
+    if not stages:
+        return [
+            f"The checkpoint has no record of what it was trained on. Train it with `career-hf train`, {override}"
+        ], []
+    refusals, notices = [], []
+    said = set()
+    for stage in stages:
+        record = stage.get("source", UNKNOWN_SOURCE)
+        name, redistribution = record["source"], record["redistribution"]
+        if (name, redistribution) in said:
+            continue
+        said.add((name, redistribution))
+        known = SOURCES.get(name)
+        title = known.title if known else "no source that career_hf knows"
+        what = f"'{name}' ({title}; licence: {record['license']})"
+        terms = f" {known.terms}" if known else ""
+        if redistribution == "forbidden":
+            refusals.append(
+                f"Stage '{stage['stage']}' was trained on {what}, whose redistribution is forbidden.{terms} Train on "
+                f"other careers, {override}"
+            )
+        elif redistribution == "from the agency":
+            notices.append(f"{what}: the careers themselves must not be passed on, and are not uploaded.{terms}")
+        elif redistribution == "allowed with attribution":
+            notices.append(f"{what}: name the authors wherever you present the model.{terms}")
+        elif redistribution != "allowed":
+            refusals.append(
+                f"Stage '{stage['stage']}' was trained on {what}, and nobody recorded whether it may be passed on."
+                f"{terms} Ask whoever holds the careers, write `redistribution` into the README.md of their folder "
+                f"(see docs/sharing.md) and train again, {override}"
+            )
+    return refusals, notices
+
+
+def _load(folder: Path) -> tuple[Any, CareerProcessor]:
+    """Model and processor; a ValueError if the checkpoint does not load complete, or disagrees."""
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"{folder} is no checkpoint: it has no config.json")
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True, use_safetensors=True)
+        processor = CareerProcessor.from_pretrained(folder)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ValueError(f"{folder} does not load, so it is not published: {error}") from error
+    model, info = loaded
+    wrong = {name: sorted(map(str, keys)) for name, keys in info.items() if keys}
+    if wrong:
+        raise ValueError(f"the weights of {folder} are not those of its config, so it is not published: {wrong}")
+    processor.check(model.config)
+    return model, processor
+
+
+def _check_card(folder: Path, processor: CareerProcessor) -> None:
+    """A ValueError if the folder's card names other sources than the checkpoint: it is of an earlier training."""
+    if not (folder / CARD).exists():
+        return
+    said = (ModelCard.load(folder / CARD).data.to_dict().get("career_hf") or {}).get("sources")
+    sources = [stage.get("source", UNKNOWN_SOURCE)["source"] for stage in processor.training_stages]
+    if said is not None and said != sources:
+        raise ValueError(
+            f"{folder / CARD} says that the model was trained on {said}, the checkpoint that it was on {sources}: "
+            f"write its card with `career-hf card {folder}`"
+        )
+
+
+def _stage(folder: Path, staged: Path, processor: CareerProcessor, has_code: bool, k: int) -> pd.DataFrame:
+    """Copies what is uploaded, the processor with rounded counts, and says what is left out."""
+    patterns = (*CHECKPOINT, *BESIDE)
+    staged.mkdir()
+    left_out = []
+    for path in sorted(folder.iterdir()):
+        is_part = any(fnmatch(path.name, pattern) for pattern in patterns) or (has_code and _is_own_code(path))
+        if path.is_file() and is_part:
+            shutil.copy(path, staged / path.name)
+        else:
+            what = "a folder, such as of intermediate checkpoints" if path.is_dir() else "no part of a checkpoint"
+            left_out.append((path.name, what))
+    processor.training_stages = [round_stage(stage, k) for stage in processor.training_stages]
+    processor.save_pretrained(staged)
+    if not (staged / CARD).exists():
+        write_model_card(staged)
+    return pd.DataFrame(left_out, columns=["file", "why"])
+
+
+def _is_own_code(path: Path) -> bool:
+    """Whether a file is a source file of this package; a ValueError if it is a changed one."""
+    own = Path(__file__).with_name(path.name)
+    if path.suffix != ".py" or not own.is_file():
+        return False
+    if own.read_bytes() != path.read_bytes():
+        raise ValueError(
+            f"{path} is not the code of this career_hf, so it is not published: save the model again with "
+            "remote_code.save_with_code, or with save_pretrained, which adds no code"
+        )
+    return True
+
+
+def _add_section(path: Path, override: str | None, stored: pd.DataFrame, rare: pd.DataFrame | None, k: int) -> None:
+    """Adds to a card what was found when it was published."""
+    card = ModelCard.load(path)
+    parts = [SECTION]
+    if override is not None:
+        parts.append(
+            "Published although the recorded terms of its training data do not say that it may be:\n\n"
+            f"> {as_cell(override)}"
+        )
+        card.data.career_hf = {**(card.data.to_dict().get("career_hf") or {}), "override_licence": override}
+    parts.append(
+        "Training counts in `preprocessor_config.json` are as they were."
+        if k == 1
+        else f"Training counts in `preprocessor_config.json` are rounded up to multiples of {k}. Before, they told of "
+        "few people here:"
+    )
+    parts.append(_as_table(stored))
+    if rare is None:
+        parts.append("How rare the training careers are was not looked at, because they were not at hand.")
+    else:
+        parts.append(
+            f"Cells of training careers, and those of fewer than {k} of their {rare.attrs['people']:,} people:"
+        )
+        parts.append(_as_table(rare))
+    body = card.text.partition(f"\n{SECTION}\n")[0].rstrip("\n")
+    card.text = body + "\n\n" + "\n\n".join(parts) + "\n"
+    card.save(path)
+
+
+def _as_table(frame: pd.DataFrame) -> str:
+    """A frame as Markdown."""
+    names = ["", *map(as_cell, frame.columns)]
+    rows = [names, ["---"] * len(names)]
+    for index, values in zip(frame.index, frame.itertuples(index=False), strict=True):
+        rows.append([as_cell(index), *map(_cell, values)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _cell(value: Any) -> str:
+    if value != value:
+        return ""
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:.3f}"
+
+
+def _upload(paths: Iterable[Path], repo: str, private: bool, api: HfApi) -> str:
+    """One commit; its address."""
+    paths = list(paths)
+    try:
+        api.create_repo(repo, private=private, exist_ok=True)
+        there = api.list_repo_files(repo)
+        gone = [
+            name
+            for name in there
+            if name not in {path.name for path in paths} and any(fnmatch(name, p) for p in (*CHECKPOINT, *BESIDE))
+        ]
+        info = api.create_commit(
+            repo,
+            [
+                *(CommitOperationAdd(path.name, path) for path in paths),
+                *(CommitOperationDelete(name) for name in gone),
+            ],
+            commit_message=f"Upload {paths[0].parent.name} with career_hf",
+        )
+    # huggingface_hub and hf_xet wrap what stops the transfer of a large file into a RuntimeError.
+    except (HTTPError, OSError, RuntimeError) as error:
+        why = " ".join(str(error.__cause__ or error).split())
+        raise ConnectionError(
+            f"the upload to {repo} stopped: {why}. It is one commit, which is complete or not there at all; push "
+            "again, and what was transferred already is not sent twice"
+        ) from error
+    return info.commit_url
+
+
+__all__ = ["Publication", "licence_problems", "publish"]

@@ -1,0 +1,383 @@
+"""The paper's training recipes (Appendix G) as numbers for the stock Trainer, and the Trainer that runs them.
+
+A recipe is a model configuration, TrainingArguments and a function from a model to (optimizer, scheduler): warming up
+from 1e-7 and decaying every parameter, as the original program does, are not among Trainer's own options.
+`build_trainer` puts a recipe, a model and encoded careers together. There is no Trainer subclass: the loss is the
+model's, batches are ready-made (`MicroBatches`), and evaluation gathers the log-probability of each true occupation,
+so that the validation NLL is exact at any batch size (`eval_loss`, which averages batch means, is not, and nothing
+here uses it).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import datasets
+import numpy as np
+import torch
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+from transformers import (
+    EarlyStoppingCallback,
+    EvalPrediction,
+    PreTrainedModel,
+    SchedulerType,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    get_scheduler,
+)
+
+from ..encoding.collating import (
+    Batch,
+    EncodedCareers,
+    FlatCareers,
+    FlatteningCollator,
+    PackingCollator,
+    PaddingCollator,
+)
+from ..encoding.job_dropout import JobDropoutCollator, JobDropoutMicroBatches, Per
+from ..encoding.micro_batches import MicroBatchCollator, MicroBatches
+from ..encoding.processing_career import CareerProcessor
+from ..models.attention import SDPA_BY_LENGTH
+from ..models.configuration_career import CareerConfig
+from ..models.configuration_occupation import OccupationConfig
+from ..models.title_embeddings import check_title_embeddings
+from .run_record import TrainingRecord
+
+
+# Steps of a micro-batch on CPU. Its activations stay below the size from which the C library maps and unmaps fresh
+# memory for each of them, which costs more than the arithmetic.
+CPU_MICRO_BATCH = 2_000
+
+# Rows of bfloat16 micro-batches are filled to a multiple of this, under 1% of them, so that few row lengths occur.
+BFLOAT16_MULTIPLE = 16
+
+WARMUP_START = 1e-7
+
+OptimizerAndScheduler = tuple[torch.optim.Optimizer, LRScheduler]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train a model.
+
+    Args:
+        stage: Name under which the processor records what this run was trained on.
+        config: The model to train; when fine-tuning, the pretrained model that is expected.
+        arguments: For the stock Trainer.
+        make_optimizer: From a model to its (optimizer, scheduler).
+        tokens_per_batch: Steps (person-years) of one update, over all micro-batches and processes.
+        patience: Evaluations without a better validation NLL after which training stops.
+        layout: Of micro-batches: "flat" (CPU, or varlen flash attention), "packed" (GPU), or "padded" (any model).
+        job_dropout: Probability of hiding some earlier steps in training (Appendix G, "Rationalization"), with which
+            CAREER learns to predict from part of a history; the paper's is 0.5. It needs the layout "padded".
+        job_dropout_per: As in `job_dropout.draw_kept_steps`: "person", or "batch" as the original program does.
+    """
+
+    stage: str
+    config: Any  # CareerConfig, or a rival's
+    arguments: TrainingArguments
+    make_optimizer: Callable[[PreTrainedModel], OptimizerAndScheduler]
+    tokens_per_batch: int = 16_000
+    patience: int = 10
+    layout: Literal["flat", "packed", "padded"] = "flat"
+    job_dropout: float = 0.0
+    job_dropout_per: Per = "person"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What somebody needs to know who trains it again, for the model card."""
+        names = ("learning_rate", "warmup_steps", "weight_decay", "max_steps", "seed", "bf16")
+        return {
+            "tokens_per_batch": self.tokens_per_batch,
+            "patience": self.patience,
+            "job_dropout": self.job_dropout,
+            "lr_scheduler_type": str(SchedulerType(self.arguments.lr_scheduler_type).value),
+            **{name: getattr(self.arguments, name) for name in names},
+        }
+
+
+def pretraining_recipe(processor: CareerProcessor, output_dir: str | Path, **overrides: Any) -> Recipe:
+    """Pretraining on resumes (Appendix G): 12 layers, D = 192; rate 5e-4 after 4,000 warmup updates, 85,000 updates.
+
+    Args:
+        processor: Fitted on the training careers.
+        output_dir: Where checkpoints go.
+        overrides: Any field of TrainingArguments; `tokens_per_batch`, `patience`, `layout`, `job_dropout` and
+            `job_dropout_per` of the recipe; and `config_overrides`, a mapping of CareerConfig fields.
+    """
+    paper = {
+        "learning_rate": 5e-4,
+        "warmup_steps": 4_000,
+        "max_steps": 85_000,
+        "eval_steps": 1_000,
+        "save_steps": 1_000,
+    }
+    return _career_recipe("pretraining", processor, output_dir, _PRETRAINED_SIZE, {**paper, **overrides})
+
+
+def finetuning_recipe(processor: CareerProcessor, output_dir: str | Path, **overrides: Any) -> Recipe:
+    """Fine-tuning a pretrained model on a survey (Appendix G): rate 1e-4 after 500 warmup updates, until it overfits.
+
+    `max_steps` is a ceiling that early stopping is meant to come before. Arguments as in `pretraining_recipe`.
+    """
+    paper = {"learning_rate": 1e-4, "warmup_steps": 500, "max_steps": 20_000, "eval_steps": 100, "save_steps": 100}
+    return _career_recipe("finetuning", processor, output_dir, _PRETRAINED_SIZE, {**paper, **overrides})
+
+
+def scratch_recipe(processor: CareerProcessor, output_dir: str | Path, **overrides: Any) -> Recipe:
+    """Training on a survey without pretraining (Appendix G): 4 layers, D = 64; rate 5e-4 after 500 warmup updates.
+
+    `max_steps` is a ceiling that early stopping is meant to come before. Arguments as in `pretraining_recipe`.
+    """
+    return _career_recipe("training", processor, output_dir, _SCRATCH_SIZE, {**_SCRATCH_SCHEDULE, **overrides})
+
+
+def baseline_recipe(config: OccupationConfig, output_dir: str | Path, **overrides: Any) -> Recipe:
+    """Training a rival on a survey as CAREER is trained from scratch (Appendix G), one career per row.
+
+    Args:
+        config: Of the rival.
+        output_dir, overrides: As in `pretraining_recipe`; there are no `config_overrides`.
+    """
+    return _recipe("training", config, output_dir, {**_SCRATCH_SCHEDULE, "layout": "padded", **overrides})
+
+
+_PRETRAINED_SIZE = {"num_hidden_layers": 12, "hidden_size": 192, "num_attention_heads": 3, "intermediate_size": 768}
+_SCRATCH_SIZE = {"num_hidden_layers": 4, "hidden_size": 64, "num_attention_heads": 2, "intermediate_size": 256}
+_SCRATCH_SCHEDULE = {
+    "learning_rate": 5e-4,
+    "warmup_steps": 500,
+    "max_steps": 20_000,
+    "eval_steps": 100,
+    "save_steps": 100,
+}
+
+
+def _career_recipe(
+    stage: str, processor: CareerProcessor, output_dir: str | Path, size: Mapping[str, int], settings: dict[str, Any]
+) -> Recipe:
+    config = CareerConfig(**{**processor.config_kwargs(), **size, **settings.pop("config_overrides", {})})
+    return _recipe(stage, config, output_dir, settings)
+
+
+def _recipe(stage: str, config: OccupationConfig, output_dir: str | Path, settings: dict[str, Any]) -> Recipe:
+    use_cpu = settings.setdefault("use_cpu", not torch.cuda.is_available())
+    tokens_per_batch = settings.pop("tokens_per_batch", 16_000)
+    patience = settings.pop("patience", 10)
+    job_dropout, per = settings.pop("job_dropout", 0.0), settings.pop("job_dropout_per", "person")
+    layout = settings.pop("layout", "padded" if job_dropout else "flat" if use_cpu else "packed")
+    if job_dropout and (layout != "padded" or not isinstance(config, CareerConfig)):
+        raise ValueError(
+            "job dropout hides steps from attention in padded batches: it is for CAREER, not for rivals, and layout "
+            f"{layout!r} has to be left out or 'padded'"
+        )
+    defaults: dict[str, Any] = {
+        # The original program's AdamW (decay on everything is in `adamw`), without clipping.
+        "adam_beta1": 0.9,
+        "adam_beta2": 0.98,
+        "adam_epsilon": 1e-8,
+        "weight_decay": 0.01,
+        "lr_scheduler_type": "inverse_sqrt",
+        "max_grad_norm": 0,
+        "bf16": not use_cpu,
+        # What MicroBatches needs.
+        "per_device_train_batch_size": 1,
+        "train_sampling_strategy": "sequential",
+        "remove_unused_columns": False,
+        "dataloader_num_workers": 0,
+        "dataloader_pin_memory": not use_cpu,
+        # Early stopping, and the best checkpoint, by exact validation NLL.
+        "eval_strategy": "steps",
+        "save_strategy": "steps",
+        "save_total_limit": 2,
+        "load_best_model_at_end": True,
+        "metric_for_best_model": "nll",
+        "greater_is_better": False,
+        "per_device_eval_batch_size": 128,
+        "logging_steps": 50,
+        "report_to": "none",
+    }
+    arguments = TrainingArguments(output_dir=str(output_dir), **{**defaults, **settings})
+    if "gradient_accumulation_steps" not in settings and use_cpu:
+        per_process = tokens_per_batch / arguments.world_size
+        arguments.gradient_accumulation_steps = math.ceil(per_process / CPU_MICRO_BATCH)
+    return Recipe(
+        stage=stage,
+        config=config,
+        arguments=arguments,
+        make_optimizer=partial(adamw, arguments=arguments),
+        tokens_per_batch=tokens_per_batch,
+        patience=patience,
+        layout=layout,
+        job_dropout=job_dropout,
+        job_dropout_per=per,
+    )
+
+
+def adamw(model: PreTrainedModel, arguments: TrainingArguments) -> OptimizerAndScheduler:
+    """AdamW with decoupled weight decay on every parameter, biases and LayerNorms too.
+
+    Args:
+        model: Its trainable parameters form one group.
+        arguments: Gives `learning_rate`, `warmup_steps`, `weight_decay`, Adam's constants and `lr_scheduler_type`:
+            "inverse_sqrt" is `inverse_sqrt_rate`, as in the original program; any other is Transformers' own, and one
+            that falls to zero does so at `max_steps`.
+    """
+    optimizer = torch.optim.AdamW(
+        (parameter for parameter in model.parameters() if parameter.requires_grad),
+        lr=arguments.learning_rate,
+        betas=(arguments.adam_beta1, arguments.adam_beta2),
+        eps=arguments.adam_epsilon,
+        weight_decay=arguments.weight_decay,
+        fused=True,
+    )
+    peak, warmup = arguments.learning_rate, arguments.warmup_steps
+    if arguments.lr_scheduler_type != SchedulerType.INVERSE_SQRT:
+        return optimizer, get_scheduler(arguments.lr_scheduler_type, optimizer, int(warmup), arguments.max_steps)
+    return optimizer, LambdaLR(optimizer, lambda updates: inverse_sqrt_rate(updates, peak, warmup) / peak)
+
+
+def inverse_sqrt_rate(updates: int, peak: float, warmup: float) -> float:
+    """Learning rate after `updates` updates: linear from 1e-7 to `peak`, then falling as 1 / sqrt(updates)."""
+    if updates < warmup:
+        return WARMUP_START + updates * (peak - WARMUP_START) / warmup
+    return peak * math.sqrt(max(warmup, 1) / max(updates, 1))
+
+
+def build_trainer(
+    model: PreTrainedModel,
+    processor: CareerProcessor,
+    recipe: Recipe,
+    train: datasets.Dataset,
+    validation: datasets.Dataset,
+    callbacks: list[TrainerCallback] | None = None,
+    source: Mapping[str, Any] | None = None,
+) -> Trainer:
+    """A stock Trainer for a recipe.
+
+    Training on CPU switches the model to the attention "sdpa_by_length", which treats ordinary batches as sdpa does. A
+    copy of the processor records what is trained on, and when training is over how; it is `trainer.processing_class`,
+    saved with every checkpoint.
+
+    Args:
+        model: Any occupation model of this package; moved to the recipe's device.
+        processor: The one that encoded the careers.
+        recipe: From one of the `*_recipe` functions, perhaps changed with `dataclasses.replace`.
+        train: Encoded training careers.
+        validation: Encoded validation careers. They have a `weight` where the training careers have one.
+        callbacks: Further callbacks.
+        source: Where the training careers come from, as `dataset_card.training_source` says; recorded with them.
+
+    Returns:
+        A Trainer. `evaluate()` reports `eval_nll` and `eval_perplexity`, per scored step and exact, and with weights
+        `eval_weighted_nll` and `eval_weighted_perplexity`.
+
+    Raises:
+        ValueError: If the model and the processor disagree, a model with a place for titles has none, or only one
+            of the two datasets has weights.
+    """
+    arguments = recipe.arguments
+    processor.check(model.config)
+    check_title_embeddings(model)
+    weighted = "weight" in train.column_names
+    if weighted != ("weight" in validation.column_names):
+        raise ValueError(
+            f"the {'training' if weighted else 'validation'} careers have survey weights and the others do not; give "
+            "both a weight, or drop it with remove_columns('weight')"
+        )
+    # Before the optimizer is made, because it has to hold the parameters where they stay.
+    torch.nn.Module.to(model, arguments.device)
+    if recipe.layout == "flat" and arguments.device.type == "cpu":
+        model.set_attn_implementation(SDPA_BY_LENGTH)
+    padding = PaddingCollator(processor.pad_token_id)
+    layouts: dict[str, Callable[[FlatCareers], Batch]] = {
+        "flat": FlatteningCollator(BFLOAT16_MULTIPLE if arguments.bf16 else 1, processor.pad_token_id),
+        "packed": PackingCollator(pad_token_id=processor.pad_token_id),
+        "padded": padding,
+    }
+    collator, make_batches = layouts[recipe.layout], MicroBatches
+    if recipe.job_dropout:
+        collator = JobDropoutCollator(padding, recipe.job_dropout, recipe.job_dropout_per)
+        make_batches = JobDropoutMicroBatches
+    micro_batches = make_batches(
+        train,
+        collator=collator,
+        tokens_per_batch=recipe.tokens_per_batch,
+        micro_batches_per_batch=arguments.gradient_accumulation_steps * arguments.world_size,
+        seed=arguments.seed if arguments.data_seed is None else arguments.data_seed,
+    )
+    rows = EncodedCareers(validation)
+    # Careers of like length side by side: batches with little padding, and the same sums.
+    rows = EncodedCareers(validation.select(np.argsort(rows.lengths, kind="stable")))
+    # A copy, so that a second run with the caller's processor does not count the first one's careers too.
+    processor = copy.deepcopy(processor)
+    processor.record_training(train, recipe.stage, source)
+    record = TrainingRecord(processor.training_stages[-1], recipe.settings)
+    stopping = [EarlyStoppingCallback(recipe.patience)] if arguments.load_best_model_at_end else []
+    trainer = Trainer(
+        model=model,
+        args=arguments,
+        data_collator=MicroBatchCollator(padding),
+        train_dataset=micro_batches,
+        eval_dataset=rows,
+        processing_class=processor,
+        optimizers=recipe.make_optimizer(model),  # type: ignore[arg-type]  # any scheduler does
+        callbacks=[record, *stopping, *(callbacks or [])],
+        preprocess_logits_for_metrics=log_prob_of_truth,
+        compute_metrics=exact_metrics,
+    )
+    if weighted:
+        # Trainer then hands weights to `exact_metrics` beside the labels, for whatever dataset it evaluates.
+        trainer.label_names = ["labels", "weight"]
+    return trainer
+
+
+def log_prob_of_truth(logits: torch.Tensor, labels: torch.Tensor | tuple[torch.Tensor, ...]) -> torch.Tensor:
+    """Log-probability of each true occupation, `(batch, time)`: all that metrics need, and far smaller than logits.
+
+    Args:
+        logits: `(batch, time, vocabulary)`, normalised log-probabilities.
+        labels: `(batch, time)`, alone or followed by weights.
+    """
+    truth = labels[0] if isinstance(labels, tuple) else labels
+    return logits.gather(-1, truth.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+
+
+def exact_metrics(evaluated: EvalPrediction) -> dict[str, float]:
+    """Negative log-likelihood per scored step and its exponential, unweighted and, where there are weights, weighted.
+
+    Args:
+        evaluated: `predictions` from `log_prob_of_truth`, `(people, time)`; `label_ids` are labels, or labels and
+            weights.
+    """
+    label_ids: Any = evaluated.label_ids
+    labels, weight = label_ids if isinstance(label_ids, tuple) else (label_ids, None)
+    scored = labels != -100
+    nll = -np.where(scored, evaluated.predictions, 0).sum(axis=1, dtype=np.float64)
+    steps = scored.sum(axis=1)
+    metrics = {"nll": nll.sum() / steps.sum()}
+    if weight is not None:
+        weight = weight.astype(np.float64)
+        metrics["weighted_nll"] = (weight * nll).sum() / (weight * steps).sum()
+    return metrics | {name.replace("nll", "perplexity"): math.exp(value) for name, value in metrics.items()}
+
+
+__all__ = [
+    "Recipe",
+    "adamw",
+    "baseline_recipe",
+    "build_trainer",
+    "exact_metrics",
+    "finetuning_recipe",
+    "inverse_sqrt_rate",
+    "log_prob_of_truth",
+    "pretraining_recipe",
+    "scratch_recipe",
+]

@@ -1,0 +1,308 @@
+"""Sets careers beside each other and says where they differ: is a simulated labor market like a survey?
+
+Everything is computed from the careers alone, no model is fitted, and nothing is weighted. What is compared are the
+facts that studies of occupational mobility start from: how states change with age, how the probability of leaving
+falls with the time in an occupation, who moves where, how often a move leads back, and how unequal occupations are in
+size. Much of the mobility that a survey measures is coding (Kambourov and Manovskii 2008, "Rising Occupational and
+Industry Mobility in the United States"), so careers coded wrongly on purpose are worth setting beside the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from career_hf.careers.describing import describe
+from career_hf.careers.frames import to_frame
+from career_hf.evaluation.metrics import INTERVAL
+from career_hf.evaluation.resampling import resample_means
+from career_hf.evaluation.transition_table import TRANSITIONS, transition_classes
+from career_hf.occupations.labels import NOT_WORKING
+
+from .likeness_figure import FEWEST, likeness_figure, moves_figure
+
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+# Broad groups of occ1990dd, first to last code: the major groups of the Census of 1990, as in David Dorn's
+# subfile_occ1990dd_occgroups.do (ddorn.net; Autor and Dorn 2013), with his two groups of managers (3-22, 23-37), of
+# sales (243-258, 274-283), of crafts (503-549 to 628-699) and of operators and laborers (703-799, 803-889) together.
+GROUPS = {
+    "managers": (3, 37),
+    "professionals": (43, 200),
+    "technicians": (203, 235),
+    "sales": (243, 283),
+    "clerks": (303, 389),
+    "services": (405, 472),
+    "farming": (473, 498),
+    "crafts": (503, 699),
+    "operators, laborers": (703, 889),
+}
+MOST_HELD = 10  # the last class of the number of occupations held is "so many or more"
+TOP = (10, 50)
+SHARE = ["n", "people", "share", "standard_error", "low", "high"]
+
+
+def likeness(
+    careers_by_name: Mapping[str, Dataset],
+    *,
+    without_work: Sequence[str] = NOT_WORKING,
+    draws: int = 500,
+    seed: int = 0,
+) -> dict[str, pd.DataFrame]:
+    """Describes careers from several sources by the same statistics.
+
+    Args:
+        careers_by_name: Careers of each source; the last one is what the others are compared with.
+        without_work: Labels of states without work; every other label is an occupation.
+        draws: Resamples of people behind the intervals.
+        seed: Of the resampling.
+
+    Returns:
+        Tidy tables by name, each with the column `careers`, the source. Shares have n (steps), people, share,
+        standard_error, and low and high, the ends of a 95% interval, from resampling people.
+
+        summary: one row per number, one column per source, and for each source but the last `NAME minus LAST` with its
+            standard error, null for counts and for shares of the largest occupations.
+        states: share of each state by age (year minus the static column `birth_year`), or by calendar year if a source
+            has no birth years; column `clock` says which.
+        leaving: share who are not in their occupation of the wave before, by `years` in it (counted from one, from the
+            wave in which the spell began to the wave before) and by `gap`, the years between the waves. Spells that
+            began with the career are left out, because their start is not known; spells that are still going on at the
+            last wave count until then.
+        moves: `share_of_steps`, the transition matrix from group to group, and `share_of_moves`, the same among those
+            who leave their occupation or state. Groups are those of `GROUPS` and the states without work; an
+            occupation that is no code of occ1990dd is a group of its own.
+        returns: share of moves into an occupation that lead to one held before, by `held`, how many that could be (the
+            occupation of the wave before not counted; `MOST_HELD` means so many or more).
+        lengths: share of people by number of waves.
+        concentration: share of person-years worked in the largest occupations, by their number.
+        held: mean number of different occupations held, by number of waves worked so far.
+
+    Raises:
+        ValueError: There are no careers, or in one source nobody works or nobody has two waves.
+    """
+    if not careers_by_name:
+        raise ValueError("careers_by_name is empty: pass careers by the name that figures shall give them")
+    by_age = all("birth_year" in careers.column_names for careers in careers_by_name.values())
+    described = {}
+    for name, careers in careers_by_name.items():
+        steps = career_steps(careers, without_work)
+        if not steps["working"].any() or steps["first"].all():
+            raise ValueError(f"careers '{name}': nobody works, or nobody has two waves; check `without_work`")
+        described[name] = _describe(steps, careers, "age" if by_age else "year", draws, seed)
+    tables = {
+        table: pd.concat([of[table].assign(careers=name) for name, of in described.items()], ignore_index=True)
+        for table in next(iter(described.values()))
+        if table != "summary"
+    }
+    tables = {name: table[["careers", *table.columns.drop("careers")]] for name, table in tables.items()}
+    summaries = {name: of["summary"] for name, of in described.items()}
+    summary = pd.concat({name: of["value"] for name, of in summaries.items()}, axis=1, sort=False)
+    errors = pd.concat({name: of["standard_error"] for name, of in summaries.items()}, axis=1, sort=False)
+    *others, last = careers_by_name
+    for name in others:
+        summary[f"{name} minus {last}"] = summary[name] - summary[last]
+        summary[f"standard error of {name} minus {last}"] = np.hypot(errors[name], errors[last])
+    return {"summary": summary.rename_axis("number"), **tables}
+
+
+def likeness_study(
+    output: str | Path, careers_by_name: Mapping[str, Dataset], *, draws: int = 500, seed: int = 0
+) -> dict[str, pd.DataFrame]:
+    """Writes what `likeness` returns, and its figures, into a folder.
+
+    Args:
+        output: Folder; made if it is not there. Files: likeness.csv, the summary; likeness_NAME.csv, the other tables,
+            without rows that rest on fewer than `FEWEST` people; likeness.png and likeness_moves.png.
+        careers_by_name, draws, seed: As in `likeness`.
+
+    Returns:
+        What `likeness` returns.
+    """
+    folder = Path(output)
+    folder.mkdir(parents=True, exist_ok=True)
+    tables = likeness(careers_by_name, draws=draws, seed=seed)
+    for name, table in tables.items():
+        if name == "summary":
+            table.to_csv(folder / "likeness.csv", float_format="%.6g")
+        else:
+            shown = table[table["people"] >= FEWEST] if "people" in table else table
+            shown.to_csv(folder / f"likeness_{name}.csv", index=False, float_format="%.6g")
+    likeness_figure(tables).savefig(folder / "likeness.png", dpi=100)
+    moves_figure(tables["moves"]).savefig(folder / "likeness_moves.png", dpi=100)
+    return tables
+
+
+def career_steps(careers: Dataset, without_work: Sequence[str] = NOT_WORKING) -> pd.DataFrame:
+    """What the statistics need to know of each wave, one row per person and wave in the order of the careers.
+
+    Args:
+        careers: Careers.
+        without_work: Labels of states without work.
+
+    Returns:
+        person (a number); year; age (null without birth years); occupation, the label; working; state ("working" or
+        the label); group; first, whether it is a person's first wave; transition, "first", "stay", "return" or "new";
+        aba, a return to the state of two waves before (A-B-A). Of the wave before (null or false at a first wave):
+        gap, the years since; previous_state, previous_group, previous_working; years, in that occupation or state up
+        to then, counting from one; start_known, whether that spell began after the first wave. Of all waves before:
+        held, number of other occupations held than the one of the wave before; last_occupation, the last one held.
+        With this wave: waves_worked, and occupations, the number of different ones.
+    """
+    long = to_frame(careers)
+    person = pd.factorize(long["person"])[0]
+    label = long["occupation"].astype(str)
+    code = pd.factorize(label)[0]
+    first = np.r_[True, person[1:] != person[:-1]]
+    working = ~label.isin(list(without_work))
+    year = long["year"].astype("int64")
+    steps = pd.DataFrame({"person": person, "year": year, "occupation": label, "working": working, "first": first})
+    steps["age"] = year - pd.to_numeric(long["birth_year"]) if "birth_year" in long else np.nan
+    steps["state"] = label.mask(working, "working")
+    steps["group"] = label.map({name: occupation_group(name) for name in label.unique()})
+    steps["transition"] = transition_classes(person, code)
+
+    of_person = steps.groupby("person", sort=False)
+    steps["aba"] = (steps["transition"] == "return") & (label == of_person["occupation"].shift(2))
+    for name in ("state", "group"):
+        steps[f"previous_{name}"] = of_person[name].shift()
+    steps["previous_working"] = of_person["working"].shift(fill_value=False)
+    steps["gap"] = of_person["year"].diff()
+    begins = first | np.r_[True, code[1:] != code[:-1]]
+    began = year.where(begins).ffill()
+    steps["years"] = (year - began + 1).groupby(person).shift()
+    steps["start_known"] = (
+        (pd.Series(begins & ~first).groupby(person).cumsum() > 0).groupby(person).shift(fill_value=False)
+    )
+
+    newly = working & ~steps.duplicated(["person", "occupation"])
+    steps["occupations"] = newly.groupby(person).cumsum()
+    steps["held"] = steps["occupations"] - newly - steps["previous_working"]
+    steps["waves_worked"] = working.groupby(person).cumsum()
+    steps["last_occupation"] = label.where(working).groupby(person).ffill().groupby(person).shift()
+    return steps
+
+
+def occupation_group(label: str) -> str:
+    """The group of `GROUPS` that a label of occ1990dd belongs to; any other label is its own group."""
+    code = int(label) if label.isdecimal() else -1
+    return next((name for name, (first, last) in GROUPS.items() if first <= code <= last), label)
+
+
+def shares(rows: pd.DataFrame, by: Sequence[str], value: str, draws: int, seed: int) -> pd.DataFrame:
+    """Mean of a column in each group of rows, with 95% intervals from resampling people.
+
+    Returns:
+        Columns `by`, n, people, share, standard_error, low, high; one row per group. Rows without a group, such as
+        people without a birth year, are left out.
+    """
+    rows = rows.dropna(subset=list(by))
+    if rows.empty:  # in short careers nobody may leave a spell whose start is known, or go back
+        return pd.DataFrame(columns=[*by, *SHARE], dtype=np.float64)
+    grouped = rows.groupby(list(by), observed=True)
+    person = pd.factorize(rows["person"])[0]
+    values = rows[[value]].to_numpy(dtype=np.float64)
+    group = grouped.ngroup().to_numpy()
+    estimate, resampled = resample_means(values, np.ones(len(rows)), person, group, draws=draws, seed=seed)
+    low, high = np.nanquantile(resampled[..., 0], INTERVAL, axis=0)
+    sizes = grouped["person"].agg(n="size", people="nunique").reset_index()
+    error = np.nanstd(resampled[..., 0], axis=0, ddof=1)
+    return sizes.assign(share=estimate[:, 0], standard_error=error, low=low, high=high)
+
+
+def _describe(steps: pd.DataFrame, careers: Dataset, clock: str, draws: int, seed: int) -> dict[str, pd.DataFrame]:
+    """The tables of one source; its summary has the column value."""
+    later = steps[~steps["first"]]
+    left = later.assign(left=later["transition"] != "stay")
+    tables = {}
+
+    by_clock = [
+        shares(steps.assign(is_state=steps["state"] == state), [clock], "is_state", draws, seed).assign(state=state)
+        for state in steps["state"].unique()
+    ]
+    states = pd.concat(by_clock).rename(columns={clock: "at"}).assign(clock=clock)
+    tables["states"] = states[["clock", "at", "state", *SHARE]]
+
+    at_risk = left[left["previous_working"] & left["start_known"]].astype({"years": int, "gap": int})
+    tables["leaving"] = shares(at_risk, ["gap", "years"], "left", draws, seed)
+    tables["moves"] = _transition_matrix(left)
+
+    moves = left[left["left"] & left["working"]]
+    moves = moves.assign(back=moves["transition"] == "return")
+    could = moves[moves["held"] > 0]
+    tables["returns"] = shares(could.assign(held=could["held"].clip(upper=MOST_HELD)), ["held"], "back", draws, seed)
+
+    waves = steps.groupby("person").size()
+    tables["lengths"] = waves.value_counts(normalize=True).sort_index().rename_axis("waves").reset_index(name="share")
+    worked = steps[steps["working"]]
+    sizes = worked["occupation"].value_counts(normalize=True)
+    concentration = pd.DataFrame({"largest": np.arange(1, len(sizes) + 1), "share": sizes.cumsum().to_numpy()})
+    tables["concentration"] = concentration
+    tables["held"] = shares(worked, ["waves_worked"], "occupations", draws, seed).rename(columns={"share": "mean"})
+
+    tables["summary"] = _summary(steps, left, moves, careers, draws, seed)
+    return tables
+
+
+def _transition_matrix(left: pd.DataFrame) -> pd.DataFrame:
+    """Steps and moves from group to group: counts, and shares of all that start in the group."""
+    ends = ["previous_group", "group"]
+    order = [*GROUPS, *sorted(set(left["previous_group"]).union(left["group"]) - set(GROUPS))]
+    counts = left.groupby(ends)["left"].agg(steps="size", moves="sum").reset_index()
+    totals = counts.groupby("previous_group")[["steps", "moves"]].transform("sum")
+    counts["share_of_steps"] = counts["steps"] / totals["steps"]
+    counts["share_of_moves"] = counts["moves"] / totals["moves"]
+    counts = counts.sort_values(ends, key=lambda column: column.map(order.index))
+    return counts.rename(columns={"previous_group": "from", "group": "to"})
+
+
+def _summary(
+    steps: pd.DataFrame, left: pd.DataFrame, moves: pd.DataFrame, careers: Dataset, draws: int, seed: int
+) -> pd.DataFrame:
+    """The numbers of one source, with standard errors of those that are means: columns value, standard_error."""
+    parts = []
+
+    def mean(number: str, rows: pd.DataFrame, values: pd.Series) -> None:
+        of_rows = values[rows.index].astype(float)
+        parts.append(pd.DataFrame({"number": number, "person": rows["person"], "value": of_rows}))
+
+    stayed, working = ~left["left"], steps[steps["working"]]
+    for kind in TRANSITIONS[1:]:
+        mean(f"steps: {kind}", left, left["transition"] == kind)
+    mean("returns: A-B-A", left[left["transition"] == "return"], left["aba"])
+    year_long, two_years_long = left[left["gap"] == 1], left[left["gap"] == 2]
+    mean("steps: 1 year long", left, left["gap"] == 1)
+    mean("steps 1 year long: stay", year_long, stayed)
+    mean("steps: 2 years long", left, left["gap"] == 2)
+    mean("steps 2 years long: stay", two_years_long, stayed)
+    for state in sorted(steps["state"].unique()):
+        mean(f"stay a year: {state}", year_long[year_long["previous_state"] == state], stayed)
+    for state in sorted(steps["state"].unique()):
+        mean(f"person-years: {state}", steps, steps["state"] == state)
+    known = year_long[year_long["previous_working"] & year_long["start_known"]]
+    for years, after in ((1, "1 year"), (5, "5 years"), (10, "10 years")):
+        mean(f"leave an occupation after {after}", known[known["years"] == years], left["left"])
+    between = moves[moves["previous_working"]]
+    mean("moves between occupations: within the group", between, between["group"] == between["previous_group"])
+    mean("moves between occupations: to one held before", between, between["back"])
+    back = moves[~moves["previous_working"] & moves["last_occupation"].notna()]
+    mean("back to work: to the last occupation", back, back["occupation"] == back["last_occupation"])
+    mean("occupations held in 10 waves worked", working[working["waves_worked"] == 10], working["occupations"])
+    for group in GROUPS if working["group"].isin(list(GROUPS)).any() else ():
+        mean(f"worked: {group}", working, working["group"] == group)
+
+    means = shares(pd.concat(parts, ignore_index=True), ["number"], "value", draws, seed).set_index("number")
+    means = means.reindex(list(dict.fromkeys(part["number"].iloc[0] for part in parts if len(part))))
+    means = means.rename(columns={"share": "value"})[["value", "standard_error"]]
+    sizes = working["occupation"].value_counts(normalize=True)
+    counts = describe(careers).loc[:"last year"].astype(float)
+    counts["occupations"] = len(sizes)
+    for top in TOP:
+        counts[f"worked: in the {top} largest occupations"] = sizes.iloc[:top].sum()
+    return pd.concat([counts.to_frame("value"), means]).rename_axis("number")

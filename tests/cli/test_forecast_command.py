@@ -1,0 +1,122 @@
+"""`career-hf forecast` from a trained chain to tables and figures, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from command_output import words
+from datasets import concatenate_datasets
+from typer.testing import CliRunner
+
+from career_hf.careers import load_careers, save_careers, split_careers
+from career_hf.cli.app import app
+from career_hf.encoding.processing_career import CareerProcessor
+from career_hf.evaluation.metrics import perplexity
+from career_hf.forecasting.result import Forecast
+from career_hf.simulation import preset
+
+
+CUTOFF = 1986
+
+
+def run(*arguments, fails=False):
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert (result.exit_code == 2) == fails, result.output + str(result.exception)
+    return words(result) if fails else result.output
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Careers, and three short models: two that end at the cutoff, and one that does not."""
+    folder = tmp_path_factory.mktemp("forecasts")
+    save_careers(split_careers(preset("tiny").simulate(200).careers), folder / "careers")
+    short = ["--max-steps", 2, "--eval-steps", 2, "--warmup-steps", 1, "--tokens-per-batch", 1_000]
+    data = ["--data", folder / "careers"]
+    run("train", *data, "--output", folder / "chain", "--model", "markov-2", "--cutoff", CUTOFF)
+    run("train", *data, "--output", folder / "jobs", "--model", "job2vec", "--cutoff", CUTOFF, *short)
+    run("train", *data, "--output", folder / "late", "--model", "job2vec", *short)
+    return folder
+
+
+def load_weights(folder):
+    everybody = concatenate_datasets(list(load_careers(folder / "careers").values()))
+    return everybody["person"], everybody["weight"]
+
+
+def test_training_up_to_a_cutoff_knows_nothing_later(folder):
+    processor = CareerProcessor.from_pretrained(folder / "jobs")
+    assert processor.last_trained_year() == CUTOFF
+    assert processor.covariate_levels[0][-1] == str(CUTOFF)
+    assert CareerProcessor.from_pretrained(folder / "late").last_trained_year() > CUTOFF
+
+
+@pytest.mark.parametrize("everyone", [[], ["--everyone"]])
+def test_forecasts_are_scored_saved_and_drawn(folder, everyone):
+    pytest.importorskip("matplotlib", reason="the extra 'studies' is not installed")
+    output = folder / f"forecast{len(everyone)}"
+    data = ["--data", folder / "careers", "--cutoff", CUTOFF]
+    printed = run(
+        *["forecast", folder / "jobs", *data, "--years", "1988,1990", "--samples", 50, "--draws", 20, *everyone],
+        *["--output", output, "--plot"],
+    )
+    assert "years without training use the latest trained year: {1988: 1986, 1990: 1986}" in printed
+    result, table = Forecast.load(output), pd.read_parquet(output / "forecast_table.parquet")
+    assert (result.years == [1988, 1990]).all() and result.trajectories.count.sum() == 50 * len(result.people)
+    by_year = pd.read_csv(output / "by_horizon.csv", index_col="year")
+    weighted = bool(everyone)
+    assert by_year.loc["all", "perplexity"] == pytest.approx(perplexity(table, weighted))
+    late = table[table["year"] == 1990]
+    assert by_year.loc["1990", "perplexity"] == pytest.approx(perplexity(late, weighted))
+    # Survivors are seen in the last year; everyone are more people, with weights.
+    assert table.loc[table["year"] == 1990, "survivor"].all() and table["survivor"].all() != weighted
+    survey = dict(zip(*load_weights(folder), strict=True))
+    assert ((table["weight"] / table["person"].map(survey)).round(6) > 1).any() == weighted
+    sets = pd.read_csv(output / "prediction_sets.csv", index_col="year")
+    assert (sets["tested"] + sets["calibration"]).tolist() == table.groupby("year").size().tolist()
+    shares = pd.read_csv(output / "shares.csv")
+    assert np.isclose(shares["n"], shares["year"].map(table.groupby("year").size())).all()
+    assert json.loads((output / "ledger.json").read_text())["entries"][2]["step"] == "people to forecast"
+    for name in ("person", "shares", "calibration"):
+        assert (output / f"{name}.png").stat().st_size > 5_000
+
+
+def test_years_and_people_may_be_left_to_the_command(folder):
+    printed = run(
+        *["forecast", folder / "chain", "--data", folder / "careers", "--cutoff", CUTOFF, "--split", "test"],
+        *["--people", 9, "--samples", 20, "--draws", 10],
+    )
+    careers = load_careers(folder / "careers")["test"]
+    later = sorted({year for years in careers["year"] for year in years if year > CUTOFF})[:3]
+    assert all(str(year) in printed for year in later) and " 9 out" in printed
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        ("late", ["--cutoff", CUTOFF], f"so nothing after {CUTOFF} would be a forecast; train with --cutoff {CUTOFF}"),
+        ("jobs", ["--cutoff", 2050], "nobody is observed after 2050; say which --years to forecast"),
+        ("jobs", ["--cutoff", CUTOFF, "--split", "nothing"], "none is 'nothing'"),
+        ("jobs", ["--cutoff", CUTOFF, "--plot"], "--plot needs --output"),
+        ("chain", ["--cutoff", 1900, "--years", 1990], "nobody is observed up to 1900"),
+        ("jobs", ["--cutoff", CUTOFF, "--years", 2050], "nobody qualifies: all"),
+    ],
+)
+def test_what_cannot_be_forecast_is_said(folder, model, options, message):
+    assert message in run("forecast", folder / model, "--data", folder / "careers", *options, fails=True)
+
+
+def test_a_state_on_one_side_of_the_cutoff_is_said(folder):
+    def collapse(career):
+        steps = zip(career["year"], career["occupation"], strict=True)
+        return {"occupation": ["not_working" if y > CUTOFF and o == "unemployed" else o for y, o in steps]}
+
+    careers = load_careers(folder / "careers")
+    for name, split in careers.items():
+        careers[name] = split.map(collapse)
+    save_careers(careers, folder / "collapsed")
+    options = ["--data", folder / "collapsed", "--cutoff", CUTOFF, "--years", 1990]
+    printed = run("forecast", folder / "chain", *options, fails=True)
+    assert "state 'unemployed' occurs in 1986, and never in 1990" in printed

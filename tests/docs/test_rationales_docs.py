@@ -1,0 +1,20 @@
+"""The Python of docs/rationales.md runs as it stands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+
+def test_python_of_the_page_runs(tmp_path, monkeypatch):
+    page = (Path(__file__).parents[2] / "docs" / "rationales.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    blocks = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    assert len(blocks) == 3
+    for block in blocks:
+        exec(block, names)
+    assert names["found"]["complete"].all() and (tmp_path / "rationale.png").exists()
+    assert names["trainer"].train_dataset.collator.probability == 0.5
+    assert names["smallest"]["size"].item() <= len(names["found"])
+    assert names["made"].groupby(["person", "step"]).size().max() <= 4

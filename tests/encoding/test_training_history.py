@@ -1,0 +1,91 @@
+"""What each training stage saw, kept in the processor's state."""
+
+from __future__ import annotations
+
+import pytest
+
+from career_hf.encoding.processing_career import CareerProcessor
+from career_hf.encoding.training_history import UNKNOWN_SOURCE, round_stage, same_counts
+
+
+@pytest.fixture
+def processor(careers):
+    return CareerProcessor.fit(careers, covariates=["year", "region", "gender"])
+
+
+def test_record_training_counts_targets_and_levels(processor, careers):
+    processor.record_training(processor.encode(careers)[0], "pretraining")
+    occupations, (years, regions, genders) = processor.trained_counts("pretraining")
+    assert occupations.tolist() == [0, 0, 4, 2, 1, 1]
+    assert years.tolist() == [0, 2, 1, 2, 1, 1, 1]
+    assert (regions.tolist(), genders.tolist()) == ([1, 4, 3], [4, 3, 1])
+
+
+def test_stages_are_apart_and_a_repeated_stage_is_summed(processor, careers, survey):
+    processor.record_training(processor.encode(careers)[0], "pretraining")
+    processor.record_training(processor.encode(careers.select([1]))[0], "pretraining")
+    extended = processor.extend(survey)
+    extended.record_training(extended.encode(survey)[0], "finetuning")
+    assert [stage["stage"] for stage in extended.training_stages] == ["pretraining", "pretraining", "finetuning"]
+    assert extended.trained_counts("pretraining")[0].tolist() == [0, 0, 4, 2, 1, 2, 0, 0]
+    assert extended.trained_counts()[0].tolist() == [0, 0, 0, 0, 0, 0, 2, 1]
+
+
+def test_last_trained_year_is_that_of_the_stage(processor, careers, survey):
+    with pytest.raises(ValueError, match="None is not recorded, only"):
+        processor.last_trained_year()
+    processor.record_training(processor.encode(careers.select([0, 1]))[0], "pretraining")
+    assert processor.last_trained_year() == 1994
+    # 1981 gets a higher id than 1994: the latest year is not the last level.
+    extended = processor.extend(survey)
+    extended.record_training(extended.encode(survey.select([0]))[0], "finetuning")
+    assert (extended.last_trained_year(), extended.last_trained_year("pretraining")) == (1981, 1994)
+    with pytest.raises(ValueError, match="stage 'scratch' is not recorded"):
+        extended.last_trained_year("scratch")
+    with pytest.raises(ValueError, match="year is not a covariate"):
+        CareerProcessor.fit(careers, covariates=["gender"]).last_trained_year()
+
+
+def test_record_training_refuses_ids_of_another_processor(processor, careers, survey):
+    encoded, _ = processor.extend(survey).encode(survey)
+    with pytest.raises(ValueError, match=r"stage 'finetuning' counts .* ids, but the vocabularies have"):
+        processor.record_training(encoded, "finetuning")
+    assert processor.training_stages == []
+
+
+def test_every_stage_keeps_its_source_through_finetuning_and_files(processor, careers, survey, tmp_path):
+    psid = {"source": "psid", "license": "psid-conditions", "redistribution": "forbidden", "first_year": 1990}
+    processor.record_training(processor.encode(careers)[0], "pretraining", psid)
+    processor.save_pretrained(tmp_path)
+    extended = CareerProcessor.from_pretrained(tmp_path).extend(survey, covariates=["education"])
+    extended.record_training(extended.encode(survey)[0], "finetuning")
+    extended.save_pretrained(tmp_path)
+    stages = CareerProcessor.from_pretrained(tmp_path).training_stages
+    assert [stage["source"] for stage in stages] == [psid, dict(UNKNOWN_SOURCE)]
+    assert [(stage["people"], stage["person_years"]) for stage in stages] == [(3, 8), (2, 3)]
+
+
+def test_folders_from_before_sources_were_kept_load(processor, careers, tmp_path):
+    processor.record_training(processor.encode(careers)[0], "pretraining")
+    for name in ("source", "people", "person_years"):
+        del processor.training_stages[0][name]
+    processor.save_pretrained(tmp_path)
+    assert CareerProcessor.from_pretrained(tmp_path).extend(careers).trained_counts()[0].tolist() == [0, 0, 4, 2, 1, 1]
+
+
+@pytest.mark.parametrize("k", [1, 2, 5])
+def test_rounded_counts_keep_what_was_seen_and_hide_how_often(processor, careers, k):
+    processor.record_training(processor.encode(careers)[0], "pretraining")
+    stage = processor.training_stages[0]
+    rounded = round_stage(stage, k)
+    for own, found in zip(
+        [stage["occupation_counts"], *stage["covariate_counts"]],
+        [rounded["occupation_counts"], *rounded["covariate_counts"]],
+        strict=True,
+    ):
+        assert all(number % k == 0 and 0 <= number - count < k for count, number in zip(own, found, strict=True))
+        assert [number > 0 for number in found] == [count > 0 for count in own]
+    assert rounded["person_years"] == 8
+    # Whoever has the training careers can still tell that they are these, and that others are not.
+    processor.record_training(processor.encode(careers.select([0, 1]))[0], "others")
+    assert same_counts(rounded, stage) and not same_counts(rounded, processor.training_stages[-1])

@@ -1,0 +1,112 @@
+"""The study of Figure 5 at a small size: its counts against loops, and its cells."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from replication import cells
+from replication import figure5 as study
+
+from career_hf.representing.similar_careers import first_years, occupations_held
+from career_hf.simulation import preset
+from career_hf.simulation.world import NOT_WORKING
+
+
+SMALL = study.Settings(
+    occupations=24,
+    families=6,
+    types=4,
+    recipes=2,
+    train_people=120,
+    validation_people=40,
+    test_people=150,
+    layers=1,
+    hidden_size=16,
+    most_steps=4,
+    eval_steps=2,
+    warmup_steps=1,
+    tokens_per_batch=400,
+    years=(2, 4),
+    map_years=4,
+    draws=50,
+)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("figure5")
+    return folder, study.figure5(folder, SMALL, workers=1)
+
+
+def test_everything_is_compared_and_written(done):
+    folder, found = done
+    cases = found.shares.set_index(["years", "among", "compared by", "timing"]).index
+    assert cases.is_unique and len(cases) == 2 * 2 * 8
+    assert found.shares["people"].between(20, 150).all()
+    assert (found.shares["low"] <= found.shares["same"]).all() and (found.shares["same"] <= found.shares["high"]).all()
+    np.testing.assert_allclose(found.shares["above"], found.shares["same"] - found.shares["chance"])
+    of_seeds = found.shares[found.shares["compared by"].isin([study.CAREER, study.NEMO])]
+    assert of_seeds["seed_sd"].gt(0).all()
+    assert (folder / "figure5.png").stat().st_size > 10_000
+    pd.testing.assert_frame_equal(pd.read_csv(folder / "shares.csv"), found.shares)
+
+
+def test_knowing_the_type_beats_chance_and_pairs_have_nothing_in_common(done):
+    _, found = done
+    truth = found.shares[found.shares["compared by"] == study.TRUTH]
+    assert (truth["above_low"] > 0.05).all()
+    assert found.pairs["similarity"].is_monotonic_decreasing and len(found.pairs) == 10
+    drop = r" \d{4}(-\d{4})?"
+    states = set(NOT_WORKING)
+    for row in found.pairs.itertuples():
+        a, b = (set(pd.Series(text.split(", ")).str.replace(drop, "", regex=True)) for text in row[4:6])
+        assert not (a & b) - states
+
+
+def test_a_study_goes_on_and_refuses_other_settings(done, monkeypatch):
+    folder, _ = done
+    monkeypatch.setattr(cells, "build_trainer", None)  # nothing is trained again
+    for name in (study.CAREER, study.NEMO):
+        study.train_cell(folder, SMALL, name, 1)
+    with pytest.raises(ValueError, match="other settings"):
+        study.figure5(folder, study.Settings(), workers=1)
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    simulation = preset("tiny").simulate(80)
+    careers = first_years(simulation.careers, 3)
+    types = simulation.types.set_index("person").loc[careers["person"][:], "type"].to_numpy()
+    return careers, types
+
+
+@pytest.mark.parametrize("filtered", [False, True])
+def test_chance_is_the_share_of_ones_type_among_those_who_may_be_neighbours(drawn, filtered):
+    careers, types = drawn
+    held = occupations_held(careers, ignored=NOT_WORKING) if filtered else None
+    found = study.chances(types, careers, held)
+    jobs = [set(jobs) - set(NOT_WORKING) for jobs in careers["occupation"]]
+    alike = list(zip(careers["gender"], careers["race"], [e[-1] for e in careers["education"]], strict=True))
+    for i in range(len(types)):
+        others = [j for j in range(len(types)) if j != i and not (filtered and jobs[i] & jobs[j])]
+        same = [j for j in others if alike[j] == alike[i]]
+        for column, among in enumerate([others, same]):
+            expected = np.mean([types[j] == types[i] for j in among]) if among else np.nan
+            assert found[i, column] == pytest.approx(expected, nan_ok=True)
+
+
+def test_vectors_without_information_are_at_chance_and_the_type_itself_is_not(drawn):
+    careers, types = drawn
+    chance = study.chances(types, careers, None)
+    known = np.eye(types.max() + 1)[types]
+    noise = [np.random.default_rng(seed).normal(size=known.shape) for seed in range(20)]
+    by_chance = study.same_type(noise, types, None, chance, SMALL)
+    assert abs(by_chance["above"]) < 0.04 and by_chance["above_low"] < 0 < by_chance["above_high"]
+    with_type = [vectors * 1e-3 + known for vectors in noise]
+    assert study.same_type(with_type, types, None, chance, SMALL)["same"] > 0.95
+
+
+def test_shares_of_years():
+    codes = np.array([[0, 0, 2], [1, 1, 1]])
+    np.testing.assert_allclose(study.shares_of_years(codes), [[2 / 3, 0, 1 / 3], [0, 1, 0]])

@@ -1,0 +1,174 @@
+"""The study of the paper's findings, at a size at which nothing is found but everything runs."""
+
+from dataclasses import asdict, replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from datasets import load_from_disk
+from replication import findings as study
+from replication.findings_tables import break_even, contrasts, findings, findings_table, load_tables, worth_in_people
+
+from career_hf.careers import to_frame
+from career_hf.encoding.collating import EncodedCareers, PaddingCollator
+from career_hf.evaluation.metrics import perplexity
+from career_hf.evaluation.transition_table import transition_table
+from career_hf.simulation import TrueOccupationModel, preset, world_processor
+from career_hf.simulation.world import NOT_WORKING
+
+
+SMALL = study.Settings(
+    occupations=24,
+    families=6,
+    types=3,
+    recipes=2,
+    train_people=40,
+    more_people=(60, 80),
+    validation_people=20,
+    test_people=40,
+    resumes=60,
+    layers=1,
+    hidden_size=8,
+    heads=1,
+    pretraining_steps=4,
+    most_steps=4,
+    eval_steps=2,
+    tokens_per_batch=500,
+    seeds=2,
+    draws=20,
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("findings")
+    findings(folder, SMALL, workers=1)
+    return folder
+
+
+def test_every_model_has_a_table_for_every_seed_and_every_contrast_is_measured(folder):
+    tables = load_tables(folder)
+    for cell in study.cells(SMALL):
+        assert len(tables[cell.world][cell.model]) == SMALL.seeds
+    found = pd.read_csv(folder / "findings.csv")
+    assert len(found) == len(contrasts(SMALL))
+    assert (found["low"] <= found["high"]).all() and found["nats"].notna().all()
+    # Every finding has a control.
+    assert set(found.loc[found["control"], "finding"]) == set(found["finding"])
+    assert (folder / "findings.png").stat().st_size > 10_000
+
+
+def test_what_is_finished_is_not_run_again(folder):
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.parquet")}
+    models = {path: path.stat().st_mtime_ns for path in folder.rglob("model.safetensors")}
+    lost = study.table_path(folder, "market", "two-stage, 40 people", 1)
+    kept = pd.read_parquet(lost)
+    lost.unlink()
+    findings(folder, SMALL, workers=1)
+    after = {path: path.stat().st_mtime_ns for path in folder.rglob("*.parquet")}
+    assert {path for path in before if before[path] != after[path]} == {lost}
+    assert models == {path: path.stat().st_mtime_ns for path in folder.rglob("model.safetensors")}
+    pd.testing.assert_frame_equal(pd.read_parquet(lost), kept)
+    with pytest.raises(ValueError, match="other settings"):
+        findings(folder, replace(SMALL, seeds=3))
+
+
+def test_a_contrast_is_the_difference_of_mean_log_probabilities_over_seeds(folder):
+    of_world = load_tables(folder)["market"]
+    found = findings_table(load_tables(folder), SMALL)
+    row = found[(found["finding"] == "two stages beat one") & ~found["control"]].iloc[0]
+    two, one = (of_world[f"{name}-stage, 40 people"] for name in ("two", "one"))
+    by_seed = [np.log(perplexity(b)) - np.log(perplexity(a)) for a, b in zip(two, one, strict=True)]
+    assert row["nats"] == pytest.approx(np.mean(by_seed))
+    assert row["seed_sd"] == pytest.approx(np.std(by_seed, ddof=1))
+    gap = np.log(perplexity(of_world["Markov-1"][0]) / perplexity(of_world["floor"][0]))
+    assert row["share_of_gap"] == pytest.approx(np.mean(by_seed) / gap)
+
+    row = found[found["finding"].str.contains("than at new")].iloc[0]
+    pretrained = of_world["pretrained on resumes"]
+
+    def gain(kind):
+        means = [t.loc[t["transition"] == kind, "log_prob"].mean() for t in [*pretrained, *two]]
+        return np.mean(means[:2]) - np.mean(means[2:])
+
+    assert row["nats"] == pytest.approx(gain("return") - gain("new"))
+
+
+def test_relabelled_resumes_move_alike_and_shuffled_ones_only_have_the_same_shares(folder):
+    plain, relabelled, shuffled = (
+        to_frame(study.corpus_of(folder, name)) for name in ("resumes", "relabelled resumes", "shuffled resumes")
+    )
+    for frame in (relabelled, shuffled):
+        pd.testing.assert_frame_equal(frame.drop(columns="occupation"), plain.drop(columns="occupation"))
+        assert (frame["occupation"].astype(str) != plain["occupation"].astype(str)).mean() > 0.5
+    pairs = pd.DataFrame({"a": plain["occupation"].astype(str), "b": relabelled["occupation"].astype(str)})
+    assert len(pairs.drop_duplicates()) == pairs["a"].nunique() == pairs["b"].nunique()
+    counts = [frame["occupation"].astype(str).value_counts().to_dict() for frame in (plain, shuffled)]
+    assert counts[0] == counts[1]
+
+
+def test_probabilities_given_work_are_those_of_occupations_over_their_sum(folder):
+    market = SMALL.preset("market").simulate(30, seed=5)
+    truth, processor = TrueOccupationModel.of_world(market.world), world_processor(market.world)
+    plain = transition_table(truth, market.careers, processor)
+    encoded = EncodedCareers(processor.encode(market.careers)[0])
+    batch = PaddingCollator(processor.pad_token_id)(encoded.gather(np.arange(30)))
+    logits = truth(**{name: batch[name] for name in ("input_ids", "covariates")}).logits.double()
+    working = processor.occupation_ids([label for label in market.world.labels if label not in NOT_WORKING])
+    share = torch.logsumexp(logits[..., working], dim=-1)[batch["labels"] != -100].numpy()
+    with study._given_work(truth, processor):
+        given = transition_table(truth, market.careers, processor)
+    at_work = ~plain["occupation"].isin(NOT_WORKING).to_numpy()
+    np.testing.assert_allclose(given["log_prob"][at_work], (plain["log_prob"] - share)[at_work], atol=1e-5)
+    assert (given["log_prob"][~at_work] < -1e3).all()
+    # Outside of it the model is as before.
+    pd.testing.assert_frame_equal(transition_table(truth, market.careers, processor), plain)
+
+
+def test_a_survey_of_more_people_holds_the_smaller_one(folder):
+    splits = study.survey_of(folder, SMALL, "market")
+    everyone = load_from_disk(str(folder / "surveys" / "market"))
+    assert sum(map(len, splits.values())) == len(everyone) == len(set(everyone["person"]))
+
+
+def test_break_even_and_worth_interpolate():
+    found = pd.DataFrame(
+        {
+            "finding": "pretraining beats training from scratch",
+            "case": ["market", "resumes half way to another market", "resumes of another market"],
+            "nats": [0.06, 0.02, -0.02],
+        }
+    )
+    assert break_even(found) == pytest.approx(0.75)
+    assert np.isnan(break_even(found.assign(nats=0.1)))
+    settings = study.Settings(train_people=100, more_people=(400,))
+    models = pd.DataFrame(
+        {
+            "world": "market",
+            "model": ["two-stage, 100 people", "two-stage, 400 people", "pretrained on resumes"],
+            "difference": [0.3, 0.1, 0.2],
+        }
+    )
+    assert worth_in_people(models, settings) == pytest.approx(200)
+    models.loc[2, "difference"] = 0.05
+    assert np.isnan(worth_in_people(models, settings))
+
+
+def test_the_floor_is_not_above_the_models(folder):
+    models = pd.read_csv(folder / "models.csv")
+    assert (models["ratio"] >= 1).all()
+
+
+def test_settings_name_worlds_that_are_there():
+    assert preset("survey").with_world(**study.WORLDS["no stays"]).world.stay_out < -20
+    assert all(world in study.WORLDS for world, _, _ in study.CORPORA.values())
+
+
+def test_every_finding_is_of_the_market_and_nothing_is_compared_twice():
+    planned = pd.DataFrame([asdict(contrast) for contrast in contrasts(SMALL)])
+    found = planned[~planned["control"]]
+    assert sorted(found["finding"]) == sorted(planned["finding"].unique())
+    assert set(found["world"]) == {"market"}
+    assert not planned.drop(columns=["finding", "case", "control"]).astype(str).duplicated().any()
+    assert (planned["better"] != planned["worse"]).all()

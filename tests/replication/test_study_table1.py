@@ -1,0 +1,234 @@
+"""The study of forecasts, at a size at which nothing is learned but everything runs."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+from replication import rivals
+from replication import table1 as study
+from replication.cells import training_log
+from replication.rivals_tables import BASELINE, load
+from replication.table1_tables import POPULATIONS, perplexities, table1
+from typer.testing import CliRunner
+
+from career_hf.careers import load_careers, to_frame
+from career_hf.cli.app import app
+from career_hf.encoding.processing_career import CareerProcessor
+from career_hf.evaluation.metrics import perplexity
+from career_hf.forecasting.metrics import state_auc
+from career_hf.rivals.mixture import tune_mixture
+from career_hf.simulation import ResumeConfig, preset, save_simulation, write_resumes
+
+
+CUTOFF, YEARS = 1986, [1988, 1990]
+BUDGET = rivals.Budget(
+    trials=2,
+    seeds=1,
+    tokens_per_batch=1_000,
+    most_steps=2,
+    warmup_steps=1,
+    eval_steps=2,
+    draws=20,
+    pretraining_steps=2,
+)
+TRAINED = ["CAREER, pretrained, two stages", "CAREER, two stages", "Job2Vec, two stages"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_rivals():
+    """All rivals take the same way through the study; two are enough to show it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rivals, "RIVALS", {name: rivals.RIVALS[name] for name in ("Job2Vec", rivals.CAREER)})
+        small = partial(tune_mixture, num_chains=[2], strengths=[1.0], restarts=1)
+        patch.setitem(study.COUNTED, "mixture of Markov chains", small)
+        yield
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("market")
+    market = preset("tiny").simulate(150)
+    save_simulation(market, folder)
+    write_resumes(market.world, ResumeConfig(people=60), folder / "resumes")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def done(data, tmp_path_factory):
+    """The plans by design, what the study found, and its folder."""
+    folder = tmp_path_factory.mktemp("table1")
+    plans = study.designs(
+        folder,
+        data / "careers",
+        ("year", "education", "gender"),
+        CUTOFF,
+        YEARS,
+        budget=BUDGET,
+        samples=20,
+        resumes=data / "resumes",
+    )
+    return {plan.design: plan for plan in plans}, table1(plans, folder, workers=1), folder
+
+
+def test_every_model_forecasts_the_same_people_and_years(done):
+    for plan in done[0].values():
+        tables = load(plan.folder / "forecasts")
+        assert set(tables) == {*TRAINED, *study.COUNTED}
+        rows = plan.realised().rows
+        assert set(rows["year"]) == set(YEARS) and 0 < rows["survivor"].mean() < 1
+        for table in (table for of_model in tables.values() for table in of_model):
+            assert table[["person", "year"]].values.tolist() == rows[["person", "year"]].values.tolist()
+            assert np.array_equal(table["weight"], rows["weight"])
+
+
+def test_nothing_after_the_cutoff_is_known(done):
+    for plan in done[0].values():
+        parts = [*plan.splits().values(), *plan.corpus()]
+        assert max(to_frame(careers)["year"].max() for careers in parts) == CUTOFF
+        for folder in [*(plan.folder / "models").iterdir(), *(plan.folder / "pretrained").iterdir()]:
+            processor = CareerProcessor.from_pretrained(folder)
+            assert processor.last_trained_year() == CUTOFF
+            assert max(int(label) for label in processor.covariate_levels[0][1:]) == CUTOFF
+
+
+def test_who_trains_and_who_is_forecast(done, data):
+    splits = {name: set(careers["person"]) for name, careers in load_careers(data / "careers").items()}
+    trained, forecast = {}, {}
+    for design, plan in done[0].items():
+        parts = plan.splits()
+        assert set(parts["validation"]["person"]) <= splits["validation"]
+        trained[design], forecast[design] = set(parts["train"]["person"]), set(plan.realised().histories["person"])
+    # In the paper's design everybody who is not validated on trains, and everybody is forecast.
+    assert trained["everybody"] & splits["test"] and forecast["everybody"] & trained["everybody"]
+    assert forecast["everybody"] & splits["validation"]
+    assert trained["new people"] <= splits["train"] and forecast["new people"] <= splits["test"]
+
+
+def test_tables_hold_what_forecast_tables_say(done):
+    plans, found, folder = done
+    levels = found.perplexity.set_index(["design", "population", "year", "model"])
+    areas = found.auc.set_index(["design", "population", "state", "year", "model"])["auc"]
+    assert set(found.perplexity["population"]) == set(POPULATIONS)
+    for design, plan in plans.items():
+        for name, of_model in load(plan.folder / "forecasts").items():
+            for year in [None, *YEARS]:
+                alike = [table[table["survivor"]] for table in of_model]
+                parts = {"survivors": alike, "everyone, weighted": of_model}
+                for population, tables in parts.items():
+                    chosen = [table if year is None else table[table["year"] == year] for table in tables]
+                    weighted = population != "survivors"
+                    mean = np.mean([np.log(perplexity(table, weighted)) for table in chosen])
+                    row = levels.loc[(design, population, "overall" if year is None else str(year), name)]
+                    assert row["perplexity"] == pytest.approx(np.exp(mean))
+                    assert row["low"] <= row["perplexity"] <= row["high"] and row["n"] == len(chosen[0])
+                    own = areas[(design, population, "in_school", "overall" if year is None else str(year), name)]
+                    if (chosen[0]["occupation"] == "in_school").any():
+                        assert own == pytest.approx(np.mean([state_auc(t, "in_school", weighted) for t in chosen]))
+                    else:
+                        assert np.isnan(own)
+    saved = pd.read_csv(folder / "table1.csv").set_index(["design", "population", "year", "model"])
+    assert np.allclose(saved["perplexity"], levels["perplexity"])
+    assert (folder / "table1.png").stat().st_size > 10_000
+
+
+def test_kinds_are_those_of_the_last_occupation_known(done):
+    plans, found, folder = done
+    kinds = found.kinds.set_index(["design", "population", "year", "model"])
+    for design, plan in plans.items():
+        for name, of_model in load(plan.folder / "forecasts").items():
+            (table,) = (table[table["survivor"]] for table in of_model)
+            ahead = table[(table["year"] == YEARS[1]) & ~table["unknown"]]
+            row = kinds.loc[(design, "survivors", str(YEARS[1]), name)]
+            same = ahead["occupation"].astype(str) == ahead["previous"].astype(str)
+            assert row["observed"] == pytest.approx(same.mean())
+            assert row["predicted"] == pytest.approx(ahead["p_stay"].mean())
+            assert row["stay"] == pytest.approx(np.exp(-ahead.loc[same, "log_prob"].mean()))
+            # What all steps lose is what their kinds lose.
+            moved = ahead[~same]
+            lost = np.log(row[["return", "new"]].astype(float)) * moved["transition"].value_counts()[["return", "new"]]
+            assert lost.sum() == pytest.approx(-moved["log_prob"].sum())
+    assert np.allclose(pd.read_csv(folder / "kinds.csv")["predicted"], found.kinds["predicted"])
+
+
+def test_seeds_are_averaged_and_their_sampling_errors_shrink(done):
+    tables = load(done[0]["everybody"].folder / "forecasts")
+    one, other = (tables[name][0] for name in TRAINED[:2])
+    alone = perplexities({BASELINE: [one]}, 20).set_index("year")
+    other_alone = perplexities({BASELINE: [other]}, 20).set_index("year")
+    both = perplexities({BASELINE: [one, other]}, 20).set_index("year")
+    assert np.allclose(both["perplexity"] ** 2, alone["perplexity"] * other_alone["perplexity"])
+    assert np.allclose(both["monte_carlo"], np.hypot(alone["monte_carlo"], other_alone["monte_carlo"]) / 2)
+    # The first year is one step ahead, which is not sampled.
+    assert alone.loc[str(YEARS[0]), "monte_carlo"] == 0 < alone.loc[str(YEARS[1]), "monte_carlo"]
+    spread = np.log(alone["perplexity"] / other_alone["perplexity"]).abs() / np.sqrt(2)
+    assert np.allclose(both["seed_sd"], spread)
+
+
+def test_the_page_has_every_model_in_every_table(done):
+    _, found, folder = done
+    text = (folder / "tables.md").read_text()
+    # Of perplexities and of AUCs, in both designs and populations; of kinds, in two years each; and of costs.
+    assert text.count(f"\n| {BASELINE} ") == 16 and text.count("\n| Markov chain, order 1 ") == 20
+    for row in found.perplexity[found.perplexity["model"] == BASELINE].itertuples():
+        assert f"{row.perplexity:.2f} [{row.low:.2f}, {row.high:.2f}]" in text
+    assert "nan" not in text
+
+
+def test_what_it_costs_is_said_first(done):
+    runs, people, hours = study.cost(list(done[0].values()))
+    # Three models: two trials where people are new, one of which is frozen and trains in both designs.
+    assert runs == 9
+    assert people == sum(6 * len(plan.realised().histories) for plan in done[0].values())
+    assert 0 < hours < 0.1
+
+
+def test_the_same_settings_are_frozen_in_both_designs(done):
+    plans, found, _ = done
+    frozen = {design: {path.name for path in (plan.folder / "models").iterdir()} for design, plan in plans.items()}
+    assert len(frozen["everybody"]) == len(TRAINED) and frozen["everybody"] < frozen["new people"]
+    best = training_log(plans["new people"].folder)["best"]
+    for name in TRAINED:
+        mine = best[best.index.str.startswith(f"{name}, 0")]
+        assert len(mine) == 2 and mine.idxmin() in frozen["everybody"]
+        assert found.costs.loc[("new people", name), "validation"] == mine.min()
+    assert (found.costs.loc["everybody", "trials"] == 1).all() and (found.costs.loc["new people", "trials"] == 2).all()
+    assert found.costs.loc["everybody", "rate"].equals(found.costs.loc["new people", "rate"])
+
+
+def test_what_is_finished_is_not_run_again(done, monkeypatch):
+    monkeypatch.setattr(study, "forecast", None)
+    monkeypatch.setattr("replication.cells.build_trainer", None)
+    study.run(list(done[0].values()), workers=1)
+
+
+def test_the_command_says_the_cost_and_prints_the_tables(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(rivals, "RIVALS", {rivals.CAREER: rivals.RIVALS[rivals.CAREER]})
+    arguments = ["--data", str(data / "careers"), "--cutoff", str(CUTOFF), "--years", "1988,1990", "--seeds", "1"]
+    arguments += ["--workers", "1", "--trials", "1", "--most-steps", "10", "--samples", "10", "--people", "30"]
+    arguments += ["--output", str(tmp_path / "study")]
+    result = CliRunner().invoke(app, ["study", "table2", *arguments, "--design", "new people"])
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith("1 training runs and forecasts of ")
+    assert "New people are forecast, scored on survivors: perplexity" in result.output
+    assert not (tmp_path / "study" / "everybody").exists()
+    result = CliRunner().invoke(app, ["study", "table1", *arguments, "--design", "nobody"])
+    assert result.exit_code == 2 and "must be one of everybody, new people" in result.output
+
+
+def test_a_state_on_one_side_of_the_cutoff_is_an_error_before_training(data, tmp_path):
+    careers = load_careers(data / "careers")
+
+    def collapse(career):
+        years = zip(career["year"], career["occupation"], strict=True)
+        return {"occupation": ["not_working" if y > CUTOFF and o == "unemployed" else o for y, o in years]}
+
+    for name, split in careers.items():
+        careers[name] = split.map(collapse)
+    careers.save_to_disk(tmp_path / "careers")
+    plans = study.designs(tmp_path, tmp_path / "careers", ("year",), CUTOFF, YEARS, budget=BUDGET)
+    with pytest.raises(ValueError, match=r"state 'unemployed' occurs in 1986, and never in 1988, 1990"):
+        table1(plans, tmp_path, workers=1)
+    assert not list(tmp_path.glob("*/models"))

@@ -1,0 +1,289 @@
+"""Gap estimators against DoubleML, plain formulas, resampling people, and the simulator's truth."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from command_output import words
+from sklearn.linear_model import LogisticRegression, Ridge
+from typer.testing import CliRunner
+
+from career_hf import CareerConfig, CareerForOccupationPrediction, CareerProcessor
+from career_hf.careers import load_careers, save_careers, split_careers, to_frame
+from career_hf.cli.app import app
+from career_hf.simulation import draw_wages, preset, type_posteriors, wage_truth
+from career_hf.simulation.world import GENDERS, NOT_WORKING
+from career_hf.wages import finetuning, gaps
+from career_hf.wages.gap_estimates import GapGroups, _oaxaca_blinder, gap_sample
+from career_hf.wages.gap_nuisances import cross_fit_nuisances, difference_regression, folds_of_people
+from career_hf.wages.gaps import GapResult, GapSample, Nuisances, aipw_gap, outcome_only_gap, r_loss, raw_gap
+from career_hf.wages.propensity import kept_rows, overlap
+
+
+def draw(seed=0, people=400, weighted=False):
+    rng = np.random.default_rng(seed)
+    person = np.repeat(np.arange(people), rng.integers(1, 6, people))
+    trait = rng.normal(size=(people, 2))
+    group = (rng.random(people) < 1 / (1 + np.exp(-trait[:, 0])))[person]
+    x = trait[person] + 0.3 * rng.normal(size=(len(person), 2))
+    y = x @ [0.3, 0.1] - 0.1 * group + 0.3 * rng.normal(size=people)[person] + 0.2 * rng.normal(size=len(person))
+    return GapSample(y, group, person, x, rng.uniform(0.5, 2, people)[person] if weighted else None)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    sample = draw(weighted=True)
+    return sample, cross_fit_nuisances(sample, folds_of_people(sample.person, 3))
+
+
+def test_aipw_is_doubleml_on_the_same_folds():
+    doubleml = pytest.importorskip("doubleml")
+    sample = draw()
+    fold = folds_of_people(sample.person, 3)
+    wage_model, group_model = Ridge(1.0), LogisticRegression(C=0.5)
+    nuisances = cross_fit_nuisances(sample, fold, wage_model=wage_model, group_model=group_model)
+    frame = pd.DataFrame(sample.features, columns=["a", "b"])
+    frame = frame.assign(y=sample.outcome, d=sample.group.astype(float), person=sample.person)
+    # By default it moves propensities to 0.01 and 0.99; there are none beyond, whatever this is set to.
+    exact = doubleml.utils.propensity_score_processing.PSProcessorConfig(clipping_threshold=1e-9)
+    splits = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(3)]
+    people = [([np.unique(sample.person[fit])], [np.unique(sample.person[asked])]) for fit, asked in splits]
+    for clustered in (False, True):
+        data = doubleml.DoubleMLData(frame, "y", "d", ["a", "b"], cluster_cols="person" if clustered else None)
+        reference = doubleml.DoubleMLIRM(
+            data, wage_model, group_model, 3, score="ATTE", ps_processor_config=exact, draw_sample_splitting=False
+        )
+        reference.set_sample_splitting([splits], [people] if clustered else None)
+        reference.fit()
+        found = aipw_gap(sample if clustered else replace(sample, person=np.arange(len(fold))), nuisances)
+        # With clusters it averages folds of slightly different size.
+        assert found.estimate == pytest.approx(reference.coef[0], abs=1e-4 if clustered else 1e-9)
+        assert found.standard_error == pytest.approx(reference.se[0], rel=5e-3 if clustered else 1e-3)
+
+
+def test_intervals_are_those_of_resampling_people(fitted):
+    sample, nuisances = fitted
+    for estimator in (aipw_gap, outcome_only_gap):
+        found, drawn = estimator(sample, nuisances), estimator(sample, nuisances, bootstrap=2_000)
+        assert drawn.estimate == found.estimate
+        assert drawn.standard_error == pytest.approx(found.standard_error, rel=0.06)
+        assert (drawn.low, drawn.high) == pytest.approx((found.low, found.high), abs=0.01)
+        by_rows = estimator(replace(sample, person=np.arange(len(sample.person))), nuisances)
+        assert by_rows.standard_error < 0.8 * found.standard_error  # what resampling person-years would say
+    assert "fitted network" in drawn.interval and "fitted network" not in aipw_gap(sample, nuisances).interval
+
+
+def test_aipw_needs_only_one_of_wages_and_propensity():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60_000, 1))
+    propensity = 1 / (1 + np.exp(-x[:, 0]))
+    group = rng.random(len(x)) < propensity
+    others, difference = 1 + x[:, 0] + x[:, 0] ** 2, -0.1 - 0.1 * x[:, 0]
+    y = others + group * difference + 0.5 * rng.normal(size=len(x))
+    sample = GapSample(y, group, np.arange(len(x)), x)
+    truth, flat = difference[group].mean(), np.full(len(x), 0.5)
+    nothing = np.zeros(len(x))
+    for nuisances in (Nuisances(nothing, nothing, propensity), Nuisances(nothing, others, flat)):
+        found = aipw_gap(sample, nuisances)
+        assert abs(found.estimate - truth) < 3 * found.standard_error
+    both_wrong = aipw_gap(sample, Nuisances(nothing, nothing, flat))
+    assert abs(both_wrong.estimate - truth) > 10 * both_wrong.standard_error
+    # The objective of the R-learner is least at the truth, and a ridge of it finds the truth.
+    right = Nuisances(others + difference, others, propensity)
+    losses = [r_loss(sample, d, right.marginal, propensity) for d in (difference, difference + 0.1, -difference)]
+    assert losses[0] == min(losses)
+    fitted = difference_regression(sample, right.marginal, propensity).predict(x)
+    np.testing.assert_allclose(fitted, difference, atol=0.03)
+
+
+def test_with_the_exact_posterior_as_a_mans_the_truth_lies_inside():
+    z = []
+    for seed in range(3):
+        drawn = draw_wages(preset("tiny").with_world(seed=seed).simulate(1_000, seed), seed=seed)
+        careers, world = drawn.careers, drawn.world
+        posteriors = {gender: type_posteriors(careers, world, gender) for gender in GENDERS}
+        truth = wage_truth(careers, world, posteriors=posteriors)
+        law = truth[["education", "experience", "gaps", "recipe"]].assign(
+            square=truth["experience"] ** 2, run=np.log1p(truth["family_run"])
+        )
+        features = np.column_stack([pd.get_dummies(truth["occupation"]), law, posteriors["men"][truth.index]])
+        person = pd.factorize(truth["person"])[0]
+        sample = GapSample(truth["log_wage"].to_numpy(), truth["female"] == 1, person, features.astype(float))
+        found = aipw_gap(sample, cross_fit_nuisances(sample, folds_of_people(person, 2)))
+        z.append((found.estimate - truth.loc[sample.group, "gap"].mean()) / found.standard_error)
+    assert np.abs(z).max() < 3 and abs(np.mean(z)) < 1.2
+
+
+def test_overlap_counts_clipped_rows_and_effective_people(fitted):
+    sample, nuisances = fitted
+    e, w = nuisances.propensity, sample.weight
+    clip = float(np.quantile(e, 0.9))
+    clip = min(clip, 1 - clip)
+    found = overlap(sample, e, clip)
+    kept = (e >= clip) & (e <= 1 - clip)
+    assert found.clipped == pytest.approx(1 - kept.mean())
+    assert found.group_clipped == pytest.approx(w[sample.group & ~kept].sum() / w[sample.group].sum())
+    odds = pd.Series(w * e / (1 - e))[kept & ~sample.group]
+    sums = odds.groupby(sample.person[kept & ~sample.group]).sum()
+    assert found.effective_people == pytest.approx(sums.sum() ** 2 / (sums**2).sum())
+    assert found.others_people == len(sums)
+    assert found.effective_people < found.others_people
+    np.testing.assert_allclose(found.histogram[["group", "others"]].sum(), 1)
+    estimate = aipw_gap(sample, nuisances, clip=clip)
+    by_hand = aipw_gap(
+        sample.take(kept), Nuisances(*(getattr(nuisances, n)[kept] for n in ("group", "others", "propensity")))
+    )
+    assert estimate.estimate == by_hand.estimate and estimate.rows == kept.sum()
+    assert f"{1 - found.group_clipped:.1%}" in estimate.population
+    assert aipw_gap(sample, nuisances).population == "the whole group"
+
+
+def test_weighting_by_the_odds_balances_features(fitted):
+    sample, nuisances = fitted
+    balance = overlap(sample, nuisances.propensity).balance
+    means, variances = [], []
+    for of in (sample.group, ~sample.group):
+        x, w = sample.features[of, 0], sample.weight[of]
+        means.append(np.average(x, weights=w))
+        variances.append(np.average((x - means[-1]) ** 2, weights=w))
+    assert balance["raw"].iloc[0] == pytest.approx((means[0] - means[1]) / np.sqrt(np.mean(variances)))
+    # What only one group has is far from balance, and not infinitely far.
+    only = np.column_stack([sample.features, sample.group * (sample.person % 2), np.full(len(sample.group), 0.3)])
+    balance_of_one = overlap(sample.with_features(only), nuisances.propensity).balance["raw"]
+    assert 1 < balance_of_one.iloc[2] < 2 and balance_of_one.iloc[3] == 0
+    assert balance["weighted"].abs().max() < 0.3 * balance["raw"].abs().max()
+
+
+def test_penalties_are_chosen_over_people():
+    # Noise that tells people apart: rows left out by themselves would be recognised, people are not.
+    rng = np.random.default_rng(0)
+    person = np.repeat(np.arange(100), 6)
+    x = rng.normal(size=(100, 40))[person]
+    group = (rng.random(100) < 0.5)[person]
+    sample = GapSample(rng.normal(size=len(person)), group, person, x)
+    propensity = cross_fit_nuisances(sample, folds_of_people(person, 3)).propensity
+    assert propensity.std() < 0.15
+
+
+def test_result_as_table_and_figure(fitted, tmp_path):
+    sample, nuisances = fitted
+    estimates = [raw_gap(sample), *gaps.sensitivity(sample, nuisances, adjusted_for="two traits").estimates]
+    result = GapResult(estimates, "women", "men")
+    frame = result.to_frame()
+    assert list(frame["clip"].dropna().unique()) == list(gaps.CLIPS)
+    np.testing.assert_allclose(frame["ratio"], np.exp(frame["estimate"]))
+    assert frame.loc[frame["clip"] == 0, "population"].eq("the whole group").all()
+    assert frame.loc[1:, "effective_people"].notna().all()
+    result.figure().savefig(tmp_path / "gap.png")
+    assert (tmp_path / "gap.png").stat().st_size > 10_000
+
+
+def test_bad_input_is_named(fitted):
+    sample, nuisances = fitted
+    with pytest.raises(ValueError, match="logit"):
+        kept_rows(nuisances.propensity - 2, 0.0)
+    with pytest.raises(ValueError, match="clip above 0"):
+        aipw_gap(sample, replace(nuisances, propensity=np.where(nuisances.propensity > 0.6, 1.0, 0.5)))
+    with pytest.raises(ValueError, match="below 0.5"):
+        aipw_gap(sample, nuisances, clip=0.5)
+    with pytest.raises(ValueError, match="no row of the group"):
+        aipw_gap(sample, replace(nuisances, propensity=np.where(sample.group, 0.995, 0.5)), clip=0.01)
+    with pytest.raises(ValueError, match="two folds"):
+        cross_fit_nuisances(sample, np.arange(len(sample.person)) % 2)
+    with pytest.raises(ValueError, match="3 folds"):
+        cross_fit_nuisances(sample, folds_of_people(sample.person, 3), [sample.features])
+    with pytest.raises(ValueError, match="2 people"):
+        folds_of_people(np.array([0, 0, 1]), 3)
+    missing = sample.features.copy()
+    missing[7, 1] = np.nan
+    with pytest.raises(ValueError, match="row 7: feature 'x1'"):
+        sample.with_features(missing)
+    with pytest.raises(ValueError, match="empty"):
+        replace(sample, group=np.ones(len(sample.group), dtype=bool))
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Careers with wages, and a model with random weights that never saw gender."""
+    folder = tmp_path_factory.mktemp("gap")
+    careers = draw_wages(preset("tiny").simulate(260)).careers
+    splits = split_careers(careers, {"train": 0.1, "validation": 0.1, "test": 0.8})
+    save_careers(splits, folder / "careers" / "mine")
+    for name, covariates in (("blind", ["year", "education"]), ("seeing", ["year", "gender"])):
+        processor = CareerProcessor.fit(splits["train"], covariates, unknown_occupation="unknown")
+        processor.record_training(processor.encode(splits["train"])[0], "training")
+        torch.manual_seed(0)
+        config = CareerConfig(**processor.config_kwargs(), hidden_size=16, num_hidden_layers=1, num_attention_heads=2)
+        CareerForOccupationPrediction(config).save_pretrained(folder / "runs" / name)
+        processor.save_pretrained(folder / "runs" / name)
+    return folder
+
+
+def test_the_command_estimates_every_gap(saved):
+    given = [
+        str(saved / "runs" / "blind"),
+        "--data",
+        str(saved / "careers" / "mine"),
+        "--output",
+        str(saved / "found"),
+    ]
+    labels = ["--group", "women", "--others", "men", "--folds", "2", "--updates", "1", "--seeds", "2"]
+    done = CliRunner().invoke(app, ["gap", *given, *labels, "--clip", "0.2"])
+    assert done.exit_code == 0, done.output
+    found = pd.read_csv(saved / "found" / "gaps.csv")
+    assert len(found) == 2 + 2 * 6 and np.isfinite(found[["estimate", "low", "high"]]).all(axis=None)
+    assert found.loc[found["adjusted_for"] == "multi-task", "seed_sd"].notna().all()
+    adjusted = found[found["clipped"].notna()]
+    assert adjusted["r_loss"].notna().all() and adjusted["population"].str.contains("0.2 and 0.8").any()
+    assert pd.read_csv(saved / "found" / "sensitivity.csv")["clip"].nunique() == 4
+    assert (saved / "found" / "gap.png").stat().st_size > 10_000
+
+
+def test_the_command_refuses_a_model_that_saw_gender_or_these_people(saved):
+    given = ["--data", str(saved / "careers" / "mine"), "--output", str(saved / "not")]
+    labels = ["--group", "women", "--others", "men"]
+    seeing = CliRunner().invoke(app, ["gap", str(saved / "runs" / "seeing"), *given, *labels])
+    assert seeing.exit_code == 2 and "covariate 'gender'" in words(seeing)
+    trained_on = CliRunner().invoke(app, ["gap", str(saved / "runs" / "blind"), *given, *labels, "--split", "train"])
+    assert trained_on.exit_code == 2 and "trained on" in words(trained_on)
+    assert not (saved / "not").exists()
+
+
+def test_rows_of_neither_group_are_counted(saved):
+    careers = load_careers(saved / "careers" / "mine")["test"]
+    sample, place, ledger = gap_sample(careers, GapGroups("race", "black", "white"), not_working=NOT_WORKING)
+    frame = to_frame(careers).iloc[place]
+    np.testing.assert_array_equal(sample.group, frame["race"] == "black")
+    assert set(frame["race"]) == {"black", "white"} and not any("race" in name for name in sample.names)
+    assert ledger.dropped()["race is neither 'black' nor 'white'"] == ledger.entries[-1].rows_in - len(frame) > 0
+    with pytest.raises(ValueError, match="'female'.*'men', 'women'"):
+        gap_sample(careers, GapGroups())
+
+
+def test_python_of_the_page_runs(saved, monkeypatch):
+    page = (Path(__file__).parents[2] / "docs" / "wage_gaps.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    monkeypatch.chdir(saved)
+    # As it stands, but for the number of updates, which only takes time here.
+    monkeypatch.setattr(finetuning, "FineTuning", partial(finetuning.FineTuning, updates=1))
+    names: dict = {}
+    exec(block, names)
+    assert set(names["table"]["estimator"]) == {"raw", "Oaxaca-Blinder", "outcome-only", "AIPW"}
+    assert (saved / "gap.png").exists()
+
+
+def test_levels_that_none_of_the_others_has_are_left_out_of_oaxaca_blinder():
+    sample = draw(weighted=True)
+    only = sample.group & (sample.person % 7 == 0)
+    known = _oaxaca_blinder(sample.take(~only))
+    found = _oaxaca_blinder(sample.with_features(np.column_stack([sample.features, only - only.mean()])))
+    assert found.estimate == pytest.approx(known.estimate) and found.rows == (~only).sum()
+    share = 1 - sample.weight[only].sum() / sample.weight[sample.group].sum()
+    assert f"{share:.1%}" in found.population and known.population == "the whole group"

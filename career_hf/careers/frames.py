@@ -280,6 +280,41 @@ def load_careers(folder: str | Path) -> DatasetDict:
     return splits
 
 
+def as_splits(careers: str | Path | Dataset | DatasetDict) -> DatasetDict:
+    """Careers by split name, whichever way they are given.
+
+    Args:
+        careers: A folder that `save_careers` wrote, careers by split name, or careers, which `split_careers` splits.
+    """
+    from datasets import Dataset
+
+    if isinstance(careers, (str, Path)):
+        return load_careers(careers)
+    return split_careers(careers) if isinstance(careers, Dataset) else careers
+
+
+def as_careers(careers: str | Path | Dataset | DatasetDict, split: str | None = None) -> Dataset:
+    """Careers of one split, or of all, whichever way they are given.
+
+    Args:
+        careers: A folder that `save_careers` wrote, careers by split name, or careers, which are returned as they are.
+        split: The split to take from a folder or from careers by split name; all of them together if None.
+
+    Raises:
+        ValueError: There is no such split.
+    """
+    from datasets import Dataset, concatenate_datasets
+
+    if isinstance(careers, Dataset):
+        return careers
+    splits = as_splits(careers)
+    if split is None:
+        return concatenate_datasets(list(splits.values()))
+    if split not in splits:
+        raise ValueError(f"the careers have splits {list(splits)}, and none is '{split}'")
+    return splits[split]
+
+
 def _check_names(**names: Sequence[str]) -> None:
     seen: set[str] = set()
     for argument, columns in names.items():

@@ -33,3 +33,23 @@ def load_processor(checkpoint: Path | str) -> CareerProcessor:
         if Path(checkpoint).is_dir():
             raise ValueError(f"the folder '{checkpoint}' holds no checkpoint: {error}") from error
         raise ValueError(f"there is no folder '{checkpoint}', nor can the Hub be asked for it: {error}") from error
+
+
+def as_checkpoint(model: Any) -> tuple[Any, CareerProcessor]:
+    """A model and its processor, whichever way they are given.
+
+    Args:
+        model: A folder or Hub id, a pair of model and processor, or a result of training, which has both.
+
+    Raises:
+        ValueError: As `load_checkpoint`; or it is none of these.
+    """
+    if isinstance(model, (str, Path)):
+        return load_checkpoint(model)
+    if isinstance(model, tuple) and len(model) == 2:
+        return model
+    if hasattr(model, "model") and hasattr(model, "processor"):
+        return model.model, model.processor
+    raise ValueError(
+        f"a model is a folder, a Hub id, a pair (model, processor) or what `train` returns, not {type(model).__name__}"
+    )

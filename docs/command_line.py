@@ -14,7 +14,7 @@ from career_hf.cli.app import app
 def on_files(files: Files, config: Any) -> Files:
     command = _with_whole_summaries(typer.main.get_command(app))
     text = get_docs_for_click(obj=command, ctx=typer.Context(command), name="career-hf", title="Command line")
-    files.append(File.generated(config, "command_line.md", content=text))
+    files.append(File.generated(config, "reference/command_line.md", content=text))
     return files
 
 

@@ -1,4 +1,4 @@
-"""The law of `docs/simulated_market.md` once more, for one person and one type, in plain Python: what tests compare
+"""The law of `docs/explanation/simulated_market.md` once more, for one person and one type, in plain Python: what tests compare
 `career_hf.simulation` with. It shares nothing with the package but the arrays of the world."""
 
 from __future__ import annotations

@@ -186,7 +186,7 @@ def licence_problems(stages: Sequence[Mapping[str, Any]]) -> tuple[list[str], li
             refusals.append(
                 f"Stage '{stage['stage']}' was trained on {what}, and nobody recorded whether it may be passed on."
                 f"{terms} Ask whoever holds the careers, write `redistribution` into the README.md of their folder "
-                f"(see docs/sharing.md) and train again, {override}"
+                f"(see docs/how_to/sharing.md) and train again, {override}"
             )
     return refusals, notices
 

@@ -1,4 +1,4 @@
-"""A simulated labor market whose true conditional probabilities are known: see `docs/simulated_market.md`."""
+"""A simulated labor market whose true probabilities are known: see `docs/explanation/simulated_market.md`."""
 
 from importlib import import_module
 from typing import Any

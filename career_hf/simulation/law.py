@@ -1,7 +1,7 @@
 """The law of the simulated labor market: p(y_t | type, earlier occupations, covariates), for many people at once.
 
 Given the type, everything is a function of what is observed. States are numbered: occupations 0..J-1, then unemployed,
-out of the labor force, in school. In the equations of `docs/simulated_market.md`:
+out of the labor force, in school. In the equations of `docs/explanation/simulated_market.md`:
 
     stage one   stay in y_{t-1}, or not                                                (Eq. 1)
     stage two   a class: an occupation, or one of the three states without work;       (Eq. 2)

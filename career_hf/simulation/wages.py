@@ -4,7 +4,7 @@ The log wage of a wave worked is linear in what is observed of the career up to 
 person's type, plus noise. The type is the only thing that is not observed, and the exact filter carries its
 distribution: so E[ln w | history] is known for every wave, and with it every quantity that wage regressions estimate.
 Wages do not feed back into careers, and what is true here is given careers, not given earlier wages.
-`docs/simulated_wages.md` has the equations.
+`docs/explanation/simulated_wages.md` has the equations.
 """
 
 from __future__ import annotations

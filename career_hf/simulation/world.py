@@ -1,7 +1,7 @@
 """The world of the simulated labor market: occupations, latent types and the numbers of the law, from one seed.
 
 A `WorldConfig` is a set of named numbers; `World.build` turns it into arrays. The law that uses them is in `law.py`,
-in words and equations in `docs/simulated_market.md`.
+in words and equations in `docs/explanation/simulated_market.md`.
 """
 
 from __future__ import annotations

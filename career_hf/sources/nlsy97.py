@@ -1,6 +1,6 @@
 """Careers of the National Longitudinal Survey of Youth 1997, by the paper's rules (Appendix F), from raw extracts.
 
-One step a round: yearly from 1997 to 2011, then every second year to 2019. `docs/nlsy97_psid.md` says what to
+One step a round: yearly from 1997 to 2011, then every second year to 2019. `docs/how_to/nlsy97_psid.md` says what to
 download, and which variables no extract has confirmed yet.
 """
 

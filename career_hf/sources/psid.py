@@ -1,7 +1,7 @@
 """Careers of the Panel Study of Income Dynamics, by the paper's rules (Appendix F), from files of the Data Center.
 
 Reference persons (heads) and their spouses, who alone are asked for an occupation, from the waves of 1996, 1997 and
-every second year to 2019. `docs/nlsy97_psid.md` says what to download. The PSID may not be redistributed.
+every second year to 2019. `docs/how_to/nlsy97_psid.md` says what to download. The PSID may not be redistributed.
 """
 
 from __future__ import annotations

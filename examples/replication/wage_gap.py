@@ -3,7 +3,7 @@
 Two numbers are called the gap. The structural one is the coefficient of being a woman in the wage law. The
 history-adjusted one is the mean over women of E[ln w | woman, history] - E[ln w | man, history]: how much less women
 earn than men with the same career up to now. They differ where a career says something else about a woman's type than
-about a man's. `docs/simulated_wages.md` says which estimator targets which.
+about a man's. `docs/explanation/simulated_wages.md` says which estimator targets which.
 """
 
 from __future__ import annotations

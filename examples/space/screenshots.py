@@ -1,7 +1,7 @@
 """Screenshots of the Space for the documentation, in a headless Chromium: wide pages and one of a phone.
 
     career-hf quickstart --output runs/quickstart
-    python examples/space/screenshots.py runs/quickstart/career docs/space
+    python examples/space/screenshots.py runs/quickstart/career docs/how_to/space
 
 Needs the program `chromium` and playwright (`pip install "career_hf[browser]"`).
 """

@@ -1,4 +1,4 @@
-"""docs/careers_from_your_data.md runs as it stands: its Python, and the command with the same careers."""
+"""docs/tutorials/careers_from_your_data.md runs as it stands: its Python, and the command with the same careers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from career_hf.occupations.weighted_crosswalks import modal, weighted_crosswalk
 
 pytest.importorskip("ibis", reason="the extra 'spells' is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ibis")
-PAGE = (Path(__file__).parents[2] / "docs" / "careers_from_your_data.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "tutorials" / "careers_from_your_data.md").read_text(encoding="utf-8")
 
 
 def test_the_page_runs(tmp_path, monkeypatch, capsys):

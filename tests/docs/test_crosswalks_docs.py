@@ -1,4 +1,4 @@
-"""The Python of docs/crosswalks.md runs as it stands, and the page's numbers are right."""
+"""The Python of docs/how_to/crosswalks.md runs as it stands, and the page's numbers are right."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from career_hf.occupations.weighted_crosswalks import esco_crosswalk, weighted_crosswalk
 
 
-PAGE = (Path(__file__).parents[2] / "docs" / "crosswalks.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "how_to" / "crosswalks.md").read_text(encoding="utf-8")
 
 
 def test_python_of_the_page_runs(tmp_path, monkeypatch, capsys):

@@ -23,7 +23,7 @@ from mkdocs.config import load_config  # noqa: E402
 
 
 ROOT = Path(__file__).parents[2]
-API = sorted((ROOT / "docs" / "api").glob("*.md"))
+API = sorted((ROOT / "docs" / "reference" / "api").glob("*.md"))
 # Arguments that Transformers hands to a pipeline by name.
 OF_PIPELINES = {"top_k"}
 
@@ -73,7 +73,7 @@ def test_no_markdown_is_left_in_the_pages(site):
 
 
 def test_every_command_and_option_is_on_the_page_about_commands(site):
-    text = unescape(re.sub(r"<[^>]+>", "", article(pages(site)["command_line.html"])))
+    text = unescape(re.sub(r"<[^>]+>", "", article(pages(site)["reference/command_line.html"])))
 
     def look_for(command, name):
         for parameter in command.params:
@@ -89,7 +89,7 @@ def test_every_command_and_option_is_on_the_page_about_commands(site):
 def test_public_names_are_in_the_reference(site):
     import career_hf
 
-    text = "".join(page for name, page in pages(site).items() if name.startswith("api/"))
+    text = "".join(page for name, page in pages(site).items() if name.startswith("reference/api/"))
     missing = []
     for name in career_hf.__all__:
         where = getattr(career_hf, name).__module__

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 import typer
+from replication.commands import study
 from typer.main import get_command
 
 from career_hf import CareerConfig, CareerForOccupationPrediction, CareerProcessor
@@ -34,23 +35,25 @@ PAGES = {
 }
 # Pages whose Python another test file runs, every block of it.
 ELSEWHERE = {
-    "docs/audit.md": "test_what_if_docs.py",
-    "docs/careers_from_your_data.md": "test_careers_from_your_data_docs.py",
-    "docs/crosswalks.md": "test_crosswalks_docs.py",
-    "docs/export.md": "test_export.py",
-    "docs/forecasts.md": "test_forecasts_docs.py",
-    "docs/rationales.md": "test_rationales_docs.py",
-    "docs/representations.md": "test_representations_docs.py",
-    "docs/sharing.md": "test_sharing_docs.py",
-    "docs/simulated_market.md": "test_simulation_docs.py",
-    "docs/titles.md": "test_title_embeddings.py",
-    "docs/using_models.md": "test_using_models_docs.py",
-    "docs/wage_gaps.md": "test_wages_gaps.py",
-    "docs/wages.md": "test_wages_docs.py",
-    "docs/what_if.md": "test_what_if_docs.py",
+    "docs/how_to/audit.md": "docs/test_what_if_docs.py",
+    "docs/tutorials/careers_from_your_data.md": "docs/test_careers_from_your_data_docs.py",
+    "docs/how_to/crosswalks.md": "docs/test_crosswalks_docs.py",
+    "docs/how_to/export.md": "sharing/test_export.py",
+    "docs/how_to/forecasts.md": "docs/test_forecasts_docs.py",
+    "docs/how_to/rationales.md": "docs/test_rationales_docs.py",
+    "docs/how_to/representations.md": "docs/test_representations_docs.py",
+    "docs/how_to/sharing.md": "docs/test_sharing_docs.py",
+    "docs/explanation/simulated_market.md": "docs/test_simulation_docs.py",
+    "docs/how_to/titles.md": "models/test_title_embeddings.py",
+    "docs/how_to/using_models.md": "docs/test_using_models_docs.py",
+    "docs/how_to/wage_gaps.md": "wages/test_wages_gaps.py",
+    "docs/how_to/wages.md": "docs/test_wages_docs.py",
+    "docs/how_to/what_if.md": "docs/test_what_if_docs.py",
 }
 # Pages with blocks marked "py", and why these cannot run.
-NOT_RUN = {"docs/careers_from_your_data.md": "needs a Spark cluster and a bucket; the same on files is tested"}
+NOT_RUN = {
+    "docs/tutorials/careers_from_your_data.md": "needs a Spark cluster and a bucket; the same on files is tested"
+}
 
 
 def fences(page: str) -> list[tuple[str, str]]:
@@ -122,14 +125,14 @@ def test_home(quickstarted, capsys):
 
 
 def test_quickstart(quickstarted):
-    names = run("docs/quickstart.md")
+    names = run("docs/tutorials/quickstart.md")
     assert sum(names["at_18"].values()) == pytest.approx(1, abs=1e-5)
 
 
 def test_data_formats(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    names = run("docs/data_formats.md")
-    assert printed_by("docs/data_formats.md", capsys)
+    names = run("docs/reference/data_formats.md")
+    assert printed_by("docs/reference/data_formats.md", capsys)
     assert set(names["splits"]) == {"train", "test"}
     assert to_frame(names["careers"]).shape == (5, 6)
 
@@ -137,11 +140,11 @@ def test_data_formats(tmp_path, monkeypatch, capsys):
 def test_data_formats_names_every_column_of_a_transition_table(folder):
     from career_hf.evaluation.transition_table import SCORE_COLUMNS
 
-    assert all(f"`{name}`" in PAGES["docs/data_formats.md"] for name in SCORE_COLUMNS)
+    assert all(f"`{name}`" in PAGES["docs/reference/data_formats.md"] for name in SCORE_COLUMNS)
 
 
 def test_training(folder):
-    names = run("docs/training.md")
+    names = run("docs/how_to/training.md")
     assert "region" in names["processor"].covariate_names and names["pretrained"].training_stages
     assert [stage["stage"] for stage in names["trainer"].processing_class.training_stages] == [
         "training",
@@ -152,14 +155,14 @@ def test_training(folder):
 
 def test_evaluation(folder, capsys):
     pytest.importorskip("svy", reason="the extra 'survey' is not installed")
-    names = run("docs/evaluation.md")
+    names = run("docs/how_to/evaluation.md")
     assert {"markov", "mine"} == set(names["tables"])
     assert not names["recalibrated"]["log_prob"].equals(names["table"]["log_prob"])
 
 
 def test_forecasts_of_the_nlsy79(folder):
     Path("careers/full").symlink_to("mine")
-    stays = run("docs/forecasts_of_the_nlsy79.md")["stays"]
+    stays = run("docs/replication/forecasts_of_the_nlsy79.md")["stays"]
     years = {year for careers in folder.values() for years in careers["year"] for year in years[1:]}
     assert set(stays.index) == years and stays.between(0, 1).all() and 0 < stays.mean() < 1
 
@@ -171,24 +174,24 @@ def test_nlsy79(folder):
     careers = from_frame(frame, covariates=["education"], weight="weight", group="house")
     processor = CareerProcessor.from_pretrained("runs/mine")
     table = transition_table(untrained(processor), careers, processor, unknown_levels="missing")
-    run("docs/nlsy79.md", careers=careers, table=table)
+    run("docs/how_to/nlsy79.md", careers=careers, table=table)
 
 
 def test_simulated_wages():
-    names = run("docs/simulated_wages.md")
+    names = run("docs/explanation/simulated_wages.md")
     assert "log_wage" in names["market"].careers.column_names
 
 
 HERE = {
     "README.md": test_readme,
-    "docs/data_formats.md": test_data_formats,
-    "docs/evaluation.md": test_evaluation,
-    "docs/forecasts_of_the_nlsy79.md": test_forecasts_of_the_nlsy79,
+    "docs/reference/data_formats.md": test_data_formats,
+    "docs/how_to/evaluation.md": test_evaluation,
+    "docs/replication/forecasts_of_the_nlsy79.md": test_forecasts_of_the_nlsy79,
     "docs/index.md": test_home,
-    "docs/nlsy79.md": test_nlsy79,
-    "docs/quickstart.md": test_quickstart,
-    "docs/simulated_wages.md": test_simulated_wages,
-    "docs/training.md": test_training,
+    "docs/how_to/nlsy79.md": test_nlsy79,
+    "docs/tutorials/quickstart.md": test_quickstart,
+    "docs/explanation/simulated_wages.md": test_simulated_wages,
+    "docs/how_to/training.md": test_training,
 }
 
 
@@ -220,18 +223,22 @@ def commands(page: str) -> list[str]:
     return [command for command in found if command.startswith(("career-hf ", "python ", "accelerate "))]
 
 
+REPLICATION = "python examples/replication"
+
+
 def of_app(words: list[str]):
-    """The command that the words begin with, and the words after its name."""
-    command = cli()
+    """The command that the words begin with, `career-hf` or a study, and the words after its name."""
+    program = "career-hf" if words[0] == "career-hf" else REPLICATION
+    command, words = cli(program), words[len(program.split()) :]
     while hasattr(command, "commands") and words and not words[0].startswith("-"):
-        assert words[0] in command.commands, f"career-hf has no command {words[0]!r}"
+        assert words[0] in command.commands, f"{program} has no command {words[0]!r}"
         command, words = command.commands[words[0]], words[1:]
     return command, words
 
 
 def check_command(line: str) -> None:
     """Parses a command as `career-hf` does, but opens no file."""
-    command, words = of_app(shlex.split(line, comments=True)[1:])
+    command, words = of_app(shlex.split(line, comments=True))
     context = typer.Context(command)
     given, left, _ = command.make_parser(context).parse_args(words)
     assert not left, f"{line}: {left} is too much"
@@ -256,7 +263,7 @@ def check_script(line: str) -> None:
 
 @pytest.mark.parametrize(("page", "line"), [(page, line) for page in PAGES for line in commands(page)])
 def test_commands_of_pages_can_be_given(page, line):
-    if line.startswith("career-hf "):
+    if line.startswith(("career-hf ", f"{REPLICATION} ")):
         check_command(line)
     elif ".py" in line:
         check_script(line)
@@ -272,6 +279,7 @@ def test_commands_of_pages_can_be_given(page, line):
         ("career-hf train --data careers --output run more", "'more'"),
         ("career-hf train --data careers --output run --model word2vec", "word2vec"),
         ("career-hf train --data careers --output run --seed one", "'one'"),
+        ("python examples/replication rivasl --data careers", "no command 'rivasl'"),
         ("python examples/run_career.py --tsak scratch", "no option --tsak"),
     ],
 )
@@ -288,8 +296,8 @@ def scripts() -> str:
 
 
 @cache
-def cli():
-    return get_command(app)
+def cli(program: str):
+    return get_command(app if program == "career-hf" else study)
 
 
 @cache
@@ -300,7 +308,7 @@ def options_of(command) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_and_options_in_sentences_exist(page):
-    known = options_of(cli()) | {"--help"}
+    known = options_of(cli("career-hf")) | options_of(cli(REPLICATION)) | {"--help"}
     text = re.sub(r"^```.*?^```", "", PAGES[page], flags=re.MULTILINE | re.DOTALL)
     for code in re.findall(r"`([^`]+)`", text):
         words = code.split()
@@ -308,8 +316,10 @@ def test_commands_and_options_in_sentences_exist(page):
         for option in (word.split("=")[0] for word in options if word.startswith("--")):
             name = option[2:].replace("-", "_")
             assert option in known or f"--{name}" in scripts() or f" {name}: " in scripts(), f"{page}: {code}"
-        if words[0] == "career-hf" and len(words) > 1 and not words[1].isupper():
-            command, rest = of_app([word for word in words[1:] if word != "..." and not word.isupper()])
+        program = next((name for name in ("career-hf", REPLICATION) if f"{code} ".startswith(f"{name} ")), code)
+        named = words[len(program.split()) :]
+        if named and not named[0].isupper():
+            command, rest = of_app([word for word in words if word != "..." and not word.isupper()])
             assert {word for word in rest if word.startswith("--")} <= options_of(command) | {"--help"}, (
                 f"{page}: {code}"
             )

@@ -1,4 +1,4 @@
-"""The commands and the Python of docs/forecasts.md run as they stand, on a small market and a model of two updates."""
+"""The commands and the Python of docs/how_to/forecasts.md run as they stand, on a small market and a model of two updates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from career_hf.cli.app import app
 from career_hf.simulation import preset
 
 
-PAGE = (Path(__file__).parents[2] / "docs" / "forecasts.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "how_to" / "forecasts.md").read_text(encoding="utf-8")
 SHORT = ["--max-steps", "2", "--eval-steps", "2", "--warmup-steps", "1", "--tokens-per-batch", "1000"]
 
 

@@ -1,4 +1,4 @@
-"""The Python of docs/representations.md runs as it stands, on a small market and a model with random weights."""
+"""The Python of docs/how_to/representations.md runs as it stands, on a small market and a model with random weights."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_python_of_the_page_runs(tmp_path, monkeypatch):
     processor.save_pretrained("runs/mine")
     Path("runs/mine/split.json").write_text(Path("careers/mine/split.json").read_text())
 
-    page = (Path(__file__).parents[2] / "docs" / "representations.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "how_to" / "representations.md").read_text(encoding="utf-8")
     names: dict[str, object] = {}
     blocks = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     assert len(blocks) == 7

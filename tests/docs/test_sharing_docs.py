@@ -1,4 +1,4 @@
-"""The Python of docs/sharing.md runs as it stands, on made-up careers and an untrained model."""
+"""The Python of docs/how_to/sharing.md runs as it stands, on made-up careers and an untrained model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_python_of_the_page_runs(tmp_path, monkeypatch, capsys):
         "runs/mine"
     )
     processor.save_pretrained("runs/mine")
-    page = (Path(__file__).parents[2] / "docs" / "sharing.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "how_to" / "sharing.md").read_text(encoding="utf-8")
     names: dict = {}
     for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL):
         exec(block, names)

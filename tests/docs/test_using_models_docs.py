@@ -1,4 +1,4 @@
-"""The Python of docs/using_models.md runs as it stands, on made-up careers and a model with random weights."""
+"""The Python of docs/how_to/using_models.md runs as it stands, on made-up careers and a model with random weights."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_python_of_the_page_runs(tmp_path, monkeypatch):
     )
     processor.save_pretrained("runs/mine")
 
-    page = (Path(__file__).parents[2] / "docs" / "using_models.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "how_to" / "using_models.md").read_text(encoding="utf-8")
     names: dict = {}
     blocks = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     assert len(blocks) == 4

@@ -1,4 +1,4 @@
-"""The Python of docs/wages.md runs as it stands, on a small market and a model with random weights."""
+"""The Python of docs/how_to/wages.md runs as it stands, on a small market and a model with random weights."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_python_of_the_page_runs(tmp_path, monkeypatch):
     )
     processor.save_pretrained("runs/mine")
 
-    page = (Path(__file__).parents[2] / "docs" / "wages.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "how_to" / "wages.md").read_text(encoding="utf-8")
     names: dict[str, object] = {}
     blocks = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     assert len(blocks) == 3

@@ -288,7 +288,7 @@ def test_files_of_titles(tmp_path):
         save_title_embeddings(tmp_path / "ragged.safetensors", {"b": [1.0], "a": [1.0, 2.0]})
 
 
-PAGE = (Path(__file__).parents[2] / "docs" / "titles.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "how_to" / "titles.md").read_text(encoding="utf-8")
 
 
 def command(*arguments):

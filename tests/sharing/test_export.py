@@ -77,7 +77,7 @@ def mixture():
     return MixtureOfMarkovChainsForOccupationPrediction.fit(encoded, plain, num_chains=2, restarts=1), plain
 
 
-PAGE = (Path(__file__).parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "how_to" / "export.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Wages follow the law of `docs/simulated_wages.md`, and what is said to be true of them is."""
+"""Wages follow the law of `docs/explanation/simulated_wages.md`, and what is said to be true of them is."""
 
 from __future__ import annotations
 

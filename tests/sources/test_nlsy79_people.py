@@ -226,7 +226,7 @@ def test_the_real_counts_are_those_of_the_raw_cells_and_every_difference_is_in_t
 
 
 def test_the_counts_on_the_page_are_those_of_the_builds(shared):
-    page = Path(__file__).parents[2].joinpath("docs", "nlsy79.md").read_text(encoding="utf-8")
+    page = Path(__file__).parents[2].joinpath("docs", "how_to", "nlsy79.md").read_text(encoding="utf-8")
     for variant in ("full", "extended"):
         careers, ledger = real_build(shared, variant)
         note = next(note for note in ledger.notes if note.startswith("person-years left by the rules"))

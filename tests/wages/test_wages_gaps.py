@@ -268,7 +268,7 @@ def test_rows_of_neither_group_are_counted(saved):
 
 
 def test_python_of_the_page_runs(saved, monkeypatch):
-    page = (Path(__file__).parents[2] / "docs" / "wage_gaps.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "how_to" / "wage_gaps.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     monkeypatch.chdir(saved)
     # As it stands, but for the number of updates, which only takes time here.

@@ -1,5 +1,5 @@
-"""The law of `docs/explanation/simulated_market.md` once more, for one person and one type, in plain Python: what tests compare
-`career_hf.simulation` with. It shares nothing with the package but the arrays of the world."""
+"""The law of `docs/explanation/simulated_market.md` once more, for one person and one type, in plain Python: what
+tests compare `career_hf.simulation` with. It shares nothing with the package but the arrays of the world."""
 
 from __future__ import annotations
 

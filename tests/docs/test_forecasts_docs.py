@@ -1,4 +1,4 @@
-"""The commands and the Python of docs/how_to/forecasts.md run as they stand, on a small market and a model of two updates."""
+"""Commands and Python of docs/how_to/forecasts.md run as they stand, on a small market and a model of two updates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Python of docs/how_to/representations.md runs as it stands, on a small market and a model with random weights."""
+"""The Python of docs/how_to/representations.md runs as it stands, on a small market and a random model."""
 
 from __future__ import annotations
 

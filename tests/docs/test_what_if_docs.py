@@ -1,4 +1,4 @@
-"""The Python of docs/how_to/what_if.md and docs/how_to/audit.md runs as it stands, on a small market and an untrained model."""
+"""The Python of docs/how_to/what_if.md and audit.md runs as it stands, on a small market and an untrained model."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ LINES: tuple[Any, ...] = (
 )
 HATCHES = ("", "///", "...", "\\\\\\", "xxx", "++")
 
-PARAMETERS: dict[str, Any] = {
+PARAMETERS: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.labelsize": FONT,
     "axes.spines.right": False,
@@ -376,6 +376,8 @@ def bands(
         axes.plot(part[x], part[y], **style)
         if low is not None and high is not None and (banded is None or label in banded):
             axes.fill_between(part[x], part[low], part[high], color=look.color, alpha=0.2, linewidth=0)
+    if pd.api.types.is_integer_dtype(rows[x]):
+        axes.locator_params(axis="x", integer=True)
     axes.grid(color=PALE)
 
 

@@ -147,11 +147,7 @@ def held(names: Sequence[str], frame: pd.DataFrame) -> tuple[list[str], list[str
         names: Of blocks.
         frame: What `wage_frame` returns.
     """
-    there = [
-        name
-        for name in names
-        if (vector_columns(name, frame) if name.startswith(VECTORS) else _varies(_block(name, frame).column, frame))
-    ]
+    there = [name for name in names if _has_columns(name, frame)]
     return there, [name for name in names if name not in there]
 
 
@@ -181,7 +177,7 @@ def design(names: Sequence[str], frame: pd.DataFrame, rare: int = RARE) -> Colum
             by_fold = FOLD in frame
             parts.append((name, PerFold() if by_fold else "passthrough", [FOLD] * by_fold + columns))
             continue
-        block = _block(name, frame)
+        block = block_named(name, frame)
         if block.column not in frame:
             raise ValueError(f"block '{name}' needs a column '{block.column}', which careers do not have")
         if block.kind == "labels":
@@ -229,7 +225,7 @@ class PerFold(TransformerMixin, BaseEstimator):
         return np.array([f"{column}, fold {k}" for k in self.folds_ for column in self.columns_], dtype=object)
 
 
-def _block(name: str, frame: pd.DataFrame) -> Block:
+def block_named(name: str, frame: pd.DataFrame) -> Block:
     """A block by its name, or a column of the frame as one."""
     if name in BLOCKS:
         return BLOCKS[name]
@@ -240,8 +236,11 @@ def _block(name: str, frame: pd.DataFrame) -> Block:
     return Block(name, "labels" if pd.api.types.is_string_dtype(frame[name]) else "numbers")
 
 
-def _varies(column: str, frame: pd.DataFrame) -> bool:
+def _has_columns(name: str, frame: pd.DataFrame) -> bool:
+    if name.startswith(VECTORS):
+        return bool(vector_columns(name, frame))
+    column = block_named(name, frame).column
     return column in frame and frame[column].nunique() > 1
 
 
-__all__ = ["BLAU_KAHN", "BLOCKS", "Block", "PerFold", "design", "held", "vector_columns", "wage_frame"]
+__all__ = ["BLAU_KAHN", "BLOCKS", "Block", "PerFold", "block_named", "design", "held", "vector_columns", "wage_frame"]

@@ -266,7 +266,8 @@ def test_tables_are_written_as_text_latex_and_html(frame, tmp_path):
         f"{results['short'].params['schooling']:.4f}" in text and f"({results['short'].bse['schooling']:.4f})" in text
     )
     assert "experience" not in text and f"{frame['person'].nunique()}" in text
-    assert r"\begin{tabular}" in (tmp_path / "new" / "table.tex").read_text()
+    latex = (tmp_path / "new" / "table.tex").read_text()
+    assert r"\begin{tabularx}" in latex and r"gender\_women" in latex
     assert "<table" in (tmp_path / "new" / "table.html").read_text()
 
 

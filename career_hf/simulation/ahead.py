@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from ..careers.frames import to_frame
+from ..occupations.labels import EDUCATION
 from .filtering import Filter
 from .model import SPECIAL, TrueOccupationModel, world_processor
 from .survey import draw_rows
-from .world import EDUCATION
 
 
 if TYPE_CHECKING:

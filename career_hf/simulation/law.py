@@ -19,7 +19,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from scipy.special import expit, ndtr
 
-from .world import EDUCATION, GENDERS, REGIONS, World
+from ..occupations.labels import EDUCATION, GENDERS, REGIONS
+from .world import World
 
 
 TRENDS_FROM = 1990
@@ -251,7 +252,7 @@ class Law:
         """
         pull = self._pull(history, people, year, education)
         age = (year - people.birth_year).astype(np.float64)
-        young_women = ((people.gender == GENDERS.index("women")) & (age >= 24) & (age <= 36)).astype(np.float64)
+        young_women = ((people.gender == GENDERS.index("female")) & (age >= 24) & (age <= 36)).astype(np.float64)
         first = history.previous == NONE
         return Step(
             previous=history.previous,

@@ -27,10 +27,11 @@ from transformers.utils import logging
 
 from ..careers.atomic_files import complete
 from ..careers.ledger import Ledger
+from ..occupations.labels import GENDERS, RACES, REGIONS
 from .law import Law, People
 from .miscoding import miscoded
 from .survey import draw_careers, draw_rows, named, waves_as_lists
-from .world import GENDERS, RACES, REGIONS, World
+from .world import World
 
 
 if TYPE_CHECKING:

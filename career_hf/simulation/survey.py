@@ -18,8 +18,9 @@ from ..careers.columns import career_table, is_list, list_lengths, list_values, 
 from ..careers.describing import describe
 from ..careers.frames import validate
 from ..encoding.vocabulary import fail, index_labels
+from ..occupations.labels import EDUCATION, GENDERS, RACES, REGIONS
 from .law import History, Law, People
-from .world import COVARIATES, EDUCATION, GENDERS, NOT_WORKING, RACES, REGIONS, World
+from .world import COVARIATES, NOT_WORKING, World
 
 
 if TYPE_CHECKING:

@@ -25,11 +25,11 @@ from transformers.utils import logging
 from ..careers.columns import career_table, is_list, list_lengths, list_values, make_dataset
 from ..encoding.processing_career import CareerProcessor
 from ..evaluation.transition_table import transition_table
+from ..occupations.labels import EDUCATION
 from ..rivals.markov import MarkovForOccupationPrediction
 from .filtering import Filter
 from .law import Law
 from .survey import Simulation, Waves
-from .world import EDUCATION
 
 
 if TYPE_CHECKING:

@@ -18,10 +18,11 @@ import pandas as pd
 import pyarrow as pa
 
 from ..careers.columns import career_table, list_lengths, list_values, make_dataset
+from ..occupations.labels import GENDERS
 from .filtering import Filter
 from .law import Law
 from .survey import BLOCK, Simulation, Waves
-from .world import GENDERS, World
+from .world import World
 
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def wage_features(careers: Dataset, world: World) -> pd.DataFrame:
             "year": waves["year"].to_numpy()[worked],
             "occupation": occupation,
             "education": waves["education"].to_numpy()[worked],
-            "female": (arrays.people.gender == GENDERS.index("women"))[at_work].astype(np.int64),
+            "female": (arrays.people.gender == GENDERS.index("female"))[at_work].astype(np.int64),
             "experience": experience.to_numpy()[worked],
             "gaps": gaps.to_numpy()[worked],
             "family_run": pd.Series(runs).groupby(runs).cumcount().to_numpy() + 1,

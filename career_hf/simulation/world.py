@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from ..occupations.crosswalks import occupations
+from ..occupations.labels import EDUCATION, GENDERS, RACES, REGIONS
+
 
 # Three states without work follow the occupations, in this order.
 NOT_WORKING = ("unemployed", "out_of_labor_force", "in_school")
-EDUCATION = ("less than high school", "high school", "some college", "college", "advanced degree")
-GENDERS = ("men", "women")
-RACES = ("white", "black", "hispanic")
-REGIONS = ("northeast", "midwest", "south", "west")
 COVARIATES = ("year", "education", "region", "race", "gender", "birth_year")
 # Years after the last wave that the true model can still be asked about.
 YEARS_AHEAD = 20
@@ -269,8 +268,6 @@ class World:
         """The label of every state: occupations (occ1990dd codes unless the config names them), then `NOT_WORKING`."""
         if self.config.occupation_labels:
             return [*self.config.occupation_labels, *NOT_WORKING]
-        from ..occupations.crosswalks import occupations  # brings pandas
-
         codes = occupations()
         if self.config.occupations > len(codes):
             raise ValueError(

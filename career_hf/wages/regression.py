@@ -1,7 +1,7 @@
 """Wage regressions (Eq. 9): w = alpha + theta'x + gamma'h, their held-out R^2, and tables of coefficients.
 
     wage_frame -> predict_held_out -> predictions, one row per person-year -> held_out_r2
-    wage_frame -> estimate -> results of statsmodels -> coefficient_table
+    wage_frame -> estimate -> regressions by pyfixest -> coefficient_table
 
 People are held out, not person-years, and every specification meets the same splits. Two R^2, both of predictions for
 people who were not fitted on, with e the error of a specification, e_0 that of a regression on year dummies alone,
@@ -16,24 +16,149 @@ The first credits inflation and growth to whoever has year dummies; the second d
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from datasets import Dataset, DatasetDict
 from scipy import linalg, sparse
+from sklearn.compose import ColumnTransformer
 from sklearn.model_selection import GroupKFold
 
+from ..careers.ledger import Ledger
+from ..encoding.checkpoints import as_checkpoint
 from ..evaluation.resampling import resample_means
-from .design import LOG_WAGE, RARE, design
+from ..figures.wage_regressions import r2_figure
+from ..models.modeling_wage import CareerForWagePrediction
+from ..representing.representations import Timing, representations
+from .design import (
+    BLAU_KAHN,
+    BLOCKS,
+    LOG_WAGE,
+    RARE,
+    VECTORS,
+    block_named,
+    careers_of_splits,
+    design,
+    held,
+    wage_frame,
+)
+from .wage_head import predict_log_wages
 
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 YEAR_ONLY = "year alone"
+# The specification that others add to.
+BASE = "Blau-Kahn"
+TIMINGS: tuple[Timing, ...] = ("before", "including")
 ALL_YEARS = "all"
 KEYS = ("person", "year", "weight", LOG_WAGE)
 INTERVAL = (0.025, 0.975)
 # Directions in which the columns vary less than this, relative to the most, are collinear.
 COLLINEAR = 1e-10
+# When fixed effects count as absorbed: change of any value in one more round.
+ABSORBED = 1e-10
+TABLE_NOTE = "Standard errors in parentheses, clustered by person. Blocks with an x are absorbed as fixed effects."
+LATEX = str.maketrans(
+    {"\\": r"\textbackslash{}", "^": r"\^{}", "~": r"\textasciitilde{}"} | {sign: f"\\{sign}" for sign in "_%&#${}"}
+)
+
+
+@dataclass(frozen=True)
+class WageReport:
+    """What `regress` returns.
+
+    Args:
+        r2: What `held_out_r2` returns: R^2 of every specification on people held out.
+        regressions: Regressions on everybody, by the name of the specification.
+        missing: Terms of Blau and Kahn by the name of the block that careers lack.
+        ledger: Counts of the person-years that were left out.
+    """
+
+    r2: pd.DataFrame
+    regressions: dict[str, WageRegression]
+    missing: dict[str, str]
+    ledger: Ledger
+
+    @property
+    def table(self) -> CoefficientTable:
+        """Coefficients of Blau and Kahn's terms but for years, in every specification."""
+        shown = [name for name in self.regressions[BASE].params.index if not name.startswith("year_")]
+        return coefficient_table(self.regressions, shown)
+
+    def to_frame(self) -> pd.DataFrame:
+        """R^2 on people held out: one row per years and specification."""
+        return self.r2
+
+    def figure(self) -> Figure:
+        """R^2 within year of every specification with its interval, overall and by decade."""
+        return r2_figure(self.r2)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes coefficients.txt, coefficients.tex, coefficients.html and r2.csv.
+
+        Args:
+            folder: Destination folder.
+        """
+        save_table(self.table, Path(folder) / "coefficients")
+        self.r2.to_csv(Path(folder) / "r2.csv", index=False, float_format="%.5f")
+
+
+def regress(
+    careers: str | Path | Dataset | DatasetDict,
+    model: Any = None,
+    *,
+    split: str = "test",
+    add: Sequence[str] = ("occupation", "lagged occupation"),
+    leave_out: Sequence[str] = (),
+    splits: int = 5,
+    draws: int = 1_000,
+) -> WageReport:
+    """Regresses log wages (Eq. 9) on Blau and Kahn's terms, further blocks one by one, and a model's representations.
+
+    Args:
+        careers: A folder of careers with an outcome `log_wage`, careers by split name, or careers.
+        model: A folder, Hub id, (model, processor) or result of training, whose representations are added, and its
+            predicted wages if it has a wage head; None for regressions without a model.
+        split: Comma-separated splits whose wages are explained; "all" takes everybody, which needs model=None.
+        add: Blocks, or columns of the careers, to add to Blau and Kahn's one after the other. Those of labels are
+            absorbed as fixed effects.
+        leave_out: Blocks of Blau and Kahn to leave out.
+        splits: Number of splits of people for the held-out R^2.
+        draws: Number of resamples of people behind the intervals.
+
+    Raises:
+        ImportError: pyfixest is not installed.
+        ValueError: As in `careers_of_splits`, `wage_frame` and `design`.
+    """
+    import_pyfixest()
+    predictor, processor = (None, None) if model is None else as_checkpoint(model)
+    chosen = careers_of_splits(careers, split, processor)
+    vectors: dict[str, np.ndarray] = {}
+    if predictor is not None and processor is not None:
+        for timing in TIMINGS:
+            vectors[timing] = representations(predictor, chosen, processor, timing=timing, unknown_levels="missing")
+    frame, ledger = wage_frame(chosen, vectors)
+    blocks, missing = held([name for name in BLAU_KAHN if name not in leave_out], frame)
+    specifications = {BASE: blocks}
+    for name in add:
+        blocks = [*blocks, name]
+        specifications[f"+ {name}"] = blocks
+    specifications |= {f"+ {VECTORS}{name}": [*blocks, f"{VECTORS}{name}"] for name in vectors}
+    if isinstance(predictor, CareerForWagePrediction) and processor is not None:
+        predicted = predict_log_wages(predictor, chosen, processor, unknown_levels="missing")
+        frame = frame.assign(wage_head=predicted[frame.index])
+        specifications["+ wage head"] = [*blocks, "wage head"]
+    return WageReport(
+        r2=held_out_r2(predict_held_out(frame, specifications, splits=splits), draws=draws),
+        regressions=estimate(frame, specifications, absorb=add),
+        missing={name: BLOCKS[name].stands_for for name in missing},
+        ledger=ledger,
+    )
 
 
 def predict_held_out(
@@ -51,8 +176,8 @@ def predict_held_out(
     Args:
         frame: What `wage_frame` returns.
         specifications: Names of blocks, by the name of the specification.
-        splits: Of people, or of families where careers have a `group`; the paper's protocol has 5.
-        seed: Of the split.
+        splits: Number of splits of people, or of families where careers have a `group`; the paper's protocol has 5.
+        seed: Random seed of the splits.
         rare: As in `design`.
 
     Returns:
@@ -66,27 +191,32 @@ def predict_held_out(
         raise ValueError(f"'{YEAR_ONLY}' is what others are measured by: give the specification another name")
     named = {YEAR_ONLY: ["year"], **specifications}
     columns = design(list(dict.fromkeys(block for blocks in named.values() for block in blocks)), frame, rare)
-    x = sparse.hstack([np.ones((len(frame), 1)), columns.fit_transform(frame)]).tocsr()
-    place = {name: np.arange(x.shape[1] - 1)[where] + 1 for name, where in columns.output_indices_.items()}
+    x, places = _with_intercept(columns, frame)
 
-    def of(blocks: Sequence[str]) -> np.ndarray:
-        parts = [found for name, found in place.items() if name.removesuffix(" missing") in blocks]
+    def columns_of(blocks: Sequence[str]) -> np.ndarray:
+        parts = [where for name, where in places.items() if name.removesuffix(" missing") in blocks]
         return np.concatenate([[0], *parts])
 
     y, weight = frame[LOG_WAGE].to_numpy(), frame["weight"].to_numpy()
     units = frame["group" if "group" in frame else "person"]
-    parts = [held for _, held in GroupKFold(splits, shuffle=True, random_state=seed).split(x, groups=units)]
-    sums = [normal_equations(x[held], y[held], weight[held]) for held in parts]
-    gram, moment = (sum(of_part) for of_part in zip(*sums, strict=True))
+    parts = [rows for _, rows in GroupKFold(splits, shuffle=True, random_state=seed).split(x, groups=units)]
+    sums = [normal_equations(x[rows], y[rows], weight[rows]) for rows in parts]
+    gram, moment = (sum(terms) for terms in zip(*sums, strict=True))
     split, predicted = np.empty(len(y), dtype=np.int64), {name: np.empty(len(y)) for name in named}
-    for number, (held, (gram_held, moment_held)) in enumerate(zip(parts, sums, strict=True)):
-        split[held] = number
+    for number, (rows, (gram_held, moment_held)) in enumerate(zip(parts, sums, strict=True)):
+        split[rows] = number
         for name, blocks in named.items():
-            used = of(blocks)
+            used = columns_of(blocks)
             coefficients = solve((gram - gram_held)[np.ix_(used, used)], (moment - moment_held)[used])
-            predicted[name][held] = x[held][:, used] @ coefficients
+            predicted[name][rows] = x[rows][:, used] @ coefficients
     keys = [*KEYS, *(["group"] if "group" in frame else [])]
     return frame[keys].assign(split=split, **predicted)
+
+
+def _with_intercept(columns: ColumnTransformer, frame: pd.DataFrame) -> tuple[sparse.csr_array, dict[str, np.ndarray]]:
+    """An intercept and the columns of a design, fitted on a frame, and the places of each block's columns."""
+    x = sparse.hstack([np.ones((len(frame), 1)), columns.fit_transform(frame)]).tocsr()
+    return x, {name: np.arange(x.shape[1] - 1)[where] + 1 for name, where in columns.output_indices_.items()}
 
 
 def normal_equations(x: sparse.csr_array, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -119,7 +249,7 @@ def held_out_r2(
             each training seed, with the same rows, over which squared errors are averaged.
         baseline: The specification from which gains are counted; the first after "year alone" unless given.
         by_decade: Whether to have rows for decades too.
-        draws, seed: Of the resampling of people, or of families where there is a `group`.
+        draws, seed: Number of resamples of people, or of families where there is a `group`, and their random seed.
 
     Returns:
         One row per years ("all", "1980-1989", ...) and specification: observations, people; r2, r2_low, r2_high;
@@ -200,8 +330,55 @@ def _mean_of_splits(frame: pd.DataFrame, squared: np.ndarray, group: np.ndarray)
     return r2.groupby(level=0).mean().to_numpy()
 
 
-def estimate(frame: pd.DataFrame, specifications: Mapping[str, Sequence[str]], rare: int = RARE) -> dict[str, Any]:
-    """Weighted least squares on all rows by statsmodels, with standard errors clustered by person.
+@dataclass(frozen=True)
+class WageRegression:
+    """One regression by pyfixest, under the names that statsmodels has for its parts.
+
+    Args:
+        fit: What `pyfixest.feols` returns.
+        labels: Names of columns of the design and of absorbed blocks, by how `fit` spells them.
+        left_out: Columns that those before them determine.
+        absorbed: Blocks whose dummies were absorbed as fixed effects, so that they have no coefficients here.
+        people: Number of people, or of families where careers have a `group`.
+        columns: Number of coefficients estimated, those of absorbed dummies and the intercept included.
+    """
+
+    fit: Any
+    labels: Mapping[str, str]
+    left_out: Sequence[str]
+    absorbed: Sequence[str]
+    people: int
+    columns: int
+
+    @property
+    def params(self) -> pd.Series:
+        """Coefficients by column of the design; "intercept" where no block is absorbed."""
+        return self.fit.coef().rename(index=self.labels)
+
+    @property
+    def bse(self) -> pd.Series:
+        """Standard errors, clustered by person."""
+        return self.fit.se().rename(index=self.labels)
+
+    @property
+    def rsquared(self) -> float:
+        """R^2 in sample, absorbed dummies included."""
+        return float(self.fit._r2)
+
+    @property
+    def nobs(self) -> int:
+        """Number of person-years."""
+        return int(self.fit._N)
+
+
+def estimate(
+    frame: pd.DataFrame,
+    specifications: Mapping[str, Sequence[str]],
+    rare: int = RARE,
+    *,
+    absorb: Sequence[str] = (),
+) -> dict[str, WageRegression]:
+    """Weighted least squares on all rows by pyfixest (extra `econ`), with standard errors clustered by person.
 
     Columns that those before them determine are left out first; each result names them (`left_out`).
 
@@ -209,28 +386,84 @@ def estimate(frame: pd.DataFrame, specifications: Mapping[str, Sequence[str]], r
         frame: What `wage_frame` returns.
         specifications: Names of blocks, by the name of the specification.
         rare: As in `design`.
+        absorb: Blocks of labels whose coefficients are not wanted. Their dummies are absorbed as fixed effects, which
+            is fast where there are hundreds; other coefficients and errors stay the same, but there is no intercept.
+            A block of which a dummy is left out is not absorbed.
 
     Returns:
-        Results of statsmodels, by the name of the specification. People are families where careers have a `group`.
+        A regression by the name of the specification. Errors are clustered by family where careers have a `group`.
 
     Raises:
+        ImportError: pyfixest is not installed.
         ValueError: As in `design`.
     """
-    import statsmodels.api as sm
-
+    pyfixest = import_pyfixest()
     people = pd.factorize(frame["group" if "group" in frame else "person"])[0]
-    found = {}
+    outcome, weight = frame[LOG_WAGE].to_numpy(), frame["weight"].to_numpy()
+    results = {}
     for name, blocks in specifications.items():
         columns = design(blocks, frame, rare)
-        x = sparse.hstack([np.ones((len(frame), 1)), columns.fit_transform(frame)]).tocsr()
+        x, places = _with_intercept(columns, frame)
         names = ["intercept", *columns.get_feature_names_out()]
-        kept = independent(normal_equations(x, frame[LOG_WAGE].to_numpy(), frame["weight"].to_numpy())[0])
-        exogenous = pd.DataFrame(x[:, kept].toarray(), columns=np.array(names)[kept], index=frame.index)
-        model = sm.WLS(frame[LOG_WAGE], exogenous, weights=frame["weight"])
-        # QR, because statsmodels' singular values take several times as long with hundreds of dummies.
-        found[name] = model.fit(method="qr", cov_type="cluster", cov_kwds={"groups": people})
-        found[name].left_out = [names[i] for i in range(len(names)) if i not in set(kept)]
-    return found
+        independent_places = independent(normal_equations(x, outcome, weight)[0])
+        absorbed = [
+            block
+            for block in absorb
+            if block in blocks
+            and not block.startswith(VECTORS)
+            and block_named(block, frame).kind == "labels"
+            and len(places[block])
+            and np.isin(places[block], independent_places).all()
+        ]
+        dummies = [place for block in absorbed for place in places[block]]
+        regressors = [place for place in independent_places if place and place not in set(dummies)]
+        if not regressors:
+            absorbed, regressors = [], list(independent_places[1:])
+        data = pd.DataFrame(x[:, regressors].toarray(), columns=[_spelled(names[place]) for place in regressors])
+        formula = f"log_wage ~ {' + '.join(data.columns) or '1'}"
+        if absorbed:
+            formula += f" | {'+'.join(map(_spelled, absorbed))}"
+        for block in absorbed:
+            data[_spelled(block)] = (x[:, places[block]] @ np.arange(1, len(places[block]) + 1)).astype(np.int64)
+        fit = pyfixest.feols(
+            formula,
+            data.assign(log_wage=outcome, weight=weight, people=people),
+            vcov={"CRV1": "people"},
+            weights="weight",
+            ssc=pyfixest.ssc(k_fixef="full"),
+            fixef_rm="none",
+            demeaner=pyfixest.MapDemeaner(fixef_tol=ABSORBED),
+            copy_data=False,
+            store_data=False,
+            lean=True,
+        )
+        results[name] = WageRegression(
+            fit=fit,
+            labels={_spelled(name): name for name in [*names, *absorbed]} | {"Intercept": "intercept"},
+            left_out=[names[place] for place in range(len(names)) if place not in set(independent_places)],
+            absorbed=absorbed,
+            people=len(np.unique(people)),
+            columns=len(independent_places),
+        )
+    return results
+
+
+def _spelled(name: str) -> str:
+    """The name of a column or block in a formula, where labels of occupations would be read as operators."""
+    return f"name_{name.encode().hex()}"
+
+
+def import_pyfixest() -> Any:
+    """The library that estimates coefficients.
+
+    Raises:
+        ImportError: It is not installed.
+    """
+    try:
+        import pyfixest
+    except ImportError as error:
+        raise ImportError("coefficients are estimated with pyfixest: pip install 'career_hf[econ]'") from error
+    return pyfixest
 
 
 def independent(gram: np.ndarray) -> np.ndarray:
@@ -246,41 +479,70 @@ def independent(gram: np.ndarray) -> np.ndarray:
     return np.array(kept)
 
 
-def coefficient_table(results: Mapping[str, Any], coefficients: Sequence[str]) -> Any:
+@dataclass(frozen=True)
+class CoefficientTable:
+    """Regressions side by side, standard errors below coefficients, as `etable` of pyfixest writes them.
+
+    Args:
+        results: What `estimate` returns.
+        coefficients: Names of the coefficients to show, in order; those of other columns are not shown.
+    """
+
+    results: Mapping[str, WageRegression]
+    coefficients: Sequence[str]
+
+    def as_text(self) -> str:
+        """The table in letters of one width."""
+        table = self._written("df").droplevel(0).droplevel(1, axis="columns")
+        return f"{table.to_markdown(tablefmt='simple', disable_numparse=True)}\n\n{TABLE_NOTE}"
+
+    def as_latex(self) -> str:
+        """The table for LaTeX, which needs its packages booktabs, makecell, tabularx and threeparttable."""
+        return self._written("tex", LATEX)
+
+    def as_html(self) -> str:
+        """The table for a web page."""
+        return self._written("html")
+
+    def _written(self, kind: str, escapes: Mapping[int, str] | None = None) -> Any:
+        results = list(self.results.values())
+        facts = {
+            "person-years": [f"{result.nobs:,}" for result in results],
+            "people": [f"{result.people:,}" for result in results],
+            "R^2 (in sample)": [f"{result.rsquared:.3f}" for result in results],
+            "columns": [f"{result.columns:,}" for result in results],
+        }
+        labels = {name: label for result in results for name, label in result.labels.items()}
+        return import_pyfixest().etable(
+            [result.fit for result in results],
+            type=kind,
+            coef_fmt="b:.4f\n(se:.4f)",
+            labels={name: label.translate(escapes or {}) for name, label in labels.items()},
+            keep=["Intercept" if name == "intercept" else _spelled(name) for name in self.coefficients],
+            exact_match=True,
+            model_heads=[name.translate(escapes or {}) for name in self.results],
+            head_order="h",
+            model_stats=[],
+            custom_model_stats={name.translate(escapes or {}): values for name, values in facts.items()},
+            notes=TABLE_NOTE,
+        )
+
+
+def coefficient_table(results: Mapping[str, WageRegression], coefficients: Sequence[str]) -> CoefficientTable:
     """Regressions side by side, standard errors below coefficients.
 
     Args:
         results: What `estimate` returns.
-        coefficients: Names of the coefficients to show, in order; those of other columns are not.
-
-    Returns:
-        A `Summary` of statsmodels: `as_text()`, `as_latex()`, `as_html()`.
+        coefficients: Names of the coefficients to show, in order; those of other columns are not shown.
     """
-    from statsmodels.iolib.summary2 import summary_col
-
-    def people(result: Any) -> str:
-        return f"{len(np.unique(result.cov_kwds['groups'])):,}"
-
-    facts = {"person-years": lambda result: f"{int(result.nobs):,}", "people": people}
-    facts["R^2 (in sample)"] = lambda result: f"{result.rsquared:.3f}"
-    facts["columns"] = lambda result: f"{len(result.params):,}"
-    return summary_col(
-        list(results.values()),
-        model_names=list(results),
-        float_format="%.4f",
-        stars=False,
-        info_dict=facts,
-        regressor_order=[name for name in coefficients if any(name in r.params for r in results.values())],
-        drop_omitted=True,
-        include_r2=False,
-    )
+    return CoefficientTable(results, coefficients)
 
 
-def save_table(table: Any, path: str | Path) -> None:
-    """Writes a table of statsmodels as text, LaTeX and HTML.
+def save_table(table: CoefficientTable, path: str | Path) -> None:
+    """Writes a table as text, LaTeX and HTML.
 
     Args:
-        table: With `as_text`, `as_latex` and `as_html`.
+        table: The table.
         path: Without suffix; .txt, .tex and .html are added.
     """
     path = Path(path)
@@ -291,12 +553,16 @@ def save_table(table: Any, path: str | Path) -> None:
 
 __all__ = [
     "YEAR_ONLY",
+    "CoefficientTable",
+    "WageRegression",
+    "WageReport",
     "coefficient_table",
     "estimate",
     "held_out_r2",
     "independent",
     "normal_equations",
     "predict_held_out",
+    "regress",
     "save_table",
     "solve",
 ]

@@ -22,16 +22,16 @@ from career_hf.careers.atomic_files import complete
 from career_hf.careers.provenance import SOURCES
 from career_hf.encoding.processing_career import CareerProcessor
 from career_hf.models.modeling_career import CareerForOccupationPrediction
+from career_hf.occupations.labels import GENDERS
 from career_hf.representing.representations import representations
 from career_hf.simulation import draw_wages, preset, type_posteriors, wage_truth
-from career_hf.simulation.world import GENDERS, NOT_WORKING
+from career_hf.simulation.world import NOT_WORKING
 from career_hf.training.trainer import Recipe, scratch_recipe
 from career_hf.wages.decomposition import oaxaca_blinder
 from career_hf.wages.design import design, wage_frame
 from career_hf.wages.finetuning import METHODS, FineTuning, finetuned_nuisances
 from career_hf.wages.gap_nuisances import cross_fit_nuisances, folds_of_people
-from career_hf.wages.gaps import GapSample, Nuisances, aipw_gap, outcome_only_gap, r_loss, raw_gap
-from career_hf.wages.propensity import kept_rows
+from career_hf.wages.gaps import GapSample, Nuisances, aipw_gap, kept_rows, outcome_only_gap, r_loss, raw_gap
 
 from .cells import keep_settings, run_jobs, train_once
 
@@ -170,7 +170,7 @@ def estimates_of_world(models: Path, settings: Settings, world: int) -> pd.DataF
     columns = np.column_stack([design(BLOCKS, frame).fit_transform(frame).toarray(), frame["birth_year"]])
     sample = GapSample(
         outcome=frame["log_wage"].to_numpy(),
-        group=(frame[PROTECTED] == "women").to_numpy(),
+        group=(frame[PROTECTED] == "female").to_numpy(),
         person=pd.factorize(frame["person"])[0],
         features=StandardScaler().fit_transform(columns),
     )
@@ -184,7 +184,7 @@ def estimates_of_world(models: Path, settings: Settings, world: int) -> pd.DataF
     features = {
         COLUMNS: sample.features,
         FROZEN: np.column_stack([sample.features, hidden]),
-        ORACLE: np.column_stack([pd.get_dummies(truth["occupation"]), law, posteriors["men"][place]]).astype(float),
+        ORACLE: np.column_stack([pd.get_dummies(truth["occupation"]), law, posteriors["male"][place]]).astype(float),
     }
     nuisances = {name: cross_fit_nuisances(sample.with_features(x), fold) for name, x in features.items()}
     nuisances |= finetuned_nuisances(

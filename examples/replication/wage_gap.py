@@ -20,10 +20,11 @@ from sklearn.preprocessing import OneHotEncoder
 
 from career_hf.careers.atomic_files import complete
 from career_hf.careers.frames import to_frame
+from career_hf.occupations.labels import GENDERS
 from career_hf.simulation.presets import Preset, preset
 from career_hf.simulation.survey import Simulation
 from career_hf.simulation.wages import WageConfig, draw_wages, type_posteriors, wage_summary, wage_truth
-from career_hf.simulation.world import GENDERS, World
+from career_hf.simulation.world import World
 
 from .cells import keep_settings, run_jobs
 

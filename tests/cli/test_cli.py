@@ -131,8 +131,8 @@ def test_simulated_careers_are_scored_against_the_truth(folder):
         "reliability",
     }
     table = pd.read_parquet(folder / "vs" / "chain_0.parquet")
-    women = pd.read_csv(folder / "vs" / "by_gender.csv").set_index(["gender", "model"]).loc[("women", "chain")]
-    assert women["perplexity"] == pytest.approx(perplexity_of(table[table["gender"] == "women"]))
+    women = pd.read_csv(folder / "vs" / "by_gender.csv").set_index(["gender", "model"]).loc[("female", "chain")]
+    assert women["perplexity"] == pytest.approx(perplexity_of(table[table["gender"] == "female"]))
     assert f"{women['perplexity']:.2f}" in printed and "entering unemployed" in printed
     changed = pd.read_parquet(folder / "vs" / "chain_0_recalibrated.parquet")
     recalibrated = pd.read_csv(folder / "vs" / "calibration.csv", index_col="model")["perplexity_recalibrated"]

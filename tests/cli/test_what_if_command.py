@@ -73,11 +73,11 @@ def test_what_if_says_what_cannot_be_compared(market, options, message):
 def test_transitions_prints_and_draws_every_matrix(market, tmp_path):
     given = ["transitions", market / "truth", "--data", market / "careers", "--by", "gender", "--draws", 20]
     output = run(*given, "--groups", "major_group", "--output", tmp_path)
-    assert output.count("Percent implied") == 2 and "; gender: women; weighted" in output
+    assert output.count("Percent implied") == 2 and "; gender: female; weighted" in output
     found = pd.read_csv(tmp_path / "transitions.csv")
     sums = found.groupby(["gender", "previous"])[["observed", "implied"]].sum()
     np.testing.assert_allclose(sums, 1, atol=1e-6)
-    assert sorted(path.name for path in tmp_path.glob("*.png")) == ["transitions_men.png", "transitions_women.png"]
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == ["transitions_female.png", "transitions_male.png"]
     assert "--by pay: the covariates are" in run(*given[:4], "--by", "pay", code=2)
 
 

@@ -36,6 +36,6 @@ def test_python_of_the_page_runs(tmp_path, monkeypatch):
         exec(block, names)
     frame, r2 = names["frame"], names["r2"]
     assert names["base"] == ["year", "education", "experience", "region", "race", "gender"]
-    assert "gender_women" in Path("tables/wages.txt").read_text()
+    assert "gender_male" in Path("tables/wages.txt").read_text()
     assert np.isfinite(frame["wage_head"]).all() and frame["person"].isin(names["careers"]["person"]).all()
     assert list(r2["specification"][:3]) == ["year alone", "Blau-Kahn", "+ wage head"]

@@ -100,7 +100,13 @@ def test_back_to_where_one_was_and_changed_coding():
     rows += [
         {"person": 2, "year": 1979 + t, "occupation": o, "occupation_vintage": "90"} for t, o in enumerate([a, b])
     ]
-    fixed = {"education": "college", "region": "west", "race": "white", "gender": "men", "birth_year": "1960"}
+    fixed = {
+        "education": "college",
+        "region": "west",
+        "race": "non_black_non_hispanic",
+        "gender": "male",
+        "birth_year": "1960",
+    }
     careers = from_frame(
         pd.DataFrame([row | fixed for row in rows]),
         covariates=["education", "occupation_vintage"],

@@ -120,7 +120,7 @@ def test_groups_come_in_the_order_of_their_codes_and_special_ids_have_none():
 
 
 def test_the_figure_has_three_maps_of_the_same_cells(market):
-    women = market[market["gender"] == "women"]
+    women = market[market["gender"] == "female"]
     figure = transition_matrices_figure(women, "Women")
     maps = [axes for axes in figure.axes if axes.images]
     values = [axes.images[0].get_array() for axes in maps[:3]]

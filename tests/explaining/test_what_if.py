@@ -12,8 +12,8 @@ from career_hf.evaluation.transition_table import distributions
 from career_hf.explaining.edits import Edit, edit_careers
 from career_hf.explaining.what_if import forecast_differences, next_step_differences
 from career_hf.occupations.crosswalks import groups_of
+from career_hf.occupations.labels import EDUCATION, GENDERS, RACES, REGIONS
 from career_hf.simulation import TrueOccupationModel, preset, world_processor
-from career_hf.simulation.world import EDUCATION, GENDERS, RACES, REGIONS
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def market():
     return simulation, TrueOccupationModel.of_world(simulation.world), world_processor(simulation.world)
 
 
-@pytest.mark.parametrize(("name", "level"), [("region", "west"), ("gender", "women"), ("education", "college")])
+@pytest.mark.parametrize(("name", "level"), [("region", "west"), ("gender", "female"), ("education", "college")])
 def test_the_true_model_gives_the_difference_of_the_law(market, name, level):
     """Against the law in plain Python, weighted, over the steps of everybody who reads otherwise."""
     simulation, truth, processor = market

@@ -12,8 +12,9 @@ from replication import wage_gap as study
 from scipy import linalg, sparse
 
 from career_hf.careers import to_frame
+from career_hf.occupations.labels import GENDERS
 from career_hf.simulation import draw_wages, preset, type_posteriors, wage_truth
-from career_hf.simulation.world import GENDERS, NOT_WORKING
+from career_hf.simulation.world import NOT_WORKING
 
 
 SPECIFICATIONS = [
@@ -201,6 +202,6 @@ def test_a_gap_that_is_not_identified_is_refused(simulation):
     with pytest.raises(ValueError, match="not identified"):
         study.regress(np.ones((4, 1)), sparse.hstack([x, x[:, :1]]).tocsr(), np.array([0, 0, 1.0]), np.arange(4))
     men = simulation.careers["gender"][:]
-    few = [i for i, gender in enumerate(men) if gender == "men"]
+    few = [i for i, gender in enumerate(men) if gender == "male"]
     with pytest.raises(ValueError, match="draw more people"):
         study.estimate_wage_gap(type(simulation)(**vars(simulation) | {"careers": simulation.careers.select(few)}))

@@ -102,10 +102,10 @@ def test_impossible_education_and_years_that_do_not_increase_are_errors(simulati
     career = {
         "year": [1980, 1981],
         "occupation": [world.labels[0]] * 2,
-        "education": ["college", "high school"],
+        "education": ["college", "high_school"],
         "region": "west",
-        "race": "white",
-        "gender": "women",
+        "race": "non_black_non_hispanic",
+        "gender": "female",
         "birth_year": "1960",
     }
     with pytest.raises(ValueError, match="cannot happen"):

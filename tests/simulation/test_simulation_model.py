@@ -105,8 +105,8 @@ def test_two_waves_ahead_equals_the_frequencies_of_careers_drawn_from_the_law():
     here = (states[:, 0] == world.num_states - 1) & (levels[:, 0] == 1)
     drawn = np.bincount(states[here, 2], minlength=world.num_states)
 
-    one = {"person": ["a"], "year": [1980], "occupation": ["in_school"], "education": ["high school"]}
-    one |= {"region": ["west"], "race": ["white"], "gender": ["women"], "birth_year": ["1959"]}
+    one = {"person": ["a"], "year": [1980], "occupation": ["in_school"], "education": ["high_school"]}
+    one |= {"region": ["west"], "race": ["non_black_non_hispanic"], "gender": ["female"], "birth_year": ["1959"]}
     career = from_frame(one, covariates=["education"], static=["region", "race", "gender", "birth_year"])
     truth = TrueOccupationModel.of_world(world)
     exact = truth_ahead(truth, career, horizon=2, gap=2)

@@ -11,6 +11,7 @@ import simulated_law
 from replication.wage_gap import NO_GENDER
 
 from career_hf.careers import to_frame, validate
+from career_hf.occupations.labels import GENDERS
 from career_hf.simulation import (
     WageConfig,
     WageLaw,
@@ -22,7 +23,6 @@ from career_hf.simulation import (
     wage_truth,
 )
 from career_hf.simulation import wages as module
-from career_hf.simulation.world import GENDERS
 
 
 # Few occupations and many moves, so that recipes are completed, and careers that say much about types.
@@ -88,7 +88,7 @@ def test_wages_without_noise_are_those_of_the_law_in_plain_python(name):
                 assert wage is None
                 continue
             expected = observed_wage(law, world, config, waves[: t + 1])
-            expected += law.type_effect[type_] + config.female * (career["gender"] == "women")
+            expected += law.type_effect[type_] + config.female * (career["gender"] == "female")
             assert wage == pytest.approx(expected, abs=1e-12)
         held = {state for _, _, state in waves}
         recipes += any(set(recipe) <= held for recipe in world.recipes.tolist())
@@ -165,9 +165,9 @@ def test_reading_women_as_men_is_found_out():
     """The flip of gender is no detail: with everybody's posterior a man's, women's wages are not as expected."""
     # Types depend much on gender and little of them shows in careers.
     sharp = draw_wages(MARKET.with_world(type_gender_sd=3.0, taste=0.5).simulate(4000, seed=3))
-    men = type_posteriors(sharp.careers, sharp.world, "men")
+    men = type_posteriors(sharp.careers, sharp.world, "male")
     right = wage_truth(sharp.careers, sharp.world)
-    wrong = wage_truth(sharp.careers, sharp.world, posteriors={"men": men, "women": men})
+    wrong = wage_truth(sharp.careers, sharp.world, posteriors={"male": men, "female": men})
     women = right["female"] == 1
     z = [z_of((t["log_wage"] - t["expected"])[women], t["person"][women]) for t in (right, wrong)]
     assert abs(z[0]) < 4 < abs(z[1])
@@ -177,7 +177,7 @@ def test_posteriors_do_not_depend_on_blocks_and_gender_is_the_only_thing_that_is
     careers, world = simulation.careers.select(range(300)), simulation.world
     own, men, women = (type_posteriors(careers, world, gender) for gender in (None, *GENDERS))
     np.testing.assert_allclose(own.sum(axis=1), 1)
-    is_woman = to_frame(careers)["gender"].to_numpy() == "women"
+    is_woman = to_frame(careers)["gender"].to_numpy() == "female"
     np.testing.assert_array_equal(own, np.where(is_woman[:, None], women, men))
     assert np.abs(men - women).max() > 0.05
     monkeypatch.setattr(module, "BLOCK", 70)
@@ -214,7 +214,7 @@ def test_gaps_coincide_where_gender_is_in_wages_only_or_there_is_nothing_to_infe
 
 def test_gap_is_of_the_history_whoever_has_it(simulation):
     careers, world = simulation.careers.select(range(200)), simulation.world
-    other = {"women": "men", "men": "women"}
+    other = {"female": "male", "male": "female"}
     swapped = careers.map(lambda career: {"gender": other[career["gender"]]})
     own, of_other = wage_truth(careers, world), wage_truth(swapped, world)
     np.testing.assert_allclose(own["gap"], of_other["gap"])
@@ -239,7 +239,7 @@ def test_what_is_not_of_the_world_is_refused(simulation):
         wage_features(careers.map(lambda c, i: {"gender": "unknown"} if i == 1 else {}, with_indices=True), world)
     with pytest.raises(ValueError, match="lack the covariate 'race'"):
         type_posteriors(careers.remove_columns("race"), world)
-    with pytest.raises(ValueError, match="must be one of men, women"):
+    with pytest.raises(ValueError, match="must be one of male, female"):
         type_posteriors(careers, world, "male")
     with pytest.raises(ValueError, match="noise is a standard deviation"):
         WageConfig(noise=-1.0)

@@ -33,7 +33,7 @@ def drawn():
     frame, _ = wage_frame(careers, not_working=NOT_WORKING)
     sample = GapSample(
         frame["log_wage"].to_numpy(),
-        frame["gender"] == "women",
+        frame["gender"] == "female",
         pd.factorize(frame["person"])[0],
         frame[["experience"]].to_numpy() / 10,
         frame["weight"].to_numpy(),

@@ -18,13 +18,23 @@ from typer.testing import CliRunner
 from career_hf import CareerConfig, CareerForOccupationPrediction, CareerProcessor
 from career_hf.careers import load_careers, save_careers, split_careers, to_frame
 from career_hf.cli.app import app
+from career_hf.occupations.labels import GENDERS
 from career_hf.simulation import draw_wages, preset, type_posteriors, wage_truth
-from career_hf.simulation.world import GENDERS, NOT_WORKING
+from career_hf.simulation.world import NOT_WORKING
 from career_hf.wages import finetuning, gaps
 from career_hf.wages.gap_estimates import GapGroups, _oaxaca_blinder, gap_sample
 from career_hf.wages.gap_nuisances import cross_fit_nuisances, difference_regression, folds_of_people
-from career_hf.wages.gaps import GapResult, GapSample, Nuisances, aipw_gap, outcome_only_gap, r_loss, raw_gap
-from career_hf.wages.propensity import kept_rows, overlap
+from career_hf.wages.gaps import (
+    GapResult,
+    GapSample,
+    Nuisances,
+    aipw_gap,
+    kept_rows,
+    outcome_only_gap,
+    overlap,
+    r_loss,
+    raw_gap,
+)
 
 
 def draw(seed=0, people=400, weighted=False):
@@ -113,7 +123,7 @@ def test_with_the_exact_posterior_as_a_mans_the_truth_lies_inside():
         law = truth[["education", "experience", "gaps", "recipe"]].assign(
             square=truth["experience"] ** 2, run=np.log1p(truth["family_run"])
         )
-        features = np.column_stack([pd.get_dummies(truth["occupation"]), law, posteriors["men"][truth.index]])
+        features = np.column_stack([pd.get_dummies(truth["occupation"]), law, posteriors["male"][truth.index]])
         person = pd.factorize(truth["person"])[0]
         sample = GapSample(truth["log_wage"].to_numpy(), truth["female"] == 1, person, features.astype(float))
         found = aipw_gap(sample, cross_fit_nuisances(sample, folds_of_people(person, 2)))
@@ -175,7 +185,7 @@ def test_penalties_are_chosen_over_people():
 def test_result_as_table_and_figure(fitted, tmp_path):
     sample, nuisances = fitted
     estimates = [raw_gap(sample), *gaps.sensitivity(sample, nuisances, adjusted_for="two traits").estimates]
-    result = GapResult(estimates, "women", "men")
+    result = GapResult(estimates, "female", "male")
     frame = result.to_frame()
     assert list(frame["clip"].dropna().unique()) == list(gaps.CLIPS)
     np.testing.assert_allclose(frame["ratio"], np.exp(frame["estimate"]))
@@ -234,7 +244,7 @@ def test_the_command_estimates_every_gap(saved):
         "--output",
         str(saved / "found"),
     ]
-    labels = ["--group", "women", "--others", "men", "--folds", "2", "--updates", "1", "--seeds", "2"]
+    labels = ["--group", "female", "--others", "male", "--folds", "2", "--updates", "1", "--seeds", "2"]
     done = CliRunner().invoke(app, ["gap", *given, *labels, "--clip", "0.2"])
     assert done.exit_code == 0, done.output
     found = pd.read_csv(saved / "found" / "gaps.csv")
@@ -248,7 +258,7 @@ def test_the_command_estimates_every_gap(saved):
 
 def test_the_command_refuses_a_model_that_saw_gender_or_these_people(saved):
     given = ["--data", str(saved / "careers" / "mine"), "--output", str(saved / "not")]
-    labels = ["--group", "women", "--others", "men"]
+    labels = ["--group", "female", "--others", "male"]
     seeing = CliRunner().invoke(app, ["gap", str(saved / "runs" / "seeing"), *given, *labels])
     assert seeing.exit_code == 2 and "covariate 'gender'" in words(seeing)
     trained_on = CliRunner().invoke(app, ["gap", str(saved / "runs" / "blind"), *given, *labels, "--split", "train"])
@@ -258,13 +268,21 @@ def test_the_command_refuses_a_model_that_saw_gender_or_these_people(saved):
 
 def test_rows_of_neither_group_are_counted(saved):
     careers = load_careers(saved / "careers" / "mine")["test"]
-    sample, place, ledger = gap_sample(careers, GapGroups("race", "black", "white"), not_working=NOT_WORKING)
+    sample, place, ledger = gap_sample(
+        careers, GapGroups("race", "black", "non_black_non_hispanic"), not_working=NOT_WORKING
+    )
     frame = to_frame(careers).iloc[place]
     np.testing.assert_array_equal(sample.group, frame["race"] == "black")
-    assert set(frame["race"]) == {"black", "white"} and not any("race" in name for name in sample.names)
-    assert ledger.dropped()["race is neither 'black' nor 'white'"] == ledger.entries[-1].rows_in - len(frame) > 0
-    with pytest.raises(ValueError, match="'female'.*'men', 'women'"):
-        gap_sample(careers, GapGroups())
+    assert set(frame["race"]) == {"black", "non_black_non_hispanic"} and not any(
+        "race" in name for name in sample.names
+    )
+    assert (
+        ledger.dropped()["race is neither 'black' nor 'non_black_non_hispanic'"]
+        == ledger.entries[-1].rows_in - len(frame)
+        > 0
+    )
+    with pytest.raises(ValueError, match="'women'.*'female', 'male'"):
+        gap_sample(careers, GapGroups("gender", "women", "men"))
 
 
 def test_python_of_the_page_runs(saved, monkeypatch):

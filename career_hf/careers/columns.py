@@ -185,7 +185,9 @@ def make_dataset(columns: Mapping[str, pa.Array]) -> Dataset:
 
 def career_table(careers: Dataset) -> pa.Table:
     """A `datasets.Dataset` as one Arrow table, every column in one chunk, in the order of the dataset's rows."""
-    return careers.with_format("arrow")[:].combine_chunks()
+    # A dataset whose rows were not rearranged is its table; reading it row by row would take a millisecond longer.
+    table = careers.data.table if careers._indices is None else careers.with_format("arrow")[:]
+    return table.combine_chunks()
 
 
 def list_values(table: pa.Table, name: str) -> pa.Array:

@@ -26,6 +26,11 @@ def validate(careers: Dataset) -> None:
             length, a career is empty, years do not increase, an occupation is missing, or a weight is not positive.
             The message names person, row (counting from 0), column and value, and says how to fix it.
     """
+    validated_table(careers)
+
+
+def validated_table(careers: Dataset) -> pa.Table:
+    """Careers as one Arrow table, as `career_table` returns it, after the checks of `validate`."""
     _check_types(careers)
     table = career_table(careers)
 
@@ -73,6 +78,7 @@ def validate(careers: Dataset) -> None:
         weights = np.asarray(table["weight"].to_numpy(), dtype=np.float64)
         good = (weights > 0) & np.isfinite(weights)
         check(good, "weight", "not a positive finite weight", "drop the person or correct the weight")
+    return table
 
 
 def _check_types(careers: Dataset) -> None:

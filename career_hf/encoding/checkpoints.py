@@ -1,4 +1,4 @@
-"""A model and its processor, from a folder or the Hub."""
+"""Loading a model together with its processor, from a folder or the Hub."""
 
 from __future__ import annotations
 
@@ -11,25 +11,34 @@ from .processing_career import CareerProcessor
 
 
 def load_checkpoint(checkpoint: Path | str) -> tuple[Any, CareerProcessor]:
-    """A model of occupations or wages, and its processor.
+    """Loads a model of occupations or wages, and its processor.
+
+    Args:
+        checkpoint: Folder or Hub id.
+
+    Returns:
+        The model and its processor.
 
     Raises:
-        ValueError: As `load_processor`; or a file is not the one that was saved.
+        ValueError: As `load_processor`; or if a file is not the one that was saved.
     """
     processor = load_processor(checkpoint)
     return AutoModelForCausalLM.from_pretrained(checkpoint), processor
 
 
 def load_processor(checkpoint: Path | str) -> CareerProcessor:
-    """The processor of a checkpoint.
+    """Loads the processor of a checkpoint.
+
+    Args:
+        checkpoint: Folder or Hub id.
 
     Raises:
-        ValueError: There is no checkpoint in the folder; or no folder, and none on the Hub.
+        ValueError: If the folder has no checkpoint; or if there is no such folder, and none on the Hub.
     """
     try:
         return CareerProcessor.from_pretrained(checkpoint)
     except OSError as error:
-        # Transformers may not name it, as it takes what is no folder for a name on the Hub.
+        # The message of Transformers may not name the folder, because it takes a missing folder for a Hub id.
         if Path(checkpoint).is_dir():
             raise ValueError(f"the folder '{checkpoint}' holds no checkpoint: {error}") from error
         raise ValueError(f"there is no folder '{checkpoint}', nor can the Hub be asked for it: {error}") from error
@@ -42,7 +51,7 @@ def as_checkpoint(model: Any) -> tuple[Any, CareerProcessor]:
         model: A folder or Hub id, a pair of model and processor, or a result of training, which has both.
 
     Raises:
-        ValueError: As `load_checkpoint`; or it is none of these.
+        ValueError: As `load_checkpoint`; or if it is given in none of these ways.
     """
     if isinstance(model, (str, Path)):
         return load_checkpoint(model)

@@ -1,8 +1,8 @@
 """From encoded careers to model inputs, in three layouts that give the same loss: padded, packed into rows, and flat.
 
 Everything passes through one form, `FlatCareers`: the steps of some careers laid end to end in numpy arrays.
-`EncodedCareers` gathers it straight from the Arrow buffers of an encoded dataset (about two hundred times faster than
-reading rows as Python lists, so that data never limits training), and each collator makes it from ordinary rows too. A
+`EncodedCareers` gathers them straight from the Arrow buffers of an encoded dataset (about two hundred times faster
+than reading rows as Python lists, so that data never limit training), and each collator also takes ordinary rows. A
 collator then only decides where each step goes. No collator returns an `attention_mask`: padding is to the right of a
 causal model, where no scored step can see it, and packed careers are told apart by `position_ids` that restart.
 """
@@ -28,12 +28,12 @@ class FlatCareers:
     """The steps of some careers, end to end.
 
     Args:
-        lengths: `(careers,)`, number of steps of each.
+        lengths: `(careers,)`, number of steps of each career.
         input_ids: `(steps,)`, previous occupations y_{t-1}.
         labels: `(steps,)`, occupations y_t; -100 is not scored.
         covariates: `(steps, covariates)`, levels of x_t, or None.
         weight: `(careers,)`, survey weights, or None.
-        log_wage: `(steps,)`, NaN where not observed, or None; for models of wages.
+        log_wage: `(steps,)`, log wages for models of wages, NaN where not observed, or None.
     """
 
     lengths: np.ndarray
@@ -45,7 +45,7 @@ class FlatCareers:
 
     @classmethod
     def from_rows(cls, rows: Sequence[Mapping[str, Any]]) -> FlatCareers:
-        """From rows of an encoded dataset: mappings with `input_ids`, `labels`, and what else there is."""
+        """From rows of an encoded dataset: mappings with `input_ids`, `labels` and whichever other columns it has."""
         lengths = np.array([len(row["input_ids"]) for row in rows])
         covariates = None
         if "covariates" in rows[0]:
@@ -63,13 +63,15 @@ class FlatCareers:
 
     @property
     def positions(self) -> np.ndarray:
-        """`(steps,)`, index of each step within its career."""
+        """The index of each step within its career, `(steps,)`."""
         return np.arange(len(self.input_ids)) - np.repeat(self.lengths.cumsum() - self.lengths, self.lengths)
 
     def tensors(self) -> Batch:
-        """The columns of steps as they are: int64 tensors of shape `(steps, ...)`, and wages in float32."""
+        """The columns of steps without padding: int64 tensors of shape `(steps, ...)`, and wages in float32."""
         columns = {"input_ids": self.input_ids, "labels": self.labels, "covariates": self.covariates}
-        batch = {name: torch.from_numpy(v.astype(np.int64)) for name, v in columns.items() if v is not None}
+        batch = {
+            name: torch.from_numpy(values.astype(np.int64)) for name, values in columns.items() if values is not None
+        }
         if self.log_wage is not None:
             batch["log_wage"] = torch.from_numpy(self.log_wage.astype(np.float32))
         return batch
@@ -90,10 +92,10 @@ class FlatCareers:
 
         Args:
             shape: `(rows, time)`.
-            row: `(steps,)`, where each step goes.
-            column: `(steps,)`, likewise.
-            pad_token_id: Occupation id of places that no step takes; their label is -100, their covariates
-                are 0 and their wage is NaN.
+            row: `(steps,)`, the row of each step.
+            column: `(steps,)`, the column of each step.
+            pad_token_id: Occupation id of places that no step takes; their label is -100, their covariates are 0 and
+                their wage is NaN.
         """
         place = torch.from_numpy(row * shape[1] + column)
         batch: Batch = {}

@@ -1,13 +1,13 @@
 """Job dropout: hiding earlier occupations from attention, so that a model learns to predict from part of a history.
 
 Appendix G of the paper ("Rationalization"), after Vafa et al. (2021); the original's `--word-dropout-mixture`. Greedy
-rationales (`rationales.py`) ask a model what it predicts from a few steps of a career, and a model that was trained on
-whole careers alone has never been asked that. With probability one half a random number of steps is hidden: their
-occupation, and the covariates that are added to it, are invisible to every later step. A hidden step still predicts,
-from itself and the visible steps before it, so the latest occupation is always seen.
+rationales (`explaining/rationales.py`) ask a model what it predicts from a few steps of a career, and a model that was
+trained on whole careers alone has never been asked that. With probability one half a random number of steps is hidden:
+their occupation, and the covariates that are added to it, are invisible to every later step. A hidden step still
+predicts, from itself and the visible steps before it, so the latest occupation is always seen.
 
 `scratch_recipe(..., job_dropout=0.5)` and the other recipes train with it (`JobDropoutMicroBatches`) and validate on
-whole careers. Any Trainer does with `data_collator=JobDropoutCollator()`.
+whole careers. Any other Trainer can use `data_collator=JobDropoutCollator()`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from .collating import Batch, FlatCareers, PaddingCollator
 from .micro_batches import MicroBatches
 
 
-Per = Literal["person", "batch"]
+# Whether the dropped steps are drawn for each person, or once for the batch.
+JobDropoutUnit = Literal["person", "batch"]
 
 
 def job_dropout_mask(kept: torch.Tensor, dtype: torch.dtype = torch.float32, hidden: float = -1e4) -> torch.Tensor:
@@ -48,18 +49,18 @@ def job_dropout_mask(kept: torch.Tensor, dtype: torch.dtype = torch.float32, hid
 def draw_kept_steps(
     lengths: torch.Tensor,
     probability: float = 0.5,
-    per: Per = "person",
+    per: JobDropoutUnit = "person",
     generator: torch.Generator | None = None,
 ) -> torch.Tensor:
     """Draws which steps are kept: with `probability` a uniformly random number of them, at random places, else all.
 
     Args:
         lengths: `(people,)`, steps of each career.
-        probability: Of dropping anything, one draw for each person, or for the batch.
+        probability: Probability that anything is dropped; one draw for each person, or for the batch.
         per: "person" draws for every career by itself, from 0 to all of its steps. "batch" draws the same places for
             all, as the original program does, out of the longest career's steps and one more (its slot for the end of
             a career, which nothing sees), so that a short career may lose everything or nothing.
-        generator: Of random numbers; torch's global one unless given.
+        generator: Generator of random numbers; torch's global one if None.
 
     Returns:
         `(people, longest)` booleans. The first place is the beginning of the career, which can be dropped as well.
@@ -81,14 +82,16 @@ class JobDropoutCollator:
 
     Args:
         collator: Makes the padded batch, one career per row.
-        probability: As in `draw_kept_steps`; the paper's is 0.5.
-        per: As in `draw_kept_steps`.
+        probability: Probability that anything is dropped, as in `draw_kept_steps`; the paper's is 0.5.
+        per: Whether steps are drawn for each "person" or once for the "batch", as in `draw_kept_steps`.
 
     Raises:
-        ValueError: The probability is not one, or `per` is neither "person" nor "batch".
+        ValueError: If the probability is not between 0 and 1, or `per` is neither "person" nor "batch".
     """
 
-    def __init__(self, collator: PaddingCollator | None = None, probability: float = 0.5, per: Per = "person"):
+    def __init__(
+        self, collator: PaddingCollator | None = None, probability: float = 0.5, per: JobDropoutUnit = "person"
+    ):
         if not 0 <= probability <= 1:
             raise ValueError(f"job dropout has probability {probability}, which is not between 0 and 1")
         if per not in ("person", "batch"):
@@ -107,8 +110,8 @@ class JobDropoutCollator:
 class JobDropoutMicroBatches(MicroBatches):
     """Micro-batches whose collator is a `JobDropoutCollator`.
 
-    What is dropped is a function of (seed, epoch, index) too, so that a run that is resumed drops what it would have
-    dropped; data loaders read ahead, and torch's global generator would by then be elsewhere.
+    The dropped steps are a function of (seed, epoch, index) too, so that a resumed run drops what it would have
+    dropped without the interruption; torch's global generator would not do, because data loaders read ahead.
     """
 
     def __getitem__(self, index: int) -> Batch:

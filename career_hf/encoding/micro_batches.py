@@ -28,23 +28,23 @@ class MicroBatches(torch.utils.data.Dataset):
     """Micro-batches of an encoded dataset, in the order in which stock Trainer consumes them.
 
     An epoch has B = ceil(all steps / `tokens_per_batch`) batches, each within one career of (all steps / B), and each
-    cut into `micro_batches_per_batch` items of nearly equal numbers of steps. Everything is a function of (seed,
-    epoch, index) alone. Loading takes well under a millisecond, so `dataloader_num_workers` stays 0 (workers would not
-    hear of `set_epoch`).
+    is cut into `micro_batches_per_batch` items of nearly equal numbers of steps. Every item is a function of (seed,
+    epoch, index) alone. Loading one takes well under a millisecond, so `dataloader_num_workers` stays 0 (workers would
+    not hear of `set_epoch`).
 
     Args:
         encoded: What `CareerProcessor.encode` returns.
         collator: Layout of a micro-batch, one of the collators of `career_hf.encoding.collating`.
         tokens_per_batch: Steps (person-years) of one update, over all processes; no padding is counted.
         micro_batches_per_batch: `gradient_accumulation_steps` times the number of processes.
-        seed: Decides the order of people, with the epoch.
+        seed: Random seed for shuffling people; the epoch enters too.
 
     Raises:
         ValueError: If there are too few people to put one into every micro-batch.
 
     Example:
         >>> import datasets
-        >>> from career_hf.collating import FlatteningCollator
+        >>> from career_hf.encoding.collating import FlatteningCollator
         >>> ids = [[1, 2, 2], [1, 3], [1], [1, 3, 3, 2]]
         >>> encoded = datasets.Dataset.from_dict({"input_ids": ids, "labels": ids})
         >>> micro_batches = MicroBatches(encoded, FlatteningCollator(), tokens_per_batch=5, micro_batches_per_batch=1)
@@ -131,10 +131,13 @@ def cut_evenly(lengths: np.ndarray, pieces: int, at_least: int = 1) -> np.ndarra
 
 
 class MicroBatchCollator:
-    """Trainer's one `data_collator`: hands on a ready-made micro-batch, and pads ordinary rows for evaluation.
+    """The one `data_collator` of Trainer: passes on a ready-made micro-batch, and pads ordinary rows for evaluation.
 
     Args:
-        padding: Collator for rows.
+        padding: Collator for ordinary rows.
+
+    Raises:
+        ValueError: If several ready-made micro-batches are to be one step.
     """
 
     def __init__(self, padding: PaddingCollator | None = None):

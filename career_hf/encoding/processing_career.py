@@ -1,47 +1,45 @@
-"""CareerProcessor: occupation and covariate labels to ids and back, saved with every checkpoint.
+"""CareerProcessor: turns labels of occupations and covariates into ids and back; every checkpoint has one.
 
 The model sees `input_ids[t]` = y_{t-1} (the beginning of a career at t = 0), `covariates[t]` = x_t, `labels[t]` = y_t.
 `preprocessor_config.json` is written with sorted keys, so all state is in ordered lists: an id is a place in a list.
+Careers come and go as a `datasets.Dataset`; in between they are Arrow tables, because making a dataset takes
+milliseconds, which is longer than a model takes for one career.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from datasets import Dataset
 from transformers import BatchFeature
 from transformers.feature_extraction_utils import FeatureExtractionMixin
 
 from ..careers.columns import career_table, is_list, list_lengths, list_values, make_dataset, one_career
-from ..careers.frames import from_frame, validate
+from ..careers.frames import career_columns
 from ..careers.ledger import Ledger
+from ..careers.validation import validated_table
 from ..models.checksums import Checksummed
-from .training_history import check_stage, count_stage, covariate_matrix, pad_stage, sum_stage
+from .collating import FlatCareers
+from .training_history import check_stage, count_stage, pad_stage, sum_stage
 from .vocabulary import (
     MISSING,
     by_frequency,
-    check_config,
     index_labels,
     index_occupations,
     label_counts,
     learn_levels,
     level_codes,
-    most_common_gap,
     occupation_codes,
-    unit_weight_scale,
 )
 
 
-if TYPE_CHECKING:
-    from datasets import Dataset
-
-
 class CareerProcessor(Checksummed, FeatureExtractionMixin):
-    """Turns careers into model inputs, and ids back into labels; state that contradicts itself is a ValueError.
+    """Turns careers into model inputs, and ids back into labels.
 
     Make one with [`CareerProcessor.fit`] on the training careers, or load one with `from_pretrained`.
 
@@ -54,12 +52,15 @@ class CareerProcessor(Checksummed, FeatureExtractionMixin):
         pad_token_id: Id of padding.
         bos_token_id: Id of the beginning of a career.
         time_covariate: "year" if the year is a covariate, else None.
-        step_length: Most common gap between a person's observed years, in years.
+        step_length: The most common gap between a person's observed years, in years.
         weight_scale: Factor that gives survey weights a mean of 1 per scored step of the training careers; None if
             those had no weights, in which case weights are left out.
         training_stages: What each training run saw; see `record_training`.
         padding_value: Level of covariates at padded steps.
         padding_side: Always "right".
+
+    Raises:
+        ValueError: If the state contradicts itself, for instance because a label has two ids.
 
     Example:
         >>> from career_hf.careers import from_frame
@@ -136,8 +137,7 @@ class CareerProcessor(Checksummed, FeatureExtractionMixin):
             ValueError: If careers are not valid, a covariate is not one of their columns, or an occupation is outside
                 the given coding scheme and `unknown_occupation` is None.
         """
-        validate(careers)
-        table = career_table(careers)
+        table = validated_table(careers)
         if table.num_rows == 0:
             raise ValueError("there are no careers to learn a vocabulary from: pass the training careers")
         labels = list(label_counts(list_values(table, "occupation")) if occupations is None else occupations)
@@ -152,8 +152,8 @@ class CareerProcessor(Checksummed, FeatureExtractionMixin):
             covariate_levels=[[MISSING, *learn_levels(table, name)] for name in covariates],
             unknown_occupation=unknown_occupation,
             time_covariate="year" if "year" in covariates else None,
-            step_length=most_common_gap(table),
-            weight_scale=unit_weight_scale(table),
+            step_length=_most_common_gap(table),
+            weight_scale=_unit_weight_scale(table),
         )
 
     def encode(
@@ -163,8 +163,8 @@ class CareerProcessor(Checksummed, FeatureExtractionMixin):
 
         Args:
             careers: Careers with this processor's covariates.
-            unknown_levels: What to do with covariate levels that training never saw: "error", or "missing" to treat
-                them as missing (counted in the ledger).
+            unknown_levels: What to do with covariate levels that training never saw: "error" raises a ValueError,
+                "missing" treats them as missing and counts them in the ledger.
 
         Returns:
             The encoded dataset and a ledger. Columns, with T steps and C covariates: `input_ids` (T), `labels` (T),
@@ -176,36 +176,39 @@ class CareerProcessor(Checksummed, FeatureExtractionMixin):
         """
         if unknown_levels not in ("error", "missing"):
             raise ValueError(f"unknown_levels {unknown_levels!r} is neither 'error' nor 'missing'")
-        validate(careers)
-        table = career_table(careers)
-        lengths = list_lengths(table, "year")
-        starts = np.cumsum(lengths) - lengths
-        offsets = pa.array(np.append(starts, lengths.sum()), pa.int32())
-        labels, unknown = occupation_codes(table, self.occupations, self.special_token_ids, self.unknown_occupation)
-        altered = {f"occupation outside the vocabulary, now '{self.unknown_occupation}'": unknown} if unknown else {}
-        input_ids = np.empty_like(labels)
-        input_ids[1:] = labels[:-1]
-        input_ids[starts] = self.bos_token_id
+        table = validated_table(careers)
+        steps, ledger = self._encode_steps(table, unknown_is_missing=unknown_levels == "missing")
+        offsets = pa.array(np.append(0, steps.lengths.cumsum()), pa.int32())
         columns = {
-            "input_ids": pa.ListArray.from_arrays(offsets, pa.array(input_ids)),
-            "labels": pa.ListArray.from_arrays(offsets, pa.array(labels)),
+            "input_ids": pa.ListArray.from_arrays(offsets, pa.array(steps.input_ids)),
+            "labels": pa.ListArray.from_arrays(offsets, pa.array(steps.labels)),
         }
-        if self.covariate_names:
-            codes = np.empty((len(labels), len(self.covariate_names)), dtype=np.int32)
-            for i, (name, levels) in enumerate(zip(self.covariate_names, self.covariate_levels, strict=True)):
-                codes[:, i], unknown = level_codes(table, name, levels, unknown_levels == "missing")
-                if unknown:
-                    altered[f"level of '{name}' never seen in training, now '{MISSING}'"] = unknown
-            steps = pa.FixedSizeListArray.from_arrays(pa.array(codes.ravel()), len(self.covariate_names))
-            columns["covariates"] = pa.ListArray.from_arrays(offsets, steps)
-        columns["length"] = pa.array(lengths, pa.int32())
-        ledger = Ledger()
-        ledger.record("encode careers", "person-years", len(labels), len(labels), altered=altered)
+        if steps.covariates is not None:
+            levels = pa.FixedSizeListArray.from_arrays(pa.array(steps.covariates.ravel()), len(self.covariate_names))
+            columns["covariates"] = pa.ListArray.from_arrays(offsets, levels)
+        columns["length"] = pa.array(steps.lengths, pa.int32())
         if "weight" in table.column_names and self.weight_scale is not None:
             columns["weight"] = pa.array(table["weight"].to_numpy() * self.weight_scale, pa.float32())
         elif "weight" in table.column_names:
             ledger.note("weights left out: the processor was fitted without weights (extend it with weighted careers)")
         return make_dataset(columns), ledger
+
+    def _encode_steps(self, table: pa.Table, unknown_is_missing: bool) -> tuple[FlatCareers, Ledger]:
+        """The ids of every step of careers in Arrow, and a ledger of altered labels; raises what `encode` raises."""
+        lengths = list_lengths(table, "year")
+        labels, unknown = occupation_codes(table, self.occupations, self.special_token_ids, self.unknown_occupation)
+        altered = {f"occupation outside the vocabulary, now '{self.unknown_occupation}'": unknown} if unknown else {}
+        input_ids = np.empty_like(labels)
+        input_ids[1:] = labels[:-1]
+        input_ids[lengths.cumsum() - lengths] = self.bos_token_id
+        covariates = np.empty((len(labels), len(self.covariate_names)), dtype=np.int32)
+        for i, (name, levels) in enumerate(zip(self.covariate_names, self.covariate_levels, strict=True)):
+            covariates[:, i], unknown = level_codes(table, name, levels, unknown_is_missing)
+            if unknown:
+                altered[f"level of '{name}' never seen in training, now '{MISSING}'"] = unknown
+        ledger = Ledger()
+        ledger.record("encode careers", "person-years", len(labels), len(labels), altered=altered)
+        return FlatCareers(lengths, input_ids, labels, covariates if self.covariate_names else None), ledger
 
     def __call__(self, careers: Any, return_tensors: str | None = "pt") -> BatchFeature:
         """Turns a few careers into one padded batch: `model(**processor(careers))`.
@@ -223,34 +226,51 @@ class CareerProcessor(Checksummed, FeatureExtractionMixin):
         Raises:
             ValueError: As `encode` and `from_frame`.
         """
-        if not hasattr(careers, "with_format") or not is_list(careers.features.arrow_schema.field("occupation").type):
+        if hasattr(careers, "with_format") and is_list(careers.features.arrow_schema.field("occupation").type):
+            table = validated_table(careers)
+        else:
+            # Arrow columns and no `datasets.Dataset`: for one career, making one takes longer than all the rest.
             covariates = [name for name in self.covariate_names if name != "year"]
-            table = one_career(careers, covariates) if isinstance(careers, Mapping) else careers
-            careers = from_frame(table, covariates=covariates)
-        encoded = career_table(self.encode(careers)[0])
-        lengths = list_lengths(encoded, "input_ids")
-        mask = np.arange(lengths.max(initial=0))[None, :] < lengths[:, None]
+            frame = one_career(careers, covariates) if isinstance(careers, Mapping) else careers
+            table = pa.table(career_columns(frame, covariates=covariates))
+        steps, _ = self._encode_steps(table, unknown_is_missing=False)
+        mask = np.arange(steps.lengths.max(initial=0))[None, :] < steps.lengths[:, None]
         batch = {"input_ids": np.full(mask.shape, self.pad_token_id), "labels": np.full(mask.shape, -100)}
-        batch["input_ids"][mask] = list_values(encoded, "input_ids").to_numpy()
-        batch["labels"][mask] = list_values(encoded, "labels").to_numpy()
-        if self.covariate_names:
+        batch["input_ids"][mask] = steps.input_ids
+        batch["labels"][mask] = steps.labels
+        if steps.covariates is not None:
             batch["covariates"] = np.full((*mask.shape, len(self.covariate_names)), self.padding_value)
-            batch["covariates"][mask] = covariate_matrix(encoded)
+            batch["covariates"][mask] = steps.covariates
         batch["attention_mask"] = mask.astype(np.int64)
         return BatchFeature(batch, tensor_type=return_tensors)
 
     def decode(self, ids: Any) -> Any:
-        """Turns ids (a number, a list of any depth, an array, a tensor) into labels of that shape; -100 is None."""
+        """Turns ids into labels.
+
+        Args:
+            ids: A number, a list of any depth, an array or a tensor.
+
+        Returns:
+            Labels, as a list of the same shape or one label for a number; None where the id is -100.
+
+        Raises:
+            ValueError: If an id is outside the vocabulary.
+        """
         ids = np.asarray(ids.tolist() if hasattr(ids, "tolist") else ids)
-        bad = ids[(ids != -100) & ((ids < 0) | (ids >= len(self.occupations)))]
-        if bad.size:
-            raise ValueError(f"id {bad.flat[0]} is not an occupation: ids go from 0 to {len(self.occupations) - 1}")
+        last = len(self.occupations) - 1
+        outside = ids[(ids != -100) & ((ids < 0) | (ids > last))]
+        if outside.size:
+            raise ValueError(f"id {outside.flat[0]} is not an occupation: ids go from 0 to {last}")
         # The label of -100 is put last, where index -1 finds it.
         labels = np.array([*self.occupations, None], dtype=object)
         return np.asarray(labels[np.where(ids == -100, -1, ids)], dtype=object).tolist()
 
     def occupation_ids(self, labels: Sequence[str]) -> np.ndarray:
-        """The ids of occupation labels, int32; unknown ones become `unknown_occupation`, or an error if it is None."""
+        """The ids of occupation labels, in int32; an unknown label becomes `unknown_occupation`.
+
+        Raises:
+            ValueError: If a label is not known and `unknown_occupation` is None.
+        """
         codes = index_occupations(pa.array(labels, pa.string()), self.occupations, self.special_token_ids)
         if (codes < 0).any() and self.unknown_occupation is None:
             label = labels[int(np.argmin(codes))]
@@ -260,7 +280,11 @@ class CareerProcessor(Checksummed, FeatureExtractionMixin):
         return codes
 
     def level_ids(self, covariate: str, labels: Sequence[str | None]) -> np.ndarray:
-        """The ids of a covariate's levels, int32; None is "missing", and an unknown level is an error."""
+        """The ids of a covariate's levels, in int32; None is "missing".
+
+        Raises:
+            ValueError: If the covariate is not one of the model's, or a level is not known.
+        """
         if covariate not in self.covariate_names:
             raise ValueError(f"'{covariate}' is not one of the model's covariates, which are {self.covariate_names}")
         levels = self.covariate_levels[self.covariate_names.index(covariate)]
@@ -274,7 +298,7 @@ class CareerProcessor(Checksummed, FeatureExtractionMixin):
 
     @property
     def id2label(self) -> dict[int, str]:
-        """Every id's label, special ids included."""
+        """The label of every id, special ids included."""
         return dict(enumerate(self.occupations))
 
     def extend(
@@ -309,17 +333,16 @@ class CareerProcessor(Checksummed, FeatureExtractionMixin):
             )
         state["covariate_names"] += new_names
         state["covariate_levels"] += [[MISSING] for _ in new_names]
-        held: dict[str, int] = {}
+        counts: dict[str, int] = {}
         if careers is not None:
-            validate(careers)
-            table = career_table(careers)
-            held = label_counts(list_values(table, "occupation"))
+            table = validated_table(careers)
+            counts = label_counts(list_values(table, "occupation"))
             for name, levels in zip(state["covariate_names"], state["covariate_levels"], strict=True):
-                known = set(levels)
-                levels += [level for level in learn_levels(table, name) if level not in known]
-            state |= {"step_length": most_common_gap(table), "weight_scale": unit_weight_scale(table)}
-        wanted = [*by_frequency(held), *occupations, *([unknown_occupation] if unknown_occupation else [])]
-        state["occupations"] = list(dict.fromkeys([*self.occupations, *wanted]))
+                old_levels = set(levels)
+                levels += [level for level in learn_levels(table, name) if level not in old_levels]
+            state |= {"step_length": _most_common_gap(table), "weight_scale": _unit_weight_scale(table)}
+        further = [*by_frequency(counts), *occupations, *([unknown_occupation] if unknown_occupation else [])]
+        state["occupations"] = list(dict.fromkeys([*self.occupations, *further]))
         state["unknown_occupation"] = unknown_occupation or self.unknown_occupation
         state["time_covariate"] = "year" if "year" in state["covariate_names"] else None
         sizes = [len(state["occupations"]), *map(len, state["covariate_levels"])]
@@ -332,7 +355,10 @@ class CareerProcessor(Checksummed, FeatureExtractionMixin):
         Args:
             encoded: The training set of a run, as `encode` returns it.
             stage: "pretraining", "finetuning" or another name. A stage recorded again becomes a further entry.
-            source: Where its careers come from, as `dataset_card.source_of` says; unknown if None.
+            source: Where its careers come from, as `careers.provenance.source_of` says; unknown if None.
+
+        Raises:
+            ValueError: If the training set has ids that this processor does not have.
         """
         self.training_stages.append(count_stage(career_table(encoded), stage, self._sizes, source))
 
@@ -372,21 +398,45 @@ class CareerProcessor(Checksummed, FeatureExtractionMixin):
             "covariate_names": list(self.covariate_names),
             "covariate_sizes": [len(levels) for levels in self.covariate_levels],
             "id2label": self.id2label,
-            "label2id": {label: i for i, label in self.id2label.items()},
+            "label2id": {label: i for i, label in enumerate(self.occupations)},
+            "special_token_ids": list(self.special_token_ids),
             "pad_token_id": self.pad_token_id,
             "bos_token_id": self.bos_token_id,
-            "special_token_ids": list(self.special_token_ids),
         }
 
     def check(self, config: Any) -> None:
-        """Checks a model's config: a ValueError names what differs, for labels the first id and both labels."""
-        check_config(config, self.config_kwargs())
+        """Checks that a model's config has this processor's vocabulary.
+
+        Raises:
+            ValueError: If it has not; the message names the field that differs, or the first id and its two labels.
+        """
+        fix = "load both from one checkpoint, or move the model with model.resize_vocabulary(old, new)"
+        expected = self.config_kwargs()
+        labels, _ = expected.pop("id2label"), expected.pop("label2id")
+        config_labels = {int(i): label for i, label in (config.id2label or {}).items()}
+        for i in range(max(len(labels), config.vocab_size)):
+            label, config_label = labels.get(i), config_labels.get(i)
+            if label != config_label:
+                sizes = f"{len(labels)} and {config.vocab_size} ids"
+                raise ValueError(
+                    f"the processor has occupation {label!r} at id {i}, the config {config_label!r} ({sizes}): {fix}"
+                )
+        for name, value in expected.items():
+            config_value = getattr(config, name, None)
+            if isinstance(value, list):
+                config_value = list(config_value or [])
+            if name == "special_token_ids":
+                value, config_value = sorted(value), sorted(config_value)
+            if value != config_value:
+                raise ValueError(f"the processor has {name} {value}, the config {config_value}: {fix}")
 
     @property
     def _sizes(self) -> list[int]:
+        """The number of occupation ids, then of the levels of each covariate."""
         return [len(self.occupations), *map(len, self.covariate_levels)]
 
     def _check_state(self) -> None:
+        """Raises a ValueError if the state contradicts itself."""
         vocabularies = dict(zip(self.covariate_names, self.covariate_levels, strict=True))
         for name, labels in [("occupation", self.occupations), *vocabularies.items()]:
             if len(set(labels)) != len(labels):
@@ -398,3 +448,21 @@ class CareerProcessor(Checksummed, FeatureExtractionMixin):
             raise ValueError(f"unknown_occupation {self.unknown_occupation!r} is not in occupations: add it there")
         for stage in self.training_stages:
             check_stage(stage, self._sizes)
+
+
+def _most_common_gap(table: pa.Table) -> int:
+    """The most common gap between a person's observed years, the shortest of several; 1 if nobody has two."""
+    lengths = list_lengths(table, "year")
+    has_earlier_year = np.ones(lengths.sum(), dtype=bool)
+    has_earlier_year[np.cumsum(lengths) - lengths] = False
+    differences = np.diff(list_values(table, "year").to_numpy(), prepend=0)
+    gaps, counts = np.unique(differences[has_earlier_year], return_counts=True)
+    return int(gaps[counts.argmax()]) if len(gaps) else 1
+
+
+def _unit_weight_scale(table: pa.Table) -> float | None:
+    """The factor that gives survey weights a mean of 1 per person-year; None for careers without weights."""
+    if "weight" not in table.column_names:
+        return None
+    lengths = list_lengths(table, "year")
+    return float(lengths.sum() / np.dot(table["weight"].to_numpy(), lengths))

@@ -1,9 +1,10 @@
 """What each training stage saw: counts of every occupation and covariate level, kept in the processor's state.
 
-A stage is a mapping for JSON: `stage` (its name), `source` (where its careers come from, as `dataset_card.source_of`
-says), `people` and `person_years`, `occupation_counts` (by id) and `covariate_counts` (by covariate, by level), and,
-once it is over, `run` (how it was trained, see `training_record`). Whoever fine-tunes keeps the stages before, so a
-checkpoint names every source that went into it. A stage recorded twice, as when training is continued, is two entries.
+A stage is a mapping for JSON: `stage` (its name), `source` (where its careers come from, as
+`careers.provenance.source_of` says), `people` and `person_years`, `occupation_counts` (by id) and `covariate_counts`
+(by covariate, by level), and, once it is over, `run` (how it was trained, see `training_record`). Whoever fine-tunes
+keeps the stages before, so a checkpoint names every source that went into it. A stage recorded twice, as when training
+is continued, is two entries.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import pyarrow as pa
 from ..careers.columns import list_values
 
 
-# Of a stage that was recorded without a source.
+# The source of a stage that was recorded without one.
 UNKNOWN_SOURCE: Mapping[str, Any] = {"source": "unknown", "license": "unknown", "redistribution": "unknown"}
 
 
@@ -54,7 +55,7 @@ def count_stage(
 
 
 def pad_stage(stage: Mapping[str, Any], sizes: Sequence[int]) -> dict[str, Any]:
-    """A stage for larger vocabularies: what was appended since was never seen."""
+    """A stage for larger vocabularies: the occupations and levels that were appended since were never seen."""
     counts = [stage["occupation_counts"], *stage["covariate_counts"]]
     counts += [[] for _ in sizes[len(counts) :]]
     padded = [[*count, *[0] * (size - len(count))] for count, size in zip(counts, sizes, strict=True)]
@@ -62,10 +63,10 @@ def pad_stage(stage: Mapping[str, Any], sizes: Sequence[int]) -> dict[str, Any]:
 
 
 def round_stage(stage: Mapping[str, Any], k: int) -> dict[str, Any]:
-    """A stage whose counts are rounded up to multiples of k, so that none tells of fewer than k person-years.
+    """A stage whose counts are rounded up to multiples of k, so that no count reveals fewer than k person-years.
 
-    What was seen stays seen, which is all that forecasts ask. All counts are rounded, because one that is not could be
-    had from the sums of the others. `people` and `person_years` stay.
+    Whatever was seen keeps a positive count, which is all that forecasts ask. All counts are rounded, because a single
+    exact one could be computed from sums of the others. `people` and `person_years` stay as they are.
     """
     if k == 1:
         return dict(stage)
@@ -82,13 +83,17 @@ def round_stage(stage: Mapping[str, Any], k: int) -> dict[str, Any]:
 
 
 def same_counts(stage: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two stages saw the same, where `stage` may be rounded."""
+    """Whether two stages have the same counts, where those of `stage` may be rounded."""
     other = round_stage(other, stage.get("counts_rounded_to", 1))
     return all(stage[name] == other[name] for name in ("occupation_counts", "covariate_counts"))
 
 
 def check_stage(stage: Mapping[str, Any], sizes: Sequence[int]) -> None:
-    """Checks that a stage counts exactly the ids there are."""
+    """Checks that a stage has one count for every id.
+
+    Raises:
+        ValueError: If it has not.
+    """
     counted = [len(stage["occupation_counts"]), *map(len, stage["covariate_counts"])]
     if counted != list(sizes):
         raise ValueError(
@@ -98,7 +103,14 @@ def check_stage(stage: Mapping[str, Any], sizes: Sequence[int]) -> None:
 
 
 def sum_stage(stages: Sequence[Mapping[str, Any]], name: str | None) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The counts of a stage (the last recorded one if None), summed over its entries."""
+    """The counts of a stage (the last recorded one if `name` is None), summed over its entries.
+
+    Returns:
+        Counts by occupation id, and for each covariate counts by level id.
+
+    Raises:
+        ValueError: If the stage is not recorded.
+    """
     names = [stage["stage"] for stage in stages]
     name = names[-1] if name is None and names else name
     entries = [stage for stage in stages if stage["stage"] == name]

@@ -1,9 +1,9 @@
-"""Vocabularies: what labels careers hold, and which id each label has. Ids are places in ordered lists."""
+"""Vocabularies: which labels careers hold, and which id each label has. An id is a place in an ordered list."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +16,7 @@ MISSING = "missing"
 
 
 def label_counts(labels: pa.Array) -> dict[str, int]:
-    """How often each label occurs."""
+    """The number of times that each label occurs."""
     counts = pc.value_counts(labels)
     return dict(zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True))
 
@@ -32,27 +32,10 @@ def learn_levels(table: pa.Table, name: str) -> list[str]:
     return [level for level in sort_labels(labels).to_pylist() if level != MISSING]
 
 
-def most_common_gap(table: pa.Table) -> int:
-    """The most common gap between a person's observed years, the shortest of several; 1 if nobody has two."""
-    lengths = list_lengths(table, "year")
-    within = np.ones(lengths.sum(), dtype=bool)
-    within[np.cumsum(lengths) - lengths] = False
-    gaps, counts = np.unique(np.diff(list_values(table, "year").to_numpy(), prepend=0)[within], return_counts=True)
-    return int(gaps[counts.argmax()]) if len(gaps) else 1
-
-
-def unit_weight_scale(table: pa.Table) -> float | None:
-    """The factor that gives survey weights a mean of 1 per person-year; None for careers without weights."""
-    if "weight" not in table.column_names:
-        return None
-    lengths = list_lengths(table, "year")
-    return float(lengths.sum() / np.dot(table["weight"].to_numpy(), lengths))
-
-
 def occupation_codes(
     table: pa.Table, occupations: Sequence[str], special_token_ids: Sequence[int], unknown_occupation: str | None
 ) -> tuple[np.ndarray, int]:
-    """The id of every person-year's occupation, int32, and how many were mapped to the unknown occupation.
+    """The ids of occupations, `(person-years,)` in int32, and how many became the unknown occupation.
 
     Raises:
         ValueError: If an occupation is not known and there is no unknown occupation.
@@ -75,20 +58,21 @@ def occupation_codes(
 
 
 def index_occupations(labels: pa.Array, occupations: Sequence[str], special_token_ids: Sequence[int]) -> np.ndarray:
-    """The ids of occupation labels, int32; -1 where unknown. The labels of special ids are never occupations."""
+    """The ids of occupation labels in int32, -1 where a label is unknown; the label of a special id is unknown."""
     codes = index_labels(labels, occupations)
-    codes[np.isin(codes, special_token_ids)] = -1
+    for special in special_token_ids:
+        codes[codes == special] = -1
     return codes
 
 
 def index_labels(labels: pa.Array, vocabulary: Sequence[str]) -> np.ndarray:
-    """The place of each label in a list, int32; -1 where it has none."""
+    """The place of each label in the vocabulary, in int32; -1 where the vocabulary does not have it."""
     places = pc.index_in(labels, value_set=pa.array(vocabulary, pa.string()))
     return pc.fill_null(places, -1).to_numpy(zero_copy_only=False).astype(np.int32)
 
 
 def level_codes(table: pa.Table, name: str, levels: Sequence[str], unknown_is_missing: bool) -> tuple[np.ndarray, int]:
-    """The level id of every person-year, int32, and how many unknown levels became "missing".
+    """The ids of a covariate's levels, `(person-years,)` in int32, and how many unknown levels became "missing".
 
     Raises:
         ValueError: If the covariate is not a column, or a level is not known and `unknown_is_missing` is False.
@@ -101,25 +85,26 @@ def level_codes(table: pa.Table, name: str, levels: Sequence[str], unknown_is_mi
         place = int(np.argmax(unknown))
         row = place if per_person else _row_of_step(table, place)
         step = int(list_lengths(table, "year")[:row].sum()) if per_person else place
-        known = f"levels {', '.join(levels[1:9])}{' and others' if len(levels) > 9 else ''}"
+        trained = f"levels {', '.join(levels[1:9])}{' and others' if len(levels) > 9 else ''}"
         if name == "year" and len(levels) > 1:
             years = [int(level) for level in levels[1:]]
-            known = f"years, {min(years)} to {max(years)}"
+            trained = f"years, {min(years)} to {max(years)}"
         fail(
             table,
             row,
             step,
-            f"{labels[place].as_py()!r} of covariate '{name}' is not among the trained {known}; correct it, add it "
+            f"{labels[place].as_py()!r} of covariate '{name}' is not among the trained {trained}; correct it, add it "
             "with processor.extend(careers), or encode with unknown_levels='missing'",
         )
     codes[unknown] = 0
     if per_person:
-        codes, unknown = np.repeat(codes, list_lengths(table, "year")), np.repeat(unknown, list_lengths(table, "year"))
+        lengths = list_lengths(table, "year")
+        codes, unknown = np.repeat(codes, lengths), np.repeat(unknown, lengths)
     return codes, int(unknown.sum())
 
 
 def fail(table: pa.Table, row: int, step: int, problem: str) -> NoReturn:
-    """Raises the ValueError for one person-year; steps count through all careers."""
+    """Raises the ValueError for one person-year; `step` counts the person-years of all careers from 0."""
     person, year = table["person"][row].as_py(), list_values(table, "year")[step].as_py()
     raise ValueError(f"person '{person}', row {row}, year {year}: {problem}")
 
@@ -130,45 +115,16 @@ def _covariate_labels(table: pa.Table, name: str) -> pa.Array:
         raise ValueError(f"careers have no covariate '{name}', only {table.column_names}: add it, or fit without it")
     if name == "year":
         return list_values(table, name).cast(pa.string())
-    kind = table.schema.field(name).type
-    if is_list(kind) and is_text(kind.value_type):
+    column_type = table.schema.field(name).type
+    if is_list(column_type) and is_text(column_type.value_type):
         return list_values(table, name)
-    if is_text(kind):
+    if is_text(column_type):
         return pa.concat_arrays(table[name].chunks) if table[name].chunks else pa.array([], pa.string())
     raise ValueError(
-        f"column '{name}' has type {kind} and is no covariate: pass it to from_frame in covariates= or static="
+        f"column '{name}' has type {column_type} and is no covariate: pass it to from_frame in covariates= or static="
     )
 
 
 def _row_of_step(table: pa.Table, step: int) -> int:
+    """The row of the career that has a person-year."""
     return int(np.searchsorted(np.cumsum(list_lengths(table, "year")), step, side="right"))
-
-
-def check_config(config: Any, expected: Mapping[str, Any]) -> None:
-    """Checks a model's config against the `config_kwargs` of a processor.
-
-    Raises:
-        ValueError: Naming the field that differs, or the first id that does with both labels.
-    """
-    fix = "load both from one checkpoint, or move the model with model.resize_vocabulary(old, new)"
-    labels = {int(i): label for i, label in (config.id2label or {}).items()}
-    for i in range(max(expected["vocab_size"], config.vocab_size)):
-        own, other = expected["id2label"].get(i), labels.get(i)
-        if own != other:
-            sizes = f"{expected['vocab_size']} and {config.vocab_size} ids"
-            raise ValueError(f"the processor has occupation {own!r} at id {i}, the config {other!r} ({sizes}): {fix}")
-    for key in (
-        "vocab_size",
-        "covariate_names",
-        "covariate_sizes",
-        "special_token_ids",
-        "pad_token_id",
-        "bos_token_id",
-    ):
-        own, other = expected[key], getattr(config, key, None)
-        if isinstance(own, list):
-            other = sorted(other or []) if key == "special_token_ids" else list(other or [])
-        if key == "special_token_ids":
-            own = sorted(own)
-        if own != other:
-            raise ValueError(f"the processor has {key} {own}, the config {other}: {fix}")

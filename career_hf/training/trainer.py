@@ -41,7 +41,7 @@ from ..encoding.collating import (
     PackingCollator,
     PaddingCollator,
 )
-from ..encoding.job_dropout import JobDropoutCollator, JobDropoutMicroBatches, Per
+from ..encoding.job_dropout import JobDropoutCollator, JobDropoutMicroBatches, JobDropoutUnit
 from ..encoding.micro_batches import MicroBatchCollator, MicroBatches
 from ..encoding.processing_career import CareerProcessor
 from ..models.attention import SDPA_BY_LENGTH
@@ -88,7 +88,7 @@ class Recipe:
     patience: int = 10
     layout: Literal["flat", "packed", "padded"] = "flat"
     job_dropout: float = 0.0
-    job_dropout_per: Per = "person"
+    job_dropout_per: JobDropoutUnit = "person"
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from transformers import PreTrainedConfig
 
 from career_hf.careers import from_frame, to_frame
+from career_hf.encoding.collating import PaddingCollator
 from career_hf.encoding.processing_career import CareerProcessor
 
 
@@ -241,6 +242,25 @@ def test_call_pads_on_the_right(processor, careers):
     assert batch["covariates"][1].tolist() == [[3, 2, 2], [0, 0, 0], [0, 0, 0], [0, 0, 0]]
     assert all(tensor.dtype == torch.int64 for tensor in batch.values())
     assert set(batch) == {"input_ids", "labels", "attention_mask", "covariates"}
+
+
+@settings(max_examples=30, deadline=None)
+@given(frames(), st.data())
+def test_a_call_is_the_encoded_dataset_padded_however_careers_are_given(frame, data):
+    careers = from_frame(frame, covariates=["region", "gender"])
+    names = data.draw(st.permutations(["region", "year", "gender"]))[: data.draw(st.integers(0, 3))]
+    processor = CareerProcessor.fit(careers, covariates=names)
+    rows = data.draw(st.permutations(range(careers.num_rows)))
+    padded = PaddingCollator()(processor.encode(careers.select(rows))[0].to_list())
+    padded["attention_mask"] = (padded["labels"] != -100).long()
+    batch = processor(careers.select(rows))
+    assert set(batch) == set(padded) and all(torch.equal(batch[name], padded[name]) for name in padded)
+    in_order = processor(careers)
+    assert all(torch.equal(values, in_order[name]) for name, values in processor(frame).items())
+    lengths = in_order["attention_mask"].sum(1)
+    for row, career in enumerate(careers):
+        alone = processor(career)
+        assert all(torch.equal(values[0], in_order[name][row, : lengths[row]]) for name, values in alone.items())
 
 
 @pytest.mark.parametrize("kind", ["pandas", "polars", "arrow"])

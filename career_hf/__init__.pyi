@@ -28,10 +28,10 @@ from .representing.featurizer import CareerFeaturizer as CareerFeaturizer
 from .representing.representations import representations as representations
 from .rivals.bag_of_jobs import BagOfJobsConfig as BagOfJobsConfig
 from .rivals.bag_of_jobs import BagOfJobsForOccupationPrediction as BagOfJobsForOccupationPrediction
-from .rivals.job2vec import Job2VecConfig as Job2VecConfig
-from .rivals.job2vec import Job2VecForOccupationPrediction as Job2VecForOccupationPrediction
-from .rivals.job_representation import JobRepresentationConfig as JobRepresentationConfig
-from .rivals.job_representation import (
+from .rivals.job_vectors import Job2VecConfig as Job2VecConfig
+from .rivals.job_vectors import Job2VecForOccupationPrediction as Job2VecForOccupationPrediction
+from .rivals.job_vectors import JobRepresentationConfig as JobRepresentationConfig
+from .rivals.job_vectors import (
     JobRepresentationForOccupationPrediction as JobRepresentationForOccupationPrediction,
 )
 from .rivals.markov import MarkovConfig as MarkovConfig

@@ -24,8 +24,7 @@ from transformers import PreTrainedModel
 
 from ..models.modeling_career import CareerForOccupationPrediction
 from ..rivals.bag_of_jobs import BagOfJobsForOccupationPrediction
-from ..rivals.job2vec import Job2VecForOccupationPrediction
-from ..rivals.job_representation import JobRepresentationForOccupationPrediction
+from ..rivals.job_vectors import Job2VecForOccupationPrediction, JobRepresentationForOccupationPrediction
 from ..rivals.markov import MarkovForOccupationPrediction
 from ..rivals.mixture import MixtureOfMarkovChainsForOccupationPrediction
 from ..rivals.nemo import NemoForOccupationPrediction

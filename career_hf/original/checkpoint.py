@@ -107,7 +107,11 @@ def read_dictionary(path: Path) -> list[str]:
 
 
 def convert_checkpoint(
-    checkpoint: str | Path, dictionaries: str | Path, *, settings: Mapping[str, Any] | None = None
+    checkpoint: str | Path,
+    dictionaries: str | Path,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    output: str | Path | None = None,
 ) -> tuple[PreTrainedModel, CareerProcessor]:
     """Turns a checkpoint of the original program's CAREER, bag-of-jobs or regression into a model of this package.
 
@@ -120,6 +124,7 @@ def convert_checkpoint(
         dictionaries: The folder with `job/dict.txt` and the dictionaries of the covariates.
         settings: Command-line options of the original's training, with underscores, in place of those in the
             checkpoint: `include_year` and so on, `decoder_attention_heads`, and the regression's.
+        output: Folder to write the model and its processor to; nothing is written if None.
 
     Returns:
         The model, in eval mode, and its processor.
@@ -156,6 +161,9 @@ def convert_checkpoint(
     model.config.id2label = processor.id2label
     model.config.label2id = {label: i for i, label in processor.id2label.items()}
     processor.check(model.config)
+    if output is not None:
+        model.save_pretrained(output)
+        processor.save_pretrained(output)
     return model.eval(), processor
 
 

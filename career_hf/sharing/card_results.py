@@ -11,10 +11,12 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from datasets import Dataset
+from transformers import PreTrainedModel
 
 from ..careers.frames import load_careers
 from ..careers.provenance import SOURCES, training_source
@@ -28,10 +30,6 @@ from ..models.modeling_wage import CareerForWagePrediction
 from ..wages.design import LOG_WAGE
 from ..wages.wage_head import encode_wages, predict_log_wages
 
-
-if TYPE_CHECKING:
-    from datasets import Dataset
-    from transformers import PreTrainedModel
 
 RESULTS = "evaluation_results.json"
 # Groups of fewer people say little of a model and too much of the people.

@@ -5,19 +5,16 @@ from __future__ import annotations
 import io
 from contextlib import chdir, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from transformers import PreTrainedModel
 
+from ..encoding.processing_career import CareerProcessor
 from ..encoding.training_history import sum_stage
 from ..models.modeling_wage import CareerForWagePrediction
 from ..occupations.labels import NOT_WORKING
 
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
-    from ..encoding.processing_career import CareerProcessor
 
 # "." is the folder in which a card stands.
 _OCCUPATIONS = """from transformers import pipeline

@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from transformers import PreTrainedModel
 
 from ..careers.dataset_card import CARD, as_cell
 from ..careers.provenance import SOURCES
@@ -27,9 +28,6 @@ from ..version import __version__
 from .card_results import evaluate_checkpoint, read_results
 from .card_snippet import snippet
 
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
 # Metric: how it is called, digits.
@@ -49,17 +47,6 @@ OF_GROUPS = [metric for metric in METRICS if metric != "wage_r2"]
 # Assumed for energy, which nothing here measures: round numbers for a CPU thread with its share of memory, and a GPU.
 WATTS = {"cpu": 10, "gpu": 400}
 MOST_LISTED = 12
-_PAPER = "[Vafa et al., 2024](https://openreview.net/forum?id=4i1MXH8Sle)"
-KINDS = {
-    "career": f"CAREER ({_PAPER}): a transformer over yearly occupations with covariates",
-    "career_wage": f"CAREER ({_PAPER}) with a wage head: it predicts log wages, and occupations too",
-    "career_markov": "a Markov chain of occupations, counted and smoothed",
-    "career_markov_mixture": "a mixture of Markov chains of occupations",
-    "career_regression": "a multinomial regression on the last occupation and covariates",
-    "career_bag_of_jobs": "a bag of jobs: a regression on all earlier occupations, in no order, and covariates",
-    "career_nemo": "NEMO: an LSTM over occupations with covariates",
-    "career_truth": "the true law of a simulated labor market",
-}
 
 
 def write_model_card(
@@ -214,7 +201,7 @@ def _about(model: PreTrainedModel, processor: CareerProcessor) -> dict[str, Any]
         if hasattr(config, key)
     }
     return {
-        "kind": KINDS.get(config.model_type, f"an occupation model of the kind `{config.model_type}`"),
+        "kind": model.description or f"an occupation model of the kind `{config.model_type}`",
         "model_class": type(model).__name__,
         "is_wage": config.model_type == "career_wage",
         "wage_timing": getattr(config, "wage_timing", None),

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ModelCard
@@ -24,6 +24,7 @@ from huggingface_hub.utils import validate_repo_id
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM
 
+from .. import models
 from ..careers.dataset_card import CARD, as_cell
 from ..careers.frames import load_careers
 from ..careers.provenance import SOURCES
@@ -35,13 +36,12 @@ from .rare_careers import K, are_recorded, rare_careers, small_counts
 from .remote_code import save_with_code
 
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 # What a checkpoint is made of. Code goes along only where the config points to it, and it is this package's own.
 CHECKPOINT = ("config.json", "generation_config.json", "model*.safetensors", "model.safetensors.index.json")
 BESIDE = ("checksums.json", "preprocessor_config.json", CARD, RESULTS)
 SECTION = "## Publication"
+# What `save_with_code` copies, and nothing else.
+SOURCE_FILES = Path(models.__file__).parent
 
 
 @dataclass(frozen=True)
@@ -242,7 +242,7 @@ def _stage(folder: Path, staged: Path, processor: CareerProcessor, has_code: boo
 
 def _is_own_code(path: Path) -> bool:
     """Whether a file is a source file of this package; a ValueError if it is a changed one."""
-    own = Path(__file__).with_name(path.name)
+    own = SOURCE_FILES / path.name
     if path.suffix != ".py" or not own.is_file():
         return False
     if own.read_bytes() != path.read_bytes():

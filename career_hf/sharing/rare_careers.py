@@ -11,20 +11,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from datasets import Dataset
 
 from ..careers.columns import career_table
 from ..careers.frames import to_frame
+from ..encoding.processing_career import CareerProcessor
 from ..encoding.training_history import count_stage, same_counts
 
-
-if TYPE_CHECKING:
-    from datasets import Dataset
-
-    from ..encoding.processing_career import CareerProcessor
 
 K = 5
 PREFIXES = (1, 2, 3, 5, 10)

@@ -440,7 +440,7 @@ def _trial_log(folder: Path, planned: Sequence[Trial], frozen: Sequence[Trial]) 
         for place, trial in runs.items()
     ]
     columns = ["model", "rate", "fields", "seed", "updates", "hours", "best", "trial", "chosen"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=columns).astype({"updates": int})
 
 
 def _table_path(folder: Path, name: str, seed: int) -> Path:

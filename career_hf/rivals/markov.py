@@ -230,10 +230,10 @@ class MarkovForOccupationPrediction(OccupationModel):
         before_previous, previous, occupation, weight = _steps(encoded, weighted)
         orders = [TransitionCounts.of(previous, occupation, weight, size)]
         if order == 2:
-            known = before_previous != NO_CONTEXT
-            context = before_previous[known] * size + previous[known]
-            known_weight = None if weight is None else weight[known]
-            orders.append(TransitionCounts.of(context, occupation[known], known_weight, size))
+            has_pair = before_previous != NO_CONTEXT
+            context = before_previous[has_pair] * size + previous[has_pair]
+            pair_weight = None if weight is None else weight[has_pair]
+            orders.append(TransitionCounts.of(context, occupation[has_pair], pair_weight, size))
         config = MarkovConfig(
             **vocabulary,
             order=order,

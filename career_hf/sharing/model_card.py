@@ -112,8 +112,8 @@ def write_model_card(
 def redistribution_of(stages: Sequence[Mapping[str, Any]]) -> str:
     """The narrowest of what the sources of all stages allow; "unknown" if there is no stage."""
     order = ["allowed", "allowed with attribution", "from the agency", "unknown", "forbidden"]
-    found = [stage.get("source", UNKNOWN_SOURCE)["redistribution"] for stage in stages] or ["unknown"]
-    return max(found, key=order.index)
+    allowed = [stage.get("source", UNKNOWN_SOURCE)["redistribution"] for stage in stages] or ["unknown"]
+    return max(allowed, key=order.index)
 
 
 def _metadata(
@@ -159,13 +159,13 @@ def _eval_results(results: Mapping[str, Any]) -> list[EvalResult]:
 def _stage(stage: Mapping[str, Any]) -> dict[str, Any]:
     """A stage for the template: of older folders, what is not recorded is None."""
     source = stage.get("source", UNKNOWN_SOURCE)
-    known = SOURCES.get(source["source"])
+    listed = SOURCES.get(source["source"])
     run = stage.get("run")
     years = f"{source['first_year']}-{source['last_year']}" if "first_year" in source else "unknown"
     return {
         "name": stage["stage"],
         "source": source,
-        "title": known.title if known else source["source"],
+        "title": listed.title if listed else source["source"],
         "people": _count(stage.get("people")),
         "person_years": _count(stage.get("person_years", sum(stage["occupation_counts"]))),
         "years": years,
@@ -180,8 +180,8 @@ def _count(number: int | None) -> str:
 
 def _sources(stages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Every source once, with what is known of it."""
-    found = {(stage["source"]["source"], stage["source"]["redistribution"]): stage["source"] for stage in stages}
-    return [{**record, "known": SOURCES.get(name)} for (name, _), record in found.items()]
+    records = {(stage["source"]["source"], stage["source"]["redistribution"]): stage["source"] for stage in stages}
+    return [{**record, "known": SOURCES.get(name)} for (name, _), record in records.items()]
 
 
 def _about(model: PreTrainedModel, processor: CareerProcessor) -> dict[str, Any]:
@@ -190,9 +190,9 @@ def _about(model: PreTrainedModel, processor: CareerProcessor) -> dict[str, Any]
     config = model.config
     special = {*processor.special_token_ids}
     labels = [label for i, label in enumerate(processor.occupations) if i not in special]
-    known = titles()
-    codes = [label for label in labels if label in known]
-    others = [label for label in labels if label not in known and label != processor.unknown_occupation]
+    titled = titles()
+    codes = [label for label in labels if label in titled]
+    others = [label for label in labels if label not in titled and label != processor.unknown_occupation]
     in_occ1990dd = bool(codes) and not any(label.isdigit() for label in others)
     states = [label for label in others if label in NOT_WORKING]
     sizes = {
@@ -252,15 +252,15 @@ def _groups(results: Mapping[str, Any] | None) -> tuple[list[str], list[tuple[st
     groups: dict[str, dict[str, Mapping[str, Any]]] = {}
     for row in rows:
         groups.setdefault(row["group"], {})[row["metric"]] = row
-    metrics = [metric for metric in OF_GROUPS if any(metric in of for of in groups.values())]
+    metrics = [metric for metric in OF_GROUPS if any(metric in group_rows for group_rows in groups.values())]
     return metrics, [
         (
             as_cell(group),
-            f"{max(row['people'] for row in of.values()):,}",
-            f"{max(row['n'] for row in of.values()):,}",
-            [_text(of[metric], metric) if metric in of else "" for metric in metrics],
+            f"{max(row['people'] for row in group_rows.values()):,}",
+            f"{max(row['n'] for row in group_rows.values()):,}",
+            [_text(group_rows[metric], metric) if metric in group_rows else "" for metric in metrics],
         )
-        for group, of in groups.items()
+        for group, group_rows in groups.items()
     ]
 
 

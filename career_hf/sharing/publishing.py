@@ -140,11 +140,11 @@ def publish(
         _add_section(staged / CARD, override_licence, stored, rare, k)
         paths = sorted(path for path in staged.iterdir())
         files = pd.DataFrame([(path.name, path.stat().st_size) for path in paths], columns=["file", "bytes"])
-        found = Publication(repo, files, left_out, refusals, notices, stored, rare)
+        publication = Publication(repo, files, left_out, refusals, notices, stored, rare)
         if dry_run:
-            return found
+            return publication
         commit = _upload(paths, repo, private, api or HfApi())
-    return replace(found, commit=commit)
+    return replace(publication, commit=commit)
 
 
 def licence_problems(stages: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
@@ -169,10 +169,10 @@ def licence_problems(stages: Sequence[Mapping[str, Any]]) -> tuple[list[str], li
         if (name, redistribution) in said:
             continue
         said.add((name, redistribution))
-        known = SOURCES.get(name)
-        title = known.title if known else "no source that career_hf knows"
+        listed = SOURCES.get(name)
+        title = listed.title if listed else "no source that career_hf knows"
         what = f"'{name}' ({title}; licence: {record['license']})"
-        terms = f" {known.terms}" if known else ""
+        terms = f" {listed.terms}" if listed else ""
         if redistribution == "forbidden":
             refusals.append(
                 f"Stage '{stage['stage']}' was trained on {what}, whose redistribution is forbidden.{terms} Train on "
@@ -242,10 +242,10 @@ def _stage(folder: Path, staged: Path, processor: CareerProcessor, has_code: boo
 
 def _is_own_code(path: Path) -> bool:
     """Whether a file is a source file of this package; a ValueError if it is a changed one."""
-    own = SOURCE_FILES / path.name
-    if path.suffix != ".py" or not own.is_file():
+    source_file = SOURCE_FILES / path.name
+    if path.suffix != ".py" or not source_file.is_file():
         return False
-    if own.read_bytes() != path.read_bytes():
+    if source_file.read_bytes() != path.read_bytes():
         raise ValueError(
             f"{path} is not the code of this career_hf, so it is not published: save the model again with "
             "remote_code.save_with_code, or with save_pretrained, which adds no code"

@@ -62,9 +62,9 @@ def rare_careers(careers: Dataset, covariates: Sequence[str] = (), k: int = K) -
     kinds["whole career"] = _paths(paths)
     for name in covariates:
         level = pd.factorize(long[name].astype(object))[0]
-        known = level >= 0
-        kinds[f"{name} level"] = _cells(person[known], level[known])
-        kinds[f"{name} and occupation"] = _cells(person[known], occupation[known], level[known])
+        present = level >= 0
+        kinds[f"{name} level"] = _cells(person[present], level[present])
+        kinds[f"{name} and occupation"] = _cells(person[present], occupation[present], level[present])
     rows = {kind: _counted(in_cell, of_person, k) for kind, (in_cell, of_person) in kinds.items()}
     result = pd.DataFrame.from_dict(rows, orient="index")
     result.attrs = {"k": k, "people": len(paths)}

@@ -253,7 +253,9 @@ def compare(
         raise ValueError(f"a comparison needs the split '{missing[0]}', and the careers have {list(splits)}")
     counted = [name for name in names if model_named(name)[0].is_counted]
     planned = planned_trials([name for name in names if name not in counted], budget, pretrained is not None)
-    tables = [*counted, *dict.fromkeys(trial.name for trial in planned)]
+    forms = {name: list(dict.fromkeys(trial.name for trial in planned if trial.model == name)) for name in names}
+    tables = [form for name in names for form in forms[name] or [name]]
+    tables += [PRETRAINED] if pretrained is not None else []
     baseline = tables[0] if baseline is None and tables else baseline
     if baseline not in tables:
         raise ValueError(f"baseline '{baseline}' is none of {tables}")

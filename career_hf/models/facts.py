@@ -8,7 +8,7 @@ class ModelFacts:
     """Class attributes that every occupation model has, so that a new model says them in its own file.
 
     Args:
-        description: What the model is, in words that complete "This is ..." on a model card; None if not said.
+        description: What the model is, in the words that begin its card; None if not said.
         is_counted: Whether the model is made of counts by its class method `from_careers`, without covariates, rather
             than trained by gradient descent.
         is_always_tuned: Whether `from_careers` chooses settings on validation careers even when not asked to.

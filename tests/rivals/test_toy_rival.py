@@ -78,7 +78,7 @@ def test_a_toy_rival_is_trained_loaded_and_scored(checkpoint, splits):
 
 def test_its_card_says_what_it_is(checkpoint):
     text = (checkpoint / "README.md").read_text()
-    assert "a toy: occupations by how frequent they are" in text and "It printed:" in text
+    assert "A toy: occupations by how frequent they are. It is a `ToyFor" in text and "It printed:" in text
 
 
 def test_its_export_is_refused_until_it_was_tried(checkpoint, tmp_path, monkeypatch):

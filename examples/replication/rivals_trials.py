@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Any
 from career_hf.models.modeling_career import CareerForOccupationPrediction
 from career_hf.rivals.bag_of_jobs import BagOfJobsConfig, BagOfJobsForOccupationPrediction
 from career_hf.rivals.base import BaselineConfig
-from career_hf.rivals.job2vec import Job2VecConfig, Job2VecForOccupationPrediction
-from career_hf.rivals.job_representation import JobRepresentationConfig, JobRepresentationForOccupationPrediction
+from career_hf.rivals.job_vectors import (
+    Job2VecConfig,
+    Job2VecForOccupationPrediction,
+    JobRepresentationConfig,
+    JobRepresentationForOccupationPrediction,
+)
 from career_hf.rivals.nemo import NemoConfig, NemoForOccupationPrediction
 from career_hf.rivals.regression import RegressionConfig, RegressionForOccupationPrediction
 

@@ -1,27 +1,26 @@
 """Pipelines: `pipeline("occupation-prediction", model=FOLDER)` and `pipeline("career-forecast", model=FOLDER)`.
 
-They take one career as a mapping, several as a list of mappings, or people as a long table, and give labels with
-titles. Both are `forecast`: the next step of a career is a forecast one step ahead, which is exact. Everybody in a
-list or table is one call, cut into batches of `batch_tokens` there.
+They take one career as a mapping, several as a list of mappings, or many as a long table, and return labels with
+titles. Both call `forecast`: the next step of a career is a forecast one step ahead, which is exact. A list or table
+is one call of `forecast`, which cuts it into batches of `batch_tokens`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from datasets import Dataset
 from transformers import AutoModelForCausalLM, Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from .careers.columns import is_list, one_career
 from .careers.frames import from_frame
+from .forecasting.forecast import forecast
+from .forecasting.result import Forecast
+from .occupations.crosswalks import titles_of
 
-
-if TYPE_CHECKING:
-    from datasets import Dataset
-
-    from .forecasting.result import Forecast
 
 FORECAST_ARGUMENTS = (
     ("horizon", "years", "step", "gap_covariate", "covariates", "carry_forward", "unknown_levels")
@@ -32,18 +31,18 @@ FORECAST_ARGUMENTS = (
 class CareerForecastPipeline(Pipeline):
     """Likely occupations in coming years, with any occupation model.
 
-    Inputs are one person's career (a mapping of `year`, `occupation` and the model's covariates to lists; what does
-    not change may be a single value), a list of such mappings, a long table with columns person, year, occupation and
-    the covariates, or careers. Every argument of [`forecasting.forecast`] can be given, when the pipeline is made or
-    called, and:
+    Inputs are one person's career (a mapping of `year`, `occupation` and the model's covariates to lists; a covariate
+    that does not change may be a single value), a list of such mappings, a long table with columns person, year,
+    occupation and the covariates, or careers. Every argument of [`forecasting.forecast`] can be given, when the
+    pipeline is made or called, and:
 
     Args:
-        top_k: Occupations of each year, the likeliest first.
+        top_k: Number of occupations to return for each year, the likeliest first.
 
     Returns:
-        For a mapping one dict, otherwise a list of one dict per person (in a table's case sorted by person): person,
-        and years, a list of dicts with year, stay_probability (that of the last observed occupation) and occupations,
-        a list of dicts with occupation, title (null without one), probability and standard_error.
+        For a mapping one dict, otherwise a list of one dict per person (for a table, sorted by person) with person and
+        years, a list of dicts with year, stay_probability (the probability of the last observed occupation) and
+        occupations, a list of dicts with occupation, title (None without one), probability and standard_error.
 
     Raises:
         ValueError: As `processor.encode` and `forecast`; the message names person, column and value.
@@ -65,31 +64,32 @@ class CareerForecastPipeline(Pipeline):
         return {}, kwargs, {} if top_k is None else {"top_k": top_k}
 
     def __call__(self, inputs: Any, **kwargs: Any) -> Any:  # type: ignore[override]
-        """Predicts; see the class."""
+        """Predicts occupations; inputs and result are described in the class."""
         if isinstance(inputs, list | tuple):
-            # One call for all, where Transformers would make one for each.
-            return super().__call__({"several": list(inputs)}, **kwargs) if inputs else []
-        found = super().__call__({"given": inputs}, **kwargs)
-        return found[0] if isinstance(inputs, Mapping) and len(found) == 1 else found
+            # One call for the whole list, where Transformers would make one for each entry.
+            return super().__call__({"list": list(inputs)}, **kwargs) if inputs else []
+        predictions = super().__call__({"table": inputs}, **kwargs)
+        return predictions[0] if isinstance(inputs, Mapping) and len(predictions) == 1 else predictions
 
     def preprocess(self, input_: dict[str, Any], **parameters: Any) -> dict[str, Any]:
-        careers = self._careers(input_["given"]) if "given" in input_ else self._several(input_["several"])
-        return {"careers": careers}
+        if "list" in input_:
+            return {"careers": self._careers_of_list(input_["list"])}
+        return {"careers": self._careers_of_table(input_["table"])}
 
-    def _careers(self, given: Any) -> Dataset:
-        if hasattr(given, "features") and is_list(given.features.arrow_schema.field("occupation").type):
-            return given
+    def _careers_of_table(self, table: Any) -> Dataset:
+        """Careers of a long table or of one mapping; careers are returned as they are."""
+        if isinstance(table, Dataset) and is_list(table.features.arrow_schema.field("occupation").type):
+            return table
         covariates = [name for name in self.feature_extractor.covariate_names if name != "year"]
-        return from_frame(
-            one_career(given, covariates) if isinstance(given, Mapping) else given, covariates=covariates
-        )
+        frame = one_career(table, covariates) if isinstance(table, Mapping) else table
+        return from_frame(frame, covariates=covariates)
 
-    def _several(self, given: list[Any]) -> Dataset:
-        """Careers in the order in which they were given; who has no name is called by place."""
+    def _careers_of_list(self, entries: list[Any]) -> Dataset:
+        """Careers in the order of the list; a person without a name is called by place."""
         covariates = [name for name in self.feature_extractor.covariate_names if name != "year"]
         table: dict[str, list[Any]] = {}
         people: dict[str, int] = {}
-        for place, career in enumerate(given):
+        for place, career in enumerate(entries):
             if not isinstance(career, Mapping):
                 raise ValueError(
                     f"entry {place} of the list is a {type(career).__name__}: a list holds one mapping for each "
@@ -109,43 +109,44 @@ class CareerForecastPipeline(Pipeline):
         return careers.select(np.argsort([people[person] for person in careers["person"]]))
 
     def _forward(self, input_tensors: dict[str, Any], **forecast_arguments: Any) -> Any:
-        from .forecasting.forecast import forecast
-
         careers = input_tensors["careers"]
-        found = forecast(self.model, careers, self.feature_extractor, **forecast_arguments)
-        return {"forecast": found, "last": [career[-1] for career in careers["occupation"]]}
+        result = forecast(self.model, careers, self.feature_extractor, **forecast_arguments)
+        return {"forecast": result, "last_occupations": [career[-1] for career in careers["occupation"]]}
 
     def postprocess(self, model_outputs: Any, top_k: Any = 5, **parameters: Any) -> list[dict[str, Any]]:
-        from .occupations.crosswalks import titles_of
+        result = model_outputs["forecast"]
+        titles = titles_of(result.occupations)
+        return [
+            self._describe_person(result, row, last, top_k, titles)
+            for row, last in enumerate(model_outputs["last_occupations"])
+        ]
 
-        found, last = model_outputs["forecast"], model_outputs["last"]
-        titles = titles_of(found.occupations)
-        return [self._person(found, i, last[i], top_k, titles) for i in range(len(found.people))]
-
-    def _person(self, found: Forecast, i: int, last: str, top_k: int, titles: Mapping[str, str]) -> dict[str, Any]:
-        """What is said of one person."""
+    def _describe_person(
+        self, result: Forecast, row: int, last: str, top_k: int, titles: Mapping[str, str]
+    ) -> dict[str, Any]:
+        """The dict of one person, whose last observed occupation is `last`."""
         years = []
-        for t, year in enumerate(found.years[i].tolist()):
-            p, error = found.probability[i, t], found.standard_error[i, t]
+        for t, year in enumerate(result.years[row].tolist()):
+            probability, standard_error = result.probability[row, t], result.standard_error[row, t]
             likeliest = [
                 {
-                    "occupation": found.occupations[j],
-                    "title": titles.get(found.occupations[j]),
-                    "probability": float(p[j]),
-                    "standard_error": float(error[j]),
+                    "occupation": result.occupations[j],
+                    "title": titles.get(result.occupations[j]),
+                    "probability": float(probability[j]),
+                    "standard_error": float(standard_error[j]),
                 }
-                for j in np.argsort(-p, kind="stable")[:top_k]
+                for j in np.argsort(-probability, kind="stable")[:top_k]
             ]
-            stay = float(p[found.occupations.index(last)]) if last in found.occupations else None
+            stay = float(probability[result.occupations.index(last)]) if last in result.occupations else None
             years.append({"year": year, "stay_probability": stay, "occupations": likeliest})
-        return {"person": found.people[i], "years": years}
+        return {"person": result.people[row], "years": years}
 
 
 class OccupationPredictionPipeline(CareerForecastPipeline):
-    """The next occupation, one step of the model after each person's last year; exact.
+    """The next occupation, exact: one step of the model after each person's last year.
 
-    Inputs and errors as in [`CareerForecastPipeline`]. `covariates` may hold the values of that year; those that
-    change keep their latest value otherwise.
+    Inputs and errors are those of [`CareerForecastPipeline`]. `covariates` may hold the covariates of the coming year;
+    otherwise they keep their latest value.
 
     Returns:
         For a mapping one dict, otherwise a list of one dict per person: person, year, stay_probability, occupations.
@@ -160,8 +161,10 @@ class OccupationPredictionPipeline(CareerForecastPipeline):
     def _forward(self, input_tensors: dict[str, Any], **forecast_arguments: Any) -> Any:
         return super()._forward(input_tensors, horizon=1, **forecast_arguments)
 
-    def _person(self, found: Forecast, i: int, last: str, top_k: int, titles: Mapping[str, str]) -> dict[str, Any]:
-        person = super()._person(found, i, last, top_k, titles)
+    def _describe_person(
+        self, result: Forecast, row: int, last: str, top_k: int, titles: Mapping[str, str]
+    ) -> dict[str, Any]:
+        person = super()._describe_person(result, row, last, top_k, titles)
         return {"person": person["person"], **person["years"][0]}
 
 

@@ -30,7 +30,19 @@ def sdpa_by_length_forward(
     cu_seq_lens_q: torch.Tensor | None = None,
     **kwargs,
 ) -> tuple[torch.Tensor, None]:
-    """Causal attention within each career; query, key and value are `(1, heads, N, head size)`."""
+    """Causal attention within each career.
+
+    Args:
+        module: The attention layer.
+        query, key, value: `(1, heads, N, head size)`, careers end to end.
+        attention_mask: Used without `cu_seq_lens_q` only.
+        dropout: Dropout of the attention weights.
+        scaling: Factor of the attention scores; one over the root of the head size if None.
+        cu_seq_lens_q: `(careers + 1,)`, where careers begin and end.
+
+    Returns:
+        `(1, N, heads, head size)`, and no attention weights.
+    """
     if cu_seq_lens_q is None:
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs

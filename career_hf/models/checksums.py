@@ -16,7 +16,8 @@ from transformers.utils import cached_file
 
 
 CHECKSUMS = "checksums.json"
-_WHERE = (
+# Arguments of `from_pretrained` that say which files are meant.
+_LOCATION_ARGUMENTS = (
     "cache_dir",
     "force_download",
     "proxies",
@@ -29,34 +30,40 @@ _WHERE = (
 
 
 def record_checksums(folder: str | os.PathLike, patterns: tuple[str, ...]) -> None:
-    """Writes the checksums of the files of a folder that match, keeping those of other files."""
+    """Writes the checksums of a folder's files into `checksums.json`, which keeps the checksums of other files.
+
+    Args:
+        folder: Folder of the checkpoint.
+        patterns: Patterns of the names of the files to record.
+    """
     path = Path(folder) / CHECKSUMS
-    others = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    kept = {name: value for name, value in others.items() if not _matches(name, patterns)}
-    own = {file.name: sha256_of(file) for file in Path(folder).iterdir() if _matches(file.name, patterns)}
-    path.write_text(json.dumps(dict(sorted({**kept, **own}.items())), indent=2) + "\n", encoding="utf-8")
+    recorded = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    checksums = {name: checksum for name, checksum in recorded.items() if not _matches(name, patterns)}
+    checksums |= {file.name: sha256_of(file) for file in Path(folder).iterdir() if _matches(file.name, patterns)}
+    path.write_text(json.dumps(dict(sorted(checksums.items())), indent=2) + "\n", encoding="utf-8")
 
 
-def check_checksums(checkpoint: str | os.PathLike, patterns: tuple[str, ...], **where: Any) -> None:
-    """Compares the files of a checkpoint that match with what was recorded; one without checksums passes.
+def check_checksums(checkpoint: str | os.PathLike, patterns: tuple[str, ...], **arguments: Any) -> None:
+    """Compares a checkpoint's files with their recorded checksums; a checkpoint without checksums passes.
 
     Args:
         checkpoint: Folder or Hub id.
-        patterns: Of file names.
-        where: Of the arguments of `from_pretrained`, those that say which revision, cache and so on.
+        patterns: Patterns of the names of the files to compare.
+        arguments: Arguments of `from_pretrained`, of which those that say which files are meant (revision, cache and
+            so on) are used.
 
     Raises:
-        ValueError: If a file is not the one that was saved, or is missing; it names the file.
+        ValueError: If a file is not the one that was saved, or is missing; the message names the file.
     """
-    where = {name: value for name, value in where.items() if name in _WHERE and value is not None}
+    location = {name: value for name, value in arguments.items() if name in _LOCATION_ARGUMENTS and value is not None}
     quiet = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
-    path = cached_file(checkpoint, CHECKSUMS, _raise_exceptions_for_gated_repo=False, **quiet, **where)
+    path = cached_file(checkpoint, CHECKSUMS, _raise_exceptions_for_gated_repo=False, **quiet, **location)
     if path is None:
         return
     for name, expected in json.loads(Path(path).read_text(encoding="utf-8")).items():
         if not _matches(name, patterns):
             continue
-        file = cached_file(checkpoint, name, **quiet, **where)
+        file = cached_file(checkpoint, name, **quiet, **location)
         if file is None or sha256_of(Path(file)) != expected:
             state = "is missing" if file is None else "is not the file that was saved (another SHA-256)"
             raise ValueError(
@@ -67,7 +74,10 @@ def check_checksums(checkpoint: str | os.PathLike, patterns: tuple[str, ...], **
 
 
 class Checksummed:
-    """A mixin before a class of Transformers that saves and loads itself: `checksummed_files` are its files."""
+    """A mixin that stands before a class of Transformers with `save_pretrained` and `from_pretrained`.
+
+    `checksummed_files` are patterns of the names of the files that the class saves and loads.
+    """
 
     checksummed_files: tuple[str, ...] = ("config.json", "model*.safetensors", "model*.safetensors.index.json")
 
@@ -94,7 +104,7 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
 
 
 def sha256_of(*files: Path) -> str:
-    """SHA-256 of files, one after the other."""
+    """The SHA-256 of the contents of files, one after the other, in hexadecimal."""
     digest = hashlib.sha256()
     for file in files:
         with file.open("rb") as opened:

@@ -29,7 +29,8 @@ class CareerConfig(OccupationConfig):
         layer_norm_eps (`float`): Epsilon of every LayerNorm.
         initializer_range (`float`): Standard deviation of freshly drawn weights.
         two_stage (`bool`): Whether prediction is in two stages (Eq. 18), or one softmax ("vanilla", Section 4).
-        max_position_embeddings (`int`): For tools that ask. Not a limit: positions are sinusoids of any length.
+        max_position_embeddings (`int`): For tools that ask for it. It is no limit: positions are sinusoids of any
+            length.
         use_cache (`bool`): Whether to return the key/value cache. Off by default: packed careers cannot have one.
         pad_token_id (`int`): Id of padding.
         bos_token_id (`int`): Id of the beginning of a career, the "previous occupation" of the first step.
@@ -41,11 +42,10 @@ class CareerConfig(OccupationConfig):
         logit_clamp (`float`, *optional*): Clamp logits to +- this value, as the original program does (10).
         special_tokens_in_softmax (`bool`): Leave special ids in the softmax, as the original program does.
         first_step_stay (`bool`): Apply stage one to the first step too, as the original program does, although there
-            is
-            nothing to stay in: its stay probability is then lost on the beginning-of-career id.
+            is nothing to stay in: its stay probability is then lost on the beginning-of-career id.
         title_embedding_size (`int`, *optional*): Length of the vectors of occupations' titles whose projections are
-            added to their weights (`title_embeddings.py`); the vectors come with `model.set_title_embeddings`. None is
-            the paper's model.
+            added to the occupations' weights (`title_embeddings.py`); `model.set_title_embeddings` sets the vectors.
+            None is the paper's model.
 
     Example:
         >>> from career_hf import CareerConfig
@@ -75,7 +75,7 @@ class CareerConfig(OccupationConfig):
     title_embedding_size: int | None = None
 
     def validate_architecture(self):
-        """Part of `@strict` validation: sizes that do not fit together."""
+        """Part of `@strict` validation: raises a ValueError for sizes that do not fit together."""
         if self.hidden_size % self.num_attention_heads != 0:
             raise ValueError(
                 f"hidden_size ({self.hidden_size}) must be a multiple of num_attention_heads "

@@ -1,4 +1,4 @@
-"""OccupationConfig: what every model of occupations is configured with, CAREER, its rivals and the simulated truth."""
+"""OccupationConfig: the vocabulary and covariates of any occupation model: CAREER, a rival or a simulated truth."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class OccupationConfig(PreTrainedConfig):
         self.label2id = {label: i for i, label in self.id2label.items()}
 
     def validate_vocabulary(self):
-        """Part of `@strict` validation: special ids and the number of occupations."""
+        """Part of `@strict` validation: raises a ValueError for impossible special ids or too few occupations."""
         special = self.special_token_ids
         outside = [i for i in (*special, self.pad_token_id, self.bos_token_id) if not 0 <= i < self.vocab_size]
         if outside:
@@ -64,7 +64,7 @@ class OccupationConfig(PreTrainedConfig):
             )
 
     def validate_covariates(self):
-        """Part of `@strict` validation: the two covariate lists."""
+        """Part of `@strict` validation: raises a ValueError for covariate lists that do not fit together."""
         names, sizes = self.covariate_names, self.covariate_sizes
         if len(names) != len(sizes):
             raise ValueError(
@@ -86,7 +86,7 @@ class OccupationConfig(PreTrainedConfig):
             )
 
     def validate_labels(self):
-        """Part of `@strict` validation: one label per id, so that no prediction is nameless."""
+        """Part of `@strict` validation: raises a ValueError unless every id has a label, and so every prediction."""
         # `num_labels=5` without names makes "LABEL_0" to "LABEL_4", which name nothing and are left alone.
         named = any(label != f"LABEL_{i}" for i, label in self.id2label.items())
         if named and set(self.id2label) != set(range(self.vocab_size)):

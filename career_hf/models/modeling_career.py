@@ -171,7 +171,7 @@ class CareerPreTrainedModel(ModelFacts, Checksummed, PreTrainedModel):
     def represent(
         self, input_ids: torch.Tensor, covariates: torch.Tensor | None = None, appended: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """h_t of every step, `(batch, time, hidden)`, what `representations.py` asks a model for.
+        """h_t of every step, `(batch, time, hidden)`, which `representing/representations.py` asks for.
 
         Args:
             input_ids: `(batch, time)`, y_{t-1}; one career per row, padded on the right.
@@ -186,8 +186,8 @@ class CareerPreTrainedModel(ModelFacts, Checksummed, PreTrainedModel):
         # One row holds the career and, behind it, all its continuations by one step, of which none sees another.
         time = input_ids.shape[1]
         steps = torch.arange(time, device=input_ids.device)
-        past, own = steps[:, None] >= steps, steps[:, None] == steps
-        seen = torch.cat([past.repeat(2, 1), torch.cat([torch.zeros_like(own), own])], dim=1)
+        past, same_step = steps[:, None] >= steps, steps[:, None] == steps
+        seen = torch.cat([past.repeat(2, 1), torch.cat([torch.zeros_like(same_step), same_step])], dim=1)
         mask = torch.zeros_like(seen, dtype=self.dtype).masked_fill(~seen, torch.finfo(self.dtype).min)
         outputs = self.base_model(
             input_ids=torch.cat([input_ids, appended], dim=1),

@@ -1,7 +1,7 @@
-"""What every occupation model but CAREER is built on: one forward signature, its checks and its loss.
+"""OccupationModel: the base of every occupation model but CAREER, with one forward signature, its checks and its loss.
 
-A model says how likely every occupation is at every step; what it is asked with and what comes out is written here,
-once, for rivals that are trained, chains that are counted and the truth of a simulated market.
+A subclass says how likely every occupation is at every step. Inputs and outputs are written here once, for rivals that
+are trained, chains that are counted and the truth of a simulated market.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from .two_stage import mean_nll
 
 
 class OccupationModel(ModelFacts, Checksummed, PreTrainedModel):
-    """An occupation model that is given by its `log_probs`; no cache.
+    """An occupation model without a cache; a subclass defines it by its `log_probs`.
 
-    `takes_packed_careers` says whether several careers may stand in a row, told apart by `position_ids`.
+    `takes_packed_careers` says whether several careers may stand in one row, told apart by `position_ids`.
     """
 
     config: OccupationConfig
@@ -33,7 +33,7 @@ class OccupationModel(ModelFacts, Checksummed, PreTrainedModel):
     def log_probs(
         self, input_ids: torch.Tensor, covariates: torch.Tensor | None, position_ids: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """What the model predicts.
+        """The model's predictions, which a subclass must define.
 
         Args:
             input_ids: `(batch, time)`, y_{t-1}; padded on the right.
@@ -42,7 +42,7 @@ class OccupationModel(ModelFacts, Checksummed, PreTrainedModel):
 
         Returns:
             `(batch, time, vocabulary)` log-probabilities of occupations, and `(batch, time)` log-odds of staying, or
-            None where staying is not predicted apart. Step t may depend on steps up to t alone.
+            None if the model does not predict staying by itself. Step t may depend on steps up to t alone.
         """
         raise NotImplementedError(f"{type(self).__name__} must say how likely occupations are")
 
@@ -65,17 +65,17 @@ class OccupationModel(ModelFacts, Checksummed, PreTrainedModel):
         Args:
             input_ids: `(batch, time)`, y_{t-1}.
             covariates: `(batch, time, covariates)`, levels of x_t, exactly where the config names covariates.
-            attention_mask: Not needed: padding is on the right.
+            attention_mask: Ignored, because padding is on the right.
             labels: `(batch, time)`, y_t; -100 is not scored.
             weight: `(batch,)` or `(batch, time)`, survey weights in the loss.
             position_ids: `(batch, time)`; needed for packed careers alone.
-            past_key_values: Must be None; give whole histories.
+            past_key_values: Must be None; pass whole histories.
             use_cache: Ignored.
-            num_items_in_batch: What the summed loss is divided by, instead of the weight of the scored steps.
+            num_items_in_batch: The divisor of the summed loss, instead of the weight of the scored steps.
 
         Raises:
-            ValueError: If careers are packed and the model takes one per row, or are cached, or covariates do not fit
-                the config.
+            ValueError: If careers are packed and the model takes one per row, if there is a cache, or if covariates do
+                not fit the config.
         """
         self.config.check_covariates(input_ids, covariates)
         if past_key_values is not None:

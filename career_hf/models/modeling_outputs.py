@@ -1,4 +1,4 @@
-"""What every occupation model of the package returns."""
+"""CareerOutput: the output of every occupation model of the package."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The position embedding of CAREER: sinusoids, of which nothing is stored or learned (Vaswani et al., 2017)."""
+"""The position embedding of CAREER: sinusoids, which are neither stored nor learned (Vaswani et al., 2017)."""
 
 import math
 

@@ -84,7 +84,7 @@ def occupation_output(hidden_size: int, vocab_size: int, title_embedding_size: i
 
 
 def init_titles(module: nn.Module) -> None:
-    """What `_init_weights` does with a [`TitleProjection`]: nothing is known of titles, and they add nothing."""
+    """Initialises a [`TitleProjection`] so that titles add nothing; other modules are left as they are."""
     if isinstance(module, TitleProjection):
         init.zeros_(module.weight)
         init.zeros_(module.title_embeddings)
@@ -98,12 +98,12 @@ def title_rows(
     Args:
         titles: Vector of length `size` by occupation label, as an array, list or tensor. More occupations do no harm.
         occupations: Labels, in the order of the rows.
-        size: Of the vectors.
-        untitled: Those of them that have no title, such as "unknown"; their rows are zeros.
+        size: Length of the vectors.
+        untitled: Occupations among them that have no title, such as "unknown"; their rows are zeros.
 
     Raises:
         ValueError: If an occupation has no vector, or one that is not finite or of another length; the message names
-            it.
+            the occupation.
     """
     rows = torch.zeros(len(occupations), size)
     missing = [label for label in occupations if label not in titles and label not in untitled]
@@ -138,7 +138,7 @@ def set_title_embeddings(model: Any, titles: Mapping[str, Any], untitled: Collec
     Args:
         model: A [`CareerForOccupationPrediction`] made with `title_embedding_size`.
         titles: Vector of that length by occupation label: `dict(zip(labels, encoder.encode(texts)))`.
-        untitled: Occupations of the model that have no title, such as "unknown"; they have weights of their own alone.
+        untitled: Occupations of the model that have no title, such as "unknown"; only their own weights count.
 
     Raises:
         ValueError: If the model has no place for titles, or an occupation has no vector, or one that is not finite or
@@ -159,9 +159,9 @@ def set_title_embeddings(model: Any, titles: Mapping[str, Any], untitled: Collec
             "from_pretrained(folder, title_embedding_size=...), the length of the vectors"
         )
     places = {label: i for i, label in model.config.id2label.items() if i not in special}
-    strange = [label for label in untitled if label not in places]
-    if strange:
-        raise ValueError(f"untitled= names '{strange[0]}', which is not an occupation of the model")
+    unknown = [label for label in untitled if label not in places]
+    if unknown:
+        raise ValueError(f"untitled= names '{unknown[0]}', which is not an occupation of the model")
     rows = title_rows(titles, list(places), size, untitled)
     for table in (model.model.embed_tokens, model.lm_head):
         table.title_projection.title_embeddings.zero_()  # of special ids
@@ -176,27 +176,26 @@ def carry_titles(
     titles: Mapping[str, Any],
     untitled: Collection[str],
 ) -> None:
-    """Fills the titles of a table of another vocabulary, whose new occupations start from their title alone.
+    """Fills the titles of a table with another vocabulary; its new occupations start from their titles alone.
 
     Args:
-        source, table: Two [`TitledEmbedding`]s or [`TitledLinear`]s, of a model before and after.
-        before, after: The occupations of each, in order.
-        titles: Vectors by label; those of occupations that `source` knows are ignored.
+        source, table: Two [`TitledEmbedding`]s or [`TitledLinear`]s, of the model before and after.
+        before, after: Occupations of `source` and of `table`, in order.
+        titles: Title vectors by label; vectors of occupations that `source` knows are ignored.
         untitled: New occupations without a title.
 
     Raises:
         ValueError: As `title_rows`.
     """
-    known = dict(zip(before, source.title_projection.title_embeddings.float().cpu(), strict=True))
-    new = [label for label in after if label not in known]
-    fresh = dict(
-        zip(new, title_rows(titles, new, source.title_projection.title_embeddings.shape[1], untitled), strict=True)
-    )
-    rows = torch.stack([known[label] if label in known else fresh[label] for label in after])
+    old_titles = dict(zip(before, source.title_projection.title_embeddings.float().cpu(), strict=True))
+    new = [label for label in after if label not in old_titles]
+    size = source.title_projection.title_embeddings.shape[1]
+    new_titles = dict(zip(new, title_rows(titles, new, size, untitled), strict=True))
+    rows = torch.stack([old_titles[label] if label in old_titles else new_titles[label] for label in after])
     with torch.no_grad():
         table.title_projection.title_embeddings.copy_(rows)
         table.title_projection.weight.copy_(source.title_projection.weight)
-        table.weight[[i for i, label in enumerate(after) if label in fresh and label not in untitled]] = 0
+        table.weight[[i for i, label in enumerate(after) if label in new_titles and label not in untitled]] = 0
 
 
 def check_title_embeddings(model: Any) -> None:
@@ -215,7 +214,7 @@ def save_title_embeddings(path: str | Path, titles: Mapping[str, Any]) -> None:
     """Writes title vectors to a safetensors file, which `career-hf train --title-embeddings` reads.
 
     Args:
-        path: Of the file.
+        path: Path of the file.
         titles: Vector by occupation label, all of one length.
 
     Raises:
@@ -230,10 +229,13 @@ def save_title_embeddings(path: str | Path, titles: Mapping[str, Any]) -> None:
 
 
 def load_title_embeddings(path: str | Path) -> dict[str, np.ndarray]:
-    """Reads what `save_title_embeddings` writes: vector by occupation label, float32.
+    """Reads a file that `save_title_embeddings` wrote.
+
+    Returns:
+        Vector by occupation label, in float32.
 
     Raises:
-        ValueError: If the file is not laid out like that.
+        ValueError: If the file has another layout.
     """
     with safe_open(path, framework="numpy") as opened:
         labels = json.loads((opened.metadata() or {}).get("occupations", "[]"))

@@ -29,16 +29,18 @@ class TransferReport:
     fresh: dict[str, list[str]] = field(default_factory=dict)
     dropped: dict[str, list[str]] = field(default_factory=dict)
 
-    def record(self, what: str, old_names: list[str], new_names: list[str]) -> None:
+    def record(self, table: str, old_names: list[str], new_names: list[str]) -> None:
+        """Records the names of one table, "occupation" or a covariate, before and after."""
         old, new = set(old_names), set(new_names)
-        self.kept[what] = [name for name in new_names if name in old]
-        self.fresh[what] = [name for name in new_names if name not in old]
-        self.dropped[what] = [name for name in old_names if name not in new]
+        self.kept[table] = [name for name in new_names if name in old]
+        self.fresh[table] = [name for name in new_names if name not in old]
+        self.dropped[table] = [name for name in old_names if name not in new]
 
     def __str__(self) -> str:
         return "\n".join(
-            f"{what}: {len(self.kept[what])} kept, {len(self.fresh[what])} fresh, {len(self.dropped[what])} dropped"
-            for what in self.kept
+            f"{table}: {len(self.kept[table])} kept, {len(self.fresh[table])} fresh, "
+            f"{len(self.dropped[table])} dropped"
+            for table in self.kept
         )
 
 
@@ -59,11 +61,11 @@ def resize_vocabulary(
         model: A [`CareerForOccupationPrediction`], changed in place, its config too.
         old: The processor the model was trained with.
         new: The processor it is to be used with, usually `old.extend(...)`.
-        titles: For a model with titles, vectors of new occupations by label, of the encoder that the others are of.
+        titles: For a model with titles, vectors of new occupations by label, made by the same encoder as the others.
         untitled: New occupations that have no title, such as "unknown".
 
     Returns:
-        Which occupations, levels and covariates kept their weights, got fresh ones or went.
+        Which occupations, levels and covariates kept their weights, got fresh ones or were dropped.
 
     Raises:
         ValueError: If `old` is not the processor of this model, if a new occupation of a model with titles has no
@@ -104,7 +106,7 @@ def resize_vocabulary(
     for name, levels in new_levels.items():
         source = transformer.embed_covariates[name] if name in old_levels else None
         tables[name] = fill(nn.Embedding(len(levels), size), source, old_levels.get(name, []), levels)
-    for name in [*new_levels, *(gone for gone in old_levels if gone not in new_levels)]:
+    for name in [*new_levels, *(name for name in old_levels if name not in new_levels)]:
         report.record(name, old_levels.get(name, []), new_levels.get(name, []))
 
     transformer.embed_tokens, model.lm_head, transformer.embed_covariates = embed_tokens, lm_head, tables

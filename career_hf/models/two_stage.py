@@ -1,4 +1,4 @@
-"""The likelihood of an occupation: Eq. 1-3 and 18, as pure functions of tensors. Nothing else knows this mathematics.
+"""The likelihood of an occupation: Eq. 1-3 and 18, as pure functions of tensors. No other file has this mathematics.
 
 Stage one is the probability of staying, sigmoid(eta . h_t), as in Eq. 18 and in the original program (Eq. 1 has it the
 other way round). Stage two is a softmax over the occupations other than the previous one (Eq. 2). Everything is in log
@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional as F
 
 
-# The log-probability of what cannot happen. Finite also in bfloat16 and float16, and exactly zero after a softmax.
+# The log-probability of what cannot happen: finite in bfloat16 and float16 too, and exactly zero after a softmax.
 IMPOSSIBLE = -1e4
 
 
@@ -71,7 +71,7 @@ def nothing_to_stay_in(stay_logit: torch.Tensor, previous: torch.Tensor, special
 
 
 def among(ids: torch.Tensor, some: list[int]) -> torch.Tensor:
-    """Whether each id is one of a few; `torch.isin` is the same, and cannot be exported to ONNX."""
+    """Whether each id is one of a few, as `torch.isin` says it, which cannot be exported to ONNX."""
     return (ids.unsqueeze(-1) == torch.tensor(some, device=ids.device)).any(dim=-1)
 
 

@@ -1,3 +1,57 @@
 """Wages given careers: regressions, a fine-tuned wage head, and wage gaps."""
 
 import transformers  # noqa: F401  # registers the models before any file here is imported: see `registration`
+
+from .decomposition import gelbach, oaxaca_blinder
+from .design import BLAU_KAHN, BLOCKS, held, wage_frame
+from .finetuning import METHODS
+from .gap_estimates import GapGroups, GapReport, gap, gap_sample
+from .gaps import GapEstimate, GapResult, GapSample, Nuisances, Overlap, aipw_gap, outcome_only_gap, raw_gap
+from .regression import (
+    CoefficientTable,
+    WageRegression,
+    WageReport,
+    coefficient_table,
+    estimate,
+    held_out_r2,
+    predict_held_out,
+    regress,
+    save_table,
+)
+from .wage_head import build_wage_trainer, encode_wages, predict_log_wages, wage_recipe
+
+
+__all__ = [
+    "BLAU_KAHN",
+    "BLOCKS",
+    "METHODS",
+    "CoefficientTable",
+    "GapEstimate",
+    "GapGroups",
+    "GapReport",
+    "GapResult",
+    "GapSample",
+    "Nuisances",
+    "Overlap",
+    "WageRegression",
+    "WageReport",
+    "aipw_gap",
+    "build_wage_trainer",
+    "coefficient_table",
+    "encode_wages",
+    "estimate",
+    "gap",
+    "gap_sample",
+    "gelbach",
+    "held",
+    "held_out_r2",
+    "oaxaca_blinder",
+    "outcome_only_gap",
+    "predict_held_out",
+    "predict_log_wages",
+    "raw_gap",
+    "regress",
+    "save_table",
+    "wage_frame",
+    "wage_recipe",
+]

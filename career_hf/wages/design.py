@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from pathlib import Path
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
+from datasets import Dataset, DatasetDict, concatenate_datasets
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer
@@ -22,14 +24,13 @@ from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures
 
-from ..careers.frames import to_frame
+from ..careers.frames import as_careers, as_splits, to_frame
 from ..careers.ledger import Ledger
+from ..encoding.processing_career import CareerProcessor
 from ..occupations.labels import NOT_WORKING
+from ..representing.cross_fitting import check_not_trained_on
 from ..representing.representations import names_of
 
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 LOG_WAGE, PREVIOUS, FOLD = "log_wage", "previous_occupation", "fold"
 MISSING, NOTHING_BEFORE = "missing", "none"
@@ -42,9 +43,9 @@ class Block:
     """A term of a specification.
 
     Args:
-        column: Of the frame.
+        column: Column of the frame.
         kind: "labels" become dummies, "numbers" stay as they are, "squares" come with their square.
-        stands_for: What Blau and Kahn have there; empty for what is not theirs.
+        stands_for: The term of Blau and Kahn's specification; empty where they have none.
     """
 
     column: str
@@ -72,6 +73,32 @@ BLOCKS = {
 BLAU_KAHN = tuple(name for name, block in BLOCKS.items() if block.stands_for)
 # Levels with fewer rows share one dummy, with those that were never seen.
 RARE = 10
+# The name of all splits together.
+ALL_SPLITS = "all"
+
+
+def careers_of_splits(
+    careers: str | Path | Dataset | DatasetDict, split: str, processor: CareerProcessor | None = None
+) -> Dataset:
+    """Careers of some splits, and of nobody whom the model was trained on.
+
+    Args:
+        careers: A folder of careers, careers by split name, or careers, which `split_careers` splits.
+        split: Comma-separated names of splits; "all" takes everybody.
+        processor: The model's processor, which has recorded whom the model was trained on; None without a model.
+
+    Raises:
+        ValueError: There is no such split; or the model was trained on some of these people, or on people who are not
+            in the split "train", or there is no split "train" to tell.
+    """
+    splits = as_splits(careers)
+    names = list(splits) if split == ALL_SPLITS else split.split(",")
+    chosen = concatenate_datasets([as_careers(splits, name) for name in names])
+    if processor is not None:
+        if "train" not in splits:
+            raise ValueError(f"the careers have splits {list(splits)}: whom the model saw cannot be checked")
+        check_not_trained_on(chosen, splits["train"], processor)
+    return chosen
 
 
 def wage_frame(
@@ -85,8 +112,8 @@ def wage_frame(
 
     Args:
         careers: Careers with an outcome `log_wage` over time.
-        representations: By name ("before", "including"), `(person-years, size)`: what `representations` or
-            `cross_fit` return of these careers, all steps.
+        representations: Arrays `(person-years, size)` by name ("before", "including"): what `representations` or
+            `cross_fit` return for these careers, all steps.
         fold: `(person-years,)`, whose model made each representation, as `cross_fit` returns it. Coordinates of
             different models mean different things, so their coefficients are then separate.
         not_working: Occupation labels that mean no work. Such years have no wage to explain, and do not count as
@@ -128,23 +155,23 @@ def wage_frame(
     everything = everything.assign(**added, **{name: everything[name].fillna(MISSING) for name in texts})
 
     observed = everything[LOG_WAGE].notna()
-    kept = observed & at_work
+    explained = observed & at_work
     dropped = {
         "not at work": int((~at_work & ~observed).sum()),
         "not at work, although there is a wage": int((~at_work & observed).sum()),
         "at work, wage not observed": int((at_work & ~observed).sum()),
     }
-    ledger.record("keep years at work with a wage", "person-years", len(kept), int(kept.sum()), dropped)
-    if not kept.any():
-        raise ValueError(f"no year at work has a wage: '{LOG_WAGE}' is missing in all {len(kept)} person-years")
-    return pd.concat([everything, *vectors], axis=1)[kept], ledger
+    ledger.record("keep years at work with a wage", "person-years", len(explained), int(explained.sum()), dropped)
+    if not explained.any():
+        raise ValueError(f"no year at work has a wage: '{LOG_WAGE}' is missing in all {len(explained)} person-years")
+    return pd.concat([everything, *vectors], axis=1)[explained], ledger
 
 
 def held(names: Sequence[str], frame: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """Which blocks a frame has the columns of, and which not; a column that says the same in all rows is not there.
+    """Blocks whose columns a frame has, and blocks whose columns it lacks or has with one value only.
 
     Args:
-        names: Of blocks.
+        names: Names of blocks.
         frame: What `wage_frame` returns.
     """
     there = [name for name in names if _has_columns(name, frame)]
@@ -157,8 +184,8 @@ def design(names: Sequence[str], frame: pd.DataFrame, rare: int = RARE) -> Colum
     Dummies leave out the first level in the order of labels. A number that is missing counts as 0 and has a dummy.
 
     Args:
-        names: Of blocks: keys of `BLOCKS`; other columns of the frame, whose labels become dummies; and "h NAME" for a
-            representation.
+        names: Names of blocks: keys of `BLOCKS`; other columns of the frame, whose labels become dummies; and "h NAME"
+            for a representation.
         frame: What `wage_frame` returns; it says which columns there are, nothing is learned from it here.
         rare: Levels with fewer rows than this share one dummy, with levels that were never seen.
 
@@ -243,4 +270,16 @@ def _has_columns(name: str, frame: pd.DataFrame) -> bool:
     return column in frame and frame[column].nunique() > 1
 
 
-__all__ = ["BLAU_KAHN", "BLOCKS", "Block", "PerFold", "block_named", "design", "held", "vector_columns", "wage_frame"]
+__all__ = [
+    "ALL_SPLITS",
+    "BLAU_KAHN",
+    "BLOCKS",
+    "Block",
+    "PerFold",
+    "block_named",
+    "careers_of_splits",
+    "design",
+    "held",
+    "vector_columns",
+    "wage_frame",
+]

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from datasets import Dataset, DatasetDict
 
 from ..careers.ledger import Ledger
+from ..encoding.checkpoints import as_checkpoint
+from ..figures.style import save as save_figure
 from ..occupations.labels import NOT_WORKING
 from ..representing.representations import representations
 from .decomposition import oaxaca_blinder
-from .design import BLAU_KAHN, design, held, wage_frame
+from .design import BLAU_KAHN, careers_of_splits, design, held, wage_frame
 from .finetuning import METHODS, FineTuning, check_protected, finetuned_nuisances
 from .gap_nuisances import cross_fit_nuisances, folds_of_people
 from .gaps import (
@@ -32,10 +36,7 @@ from .gaps import (
 
 
 if TYPE_CHECKING:
-    from datasets import Dataset
-    from transformers import PreTrainedModel
-
-    from ..encoding.processing_career import CareerProcessor
+    from matplotlib.figure import Figure
 
 COLUMNS, FROZEN = "columns", "columns and frozen CAREER"
 
@@ -45,9 +46,9 @@ class GapGroups:
     """Who is compared.
 
     Args:
-        protected: The covariate that tells the groups apart; it must not change over a career.
-        group: Its label of those whose gap is asked for.
-        others: Its label of those they are compared with.
+        protected: Covariate that tells the groups apart; it must not change over a career.
+        group: Its label of the group whose gap is asked for.
+        others: Its label of those whom the group is compared with.
     """
 
     protected: str = "gender"
@@ -56,15 +57,15 @@ class GapGroups:
 
 
 @dataclass(frozen=True)
-class GapRun:
-    """Everything that `estimate_gaps` found.
+class GapReport:
+    """What `gap` returns.
 
     Args:
         result: Estimates.
         sensitivity: AIPW and outcome-only estimates with the frozen model at several clips.
-        nuisances: Predictions behind the estimates, by what was adjusted for, one for each seed.
-        sample: Their rows.
-        ledger: Which person-years were left out.
+        nuisances: Predictions behind the estimates, one for each seed, by what was adjusted for.
+        sample: Person-years that the predictions are for.
+        ledger: Counts of the person-years that were left out.
     """
 
     result: GapResult
@@ -72,6 +73,36 @@ class GapRun:
     nuisances: dict[str, list[Nuisances]]
     sample: GapSample
     ledger: Ledger
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per estimate, with its interval, overlap and whose gap it is."""
+        return self.result.to_frame()
+
+    def figure(self) -> Figure:
+        """Estimates with intervals, propensities of both groups, and balance before and after weighting."""
+        return self.result.figure()
+
+    def save(self, folder: str | Path) -> None:
+        """Writes gaps.csv, sensitivity.csv, gap.png, and for the frozen model propensity.csv and balance.csv.
+
+        Args:
+            folder: Destination folder.
+
+        Raises:
+            ImportError: matplotlib is not installed; the tables are written all the same.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        form = {"float_format": "%.5f"}
+        self.to_frame().to_csv(folder / "gaps.csv", index=False, **form)
+        self.sensitivity.to_frame().to_csv(folder / "sensitivity.csv", index=False, **form)
+        propensities, balance = (
+            rows[rows["adjusted_for"] == FROZEN].drop(columns="adjusted_for")
+            for rows in (self.result.propensities(), self.result.balance())
+        )
+        propensities.to_csv(folder / "propensity.csv", index=False, **form)
+        balance.to_csv(folder / "balance.csv", **form)
+        save_figure(self.figure(), folder / "gap.png")
 
 
 def gap_sample(
@@ -85,14 +116,15 @@ def gap_sample(
     Args:
         careers: Careers with an outcome `log_wage`.
         groups: Who is compared.
-        blocks: Of columns, see `wages.design`; those that careers do not have, and the protected one, are left out.
+        blocks: Blocks of columns that are adjusted for, see `wages.design`; those that careers lack, and the protected
+            one, are left out.
         not_working: Occupation labels that mean no work.
 
     Returns:
         The sample, columns in standard units; `(rows,)` the place of each row among all person-years; and a ledger.
 
     Raises:
-        ValueError: The protected covariate is not there or a label of it is held by nobody, or as in `wage_frame`.
+        ValueError: Careers have no protected covariate, nobody has one of its two labels, or as in `wage_frame`.
     """
     frame, ledger = wage_frame(careers, not_working=not_working)
     if groups.protected not in frame:
@@ -100,8 +132,8 @@ def gap_sample(
     labels = frame[groups.protected]
     for label in (groups.group, groups.others):
         if not (labels == label).any():
-            found = sorted(labels.unique())
-            raise ValueError(f"nobody with a wage has {groups.protected} '{label}': the labels are {found}")
+            levels = sorted(labels.unique())
+            raise ValueError(f"nobody with a wage has {groups.protected} '{label}': the labels are {levels}")
     compared = labels.isin([groups.group, groups.others])
     dropped = {f"{groups.protected} is neither '{groups.group}' nor '{groups.others}'": int((~compared).sum())}
     ledger.record("keep the two groups", "person-years", len(frame), int(compared.sum()), dropped)
@@ -122,77 +154,84 @@ def gap_sample(
     return sample, frame.index.to_numpy(), ledger
 
 
-def estimate_gaps(
-    model: PreTrainedModel,
-    processor: CareerProcessor,
-    careers: Dataset,
-    groups: GapGroups | None = None,
+def gap(
+    model: Any,
+    careers: str | Path | Dataset | DatasetDict,
     *,
-    blocks: Sequence[str] = (*BLAU_KAHN, "occupation"),
-    not_working: Sequence[str] = NOT_WORKING,
+    split: str = "test",
+    protected: str = "gender",
+    group: str = "female",
+    others: str = "male",
     folds: int = 5,
-    methods: Sequence[str] = METHODS,
-    settings: FineTuning | None = None,
-    seeds: int = 1,
+    seeds: int = 2,
+    updates: int = 20,
+    learning_rate: float = 1e-3,
     clip: float = 0.0,
     bootstrap: int = 0,
-) -> GapRun:
-    """The gap by every estimator: raw, Oaxaca-Blinder, and adjusted with frozen and with fine-tuned CAREER.
+    methods: Sequence[str] = METHODS,
+    blocks: Sequence[str] = (*BLAU_KAHN, "occupation"),
+    not_working: Sequence[str] = NOT_WORKING,
+) -> GapReport:
+    """The wage gap by every estimator: raw, Oaxaca-Blinder, and adjusted with frozen and with fine-tuned CAREER.
 
     Args:
-        model: CAREER, trained without the protected covariate, and not on these people.
-        processor: Its processor.
-        careers: Careers with an outcome `log_wage`.
-        groups: Who is compared; women and men by the labels of the NLSY79 unless given.
-        blocks, not_working: As in `gap_sample`.
-        folds: Of people, in cross-fitting.
-        methods: Of fine-tuning.
-        settings: Of fine-tuning.
-        seeds: Of fine-tuning. Predictions are averaged over seeds, and `seed_sd` is the spread of estimates.
+        model: A folder, Hub id, (model, processor) or result of training: CAREER, trained without the protected
+            covariate, and not on these people.
+        careers: A folder of careers with an outcome `log_wage`, careers by split name, or careers.
+        split: Comma-separated splits of people who are compared; "all" takes everybody.
+        protected: Covariate that tells the groups apart; it must not change over a career.
+        group: Its label of the group whose gap is asked for.
+        others: Its label of those whom the group is compared with.
+        folds: Number of folds of people in cross-fitting.
+        seeds: Number of random seeds of fine-tuning. Predictions are averaged over seeds, and `seed_sd` is the spread
+            of estimates.
+        updates: Updates of each fine-tuned network; 0 estimates with the frozen model only.
+        learning_rate: Learning rate of fine-tuning.
         clip: Rows with a propensity outside [clip, 1 - clip] are left out.
-        bootstrap: Resamples of people for the intervals; 0 for the influence function's.
+        bootstrap: Number of resamples of people behind the intervals; 0 takes the influence function's intervals.
+        methods: Methods of fine-tuning.
+        blocks, not_working: As in `gap_sample`.
 
     Raises:
-        ValueError: The model saw the protected covariate, or as in `gap_sample`.
+        ValueError: The model saw the protected covariate, or as in `careers_of_splits` and `gap_sample`.
     """
-    groups = groups or GapGroups()
-    check_protected(processor, groups.protected)
-    sample, place, ledger = gap_sample(careers, groups, blocks, not_working)
+    career, processor = as_checkpoint(model)
+    chosen = careers_of_splits(careers, split, processor)
+    check_protected(processor, protected)
+    sample, place, ledger = gap_sample(chosen, GapGroups(protected, group, others), blocks, not_working)
     estimates = [raw_gap(sample), _oaxaca_blinder(sample)]
     fold = folds_of_people(sample.person, folds)
-    hidden = representations(model, careers, processor, timing="including", unknown_levels="missing")[place]
+    hidden = representations(career, chosen, processor, timing="including", unknown_levels="missing")[place]
     beside = np.column_stack([sample.features, hidden])
     nuisances = {
         COLUMNS: [cross_fit_nuisances(sample, fold)],
         FROZEN: [cross_fit_nuisances(sample.with_features(beside), fold)],
     }
-    for seed in range(seeds if methods else 0):
-        made = finetuned_nuisances(
-            [model],
+    for seed in range(seeds if methods and updates else 0):
+        finetuned = finetuned_nuisances(
+            [career],
             processor,
-            careers,
+            chosen,
             sample,
             place,
             fold,
-            protected=groups.protected,
+            protected=protected,
             methods=methods,
-            settings=settings,
+            settings=FineTuning(updates=updates, rate=learning_rate),
             seed=seed,
         )
-        for name, of in made.items():
-            nuisances.setdefault(name, []).append(of)
+        for name, predictions in finetuned.items():
+            nuisances.setdefault(name, []).append(predictions)
     judge = nuisances[FROZEN][0]
-    for name, of_seeds in nuisances.items():
-        mean = _mean(of_seeds)
+    for name, by_seed in nuisances.items():
+        mean = _mean(by_seed)
         loss = r_loss(sample, mean.difference, judge.marginal, judge.propensity)
         for estimator in (outcome_only_gap, aipw_gap):
-            found = estimator(sample, mean, adjusted_for=name, clip=clip, bootstrap=bootstrap)
-            estimates.append(replace(found, r_loss=loss, seed_sd=_seed_sd(estimator, sample, of_seeds, clip)))
-    return GapRun(
-        result=GapResult(estimates, groups.group, groups.others),
-        sensitivity=replace(
-            sensitivity(sample, judge, adjusted_for=FROZEN, clips=CLIPS), group=groups.group, others=groups.others
-        ),
+            estimate = estimator(sample, mean, adjusted_for=name, clip=clip, bootstrap=bootstrap)
+            estimates.append(replace(estimate, r_loss=loss, seed_sd=_seed_sd(estimator, sample, by_seed, clip)))
+    return GapReport(
+        result=GapResult(estimates, group, others),
+        sensitivity=replace(sensitivity(sample, judge, adjusted_for=FROZEN, clips=CLIPS), group=group, others=others),
         nuisances=nuisances,
         sample=sample,
         ledger=ledger,
@@ -200,41 +239,41 @@ def estimate_gaps(
 
 
 def _oaxaca_blinder(sample: GapSample) -> GapEstimate:
-    """The unexplained part at prices of the others, who must have the levels that are to have a price."""
+    """The unexplained part at prices of the others; only levels that some of the others have can have a price."""
     x, others = sample.features, sample.features[~sample.group]
     # A column that says the same of all others, an occupation that none of them holds, has no price.
     same = np.ptp(others, axis=0) < 1e-9 * (1 + np.abs(others[0]))
     comparable = np.isclose(x[:, same], others[0, same], atol=1e-9).all(axis=1)
-    of_group = sample.weight * sample.group
+    group_weight = sample.weight * sample.group
     left = sample.take(comparable).with_features(x[comparable][:, ~same], np.array(sample.names)[~same].tolist())
-    found = oaxaca_blinder(left).loc["unexplained"]
+    unexplained = oaxaca_blinder(left).loc["unexplained"]
     return GapEstimate(
         estimator="Oaxaca-Blinder",
         adjusted_for=COLUMNS,
-        estimate=float(found["estimate"]),
-        standard_error=float(found["standard_error"]),
-        low=float(found["low"]),
-        high=float(found["high"]),
+        estimate=float(unexplained["estimate"]),
+        standard_error=float(unexplained["standard_error"]),
+        low=float(unexplained["low"]),
+        high=float(unexplained["high"]),
         interval=CLUSTERED,
         rows=len(left.outcome),
         people=len(np.unique(left.person)),
-        incomparable=float(of_group[~comparable].sum() / of_group.sum()),
+        incomparable=float(group_weight[~comparable].sum() / group_weight.sum()),
     )
 
 
-def _mean(of_seeds: Sequence[Nuisances]) -> Nuisances:
+def _mean(by_seed: Sequence[Nuisances]) -> Nuisances:
     """Predictions averaged over seeds."""
     return Nuisances(
-        *(np.mean([getattr(of, name) for of in of_seeds], axis=0) for name in ("group", "others", "propensity"))
+        *(np.mean([getattr(one, name) for one in by_seed], axis=0) for name in ("group", "others", "propensity"))
     )
 
 
 def _seed_sd(
-    estimator: Callable[..., GapEstimate], sample: GapSample, of_seeds: Sequence[Nuisances], clip: float
+    estimator: Callable[..., GapEstimate], sample: GapSample, by_seed: Sequence[Nuisances], clip: float
 ) -> float:
-    if len(of_seeds) < 2:
+    if len(by_seed) < 2:
         return float("nan")
-    return float(np.std([estimator(sample, of, clip=clip).estimate for of in of_seeds], ddof=1))
+    return float(np.std([estimator(sample, one, clip=clip).estimate for one in by_seed], ddof=1))
 
 
-__all__ = ["COLUMNS", "FROZEN", "GapGroups", "GapRun", "estimate_gaps", "gap_sample"]
+__all__ = ["COLUMNS", "FROZEN", "GapGroups", "GapReport", "gap", "gap_sample"]

@@ -12,6 +12,11 @@ those of Vafa, Athey and Blei (2025), "Estimating wage disparities using foundat
 mu, e and m are predictions for rows of people who were not fitted on (`gap_nuisances.py`, `finetuning.py`). AIPW is
 right if either mu_others or e is, and errs only by the product of their errors, so its interval need not know how they
 were found. An outcome-only estimate has no such protection: its interval takes the fitted model for granted.
+
+The propensity e is the probability of being in the group (a woman) given a career. Where it is near 1 there is hardly
+anybody (a man) with such a career, and estimates hang on few people: overlap says how few. Rows outside
+[clip, 1 - clip] can be left out, as Vafa, Athey and Blei do; that changes whose gap is estimated, and the result says
+so.
 """
 
 from __future__ import annotations
@@ -24,7 +29,7 @@ import numpy as np
 import pandas as pd
 
 from ..evaluation.resampling import resample_means
-from .propensity import Overlap, kept_rows, overlap
+from ..figures.gaps import gap_figure
 
 
 if TYPE_CHECKING:
@@ -35,6 +40,8 @@ CLUSTERED = "clustered by person"
 CONDITIONAL = "conditional on the fitted network, clustered by person"
 BOOTSTRAP = "bootstrap of people, given predictions"
 Z = 1.959964
+# Bins of the histogram of propensities.
+BINS = 20
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,7 @@ class GapSample:
         person: `(rows,)`, numbers 0, 1, ... of people.
         features: `(rows, columns)`, what is adjusted for beside a representation; may have no columns.
         weight: `(rows,)`, survey weight; ones unless given.
-        names: Of the features; x0, x1, ... unless given.
+        names: Names of the features; x0, x1, ... unless given.
 
     Raises:
         ValueError: Lengths differ, a value is missing, a weight is not positive, or one of the two groups is empty.
@@ -121,18 +128,118 @@ class Nuisances:
 
 
 @dataclass(frozen=True)
+class Overlap:
+    """How comparable a group and the others are; rows are person-years.
+
+    Args:
+        histogram: Survey weight by propensity: columns low, high, group and others, each of the two summing to 1.
+        clip: Rows with a propensity outside [clip, 1 - clip] are left out; 0 keeps all.
+        clipped: Share of rows left out.
+        group_clipped: Share of the group's survey weight left out.
+        effective_people: Effective number (Kish) of the others, weighted to look like the group: their weights are
+            summed by person first, as a person's rows are no independent evidence.
+        others_people: How many they are.
+        balance: One row per feature: means of the group minus those of the others, `raw` and `weighted` by the odds of
+            the propensity, over the root of the mean of both groups' variances.
+    """
+
+    histogram: pd.DataFrame
+    clip: float
+    clipped: float
+    group_clipped: float
+    effective_people: float
+    others_people: int
+    balance: pd.DataFrame
+
+    @property
+    def population(self) -> str:
+        """Whose gap it is, in words."""
+        if self.group_clipped == 0:
+            return "the whole group"
+        return (
+            f"those of the group with a propensity between {self.clip:g} and {1 - self.clip:g}, "
+            f"{1 - self.group_clipped:.1%} of it"
+        )
+
+
+def kept_rows(propensity: np.ndarray, clip: float) -> np.ndarray:
+    """Which rows have a propensity within [clip, 1 - clip], `(rows,)` bool.
+
+    Raises:
+        ValueError: The clip is not in [0, 0.5), or a propensity is not a probability or is 1.
+    """
+    if not 0 <= clip < 0.5:
+        raise ValueError(f"clip must be at least 0 and below 0.5, not {clip}")
+    if not ((propensity >= 0) & (propensity <= 1)).all():
+        bad = propensity[~((propensity >= 0) & (propensity <= 1))][0]
+        raise ValueError(f"a propensity is a probability, and {bad} is none: is it a logit?")
+    within = (propensity >= clip) & (propensity <= 1 - clip)
+    if certain := int((propensity[within] == 1).sum()):
+        raise ValueError(
+            f"{certain} rows have a propensity of 1: there is nobody to compare them with. "
+            "Pass a clip above 0, or leave out what gives the group away"
+        )
+    return within
+
+
+def overlap(sample: GapSample, propensity: np.ndarray, clip: float = 0.0) -> Overlap:
+    """Overlap of a sample.
+
+    Args:
+        sample: Person-years.
+        propensity: `(rows,)`, probability of being in the group.
+        clip: Rows outside [clip, 1 - clip] are left out.
+
+    Raises:
+        ValueError: As in `kept_rows`, or nobody is left of the group or of the others.
+    """
+    within, group = kept_rows(propensity, clip), sample.group
+    sides = {"group": group, "others": ~group}
+    for name, side in sides.items():
+        if not (within & side).any():
+            raise ValueError(f"no row of the {name} has a propensity within [{clip}, {1 - clip}]: take a smaller clip")
+    edges = np.linspace(0, 1, BINS + 1)
+    counts = {
+        name: np.histogram(propensity[side], edges, weights=sample.weight[side])[0] / sample.weight[side].sum()
+        for name, side in sides.items()
+    }
+    women, men = within & group, within & ~group
+    odds = sample.weight[men] * propensity[men] / (1 - propensity[men])
+    by_person = np.bincount(sample.person[men], weights=odds)
+    x, w = sample.features, sample.weight
+    mean_of_women, mean_of_men = (np.average(x[rows], axis=0, weights=w[rows]) for rows in (women, men))
+    variances = [
+        np.average((x[rows] - mean) ** 2, axis=0, weights=w[rows])
+        for rows, mean in ((women, mean_of_women), (men, mean_of_men))
+    ]
+    spread = np.sqrt(np.mean(variances, axis=0))
+    differences = mean_of_women - mean_of_men, mean_of_women - np.average(x[men], axis=0, weights=odds)
+    # A column that does not vary in either group has no unit, and differs at most by rounding.
+    raw, weighted = (np.divide(d, spread, out=np.zeros_like(d), where=spread > 1e-9) for d in differences)
+    return Overlap(
+        histogram=pd.DataFrame({"low": edges[:-1], "high": edges[1:], **counts}),
+        clip=clip,
+        clipped=float(1 - within.mean()),
+        group_clipped=float(w[group & ~within].sum() / w[group].sum()),
+        effective_people=float(by_person.sum() ** 2 / (by_person**2).sum()) if by_person.any() else 0.0,
+        others_people=len(np.unique(sample.person[men])),
+        balance=pd.DataFrame({"raw": raw, "weighted": weighted}, index=list(sample.names)),
+    )
+
+
+@dataclass(frozen=True)
 class GapEstimate:
     """One estimate of a gap.
 
     Args:
-        estimator: Its name.
+        estimator: Name of the estimator.
         adjusted_for: What X is, in words.
         estimate: Log points, group minus others.
-        standard_error: Of the estimate.
-        low, high: 95% interval.
+        standard_error: Standard error of the estimate.
+        low, high: Ends of the 95% interval.
         interval: What the interval covers.
-        rows, people: Person-years and people that it is made from.
-        overlap: Of the group and the others; None where nothing is adjusted for.
+        rows, people: Numbers of person-years and people behind the estimate.
+        overlap: How comparable the two groups are; None where nothing is adjusted for.
         r_loss: R-learner objective, where it was computed.
         seed_sd: Standard deviation over training seeds, where there are several.
         incomparable: Share of the group's weight left out because none of the others has its level of a feature.
@@ -170,8 +277,8 @@ class GapResult:
     """Estimates of one gap by several estimators.
 
     Args:
-        estimates: Of the gap.
-        group, others: What the two are called.
+        estimates: Estimates of the gap.
+        group, others: Names of the two groups.
     """
 
     estimates: Sequence[GapEstimate]
@@ -179,7 +286,7 @@ class GapResult:
     others: str = "others"
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per estimate, with what is to be known of its overlap."""
+        """One row per estimate, with numbers about its overlap where something is adjusted for."""
         rows = []
         for e in self.estimates:
             row = {
@@ -210,19 +317,37 @@ class GapResult:
             rows.append(row | {"population": e.population})
         return pd.DataFrame(rows)
 
+    def propensities(self) -> pd.DataFrame:
+        """Histograms of propensities: columns adjusted_for, low, high, group and others."""
+        parts = [each.histogram.assign(adjusted_for=name) for name, each in self._overlaps().items()]
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+    def balance(self) -> pd.DataFrame:
+        """Imbalances of features, which are the index: columns adjusted_for, raw and weighted."""
+        parts = [each.balance.assign(adjusted_for=name) for name, each in self._overlaps().items()]
+        return pd.concat(parts) if parts else pd.DataFrame()
+
     def figure(self) -> Figure:
         """Estimates with intervals, propensities of both groups, and balance before and after weighting."""
-        from ..figures.gaps import gap_figure
+        return gap_figure(self.to_frame(), self.propensities(), self.balance(), group=self.group, others=self.others)
 
-        return gap_figure(self)
+    def _overlaps(self) -> dict[str, Overlap]:
+        """The first overlap of everything that is adjusted for."""
+        overlaps: dict[str, Overlap] = {}
+        for estimate in self.estimates:
+            if estimate.overlap is not None:
+                overlaps.setdefault(estimate.adjusted_for, estimate.overlap)
+        return overlaps
 
 
 def raw_gap(sample: GapSample) -> GapEstimate:
     """Mean of the group minus mean of the others, nothing adjusted for."""
     w, y = sample.weight, sample.outcome
-    of_group, of_others = sample.group * w, ~sample.group * w
-    means = [(of * y).sum() / of.sum() for of in (of_group, of_others)]
-    influence = of_group * (y - means[0]) / of_group.sum() - of_others * (y - means[1]) / of_others.sum()
+    group_weight, others_weight = sample.group * w, ~sample.group * w
+    means = [(side * y).sum() / side.sum() for side in (group_weight, others_weight)]
+    influence = (
+        group_weight * (y - means[0]) / group_weight.sum() - others_weight * (y - means[1]) / others_weight.sum()
+    )
     return _estimate("raw", "nothing", means[0] - means[1], influence, sample, CLUSTERED)
 
 
@@ -239,23 +364,23 @@ def aipw_gap(
 
     Args:
         sample: Person-years.
-        nuisances: Of the same rows, by models that were not fitted on their people.
+        nuisances: Predictions for the same rows, by models that were not fitted on their people.
         adjusted_for: What X is, in words.
         clip: Rows with a propensity outside [clip, 1 - clip] are left out, and the gap is that of those left.
-        bootstrap: Resamples of people for the interval; 0 for the influence function's.
-        seed: Of the bootstrap.
+        bootstrap: Number of resamples of people behind the interval; 0 takes the influence function's interval.
+        seed: Random seed of the resamples.
 
     Raises:
         ValueError: As in `overlap`.
     """
-    found = overlap(sample, nuisances.propensity, clip)
-    kept = kept_rows(nuisances.propensity, clip)
-    of, w, e = sample.take(kept), sample.weight[kept], nuisances.propensity[kept]
-    contrast = np.where(of.group, 1.0, -e / (1 - e)) * (of.outcome - nuisances.others[kept])
-    theta = (w * contrast).sum() / (w * of.group).sum()
-    influence = w * (contrast - theta * of.group) / (w * of.group).sum()
-    estimate = _estimate("AIPW", adjusted_for, theta, influence, of, CLUSTERED, found)
-    return _bootstrapped(estimate, of, contrast, bootstrap, seed) if bootstrap else estimate
+    comparable = overlap(sample, nuisances.propensity, clip)
+    within = kept_rows(nuisances.propensity, clip)
+    part, w, e = sample.take(within), sample.weight[within], nuisances.propensity[within]
+    contrast = np.where(part.group, 1.0, -e / (1 - e)) * (part.outcome - nuisances.others[within])
+    theta = (w * contrast).sum() / (w * part.group).sum()
+    influence = w * (contrast - theta * part.group) / (w * part.group).sum()
+    estimate = _estimate("AIPW", adjusted_for, theta, influence, part, CLUSTERED, comparable)
+    return _bootstrapped(estimate, part, contrast, bootstrap, seed) if bootstrap else estimate
 
 
 def outcome_only_gap(
@@ -271,14 +396,14 @@ def outcome_only_gap(
 
     Its interval covers who was drawn into the group, and not that another network would have been fitted to others.
     """
-    found = overlap(sample, nuisances.propensity, clip)
-    kept = kept_rows(nuisances.propensity, clip)
-    of, w = sample.take(kept), sample.weight[kept]
-    contrast = of.group * nuisances.difference[kept]
-    theta = (w * contrast).sum() / (w * of.group).sum()
-    influence = w * (contrast - theta * of.group) / (w * of.group).sum()
-    estimate = _estimate("outcome-only", adjusted_for, theta, influence, of, CONDITIONAL, found)
-    return _bootstrapped(estimate, of, contrast, bootstrap, seed) if bootstrap else estimate
+    comparable = overlap(sample, nuisances.propensity, clip)
+    within = kept_rows(nuisances.propensity, clip)
+    part, w = sample.take(within), sample.weight[within]
+    contrast = part.group * nuisances.difference[within]
+    theta = (w * contrast).sum() / (w * part.group).sum()
+    influence = w * (contrast - theta * part.group) / (w * part.group).sum()
+    estimate = _estimate("outcome-only", adjusted_for, theta, influence, part, CONDITIONAL, comparable)
+    return _bootstrapped(estimate, part, contrast, bootstrap, seed) if bootstrap else estimate
 
 
 def r_loss(sample: GapSample, difference: np.ndarray, marginal: np.ndarray, propensity: np.ndarray) -> float:
@@ -315,8 +440,8 @@ def people_clustered(influence: np.ndarray, person: np.ndarray) -> float:
         person: `(rows,)`, numbers.
     """
     _, codes = np.unique(person, return_inverse=True)
-    of_people = np.bincount(codes, weights=influence)
-    return float(np.sqrt(len(of_people) / (len(of_people) - 1) * (of_people**2).sum()))
+    sums = np.bincount(codes, weights=influence)
+    return float(np.sqrt(len(sums) / (len(sums) - 1) * (sums**2).sum()))
 
 
 def _estimate(
@@ -326,7 +451,7 @@ def _estimate(
     influence: np.ndarray,
     sample: GapSample,
     interval: str,
-    found: Overlap | None = None,
+    comparable: Overlap | None = None,
 ) -> GapEstimate:
     error = people_clustered(influence, sample.person)
     return GapEstimate(
@@ -339,7 +464,7 @@ def _estimate(
         interval=interval,
         rows=len(sample.outcome),
         people=len(np.unique(sample.person)),
-        overlap=found,
+        overlap=comparable,
     )
 
 
@@ -357,6 +482,7 @@ def _bootstrapped(
 
 
 __all__ = [
+    "BINS",
     "BOOTSTRAP",
     "CLIPS",
     "CLUSTERED",
@@ -365,8 +491,11 @@ __all__ = [
     "GapResult",
     "GapSample",
     "Nuisances",
+    "Overlap",
     "aipw_gap",
+    "kept_rows",
     "outcome_only_gap",
+    "overlap",
     "people_clustered",
     "r_loss",
     "raw_gap",

@@ -18,19 +18,43 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from datasets import Dataset, DatasetDict
 from scipy import linalg, sparse
 from sklearn.compose import ColumnTransformer
 from sklearn.model_selection import GroupKFold
 
+from ..careers.ledger import Ledger
+from ..encoding.checkpoints import as_checkpoint
 from ..evaluation.resampling import resample_means
-from .design import LOG_WAGE, RARE, VECTORS, block_named, design
+from ..figures.wage_regressions import r2_figure
+from ..models.modeling_wage import CareerForWagePrediction
+from ..representing.representations import Timing, representations
+from .design import (
+    BLAU_KAHN,
+    BLOCKS,
+    LOG_WAGE,
+    RARE,
+    VECTORS,
+    block_named,
+    careers_of_splits,
+    design,
+    held,
+    wage_frame,
+)
+from .wage_head import predict_log_wages
 
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 YEAR_ONLY = "year alone"
+# The specification that others add to.
+BASE = "Blau-Kahn"
+TIMINGS: tuple[Timing, ...] = ("before", "including")
 ALL_YEARS = "all"
 KEYS = ("person", "year", "weight", LOG_WAGE)
 INTERVAL = (0.025, 0.975)
@@ -42,6 +66,99 @@ TABLE_NOTE = "Standard errors in parentheses, clustered by person. Blocks with a
 LATEX = str.maketrans(
     {"\\": r"\textbackslash{}", "^": r"\^{}", "~": r"\textasciitilde{}"} | {sign: f"\\{sign}" for sign in "_%&#${}"}
 )
+
+
+@dataclass(frozen=True)
+class WageReport:
+    """What `regress` returns.
+
+    Args:
+        r2: What `held_out_r2` returns: R^2 of every specification on people held out.
+        regressions: Regressions on everybody, by the name of the specification.
+        missing: Terms of Blau and Kahn by the name of the block that careers lack.
+        ledger: Counts of the person-years that were left out.
+    """
+
+    r2: pd.DataFrame
+    regressions: dict[str, WageRegression]
+    missing: dict[str, str]
+    ledger: Ledger
+
+    @property
+    def table(self) -> CoefficientTable:
+        """Coefficients of Blau and Kahn's terms but for years, in every specification."""
+        shown = [name for name in self.regressions[BASE].params.index if not name.startswith("year_")]
+        return coefficient_table(self.regressions, shown)
+
+    def to_frame(self) -> pd.DataFrame:
+        """R^2 on people held out: one row per years and specification."""
+        return self.r2
+
+    def figure(self) -> Figure:
+        """R^2 within year of every specification with its interval, overall and by decade."""
+        return r2_figure(self.r2)
+
+    def save(self, folder: str | Path) -> None:
+        """Writes coefficients.txt, coefficients.tex, coefficients.html and r2.csv.
+
+        Args:
+            folder: Destination folder.
+        """
+        save_table(self.table, Path(folder) / "coefficients")
+        self.r2.to_csv(Path(folder) / "r2.csv", index=False, float_format="%.5f")
+
+
+def regress(
+    careers: str | Path | Dataset | DatasetDict,
+    model: Any = None,
+    *,
+    split: str = "test",
+    add: Sequence[str] = ("occupation", "lagged occupation"),
+    leave_out: Sequence[str] = (),
+    splits: int = 5,
+    draws: int = 1_000,
+) -> WageReport:
+    """Regresses log wages (Eq. 9) on Blau and Kahn's terms, further blocks one by one, and a model's representations.
+
+    Args:
+        careers: A folder of careers with an outcome `log_wage`, careers by split name, or careers.
+        model: A folder, Hub id, (model, processor) or result of training, whose representations are added, and its
+            predicted wages if it has a wage head; None for regressions without a model.
+        split: Comma-separated splits whose wages are explained; "all" takes everybody, which needs model=None.
+        add: Blocks, or columns of the careers, to add to Blau and Kahn's one after the other. Those of labels are
+            absorbed as fixed effects.
+        leave_out: Blocks of Blau and Kahn to leave out.
+        splits: Number of splits of people for the held-out R^2.
+        draws: Number of resamples of people behind the intervals.
+
+    Raises:
+        ImportError: pyfixest is not installed.
+        ValueError: As in `careers_of_splits`, `wage_frame` and `design`.
+    """
+    import_pyfixest()
+    predictor, processor = (None, None) if model is None else as_checkpoint(model)
+    chosen = careers_of_splits(careers, split, processor)
+    vectors: dict[str, np.ndarray] = {}
+    if predictor is not None and processor is not None:
+        for timing in TIMINGS:
+            vectors[timing] = representations(predictor, chosen, processor, timing=timing, unknown_levels="missing")
+    frame, ledger = wage_frame(chosen, vectors)
+    blocks, missing = held([name for name in BLAU_KAHN if name not in leave_out], frame)
+    specifications = {BASE: blocks}
+    for name in add:
+        blocks = [*blocks, name]
+        specifications[f"+ {name}"] = blocks
+    specifications |= {f"+ {VECTORS}{name}": [*blocks, f"{VECTORS}{name}"] for name in vectors}
+    if isinstance(predictor, CareerForWagePrediction) and processor is not None:
+        predicted = predict_log_wages(predictor, chosen, processor, unknown_levels="missing")
+        frame = frame.assign(wage_head=predicted[frame.index])
+        specifications["+ wage head"] = [*blocks, "wage head"]
+    return WageReport(
+        r2=held_out_r2(predict_held_out(frame, specifications, splits=splits), draws=draws),
+        regressions=estimate(frame, specifications, absorb=add),
+        missing={name: BLOCKS[name].stands_for for name in missing},
+        ledger=ledger,
+    )
 
 
 def predict_held_out(
@@ -59,8 +176,8 @@ def predict_held_out(
     Args:
         frame: What `wage_frame` returns.
         specifications: Names of blocks, by the name of the specification.
-        splits: Of people, or of families where careers have a `group`; the paper's protocol has 5.
-        seed: Of the split.
+        splits: Number of splits of people, or of families where careers have a `group`; the paper's protocol has 5.
+        seed: Random seed of the splits.
         rare: As in `design`.
 
     Returns:
@@ -82,16 +199,16 @@ def predict_held_out(
 
     y, weight = frame[LOG_WAGE].to_numpy(), frame["weight"].to_numpy()
     units = frame["group" if "group" in frame else "person"]
-    parts = [held for _, held in GroupKFold(splits, shuffle=True, random_state=seed).split(x, groups=units)]
-    sums = [normal_equations(x[held], y[held], weight[held]) for held in parts]
-    gram, moment = (sum(of_part) for of_part in zip(*sums, strict=True))
+    parts = [rows for _, rows in GroupKFold(splits, shuffle=True, random_state=seed).split(x, groups=units)]
+    sums = [normal_equations(x[rows], y[rows], weight[rows]) for rows in parts]
+    gram, moment = (sum(terms) for terms in zip(*sums, strict=True))
     split, predicted = np.empty(len(y), dtype=np.int64), {name: np.empty(len(y)) for name in named}
-    for number, (held, (gram_held, moment_held)) in enumerate(zip(parts, sums, strict=True)):
-        split[held] = number
+    for number, (rows, (gram_held, moment_held)) in enumerate(zip(parts, sums, strict=True)):
+        split[rows] = number
         for name, blocks in named.items():
             used = columns_of(blocks)
             coefficients = solve((gram - gram_held)[np.ix_(used, used)], (moment - moment_held)[used])
-            predicted[name][held] = x[held][:, used] @ coefficients
+            predicted[name][rows] = x[rows][:, used] @ coefficients
     keys = [*KEYS, *(["group"] if "group" in frame else [])]
     return frame[keys].assign(split=split, **predicted)
 
@@ -132,7 +249,7 @@ def held_out_r2(
             each training seed, with the same rows, over which squared errors are averaged.
         baseline: The specification from which gains are counted; the first after "year alone" unless given.
         by_decade: Whether to have rows for decades too.
-        draws, seed: Of the resampling of people, or of families where there is a `group`.
+        draws, seed: Number of resamples of people, or of families where there is a `group`, and their random seed.
 
     Returns:
         One row per years ("all", "1980-1989", ...) and specification: observations, people; r2, r2_low, r2_high;
@@ -436,12 +553,16 @@ def save_table(table: CoefficientTable, path: str | Path) -> None:
 
 __all__ = [
     "YEAR_ONLY",
+    "CoefficientTable",
+    "WageRegression",
+    "WageReport",
     "coefficient_table",
     "estimate",
     "held_out_r2",
     "independent",
     "normal_equations",
     "predict_held_out",
+    "regress",
     "save_table",
     "solve",
 ]

@@ -31,8 +31,7 @@ from career_hf.wages.decomposition import oaxaca_blinder
 from career_hf.wages.design import design, wage_frame
 from career_hf.wages.finetuning import METHODS, FineTuning, finetuned_nuisances
 from career_hf.wages.gap_nuisances import cross_fit_nuisances, folds_of_people
-from career_hf.wages.gaps import GapSample, Nuisances, aipw_gap, outcome_only_gap, r_loss, raw_gap
-from career_hf.wages.propensity import kept_rows
+from career_hf.wages.gaps import GapSample, Nuisances, aipw_gap, kept_rows, outcome_only_gap, r_loss, raw_gap
 
 from .cells import keep_settings, run_jobs, train_once
 

@@ -24,8 +24,17 @@ from career_hf.simulation.world import NOT_WORKING
 from career_hf.wages import finetuning, gaps
 from career_hf.wages.gap_estimates import GapGroups, _oaxaca_blinder, gap_sample
 from career_hf.wages.gap_nuisances import cross_fit_nuisances, difference_regression, folds_of_people
-from career_hf.wages.gaps import GapResult, GapSample, Nuisances, aipw_gap, outcome_only_gap, r_loss, raw_gap
-from career_hf.wages.propensity import kept_rows, overlap
+from career_hf.wages.gaps import (
+    GapResult,
+    GapSample,
+    Nuisances,
+    aipw_gap,
+    kept_rows,
+    outcome_only_gap,
+    overlap,
+    r_loss,
+    raw_gap,
+)
 
 
 def draw(seed=0, people=400, weighted=False):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from textwrap import wrap
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from .style import GREY, SMALL, Look, forest, looks, new_figure, styled
+from .style import GREY, SMALL, WIDTH, Look, forest, looks, styled
 
 
 if TYPE_CHECKING:
@@ -40,19 +40,24 @@ def gap_figure(
     Returns:
         A matplotlib figure that no window shows.
     """
+    from matplotlib.figure import Figure
+
     models = _propensity_models(propensities)
-    heights = [0.9 + 0.42 * len(gaps), *[3.2] * len(models)]
-    mosaic = [["estimates", "estimates"], *([f"propensities {i}", f"balance {i}"] for i in range(len(models)))]
-    figure, axes = new_figure(sum(heights), mosaic=mosaic, height_ratios=heights)
-    _draw_estimates(axes["estimates"], gaps, f"Wage gap, {group} minus {others}")
-    sides = dict(zip((group, others), looks((others, group)).values(), strict=True))
-    for i, (first, names) in enumerate(models.items()):
-        histogram = propensities[propensities["adjusted_for"] == first]
-        overlap = gaps[gaps["adjusted_for"] == first].iloc[0]
-        title = "\n".join(wrap(", ".join(names), 34))
+    heights = [1.1 + 0.45 * len(gaps), *[3.2] * len(models)]
+    figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
+    # Parts of their own, so that the long names of estimates do not narrow the panels below.
+    top, *lower = np.ravel(figure.subfigures(len(heights), 1, height_ratios=heights))
+    _draw_estimates(top.subplots(), gaps, f"Wage gap, {group} minus {others}")
+    sides = looks((group, others))
+    for part, (first, names) in zip(lower, models.items(), strict=True):
+        overlap = gaps[(gaps["adjusted_for"] == first) & gaps["effective_people"].notna()].iloc[0]
+        title = fill(", ".join(names), 34)
         title += f"\neffective {others}: {overlap['effective_people']:,.0f} of {overlap['others_people']:,.0f}"
-        _draw_propensities(axes[f"propensities {i}"], histogram, title, sides)
-        _draw_balance(axes[f"balance {i}"], balance[balance["adjusted_for"] == first])
+        left, right = part.subplots(1, 2)
+        _draw_propensities(left, propensities[propensities["adjusted_for"] == first], title, sides)
+        _draw_balance(right, balance[balance["adjusted_for"] == first])
+    for axes in figure.axes:
+        axes.tick_params(labelsize=SMALL)
     return figure
 
 
@@ -69,15 +74,19 @@ def _propensity_models(propensities: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def _draw_estimates(axes: Axes, gaps: pd.DataFrame, title: str) -> None:
-    rows = gaps.assign(label=gaps.apply(_label, axis=1), hollow=gaps["interval"].str.contains("fitted network"))
-    forest(axes, rows, name="label", series="estimator", dodge=False, hollow="hollow", reference=0, letters=38)
+    clips = gaps["clip"].dropna().unique()
+    if len(clips) == 1 and clips[0]:
+        title += f", clip {clips[0]:g}"
+    labels = [_label(row, len(clips) > 1) for _, row in gaps.iterrows()]
+    rows = gaps.assign(label=labels, hollow=gaps["interval"].str.contains("fitted network"))
+    forest(axes, rows, name="label", series="estimator", dodge=False, hollow="hollow", reference=0, letters=42)
     axes.set(title=title, xlabel="log points (95% intervals)")
 
 
-def _label(row: pd.Series) -> str:
+def _label(row: pd.Series, clips_differ: bool) -> str:
     if np.isnan(row["clip"]):
         return row["estimator"]
-    clip = f", clip {row['clip']:g}" if row["clip"] else ""
+    clip = f", clip {row['clip']:g}" if clips_differ else ""
     return f"{row['adjusted_for']}: {row['estimator']}{clip}"
 
 
@@ -99,7 +108,7 @@ def _draw_balance(axes: Axes, balance: pd.DataFrame) -> None:
         largest_first = np.sort(balance[column].abs())[::-1]
         axes.plot(np.arange(1, len(largest_first) + 1), largest_first, label=labels[column], **look.line)
     axes.axhline(0.1, color=GREY, linewidth=1, linestyle="--")
-    axes.set_title("Imbalance of features, largest first", fontsize=SMALL)
+    axes.set_title("Imbalance of features,\nlargest first", fontsize=SMALL)
     axes.set_ylabel("standard deviations")
     axes.set_ylim(bottom=0)
     axes.legend()

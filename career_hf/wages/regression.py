@@ -388,7 +388,6 @@ def estimate(
         rare: As in `design`.
         absorb: Blocks of labels whose coefficients are not wanted. Their dummies are absorbed as fixed effects, which
             is fast where there are hundreds; other coefficients and errors stay the same, but there is no intercept.
-            A block of which a dummy is left out is not absorbed.
 
     Returns:
         A regression by the name of the specification. Errors are clustered by family where careers have a `group`.
@@ -405,26 +404,21 @@ def estimate(
         columns = design(blocks, frame, rare)
         x, places = _with_intercept(columns, frame)
         names = ["intercept", *columns.get_feature_names_out()]
-        independent_places = independent(normal_equations(x, outcome, weight)[0])
-        absorbed = [
-            block
-            for block in absorb
-            if block in blocks
-            and not block.startswith(VECTORS)
-            and block_named(block, frame).kind == "labels"
-            and len(places[block])
-            and np.isin(places[block], independent_places).all()
-        ]
-        dummies = [place for block in absorbed for place in places[block]]
-        regressors = [place for place in independent_places if place and place not in set(dummies)]
-        if not regressors:
-            absorbed, regressors = [], list(independent_places[1:])
+        used = independent(normal_equations(x, outcome, weight)[0])
+        # Dummies that others determine are left out here too, so that their levels share the first level's effect.
+        absorbed = {
+            block: np.intersect1d(places[block], used) for block in absorb if _is_of_labels(block, blocks, frame)
+        }
+        absorbed = {block: dummies for block, dummies in absorbed.items() if len(dummies)}
+        regressors = np.setdiff1d(used[1:], np.concatenate([[0], *absorbed.values()]))
+        if not len(regressors):
+            absorbed, regressors = {}, used[1:]
         data = pd.DataFrame(x[:, regressors].toarray(), columns=[_spelled(names[place]) for place in regressors])
         formula = f"log_wage ~ {' + '.join(data.columns) or '1'}"
         if absorbed:
             formula += f" | {'+'.join(map(_spelled, absorbed))}"
-        for block in absorbed:
-            data[_spelled(block)] = (x[:, places[block]] @ np.arange(1, len(places[block]) + 1)).astype(np.int64)
+        for block, dummies in absorbed.items():
+            data[_spelled(block)] = (x[:, dummies] @ np.arange(1, len(dummies) + 1)).astype(np.int64)
         fit = pyfixest.feols(
             formula,
             data.assign(log_wage=outcome, weight=weight, people=people),
@@ -440,12 +434,16 @@ def estimate(
         results[name] = WageRegression(
             fit=fit,
             labels={_spelled(name): name for name in [*names, *absorbed]} | {"Intercept": "intercept"},
-            left_out=[names[place] for place in range(len(names)) if place not in set(independent_places)],
-            absorbed=absorbed,
+            left_out=[names[place] for place in range(len(names)) if place not in set(used)],
+            absorbed=list(absorbed),
             people=len(np.unique(people)),
-            columns=len(independent_places),
+            columns=len(used),
         )
     return results
+
+
+def _is_of_labels(block: str, blocks: Sequence[str], frame: pd.DataFrame) -> bool:
+    return block in blocks and not block.startswith(VECTORS) and block_named(block, frame).kind == "labels"
 
 
 def _spelled(name: str) -> str:

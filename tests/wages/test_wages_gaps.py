@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from career_hf.cli.app import app
 from career_hf.occupations.labels import GENDERS
 from career_hf.simulation import draw_wages, preset, type_posteriors, wage_truth
 from career_hf.simulation.world import NOT_WORKING
-from career_hf.wages import finetuning, gaps
+from career_hf.wages import gaps
 from career_hf.wages.gap_estimates import GapGroups, _oaxaca_blinder, gap_sample
 from career_hf.wages.gap_nuisances import cross_fit_nuisances, difference_regression, folds_of_people
 from career_hf.wages.gaps import (
@@ -182,7 +181,7 @@ def test_penalties_are_chosen_over_people():
     assert propensity.std() < 0.15
 
 
-def test_result_as_table_and_figure(fitted, tmp_path):
+def test_result_as_table(fitted):
     sample, nuisances = fitted
     estimates = [raw_gap(sample), *gaps.sensitivity(sample, nuisances, adjusted_for="two traits").estimates]
     result = GapResult(estimates, "female", "male")
@@ -191,8 +190,34 @@ def test_result_as_table_and_figure(fitted, tmp_path):
     np.testing.assert_allclose(frame["ratio"], np.exp(frame["estimate"]))
     assert frame.loc[frame["clip"] == 0, "population"].eq("the whole group").all()
     assert frame.loc[1:, "effective_people"].notna().all()
-    result.figure().savefig(tmp_path / "gap.png")
-    assert (tmp_path / "gap.png").stat().st_size > 10_000
+
+
+def test_the_figure_shows_every_estimate_and_what_it_rests_on(fitted):
+    sample, nuisances = fitted
+    estimates = [
+        raw_gap(sample),
+        replace(raw_gap(sample), estimator="Oaxaca-Blinder", adjusted_for="a"),
+        *(make(sample, nuisances, adjusted_for=name) for name in "ab" for make in (outcome_only_gap, aipw_gap)),
+    ]
+    forest, propensities, balance = GapResult(estimates, "female", "male").figure().axes  # a and b have one model
+    drawn = {}
+    for points, _, (bars,) in forest.containers:
+        for x, y, segment in zip(*points.get_data(), bars.get_segments(), strict=True):
+            drawn[forest.get_yticklabels()[int(y)].get_text()] = (x, *segment[:, 0], points.get_markerfacecolor())
+    labels = ["raw", "Oaxaca-Blinder", "a: outcome-only", "a: AIPW", "b: outcome-only", "b: AIPW"]
+    assert set(drawn) == set(labels) and "female minus male" in forest.get_title(loc="left")
+    for label, estimate in zip(labels, estimates, strict=True):
+        assert drawn[label][:3] == pytest.approx((estimate.estimate, estimate.low, estimate.high))
+        assert (drawn[label][3] == "white") == (estimate.estimator == "outcome-only")
+    overlap_of_both = estimates[2].overlap
+    steps = {patch.get_label(): patch.get_data().values for patch in propensities.patches}
+    np.testing.assert_allclose(steps["female"], overlap_of_both.histogram["group"])
+    np.testing.assert_allclose(steps["male"], overlap_of_both.histogram["others"])
+    effective = f"{overlap_of_both.effective_people:,.0f} of {overlap_of_both.others_people:,}"
+    assert propensities.get_title(loc="left") == f"a, b\neffective male: {effective}"
+    lines = {line.get_label(): line.get_ydata() for line in balance.lines}
+    for label, column in (("raw", "raw"), ("weighted by the odds", "weighted")):
+        np.testing.assert_allclose(lines[label], sorted(overlap_of_both.balance[column].abs(), reverse=True))
 
 
 def test_bad_input_is_named(fitted):
@@ -244,24 +269,32 @@ def test_the_command_estimates_every_gap(saved):
         "--output",
         str(saved / "found"),
     ]
-    labels = ["--group", "female", "--others", "male", "--folds", "2", "--updates", "1", "--seeds", "2"]
-    done = CliRunner().invoke(app, ["gap", *given, *labels, "--clip", "0.2"])
+    # The groups are the command's own default.
+    sizes = ["--folds", "2", "--updates", "1", "--seeds", "2", "--clip", "0.35"]
+    done = CliRunner().invoke(app, ["gap", *given, *sizes])
     assert done.exit_code == 0, done.output
     found = pd.read_csv(saved / "found" / "gaps.csv")
     assert len(found) == 2 + 2 * 6 and np.isfinite(found[["estimate", "low", "high"]]).all(axis=None)
     assert found.loc[found["adjusted_for"] == "multi-task", "seed_sd"].notna().all()
     adjusted = found[found["clipped"].notna()]
-    assert adjusted["r_loss"].notna().all() and adjusted["population"].str.contains("0.2 and 0.8").any()
+    assert adjusted["r_loss"].notna().all() and adjusted["population"].str.contains("0.35 and 0.65").any()
     assert pd.read_csv(saved / "found" / "sensitivity.csv")["clip"].nunique() == 4
-    assert (saved / "found" / "gap.png").stat().st_size > 10_000
+    propensity = pd.read_csv(saved / "found" / "propensity.csv")
+    assert list(propensity) == ["low", "high", "group", "others"] and len(propensity) == gaps.BINS
+    balance = pd.read_csv(saved / "found" / "balance.csv", index_col=0)
+    assert list(balance) == ["raw", "weighted"] and "experience" in balance.index
+    assert (saved / "found" / "gap.png").read_bytes().startswith(b"\x89PNG")  # what it shows is tested by its artists
+
+
+def test_help_says_what_clip_leaves_out():
+    assert "below this value or above 1 minus it" in words(CliRunner().invoke(app, ["gap", "--help"]))
 
 
 def test_the_command_refuses_a_model_that_saw_gender_or_these_people(saved):
     given = ["--data", str(saved / "careers" / "mine"), "--output", str(saved / "not")]
-    labels = ["--group", "female", "--others", "male"]
-    seeing = CliRunner().invoke(app, ["gap", str(saved / "runs" / "seeing"), *given, *labels])
+    seeing = CliRunner().invoke(app, ["gap", str(saved / "runs" / "seeing"), *given])
     assert seeing.exit_code == 2 and "covariate 'gender'" in words(seeing)
-    trained_on = CliRunner().invoke(app, ["gap", str(saved / "runs" / "blind"), *given, *labels, "--split", "train"])
+    trained_on = CliRunner().invoke(app, ["gap", str(saved / "runs" / "blind"), *given, "--split", "train"])
     assert trained_on.exit_code == 2 and "trained on" in words(trained_on)
     assert not (saved / "not").exists()
 
@@ -289,12 +322,19 @@ def test_python_of_the_page_runs(saved, monkeypatch):
     page = (Path(__file__).parents[2] / "docs" / "how_to" / "wage_gaps.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     monkeypatch.chdir(saved)
-    # As it stands, but for the number of updates, which only takes time here.
-    monkeypatch.setattr(finetuning, "FineTuning", partial(finetuning.FineTuning, updates=1))
+    # As it stands, but for sizes, which only take time here.
+    small = block.replace('"careers/mine")', '"careers/mine", folds=2, seeds=1, updates=1)')
+    assert small != block
     names: dict = {}
-    exec(block, names)
+    exec(small, names)
     assert set(names["table"]["estimator"]) == {"raw", "Oaxaca-Blinder", "outcome-only", "AIPW"}
-    assert (saved / "gap.png").exists()
+    assert {path.name for path in (saved / "runs" / "gap").iterdir()} == {
+        "gaps.csv",
+        "sensitivity.csv",
+        "propensity.csv",
+        "balance.csv",
+        "gap.png",
+    }
 
 
 def test_levels_that_none_of_the_others_has_are_left_out_of_oaxaca_blinder():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +16,7 @@ from typer.testing import CliRunner
 from career_hf import CareerConfig, CareerForOccupationPrediction, CareerForWagePrediction, CareerProcessor
 from career_hf.careers import from_frame, load_careers, save_careers, split_careers, to_frame
 from career_hf.cli.app import app
+from career_hf.encoding.checkpoints import load_checkpoint
 from career_hf.simulation import draw_wages, preset
 from career_hf.wages.design import BLAU_KAHN, PerFold, design, held, wage_frame
 from career_hf.wages.regression import (
@@ -23,6 +26,7 @@ from career_hf.wages.regression import (
     held_out_r2,
     independent,
     predict_held_out,
+    regress,
     save_table,
 )
 
@@ -202,6 +206,41 @@ def test_estimates_and_clustered_errors_are_those_of_a_formula(frame):
         assert results.params[own] == pytest.approx(expected.params[formula], rel=1e-8)
         assert results.bse[own] == pytest.approx(expected.bse[formula], rel=1e-8)
     assert results.left_out == [] and results.rsquared == pytest.approx(expected.rsquared)
+
+
+def test_absorbed_dummies_change_nothing_else(frame):
+    """Not other coefficients, nor errors, nor R^2, nor the count of columns; whatever signs labels hold."""
+    frame = frame.assign(occupation=frame["occupation"].replace({"cook": "cook | sw(chef)", "pilot": "pilot ~ `jet`"}))
+    blocks = [*BLOCKS, "lagged occupation"]
+    whole = estimate(frame, {"full": blocks}, rare=1)["full"]
+    absorbing = estimate(frame, {"full": blocks}, rare=1, absorb=["occupation", "lagged occupation"])["full"]
+    assert absorbing.absorbed == ["occupation", "lagged occupation"] and "intercept" not in absorbing.params
+    assert {"occupation_pilot ~ `jet`", "occupation_waiter"} < set(whole.params.index)
+    shared = absorbing.params.index
+    assert "schooling" in shared and not any("occupation" in name for name in shared)
+    np.testing.assert_allclose(absorbing.params, whole.params[shared], rtol=1e-7)
+    np.testing.assert_allclose(absorbing.bse, whole.bse[shared], rtol=1e-7)
+    # All these careers begin in 1987, which says when there is no lagged occupation.
+    assert absorbing.left_out == whole.left_out == ["previous_occupation_none"]
+    assert (absorbing.columns, absorbing.nobs, absorbing.people) == (whole.columns, whole.nobs, whole.people)
+    assert absorbing.rsquared == pytest.approx(whole.rsquared, rel=1e-9)
+
+
+def test_a_block_that_others_determine_in_part_takes_nothing_from_them(frame):
+    """Its place among columns says what is left out, absorbed or not."""
+    frame = frame.assign(job=frame["occupation"], waiter=(frame["occupation"] == "waiter").astype(float))
+    blocks = ["schooling", "waiter", "job"]
+    whole, absorbing = (estimate(frame, {"jobs": blocks}, rare=1, absorb=absorb)["jobs"] for absorb in ((), ("job",)))
+    assert whole.left_out == absorbing.left_out == ["job_waiter"] and absorbing.absorbed == ["job"]
+    assert list(absorbing.params.index) == ["schooling", "waiter"]
+    np.testing.assert_allclose(absorbing.params, whole.params[["schooling", "waiter"]], rtol=1e-7)
+    np.testing.assert_allclose(absorbing.bse, whole.bse[["schooling", "waiter"]], rtol=1e-7)
+
+
+def test_a_missing_library_is_one_line(monkeypatch, careers):
+    monkeypatch.setitem(sys.modules, "pyfixest", None)
+    with pytest.raises(ImportError, match=r"pip install 'career_hf\[econ\]'"):
+        regress(careers)
 
 
 def test_collinear_columns_are_left_out_and_named(careers):
@@ -386,7 +425,19 @@ def test_the_command_writes_what_the_functions_say(market):
     expected = held_out_r2(predict_held_out(frame, {"Blau-Kahn": blocks}), draws=2, by_decade=False)
     assert r2.loc[("all", "Blau-Kahn"), "within_year"] == pytest.approx(expected["within_year"].iloc[1], abs=1e-5)
     text = (market / "tables" / "coefficients.txt").read_text()
-    assert "gender_male" in text and "race" not in text and "year_" not in text
+    assert "gender_male" in text and "race" not in text and "year_" not in text and text.strip() in done.output
+    splits, pair = load_careers(market / "careers"), load_checkpoint(market / "model")
+    report = regress(splits, pair, add=["occupation"], leave_out=["race"], draws=20)
+    np.testing.assert_allclose(report.to_frame()["within_year"], r2["within_year"], atol=1e-5)
+    assert list(report.missing)[0] == "schooling" and list(report.regressions) == rows[1:]
+    overall, *decades = report.figure().axes
+    (points, _, (bars,)) = overall.containers[0]
+    drawn = report.to_frame().query("years == 'all' and specification != 'year alone'")
+    np.testing.assert_allclose(points.get_xdata(), drawn["within_year"])
+    ends = np.array([segment[:, 0] for segment in bars.get_segments()])
+    np.testing.assert_allclose(ends, drawn[["within_year_low", "within_year_high"]])
+    assert [label.get_text() for label in overall.get_yticklabels()] == rows[1:]
+    assert len(decades) == report.to_frame()["years"].nunique() - 1
 
 
 def test_the_command_refuses_people_whom_the_model_saw(market):

@@ -56,7 +56,6 @@ PARAMETERS: dict[Any, Any] = {
     "axes.labelsize": FONT,
     "axes.spines.right": False,
     "axes.spines.top": False,
-    "axes.titlelocation": "left",
     "axes.titlesize": FONT,
     "errorbar.capsize": 4,
     "figure.dpi": DPI,
@@ -457,6 +456,20 @@ def heat_map(
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     return image
+
+
+@styled
+def legend_below(axes: Axes, ncols: int = 2) -> None:
+    """A legend under the axes, where it covers no data.
+
+    Args:
+        axes: Axes with labelled series.
+        ncols: Columns of the legend.
+    """
+    from matplotlib.transforms import ScaledTranslation
+
+    under_label = axes.transAxes + ScaledTranslation(0, -0.65, axes.figure.dpi_scale_trans)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=under_label, ncols=ncols)
 
 
 def luminance(color: Any) -> float:

@@ -6,7 +6,7 @@ import csv
 import functools
 
 from career_hf.occupations.crosswalks import read_data
-from career_hf.sources import nlsy79
+from career_hf.sources import nlsy79_careers as nlsy79
 from career_hf.sources.nlsy79_variables import occupation_item
 
 

@@ -20,11 +20,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from datasets import Dataset, DatasetDict, concatenate_datasets, load_from_disk
 
 from .columns import (
     RESERVED_NAMES,
@@ -40,10 +41,6 @@ from .columns import (
 from .ledger import Ledger
 from .splits import check_leaks, check_manifest, split_careers, split_manifest
 from .validation import validate
-
-
-if TYPE_CHECKING:
-    from datasets import Dataset, DatasetDict
 
 
 __all__ = [
@@ -267,8 +264,6 @@ def load_careers(folder: str | Path) -> DatasetDict:
     Raises:
         ValueError: If careers are not valid, a person is in two splits, or the people are not those of `split.json`.
     """
-    from datasets import DatasetDict, load_from_disk
-
     loaded = load_from_disk(str(folder))
     splits = loaded if isinstance(loaded, DatasetDict) else DatasetDict({"all": loaded})
     for careers in splits.values():
@@ -286,8 +281,6 @@ def as_splits(careers: str | Path | Dataset | DatasetDict) -> DatasetDict:
     Args:
         careers: A folder that `save_careers` wrote, careers by split name, or careers, which `split_careers` splits.
     """
-    from datasets import Dataset
-
     if isinstance(careers, (str, Path)):
         return load_careers(careers)
     return split_careers(careers) if isinstance(careers, Dataset) else careers
@@ -303,8 +296,6 @@ def as_careers(careers: str | Path | Dataset | DatasetDict, split: str | None = 
     Raises:
         ValueError: There is no such split.
     """
-    from datasets import Dataset, concatenate_datasets
-
     if isinstance(careers, Dataset):
         return careers
     splits = as_splits(careers)

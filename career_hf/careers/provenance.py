@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
+from datasets import Dataset
 from huggingface_hub import DatasetCard
 
 from .columns import career_table, list_values
 
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 # The file of a folder of careers that is its card.
 CARD = "README.md"

@@ -5,15 +5,12 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-
-
-if TYPE_CHECKING:
-    from datasets import Dataset, DatasetDict
+from datasets import Dataset, DatasetDict
 
 
 DEFAULT_FRACTIONS: Mapping[str, float] = {"train": 0.7, "validation": 0.1, "test": 0.2}
@@ -45,8 +42,6 @@ def split_careers(
     Raises:
         ValueError: If the fractions do not sum to 1, the group column is not there, or a person has no group.
     """
-    from datasets import DatasetDict
-
     unit = _unit(careers, group)
     split_of_person = split_numbers(_identifiers(careers, unit), fractions, salt)
     splits = {name: careers.select(np.flatnonzero(split_of_person == i)) for i, name in enumerate(fractions)}

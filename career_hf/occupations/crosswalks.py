@@ -64,7 +64,7 @@ def crosswalk(vintage: int) -> pd.Series:
     return _table(vintage).copy()
 
 
-def occupations() -> list[str]:
+def codes() -> list[str]:
     """The 330 canonical occ1990dd codes as text, ascending: the targets of the 1980 and of the 2000 table."""
     return sorted(set(_table(1980)), key=int)
 
@@ -103,11 +103,11 @@ def groups(level: GroupLevel = "group") -> dict[str, str]:
     if level not in get_args(GroupLevel):
         raise ValueError(f"level {level!r} of occupation groups is not one of {get_args(GroupLevel)}")
     ranges = read_data("occ1990dd_groups.csv")
-    codes = [*occupations(), *MILITARY_OCC1990DD]
+    labels = [*codes(), *MILITARY_OCC1990DD]
     return {
         code: label
         for label, first, last in zip(ranges[level], ranges["first_code"], ranges["last_code"], strict=True)
-        for code in codes
+        for code in labels
         if int(first) <= int(code) <= int(last)
     }
 

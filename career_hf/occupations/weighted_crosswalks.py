@@ -14,8 +14,7 @@ from typing import Any, Literal, get_args
 
 import pandas as pd
 
-from ..sources.spell_rules import Recode
-from .crosswalks import DIGITS, MERGED, MILITARY, NOT_OCCUPATIONS, crosswalk, occupations, read_data
+from .crosswalks import DIGITS, MERGED, MILITARY, NOT_OCCUPATIONS, codes, crosswalk, read_data
 
 
 # fmt: off
@@ -160,7 +159,7 @@ def make_crosswalk(frame: Any, source: str, occ1990dd: str, weight: str | None =
                 f"column '{column}' has no code in row {values.isna().idxmax()} ({values.isna().sum()} in all): drop "
                 "rows without a source code or without a target"
             )
-    foreign = sorted(set(pairs["occ1990dd"]) - {*occupations(), MILITARY_TARGET})
+    foreign = sorted(set(pairs["occ1990dd"]) - {*codes(), MILITARY_TARGET})
     if foreign:
         raise ValueError(
             f"column '{occ1990dd}' has {len(foreign)} values that are no occ1990dd codes of Autor and Dorn (2013): "
@@ -176,6 +175,19 @@ def make_crosswalk(frame: Any, source: str, occ1990dd: str, weight: str | None =
         first = twice.iloc[0]
         raise ValueError(f"code {first['source']} has {first['occ1990dd']} twice: keep one row per pair of codes")
     return _tidy(pairs)
+
+
+def read_crosswalk(path: str | Path) -> pd.DataFrame:
+    """A crosswalk from a CSV file with columns source, occ1990dd and maybe weight, checked as `make_crosswalk` does.
+
+    Raises:
+        ValueError: If the file cannot be read, or as `make_crosswalk` does.
+    """
+    try:
+        frame = pd.read_csv(path, dtype=str)
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    return make_crosswalk(frame, "source", "occ1990dd", "weight" if "weight" in frame else None)
 
 
 def chain(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
@@ -233,22 +245,6 @@ def recode(codes: pd.Series, table: pd.DataFrame) -> tuple[pd.Series, Coverage]:
     return mapped.rename("occ1990dd"), report
 
 
-def spell_recode(table: pd.DataFrame, prefix: str = "") -> Recode:
-    """A crosswalk as the `recode` of spells (`SpellRules`), with the modal target of each code.
-
-    Args:
-        table: A crosswalk: source, occ1990dd and weight.
-        prefix: What codes without a target begin with, "isco08 " say, so that none is taken for an occ1990dd code.
-
-    Returns:
-        New labels by code. Codes of digits count with and without their leading zeros.
-    """
-    target = modal(table).to_dict()
-    if all(code.isdigit() for code in target):
-        target = {code.lstrip("0"): occupation for code, occupation in target.items()} | target
-    return Recode(target, prefix=prefix)
-
-
 def coverage_of(person_years: pd.Series) -> Coverage:
     """How many person-years of careers have an occ1990dd code.
 
@@ -258,7 +254,7 @@ def coverage_of(person_years: pd.Series) -> Coverage:
     Returns:
         The coverage. What was split cannot be seen in careers, so `split` is None.
     """
-    known = person_years.index.isin([*occupations(), MILITARY_TARGET])
+    known = person_years.index.isin([*codes(), MILITARY_TARGET])
     unmapped = person_years[~known].sort_values(ascending=False, kind="stable")
     return Coverage(int(person_years.sum()), int(person_years[known].sum()), None, unmapped.rename("count"))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from career_hf.careers.ledger import Ledger
 from career_hf.careers.provenance import source_of
 from career_hf.cli.app import app
 from career_hf.sources import spell_careers
-from career_hf.sources.resumes import resume_rules
+from career_hf.sources.resume_careers import resume_rules
 from career_hf.sources.spell_careers import spells_to_careers, write_careers
 
 
@@ -159,3 +161,20 @@ def test_what_is_wrong_is_said_without_a_traceback(tmp_path, monkeypatch, option
     result = run("spells", "--spells", tmp_path / "spells.parquet", "--output", tmp_path / "careers", *options)
     assert result.exit_code == 2 and message in words(result)
     assert not (tmp_path / "careers").exists()
+
+
+def test_careers_are_prepared_and_described_without_torch(tmp_path):
+    code = """
+import sys
+from career_hf.careers import from_frame
+from career_hf.cli.app import app
+
+folder = sys.argv[1]
+app(["prepare", "keane-wolpin", "--output", folder], standalone_mode=False)
+app(["describe", folder], standalone_mode=False)
+print({"torch", "transformers"} & set(sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.rstrip().endswith("set()")
+    assert "39,675" in done.stdout and load_careers(tmp_path)

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from career_hf.careers import load_careers, to_frame, validate
 from career_hf.cli.app import app
 from career_hf.occupations.crosswalks import read_data
-from career_hf.sources import nlsy97
+from career_hf.sources import nlsy97_careers as nlsy97
 
 
 def over_time(careers, person, column="occupation"):

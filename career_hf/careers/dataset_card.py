@@ -39,14 +39,14 @@ def write_card(
     """Writes README.md beside careers.
 
     Args:
-        folder: Of the careers.
-        source: Where they come from.
+        folder: Folder of the careers.
+        source: Where the careers come from.
         splits: Careers by split name.
-        ledger: Of the build.
+        ledger: Ledger of the build.
         description: What `describe` returns.
         manifest: What `split_manifest` returns; None for careers that are not split.
         counted: Which careers `description` is of.
-        settings: Of the build, by name, besides the folders: what somebody needs who builds the careers again.
+        settings: Settings of the build by name, besides its folders, for whoever builds the careers again.
 
     Returns:
         The card.

@@ -156,7 +156,7 @@ def to_frame(careers: Dataset, kind: Literal["pandas", "polars", "arrow"] = "pan
 
     Args:
         careers: Careers, one row per person.
-        kind: Which library's table to return.
+        kind: Library whose table is returned.
 
     Returns:
         A `pandas.DataFrame`, `polars.DataFrame` or `pyarrow.Table`, in the order of the careers.
@@ -241,7 +241,7 @@ def save_careers(
 
     Args:
         splits: Careers, or careers by split name.
-        folder: Where to save; made if it is not there.
+        folder: Destination folder; made if it is not there.
         ledger: What the build dropped and altered.
         manifest: What `split_manifest` returns.
     """
@@ -256,7 +256,7 @@ def load_careers(folder: str | Path) -> DatasetDict:
     """Loads careers saved by `save_careers`, validated; careers without splits come back under the name "all".
 
     Args:
-        folder: Where they were saved.
+        folder: Folder of the careers.
 
     Returns:
         Careers by split name.

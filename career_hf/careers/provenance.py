@@ -197,12 +197,12 @@ def source_of(folder: str | Path) -> dict[str, str]:
     """
     path = Path(folder) / CARD
     metadata = DatasetCard.load(path).data.to_dict() if path.exists() else {}
-    own = metadata.get("career_hf", {})
+    our_metadata = metadata.get("career_hf", {})
     license = metadata.get("license_name") or metadata.get("license", "unknown")
-    redistribution = own.get("redistribution", "unknown")
+    redistribution = our_metadata.get("redistribution", "unknown")
     if redistribution not in get_args(Redistribution):
         raise ValueError(f"{path}: redistribution {redistribution!r} is none of {list(get_args(Redistribution))}")
-    return {"source": own.get("source", "unknown"), "license": license, "redistribution": redistribution}
+    return {"source": our_metadata.get("source", "unknown"), "license": license, "redistribution": redistribution}
 
 
 def training_source(folder: str | Path, careers: Dataset) -> dict[str, Any]:

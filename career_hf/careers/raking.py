@@ -119,18 +119,20 @@ def rake(
             f"person '{table['person'][row].as_py()}' ({missing.sum()} in all), column '{name}': no level is known, "
             "so they belong to no margin; fill it in, or leave them out with drop_missing=True"
         )
-    kept, levels = table.filter(pa.array(~missing)), levels[~missing]
-    start = kept["weight"].to_numpy() if "weight" in kept.column_names else np.ones(len(levels))
+    known_people, levels = table.filter(pa.array(~missing)), levels[~missing]
+    start = known_people["weight"].to_numpy() if "weight" in known_people.column_names else np.ones(len(levels))
     before = _shares(levels, start, margins)
     weight = _fit(levels, start, margins, largest)
-    found = before.rename(columns={"share": "before"}).assign(after=_shares(levels, weight, margins)["share"])
-    found = found[["margin", "level", "people", "before", "after", "target"]]
-    _check_fit(found, weight, largest)
+    margins_table = before.rename(columns={"share": "before"}).assign(after=_shares(levels, weight, margins)["share"])
+    margins_table = margins_table[["margin", "level", "people", "before", "after", "target"]]
+    _check_fit(margins_table, weight, largest)
     ledger, out = Ledger(), {"no level of a margin is known": int(missing.sum())}
     at_most = int((weight > 0.999 * largest).sum()) if largest is not None else 0
     trimmed = {f"weight trimmed to {largest:g} times the mean": at_most} if at_most else {}
     ledger.record("rake", "people", len(missing), len(weight), dropped=out, altered=trimmed)
-    columns = {name: kept[name] for name in kept.column_names} | {"weight": pa.array(weight, pa.float64())}
+    columns = {name: known_people[name] for name in known_people.column_names} | {
+        "weight": pa.array(weight, pa.float64())
+    }
     raked = make_dataset(columns)
     place = {person: row for row, person in enumerate(raked["person"])}
     weighted = DatasetDict(
@@ -141,7 +143,7 @@ def rake(
     )
     return RakedCareers(
         careers=raked,
-        margins=found,
+        margins=margins_table,
         ledger=ledger,
         effective_sample_size=float(weight.sum() ** 2 / (weight**2).sum()),
         largest=float(weight.max()),
@@ -243,11 +245,11 @@ def _shares(levels: pd.DataFrame, weight: np.ndarray, margins: Margins) -> pd.Da
     frames = []
     for name, shares in margins.items():
         grouped = pd.DataFrame({"weight": weight}).groupby(levels[name].to_numpy())["weight"]
-        found = grouped.agg(["size", "sum"])
-        strange, empty = [x for x in found.index if x not in shares], [x for x in shares if x not in found.index]
+        sums = grouped.agg(["size", "sum"])
+        strange, empty = [x for x in sums.index if x not in shares], [x for x in shares if x not in sums.index]
         if strange:
             raise ValueError(
-                f"margin '{name}': {found['size'][strange[0]]} people have level '{strange[0]}', which has no share, "
+                f"margin '{name}': {sums['size'][strange[0]]} people have level '{strange[0]}', which has no share, "
                 f"only {list(shares)}; give it one, or leave them out before"
             )
         if empty:
@@ -256,14 +258,14 @@ def _shares(levels: pd.DataFrame, weight: np.ndarray, margins: Margins) -> pd.Da
                 "another level in both"
             )
         target = pd.Series(shares) / sum(shares.values())
-        found = found.reindex(list(shares))
+        sums = sums.reindex(list(shares))
         frames.append(
             pd.DataFrame(
                 {
                     "margin": name,
                     "level": list(shares),
-                    "people": found["size"].to_numpy(),
-                    "share": (found["sum"] / weight.sum()).to_numpy(),
+                    "people": sums["size"].to_numpy(),
+                    "share": (sums["sum"] / weight.sum()).to_numpy(),
                     "target": target.to_numpy(),
                 }
             )
@@ -292,9 +294,9 @@ def _fit(levels: pd.DataFrame, start: np.ndarray, margins: Margins, largest: flo
     return weight / weight.mean()
 
 
-def _check_fit(found: pd.DataFrame, weight: np.ndarray, largest: float | None) -> None:
+def _check_fit(margins_table: pd.DataFrame, weight: np.ndarray, largest: float | None) -> None:
     """Raises a ValueError that names the margin that is furthest from its target, or asks for the largest weights."""
-    distance = ((found["after"] - found["target"]) / found["target"]).abs()
+    distance = ((margins_table["after"] - margins_table["target"]) / margins_table["target"]).abs()
     most = np.inf if largest is None else largest * (1 + 10 * TOLERANCE)
     if distance.max() <= 10 * TOLERANCE and weight.max() <= most:
         return
@@ -303,10 +305,10 @@ def _check_fit(found: pd.DataFrame, weight: np.ndarray, largest: float | None) -
         "allow larger ones, join levels, or drop a margin" if largest is not None else "join levels, or drop a margin"
     )
     if distance.max() > 10 * TOLERANCE:
-        worst = found.loc[distance.idxmax()]
+        worst = margins_table.loc[distance.idxmax()]
         what = f"has share {worst['after']:.4f} after raking"
     else:
-        worst = found.loc[(found["target"] / found["people"]).idxmax()]
+        worst = margins_table.loc[(margins_table["target"] / margins_table["people"]).idxmax()]
         what = f"is a share of {worst['people'] / len(weight):.4f}, and weights of {weight.max():.2f} are left"
     raise ValueError(
         f"the margins cannot all be had{within}: margin '{worst['margin']}', level '{worst['level']}' "

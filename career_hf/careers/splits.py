@@ -55,7 +55,7 @@ def split_numbers(
     """The number of each identifier's split, in the order of `fractions`; how `split_careers` splits.
 
     Args:
-        identifiers: Of people or families, text, none missing.
+        identifiers: Identifiers of people or families as text, none missing.
         fractions: As in `split_careers`.
         salt: As in `split_careers`.
 
@@ -133,11 +133,11 @@ def check_manifest(splits: Mapping[str, Dataset], manifest: Mapping[str, Any]) -
         ValueError: If a split is missing or holds other people.
     """
     for name, expected in manifest["splits"].items():
-        found = splits[name].num_rows if name in splits else None
-        if found is None or _people_hash(splits[name]) != expected["sha256"]:
+        people = splits[name].num_rows if name in splits else None
+        if people is None or _people_hash(splits[name]) != expected["sha256"]:
             raise ValueError(
                 f"split '{name}' does not hold the people of its manifest ({expected['people']} people expected, "
-                f"{found} found): it was rebuilt from other data or another salt; split again with salt "
+                f"{people} found): it was rebuilt from other data or another salt; split again with salt "
                 f"{manifest['salt']!r}"
             )
 

@@ -78,16 +78,19 @@ def titles() -> dict[str, str]:
 def titles_of(labels: Collection[str]) -> dict[str, str]:
     """Titles of the labels that have one; none where a label that is a number is no code of occ1990dd, because the
     same numbers mean other occupations in other schemes."""
-    known = titles()
-    if any(label.isdigit() and label not in known for label in labels):
+    title_of_code = titles()
+    if any(label.isdigit() and label not in title_of_code for label in labels):
         return {}
-    return {label: known[label] for label in labels if label in known}
+    return {label: title_of_code[label] for label in labels if label in title_of_code}
 
 
 def in_words(labels: Collection[str]) -> dict[str, str]:
     """How people read labels: a code of occ1990dd with its title, any other label with spaces."""
-    known = titles_of(labels)
-    return {label: f"{label} {known[label]}" if label in known else label.replace("_", " ") for label in labels}
+    title_of_label = titles_of(labels)
+    return {
+        label: f"{label} {title_of_label[label]}" if label in title_of_label else label.replace("_", " ")
+        for label in labels
+    }
 
 
 def groups(level: GroupLevel = "group") -> dict[str, str]:
@@ -124,15 +127,15 @@ def groups_of(labels: Iterable[str], level: GroupLevel = "group") -> dict[str, s
     Raises:
         ValueError: If a label begins with a digit and is no occ1990dd code, so it is a code of something else.
     """
-    known = groups(level)
-    found = {label: known.get(label, label) for label in labels}
-    codes = [label for label in found if label not in known and label[:1].isdigit()]
+    group_of_code = groups(level)
+    group_of_label = {label: group_of_code.get(label, label) for label in labels}
+    codes = [label for label in group_of_label if label not in group_of_code and label[:1].isdigit()]
     if codes:
         raise ValueError(
             f"occupation '{codes[0]}' ({len(codes)} in all) is no occ1990dd code, so it has no group: map the codes "
             "to occ1990dd first, or write the mapping of occupations to groups yourself"
         )
-    return found
+    return group_of_label
 
 
 def map_codes(codes: pd.Series, vintage: int) -> tuple[pd.Series, pd.Series]:

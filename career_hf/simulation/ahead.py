@@ -42,7 +42,7 @@ def truth_ahead(
         horizon: Waves ahead.
         gap: Years between them.
         paths: Number of sampled paths per person; None to enumerate all paths, which is exact.
-        seed: Of the sampling.
+        seed: Random seed for sampling paths.
 
     Returns:
         The columns of `Forecast.to_frame`: person, year, occupation, probability and standard_error, which is 0

@@ -33,7 +33,7 @@ def miscode(
         world: Their world.
         share: Share of waves worked (of spells, with `by_spell`) that are coded as another occupation of the family.
         by_spell: Code a spell, consecutive waves in one occupation, alike.
-        seed: Of the miscoding.
+        seed: Random seed for coding occupations wrongly.
 
     Returns:
         The careers, states without work as they were, and a ledger with the number of person-years altered.

@@ -69,7 +69,7 @@ def scores(
         tables: Transition tables by model, or lists of them, one for each training seed.
         floor: The true model's table on the same careers.
         markov: A Markov chain's, the other end of the scale.
-        draws, seed: Of the resampling of people.
+        draws, seed: Number of resamples of people, and their random seed.
         weighted: Use survey weights.
 
     Returns:

@@ -104,8 +104,8 @@ def write_resumes(
     Args:
         world: The world; the survey's own, or another one.
         config: How resumes differ from careers.
-        folder: Where the files go; made if it is not there.
-        seed: Of the people.
+        folder: Destination folder; made if it is not there.
+        seed: Random seed for drawing people.
         workers: Processes that draw parts; how many has no effect on what is drawn.
 
     Returns:
@@ -154,7 +154,7 @@ def load_resumes(folder: str | Path, people: int | None = None) -> Dataset:
     """The careers of a corpus that `write_resumes` finished.
 
     Args:
-        folder: Where it is.
+        folder: Folder of the corpus.
         people: Those of the first so many people drawn, of whom some never worked. Samples of one corpus are nested,
             for comparing volumes of pretraining.
 
@@ -194,7 +194,7 @@ def draw_resumes(
         config: How resumes differ from careers.
         n: People drawn.
         rng: Random numbers.
-        prefix: Of people's names.
+        prefix: What people's names begin with.
 
     Returns:
         Careers with the covariates education (over time) and region, and counts of what was dropped and altered.

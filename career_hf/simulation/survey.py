@@ -100,7 +100,7 @@ def simulate(world: World, survey: SurveyConfig | None = None, *, seed: int = 0)
     Args:
         world: The world.
         survey: Who is sampled and when; the defaults of `SurveyConfig` unless given.
-        seed: Of the people. The same world, survey and seed always give the same careers.
+        seed: Random seed for drawing people. The same world, survey and seed always give the same careers.
     """
     survey = survey or SurveyConfig()
     law = Law(world)

@@ -142,7 +142,7 @@ def thinned_truth(
         thinned: What `thin` returns.
         particles: Hidden histories kept per person.
         replicates: Independent filters. Their spread gives the standard error.
-        seed: Of the particles.
+        seed: Random seed for drawing particles.
         split: As in `transition_table`.
 
     Returns:
@@ -181,12 +181,12 @@ def thinned_truth(
 def _scores(p: np.ndarray, state: np.ndarray) -> pd.DataFrame:
     """What a transition table says of `(steps, states)` probabilities and `(steps,)` states; p_stay from step 1 on."""
     steps = np.arange(len(state))
-    found = p[steps, state]
+    probability = p[steps, state]
     return pd.DataFrame(
         {
-            "log_prob": np.log(found),
+            "log_prob": np.log(probability),
             "p_stay": p[steps, np.r_[0, state[:-1]]],
-            "rank": ((p > found[:, None]).sum(axis=1) + 1).astype(np.int32),
+            "rank": ((p > probability[:, None]).sum(axis=1) + 1).astype(np.int32),
             "p_top": p.max(axis=1),
             "entropy": entr(p).sum(axis=1),
         }

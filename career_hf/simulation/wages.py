@@ -45,7 +45,7 @@ class WageConfig:
         gaps: Per wave without work since the first wave worked.
         family_run: Per log of one plus waves worked in a row in the family of the present occupation.
         recipe: Once all three occupations of a recipe of the world have been held.
-        female: Of being a woman, all else equal: the structural gap.
+        female: Effect of being a woman, all else equal: the structural gap.
         type_sd: Standard deviation over types of the type's effect, drawn from the world's seed.
         noise: Standard deviation of what nothing explains.
     """
@@ -121,7 +121,7 @@ def draw_wages(simulation: Simulation, config: WageConfig | None = None, *, seed
     Args:
         simulation: Careers, types and world.
         config: Numbers of the wage law; the defaults of `WageConfig` unless given.
-        seed: Of the noise.
+        seed: Random seed for drawing noise.
 
     Returns:
         The simulation, its careers with an outcome `log_wage` over time, null in waves without work.

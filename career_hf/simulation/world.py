@@ -30,7 +30,7 @@ class WorldConfig:
     Log-odds unless another unit is given. A strength of 0 switches a mechanism off.
 
     Args:
-        seed: Of the world: occupations and types. People have a seed of their own.
+        seed: Random seed for drawing occupations and types; people have a seed of their own.
         occupations: J; the states without work come on top.
         families: G, groups of occupations with neighbouring codes and similar skills.
         types: K, latent types of people.

@@ -173,21 +173,21 @@ def _read(source: str | Path, columns: list[str], features: Features | None = No
         splits = load_dataset(str(source), features=features)
     except DatasetGenerationError as error:
         raise ValueError(f"{source} cannot be read with columns {columns}: {error.__cause__}") from error
-    found = next(iter(splits.values())).column_names
-    missing = [name for name in columns if name not in found]
+    column_names = next(iter(splits.values())).column_names
+    missing = [name for name in columns if name not in column_names]
     if missing:
         raise ValueError(
-            f"{source} has no column '{missing[0]}', only {found}: it is another data set, or a version of it that "
-            "this reader does not know"
+            f"{source} has no column '{missing[0]}', only {column_names}: it is another data set, or a version of "
+            "it that this reader does not know"
         )
     return concatenate_datasets([split.select_columns(columns) for split in splits.values()]).to_pandas()
 
 
 def _keep_mapped(rows: pd.DataFrame, code: pd.Series, occupation: pd.Series, ledger: Ledger) -> pd.DataFrame:
-    kept = rows.assign(occupation=occupation.astype(object))[occupation.notna()]
+    mapped = rows.assign(occupation=occupation.astype(object))[occupation.notna()]
     dropped = {
         "occupation unknown": int(code.isna().sum()),
         "no counterpart in occ1990dd (see the notes)": int((code.notna() & occupation.isna()).sum()),
     }
-    ledger.record("map ESCO to occ1990dd", "spells", len(rows), len(kept), dropped)
-    return kept
+    ledger.record("map ESCO to occ1990dd", "spells", len(rows), len(mapped), dropped)
+    return mapped

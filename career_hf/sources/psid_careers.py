@@ -142,15 +142,15 @@ def weighted_psid(careers: datasets.Dataset) -> tuple[datasets.Dataset, Ledger]:
         ValueError: If nobody has a positive weight.
     """
     first = [next((weight for weight in weights if weight), None) for weights in careers["survey_weight"][:]]
-    kept = [row for row, weight in enumerate(first) if weight is not None]
-    if not kept:
+    rows = [row for row, weight in enumerate(first) if weight is not None]
+    if not rows:
         raise ValueError("nobody has a positive survey_weight: add the weights to the cart, and build again")
     ledger = Ledger()
-    dropped = {"no positive cross-sectional weight in any year": len(first) - len(kept)}
-    ledger.record("keep people with a weight", "people", len(first), len(kept), dropped)
-    left = careers.select(kept)
-    left = left.remove_columns("weight") if "weight" in left.column_names else left
-    return left.add_column("weight", [first[row] for row in kept]), ledger
+    dropped = {"no positive cross-sectional weight in any year": len(first) - len(rows)}
+    ledger.record("keep people with a weight", "people", len(first), len(rows), dropped)
+    remaining = careers.select(rows)
+    remaining = remaining.remove_columns("weight") if "weight" in remaining.column_names else remaining
+    return remaining.add_column("weight", [first[row] for row in rows]), ledger
 
 
 @functools.cache

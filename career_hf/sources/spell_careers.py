@@ -196,10 +196,10 @@ def write_careers(
 
     Args:
         spells: Parquet or CSV files (`*` allowed).
-        folder: Where the careers go; made if it is not there. What does not fit in memory spills to disk here.
+        folder: Destination folder; made if it is not there. What does not fit in memory spills to disk here.
         rules: What the columns are, and what is dropped.
-        memory_limit: Of DuckDB; Python and its libraries take up to one GB besides.
-        threads: Of DuckDB; as many as there are cores if None.
+        memory_limit: Memory of DuckDB; Python and its libraries take up to one GB besides.
+        threads: Threads of DuckDB; as many as there are cores if None.
         spells_per_part: Spells of one file, about. Fewer need less memory, and read the files more often.
 
     Returns:
@@ -260,7 +260,7 @@ def split_written_careers(
     """The careers that `write_careers` wrote, split as `split_careers` does, but part by part: on disk, not in memory.
 
     Args:
-        folder: Where they are; the splits go into `splits` below it.
+        folder: Folder of the careers; the splits go into `splits` below it.
         fractions, salt: As in `split_careers`.
 
     Returns:

@@ -78,7 +78,7 @@ def share_jumps(shares: pd.DataFrame, threshold: float = SHARE_JUMP) -> list[str
     """Warnings for shares that change by more than `threshold` between adjacent rounds.
 
     Args:
-        shares: Of `state_shares` or `stay_shares`.
+        shares: What `state_shares` or `stay_shares` returns.
         threshold: A share.
     """
     warnings = []

@@ -7,20 +7,15 @@ when a coder sees one description of one employer. Given miscoded careers the tr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pyarrow as pa
+from datasets import Dataset
 
 from ..careers.columns import career_table, list_lengths, list_values, make_dataset
 from ..careers.ledger import Ledger
 from ..encoding.vocabulary import index_labels
 from .survey import named
 from .world import World
-
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 
 def miscode(

@@ -16,11 +16,11 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from datasets import Dataset
 from joblib import Parallel, delayed
 from pyarrow import parquet
 from transformers.utils import logging
@@ -33,9 +33,6 @@ from .miscoding import miscoded
 from .survey import draw_careers, draw_rows, named, waves_as_lists
 from .world import World
 
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 PART = 10_000
 MANIFEST = "resumes.json"
@@ -161,8 +158,6 @@ def load_resumes(folder: str | Path, people: int | None = None) -> Dataset:
     Raises:
         ValueError: Parts are missing, or the corpus has fewer people.
     """
-    from datasets import Dataset
-
     folder = Path(folder)
     drawn = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["resumes"]["people"]
     if people is not None and not 1 <= people <= drawn:

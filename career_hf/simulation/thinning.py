@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from datasets import Dataset
 from scipy.special import entr
 from transformers.utils import logging
 
@@ -31,9 +31,6 @@ from .filtering import Filter
 from .law import Law
 from .survey import Simulation, Waves
 
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 # Numbers in the largest array of one chunk of people.
 CHUNK = 2_000_000

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from datasets import Dataset
 
 from ..careers.columns import career_table, list_lengths, list_values, make_dataset
 from ..occupations.labels import GENDERS
@@ -24,9 +25,6 @@ from .law import Law
 from .survey import BLOCK, Simulation, Waves
 from .world import World
 
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 # Wages have a random stream of their own: worlds and careers are the same with and without them.
 WAGE_STREAM = 2_000_000

@@ -5,18 +5,13 @@ A share that jumps may be a change of the survey and not of the labor market, wh
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import datasets
 import pandas as pd
 
 from ..careers.frames import to_frame
+from ..careers.ledger import Ledger
 from ..occupations.labels import NOT_WORKING
 
-
-if TYPE_CHECKING:
-    import datasets
-
-    from ..careers.ledger import Ledger
 
 SHARE_JUMP = 0.05
 # Who stays also changes with the labor market and with age, by up to .06 a year in the NLSY79.

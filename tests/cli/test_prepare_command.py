@@ -14,6 +14,7 @@ from command_output import words
 from spell_examples import AS_OF, RULES, many_spells, table
 from typer.testing import CliRunner
 
+import career_hf
 from career_hf.careers import load_careers, split_careers
 from career_hf.careers.columns import career_table
 from career_hf.careers.ledger import Ledger
@@ -178,3 +179,22 @@ print({"torch", "transformers"} & set(sys.modules))
     assert done.returncode == 0, done.stderr
     assert done.stdout.rstrip().endswith("set()")
     assert "39,675" in done.stdout and load_careers(tmp_path)
+
+
+def test_a_notebook_prepares_a_table_as_the_command_prepares_files(tmp_path):
+    prepared = career_hf.sources.spells(
+        table(ROWS),
+        as_of=AS_OF,
+        covariates=["firm"],
+        carried=["degree"],
+        static=["state"],
+        first_year=1950,
+        longest=30,
+    )
+    careers, ledger = spells_to_careers(table(ROWS), RULES)
+    assert are_split(prepared.splits, careers) and prepared.ledger.to_dict() == ledger.to_dict()
+    assert len(prepared.to_frame()) == prepared.description["person-years"]
+    prepared.save(tmp_path / "careers")
+    assert are_split(load_careers(tmp_path / "careers"), careers)
+    assert career_hf.describe(tmp_path / "careers").equals(career_hf.describe([tmp_path / "careers"])["careers"])
+    assert source_of(tmp_path / "careers")["source"] == "spells"

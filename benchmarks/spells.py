@@ -27,10 +27,10 @@ import pyarrow.compute as pc
 from pyarrow import parquet
 
 from career_hf.careers.atomic_files import complete
-from career_hf.sources.resumes import EDUCATION, STATES
+from career_hf.sources.resume_careers import DEGREES, STATES
 from career_hf.sources.spell_careers import split_written_careers, write_careers
 from career_hf.sources.spell_rules import SpellRules
-from career_hf.sources.spells import spells_to_years
+from career_hf.sources.spell_years import spells_to_years
 
 
 AT_ONCE = 500_000
@@ -83,9 +83,7 @@ def draw_resumes(people: int, first: int, seed: int) -> pa.Table:
                 rng.random(rows) < 0.01, pa.scalar(None, pa.string()), written(start_month, written_as, rng)
             ),
             "end": pc.if_else(ongoing, "present", written(end_month, written_as, rng)),
-            "degree": pa.array(list(EDUCATION)).take(
-                pa.array(rng.integers(8, size=rows), mask=rng.random(rows) < 0.5)
-            ),
+            "degree": pa.array(list(DEGREES)).take(pa.array(rng.integers(8, size=rows), mask=rng.random(rows) < 0.5)),
             "state": pa.array(list(STATES)).take(pa.array(rng.integers(len(STATES), size=people)[person])),
         }
     )

@@ -24,7 +24,7 @@ from .evaluation.transition_table import transition_table
 from .forecasting.forecast import forecast
 from .models.modeling_career import CareerForOccupationPrediction
 from .rivals.markov import MarkovForOccupationPrediction
-from .sources import keane_wolpin
+from .sources import keane_wolpin_careers as keane_wolpin
 from .training.fitting import fit_model
 from .training.trainer import scratch_recipe
 

@@ -6,7 +6,7 @@ import csv
 import functools
 
 from career_hf.occupations.crosswalks import read_data
-from career_hf.sources import nlsy79
+from career_hf.sources import nlsy79_careers as nlsy79
 from career_hf.sources.nlsy79_variables import occupation_item
 
 
@@ -21,7 +21,7 @@ def write_extract(folder, people, more=()):
     """
     variables = [
         (name, int(year) if year else None, reference)
-        for name, year, reference in read_data("nlsy79_variables.csv").itertuples(index=False)
+        for name, year, reference in read_data("nlsy79_variables.csv", "career_hf.sources").itertuples(index=False)
     ]
     variables = [v for v in variables if v[:2] not in LEFT_OUT - set(more)]
     always = {("SAMPLE_ID", None): 1, ("SAMPLE_RACE", None): 3, ("SAMPLE_SEX", None): 1}

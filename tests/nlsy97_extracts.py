@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 
 from career_hf.occupations.crosswalks import read_data
-from career_hf.sources import nlsy97
+from career_hf.sources import nlsy97_careers as nlsy97
 
 
 ROSTER = ("YEMP_UID", "CV_HRLY_PAY", "CV_HRS_PER_WEEK")

@@ -1,20 +1,34 @@
 """What a careers dataset is, and how one is made, split, checked, saved and described; `frames` has the columns."""
 
 from .columns import RESERVED_NAMES
+from .describing import describe
 from .frames import as_careers, as_splits, covariate_names, from_frame, load_careers, save_careers, to_frame, truncate
+from .ledger import Ledger
+from .prepared import PreparedCareers
+from .provenance import SOURCES, Source, source_of
+from .raking import RakedCareers, margins_of, rake
 from .splits import check_leaks, split_careers, split_manifest
 from .validation import validate
 
 
 __all__ = [
     "RESERVED_NAMES",
+    "SOURCES",
+    "Ledger",
+    "PreparedCareers",
+    "RakedCareers",
+    "Source",
     "as_careers",
     "as_splits",
     "check_leaks",
     "covariate_names",
+    "describe",
     "from_frame",
     "load_careers",
+    "margins_of",
+    "rake",
     "save_careers",
+    "source_of",
     "split_careers",
     "split_manifest",
     "to_frame",

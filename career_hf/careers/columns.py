@@ -7,15 +7,12 @@ leaves this module is a plain string or float64 array, or a ValueError that name
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-
-
-if TYPE_CHECKING:
-    from datasets import Dataset
+from datasets import Dataset
 
 
 RESERVED_NAMES = ("person", "year", "occupation", "weight", "stratum", "psu", "group")
@@ -177,9 +174,6 @@ def is_text(kind: pa.DataType) -> bool:
 
 def make_dataset(columns: Mapping[str, pa.Array]) -> Dataset:
     """A `datasets.Dataset` of these columns."""
-    # Imported here, because datasets imports pandas, which `import career_hf` must not wait for.
-    from datasets import Dataset
-
     return Dataset(pa.table(columns))
 
 

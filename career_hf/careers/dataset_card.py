@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
+from datasets import DatasetDict
 from huggingface_hub import DatasetCard, DatasetCardData
 
 from ..readable_values import format_value
@@ -18,10 +20,6 @@ from .columns import is_list
 from .ledger import Ledger
 from .provenance import CARD, Source, license_slug
 
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from datasets import DatasetDict
 
 TEMPLATE = Path(__file__).with_name("dataset_card_template.md")
 SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M", 10_000_000: "1M<n<10M"}
@@ -41,14 +39,14 @@ def write_card(
     """Writes README.md beside careers.
 
     Args:
-        folder: Of the careers.
-        source: Where they come from.
+        folder: Folder of the careers.
+        source: Where the careers come from.
         splits: Careers by split name.
-        ledger: Of the build.
+        ledger: Ledger of the build.
         description: What `describe` returns.
         manifest: What `split_manifest` returns; None for careers that are not split.
         counted: Which careers `description` is of.
-        settings: Of the build, by name, besides the folders: what somebody needs who builds the careers again.
+        settings: Settings of the build by name, besides its folders, for whoever builds the careers again.
 
     Returns:
         The card.

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, overload
 
 import numpy as np
+import pandas as pd
+from datasets import Dataset, DatasetDict
 
+from ..occupations.crosswalks import groups
 from ..occupations.labels import BELOW_COLLEGE, COLLEGE, NOT_WORKING
 from .columns import career_table, list_lengths, list_values
-from .frames import covariate_names
+from .frames import as_careers, covariate_names
 
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from datasets import Dataset
 
 # A covariate with more levels (a year of birth) would bury the rest.
 MOST_LEVELS = 8
 
 
-def describe(careers: Dataset) -> pd.Series:
+@overload
+def describe(careers: str | Path | Dataset | DatasetDict) -> pd.Series: ...
+
+
+@overload
+def describe(careers: Sequence[str | Path] | Mapping[str, str | Path | Dataset | DatasetDict]) -> pd.DataFrame: ...
+
+
+def describe(careers: Any) -> Any:
     """Counts that say what a careers dataset holds, the rows of the paper's Tables 6 and 7 among them.
 
     Stays, returns and news are shares of the steps after each person's first: the same occupation as the step before,
@@ -40,16 +49,24 @@ def describe(careers: Dataset) -> pd.Series:
     | demographic covariates available | there if percent gender ... and percent race ... are |
 
     Args:
-        careers: Careers, one row per person.
+        careers: Careers, a folder of them, or careers by split name, which are counted together. To compare several,
+            a list of folders, or any of these by name.
 
     Returns:
-        A series with people, person-years, years per career (mean, median, longest), occupations, first, median and
-        last year, shares of stays, returns and news, the missing share of each covariate, and percentages: states
-        without an occupation, broad groups of occ1990dd (the six of the 1990 Census), levels of covariates that have
-        at most eight, and college graduates where all levels of `education` are called as in this package's sources.
+        A frame with a column for each of several; else a series with people, person-years, years per career (mean,
+        median, longest), occupations, first, median and last year, shares of stays, returns and news, the missing
+        share of each covariate, and percentages: states without an occupation, broad groups of occ1990dd (the six of
+        the 1990 Census), levels of covariates that have at most eight, and college graduates where all levels of
+        `education` are called as in this package's sources.
     """
-    import pandas as pd
-
+    if isinstance(careers, Mapping) and not isinstance(careers, DatasetDict):
+        return pd.concat({name: describe(one) for name, one in careers.items()}, axis=1)
+    if isinstance(careers, Sequence) and not isinstance(careers, str):
+        folders: dict[str, Path] = {}
+        for folder in map(Path, careers):
+            folders[str(folder) if folder.name in folders else folder.name] = folder
+        return describe(folders)
+    careers = as_careers(careers)
     table = career_table(careers)
     lengths = list_lengths(table, "year")
     years = list_values(table, "year").to_numpy()
@@ -92,8 +109,6 @@ def describe(careers: Dataset) -> pd.Series:
 
 def _of_occupations(share: pd.Series) -> dict[str, float]:
     """Percentages of states without an occupation, and of the six Census groups if the other labels are occ1990dd."""
-    from ..occupations.crosswalks import groups
-
     percent = {f"percent {state}": 100 * float(share[state]) for state in NOT_WORKING if state in share.index}
     group_of = groups("census_group")
     coded = share[[label for label in share.index if label[0].isdigit()]]

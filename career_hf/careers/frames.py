@@ -21,11 +21,12 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from datasets import Dataset, DatasetDict, concatenate_datasets, load_from_disk
 
 from .columns import (
     RESERVED_NAMES,
@@ -41,10 +42,6 @@ from .columns import (
 from .ledger import Ledger
 from .splits import check_leaks, check_manifest, split_careers, split_manifest
 from .validation import validate
-
-
-if TYPE_CHECKING:
-    from datasets import Dataset, DatasetDict
 
 
 __all__ = [
@@ -180,7 +177,7 @@ def to_frame(careers: Dataset, kind: Literal["pandas", "polars", "arrow"] = "pan
 
     Args:
         careers: Careers, one row per person.
-        kind: Which library's table to return.
+        kind: Library whose table is returned.
 
     Returns:
         A `pandas.DataFrame`, `polars.DataFrame` or `pyarrow.Table`, in the order of the careers.
@@ -265,7 +262,7 @@ def save_careers(
 
     Args:
         splits: Careers, or careers by split name.
-        folder: Where to save; made if it is not there.
+        folder: Destination folder; made if it is not there.
         ledger: What the build dropped and altered.
         manifest: What `split_manifest` returns.
     """
@@ -280,7 +277,7 @@ def load_careers(folder: str | Path) -> DatasetDict:
     """Loads careers saved by `save_careers`, validated; careers without splits come back under the name "all".
 
     Args:
-        folder: Where they were saved.
+        folder: Folder of the careers.
 
     Returns:
         Careers by split name.
@@ -288,8 +285,6 @@ def load_careers(folder: str | Path) -> DatasetDict:
     Raises:
         ValueError: If careers are not valid, a person is in two splits, or the people are not those of `split.json`.
     """
-    from datasets import DatasetDict, load_from_disk
-
     loaded = load_from_disk(str(folder))
     splits = loaded if isinstance(loaded, DatasetDict) else DatasetDict({"all": loaded})
     for careers in splits.values():
@@ -307,8 +302,6 @@ def as_splits(careers: str | Path | Dataset | DatasetDict) -> DatasetDict:
     Args:
         careers: A folder that `save_careers` wrote, careers by split name, or careers, which `split_careers` splits.
     """
-    from datasets import Dataset
-
     if isinstance(careers, (str, Path)):
         return load_careers(careers)
     return split_careers(careers) if isinstance(careers, Dataset) else careers
@@ -324,8 +317,6 @@ def as_careers(careers: str | Path | Dataset | DatasetDict, split: str | None = 
     Raises:
         ValueError: There is no such split.
     """
-    from datasets import Dataset, concatenate_datasets
-
     if isinstance(careers, Dataset):
         return careers
     splits = as_splits(careers)

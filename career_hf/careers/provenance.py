@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
+from datasets import Dataset
 from huggingface_hub import DatasetCard
 
 from .columns import career_table, list_values
 
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 # The file of a folder of careers that is its card.
 CARD = "README.md"
@@ -199,12 +197,12 @@ def source_of(folder: str | Path) -> dict[str, str]:
     """
     path = Path(folder) / CARD
     metadata = DatasetCard.load(path).data.to_dict() if path.exists() else {}
-    own = metadata.get("career_hf", {})
+    our_metadata = metadata.get("career_hf", {})
     license = metadata.get("license_name") or metadata.get("license", "unknown")
-    redistribution = own.get("redistribution", "unknown")
+    redistribution = our_metadata.get("redistribution", "unknown")
     if redistribution not in get_args(Redistribution):
         raise ValueError(f"{path}: redistribution {redistribution!r} is none of {list(get_args(Redistribution))}")
-    return {"source": own.get("source", "unknown"), "license": license, "redistribution": redistribution}
+    return {"source": our_metadata.get("source", "unknown"), "license": license, "redistribution": redistribution}
 
 
 def training_source(folder: str | Path, careers: Dataset) -> dict[str, Any]:

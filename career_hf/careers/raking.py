@@ -12,20 +12,22 @@ encoded, `survey_design`, `what_if` and `transition_matrices`; and, with weighte
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from datasets import Dataset, DatasetDict
 
 from .columns import career_table, is_list, is_text, list_lengths, list_values, make_dataset
+from .frames import as_careers, load_careers, save_careers
 from .ledger import Ledger
+from .splits import split_manifest
 
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 # The largest relative distance of a share from its target that counts as fitted.
 TOLERANCE = 1e-6
@@ -35,16 +37,18 @@ Margins = Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True)
-class Raked:
+class RakedCareers:
     """Careers with weights, and what the weights do.
 
     Args:
-        careers: With the column `weight`, of mean 1.
+        careers: Careers of all splits together, with the column `weight`, of mean 1.
         margins: One row per margin and level: margin, level, people, before, after and target (shares).
         ledger: Who was left out, and whose weight is the largest allowed.
         effective_sample_size: Kish's, (sum of weights)^2 / sum of their squares: as many people of equal weight would
             give means as precise, as far as what is averaged has nothing to do with the weights.
         largest: The largest weight, in multiples of the mean.
+        splits: The same careers by split name.
+        manifest: What `split_manifest` returns for these, if the folder of careers had a manifest.
     """
 
     careers: Dataset
@@ -52,23 +56,43 @@ class Raked:
     ledger: Ledger
     effective_sample_size: float
     largest: float
+    splits: DatasetDict
+    manifest: Mapping[str, Any] | None = None
+
+    def to_frame(self) -> pd.DataFrame:
+        """The table `margins`."""
+        return self.margins
+
+    def save(self, folder: str | Path) -> None:
+        """Saves the careers in their splits, with the ledger, the split manifest and the table `margins.csv`.
+
+        Args:
+            folder: Destination folder; made if it is not there.
+        """
+        save_careers(self.splits, folder, self.ledger, self.manifest)
+        self.margins.to_csv(Path(folder) / "margins.csv", index=False)
 
 
 def rake(
-    careers: Dataset,
-    margins: Margins,
+    careers: str | Path | Dataset | DatasetDict,
+    margins: Margins | Sequence[str] | str | Path | pd.DataFrame,
     *,
+    survey: str | Path | Dataset | DatasetDict | None = None,
     people: pd.DataFrame | None = None,
     drop_missing: bool = False,
     largest: float | None = None,
-) -> Raked:
+) -> RakedCareers:
     """Finds weights with which careers have given margins.
 
     Args:
-        careers: Careers; a `weight` that they have is what raking starts from, else everybody starts alike.
-        margins: For each covariate the share of people of each level, such as {"gender": {"men": .49, "women": .51}},
-            as `margins_of` takes it from a survey; divided by their sum. A covariate that changes over a career (or
-            "occupation") counts with its latest known level.
+        careers: Careers, a folder of them, or careers by split name, whose people are weighted together, so that one
+            person counts as much in training as in testing. A `weight` that they have is what raking starts from,
+            else everybody starts alike.
+        margins: For each covariate the share of people of each level, such as {"gender": {"male": .49, "female":
+            .51}}; divided by their sum. Or the names of covariates, whose shares `margins_of` takes from the survey.
+            Or a frame, or a CSV file, with columns margin, level and share. A covariate that changes over a career
+            (or "occupation") counts with its latest known level.
+        survey: Careers that stand for the population, where `margins` are names.
         people: A frame with `person` and a column for each margin that is no column of the careers, such as a group of
             birth years, or two covariates jointly.
         drop_missing: Leave out people without a level of some margin, instead of refusing them.
@@ -82,8 +106,11 @@ def rake(
             people, or the margins cannot all be had. The message names the margin.
         ImportError: `svy` is not installed.
     """
-    table = career_table(careers)
-    levels = pd.DataFrame({name: _latest(table, name, people) for name in _checked(margins)})
+    margins = _checked(_read_margins(margins, survey, people))
+    splits = load_careers(careers) if isinstance(careers, (str, Path)) else careers
+    splits = splits if isinstance(splits, DatasetDict) else DatasetDict({"all": splits})
+    table = career_table(as_careers(splits))
+    levels = pd.DataFrame({name: _latest(table, name, people) for name in margins})
     missing = levels.isna().any(axis=1).to_numpy()
     if missing.any() and not drop_missing:
         row = int(missing.argmax())
@@ -92,24 +119,36 @@ def rake(
             f"person '{table['person'][row].as_py()}' ({missing.sum()} in all), column '{name}': no level is known, "
             "so they belong to no margin; fill it in, or leave them out with drop_missing=True"
         )
-    kept, levels = table.filter(pa.array(~missing)), levels[~missing]
-    start = kept["weight"].to_numpy() if "weight" in kept.column_names else np.ones(len(levels))
+    known_people, levels = table.filter(pa.array(~missing)), levels[~missing]
+    start = known_people["weight"].to_numpy() if "weight" in known_people.column_names else np.ones(len(levels))
     before = _shares(levels, start, margins)
     weight = _fit(levels, start, margins, largest)
-    found = before.rename(columns={"share": "before"}).assign(after=_shares(levels, weight, margins)["share"])
-    found = found[["margin", "level", "people", "before", "after", "target"]]
-    _check_fit(found, weight, largest)
+    margins_table = before.rename(columns={"share": "before"}).assign(after=_shares(levels, weight, margins)["share"])
+    margins_table = margins_table[["margin", "level", "people", "before", "after", "target"]]
+    _check_fit(margins_table, weight, largest)
     ledger, out = Ledger(), {"no level of a margin is known": int(missing.sum())}
     at_most = int((weight > 0.999 * largest).sum()) if largest is not None else 0
     trimmed = {f"weight trimmed to {largest:g} times the mean": at_most} if at_most else {}
     ledger.record("rake", "people", len(missing), len(weight), dropped=out, altered=trimmed)
-    columns = {name: kept[name] for name in kept.column_names} | {"weight": pa.array(weight, pa.float64())}
-    return Raked(
-        careers=make_dataset(columns),
-        margins=found,
+    columns = {name: known_people[name] for name in known_people.column_names} | {
+        "weight": pa.array(weight, pa.float64())
+    }
+    raked = make_dataset(columns)
+    place = {person: row for row, person in enumerate(raked["person"])}
+    weighted = DatasetDict(
+        {
+            name: raked.select([place[person] for person in split["person"] if person in place])
+            for name, split in splits.items()
+        }
+    )
+    return RakedCareers(
+        careers=raked,
+        margins=margins_table,
         ledger=ledger,
         effective_sample_size=float(weight.sum() ** 2 / (weight**2).sum()),
         largest=float(weight.max()),
+        splits=weighted,
+        manifest=_manifest(careers, weighted),
     )
 
 
@@ -130,6 +169,39 @@ def margins_of(
     weight = table["weight"].to_numpy() if "weight" in table.column_names else np.ones(table.num_rows)
     sums = {name: pd.Series(weight).groupby(_latest(table, name, people)).sum() for name in names}
     return {name: {str(level): float(n) for level, n in (total / total.sum()).items()} for name, total in sums.items()}
+
+
+def _read_margins(
+    margins: Margins | Sequence[str] | str | Path | pd.DataFrame,
+    survey: str | Path | Dataset | DatasetDict | None,
+    people: pd.DataFrame | None,
+) -> Margins:
+    """Shares of people by margin and level, whichever way they are given."""
+    if isinstance(margins, Mapping):
+        return margins
+    if isinstance(margins, (str, Path)):
+        try:
+            margins = pd.read_csv(margins, dtype={"margin": str, "level": str})  # type: ignore[arg-type]
+        except ValueError as error:
+            raise ValueError(f"{margins} cannot be read: {error}") from error
+    if isinstance(margins, pd.DataFrame):
+        if not {"margin", "level", "share"} <= set(margins.columns):
+            raise ValueError(f"the table of margins has columns {list(margins.columns)}, not margin, level and share")
+        return {
+            str(name): dict(zip(rows["level"], rows["share"].astype(float), strict=True))
+            for name, rows in margins.groupby("margin", sort=False)
+        }
+    if survey is None:
+        raise ValueError(f"margins {list(margins)} are names: pass survey= with the careers that have their shares")
+    return margins_of(as_careers(survey), margins, people)
+
+
+def _manifest(careers: Any, splits: DatasetDict) -> dict[str, Any] | None:
+    """The manifest of weighted splits of a folder that has one: some of its people may be left out."""
+    if not isinstance(careers, (str, Path)) or not (Path(careers) / "split.json").exists():
+        return None
+    before = json.loads((Path(careers) / "split.json").read_text(encoding="utf-8"))
+    return split_manifest(splits, before["salt"], dict(before["fractions"]), before["group"])
 
 
 def _checked(margins: Margins) -> Margins:
@@ -173,11 +245,11 @@ def _shares(levels: pd.DataFrame, weight: np.ndarray, margins: Margins) -> pd.Da
     frames = []
     for name, shares in margins.items():
         grouped = pd.DataFrame({"weight": weight}).groupby(levels[name].to_numpy())["weight"]
-        found = grouped.agg(["size", "sum"])
-        strange, empty = [x for x in found.index if x not in shares], [x for x in shares if x not in found.index]
+        sums = grouped.agg(["size", "sum"])
+        strange, empty = [x for x in sums.index if x not in shares], [x for x in shares if x not in sums.index]
         if strange:
             raise ValueError(
-                f"margin '{name}': {found['size'][strange[0]]} people have level '{strange[0]}', which has no share, "
+                f"margin '{name}': {sums['size'][strange[0]]} people have level '{strange[0]}', which has no share, "
                 f"only {list(shares)}; give it one, or leave them out before"
             )
         if empty:
@@ -186,14 +258,14 @@ def _shares(levels: pd.DataFrame, weight: np.ndarray, margins: Margins) -> pd.Da
                 "another level in both"
             )
         target = pd.Series(shares) / sum(shares.values())
-        found = found.reindex(list(shares))
+        sums = sums.reindex(list(shares))
         frames.append(
             pd.DataFrame(
                 {
                     "margin": name,
                     "level": list(shares),
-                    "people": found["size"].to_numpy(),
-                    "share": (found["sum"] / weight.sum()).to_numpy(),
+                    "people": sums["size"].to_numpy(),
+                    "share": (sums["sum"] / weight.sum()).to_numpy(),
                     "target": target.to_numpy(),
                 }
             )
@@ -222,9 +294,9 @@ def _fit(levels: pd.DataFrame, start: np.ndarray, margins: Margins, largest: flo
     return weight / weight.mean()
 
 
-def _check_fit(found: pd.DataFrame, weight: np.ndarray, largest: float | None) -> None:
+def _check_fit(margins_table: pd.DataFrame, weight: np.ndarray, largest: float | None) -> None:
     """Raises a ValueError that names the margin that is furthest from its target, or asks for the largest weights."""
-    distance = ((found["after"] - found["target"]) / found["target"]).abs()
+    distance = ((margins_table["after"] - margins_table["target"]) / margins_table["target"]).abs()
     most = np.inf if largest is None else largest * (1 + 10 * TOLERANCE)
     if distance.max() <= 10 * TOLERANCE and weight.max() <= most:
         return
@@ -233,15 +305,12 @@ def _check_fit(found: pd.DataFrame, weight: np.ndarray, largest: float | None) -
         "allow larger ones, join levels, or drop a margin" if largest is not None else "join levels, or drop a margin"
     )
     if distance.max() > 10 * TOLERANCE:
-        worst = found.loc[distance.idxmax()]
+        worst = margins_table.loc[distance.idxmax()]
         what = f"has share {worst['after']:.4f} after raking"
     else:
-        worst = found.loc[(found["target"] / found["people"]).idxmax()]
+        worst = margins_table.loc[(margins_table["target"] / margins_table["people"]).idxmax()]
         what = f"is a share of {worst['people'] / len(weight):.4f}, and weights of {weight.max():.2f} are left"
     raise ValueError(
         f"the margins cannot all be had{within}: margin '{worst['margin']}', level '{worst['level']}' "
         f"({worst['people']} people) {what}; its target is {worst['target']:.4f}; {fix}"
     )
-
-
-__all__ = ["Raked", "margins_of", "rake"]

@@ -5,15 +5,12 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-
-
-if TYPE_CHECKING:
-    from datasets import Dataset, DatasetDict
+from datasets import Dataset, DatasetDict
 
 
 DEFAULT_FRACTIONS: Mapping[str, float] = {"train": 0.7, "validation": 0.1, "test": 0.2}
@@ -45,8 +42,6 @@ def split_careers(
     Raises:
         ValueError: If the fractions do not sum to 1, the group column is not there, or a person has no group.
     """
-    from datasets import DatasetDict
-
     unit = _unit(careers, group)
     split_of_person = split_numbers(_identifiers(careers, unit), fractions, salt)
     splits = {name: careers.select(np.flatnonzero(split_of_person == i)) for i, name in enumerate(fractions)}
@@ -60,7 +55,7 @@ def split_numbers(
     """The number of each identifier's split, in the order of `fractions`; how `split_careers` splits.
 
     Args:
-        identifiers: Of people or families, text, none missing.
+        identifiers: Identifiers of people or families as text, none missing.
         fractions: As in `split_careers`.
         salt: As in `split_careers`.
 
@@ -138,11 +133,11 @@ def check_manifest(splits: Mapping[str, Dataset], manifest: Mapping[str, Any]) -
         ValueError: If a split is missing or holds other people.
     """
     for name, expected in manifest["splits"].items():
-        found = splits[name].num_rows if name in splits else None
-        if found is None or _people_hash(splits[name]) != expected["sha256"]:
+        people = splits[name].num_rows if name in splits else None
+        if people is None or _people_hash(splits[name]) != expected["sha256"]:
             raise ValueError(
                 f"split '{name}' does not hold the people of its manifest ({expected['people']} people expected, "
-                f"{found} found): it was rebuilt from other data or another salt; split again with salt "
+                f"{people} found): it was rebuilt from other data or another salt; split again with salt "
                 f"{manifest['salt']!r}"
             )
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from datasets import Dataset
 
 from .columns import RESERVED_NAMES, career_table, is_list, is_text, list_lengths, list_values
-
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 
 def validate(careers: Dataset) -> None:

@@ -2,41 +2,36 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..careers.prepared import person_years, save_prepared, save_splits
-from .console import reading
+import career_hf
+
+from .console import say, show
+from .options import Output
 
 
 if TYPE_CHECKING:
-    from ..sources.spell_rules import SpellRules
-
-# Every other import stands inside its function, so that `career-hf --help` answers at once.
+    from ..careers.prepared import PreparedCareers
 
 prepare = typer.Typer(help="Build careers from raw files, with a ledger of what was dropped.", no_args_is_help=True)
 
 Files = Annotated[str, typer.Option(help="Parquet or CSV files, one row per spell; quote a name with *.")]
-Output = Annotated[Path, typer.Option(help="Folder to write to.")]
 AsOf = Annotated[str | None, typer.Option(help="Last day of the data, to which open spells last: 2022-12-31.")]
 NoOccupation = Annotated[
     str | None,
-    typer.Option(help="Label of years without an occupation between the first and the last; else left out."),
+    typer.Option(help="Label of years without an occupation between the first and the last; left out if not given."),
 ]
-DropOpen = Annotated[bool, typer.Option("--drop-open", help="Drop spells without an end, else they go on.")]
+DropOpen = Annotated[bool, typer.Option("--drop-open", help="Drop spells without an end; otherwise they go on.")]
 Memory = Annotated[str, typer.Option(help="Memory of the database; Python takes up to a GB besides.")]
-Threads = Annotated[int | None, typer.Option(help="Of the database; all cores if not given.")]
-Salt = Annotated[str, typer.Option(help="Of the split.")]
+Threads = Annotated[int | None, typer.Option(help="Threads of the database; all cores if not given.")]
+Salt = Annotated[str, typer.Option(help="Salt of the split: another salt gives another, independent split.")]
 PersonColumn = Annotated[str, typer.Option(help="Column that identifies people.")]
 StartColumn = Annotated[str, typer.Option(help="Column of first days, months, quarters or years.")]
 EndColumn = Annotated[str, typer.Option(help="Column of last days, months, quarters or years, or 'present'.")]
-Names = Annotated[str, typer.Option(help="Comma-separated.")]
 Extract = Annotated[Path, typer.Option(help="Folder with NLS Investigator files, searched below too.", exists=True)]
 EscoOccupations = Annotated[
     Path | None, typer.Option(help="occupations_en.csv of ESCO, to map codes one by one.", exists=True)
@@ -55,16 +50,29 @@ class Rule(StrEnum):
 
 
 RuleUsed = Annotated[
-    Rule, typer.Option(help="The paper's, some of which look at later years, or what is known by each year.")
+    Rule,
+    typer.Option(
+        help="Exclusions: the paper's, some of which look at later years, or only what is known by each year."
+    ),
 ]
+
+
+def report(prepared: PreparedCareers, output: Path) -> None:
+    """Prints what was dropped, and what the careers hold."""
+    say(prepared.ledger)
+    show(prepared.description.to_frame("careers"), f"{output}: {prepared.counted.lower().removesuffix(':')}")
+
+
+def save(prepared: PreparedCareers, output: Path) -> None:
+    """Saves careers and prints what they are."""
+    prepared.save(output)
+    report(prepared, output)
 
 
 @prepare.command("keane-wolpin")
 def prepare_keane_wolpin(output: Output, salt: Salt = "career_hf") -> None:
     """The careers of 1,384 young men in five states that ship with the package."""
-    from ..sources import keane_wolpin
-
-    save_prepared("keane-wolpin", keane_wolpin.load(), output, salt)
+    save(career_hf.sources.keane_wolpin(salt=salt), output)
 
 
 @prepare.command("nlsy79")
@@ -72,7 +80,8 @@ def prepare_nlsy79(
     extract: Extract,
     output: Output,
     variant: Annotated[
-        Variant, typer.Option(help="1980-1998, to 2012 with states collapsed, or calendar years by their weeks.")
+        Variant,
+        typer.Option(help="Years: 1980-1998, to 2012 with states collapsed, or calendar years by their weeks."),
     ] = Variant.full,
     rule: RuleUsed = Rule.paper,
     wages: Annotated[
@@ -81,11 +90,8 @@ def prepare_nlsy79(
     salt: Salt = "career_hf",
 ) -> None:
     """National Longitudinal Survey of Youth 1979, by the rules of the paper's Appendix F."""
-    from ..sources import nlsy79
-
-    built = nlsy79.build(extract, variant=variant.value, rule=rule.value, wages=wages)
-    options = {"variant": variant.value, "rule": rule.value, "wages": wages}
-    save_prepared("nlsy79", built, output, salt, options)
+    prepared = career_hf.sources.nlsy79(extract, variant=variant.value, rule=rule.value, wages=wages, salt=salt)
+    save(prepared, output)
 
 
 @prepare.command("nlsy97")
@@ -96,9 +102,7 @@ def prepare_nlsy97(
     salt: Salt = "career_hf",
 ) -> None:
     """National Longitudinal Survey of Youth 1997, by the rules of the paper's Appendix F."""
-    from ..sources import nlsy97
-
-    save_prepared("nlsy97", nlsy97.build(extract, rule=rule.value), output, salt, {"rule": rule.value})
+    save(career_hf.sources.nlsy97(extract, rule=rule.value, salt=salt), output)
 
 
 @prepare.command("psid")
@@ -111,9 +115,7 @@ def prepare_psid(
     salt: Salt = "career_hf",
 ) -> None:
     """Panel Study of Income Dynamics, by the rules of the paper's Appendix F. Careers may not be passed on."""
-    from ..sources import psid
-
-    save_prepared("psid", psid.build(extract, rule=rule.value), output, salt, {"rule": rule.value})
+    save(career_hf.sources.psid(extract, rule=rule.value, salt=salt), output)
 
 
 @prepare.command("jobhop")
@@ -127,10 +129,7 @@ def prepare_jobhop(
     salt: Salt = "career_hf",
 ) -> None:
     """JobHop, 360,000 Flemish resumes with ESCO codes and quarters."""
-    from ..sources.open_resumes import load_jobhop
-
-    built = load_jobhop(source, esco_occupations=esco_occupations, as_of=as_of)
-    save_prepared("jobhop", built, output, salt, {"source": Path(source).name, "as_of": as_of})
+    save(career_hf.sources.jobhop(source, esco_occupations=esco_occupations, as_of=as_of, salt=salt), output)
 
 
 @prepare.command("karrierewege")
@@ -144,10 +143,10 @@ def prepare_karrierewege(
     salt: Salt = "career_hf",
 ) -> None:
     """Karrierewege, 500,000 German career paths in order, without dates."""
-    from ..sources.open_resumes import load_karrierewege
-
-    built = load_karrierewege(source, esco_occupations=esco_occupations, latest_first=latest_first)
-    save_prepared("karrierewege", built, output, salt, {"source": Path(source).name, "latest_first": latest_first})
+    prepared = career_hf.sources.karrierewege(
+        source, esco_occupations=esco_occupations, latest_first=latest_first, salt=salt
+    )
+    save(prepared, output)
 
 
 @prepare.command("resumes")
@@ -168,20 +167,23 @@ def prepare_resumes(
     salt: Salt = "career_hf",
 ) -> None:
     """Resumes in the layout of the paper's Appendix F, one row per job: occ1990dd codes, education, region."""
-    from ..sources.resumes import resume_rules
-
-    rules = resume_rules(
+    prepared = career_hf.sources.resumes(
+        spells,
+        output=output,
         as_of=as_of,
         person=person,
-        occupation=onet_soc,
+        onet_soc=onet_soc,
         start=start,
         end=end,
         degree=degree,
         state=state,
-        missing_end="drop" if drop_open else "as_of",
         no_occupation=no_occupation,
+        drop_open=drop_open,
+        memory=memory,
+        threads=threads,
+        salt=salt,
     )
-    _prepare_spells("resumes", spells, output, rules, memory, threads, salt, {"crosswalk": "onet_soc2010"})
+    report(prepared, output)
 
 
 @prepare.command("spells")
@@ -212,9 +214,10 @@ def prepare_spells(
     salt: Salt = "career_hf",
 ) -> None:
     """Dated spells of any panel, one row per spell: one occupation a year, the one with most days."""
-    from ..sources.spell_rules import SpellRules
-
-    rules = SpellRules(
+    prepared = career_hf.sources.spells(
+        spells,
+        output=output,
+        as_of=as_of,
         person=person,
         occupation=occupation,
         start=start,
@@ -222,55 +225,17 @@ def prepare_spells(
         covariates=_names(covariates),
         carried=_names(carried),
         static=_names(static),
-        recode={"occupation": _recode(crosswalk)} if crosswalk else {},
-        as_of=as_of,
-        missing_end="drop" if drop_open else "as_of",
+        crosswalk=crosswalk or None,
+        no_occupation=no_occupation,
+        drop_open=drop_open,
         first_year=first_year,
         longest=longest,
-        no_occupation=no_occupation,
+        memory=memory,
+        threads=threads,
+        salt=salt,
     )
-    settings = {"crosswalk": Path(crosswalk).name} if crosswalk else {}
-    _prepare_spells("spells", spells, output, rules, memory, threads, salt, settings)
+    report(prepared, output)
 
 
 def _names(text: str) -> list[str]:
     return [name for name in text.split(",") if name]
-
-
-def _recode(crosswalk: str) -> Any:
-    import pandas as pd
-
-    from ..occupations.weighted_crosswalks import make_crosswalk, spell_recode, weighted_crosswalk
-
-    if not crosswalk.endswith(".csv"):
-        return spell_recode(weighted_crosswalk(crosswalk), prefix=f"{crosswalk} ")  # type: ignore[arg-type]
-    with reading(crosswalk):
-        frame = pd.read_csv(crosswalk, dtype=str)
-    weight = "weight" if "weight" in frame else None
-    return spell_recode(make_crosswalk(frame, "source", "occ1990dd", weight), prefix=f"{Path(crosswalk).stem} ")
-
-
-def _prepare_spells(
-    source: str,
-    spells: str,
-    output: Path,
-    rules: SpellRules,
-    memory: str,
-    threads: int | None,
-    salt: str,
-    settings: Mapping[str, Any],
-) -> None:
-    """Careers part by part, so that memory does not grow with the number of people, and stopped runs go on."""
-    from ..careers.splits import DEFAULT_FRACTIONS
-    from ..occupations.weighted_crosswalks import coverage_of
-    from ..sources.spell_careers import split_written_careers, write_careers
-
-    parts = output.absolute().with_name(f".{output.absolute().name}.parts")
-    ledger = write_careers(spells, parts, rules, memory_limit=memory, threads=threads)
-    splits = split_written_careers(parts, DEFAULT_FRACTIONS, salt)
-    if settings.get("crosswalk"):
-        ledger.note(f"person-years in occ1990dd: {coverage_of(person_years(splits, rules.no_occupation))}")
-    simple = replace(rules, recode={})
-    shown = {name: value for name, value in vars(simple).items() if value not in (None, {}, ())}
-    save_splits(source, splits, ledger, output, salt, {"spells": Path(spells).name, **shown, **settings})
-    shutil.rmtree(parts)

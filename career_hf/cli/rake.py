@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from .console import reading, say, show
+import career_hf
 
-
-# Every other import stands inside the command, so that `career-hf --help` answers at once.
+from .console import say, show
 
 
 def rake(
@@ -21,54 +20,26 @@ def rake(
     ] = "",
     survey: Annotated[Path | None, typer.Option(help="Folder of careers of a survey.", exists=True)] = None,
     table: Annotated[
-        Path | None, typer.Option(help="Or margins themselves: CSV with columns margin, level and share.", exists=True)
+        Path | None,
+        typer.Option(
+            help="Margins themselves, instead: a CSV file with columns margin, level and share.", exists=True
+        ),
     ] = None,
-    largest: Annotated[float | None, typer.Option(help="Trim weights above so many times their mean.")] = None,
+    largest: Annotated[
+        float | None, typer.Option(help="Largest weight, in multiples of the mean; larger ones are trimmed.")
+    ] = None,
     drop_missing: Annotated[
-        bool, typer.Option("--drop-missing", help="Leave out who has no level of a margin, instead of refusing.")
+        bool, typer.Option("--drop-missing", help="Leave out people without a level of a margin, instead of refusing.")
     ] = False,
 ) -> None:
     """Weight careers so that shares of people by gender, education and so on are those of a survey."""
-    import json
-
-    import pandas as pd
-    from datasets import DatasetDict, concatenate_datasets
-
-    from ..careers.frames import load_careers, save_careers, split_manifest
-    from ..careers.raking import margins_of
-    from ..careers.raking import rake as run
-
     if (survey is None) == (table is None) or (survey is not None) != bool(margins):
         raise typer.BadParameter("give --survey with --margins, or --table")
-    if survey is not None:
-        population = concatenate_datasets(list(load_careers(survey).values()))
-        wanted = margins_of(population, [name for name in margins.split(",") if name])
-    else:
-        with reading(str(table)):
-            rows = pd.read_csv(table, dtype={"margin": str, "level": str})  # type: ignore[arg-type]
-        if not {"margin", "level", "share"} <= set(rows.columns):
-            raise typer.BadParameter(f"--table has columns {list(rows.columns)}, not margin, level and share")
-        wanted = {
-            str(name): dict(zip(part["level"], part["share"].astype(float), strict=True))
-            for name, part in rows.groupby("margin", sort=False)
-        }
-    splits = load_careers(data)
-    # Everybody together, so that one person counts as much in training as in testing.
-    everybody = concatenate_datasets(list(splits.values()))
-    raked = run(everybody, wanted, drop_missing=drop_missing, largest=largest)
-    place = {person: row for row, person in enumerate(raked.careers["person"])}
-    weighted = DatasetDict(
-        {
-            name: raked.careers.select([place[person] for person in careers["person"] if person in place])
-            for name, careers in splits.items()
-        }
+    names = [name for name in margins.split(",") if name]
+    raked = career_hf.rake(
+        data, names if table is None else table, survey=survey, drop_missing=drop_missing, largest=largest
     )
-    manifest = None
-    if (data / "split.json").exists():
-        before = json.loads((data / "split.json").read_text(encoding="utf-8"))
-        manifest = split_manifest(weighted, before["salt"], dict(before["fractions"]), before["group"])
-    save_careers(weighted, output, raked.ledger, manifest)
-    raked.margins.to_csv(output / "margins.csv", index=False)
+    raked.save(output)
     say(raked.ledger)
     show(raked.margins.set_index("margin"), "Shares of people")
     people = len(raked.careers)

@@ -64,7 +64,7 @@ def crosswalk(vintage: int) -> pd.Series:
     return _table(vintage).copy()
 
 
-def occupations() -> list[str]:
+def codes() -> list[str]:
     """The 330 canonical occ1990dd codes as text, ascending: the targets of the 1980 and of the 2000 table."""
     return sorted(set(_table(1980)), key=int)
 
@@ -78,16 +78,19 @@ def titles() -> dict[str, str]:
 def titles_of(labels: Collection[str]) -> dict[str, str]:
     """Titles of the labels that have one; none where a label that is a number is no code of occ1990dd, because the
     same numbers mean other occupations in other schemes."""
-    known = titles()
-    if any(label.isdigit() and label not in known for label in labels):
+    title_of_code = titles()
+    if any(label.isdigit() and label not in title_of_code for label in labels):
         return {}
-    return {label: known[label] for label in labels if label in known}
+    return {label: title_of_code[label] for label in labels if label in title_of_code}
 
 
 def in_words(labels: Collection[str]) -> dict[str, str]:
     """How people read labels: a code of occ1990dd with its title, any other label with spaces."""
-    known = titles_of(labels)
-    return {label: f"{label} {known[label]}" if label in known else label.replace("_", " ") for label in labels}
+    title_of_label = titles_of(labels)
+    return {
+        label: f"{label} {title_of_label[label]}" if label in title_of_label else label.replace("_", " ")
+        for label in labels
+    }
 
 
 def groups(level: GroupLevel = "group") -> dict[str, str]:
@@ -103,11 +106,11 @@ def groups(level: GroupLevel = "group") -> dict[str, str]:
     if level not in get_args(GroupLevel):
         raise ValueError(f"level {level!r} of occupation groups is not one of {get_args(GroupLevel)}")
     ranges = read_data("occ1990dd_groups.csv")
-    codes = [*occupations(), *MILITARY_OCC1990DD]
+    labels = [*codes(), *MILITARY_OCC1990DD]
     return {
         code: label
         for label, first, last in zip(ranges[level], ranges["first_code"], ranges["last_code"], strict=True)
-        for code in codes
+        for code in labels
         if int(first) <= int(code) <= int(last)
     }
 
@@ -124,15 +127,15 @@ def groups_of(labels: Iterable[str], level: GroupLevel = "group") -> dict[str, s
     Raises:
         ValueError: If a label begins with a digit and is no occ1990dd code, so it is a code of something else.
     """
-    known = groups(level)
-    found = {label: known.get(label, label) for label in labels}
-    codes = [label for label in found if label not in known and label[:1].isdigit()]
+    group_of_code = groups(level)
+    group_of_label = {label: group_of_code.get(label, label) for label in labels}
+    codes = [label for label in group_of_label if label not in group_of_code and label[:1].isdigit()]
     if codes:
         raise ValueError(
             f"occupation '{codes[0]}' ({len(codes)} in all) is no occ1990dd code, so it has no group: map the codes "
             "to occ1990dd first, or write the mapping of occupations to groups yourself"
         )
-    return found
+    return group_of_label
 
 
 def map_codes(codes: pd.Series, vintage: int) -> tuple[pd.Series, pd.Series]:

@@ -14,8 +14,7 @@ from typing import Any, Literal, get_args
 
 import pandas as pd
 
-from ..sources.spell_rules import Recode
-from .crosswalks import DIGITS, MERGED, MILITARY, NOT_OCCUPATIONS, crosswalk, occupations, read_data
+from .crosswalks import DIGITS, MERGED, MILITARY, NOT_OCCUPATIONS, codes, crosswalk, read_data
 
 
 # fmt: off
@@ -38,8 +37,8 @@ class Coverage:
 
     Args:
         cells: Cells with a code, person-years as a rule.
-        mapped: Those whose code has a target.
-        split: Those whose code has several targets, so that the modal one is a choice; None if that is not known.
+        mapped: Cells whose code has a target.
+        split: Cells whose code has several targets, so that the modal one is a choice; None if that is not known.
         unmapped: Cells per code without a target, by falling count.
     """
 
@@ -112,27 +111,27 @@ def esco_crosswalk(key: ESCOKey = "uri", occupations_file: str | Path | None = N
             "ESCO codes are in none of the tables that ship: pass occupations_file=, occupations_en.csv of a download "
             "from the ESCO portal, or map their first four digits, key='isco08'"
         )
-    known = read_data("esco_onet_soc2010.csv").rename(columns={"onet_soc2010": "via"})
-    known = known.assign(uri=ESCO_URI + known["uuid"], label=known["label"].str.lower())
+    shipped = read_data("esco_onet_soc2010.csv").rename(columns={"onet_soc2010": "via"})
+    shipped = shipped.assign(uri=ESCO_URI + shipped["uuid"], label=shipped["label"].str.lower())
 
     def by_onet(rows: pd.DataFrame, key: str) -> pd.DataFrame:
         pairs = rows[[key, "via"]].rename(columns={key: "source"}).assign(weight=1.0)
         return chain(pairs, weighted_crosswalk("onet_soc2010"))
 
-    groups, isco = by_onet(known, "isco08"), weighted_crosswalk("isco08")
+    groups, isco = by_onet(shipped, "isco08"), weighted_crosswalk("isco08")
     groups = pd.concat([groups, isco[~isco["source"].isin(groups["source"])]])
     if key == "isco08":
         return _tidy(groups)
     if occupations_file is None:
-        return by_onet(known, key)
+        return by_onet(shipped, key)
     listed = _read_esco(occupations_file)
-    onet_of_code = listed.set_index("code")["uri"].map(known.set_index("uri")["via"]).dropna().to_dict()
+    onet_of_code = listed.set_index("code")["uri"].map(shipped.set_index("uri")["via"]).dropna().to_dict()
     listed["via"] = [_of_closest_ancestor(code, onet_of_code) for code in listed["code"]]
-    found, rest = listed.dropna(subset="via"), listed[listed["via"].isna()]
+    with_ancestor, without_ancestor = listed.dropna(subset="via"), listed[listed["via"].isna()]
     if key != "code":  # labels and addresses of the version that the table was made with
-        found = pd.concat([found, known[~known[key].isin(listed[key])]])
-    pairs = pd.DataFrame({"source": rest[key], "via": rest["code"].str[:4], "weight": 1.0})
-    return _tidy(pd.concat([by_onet(found, key), chain(pairs, groups)]))
+        with_ancestor = pd.concat([with_ancestor, shipped[~shipped[key].isin(listed[key])]])
+    pairs = pd.DataFrame({"source": without_ancestor[key], "via": without_ancestor["code"].str[:4], "weight": 1.0})
+    return _tidy(pd.concat([by_onet(with_ancestor, key), chain(pairs, groups)]))
 
 
 def make_crosswalk(frame: Any, source: str, occ1990dd: str, weight: str | None = None) -> pd.DataFrame:
@@ -160,7 +159,7 @@ def make_crosswalk(frame: Any, source: str, occ1990dd: str, weight: str | None =
                 f"column '{column}' has no code in row {values.isna().idxmax()} ({values.isna().sum()} in all): drop "
                 "rows without a source code or without a target"
             )
-    foreign = sorted(set(pairs["occ1990dd"]) - {*occupations(), MILITARY_TARGET})
+    foreign = sorted(set(pairs["occ1990dd"]) - {*codes(), MILITARY_TARGET})
     if foreign:
         raise ValueError(
             f"column '{occ1990dd}' has {len(foreign)} values that are no occ1990dd codes of Autor and Dorn (2013): "
@@ -176,6 +175,19 @@ def make_crosswalk(frame: Any, source: str, occ1990dd: str, weight: str | None =
         first = twice.iloc[0]
         raise ValueError(f"code {first['source']} has {first['occ1990dd']} twice: keep one row per pair of codes")
     return _tidy(pairs)
+
+
+def read_crosswalk(path: str | Path) -> pd.DataFrame:
+    """A crosswalk from a CSV file with columns source, occ1990dd and maybe weight, checked as `make_crosswalk` does.
+
+    Raises:
+        ValueError: If the file cannot be read, or as `make_crosswalk` does.
+    """
+    try:
+        frame = pd.read_csv(path, dtype=str)
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    return make_crosswalk(frame, "source", "occ1990dd", "weight" if "weight" in frame else None)
 
 
 def chain(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
@@ -233,22 +245,6 @@ def recode(codes: pd.Series, table: pd.DataFrame) -> tuple[pd.Series, Coverage]:
     return mapped.rename("occ1990dd"), report
 
 
-def spell_recode(table: pd.DataFrame, prefix: str = "") -> Recode:
-    """A crosswalk as the `recode` of spells (`SpellRules`), with the modal target of each code.
-
-    Args:
-        table: A crosswalk: source, occ1990dd and weight.
-        prefix: What codes without a target begin with, "isco08 " say, so that none is taken for an occ1990dd code.
-
-    Returns:
-        New labels by code. Codes of digits count with and without their leading zeros.
-    """
-    target = modal(table).to_dict()
-    if all(code.isdigit() for code in target):
-        target = {code.lstrip("0"): occupation for code, occupation in target.items()} | target
-    return Recode(target, prefix=prefix)
-
-
 def coverage_of(person_years: pd.Series) -> Coverage:
     """How many person-years of careers have an occ1990dd code.
 
@@ -258,9 +254,9 @@ def coverage_of(person_years: pd.Series) -> Coverage:
     Returns:
         The coverage. What was split cannot be seen in careers, so `split` is None.
     """
-    known = person_years.index.isin([*occupations(), MILITARY_TARGET])
-    unmapped = person_years[~known].sort_values(ascending=False, kind="stable")
-    return Coverage(int(person_years.sum()), int(person_years[known].sum()), None, unmapped.rename("count"))
+    has_code = person_years.index.isin([*codes(), MILITARY_TARGET])
+    unmapped = person_years[~has_code].sort_values(ascending=False, kind="stable")
+    return Coverage(int(person_years.sum()), int(person_years[has_code].sum()), None, unmapped.rename("count"))
 
 
 def _from_census(vintage: int) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from ..encoding.checkpoints import load_checkpoint
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.training_history import UNKNOWN_SOURCE
 from ..evaluation.audit import EVERYBODY
-from ..occupations.crosswalks import occupations as occ1990dd
+from ..occupations.crosswalks import codes as occ1990dd
 from ..occupations.crosswalks import titles
 from ..occupations.labels import NOT_WORKING
 from ..version import __version__

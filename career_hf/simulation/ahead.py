@@ -6,10 +6,9 @@ as given. The two agree for people who are not in school.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
+from datasets import Dataset
 
 from ..careers.frames import to_frame
 from ..occupations.labels import EDUCATION
@@ -17,9 +16,6 @@ from .filtering import Filter
 from .model import SPECIAL, TrueOccupationModel, world_processor
 from .survey import draw_rows
 
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 # Enumerated paths of one person at most: with 330 occupations enough for two waves, not for three.
 MOST_BRANCHES = 20_000
@@ -42,7 +38,7 @@ def truth_ahead(
         horizon: Waves ahead.
         gap: Years between them.
         paths: Number of sampled paths per person; None to enumerate all paths, which is exact.
-        seed: Of the sampling.
+        seed: Random seed for sampling paths.
 
     Returns:
         The columns of `Forecast.to_frame`: person, year, occupation, probability and standard_error, which is 0

@@ -7,20 +7,15 @@ when a coder sees one description of one employer. Given miscoded careers the tr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pyarrow as pa
+from datasets import Dataset
 
 from ..careers.columns import career_table, list_lengths, list_values, make_dataset
 from ..careers.ledger import Ledger
 from ..encoding.vocabulary import index_labels
 from .survey import named
 from .world import World
-
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 
 def miscode(
@@ -33,7 +28,7 @@ def miscode(
         world: Their world.
         share: Share of waves worked (of spells, with `by_spell`) that are coded as another occupation of the family.
         by_spell: Code a spell, consecutive waves in one occupation, alike.
-        seed: Of the miscoding.
+        seed: Random seed for coding occupations wrongly.
 
     Returns:
         The careers, states without work as they were, and a ledger with the number of person-years altered.

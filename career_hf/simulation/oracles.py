@@ -7,25 +7,20 @@ Everything that a transition table can hold is one, so floors are read with `eva
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
+from datasets import Dataset
 from transformers import PreTrainedModel
 
 from ..encoding.collating import EncodedCareers
+from ..encoding.processing_career import CareerProcessor
 from ..evaluation.metrics import INTERVAL, compare, perplexity, resampled_nll
 from ..evaluation.transition_table import distributions, transition_table
 from .filtering import Knowledge
 from .model import TYPE_COVARIATE, TrueOccupationModel, world_processor
 from .survey import Simulation
-
-
-if TYPE_CHECKING:
-    from datasets import Dataset
-
-    from ..encoding.processing_career import CareerProcessor
 
 
 def floors(simulation: Simulation, *, split: str | None = None) -> dict[str, pd.DataFrame]:
@@ -69,7 +64,7 @@ def scores(
         tables: Transition tables by model, or lists of them, one for each training seed.
         floor: The true model's table on the same careers.
         markov: A Markov chain's, the other end of the scale.
-        draws, seed: Of the resampling of people.
+        draws, seed: Number of resamples of people, and their random seed.
         weighted: Use survey weights.
 
     Returns:

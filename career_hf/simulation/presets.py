@@ -27,7 +27,7 @@ class Preset:
 
         Args:
             people: Sample size; the preset's unless given.
-            seed: Of the people.
+            seed: Random seed for drawing people.
         """
         survey = self.survey if people is None else replace(self.survey, people=people)
         return simulate(World.build(self.world), survey, seed=seed)

@@ -39,12 +39,12 @@ def rationale_sets(simulation: Simulation) -> pd.DataFrame:
     """
     world = simulation.world
     law, waves = Law(world), Waves.of(simulation.careers, world)
-    found = []
+    blocks = []
     for start in range(0, len(waves.lengths), BLOCK):
         block = np.arange(start, min(start + BLOCK, len(waves.lengths)))
         pulls = _pulls(law, waves.take(block))
-        found.append(pulls.assign(row=pulls["row"] + start))
-    pulls = pd.concat(found).sort_values(["row", "step", "mechanism"], ignore_index=True)
+        blocks.append(pulls.assign(row=pulls["row"] + start))
+    pulls = pd.concat(blocks).sort_values(["row", "step", "mechanism"], ignore_index=True)
     places = zip(pulls["row"], pulls["step"], pulls["state"], pulls["mechanism"], strict=True)
     sets = [
         _sets(world, MECHANISMS[mechanism], waves.states[row, :step], state) for row, step, state, mechanism in places
@@ -66,7 +66,7 @@ def rationale_sets(simulation: Simulation) -> pd.DataFrame:
 
 def _pulls(law: Law, waves: Waves) -> pd.DataFrame:
     """Pulls at work: row of the person, step, state, mechanism (its place in `MECHANISMS`), and what each did."""
-    found = []
+    frames = []
     rows = np.arange(len(waves.lengths))
     forward = Filter(law, waves.people)
     for t in range(waves.years.shape[1]):
@@ -83,9 +83,9 @@ def _pulls(law: Law, waves: Waves) -> pd.DataFrame:
             )
             columns = {"row": rows[pulled], "step": t, "state": state[pulled], "mechanism": mechanism}
             columns |= {"strength": strength[pulled], "probability": probability, "without": without}
-            found.append(pd.DataFrame(columns))
+            frames.append(pd.DataFrame(columns))
         forward.observe_occupation(state)
-    return pd.concat(found)
+    return pd.concat(frames)
 
 
 def _strengths(world: World, history: History, year: np.ndarray, state: np.ndarray) -> list[np.ndarray]:

@@ -16,11 +16,11 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from datasets import Dataset
 from joblib import Parallel, delayed
 from pyarrow import parquet
 from transformers.utils import logging
@@ -33,9 +33,6 @@ from .miscoding import miscoded
 from .survey import draw_careers, draw_rows, named, waves_as_lists
 from .world import World
 
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 PART = 10_000
 MANIFEST = "resumes.json"
@@ -104,8 +101,8 @@ def write_resumes(
     Args:
         world: The world; the survey's own, or another one.
         config: How resumes differ from careers.
-        folder: Where the files go; made if it is not there.
-        seed: Of the people.
+        folder: Destination folder; made if it is not there.
+        seed: Random seed for drawing people.
         workers: Processes that draw parts; how many has no effect on what is drawn.
 
     Returns:
@@ -154,15 +151,13 @@ def load_resumes(folder: str | Path, people: int | None = None) -> Dataset:
     """The careers of a corpus that `write_resumes` finished.
 
     Args:
-        folder: Where it is.
+        folder: Folder of the corpus.
         people: Those of the first so many people drawn, of whom some never worked. Samples of one corpus are nested,
             for comparing volumes of pretraining.
 
     Raises:
         ValueError: Parts are missing, or the corpus has fewer people.
     """
-    from datasets import Dataset
-
     folder = Path(folder)
     drawn = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["resumes"]["people"]
     if people is not None and not 1 <= people <= drawn:
@@ -194,7 +189,7 @@ def draw_resumes(
         config: How resumes differ from careers.
         n: People drawn.
         rng: Random numbers.
-        prefix: Of people's names.
+        prefix: What people's names begin with.
 
     Returns:
         Careers with the covariates education (over time) and region, and counts of what was dropped and altered.

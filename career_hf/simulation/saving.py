@@ -24,8 +24,8 @@ def save_simulation(simulation: Simulation, folder: str | Path, salt: str = "car
 
     Args:
         simulation: Careers, types and world.
-        folder: Where to save; made if it is not there.
-        salt: Of the split.
+        folder: Destination folder; made if it is not there.
+        salt: Salt of the split.
     """
     folder = Path(folder)
     splits = split_careers(simulation.careers, salt=salt)
@@ -48,7 +48,7 @@ def write_resume_card(folder: str | Path, ledger: Ledger) -> None:
     """Writes the dataset card of a corpus that `write_resumes` finished.
 
     Args:
-        folder: Of the corpus.
+        folder: Folder of the corpus.
         ledger: What `write_resumes` returns.
     """
     resumes = load_resumes(folder)

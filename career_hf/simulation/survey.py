@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from datasets import Dataset
 
 from ..careers.columns import career_table, is_list, list_lengths, list_values, make_dataset
 from ..careers.describing import describe
@@ -22,9 +23,6 @@ from ..occupations.labels import EDUCATION, GENDERS, RACES, REGIONS
 from .law import History, Law, People
 from .world import COVARIATES, NOT_WORKING, World
 
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 # People are drawn in blocks of this size, each with a random stream of its own, so memory does not grow with them.
 BLOCK = 5_000
@@ -100,7 +98,7 @@ def simulate(world: World, survey: SurveyConfig | None = None, *, seed: int = 0)
     Args:
         world: The world.
         survey: Who is sampled and when; the defaults of `SurveyConfig` unless given.
-        seed: Of the people. The same world, survey and seed always give the same careers.
+        seed: Random seed for drawing people. The same world, survey and seed always give the same careers.
     """
     survey = survey or SurveyConfig()
     law = Law(world)

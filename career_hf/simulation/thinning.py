@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from datasets import Dataset
 from scipy.special import entr
 from transformers.utils import logging
 
@@ -31,9 +31,6 @@ from .filtering import Filter
 from .law import Law
 from .survey import Simulation, Waves
 
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 # Numbers in the largest array of one chunk of people.
 CHUNK = 2_000_000
@@ -142,7 +139,7 @@ def thinned_truth(
         thinned: What `thin` returns.
         particles: Hidden histories kept per person.
         replicates: Independent filters. Their spread gives the standard error.
-        seed: Of the particles.
+        seed: Random seed for drawing particles.
         split: As in `transition_table`.
 
     Returns:
@@ -181,12 +178,12 @@ def thinned_truth(
 def _scores(p: np.ndarray, state: np.ndarray) -> pd.DataFrame:
     """What a transition table says of `(steps, states)` probabilities and `(steps,)` states; p_stay from step 1 on."""
     steps = np.arange(len(state))
-    found = p[steps, state]
+    probability = p[steps, state]
     return pd.DataFrame(
         {
-            "log_prob": np.log(found),
+            "log_prob": np.log(probability),
             "p_stay": p[steps, np.r_[0, state[:-1]]],
-            "rank": ((p > found[:, None]).sum(axis=1) + 1).astype(np.int32),
+            "rank": ((p > probability[:, None]).sum(axis=1) + 1).astype(np.int32),
             "p_top": p.max(axis=1),
             "entropy": entr(p).sum(axis=1),
         }

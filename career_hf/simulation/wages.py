@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from datasets import Dataset
 
 from ..careers.columns import career_table, list_lengths, list_values, make_dataset
 from ..occupations.labels import GENDERS
@@ -24,9 +25,6 @@ from .law import Law
 from .survey import BLOCK, Simulation, Waves
 from .world import World
 
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 # Wages have a random stream of their own: worlds and careers are the same with and without them.
 WAGE_STREAM = 2_000_000
@@ -45,7 +43,7 @@ class WageConfig:
         gaps: Per wave without work since the first wave worked.
         family_run: Per log of one plus waves worked in a row in the family of the present occupation.
         recipe: Once all three occupations of a recipe of the world have been held.
-        female: Of being a woman, all else equal: the structural gap.
+        female: Effect of being a woman, all else equal: the structural gap.
         type_sd: Standard deviation over types of the type's effect, drawn from the world's seed.
         noise: Standard deviation of what nothing explains.
     """
@@ -121,7 +119,7 @@ def draw_wages(simulation: Simulation, config: WageConfig | None = None, *, seed
     Args:
         simulation: Careers, types and world.
         config: Numbers of the wage law; the defaults of `WageConfig` unless given.
-        seed: Of the noise.
+        seed: Random seed for drawing noise.
 
     Returns:
         The simulation, its careers with an outcome `log_wage` over time, null in waves without work.

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..occupations.crosswalks import occupations
+from ..occupations import crosswalks
 from ..occupations.labels import EDUCATION, GENDERS, RACES, REGIONS
 
 
@@ -30,7 +30,7 @@ class WorldConfig:
     Log-odds unless another unit is given. A strength of 0 switches a mechanism off.
 
     Args:
-        seed: Of the world: occupations and types. People have a seed of their own.
+        seed: Random seed for drawing occupations and types; people have a seed of their own.
         occupations: J; the states without work come on top.
         families: G, groups of occupations with neighbouring codes and similar skills.
         types: K, latent types of people.
@@ -268,7 +268,7 @@ class World:
         """The label of every state: occupations (occ1990dd codes unless the config names them), then `NOT_WORKING`."""
         if self.config.occupation_labels:
             return [*self.config.occupation_labels, *NOT_WORKING]
-        codes = occupations()
+        codes = crosswalks.codes()
         if self.config.occupations > len(codes):
             raise ValueError(
                 f"occ1990dd has {len(codes)} codes, too few for {self.config.occupations} occupations: name them with "

@@ -1,12 +1,15 @@
-"""One module per raw source: each reads the source's own files and builds careers with a ledger.
+"""One function per raw source, which prepares careers with a ledger: split, described, ready to save.
 
-* `nls`: extracts of NLS Investigator (NLSY79, NLSY97), read but not interpreted.
-* `nlsy79`: careers of the NLSY79 by the paper's rules (Appendix F).
-* `nlsy97`, `psid`: careers of the NLSY97 and of the PSID by the same appendix; `psid_files` reads Data Center files.
+* `nlsy79`, `nlsy97`, `psid`: the surveys, by the paper's rules (Appendix F); `nls` and `psid_files` read their files.
 * `keane_wolpin`: careers of 1,384 young men in five states, which ship with the package.
-* `spells`, `spell_careers`: dated spells to one occupation a year, on DuckDB or Spark, in memory or part by part.
-* `resumes`: the rules for resumes with O*NET-SOC codes, degrees and states.
-* `open_resumes`: JobHop and Karrierewege, resume sets in ESCO that anybody can load.
-* `crosswalks`: Census occupation codes to occ1990dd, its titles and broad groups.
-* `weighted_crosswalks`: SOC, O*NET-SOC, ISCO-08 and ESCO to occ1990dd, with weights, and crosswalks of one's own.
+* `spells`: dated spells to one occupation a year, on DuckDB or Spark, in memory or part by part.
+* `resumes`: dated jobs with O*NET-SOC codes, degrees and states.
+* `jobhop`, `karrierewege`: resume sets in ESCO that anybody can load.
+
+`__init__.pyi` lists the public names; each is imported when it is first used.
 """
+
+import lazy_loader
+
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

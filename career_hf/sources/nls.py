@@ -110,10 +110,10 @@ class NLSExtract:
             ValueError: If no file holds the variable, or if the name fits several variables and `reference` is none of
                 them.
         """
-        found = self._find(question_name, year, reference)
-        if found is None:
+        column = self._find(question_name, year, reference)
+        if column is None:
             raise ValueError(self._missing_message([(question_name, year, reference)]))
-        return next(table[found] for _, table in self._tables if found in table.columns).rename(question_name)
+        return next(table[column] for _, table in self._tables if column in table.columns).rename(question_name)
 
     def require(self, variables: list[tuple[str, int | None, str | None]]) -> None:
         """Raises one ValueError listing every variable (question name, year, reference number) that no file holds."""
@@ -133,20 +133,20 @@ class NLSExtract:
     def _find(self, question_name: str, year: int | None, reference: str | None) -> str | None:
         reference = normalise_reference(reference) if reference is not None else None
         for named in self._named:
-            found = sorted(
+            references = sorted(
                 {
                     variable.reference
                     for variable in named.get(normalise_name(question_name), ())
                     if variable.reference in self._held and (year is None or variable.year == str(year))
                 }
             )
-            if len(found) > 1 and reference not in found:
+            if len(references) > 1 and reference not in references:
                 raise ValueError(
-                    f"question name {question_name} of year {year} fits several variables of this extract: {found}; "
-                    "give the year, or the reference number of the one you mean"
+                    f"question name {question_name} of year {year} fits several variables of this extract: "
+                    f"{references}; give the year, or the reference number of the one you mean"
                 )
-            if found:
-                return found[0] if len(found) == 1 else reference
+            if references:
+                return references[0] if len(references) == 1 else reference
         return reference if reference in self._held else None
 
     def _missing_message(self, missing: list[tuple[str, int | None, str | None]]) -> str:

@@ -33,7 +33,7 @@ def three_digits(codes: pd.Series, variable: Item) -> pd.Series:
 
     Args:
         codes: Occupation codes by person, null where missing.
-        variable: Where they are from.
+        variable: The variable that the codes are from.
 
     Raises:
         ValueError: If a code is none of its round; the message names the person.

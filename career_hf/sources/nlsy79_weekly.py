@@ -38,7 +38,7 @@ class Weeks:
     """Weekly items of an extract.
 
     Args:
-        extract: With STATUS_WK_NUM variables, and HRS_WORKED_WK_NUM where hours are wanted.
+        extract: An extract with STATUS_WK_NUM variables, and HRS_WORKED_WK_NUM where hours are wanted.
 
     Raises:
         ValueError: If the extract has no weekly status, or none that an .sdf or .cdb file describes.
@@ -79,8 +79,8 @@ class Weeks:
             table = next((table for table in held if reference in table.columns), None)
             column = pd.Series(dtype=float) if table is None else table[reference]
             columns.append(column.reindex(self.extract.people).to_numpy(dtype=float))
-        found = np.column_stack(columns).ravel()
-        return pd.Series(np.where(found >= 0, found, np.nan)).astype("Int64")
+        values = np.column_stack(columns).ravel()
+        return pd.Series(np.where(values >= 0, values, np.nan)).astype("Int64")
 
 
 def start_of_week(week: int) -> datetime.date:

@@ -19,14 +19,63 @@ from datasets.exceptions import DatasetGenerationError
 
 from ..careers.frames import from_frame
 from ..careers.ledger import Ledger
+from ..careers.prepared import PreparedCareers
 from ..occupations.weighted_crosswalks import esco_crosswalk, recode
 from .spell_careers import spells_to_careers
-from .spell_rules import SpellRules
+from .spell_rules import Recode, SpellRules
 
 
 JOBHOP_COLUMNS = ["resume_id", "matched_code", "start_date", "end_date", "university_level"]
 KARRIEREWEGE_COLUMNS = ["_id", "experience_order", "preferredLabel_en"]
 UNKNOWN = "unknown"
+# Levels of education by JobHop's `university_level`; levels that are not here stay as they are.
+DEGREES = {"Bachelor": "college", "Master": "graduate", "PhD": "graduate", "Doctorate": "graduate"}
+
+
+def jobhop(
+    source: str | Path = "aida-ugent/JobHop",
+    *,
+    esco_occupations: str | Path | None = None,
+    as_of: str | None = None,
+    salt: str = "career_hf",
+) -> PreparedCareers:
+    """Prepares careers of JobHop, 360,000 Flemish resumes with ESCO codes and quarters; `load_jobhop` has the details.
+
+    Args:
+        source: Name on the Hugging Face Hub, or a folder with the csv files of its splits.
+        esco_occupations: ESCO's `occupations_en.csv`, with which codes are mapped one by one.
+        as_of: Day at which experiences without an end are taken to end; without it they are dropped.
+        salt: Salt of the split.
+
+    Raises:
+        ValueError: As `load_jobhop` does.
+    """
+    built = load_jobhop(source, esco_occupations=esco_occupations, as_of=as_of)
+    settings = {"source": Path(source).name, "as_of": as_of}
+    return PreparedCareers.of_careers("jobhop", built, salt=salt, settings=settings)
+
+
+def karrierewege(
+    source: str | Path = "ElenaSenger/Karrierewege",
+    *,
+    esco_occupations: str | Path | None = None,
+    latest_first: bool = False,
+    salt: str = "career_hf",
+) -> PreparedCareers:
+    """Prepares Karrierewege, 500,000 German career paths in order, without dates; `load_karrierewege` has the details.
+
+    Args:
+        source: Name on the Hugging Face Hub, or a folder with files of its splits.
+        esco_occupations: ESCO's `occupations_en.csv`, with which labels of finer occupations are known too.
+        latest_first: Whether experiences are numbered from the latest to the first.
+        salt: Salt of the split.
+
+    Raises:
+        ValueError: As `load_karrierewege` does.
+    """
+    built = load_karrierewege(source, esco_occupations=esco_occupations, latest_first=latest_first)
+    settings = {"source": Path(source).name, "latest_first": latest_first}
+    return PreparedCareers.of_careers("karrierewege", built, salt=salt, settings=settings)
 
 
 def load_jobhop(
@@ -37,7 +86,8 @@ def load_jobhop(
 ) -> tuple[Dataset, Ledger]:
     """Careers of JobHop: one occupation a year, by the rules of `spells_to_careers`.
 
-    Besides person, year and occupation there is education, the level that the resume states (static). It is that of
+    Besides person, year and occupation there is education, the level that the resume states (static), named as in the
+    surveys. It is that of
     the career's end: a model that sees it in earlier years looks ahead.
 
     Args:
@@ -68,6 +118,7 @@ def load_jobhop(
         start="start_date",
         end="end_date",
         static={"education": "university_level"},
+        recode={"education": Recode(DEGREES)},
         as_of=as_of,
         missing_end="drop" if as_of is None else "as_of",
     )
@@ -122,21 +173,21 @@ def _read(source: str | Path, columns: list[str], features: Features | None = No
         splits = load_dataset(str(source), features=features)
     except DatasetGenerationError as error:
         raise ValueError(f"{source} cannot be read with columns {columns}: {error.__cause__}") from error
-    found = next(iter(splits.values())).column_names
-    missing = [name for name in columns if name not in found]
+    column_names = next(iter(splits.values())).column_names
+    missing = [name for name in columns if name not in column_names]
     if missing:
         raise ValueError(
-            f"{source} has no column '{missing[0]}', only {found}: it is another data set, or a version of it that "
-            "this reader does not know"
+            f"{source} has no column '{missing[0]}', only {column_names}: it is another data set, or a version of "
+            "it that this reader does not know"
         )
     return concatenate_datasets([split.select_columns(columns) for split in splits.values()]).to_pandas()
 
 
 def _keep_mapped(rows: pd.DataFrame, code: pd.Series, occupation: pd.Series, ledger: Ledger) -> pd.DataFrame:
-    kept = rows.assign(occupation=occupation.astype(object))[occupation.notna()]
+    mapped = rows.assign(occupation=occupation.astype(object))[occupation.notna()]
     dropped = {
         "occupation unknown": int(code.isna().sum()),
         "no counterpart in occ1990dd (see the notes)": int((code.notna() & occupation.isna()).sum()),
     }
-    ledger.record("map ESCO to occ1990dd", "spells", len(rows), len(kept), dropped)
-    return kept
+    ledger.record("map ESCO to occ1990dd", "spells", len(rows), len(mapped), dropped)
+    return mapped

@@ -12,28 +12,32 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import date
 from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from datasets import Dataset, DatasetDict, concatenate_datasets, load_from_disk
+from datasets.utils import tqdm
 from pyarrow import parquet
-from transformers.utils import logging
 
 from ..careers.atomic_files import complete
 from ..careers.columns import career_table
 from ..careers.frames import from_frame
 from ..careers.ledger import Ledger
-from ..careers.splits import DEFAULT_FRACTIONS, split_numbers
-from .spell_rules import SpellRules
-from .spells import Counts, build_years, is_text_file, ledger_of, read_spells, readable, spells_to_years
+from ..careers.prepared import PreparedCareers
+from ..careers.splits import DEFAULT_FRACTIONS, split_careers, split_numbers
+from ..occupations.weighted_crosswalks import coverage_of, read_crosswalk, weighted_crosswalk
+from .spell_rules import Columns, SpellRules, crosswalk_recode
+from .spell_years import Counts, build_years, is_text_file, ledger_of, read_spells, readable, spells_to_years
 
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
-    from datasets import Dataset, DatasetDict
     from ibis.backends.duckdb import Backend as DuckDB
 
 SPELLS_PER_PART = 4_000_000
@@ -41,6 +45,130 @@ YEARS_AT_ONCE = 500_000
 CAREERS_AT_ONCE = 50_000
 SAMPLE = 100_000
 MANIFEST = "spells.json"
+
+
+def spells(
+    spells: Any,
+    *,
+    output: str | Path | None = None,
+    as_of: date | str | None = None,
+    person: str = "person",
+    occupation: str = "occupation",
+    start: str = "start",
+    end: str = "end",
+    covariates: Columns = (),
+    carried: Columns = (),
+    static: Columns = (),
+    crosswalk: str | Path | pd.DataFrame | None = None,
+    no_occupation: str | None = None,
+    drop_open: bool = False,
+    first_year: int = 1900,
+    longest: int = 80,
+    memory: str = "4GB",
+    threads: int | None = None,
+    salt: str = "career_hf",
+) -> PreparedCareers:
+    """Prepares careers of dated spells: one occupation a year, the one with most days (see `spells_to_years`).
+
+    Args:
+        spells: Parquet or CSV files (`*` allowed), or a table in memory, one row per spell.
+        output: Destination folder, written atomically and part by part, so that memory does not grow with the number
+            of people; a run that was stopped goes on. Without it, careers are made in memory.
+        as_of: The last day of the data, to which open spells last.
+        person, occupation, start, end: Names of the columns.
+        covariates: Columns of the spell, such as the employer, as names or as columns by new name.
+        carried: Columns that stay true until the next value, as degrees do.
+        static: Columns that do not change within a person.
+        crosswalk: Coding of the occupations, to map them to occ1990dd: census1970 to census2010, soc2010,
+            onet_soc2010, isco08; or a frame or a CSV file with columns source, occ1990dd and maybe weight.
+        no_occupation: Label of years without an occupation between the first and the last, which are else left out.
+        drop_open: Whether spells without an end are dropped, instead of going on.
+        first_year: Spells that start earlier are dropped.
+        longest: Spells and careers of more years are dropped.
+        memory, threads: Memory and threads of the database.
+        salt: Salt of the split.
+
+    Raises:
+        ValueError: As `spells_to_years` does, or if there is no such crosswalk.
+    """
+    recode, settings = {}, {}
+    if isinstance(crosswalk, pd.DataFrame):
+        recode, settings = {"occupation": crosswalk_recode(crosswalk)}, {"crosswalk": "a table"}
+    elif crosswalk is not None:
+        path = Path(crosswalk)
+        table = read_crosswalk(path) if path.suffix == ".csv" else weighted_crosswalk(crosswalk)  # type: ignore[arg-type]
+        name = path.stem if path.suffix == ".csv" else str(crosswalk)
+        recode, settings = {"occupation": crosswalk_recode(table, prefix=f"{name} ")}, {"crosswalk": path.name}
+    rules = SpellRules(
+        person=person,
+        occupation=occupation,
+        start=start,
+        end=end,
+        covariates=covariates,
+        carried=carried,
+        static=static,
+        recode=recode,
+        as_of=as_of,
+        missing_end="drop" if drop_open else "as_of",
+        first_year=first_year,
+        longest=longest,
+        no_occupation=no_occupation,
+    )
+    return prepare_spells(
+        "spells", spells, rules, output=output, memory=memory, threads=threads, salt=salt, settings=settings
+    )
+
+
+def prepare_spells(
+    source: str,
+    spells: Any,
+    rules: SpellRules,
+    *,
+    output: str | Path | None,
+    memory: str,
+    threads: int | None,
+    salt: str,
+    settings: Mapping[str, Any],
+) -> PreparedCareers:
+    """Prepares careers by rules of spells, in memory, or part by part into a folder; see `spells`.
+
+    Args:
+        source: Key of `SOURCES`.
+        spells, output, memory, threads, salt: As in `spells`.
+        rules: What the columns are, and how spells become years.
+        settings: Settings of the build that are no field of the rules, such as the crosswalk.
+    """
+    parts = None
+    if output is None:
+        careers, ledger = spells_to_careers(spells, rules)
+        splits = split_careers(careers, salt=salt)
+    else:
+        output = Path(output).absolute()
+        parts = output.with_name(f".{output.name}.parts")
+        ledger = write_careers(spells, parts, rules, memory_limit=memory, threads=threads)
+        splits = split_written_careers(parts, DEFAULT_FRACTIONS, salt)
+    if "crosswalk" in settings:
+        ledger.note(f"person-years in occ1990dd: {coverage_of(_person_years(splits, rules.no_occupation))}")
+    files = {"spells": Path(spells).name} if isinstance(spells, (str, Path)) else {}
+    of_rules = {name: value for name, value in vars(replace(rules, recode={})).items() if value not in (None, {}, ())}
+    settings = {**files, **of_rules, **settings}
+    prepared = PreparedCareers.of_splits(source, splits, ledger, salt=salt, settings=settings)
+    if output is None or parts is None:
+        return prepared
+    prepared.save(output)
+    shutil.rmtree(parts)
+    return replace(prepared, splits=load_from_disk(str(output)))
+
+
+def _person_years(splits: DatasetDict, no_occupation: str | None) -> pd.Series:
+    """Number of person-years by occupation, without the label of years that have none."""
+    counts: list[pd.Series] = []
+    for careers in splits.values():
+        for batch in careers.select_columns("occupation").with_format("arrow").iter(CAREERS_AT_ONCE):
+            values = pc.value_counts(pc.list_flatten(batch["occupation"]))
+            counts.append(pd.Series(values.field("counts").to_numpy(), index=values.field("values").to_pylist()))
+    total = pd.concat(counts).groupby(level=0).sum()
+    return total.drop(no_occupation, errors="ignore") if no_occupation is not None else total
 
 
 def spells_to_careers(spells: Any, rules: SpellRules | None = None) -> tuple[Dataset, Ledger]:
@@ -68,10 +196,10 @@ def write_careers(
 
     Args:
         spells: Parquet or CSV files (`*` allowed).
-        folder: Where the careers go; made if it is not there. What does not fit in memory spills to disk here.
+        folder: Destination folder; made if it is not there. What does not fit in memory spills to disk here.
         rules: What the columns are, and what is dropped.
-        memory_limit: Of DuckDB; Python and its libraries take up to one GB besides.
-        threads: Of DuckDB; as many as there are cores if None.
+        memory_limit: Memory of DuckDB; Python and its libraries take up to one GB besides.
+        threads: Threads of DuckDB; as many as there are cores if None.
         spells_per_part: Spells of one file, about. Fewer need less memory, and read the files more often.
 
     Returns:
@@ -103,7 +231,7 @@ def write_careers(
                 unfinished.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         cuts, totals = _manifest(folder)["cuts"], Counts()
         parts = list(zip([None, *cuts], [*cuts, None], _paths(folder, cuts), strict=True))
-        for low, high, path in logging.tqdm(parts, desc="Turning spells into careers", unit="part"):
+        for low, high, path in tqdm(parts, desc="Turning spells into careers", unit="part"):
             if not path.exists():
                 _write_part(_between(table, rules, low, high), rules, path)
             for kind, counts in json.loads(parquet.read_schema(path).metadata[b"counts"]).items():
@@ -122,8 +250,6 @@ def load_written_careers(folder: str | Path) -> Dataset:
     Raises:
         ValueError: Parts are missing.
     """
-    from datasets import Dataset
-
     folder = Path(folder)
     return Dataset.from_parquet([str(path) for path in _finished(folder)], cache_dir=str(folder / "cache"))
 
@@ -134,7 +260,7 @@ def split_written_careers(
     """The careers that `write_careers` wrote, split as `split_careers` does, but part by part: on disk, not in memory.
 
     Args:
-        folder: Where they are; the splits go into `splits` below it.
+        folder: Folder of the careers; the splits go into `splits` below it.
         fractions, salt: As in `split_careers`.
 
     Returns:
@@ -143,12 +269,10 @@ def split_written_careers(
     Raises:
         ValueError: Parts are missing, or the fractions do not sum to 1.
     """
-    from datasets import Dataset, DatasetDict, concatenate_datasets
-
     folder, shards = Path(folder), {name: list[Dataset]() for name in fractions}
     # Splits by other shares or another salt are in another folder.
     key = hashlib.sha256(json.dumps([salt, list(fractions.items())]).encode()).hexdigest()[:12]
-    for path in logging.tqdm(_finished(folder), desc="Splitting careers by person", unit="part"):
+    for path in tqdm(_finished(folder), desc="Splitting careers by person", unit="part"):
         of_part = {name: folder / "splits" / key / f"{path.stem}-{name}.arrow" for name in fractions}
         if not all(shard.exists() for shard in of_part.values()):
             _split_part(path, list(of_part.values()), fractions, salt)

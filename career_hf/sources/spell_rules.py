@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal
 
+import pandas as pd
+
 from ..careers.columns import RESERVED_NAMES
+from ..occupations.weighted_crosswalks import modal
 
 
 # Names of columns, or columns by new name.
@@ -35,6 +38,22 @@ class Recode:
     otherwise: str | None = None
     missing: str | None = None
     prefix: str = ""
+
+
+def crosswalk_recode(crosswalk: pd.DataFrame, prefix: str = "") -> Recode:
+    """A crosswalk as new labels of occupations, with the modal target of each code.
+
+    Args:
+        crosswalk: A frame with source, occ1990dd and weight, as `career_hf.occupations.weighted_crosswalk` returns.
+        prefix: What codes without a target begin with, "isco08 " say, so that none is taken for an occ1990dd code.
+
+    Returns:
+        New labels by code. Codes of digits count with and without their leading zeros.
+    """
+    target = modal(crosswalk).to_dict()
+    if all(code.isdigit() for code in target):
+        target = {code.lstrip("0"): occupation for code, occupation in target.items()} | target
+    return Recode(target, prefix=prefix)
 
 
 def _by_name(columns: Columns) -> dict[str, str]:

@@ -5,18 +5,13 @@ A share that jumps may be a change of the survey and not of the labor market, wh
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import datasets
 import pandas as pd
 
 from ..careers.frames import to_frame
+from ..careers.ledger import Ledger
 from ..occupations.labels import NOT_WORKING
 
-
-if TYPE_CHECKING:
-    import datasets
-
-    from ..careers.ledger import Ledger
 
 SHARE_JUMP = 0.05
 # Who stays also changes with the labor market and with age, by up to .06 a year in the NLSY79.
@@ -78,7 +73,7 @@ def share_jumps(shares: pd.DataFrame, threshold: float = SHARE_JUMP) -> list[str
     """Warnings for shares that change by more than `threshold` between adjacent rounds.
 
     Args:
-        shares: Of `state_shares` or `stay_shares`.
+        shares: What `state_shares` or `stay_shares` returns.
         threshold: A share.
     """
     warnings = []

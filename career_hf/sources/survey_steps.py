@@ -17,17 +17,16 @@ from typing import Literal, get_args
 import pandas as pd
 
 from ..careers.ledger import DependsOn, Ledger
+from ..occupations.labels import EDUCATION, GENDERS, REGIONS
 
 
 Rule = Literal["paper", "no_lookahead"]
 
-EDUCATION = {
-    "no_high_school": (0, 11),
-    "high_school": (12, 12),
-    "some_college": (13, 15),
-    "college": (16, 16),
-    "graduate": (17, 20),
-}
+# The lowest and the highest grade of each level of education.
+GRADES = dict(zip(EDUCATION, [(0, 11), (12, 12), (13, 15), (16, 16), (17, 20)], strict=True))
+# Labels by the codes of the surveys, which number the four Census regions and the two genders alike.
+REGION_OF_CODE = dict(enumerate(REGIONS, start=1))
+GENDER_OF_CODE = dict(enumerate(GENDERS, start=1))
 FIRST_GRADE = 9
 
 
@@ -143,7 +142,7 @@ class SurveySteps:
         frame = self.frame.copy()
         known = frame["known_grade"]
         frame["education"] = pd.Series(pd.NA, index=frame.index, dtype="string")
-        for label, (lowest, highest) in EDUCATION.items():
+        for label, (lowest, highest) in GRADES.items():
             frame["education"] = frame["education"].mask(known.between(lowest, highest).fillna(False), label)
         self.frame = frame
         carried = frame["grade"].isna() & known.notna()

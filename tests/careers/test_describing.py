@@ -18,17 +18,17 @@ from career_hf.figures.careers import (
     states_figure,
     transitions_figure,
 )
-from career_hf.occupations.crosswalks import groups_of, occupations
-from career_hf.occupations.labels import BELOW_COLLEGE, COLLEGE, NOT_WORKING
-from career_hf.simulation import world
-from career_hf.sources import nlsy79, resumes
+from career_hf.occupations.crosswalks import codes, groups_of
+from career_hf.occupations.labels import BELOW_COLLEGE, COLLEGE, LEVELS, NOT_WORKING
+from career_hf.sources.open_resumes import DEGREES as JOBHOP_DEGREES
+from career_hf.sources.resume_careers import DEGREES
 
 
 @pytest.fixture(scope="module")
 def careers():
     """60 people of 1 to 9 years, some missing, half with a gap, in occ1990dd and the states without an occupation."""
     rng = np.random.default_rng(0)
-    labels = [*rng.choice(occupations(), 40), *NOT_WORKING[:3]]
+    labels = [*rng.choice(codes(), 40), *NOT_WORKING[:3]]
     rows = defaultdict(list)
     for person in range(60):
         birth = int(rng.integers(1960, 1965))
@@ -81,7 +81,7 @@ def test_there_is_no_percentage_of_graduates_where_a_level_of_education_is_not_k
 
 
 def test_the_levels_of_every_source_are_known():
-    levels = {*nlsy79.EDUCATION, *resumes.EDUCATION.values(), *world.EDUCATION}
+    levels = {*LEVELS["education"], *DEGREES.values(), *JOBHOP_DEGREES.values()}
     assert levels <= COLLEGE | BELOW_COLLEGE
 
 

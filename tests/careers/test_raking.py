@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from career_hf.careers import from_frame
+from career_hf.careers import from_frame, load_careers, save_careers, split_careers, split_manifest
 from career_hf.careers.raking import margins_of, rake
 from career_hf.encoding.processing_career import CareerProcessor
 from career_hf.evaluation.metrics import perplexity
@@ -177,3 +177,21 @@ def test_weights_reach_training_and_metrics():
     ours, theirs = ours[ours["step"] > 0], theirs[theirs["step"] > 0]
     assert perplexity(ours, weighted=True) < perplexity(theirs, weighted=True)
     assert perplexity(ours) > perplexity(theirs)
+
+
+def test_margins_by_name_of_a_survey_or_in_a_table_are_those_of_a_mapping(tmp_path):
+    careers, survey = corpus(), corpus(60, seed=3)
+    save_careers(split_careers(careers), tmp_path / "careers", manifest=split_manifest(split_careers(careers)))
+    margins = margins_of(survey, ["gender"])
+    raked = rake(tmp_path / "careers", ["gender"], survey=survey)
+    shares = pd.DataFrame({"margin": "gender", "level": list(margins["gender"]), "share": margins["gender"].values()})
+    for other in (rake(careers, margins), rake(careers, shares)):
+        pd.testing.assert_frame_equal(raked.margins, other.margins)
+    raked.save(tmp_path / "raked")
+    assert {name: len(part) for name, part in load_careers(tmp_path / "raked").items()} == {
+        name: len(part) for name, part in split_careers(careers).items()
+    }
+    with pytest.raises(ValueError, match="pass survey="):
+        rake(careers, ["gender"])
+    with pytest.raises(ValueError, match="not margin, level and share"):
+        rake(careers, shares.rename(columns={"share": "count"}))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -12,13 +14,14 @@ from command_output import words
 from spell_examples import AS_OF, RULES, many_spells, table
 from typer.testing import CliRunner
 
+import career_hf
 from career_hf.careers import load_careers, split_careers
 from career_hf.careers.columns import career_table
 from career_hf.careers.ledger import Ledger
 from career_hf.careers.provenance import source_of
 from career_hf.cli.app import app
 from career_hf.sources import spell_careers
-from career_hf.sources.resumes import resume_rules
+from career_hf.sources.resume_careers import resume_rules
 from career_hf.sources.spell_careers import spells_to_careers, write_careers
 
 
@@ -159,3 +162,39 @@ def test_what_is_wrong_is_said_without_a_traceback(tmp_path, monkeypatch, option
     result = run("spells", "--spells", tmp_path / "spells.parquet", "--output", tmp_path / "careers", *options)
     assert result.exit_code == 2 and message in words(result)
     assert not (tmp_path / "careers").exists()
+
+
+def test_careers_are_prepared_and_described_without_torch(tmp_path):
+    code = """
+import sys
+from career_hf.careers import from_frame
+from career_hf.cli.app import app
+
+folder = sys.argv[1]
+app(["prepare", "keane-wolpin", "--output", folder], standalone_mode=False)
+app(["describe", folder], standalone_mode=False)
+print({"torch", "transformers"} & set(sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.rstrip().endswith("set()")
+    assert "39,675" in done.stdout and load_careers(tmp_path)
+
+
+def test_a_notebook_prepares_a_table_as_the_command_prepares_files(tmp_path):
+    prepared = career_hf.sources.spells(
+        table(ROWS),
+        as_of=AS_OF,
+        covariates=["firm"],
+        carried=["degree"],
+        static=["state"],
+        first_year=1950,
+        longest=30,
+    )
+    careers, ledger = spells_to_careers(table(ROWS), RULES)
+    assert are_split(prepared.splits, careers) and prepared.ledger.to_dict() == ledger.to_dict()
+    assert len(prepared.to_frame()) == prepared.description["person-years"]
+    prepared.save(tmp_path / "careers")
+    assert are_split(load_careers(tmp_path / "careers"), careers)
+    assert career_hf.describe(tmp_path / "careers").equals(career_hf.describe([tmp_path / "careers"])["careers"])
+    assert source_of(tmp_path / "careers")["source"] == "spells"

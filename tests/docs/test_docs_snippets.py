@@ -25,7 +25,7 @@ from career_hf.cli.app import app
 from career_hf.evaluation.transition_table import transition_table
 from career_hf.rivals.markov import MarkovForOccupationPrediction
 from career_hf.simulation import preset
-from career_hf.sources import keane_wolpin
+from career_hf.sources import keane_wolpin_careers as keane_wolpin
 
 
 ROOT = Path(__file__).parents[2]

@@ -42,7 +42,7 @@ def test_rows_sum_to_one_and_intervals_hold_the_estimate(market):
     np.testing.assert_allclose(sums, np.tile([1, 1, 0], (len(sums), 1)), atol=1e-6)
     for name in ("observed", "implied"):
         assert ((market[f"{name}_low"] <= market[name]) & (market[name] <= market[f"{name}_high"])).all()
-    assert market["gender"].unique().tolist() == ["men", "women"]
+    assert market["gender"].unique().tolist() == ["female", "male"]
 
 
 @settings(max_examples=8, deadline=None)

@@ -19,15 +19,15 @@ def test_a_table_has_every_code_once(vintage):
 
 
 def test_the_vocabulary_is_what_the_1980_and_2000_tables_share_exactly():
-    assert len(crosswalks.occupations()) == 330
-    assert set(crosswalks.crosswalk(1980)) == set(crosswalks.crosswalk(2000)) == set(crosswalks.occupations())
+    assert len(crosswalks.codes()) == 330
+    assert set(crosswalks.crosswalk(1980)) == set(crosswalks.crosswalk(2000)) == set(crosswalks.codes())
 
 
 @pytest.mark.parametrize("vintage", sorted(ROWS))
 def test_mapping_leaves_the_vocabulary_for_no_code(vintage):
     codes = pd.Series(crosswalks.crosswalk(vintage).index)
     mapped, _ = crosswalks.map_codes(codes, vintage)
-    assert set(mapped.dropna()) <= set(crosswalks.occupations())
+    assert set(mapped.dropna()) <= set(crosswalks.codes())
 
 
 # Census code by vintage of one occupation each, read off the Census lists by hand.
@@ -77,19 +77,19 @@ def test_an_unknown_vintage_is_an_error_that_lists_the_known_ones():
 
 def test_every_occupation_has_a_title_with_its_commas_restored():
     titles = crosswalks.titles()
-    assert set(crosswalks.occupations()) <= set(titles)
+    assert set(crosswalks.codes()) <= set(titles)
     assert titles["4"] == "Chief executives, public administrators, and legislators"
 
 
 @pytest.mark.parametrize(("level", "count"), [("group", 25), ("major_group", 6), ("census_group", 6)])
 def test_every_occupation_is_in_exactly_one_group(level, count):
     ranges = crosswalks.read_data("occ1990dd_groups.csv")
-    for code in crosswalks.occupations():
+    for code in crosswalks.codes():
         first, last = ranges["first_code"].astype(int), ranges["last_code"].astype(int)
         assert ranges.loc[(first <= int(code)) & (int(code) <= last), level].tolist() == [
             crosswalks.groups(level)[code]
         ]
-    assert len({crosswalks.groups(level)[code] for code in crosswalks.occupations()}) == count
+    assert len({crosswalks.groups(level)[code] for code in crosswalks.codes()}) == count
 
 
 # Dorn's Stata file by hand: guards are 415 and 425-427, and the police between them belongs elsewhere.

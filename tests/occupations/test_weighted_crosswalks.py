@@ -22,7 +22,7 @@ from career_hf.occupations.weighted_crosswalks import (
 )
 
 
-OCCUPATIONS = [*crosswalks.occupations(), "905"]
+OCCUPATIONS = [*crosswalks.codes(), "905"]
 # A few lines of ESCO's occupations_en.csv: an occupation of the table, one below it, one without an ancestor there.
 ESCO_FILE = """conceptType,conceptUri,iscoGroup,preferredLabel,code
 Occupation,http://data.europa.eu/esco/occupation/404a50e9-61ce-448d-a695-bbfc697a0727,1111,government minister,1111.3

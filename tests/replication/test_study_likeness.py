@@ -13,10 +13,10 @@ from replication.market_figures import career_filtered, market_figures
 
 from career_hf.careers import from_frame, to_frame
 from career_hf.evaluation.transition_table import transition_table
-from career_hf.occupations.crosswalks import occupations
+from career_hf.occupations.crosswalks import codes
 from career_hf.occupations.labels import NOT_WORKING
 from career_hf.simulation import TrueOccupationModel, expectations, preset, world_processor
-from career_hf.sources import keane_wolpin
+from career_hf.sources import keane_wolpin_careers as keane_wolpin
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +189,7 @@ def test_the_last_source_is_what_the_others_are_compared_with(market, other, tab
 
 
 def test_groups_cover_occ1990dd_in_the_order_of_its_codes():
-    groups = [study.occupation_group(code) for code in occupations()]
+    groups = [study.occupation_group(code) for code in codes()]
     assert set(groups) == set(study.GROUPS)
     assert list(dict.fromkeys(groups)) == list(study.GROUPS)
     assert sum(a != b for a, b in zip(groups, groups[1:], strict=False)) == len(study.GROUPS) - 1

@@ -7,9 +7,9 @@ import pytest
 
 from career_hf.careers import covariate_names, to_frame, validate
 from career_hf.careers.describing import describe
-from career_hf.occupations.crosswalks import occupations
+from career_hf.occupations import crosswalks
 from career_hf.simulation import PRESETS, SurveyConfig, World, WorldConfig, preset, simulate
-from career_hf.sources import keane_wolpin
+from career_hf.sources import keane_wolpin_careers as keane_wolpin
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -34,7 +34,7 @@ def test_same_seed_same_careers_and_another_seed_other_people_of_the_same_world(
 
 
 def test_occupations_have_codes_of_occ1990dd():
-    codes = occupations()
+    codes = crosswalks.codes()
     assert World.build(WorldConfig()).labels[:330] == codes
     assert preset("tiny").simulate(1).world.labels == [*codes[:24], "unemployed", "out_of_labor_force", "in_school"]
 

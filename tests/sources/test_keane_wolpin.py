@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from career_hf.careers import to_frame, validate
-from career_hf.sources import keane_wolpin
+from career_hf.sources import keane_wolpin_careers as keane_wolpin
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ from nlsy79_extracts import by_year, employed, occupation_by_year, write_extract
 
 from career_hf.careers import split_careers, split_manifest, to_frame, validate
 from career_hf.occupations.crosswalks import read_data
-from career_hf.sources import nls, nlsy79, nlsy79_variables
+from career_hf.sources import nls, nlsy79_variables
+from career_hf.sources import nlsy79_careers as nlsy79
 from career_hf.sources.nlsy79_wages import wage_items
 from career_hf.sources.state_shares import share_jumps, state_shares, stay_shares
 

@@ -11,7 +11,7 @@ import pytest
 from nlsy79_extracts import by_year, occupation_by_year, real_build
 
 from career_hf.careers import validate
-from career_hf.occupations.crosswalks import occupations
+from career_hf.occupations.crosswalks import codes
 from career_hf.sources import nls, nlsy79_variables
 
 
@@ -37,7 +37,7 @@ def test_the_real_builds_have_their_size(shared, variant, people, years):
 def test_real_occupations_are_the_canonical_ones_and_the_states(shared):
     careers, _ = real_build(shared, "full")
     seen = {occupation for career in careers["occupation"] for occupation in career}
-    assert seen - set(occupations()) == {"unemployed", "out_of_labor_force", "in_school"}
+    assert seen - set(codes()) == {"unemployed", "out_of_labor_force", "in_school"}
 
 
 def test_the_extended_build_is_the_full_one_collapsed_up_to_1998(shared):

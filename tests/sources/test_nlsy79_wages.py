@@ -12,7 +12,8 @@ from nlsy79_extracts import by_year, employed, real_build, write_extract
 from career_hf.careers import from_frame, to_frame, validate
 from career_hf.occupations.crosswalks import read_data
 from career_hf.occupations.labels import NOT_WORKING
-from career_hf.sources import nls, nlsy79, nlsy79_wages
+from career_hf.sources import nls, nlsy79_wages
+from career_hf.sources import nlsy79_careers as nlsy79
 
 
 def counts(ledger, name):

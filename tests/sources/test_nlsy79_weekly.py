@@ -14,7 +14,8 @@ from nlsy79_extracts import by_year, employed, real_build, write_extract
 
 from career_hf.careers import to_frame, validate
 from career_hf.occupations.labels import NOT_WORKING
-from career_hf.sources import nlsy79, nlsy79_weekly
+from career_hf.sources import nlsy79_careers as nlsy79
+from career_hf.sources import nlsy79_weekly
 
 
 # The weeks of 1990 begin on Sunday, 7 January 1990, with week 628.

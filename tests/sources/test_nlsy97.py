@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from career_hf.careers import load_careers, to_frame, validate
 from career_hf.cli.app import app
 from career_hf.occupations.crosswalks import read_data
-from career_hf.sources import nlsy97
+from career_hf.sources import nlsy97_careers as nlsy97
 
 
 def over_time(careers, person, column="occupation"):
@@ -266,9 +266,9 @@ def test_the_tagset_that_ships_has_every_number_that_a_build_looks_for():
     shipped = read_data("tagsets/nlsy97.NLSY97")
     numbers = {shipped.columns[0], *shipped.iloc[:, 0]}
     found = {reference for reference, _, name in items() if not name.startswith(("YEMP_UID", "CV_HRLY_PAY", "CV_HRS"))}
-    assert found | set(read_data("nlsy97_variables.csv")["reference"]) | {"R0000100"} == numbers
+    assert found | set(read_data("nlsy97_variables.csv", "career_hf.sources")["reference"]) | {"R0000100"} == numbers
     assert len(numbers) == len(shipped) + 1
-    assert set(PERSON) <= set(read_data("nlsy97_variables.csv")["question_name"])
+    assert set(PERSON) <= set(read_data("nlsy97_variables.csv", "career_hf.sources")["question_name"])
 
 
 def test_the_command_takes_the_rule(tmp_path):

@@ -84,7 +84,7 @@ def test_jobhop_has_one_occupation_a_year_in_occ1990dd(jobhop):
         "1": dict.fromkeys(range(1994, 1997), "905"),
         "4": {2004: nurse},
     }
-    assert careers["education"] == ["Master", "Bachelor", None]
+    assert careers["education"] == ["graduate", "college", None]
     assert ledger.entries[0].rows_in == 9
     assert ledger.entries[0].dropped == {
         "occupation unknown": 1,

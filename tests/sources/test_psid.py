@@ -13,7 +13,8 @@ from career_hf.careers import load_careers, to_frame, validate
 from career_hf.careers.provenance import source_of
 from career_hf.cli.app import app
 from career_hf.occupations.crosswalks import read_data
-from career_hf.sources import psid, psid_files
+from career_hf.sources import psid_careers as psid
+from career_hf.sources import psid_files
 
 
 SMALL = [("ER30001", 4, "1968 INTERVIEW NUMBER"), ("ER30002", 3, "PERSON NUMBER                         68"),
@@ -233,7 +234,7 @@ def test_people_without_a_positive_weight_stay_and_weighted_leaves_them_out(tmp_
     careers, ledger = psid.build(write_files(tmp_path, people, without=("ER31996",)))
     assert "weight" not in careers.column_names and "stratum" not in careers.column_names
     assert any("1 people have no positive cross-sectional weight" in note for note in ledger.notes)
-    left, ledger = psid.weighted(careers)
+    left, ledger = psid.weighted_psid(careers)
     validate(left)
     assert (left["person"][:], left["weight"][:]) == (["4002"], [11.5])
     assert ledger.dropped() == {"no positive cross-sectional weight in any year": 1}

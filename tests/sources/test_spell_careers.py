@@ -16,7 +16,7 @@ from career_hf.careers.columns import career_table
 from career_hf.sources import spell_careers
 from career_hf.sources.spell_careers import load_written_careers, spells_to_careers, write_careers
 from career_hf.sources.spell_rules import SpellRules
-from career_hf.sources.spells import spells_to_years
+from career_hf.sources.spell_years import spells_to_years
 
 
 pytest.importorskip("ibis", reason="the extra 'spells' is not installed")

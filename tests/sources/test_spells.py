@@ -15,7 +15,7 @@ from spell_examples import RULES, UNREADABLE, by_person_and_year, many_spells, r
 
 from career_hf.sources.spell_careers import spells_to_careers
 from career_hf.sources.spell_rules import Recode, SpellRules
-from career_hf.sources.spells import spells_to_years
+from career_hf.sources.spell_years import spells_to_years
 
 
 ibis = pytest.importorskip("ibis", reason="the extra 'spells' is not installed")

@@ -1,21 +1,26 @@
-"""Resumes as the paper had them (Appendix F): O*NET-SOC 2010 codes, degrees and states, as rules for `spells`.
+"""Resumes as the paper had them (Appendix F): O*NET-SOC 2010 codes, degrees and states, as rules for spells.
 
-One row per job: a person, an O*NET-SOC 2010 code, start and end, the degree by then and the state of residence. With
-the rules of this module, `spells_to_careers` and `write_careers` make the careers that the paper pretrains on.
+One row per job: a person, an O*NET-SOC 2010 code, start and end, the degree by then and the state of residence.
+`resumes` makes the careers that the paper pretrains on; `resume_rules` are its rules, for `spells_to_careers`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
+from ..careers.prepared import PreparedCareers
+from ..occupations.labels import OTHER_REGION
+from ..occupations.weighted_crosswalks import modal, weighted_crosswalk
+from .spell_careers import prepare_spells
 from .spell_rules import Recode, SpellRules
 
 
 # The eight degrees of the paper's resumes. Levels are called as in the surveys, so that transfer finds them;
 # certificates, licenses and diplomas stay levels of their own.
-EDUCATION = {
+DEGREES = {
     "high school diploma": "high_school",
     "associate": "some_college",
     "bachelors": "college",
@@ -25,13 +30,12 @@ EDUCATION = {
     "license": "license",
     "diploma": "diploma",
 }
-REGIONS = {
+STATES_BY_REGION = {
     "northeast": "CT ME MA NH NJ NY PA RI VT",
     "northcentral": "IL IN IA KS MI MN MO NE ND OH SD WI",
     "south": "AL AR DE DC FL GA KY LA MD MS NC OK SC TN TX VA WV",
     "west": "AK AZ CA CO HI ID MT NV NM OR UT WA WY",
 }
-OTHER_REGION = "other"
 # fmt: off
 STATES = {
     "AL": "Alabama", "AK": "Alaska", "AZ": "Arizona", "AR": "Arkansas", "CA": "California", "CO": "Colorado",
@@ -49,6 +53,56 @@ STATES = {
 CAPITAL = ("Washington DC", "Washington D.C.", "Washington, DC", "Washington, D.C.")
 
 
+def resumes(
+    spells: Any,
+    *,
+    output: str | Path | None = None,
+    as_of: date | str | None = None,
+    person: str = "person",
+    onet_soc: str = "onet_soc",
+    start: str = "start",
+    end: str = "end",
+    degree: str = "degree",
+    state: str = "state",
+    no_occupation: str | None = None,
+    drop_open: bool = False,
+    memory: str = "4GB",
+    threads: int | None = None,
+    salt: str = "career_hf",
+) -> PreparedCareers:
+    """Prepares careers of resumes in the layout of the paper's Appendix F, by the rules of `resume_rules`.
+
+    Args:
+        spells: Parquet or CSV files (`*` allowed), or a table in memory, one row per job.
+        output: Destination folder, written atomically and part by part, so that memory does not grow with the number
+            of people; a run that was stopped goes on. Without it, careers are made in memory.
+        as_of: The day on which the resumes were collected, to which open spells last.
+        person, onet_soc, start, end, degree, state: Names of the columns.
+        no_occupation: Label of years without an occupation between the first and the last, which are else left out.
+        drop_open: Whether spells without an end are dropped, instead of going on.
+        memory, threads: Memory and threads of the database.
+        salt: Salt of the split.
+
+    Raises:
+        ValueError: As `spells_to_years` does.
+    """
+    rules = resume_rules(
+        as_of=as_of,
+        person=person,
+        occupation=onet_soc,
+        start=start,
+        end=end,
+        degree=degree,
+        state=state,
+        missing_end="drop" if drop_open else "as_of",
+        no_occupation=no_occupation,
+    )
+    settings = {"crosswalk": "onet_soc2010"}
+    return prepare_spells(
+        "resumes", spells, rules, output=output, memory=memory, threads=threads, salt=salt, settings=settings
+    )
+
+
 def resume_rules(
     *,
     as_of: date | str | None = None,
@@ -59,7 +113,7 @@ def resume_rules(
     degree: str = "degree",
     state: str = "state",
     occ1990dd: Mapping[str, str] | None = None,
-    degrees: Mapping[str, str] = EDUCATION,
+    degrees: Mapping[str, str] = DEGREES,
     missing_end: Literal["as_of", "drop"] = "as_of",
     no_occupation: str | None = None,
 ) -> SpellRules:
@@ -85,10 +139,8 @@ def resume_rules(
         Rules whose careers have the covariate education, and the region, which does not change.
     """
     if occ1990dd is None:
-        from ..occupations.weighted_crosswalks import modal, weighted_crosswalk
-
         occ1990dd = modal(weighted_crosswalk("onet_soc2010")).to_dict()
-    regions = {code: region for region, codes in REGIONS.items() for code in codes.split()}
+    regions = {code: region for region, codes in STATES_BY_REGION.items() for code in codes.split()}
     regions |= {STATES[code]: region for code, region in regions.items()}
     regions |= dict.fromkeys(CAPITAL, "south")
     return SpellRules(

@@ -15,10 +15,11 @@ import pandas as pd
 
 from ..careers.frames import from_frame
 from ..careers.ledger import Ledger
+from ..careers.prepared import PreparedCareers
 from ..occupations.crosswalks import DIGITS, is_military, map_codes, read_data
 from .psid_files import FAMILY_1968, PERSON_1968, Needed, PSIDFiles, read_folder
 from .state_shares import note_state_shares
-from .survey_steps import Rule, SurveySteps, check_rule, reason
+from .survey_steps import GENDER_OF_CODE, REGION_OF_CODE, Rule, SurveySteps, check_rule, reason
 
 
 LICENCE = "PSID, no redistribution"
@@ -33,8 +34,7 @@ STATUS |= dict.fromkeys((4, 5, 6), "out_of_labor_force")  # retired, disabled, k
 OTHER_STATUS = 8
 MOST_GRADES = 17  # stands for any postgraduate work; 98 and 99 are not known
 PSID_MILITARY_1970 = 600  # not a Census code
-REGION = {1: "northeast", 2: "northcentral", 3: "south", 4: "west", 5: "west"}  # 5: Alaska and Hawaii
-GENDER = {1: "male", 2: "female"}
+REGION = {**REGION_OF_CODE, 5: "west"}  # 5: Alaska and Hawaii
 RACES = range(1, 8)
 WEEKS_A_YEAR = 52
 # Words that the label of a variable should have, where a setup file gives labels.
@@ -81,7 +81,8 @@ def build(extract_folder: str | Path, *, rule: Rule = "paper") -> tuple[datasets
         `hourly_wage` (labor income over hours of the past calendar year, nominal dollars), `weekly_hours` (hours of
         the past calendar year over 52) and `survey_weight` (cross-sectional, from 1997 on); `group`, the family of
         1968; and, where the files have them, `stratum`, `psu`, and `weight`, each person's first positive one, if
-        everybody has one (see `weighted`). And the ledger. `careers.info.license` says that they may not be passed on.
+        everybody has one (see `weighted_psid`). And the ledger. `careers.info.license` says that they may not be
+        passed on.
 
     Raises:
         ValueError: If the rule is unknown, a file is damaged, variables are missing (the message lists them), or
@@ -120,22 +121,36 @@ def build(extract_folder: str | Path, *, rule: Rule = "paper") -> tuple[datasets
     return careers, steps.ledger
 
 
-def weighted(careers: datasets.Dataset) -> tuple[datasets.Dataset, Ledger]:
+def psid(extract: str | Path, *, rule: Rule = "paper", salt: str = "career_hf") -> PreparedCareers:
+    """Prepares careers of the Panel Study of Income Dynamics, which may not be passed on; `build` has the details.
+
+    Args:
+        extract: Folder with PSID Data Center files, searched with its subfolders.
+        rule: "paper" for the exclusions of Appendix F, "no_lookahead" for those that read no later year.
+        salt: Salt of the split.
+
+    Raises:
+        ValueError: As `build` does.
+    """
+    return PreparedCareers.of_careers("psid", build(extract, rule=rule), salt=salt, settings={"rule": rule})
+
+
+def weighted_psid(careers: datasets.Dataset) -> tuple[datasets.Dataset, Ledger]:
     """Careers with a `weight`, the first positive `survey_weight`, without the people who have none.
 
     Raises:
         ValueError: If nobody has a positive weight.
     """
     first = [next((weight for weight in weights if weight), None) for weights in careers["survey_weight"][:]]
-    kept = [row for row, weight in enumerate(first) if weight is not None]
-    if not kept:
+    rows = [row for row, weight in enumerate(first) if weight is not None]
+    if not rows:
         raise ValueError("nobody has a positive survey_weight: add the weights to the cart, and build again")
     ledger = Ledger()
-    dropped = {"no positive cross-sectional weight in any year": len(first) - len(kept)}
-    ledger.record("keep people with a weight", "people", len(first), len(kept), dropped)
-    left = careers.select(kept)
-    left = left.remove_columns("weight") if "weight" in left.column_names else left
-    return left.add_column("weight", [first[row] for row in kept]), ledger
+    dropped = {"no positive cross-sectional weight in any year": len(first) - len(rows)}
+    ledger.record("keep people with a weight", "people", len(first), len(rows), dropped)
+    remaining = careers.select(rows)
+    remaining = remaining.remove_columns("weight") if "weight" in remaining.column_names else remaining
+    return remaining.add_column("weight", [first[row] for row in rows]), ledger
 
 
 @functools.cache
@@ -280,7 +295,7 @@ def _add_static(steps: SurveySteps, files: PSIDFiles) -> dict[str, str]:
     names = pd.Series("other", index=frame.index, dtype="string").mask(first_race.eq(1), "white")
     names = names.mask(first_race.eq(2), "black").mask(first_race.isna())
     varies = race.dropna().groupby(frame["person"]).nunique().gt(1)
-    gender = frame["person"].map(files.variable(_variables()["sex", ""])).map(GENDER)
+    gender = frame["person"].map(files.variable(_variables()["sex", ""])).map(GENDER_OF_CODE)
     family = frame["person"].map(files.variable(FAMILY_1968)).astype("Int64")
     steps.frame = frame.assign(race=names, gender=gender, group=family)
     altered = {
@@ -306,7 +321,7 @@ def _add_static(steps: SurveySteps, files: PSIDFiles) -> dict[str, str]:
     if lacking:
         steps.ledger.note(
             f"no weight in these careers: {lacking} people have no positive cross-sectional weight in any of their "
-            "years; psid.weighted(careers) leaves them out and adds it"
+            "years; career_hf.sources.weighted_psid(careers) leaves them out and adds it"
         )
     else:
         steps.frame = steps.frame.assign(weight=weight)

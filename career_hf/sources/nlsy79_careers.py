@@ -15,6 +15,7 @@ import pandas as pd
 
 from ..careers.frames import from_frame
 from ..careers.ledger import Ledger
+from ..careers.prepared import PreparedCareers
 from .nls import NLSExtract, read_folder
 from .nlsy79_states import apply_states, yearly_person_years
 from .nlsy79_variables import (
@@ -40,12 +41,10 @@ from .nlsy79_variables import (
 from .nlsy79_wages import OUTCOMES, add_outcomes, wage_items, yearly_jobs, yearly_work
 from .nlsy79_weekly import Weeks, weekly_person_years, weekly_work
 from .state_shares import note_state_shares
-from .survey_steps import EDUCATION, Rule, SurveySteps, check_rule, reason
+from .survey_steps import GENDER_OF_CODE, GRADES, REGION_OF_CODE, Rule, SurveySteps, check_rule, reason
 
 
-REGION = {1: "northeast", 2: "northcentral", 3: "south", 4: "west"}
 RACE = {1: "hispanic", 2: "black", 3: "non_black_non_hispanic"}
-GENDER = {1: "male", 2: "female"}
 
 
 def build(
@@ -96,11 +95,11 @@ def build(
 
     apply_states(steps, variant)
     grades = pd.DataFrame({year: values(extract, grade_item(extract, year)) for year in grade_years(last)})
-    grades = grades.mask(grades > EDUCATION["graduate"][1])  # 95 stands for a school without grades
+    grades = grades.mask(grades > GRADES["graduate"][1])  # 95 stands for a school without grades
     steps.add_grades(grades.reindex(columns=range(ALL_ROUNDS[0], last + 1)) if variant == "weekly" else grades)
     steps.exclude(rule, unknown_grade="drop")
     steps.add_education("HGC, unrevised, or HGCREV where only that is there")
-    steps.add_region(_regions(extract, last), REGION, "REGION", rule)
+    steps.add_region(_regions(extract, last), REGION_OF_CODE, "REGION", rule)
     design = _add_static(steps, extract)
 
     over_time, outcomes = ["education", "occupation_vintage"], []
@@ -121,6 +120,32 @@ def build(
         steps.ledger.note(note)
     note_state_shares(careers, steps.ledger)
     return careers, steps.ledger
+
+
+def nlsy79(
+    extract: str | Path,
+    *,
+    variant: Variant = "full",
+    rule: Rule = "paper",
+    wages: bool = False,
+    salt: str = "career_hf",
+) -> PreparedCareers:
+    """Prepares careers of the National Longitudinal Survey of Youth 1979; `build` has the details.
+
+    Args:
+        extract: Folder with NLS Investigator files, searched with its subfolders.
+        variant: "full" (1980-1998), "extended" (1980-2012, with states collapsed), or "weekly" (calendar years by
+            their weeks).
+        rule: "paper" for the exclusions of Appendix F, "no_lookahead" for those that read no later year.
+        wages: Whether to add log wage, hours, experience, schooling and industry.
+        salt: Salt of the split.
+
+    Raises:
+        ValueError: As `build` does.
+    """
+    built = build(extract, variant, rule, wages=wages)
+    settings = {"variant": variant, "rule": rule, "wages": wages}
+    return PreparedCareers.of_careers("nlsy79", built, salt=salt, settings=settings)
 
 
 # Person-years, pay and hours by person and year, share of each calendar year worked, and notes.
@@ -180,7 +205,7 @@ def _regions(extract: NLSExtract, last: int) -> pd.DataFrame:
 def _add_static(steps: SurveySteps, extract: NLSExtract) -> dict[str, str]:
     """Adds what does not change; returns the columns of the survey's design that the extract has."""
     frame = steps.frame.copy()
-    for column, name, labels in (("race", "SAMPLE_RACE", RACE), ("gender", "SAMPLE_SEX", GENDER)):
+    for column, name, labels in (("race", "SAMPLE_RACE", RACE), ("gender", "SAMPLE_SEX", GENDER_OF_CODE)):
         frame[column] = frame["person"].map(extract.variable(*item(name))).map(labels)
     sample = frame["person"].map(extract.variable(*item("SAMPLE_ID")))
     frame["sample"] = pd.cut(sample, [0, 8, 14, 20], labels=["cross_sectional", "supplemental", "military"]).astype(

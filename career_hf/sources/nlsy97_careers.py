@@ -15,10 +15,11 @@ import pandas as pd
 
 from ..careers.frames import from_frame
 from ..careers.ledger import Ledger
+from ..careers.prepared import PreparedCareers
 from ..occupations.crosswalks import crosswalk, is_military, map_codes, read_data
 from .nls import NLSExtract, read_folder, split_missing
 from .state_shares import note_state_shares
-from .survey_steps import EDUCATION, Rule, SurveySteps, check_rule, reason
+from .survey_steps import GENDER_OF_CODE, GRADES, REGION_OF_CODE, Rule, SurveySteps, check_rule, reason
 
 
 ROUNDS = (*range(1997, 2012), 2013, 2015, 2017, 2019)
@@ -32,8 +33,6 @@ WEEKS = 52
 FIRST_EMPLOYER = 9701
 NOT_SEARCHING, NOT_WORKING, UNEMPLOYED, OUT_OF_LABOR_FORCE, MILITARY = 1, 2, 4, 5, 6
 ENROLLED = (8, 9, 10, 11)  # in high school, a 2-year college, a 4-year college, a graduate program
-REGION = {1: "northeast", 2: "northcentral", 3: "south", 4: "west"}
-GENDER = {1: "male", 2: "female"}
 SAMPLE = {0: "supplemental", 1: "cross_sectional"}
 DESIGN = {"weight": "SAMPLING_WEIGHT_CC", "stratum": "VSTRAT", "psu": "VPSU", "group": "SIDCODE"}
 
@@ -76,11 +75,11 @@ def build(extract_folder: str | Path, *, rule: Rule = "paper") -> tuple[datasets
     steps = SurveySteps(pd.concat([_round(extract, year, weekly[year]) for year in ROUNDS], ignore_index=True))
     _apply_states(steps, collapsed)
     grades = _by_year(extract, "CV_HGC_EVER_EDT|CV_HGC_EVER")
-    grades = grades.mask(grades > EDUCATION["graduate"][1])  # 95 stands for a school without grades
+    grades = grades.mask(grades > GRADES["graduate"][1])  # 95 stands for a school without grades
     steps.add_grades(grades)
     steps.exclude(rule, unknown_grade="keep")
     steps.add_education("CV_HGC_EVER_EDT")
-    steps.add_region(_by_year(extract, "CV_CENSUS_REGION"), REGION, "CV_CENSUS_REGION", rule)
+    steps.add_region(_by_year(extract, "CV_CENSUS_REGION"), REGION_OF_CODE, "CV_CENSUS_REGION", rule)
     design = _add_static(steps, extract)
 
     columns = ["person", "year", "occupation", "education", "region", "race", "gender", "sample"]
@@ -95,6 +94,20 @@ def build(extract_folder: str | Path, *, rule: Rule = "paper") -> tuple[datasets
         steps.ledger.note(note)
     note_state_shares(careers, steps.ledger)
     return careers, steps.ledger
+
+
+def nlsy97(extract: str | Path, *, rule: Rule = "paper", salt: str = "career_hf") -> PreparedCareers:
+    """Prepares careers of the National Longitudinal Survey of Youth 1997; `build` has the details.
+
+    Args:
+        extract: Folder with NLS Investigator files, searched with its subfolders.
+        rule: "paper" for the exclusions of Appendix F, "no_lookahead" for those that read no later year.
+        salt: Salt of the split.
+
+    Raises:
+        ValueError: As `build` does.
+    """
+    return PreparedCareers.of_careers("nlsy97", build(extract, rule=rule), salt=salt, settings={"rule": rule})
 
 
 @functools.cache
@@ -318,7 +331,7 @@ def _add_static(steps: SurveySteps, extract: NLSExtract) -> dict[str, str]:
     names = pd.Series("other", index=steps.frame.index, dtype="string")
     names = names.mask(group.eq(4) & race.eq(1), "white").mask(group.eq(1), "black").mask(group.eq(2), "hispanic")
     steps.frame = steps.frame.assign(
-        race=names, gender=once("KEY!SEX").map(GENDER), sample=once("CV_SAMPLE_TYPE").map(SAMPLE)
+        race=names, gender=once("KEY!SEX").map(GENDER_OF_CODE), sample=once("CV_SAMPLE_TYPE").map(SAMPLE)
     )
     design = {}
     for role, name in DESIGN.items():

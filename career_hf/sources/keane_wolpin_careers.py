@@ -11,19 +11,16 @@ from __future__ import annotations
 
 import bz2
 from importlib import resources
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from datasets import Dataset
 from pyarrow import csv
 
 from ..careers.frames import from_frame
 from ..careers.ledger import Ledger
-
-
-if TYPE_CHECKING:
-    from datasets import Dataset
+from ..careers.prepared import PreparedCareers
 
 
 STATES = {
@@ -33,6 +30,15 @@ STATES = {
     "blue_collar": "blue_collar",
     "military": "military",
 }
+
+
+def keane_wolpin(*, salt: str = "career_hf") -> PreparedCareers:
+    """Prepares the careers of 1,384 young men in five states that ship with the package; `load` has the columns.
+
+    Args:
+        salt: Salt of the split.
+    """
+    return PreparedCareers.of_careers("keane-wolpin", load(), salt=salt)
 
 
 def load() -> tuple[Dataset, Ledger]:

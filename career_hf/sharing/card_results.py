@@ -77,7 +77,7 @@ def evaluate_checkpoint(
         raise ValueError(f"{data} has splits {list(splits)}, and none is '{split}'")
     careers = splits[split]
     table = transition_table(model, careers, processor, split=split, unknown_levels="missing")
-    found = audit(table, list(by) or "split", draws=draws)
+    found = audit(table, list(by) or "split", draws=draws).to_frame()
     found = found[(found["group"] == EVERYBODY) | bool(by)]
     kinds = bootstrap_perplexity(table.dropna(subset=["transition"]), draws=draws, by="transition").reset_index()
     rows = [*_rows(found)]

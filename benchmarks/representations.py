@@ -42,26 +42,26 @@ def main() -> None:
     for name, size in SIZES.items():
         model = CareerForOccupationPrediction(CareerConfig(**processor.config_kwargs(), **size)).eval()
         steps = int(encoded.lengths.sum())
-        ours, values = timed(lambda m=model: representations(m, careers, processor, timing="including"))
+        including, values = timed(lambda m=model: representations(m, careers, processor, timing="including"))
         before, _ = timed(lambda m=model: representations(m, careers, processor))
         alone, one_by_one = timed(lambda m=model: np.concatenate(prefixes(m, encoded, FEW, batch=1)))
         batched, in_batches = timed(lambda m=model: np.concatenate(prefixes(m, encoded, FEW, batch=1_000)))
         few = int(encoded.lengths[FEW].sum())
-        assert max(np.abs(found - values[:few]).max() for found in (one_by_one, in_batches)) < 1e-4
+        assert max(np.abs(rows - values[:few]).max() for rows in (one_by_one, in_batches)) < 1e-4
         print(
-            f"{name}: {steps / ours:,.0f} person-years a second including y_t, {steps / before:,.0f} before it; "
-            f"{alone / few / (ours / steps):.1f} times as fast as one prefix at a time, "
-            f"{batched / few / (ours / steps):.1f} times as fast as prefixes in batches"
+            f"{name}: {steps / including:,.0f} person-years a second including y_t, {steps / before:,.0f} before it; "
+            f"{alone / few / (including / steps):.1f} times as fast as one prefix at a time, "
+            f"{batched / few / (including / steps):.1f} times as fast as prefixes in batches"
         )
 
     values = np.random.default_rng(0).normal(size=(arguments.candidates, 64)).astype(np.float32)
     few_rows = np.arange(300)
-    found, _ = timed(lambda: nearest(values, few_rows, 10))
+    search, _ = timed(lambda: nearest(values, few_rows, 10))
     part = values[:5_000]
     matrix, _ = timed(lambda: np.argpartition(-(part @ part.T), 10, axis=1))
     blocks, _ = timed(lambda: nearest(part, np.arange(len(part)), 10))
     print(
-        f"nearest: {found:.1f} s for 300 people among {arguments.candidates:,}; all of 5,000: {matrix / blocks:.1f} "
+        f"nearest: {search:.1f} s for 300 people among {arguments.candidates:,}; all of 5,000: {matrix / blocks:.1f} "
         "times as fast as a matrix of all pairs"
     )
 
@@ -74,7 +74,7 @@ def prefixes(model: CareerForOccupationPrediction, encoded: EncodedCareers, peop
         for t, label in enumerate(career["labels"]):
             rows.append((np.r_[career["input_ids"][: t + 1], label], career["covariates"][np.r_[: t + 1, t]]))
     lengths = np.array([len(ids) for ids, _ in rows])
-    found: list = [None] * len(rows)
+    hidden: list = [None] * len(rows)
     with torch.inference_mode():
         for length in np.unique(lengths):
             members = np.flatnonzero(lengths == length)
@@ -83,8 +83,8 @@ def prefixes(model: CareerForOccupationPrediction, encoded: EncodedCareers, peop
                 covariates = torch.from_numpy(np.stack([rows[i][1] for i in some])).long()
                 h = model.model(input_ids=ids, covariates=covariates).last_hidden_state[:, -1]
                 for i, row in zip(some, h.numpy(), strict=True):
-                    found[i] = row[None]
-    return found
+                    hidden[i] = row[None]
+    return hidden
 
 
 def timed(work):

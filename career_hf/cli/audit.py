@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from .console import reading, say, show
+import career_hf
 
-
-# Every other import stands inside the command, so that `career-hf --help` answers at once.
+from .console import say, show
 
 
 def audit(
@@ -20,23 +19,16 @@ def audit(
     ],
     by: Annotated[str, typer.Option(help="Comma-separated columns, such as gender,race; combined if several.")],
     weighted: Annotated[bool, typer.Option("--weighted", help="Use survey weights, or raked ones.")] = False,
-    bins: Annotated[int, typer.Option(help="Of calibration errors.", min=1)] = 10,
-    draws: Annotated[int, typer.Option(help="Resamples of people behind the intervals.")] = 1000,
-    output: Annotated[Path | None, typer.Option(help="The numbers, a CSV file.")] = None,
+    bins: Annotated[int, typer.Option(help="Number of bins of calibration errors.", min=1)] = 10,
+    draws: Annotated[int, typer.Option(help="Number of resamples of people behind the intervals.")] = 1000,
+    output: Annotated[Path | None, typer.Option(help="CSV file for the numbers.")] = None,
 ) -> None:
     """Audit one model by group: size, perplexity, accuracy and calibration, with intervals."""
-    import pandas as pd
-
-    from ..evaluation.audit import audit as run
-    from ..evaluation.audit import side_by_side
-
     names = [name for name in by.split(",") if name]
-    with reading(table):
-        steps = pd.read_parquet(table)
-    found = run(steps, names, weighted=weighted, bins=bins, draws=draws)
+    report = career_hf.audit(table, names, weighted=weighted, bins=bins, draws=draws)
+    wide = report.side_by_side()
+    calibration = [name for name in wide.columns if name.startswith(("gap", "error"))]
     how = "weighted" if weighted else "not weighted"
-    wide = side_by_side(found)
-    calibration = [name for name in wide.columns if name.endswith(("_gap", "_error"))]
     show(wide.drop(columns=calibration), f"{table} by {by}, {how}; 95% intervals by resampling people")
     show(wide[calibration], "Calibration of staying, and of the likeliest occupation")
     say(
@@ -44,6 +36,5 @@ def audit(
         "chance may carry it, so that only a lower end above 0 says that the model is off"
     )
     if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        found.to_csv(output, index=False)
+        report.save(output)
         say(f"saved {output}")

@@ -4,29 +4,26 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import torch
+from datasets import Dataset
 from scipy.optimize import minimize_scalar
 from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
+from transformers import PreTrainedModel
 
 from ..encoding.collating import EncodedCareers
+from ..encoding.processing_career import CareerProcessor
 from ..models.two_stage import IMPOSSIBLE
 from .changed_predictions import changed_predictions
 from .metrics import INTERVAL, step_weights
 from .resampling import resample_means
 from .transition_table import distributions
 
-
-if TYPE_CHECKING:
-    from datasets import Dataset
-    from transformers import PreTrainedModel
-
-    from ..encoding.processing_career import CareerProcessor
 
 # Probabilities of staying are kept this far from 0 and 1 where their log-odds are taken.
 TINY = 1e-6
@@ -44,9 +41,10 @@ def reliability(
 
     Args:
         table: A transition table.
-        of: "stay", the probability of staying from the second step on; or "top", the largest probability of each step.
-        bins: Of equally many steps each, from the smallest predictions to the largest.
-        draws, seed: Of the resampling of people, for the interval of `observed`.
+        of: Whose reliability: "stay", the probability of staying from the second step on; or "top", the largest
+            probability of each step.
+        bins: Number of bins of equally many steps each, from the smallest predictions to the largest.
+        draws, seed: Number of resamples of people behind the interval of `observed`, and their random seed.
         weighted: Use survey weights, in means and shares.
 
     Returns:
@@ -85,8 +83,8 @@ class Recalibration:
     probabilities to the power of 1 / `temperature`, normalised. Nothing changes with 0, 1 and 1.
 
     Args:
-        temperature: Above 1 moves become more alike.
-        stay_slope, stay_intercept: Of the log-odds of staying.
+        temperature: Temperature of moves; above 1 they become more alike.
+        stay_slope, stay_intercept: Slope and intercept of the log-odds of staying.
     """
 
     temperature: float = 1.0
@@ -97,7 +95,7 @@ class Recalibration:
         """Recalibrated log-probabilities.
 
         Args:
-            log_probs: `(..., vocabulary)`, the model's.
+            log_probs: `(..., vocabulary)`, the model's own log-probabilities.
             previous: `(...)`, ids of y_{t-1}; special ids where there was none.
             special_token_ids: Ids that are not occupations.
         """
@@ -109,8 +107,8 @@ class Recalibration:
         moves = F.log_softmax(log_probs.scatter(-1, place, -torch.inf) / self.temperature, dim=-1)
         return (moves + F.logsigmoid(-stay)).scatter(-1, place, F.logsigmoid(stay)).clamp(min=IMPOSSIBLE)
 
-    def of(self, model: PreTrainedModel) -> AbstractContextManager[PreTrainedModel]:
-        """Within it, the model's probabilities are recalibrated, in `transition_table` and everywhere else."""
+    def applied_to(self, model: PreTrainedModel) -> AbstractContextManager[PreTrainedModel]:
+        """A context in which the model's probabilities are recalibrated, in `transition_table` and everywhere else."""
         special = model.config.special_token_ids
         return changed_predictions(model, lambda log_probs, previous: self.log_probs(log_probs, previous, special))
 
@@ -121,7 +119,10 @@ def recalibrate(model: PreTrainedModel, validation: Dataset, processor: CareerPr
     Args:
         model: Any occupation model.
         validation: Careers that were not trained on, and are not those it will be scored on.
-        processor: The model's.
+        processor: The model's processor.
+
+    Raises:
+        ValueError: Everybody stays, or everybody moves.
     """
     encoded = EncodedCareers(processor.encode(validation, unknown_levels="missing")[0])
     special = torch.tensor(processor.special_token_ids)
@@ -138,10 +139,10 @@ def recalibrate(model: PreTrainedModel, validation: Dataset, processor: CareerPr
     odds, happened = np.concatenate(log_odds)[:, None], np.concatenate(stayed)
     if happened.all() or not happened.any():
         raise ValueError(f"recalibration needs stays and moves: {happened.sum()} of {len(happened)} steps are stays")
-    of_moves, to = torch.cat(moves), torch.cat(moved_to)
+    move_log_probs, destination = torch.cat(moves), torch.cat(moved_to)
 
     def nll(log_temperature: float) -> float:
-        return float(F.cross_entropy(of_moves * np.exp(-log_temperature), to))
+        return float(F.cross_entropy(move_log_probs * np.exp(-log_temperature), destination))
 
     platt = LogisticRegression(C=np.inf).fit(odds, happened)
     best = minimize_scalar(nll, bounds=(-2, 2), method="bounded")

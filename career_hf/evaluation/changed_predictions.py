@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 def changed_predictions(
     model: PreTrainedModel, change: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 ) -> Iterator[PreTrainedModel]:
-    """Within it, the model's log-probabilities are changed.
+    """A context in which a model's log-probabilities are changed.
 
     Args:
         model: Any occupation model; its other outputs are left as they are.

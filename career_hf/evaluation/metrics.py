@@ -120,7 +120,7 @@ def bootstrap_perplexity(
 
     Args:
         table: A transition table.
-        draws: Resamples.
+        draws: Number of resamples.
         seed: Seed of the resampling.
         weighted: Use survey weights.
         by: Columns to group by; all rows together without it.
@@ -145,7 +145,7 @@ def bootstrap_perplexity(
     return sizes.assign(perplexity=np.exp(-estimate[:, 0]), standard_error=spread, low=low, high=high)
 
 
-def compare(
+def perplexity_differences(
     tables: Mapping[str, pd.DataFrame | Sequence[pd.DataFrame]],
     baseline: str,
     draws: int = 1000,
@@ -161,7 +161,7 @@ def compare(
     Args:
         tables: For each model a transition table, or one for each seed.
         baseline: The model to subtract.
-        draws: Resamples.
+        draws: Number of resamples.
         seed: Seed of the resampling.
         weighted: Use survey weights.
 
@@ -174,7 +174,7 @@ def compare(
     """
     if baseline not in tables:
         raise ValueError(f"baseline '{baseline}' is not among the tables: {list(tables)}")
-    seeds = {name: as_seeds(of_model) for name, of_model in tables.items()}
+    seeds = {name: as_seeds(model_tables) for name, model_tables in tables.items()}
     _, (estimate,), resampled = resampled_nll(tables, draws, seed, weighted)
     resampled = resampled[:, 0]
     k = list(tables).index(baseline)
@@ -188,14 +188,17 @@ def compare(
             "standard_error": differences.std(axis=0, ddof=1),
             "low": low,
             "high": high,
-            "seeds": [len(of_model) for of_model in seeds.values()],
-            "seed_sd": [_seed_sd([np.log(perplexity(t, weighted)) for t in of_model]) for of_model in seeds.values()],
+            "seeds": [len(model_tables) for model_tables in seeds.values()],
+            "seed_sd": [
+                _seed_sd([np.log(perplexity(table, weighted)) for table in model_tables])
+                for model_tables in seeds.values()
+            ],
         },
         index=pd.Index(tables, name="model"),
     )
 
 
-def compare_by(
+def perplexity_differences_by(
     tables: Mapping[str, pd.DataFrame | Sequence[pd.DataFrame]],
     baseline: str,
     by: str,
@@ -203,7 +206,11 @@ def compare_by(
     seed: int = 0,
     weighted: bool = False,
 ) -> pd.DataFrame:
-    """Differences of log-perplexity as in `compare`, within each group of a column (any covariate: a subgroup audit).
+    """`perplexity_differences` within each group of a column (any covariate: a subgroup audit).
+
+    Args:
+        tables, baseline, draws, seed, weighted: As in `perplexity_differences`.
+        by: Column to group by.
 
     Returns:
         One row per group and model but the baseline: n (steps), difference, low and high.
@@ -232,7 +239,7 @@ def resampled_nll(
     """Mean negative log-likelihood of each model, averaged over its seeds, on the same rows and the same resamples.
 
     Args:
-        tables, draws, seed, weighted: As in `compare`.
+        tables, draws, seed, weighted: As in `perplexity_differences`.
         by: Column to group by; all rows are one group "all" without it.
 
     Returns:
@@ -242,10 +249,10 @@ def resampled_nll(
     Raises:
         ValueError: The tables do not have the same rows.
     """
-    seeds = {name: as_seeds(of_model) for name, of_model in tables.items()}
+    seeds = {name: as_seeds(model_tables) for name, model_tables in tables.items()}
     check_same_rows(seeds)
     table = next(iter(seeds.values()))[0]
-    log_probs = np.stack([mean_over_seeds(of_model)["log_prob"] for of_model in seeds.values()], axis=1)
+    log_probs = np.stack([mean_over_seeds(model_tables)["log_prob"] for model_tables in seeds.values()], axis=1)
     grouped = table.groupby(_keys(table, by or []) or np.repeat("all", len(table)), observed=True, dropna=False)
     group, weight = grouped.ngroup().to_numpy(), step_weights(table, weighted)
     estimate, resampled = resample_means(log_probs, weight, _person_codes(table), group, draws=draws, seed=seed)
@@ -263,7 +270,7 @@ def summarize(
     Args:
         tables: For each model a transition table, or one for each seed; log-perplexities and AUCs are averaged over
             seeds.
-        draws: Resamples for the interval.
+        draws: Number of resamples behind the interval.
         seed: Seed of the resampling.
         weighted: Use survey weights.
 
@@ -272,18 +279,18 @@ def summarize(
         stays), seeds, seed_sd (standard deviation of perplexity over seeds, null for one).
     """
     rows = {}
-    for name, of_model in tables.items():
-        seeds = as_seeds(of_model)
+    for name, model_tables in tables.items():
+        seeds = as_seeds(model_tables)
         check_same_rows({name: seeds})
         table = mean_over_seeds(seeds)
         level = bootstrap_perplexity(table, draws, seed, weighted).iloc[0]
         by_transition = perplexity_by(table, "transition", weighted)["perplexity"].reindex(TRANSITIONS)
         later = table.loc[(table["step"] > 0) & ~table["unknown"], "transition"]
-        both = later.eq("stay").any() and later.ne("stay").any()
+        stays_and_moves = later.eq("stay").any() and later.ne("stay").any()
         rows[name] = {
             **level[["n", "people", "perplexity", "low", "high"]],
             **by_transition,
-            "stay_auc": np.mean([stay_auc(t, weighted) for t in seeds]) if both else np.nan,
+            "stay_auc": np.mean([stay_auc(t, weighted) for t in seeds]) if stays_and_moves else np.nan,
             "seeds": len(seeds),
             "seed_sd": _seed_sd([perplexity(t, weighted) for t in seeds]),
         }
@@ -327,18 +334,25 @@ def _seed_sd(values: list[float]) -> float:
 
 
 def check_same_rows(tables: Mapping[str, list[pd.DataFrame]]) -> None:
-    """Raises a ValueError that names the first row in which two tables are not about the same step."""
-    (first_name, first), *others = [(name, table) for name, of_model in tables.items() for table in of_model]
+    """Checks that tables are about the same steps.
+
+    Args:
+        tables: For each model its tables, one for each seed.
+
+    Raises:
+        ValueError: Two tables are not; the message names the first row in which they differ.
+    """
+    (first_name, first), *others = [(name, table) for name, model_tables in tables.items() for table in model_tables]
     for name, table in others:
-        both = f"the tables of '{first_name}' and '{name}'"
+        pair = f"the tables of '{first_name}' and '{name}'"
         if len(table) != len(first):
-            raise ValueError(f"{both} have {len(first)} and {len(table)} rows; score all models on the same careers")
+            raise ValueError(f"{pair} have {len(first)} and {len(table)} rows; score all models on the same careers")
         for column in ("person", "step", "occupation"):
-            here, there = (t[column].astype(str).to_numpy() for t in (first, table))
-            if (here != there).any():
-                row = int((here != there).argmax())
+            label, other = (steps[column].astype(str).to_numpy() for steps in (first, table))
+            if (label != other).any():
+                row = int((label != other).argmax())
                 where = f"row {row}, person '{first['person'].iloc[row]}', column '{column}'"
                 raise ValueError(
-                    f"{both} differ in {where}: '{here[row]}' and '{there[row]}'; score all models on the same "
+                    f"{pair} differ in {where}: '{label[row]}' and '{other[row]}'; score all models on the same "
                     "careers, in the same order and with the same occupations"
                 )

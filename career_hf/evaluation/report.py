@@ -1,28 +1,196 @@
-"""The report on some models: every table that follows from their transition tables, in a folder with figures.
+"""The report on some models: every table that follows from their transition tables, and its figures.
 
-`career-hf evaluate` scores models and hands their tables over; so may anybody who has tables.
+`evaluate` scores models and reports on them; `report` is for whoever has transition tables already.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 from transformers.utils import logging
 
+from ..figures.evaluation import figures
 from .calibration import calibration_error, reliability
-from .metrics import INTERVAL, compare, entry_auc, perplexity, ranking, resampled_nll, stay_auc, summarize
+from .metrics import (
+    INTERVAL,
+    entry_auc,
+    perplexity,
+    perplexity_differences,
+    ranking,
+    resampled_nll,
+    stay_auc,
+    summarize,
+)
 
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 logger = logging.get_logger(__name__)
 
 Tables = Mapping[str, Sequence[pd.DataFrame]]
-# Whose probabilities are held against what happened: `reliability`.
+# The events whose probabilities are held against what happened: `reliability`.
 OF: tuple[Literal["stay", "top"], ...] = ("stay", "top")
+
+# What numbers are called in tables for people; the frames and CSV files keep the short names.
+ENGLISH = {
+    "n": "steps",
+    "first": "perplexity, first steps",
+    "stay": "perplexity, stays",
+    "return": "perplexity, returns",
+    "new": "perplexity, new occupations",
+    "stay_auc": "AUC of moving",
+    "seeds": "training seeds",
+    "ratio": "ratio of perplexities",
+    "difference": "difference of log-perplexity",
+    "standard_error": "difference, standard error",
+    "difference_low": "difference, 95% low",
+    "difference_high": "difference, 95% high",
+    "moving": "AUC of moving",
+    "top-1": "top-1 accuracy",
+    "top-5": "top-5 accuracy",
+    "top-10": "top-10 accuracy",
+    "rank of moves": "mean rank of true moves",
+    "stay_ece": "error, staying",
+    "top_ece": "error, likeliest",
+    "of": "probability of",
+    "predicted": "predicted probability",
+    "observed": "observed share",
+    "share": "share of steps",
+    "stay_slope": "slope of staying",
+    "stay_intercept": "intercept of staying",
+}
+# Whose interval `low` and `high` are, and whose spread `seed_sd` is, where a table does not speak of perplexity.
+SUBJECTS = {"differences": "difference", "reliability": "observed share"}
+SPREADS = {"summary": "perplexity", "differences": "log-perplexity"}
+
+
+@dataclass(frozen=True, repr=False)
+class EvaluationReport:
+    """Every table about some models that were scored on the same careers.
+
+    Args:
+        tables: Tables by name; see `report`.
+        baseline: The model that the others are compared with.
+        transition_tables: For each model its transition tables, one for each seed.
+        recalibrated: The same after recalibration; None without it.
+    """
+
+    tables: Mapping[str, pd.DataFrame]
+    baseline: str
+    transition_tables: Tables
+    recalibrated: Tables | None = None
+
+    def to_frame(self, name: str = "summary") -> pd.DataFrame:
+        """One of the tables.
+
+        Raises:
+            ValueError: There is no table of that name.
+        """
+        if name not in self.tables:
+            raise ValueError(f"the report has no table '{name}', only {list(self.tables)}")
+        return self.tables[name]
+
+    def in_english(self, name: str = "summary") -> pd.DataFrame:
+        """One of the tables for people: with columns in plain English.
+
+        Raises:
+            ValueError: There is no table of that name.
+        """
+        table = self.to_frame(name)
+        subject = SUBJECTS.get(name, "perplexity")
+        names = {
+            **ENGLISH,
+            "low": f"{subject}, 95% low",
+            "high": f"{subject}, 95% high",
+            "seed_sd": f"{SPREADS.get(name)}, sd over seeds",
+        }
+        names |= {column: f"AUC of {column}" for column in table.columns if column.startswith("entering ")}
+        names |= {f"{column}_recalibrated": f"recalibrated {names.get(column, column)}" for column in table.columns}
+        return table.rename(columns=names)
+
+    def side_by_side(self, column: str) -> pd.DataFrame:
+        """Groups of a column in rows: their sizes, and for each model "perplexity [low, high]".
+
+        Raises:
+            ValueError: There is no table by that column.
+        """
+        rows = self.to_frame(f"by_{column}")
+        texts = [f"{row.perplexity:.2f} [{row.low:.2f}, {row.high:.2f}]" for row in rows.itertuples()]
+        parts = dict(list(rows.assign(text=texts).set_index(column).groupby("model", sort=False)))
+        sizes = next(iter(parts.values()))[["n", "people"]].rename(columns=ENGLISH)
+        return sizes.assign(**{model: part["text"] for model, part in parts.items()})
+
+    def figures(self) -> dict[str, Figure]:
+        """All figures by name: levels, by_transition (of two models or more), by_step and reliability."""
+        return figures(self.tables, self.baseline)
+
+    def figure(self, name: str = "levels") -> Figure:
+        """One of the figures.
+
+        Raises:
+            ValueError: There is no figure of that name.
+        """
+        drawn = self.figures()
+        if name not in drawn:
+            raise ValueError(f"the report has no figure '{name}', only {list(drawn)}")
+        return drawn[name]
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Writes the transition tables as Parquet, each other table as CSV, LaTeX and HTML, and the figures as PNG.
+
+        Figures are left out, with a warning, where matplotlib is not installed.
+
+        Args:
+            folder: Destination folder; made if it is not there.
+
+        Returns:
+            The files.
+        """
+        written = [
+            save_transition_table(table, folder, f"{model}_{seed}{suffix}")
+            for suffix, models in (("", self.transition_tables), ("_recalibrated", self.recalibrated or {}))
+            for model, tables in models.items()
+            for seed, table in enumerate(tables)
+        ]
+        return written + self.save_tables(folder)
+
+    def save_tables(self, folder: str | Path) -> list[Path]:
+        """What `save` does, without the transition tables."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, table in self.tables.items():
+            # Tables by model have their models as an index, others only numbers.
+            index = table.index.name is not None
+            table.to_csv(folder / f"{name}.csv", index=index)
+            readable = self.in_english(name)
+            readable.to_latex(folder / f"{name}.tex", index=index, float_format="%.3f", na_rep="", escape=True)
+            readable.to_html(folder / f"{name}.html", index=index, float_format="{:.3f}".format, na_rep="")
+        written = [folder / f"{name}.{kind}" for name in self.tables for kind in ("csv", "tex", "html")]
+        if find_spec("matplotlib") is None:
+            logger.warning("tables only: figures need matplotlib, pip install 'career_hf[studies]'")
+            return written
+        for name, figure in self.figures().items():
+            figure.savefig(folder / f"{name}.png", dpi=110)
+            written.append(folder / f"{name}.png")
+        return written
+
+    def __repr__(self) -> str:
+        return self.in_english().T.to_string()
+
+
+def save_transition_table(table: pd.DataFrame, folder: str | Path, name: str) -> Path:
+    """Writes a transition table to a Parquet file of a folder, which is made if it is not there."""
+    path = Path(folder) / f"{name.replace('/', '_')}.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_parquet(path)
+    return path
 
 
 def report(
@@ -33,7 +201,7 @@ def report(
     recalibrated: Tables | None = None,
     draws: int = 1000,
     weighted: bool = False,
-) -> dict[str, pd.DataFrame]:
+) -> EvaluationReport:
     """Every table about some models, on the same rows.
 
     Args:
@@ -41,27 +209,28 @@ def report(
         baseline: The model to compare with.
         by: Columns of the tables to audit, such as race or gender.
         recalibrated: Tables of the same models, recalibrated.
-        draws: Resamples of people behind the intervals.
+        draws: Number of resamples of people behind the intervals.
         weighted: Use survey weights, in every table.
 
     Returns:
-        summary (`evaluation.summarize`) and differences (`evaluation.compare`); by_transition (Table 4), by_step
-        (Figure 4: by the number of earlier observations), by_year and by_COLUMN for each column of `by`
-        (`perplexity_in_groups`); accuracy (Table 5, and ranks of the truth), calibration and reliability.
+        A report with the tables summary (`metrics.summarize`) and differences (`metrics.perplexity_differences`);
+        by_transition (Table 4), by_step (Figure 4: by the number of earlier observations), by_year and by_COLUMN for
+        each column of `by` (`perplexity_in_groups`); accuracy (Table 5, and ranks of the truth), calibration and
+        reliability.
 
     Raises:
         ValueError: The tables do not have the same rows, or there is no such baseline or column.
     """
-    found = {
+    results = {
         "summary": summarize(tables, draws, weighted=weighted),
-        "differences": compare(tables, baseline, draws, weighted=weighted),
+        "differences": perplexity_differences(tables, baseline, draws, weighted=weighted),
         "accuracy": accuracy(tables, weighted),
         "calibration": calibration(tables, recalibrated, weighted),
         "reliability": reliability_curves(tables, recalibrated, draws, weighted),
     }
     for column in dict.fromkeys(["transition", "step", "year", *by]):
-        found[f"by_{column}"] = perplexity_in_groups(tables, column, baseline, draws, weighted=weighted)
-    return found
+        results[f"by_{column}"] = perplexity_in_groups(tables, column, baseline, draws, weighted=weighted)
+    return EvaluationReport(results, baseline, tables, recalibrated)
 
 
 def perplexity_in_groups(
@@ -73,7 +242,7 @@ def perplexity_in_groups(
         tables: For each model its transition tables, one for each seed, whose log-probabilities are averaged.
         by: Column of the tables (transition: Table 4; step: Figure 4; year; any covariate: a subgroup audit).
         baseline: The model to compare with.
-        draws, seed: Of the resampling of people.
+        draws, seed: Number of resamples of people, and their random seed.
         weighted: Use survey weights.
 
     Returns:
@@ -121,7 +290,7 @@ def accuracy(tables: Tables, weighted: bool = False) -> pd.DataFrame:
 
     Returns:
         One row per model: moving, "entering LABEL" for each label that the tables watch (null where nobody enters, or
-        nobody moves), and the columns of `evaluation.ranking`.
+        nobody moves), and the columns of `metrics.ranking`.
     """
     rows = {}
     for model, seeds in tables.items():
@@ -148,24 +317,30 @@ def calibration(tables: Tables, recalibrated: Tables | None = None, weighted: bo
         likeliest occupation); with `recalibrated` the same again, with names that end in "_recalibrated".
     """
 
-    def errors(of_models: Tables) -> pd.DataFrame:
+    def errors(models: Tables) -> pd.DataFrame:
         rows = {
             model: {
                 "perplexity": np.exp(np.mean([np.log(perplexity(table, weighted)) for table in seeds])),
                 **{f"{of}_ece": np.mean([_error(table, of, weighted) for table in seeds]) for of in OF},
             }
-            for model, seeds in of_models.items()
+            for model, seeds in models.items()
         }
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
 
-    found = errors(tables)
-    return found if recalibrated is None else found.join(errors(recalibrated).add_suffix("_recalibrated"))
+    table = errors(tables)
+    return table if recalibrated is None else table.join(errors(recalibrated).add_suffix("_recalibrated"))
 
 
 def reliability_curves(
     tables: Tables, recalibrated: Tables | None = None, draws: int = 1000, weighted: bool = False
 ) -> pd.DataFrame:
     """Reliability curves of all models; a model's seeds are pooled.
+
+    Args:
+        tables: For each model its transition tables, one for each seed.
+        recalibrated: Tables of the same models, recalibrated.
+        draws: Number of resamples of people behind the intervals.
+        weighted: Use survey weights.
 
     Returns:
         One row per curve and bin: model, recalibrated (whether), of ("stay" or "top"), and the columns of
@@ -174,44 +349,13 @@ def reliability_curves(
     curves = [
         reliability(pd.concat(seeds), of, draws=draws, weighted=weighted)
         .reset_index()
-        .assign(model=model, recalibrated=is_so, of=of)
-        for is_so, of_models in ((False, tables), (True, recalibrated or {}))
-        for model, seeds in of_models.items()
+        .assign(model=model, recalibrated=is_recalibrated, of=of)
+        for is_recalibrated, models in ((False, tables), (True, recalibrated or {}))
+        for model, seeds in models.items()
         for of in OF
     ]
     columns = ["model", "recalibrated", "of", "bin", "n", "share", "predicted", "observed", "low", "high"]
     return pd.concat(curves, ignore_index=True)[columns]
-
-
-def write_report(found: Mapping[str, pd.DataFrame], folder: str | Path, baseline: str) -> list[Path]:
-    """Writes each table as CSV, LaTeX and HTML, and the figures as PNG where matplotlib is installed.
-
-    Args:
-        found: What `report` returns; more tables may be added.
-        folder: Where to write; made if it is not there.
-        baseline: The model that figures compare with.
-
-    Returns:
-        The files.
-    """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, table in found.items():
-        # Tables by model have their models as an index, others only numbers.
-        index = table.index.name is not None
-        table.to_csv(folder / f"{name}.csv", index=index)
-        table.to_latex(folder / f"{name}.tex", index=index, float_format="%.3f", na_rep="", escape=True)
-        table.to_html(folder / f"{name}.html", index=index, float_format="{:.3f}".format, na_rep="")
-    written = [folder / f"{name}.{kind}" for name in found for kind in ("csv", "tex", "html")]
-    if find_spec("matplotlib") is None:
-        logger.warning("tables only: figures need matplotlib, pip install 'career_hf[studies]'")
-        return written
-    from ..figures.evaluation import figures
-
-    for name, figure in figures(found, baseline).items():
-        figure.savefig(folder / f"{name}.png", dpi=110)
-        written.append(folder / f"{name}.png")
-    return written
 
 
 def _error(table: pd.DataFrame, of: Literal["stay", "top"], weighted: bool) -> float:

@@ -18,7 +18,7 @@ def resample_means(
         weight: `(rows,)`.
         person: `(rows,)`, numbers 0, 1, ... of the people who are drawn with replacement.
         group: `(rows,)`, numbers 0, 1, ... of the groups.
-        draws: Resamples.
+        draws: Number of resamples.
         seed: Seed of the resampling.
 
     Returns:

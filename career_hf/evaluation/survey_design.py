@@ -1,14 +1,14 @@
 """Perplexity of the population that a survey stands for, with standard errors from how people were sampled.
 
-`evaluation.py` resamples people, as if they had been drawn one by one. Surveys draw whole places from strata, and give
+`metrics` resamples people, as if they had been drawn one by one. Surveys draw whole places from strata, and give
 people weights. Here standard errors are those of survey sampling: mean negative log-likelihood is a ratio of two
 weighted totals, linearised, and its variance is that of totals of primary sampling units (PSUs) within strata, which
 count as drawn with replacement (Binder, 1983). A subgroup is a domain, in which PSUs without any of its people still
 count. The library `svy` does the sums: `pip install "career_hf[survey]"`.
 
 Careers carry the design: `from_frame(frame, weight=..., stratum=..., psu=...)` makes columns `weight`, `stratum` and
-`psu` of it, which `transition_table` hands on, and so does it with `static` columns, which may be the design as well.
-Where careers do not have it, a frame of people has it (`SurveyDesign.people`).
+`psu` of it, which `transition_table` hands on; it hands on `static` columns too, which may hold the design as well.
+Where careers do not have it, a frame of people does (`SurveyDesign.people`).
 """
 
 from __future__ import annotations
@@ -73,17 +73,17 @@ def survey_perplexity(
             PSU is in two strata, or a stratum has a single PSU and the design does not say what to do with it.
         ImportError: `svy` is not installed.
     """
-    found = _linearised({"nll": -table["log_prob"].to_numpy()}, table, design or SurveyDesign(), by)["nll"]
-    nll, error = found["mean"], found["standard_error"]
-    sizes = found[["n", "people", "psus"]]
+    estimates = _linearised({"nll": -table["log_prob"].to_numpy()}, table, design or SurveyDesign(), by)["nll"]
+    nll, error = estimates["mean"], estimates["standard_error"]
+    sizes = estimates[["n", "people", "psus"]]
     return sizes.assign(
         nll=nll,
         nll_standard_error=error,
         perplexity=np.exp(nll),
         standard_error=np.exp(nll) * error,
-        low=np.exp(found["low"]),
-        high=np.exp(found["high"]),
-        df=found["df"],
+        low=np.exp(estimates["low"]),
+        high=np.exp(estimates["high"]),
+        df=estimates["df"],
     )
 
 
@@ -110,17 +110,17 @@ def survey_differences(
     """
     if baseline not in tables:
         raise ValueError(f"baseline '{baseline}' is not among the tables: {list(tables)}")
-    seeds = {name: as_seeds(of_model) for name, of_model in tables.items()}
+    seeds = {name: as_seeds(model_tables) for name, model_tables in tables.items()}
     check_same_rows(seeds)
-    log_prob = {name: mean_over_seeds(of_model)["log_prob"].to_numpy() for name, of_model in seeds.items()}
+    log_prob = {name: mean_over_seeds(model_tables)["log_prob"].to_numpy() for name, model_tables in seeds.items()}
     # A difference of two means over the same rows is the mean of differences.
-    losses = {name: log_prob[baseline] - of_model for name, of_model in log_prob.items() if name != baseline}
-    found = _linearised(losses, seeds[baseline][0], design or SurveyDesign(), by)
+    losses = {name: log_prob[baseline] - values for name, values in log_prob.items() if name != baseline}
+    estimates = _linearised(losses, seeds[baseline][0], design or SurveyDesign(), by)
     rows = [
-        of_model.rename(columns={"mean": "difference"})
-        .assign(ratio=np.exp(of_model["mean"]), model=name)
+        estimate.rename(columns={"mean": "difference"})
+        .assign(ratio=np.exp(estimate["mean"]), model=name)
         .set_index("model", append=True)
-        for name, of_model in found.items()
+        for name, estimate in estimates.items()
     ]
     columns = ["n", "people", "psus", "ratio", "difference", "standard_error", "low", "high", "df"]
     return pd.concat(rows)[columns]
@@ -166,11 +166,11 @@ def _means(
     sampled = svy.Design(wgt="weight", stratum="stratum", psu="psu", singleton=design.singleton)
     where = None if scored == len(rows) else polars.col("scored")
     estimate: Any = svy.Sample(data, sampled).estimation.mean("value", by="group", where=where)
-    found = estimate.to_polars().sort("group")
-    known = found["df"].to_numpy() > 0
+    estimates = estimate.to_polars().sort("group")
+    has_spread = estimates["df"].to_numpy() > 0
     names = {"standard_error": "se", "low": "lci", "high": "uci"}
-    spread = {name: np.where(known, found[theirs].to_numpy(), np.nan) for name, theirs in names.items()}
-    return {"mean": found["est"].to_numpy(), **spread, "df": found["df"].to_numpy()}
+    spread = {name: np.where(has_spread, estimates[theirs].to_numpy(), np.nan) for name, theirs in names.items()}
+    return {"mean": estimates["est"].to_numpy(), **spread, "df": estimates["df"].to_numpy()}
 
 
 def _people(table: pd.DataFrame, design: SurveyDesign) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The transition table: one row per predicted step, from which `evaluation.py` computes every metric.
+"""The transition table: one row per predicted step, from which `metrics` computes everything.
 
 `transition_table` meets a model and never asks which one. One run of a model serves every table, figure, audit and
 interval, and models are compared row by row. The table is a plain pandas frame: keep it with `table.to_parquet(path)`
@@ -8,24 +8,23 @@ and `pandas.read_parquet(path)`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import torch
-from transformers.utils import logging
+from datasets import Dataset, DatasetDict
+from transformers import PreTrainedModel
 
 from ..careers.columns import is_text
-from ..careers.frames import to_frame
-from ..encoding.collating import EncodedCareers, PaddingCollator
+from ..careers.frames import as_careers, to_frame
+from ..encoding.checkpoints import as_checkpoint
+from ..encoding.collating import EncodedCareers
+from ..encoding.processing_career import CareerProcessor
+from ..encoding.scoring_batches import scoring_batches
 
-
-if TYPE_CHECKING:
-    from datasets import Dataset
-    from transformers import PreTrainedModel
-
-    from ..encoding.processing_career import CareerProcessor
 
 TRANSITIONS = ["first", "stay", "return", "new"]
 CAREER_COLUMNS = ["person", "year", "occupation", "weight"]
@@ -38,9 +37,9 @@ VINTAGE = "occupation_vintage"
 
 
 def transition_table(
-    model: PreTrainedModel,
-    careers: Dataset,
-    processor: CareerProcessor,
+    model: Any,
+    careers: str | Path | Dataset | DatasetDict,
+    processor: CareerProcessor | None = None,
     *,
     batch_tokens: int = 16_000,
     split: str | None = None,
@@ -51,15 +50,19 @@ def transition_table(
     """Scores every step of every career with any occupation model.
 
     Args:
-        model: A model whose `output.logits` are normalised log-probabilities, `(batch, time, vocabulary)`.
-        careers: Careers, labels not ids.
+        model: A model whose `output.logits` are normalised log-probabilities, `(batch, time, vocabulary)`; or, without
+            `processor`, whatever has both: the folder or Hub id of a checkpoint, a pair (model, processor), or a
+            result of training.
+        careers: Careers, careers by split name, or a folder of them; labels, not ids.
         processor: The model's processor; it is checked against the model's config.
         batch_tokens: Steps per batch, padding included.
-        split: A label for the column `split`, such as "test".
+        split: The split to score, of a folder or of careers by split name (all together if None), and the label of the
+            column `split`, such as "test".
         unknown_levels: What to do with covariate levels that training never saw, as in `processor.encode`.
         groups: Group of every occupation. With it the table is about groups: their probabilities are sums, to stay is
             to stay in the group.
-        watch: Labels whose probability at every step is kept, in columns "p(label)"; of groups where these are given.
+        watch: Labels whose probability at every step is kept, in columns "p(label)"; labels of groups where there are
+            `groups`.
 
     Returns:
         One row per step, in the order of the careers:
@@ -75,20 +78,15 @@ def transition_table(
 
     Raises:
         ValueError: The processor does not belong to the model, a career cannot be encoded, a column of the careers has
-            the name of one of the table's own, an occupation has no group, or a watched label is not there.
+            the name of one of the table's own, there is no such split, an occupation has no group, or a watched label
+            is not predicted.
     """
-    processor.check(model.config)
-    taken = sorted(set(careers.column_names) & set(SCORE_COLUMNS))
-    if taken:
-        raise ValueError(f"careers have columns {taken}, which are names of the transition table's own; rename them")
-    encoded, _ = processor.encode(careers, unknown_levels=unknown_levels)
-    everyone = EncodedCareers(encoded)
+    if processor is None:
+        model, processor = as_checkpoint(model)
+    careers = as_careers(careers, split)
+    everyone, code_of_id, labels = encode_to_score(model, careers, processor, unknown_levels, groups, watch)
     flat = everyone.gather(np.arange(len(everyone)))
     step = flat.positions
-    code_of_id, labels = codes_of_ids(processor, groups)
-    missing = [label for label in watch if label not in labels]
-    if missing:
-        raise ValueError(f"watched labels {missing} are not among the {len(labels)} that are predicted")
     scores = _score(model, everyone, batch_tokens, code_of_id, [labels.index(label) for label in watch])
 
     first = step == 0
@@ -130,10 +128,40 @@ def transition_table(
     return table
 
 
+def encode_to_score(
+    model: PreTrainedModel,
+    careers: Dataset,
+    processor: CareerProcessor,
+    unknown_levels: Literal["error", "missing"] = "error",
+    groups: Mapping[str, str] | None = None,
+    watch: Sequence[str] = (),
+) -> tuple[EncodedCareers, np.ndarray, list[str]]:
+    """All that has to be right before a model can score careers.
+
+    Args:
+        model, careers, processor, unknown_levels, groups, watch: As in `transition_table`.
+
+    Returns:
+        Encoded careers, and what `codes_of_ids` returns.
+
+    Raises:
+        ValueError: As in `transition_table`.
+    """
+    processor.check(model.config)
+    taken = sorted(set(careers.column_names) & set(SCORE_COLUMNS))
+    if taken:
+        raise ValueError(f"careers have columns {taken}, which are names of the transition table's own; rename them")
+    code_of_id, labels = codes_of_ids(processor, groups)
+    missing = [label for label in watch if label not in labels]
+    if missing:
+        raise ValueError(f"watched labels {missing} are not among the {len(labels)} that are predicted")
+    return EncodedCareers(processor.encode(careers, unknown_levels=unknown_levels)[0]), code_of_id, labels
+
+
 def transition_classes(
     person: np.ndarray, occupation: np.ndarray, unknown: np.ndarray | None = None
 ) -> pd.Categorical:
-    """What kind of step each row is: "first", "stay", "return" or "new" (Table 4).
+    """The kind of step that each row is: "first", "stay", "return" or "new" (Table 4).
 
     Args:
         person: `(steps,)` person numbers; a person's steps stand together, in time order.
@@ -155,39 +183,17 @@ def distributions(
 ) -> Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor, torch.Tensor]]:
     """Log-probabilities of every occupation at every step, batch by batch; the model is in eval mode meanwhile.
 
-    Batches depend on the lengths of careers only, so those of two models on the same careers go together.
+    Batches are those of `scoring_batches`: two models on the same careers have the same ones.
 
     Yields:
         For the steps of a batch: `(steps,)` their places among all steps of the careers, end to end; `(steps,
         vocabulary)` log-probabilities; `(steps,)` ids of y_{t-1} and of y_t; tensors on the model's device.
     """
-    # Careers of one batch are of similar length, so padding is little; the longest come first, so that a batch that
-    # does not fit into memory fails at once.
-    order = np.argsort(-careers.lengths, kind="stable")
-    starts = careers.lengths.cumsum() - careers.lengths
-    batches, start = [], 0
-    while start < len(order):
-        stop = start + max(1, batch_tokens // int(careers.lengths[order[start]]))
-        batches.append(order[start:stop])
-        start = stop
-    collate = PaddingCollator(model.config.pad_token_id)
-    was_training = model.training
-    model.eval()
-    try:
-        for people in logging.tqdm(batches, desc="Scoring careers", unit="batch"):
-            batch = collate(careers.gather(people))
-            real = batch["labels"] != -100
-            lengths = careers.lengths[people]
-            place = np.repeat(starts[people] - (lengths.cumsum() - lengths), lengths) + np.arange(lengths.sum())
-            # Labels stay behind: nothing here needs a loss. So do weights.
-            given = {name: batch[name].to(model.device) for name in ("input_ids", "covariates") if name in batch}
-            rows = real.to(model.device)
-            # Not around the yield: whoever takes the batch may want gradients of something else.
-            with torch.inference_mode():
-                log_probs = model(**given).logits[rows]
-            yield place, log_probs, given["input_ids"][rows], batch["labels"].to(rows.device)[rows]
-    finally:
-        model.train(was_training)
+    for batch in scoring_batches(model, careers, batch_tokens):
+        # Not around the yield: whoever takes the batch may want gradients of something else.
+        with torch.inference_mode():
+            log_probs = model(**batch.inputs).logits[batch.real]
+        yield batch.places, log_probs, batch.inputs["input_ids"][batch.real], batch.labels[batch.real]
 
 
 def _score(
@@ -201,18 +207,18 @@ def _score(
     scores |= {f"log_p {code}": np.empty(int(careers.lengths.sum())) for code in watched}
     for place, log_probs, previous, occupation in distributions(model, careers, batch_tokens):
         if one_to_one:
-            of_codes = torch.empty_like(log_probs[:, :count])
-            of_codes[:, codes[ordinary]] = log_probs[:, ordinary]
+            code_log_probs = torch.empty_like(log_probs[:, :count])
+            code_log_probs[:, codes[ordinary]] = log_probs[:, ordinary]
         else:
             sums = log_probs.new_zeros((len(log_probs), count), dtype=torch.float64)
-            of_codes = sums.index_add(1, codes[ordinary], log_probs[:, ordinary].double().exp()).log()
-        wanted = torch.stack([codes[occupation], codes[previous].clamp(min=0)], dim=-1)
-        found = of_codes.gather(-1, wanted)
-        scores["log_prob"][place], scores["log_p_stay"][place] = found.double().cpu().numpy().T
-        scores["rank"][place] = ((of_codes > found[:, :1]).sum(dim=-1) + 1).cpu().numpy()
-        scores["log_p_top"][place] = of_codes.max(dim=-1).values.double().cpu().numpy()
+            code_log_probs = sums.index_add(1, codes[ordinary], log_probs[:, ordinary].double().exp()).log()
+        truth_and_stay = torch.stack([codes[occupation], codes[previous].clamp(min=0)], dim=-1)
+        asked = code_log_probs.gather(-1, truth_and_stay)
+        scores["log_prob"][place], scores["log_p_stay"][place] = asked.double().cpu().numpy().T
+        scores["rank"][place] = ((code_log_probs > asked[:, :1]).sum(dim=-1) + 1).cpu().numpy()
+        scores["log_p_top"][place] = code_log_probs.max(dim=-1).values.double().cpu().numpy()
         for code in watched:
-            scores[f"log_p {code}"][place] = of_codes[:, code].double().cpu().numpy()
+            scores[f"log_p {code}"][place] = code_log_probs[:, code].double().cpu().numpy()
     return scores
 
 
@@ -220,7 +226,7 @@ def codes_of_ids(processor: CareerProcessor, groups: Mapping[str, str] | None) -
     """Numbers for what a transition table is about: occupations, or groups of them.
 
     Args:
-        processor: A model's.
+        processor: A model's processor.
         groups: Group of every occupation; None for a table of occupations.
 
     Returns:

@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+from datasets import Dataset
 
 from ..careers.columns import career_table, list_lengths
 from ..careers.splits import check_leaks, split_careers
+from ..encoding.checkpoints import as_checkpoint
+from ..encoding.processing_career import CareerProcessor
 from ..encoding.training_history import same_counts
 from .representations import Kind, Steps, Timing, as_kind, keyed_table, representations
-
-
-if TYPE_CHECKING:
-    from datasets import Dataset
-    from transformers import PreTrainedModel
-
-    from ..encoding.processing_career import CareerProcessor
 
 
 def check_not_trained_on(
@@ -51,8 +47,8 @@ def check_not_trained_on(
         encoded, _ = processor.encode(trained_on, unknown_levels="missing")
         recorder = copy.deepcopy(processor)
         recorder.record_training(encoded, "these")
-        these = recorder.training_stages[-1]
-        if not any(same_counts(stage, these) for stage in processor.training_stages):
+        counted = recorder.training_stages[-1]
+        if not any(same_counts(stage, counted) for stage in processor.training_stages):
             raise ValueError(
                 "the model was trained on other careers than these, as its processor has recorded: pass the careers "
                 "that it was trained on"
@@ -63,7 +59,7 @@ def check_not_trained_on(
 def cross_fit(
     careers: Dataset,
     folds: int,
-    train: Callable[[Dataset, int], tuple[PreTrainedModel, CareerProcessor]],
+    train: Callable[[Dataset, int], Any],
     *,
     timing: Timing = "before",
     steps: Steps = "all",
@@ -80,10 +76,12 @@ def cross_fit(
     Args:
         careers: Careers; families stay in one fold where careers have a `group`.
         folds: Number of folds, by a hash of the person or family.
-        train: Gets the training careers and the number of the fold, and returns a model and its processor. Let it keep
-            them in a folder if a run that is stopped shall go on.
+        train: Gets the training careers and the number of the fold, and returns a model and its processor: a pair, a
+            result of training, or the folder of a checkpoint. Let it keep them in a folder if a run that is stopped
+            shall go on.
         timing, steps, kind, batch_tokens, unknown_levels: As in `representations`.
-        salt: Of the hash. Another one than that of the splits inside `train`, which would then cut the same way.
+        salt: Salt of the hash. It differs from that of the splits inside `train`, which would otherwise cut the same
+            way.
 
     Returns:
         What `representations` returns, in the order of the careers, and `(rows,)` the fold of each row.
@@ -92,29 +90,29 @@ def cross_fit(
         ValueError: A fold has no people, or as in `representations`.
     """
     parts = split_careers(careers, {str(fold): 1 / folds for fold in range(folds)}, salt)
-    fold_of = {person: fold for fold in range(folds) for person in parts[str(fold)]["person"]}
-    of_person = np.array([fold_of[person] for person in careers["person"]])
-    empty = np.setdiff1d(np.arange(folds), of_person)
+    fold_by_name = {person: fold for fold in range(folds) for person in parts[str(fold)]["person"]}
+    person_fold = np.array([fold_by_name[person] for person in careers["person"]])
+    empty = np.setdiff1d(np.arange(folds), person_fold)
     if folds < 2 or len(empty):
         raise ValueError(f"{folds} folds of {len(careers)} people, of which {len(empty)} are empty: take 2 or more")
     lengths = list_lengths(career_table(careers), "year")
-    of_row = np.repeat(of_person, lengths) if steps == "all" else of_person
-    found: dict[int, np.ndarray] = {}
+    row_fold = np.repeat(person_fold, lengths) if steps == "all" else person_fold
+    fold_values: dict[int, np.ndarray] = {}
     for fold in range(folds):
-        model, processor = train(careers.select(np.flatnonzero(of_person != fold)), fold)
-        found[fold] = representations(
+        model, processor = as_checkpoint(train(careers.select(np.flatnonzero(person_fold != fold)), fold))
+        fold_values[fold] = representations(
             model,
-            careers.select(np.flatnonzero(of_person == fold)),
+            careers.select(np.flatnonzero(person_fold == fold)),
             processor,
             timing=timing,
             steps=steps,
             batch_tokens=batch_tokens,
             unknown_levels=unknown_levels,
         )
-    values = np.empty((len(of_row), found[0].shape[1]), dtype=np.float32)
-    for fold, of_fold in found.items():
-        values[of_row == fold] = of_fold
-    return as_kind(keyed_table(careers, values, steps), kind), of_row
+    values = np.empty((len(row_fold), fold_values[0].shape[1]), dtype=np.float32)
+    for fold, rows in fold_values.items():
+        values[row_fold == fold] = rows
+    return as_kind(keyed_table(careers, values, steps), kind), row_fold
 
 
 __all__ = ["check_not_trained_on", "cross_fit"]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
+from datasets import Dataset
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 from transformers.utils import logging
@@ -18,9 +19,6 @@ from .cross_fitting import check_not_trained_on
 from .representations import Steps, Timing, names_of, representations
 
 
-if TYPE_CHECKING:
-    from datasets import Dataset
-
 logger = logging.get_logger(__name__)
 
 SETTINGS = "career_featurizer.json"
@@ -29,21 +27,21 @@ KEYS = ("person", "year")
 
 
 class CareerFeaturizer(TransformerMixin, BaseEstimator):
-    """Turns careers into their representations, a row for a row.
+    """Turns careers into their representations, one row for each row.
 
     A long table (one row per person and year) gives a row for each of its rows, in its order; a dataset of careers
-    gives a row for each person, that of the last year. A career is what the table holds of it: split tables by person,
-    not by row (`GroupKFold` in cross-validation), or histories lose years.
+    gives a row for each person, that of the last year. A career is what the table holds of it, so split tables by
+    person and not by row (`GroupKFold` in cross-validation): otherwise histories lose years.
 
     Nothing is learned from the careers: `fit` loads the checkpoint.
 
     Args:
         checkpoint: Folder or Hub id of a model with a representation, and its processor. A `split.json` beside them
-            says whom the model was trained on; without it that is not checked, and a warning says so.
+            says on whom the model was trained; without it this is not checked, and a warning says so.
         timing: "before" or "including", as in `representations`.
-        person, year, occupation: Columns of the long table. Covariates are found by their names.
+        person, year, occupation: Names of columns of the long table. Covariates are found by their names.
         unknown_levels: What to do with covariate levels that training never saw, "error" or "missing".
-        allow_trained_on: Represent people of the training split too.
+        allow_trained_on: Whether people of the training split may be represented too.
         batch_tokens: Steps per batch, padding included.
 
     Attributes:
@@ -129,7 +127,7 @@ class CareerFeaturizer(TransformerMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        # X is a table of labels, which sklearn's validation of matrices cannot read; what comes out is always float32.
+        # X is a table of labels, which sklearn's validation of matrices cannot read; the result is always float32.
         tags.no_validation = True
         tags.input_tags.string = True
         tags.transformer_tags.preserves_dtype = []

@@ -13,24 +13,24 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from transformers.utils import logging
+from datasets import Dataset, DatasetDict
+from transformers import PreTrainedModel
 
 from ..careers.atomic_files import complete
 from ..careers.columns import career_table, list_lengths, list_values, make_dataset
-from ..encoding.collating import EncodedCareers, PaddingCollator
+from ..careers.frames import as_careers
+from ..encoding.checkpoints import as_checkpoint
+from ..encoding.collating import EncodedCareers
+from ..encoding.processing_career import CareerProcessor
+from ..encoding.scoring_batches import scoring_batches
 
-
-if TYPE_CHECKING:
-    from datasets import Dataset
-    from transformers import PreTrainedModel
-
-    from ..encoding.processing_career import CareerProcessor
 
 Timing = Literal["before", "including"]
 Steps = Literal["all", "last"]
@@ -41,10 +41,11 @@ IDENTITY = b"career_hf"
 
 
 def representations(
-    model: PreTrainedModel,
-    careers: Dataset,
-    processor: CareerProcessor,
+    model: Any,
+    careers: str | Path | Dataset | DatasetDict,
+    processor: CareerProcessor | None = None,
     *,
+    split: str | None = None,
     timing: Timing = "before",
     steps: Steps = "all",
     kind: Kind = "array",
@@ -54,9 +55,11 @@ def representations(
     """Representations of careers, in their order.
 
     Args:
-        model: A model with a method `represent`.
-        careers: Careers, labels not ids.
+        model: A model with a method `represent`; or, without `processor`, whatever has both: the folder or Hub id of a
+            checkpoint, a pair (model, processor), or a result of training.
+        careers: Careers, careers by split name, or a folder of them; labels, not ids.
         processor: The model's processor.
+        split: The split to represent, of a folder or of careers by split name; all splits together if None.
         timing: "before", h_t of the paper, which excludes the occupation of year t, or "including".
         steps: "all" person-years, or each person's "last".
         kind: What to return, see below.
@@ -69,11 +72,15 @@ def representations(
         columns h0, h1, ...
 
     Raises:
-        ValueError: The model has no representation, the processor is not its own, or a career cannot be encoded.
+        ValueError: The model has no representation, the processor is not its own, there is no such split, or a career
+            cannot be encoded.
     """
-    _check("timing", timing, Timing)
-    _check("steps", steps, Steps)
-    _check("kind", kind, Kind)
+    _check_option("timing", timing, Timing)
+    _check_option("steps", steps, Steps)
+    _check_option("kind", kind, Kind)
+    if processor is None:
+        model, processor = as_checkpoint(model)
+    careers = as_careers(careers, split)
     encoded = _encode(model, careers, processor, unknown_levels)
     values = _represent(model, encoded, timing, steps, batch_tokens)
     return values if kind == "array" else as_kind(keyed_table(careers, values, steps), kind)
@@ -93,30 +100,30 @@ def save_representations(
 ) -> None:
     """Representations of any number of careers, in Parquet files that `load_representations` reads.
 
-    A run that was stopped goes on: a file is there and complete, or not there. Each file says which model, options and
-    careers it was made from, and is taken for what is asked only if they are the same.
+    A run that was stopped goes on where it was: every file is written atomically. Each file says from which model,
+    options and careers it was made, and is used again only if these are the same.
 
     Args:
         model, careers, processor, timing, steps, batch_tokens, unknown_levels: As in `representations`.
-        folder: For the files.
-        people_per_file: Careers of one file; memory grows with it.
+        folder: Folder for the files.
+        people_per_file: Number of careers in one file; memory grows with it.
 
     Raises:
         ValueError: As in `representations`, or the folder has files of another model, other options or other careers.
     """
-    _check("timing", timing, Timing)
-    _check("steps", steps, Steps)
+    _check_option("timing", timing, Timing)
+    _check_option("steps", steps, Steps)
     starts = range(0, len(careers), people_per_file)
-    of_model = _hash_of_model(model)
+    model_hash = _hash_of_model(model)
     for number, start in enumerate(starts):
         some = careers.select(range(start, min(start + people_per_file, len(careers))))
         encoded = _encode(model, some, processor, unknown_levels)
-        wanted = {"model": of_model, "timing": timing, "steps": steps, "files": len(starts)}
+        wanted = {"model": model_hash, "timing": timing, "steps": steps, "files": len(starts)}
         wanted["careers"] = _hash_of_careers(some, encoded)
         path = Path(folder) / f"{number:05d}.parquet"
         if not path.exists():
-            what = f"Representing careers, file {number + 1} of {len(starts)}"
-            table = keyed_table(some, _represent(model, encoded, timing, steps, batch_tokens, what), steps)
+            description = f"Representing careers, file {number + 1} of {len(starts)}"
+            table = keyed_table(some, _represent(model, encoded, timing, steps, batch_tokens, description), steps)
             with complete(path) as unfinished:
                 pq.write_table(table.replace_schema_metadata({IDENTITY: json.dumps(wanted)}), unfinished)
         elif different := [name for name, value in _identity(path).items() if value != wanted[name]]:
@@ -124,23 +131,21 @@ def save_representations(
 
 
 def load_representations(folder: str | Path, kind: Kind = "array") -> Any:
-    """What `save_representations` saved.
+    """Reads what `save_representations` saved.
 
     Args:
-        folder: Its folder.
+        folder: The folder that it wrote.
         kind: As in `representations`; a "dataset" is memory-mapped, the others are held in memory.
 
     Raises:
         ValueError: The folder has no representations, or not all of them yet.
     """
-    _check("kind", kind, Kind)
+    _check_option("kind", kind, Kind)
     paths = sorted(Path(folder).glob("*.parquet"))
     files = _identity(paths[0])["files"] if paths else 0
     if not paths or len(paths) != files:
         raise ValueError(f"{folder} has {len(paths)} of {files or 'no'} files: run save_representations to its end")
     if kind == "dataset":
-        from datasets import Dataset
-
         # Parquet cannot be memory-mapped; the Arrow copy that can stays in the folder, not in the user's home.
         return Dataset.from_parquet([str(path) for path in paths], cache_dir=str(Path(folder) / ".arrow"))
     return as_kind(pa.concat_tables(pq.read_table(path).replace_schema_metadata(None) for path in paths), kind)
@@ -155,8 +160,6 @@ def as_kind(table: pa.Table, kind: Kind) -> Any:
     values = np.array(list_values(table, "representation")).reshape(len(table), -1)  # a copy that can be written to
     if kind == "array":
         return values
-    import pandas as pd
-
     keys = table.select(["person", "year"]).to_pandas()
     return pd.DataFrame(values, index=pd.MultiIndex.from_frame(keys), columns=names_of(values.shape[1]))
 
@@ -184,40 +187,23 @@ def _represent(
     timing: Timing,
     steps: Steps,
     batch_tokens: int,
-    what: str = "Representing careers",
+    description: str = "Representing careers",
 ) -> np.ndarray:
     """float32 `(rows, hidden)`; the model is in eval mode meanwhile."""
-    # Careers of one batch are of similar length, so padding is little; the longest come first, so that a batch that
-    # does not fit into memory fails at once.
-    order = np.argsort(-careers.lengths, kind="stable")
-    rows_of = careers.lengths if steps == "all" else np.ones_like(careers.lengths)
-    starts = rows_of.cumsum() - rows_of
-    collate = PaddingCollator(model.config.pad_token_id)
-    per_step = 1 if timing == "before" else 2  # tokens
     values: np.ndarray | None = None
-    was_training = model.training
-    model.eval()
-    try:
-        done = 0
-        with torch.inference_mode(), logging.tqdm(total=len(order), desc=what, unit="person") as bar:
-            while done < len(order):
-                longest = int(careers.lengths[order[done]])
-                people = order[done : done + max(1, batch_tokens // (per_step * longest))]
-                batch = {name: column.to(model.device) for name, column in collate(careers.gather(people)).items()}
-                appended = batch["labels"].clamp(min=0) if timing == "including" else None
-                found = model.represent(batch["input_ids"], batch.get("covariates"), appended)
-                lengths = careers.lengths[people]
-                real = np.arange(longest) < lengths[:, None]
-                if steps == "last":
-                    real &= np.arange(longest) == lengths[:, None] - 1
-                place = (starts[people][:, None] + np.arange(longest) * (steps == "all"))[real]
-                if values is None:
-                    values = np.empty((int(rows_of.sum()), found.shape[-1]), dtype=np.float32)
-                values[place] = found[torch.from_numpy(real).to(found.device)].float().cpu().numpy()
-                done += len(people)
-                bar.update(len(people))
-    finally:
-        model.train(was_training)
+    tokens = 1 if timing == "before" else 2
+    for batch in scoring_batches(model, careers, batch_tokens, tokens_per_step=tokens, description=description):
+        appended = batch.labels.clamp(min=0) if timing == "including" else None
+        with torch.inference_mode():
+            hidden = model.represent(batch.inputs["input_ids"], batch.inputs.get("covariates"), appended)
+        if steps == "all":
+            rows, hidden = batch.places, hidden[batch.real]
+        else:
+            rows, hidden = batch.people, hidden[torch.arange(len(hidden), device=hidden.device), batch.last_steps]
+        if values is None:
+            size = int(careers.lengths.sum()) if steps == "all" else len(careers)
+            values = np.empty((size, hidden.shape[-1]), dtype=np.float32)
+        values[rows] = hidden.float().cpu().numpy()
     if values is None:
         raise ValueError("there are no careers to represent")
     return values
@@ -239,7 +225,7 @@ def keyed_table(careers: Dataset, values: np.ndarray, steps: Steps) -> pa.Table:
     )
 
 
-def _check(name: str, value: str, options: Any) -> None:
+def _check_option(name: str, value: str, options: Any) -> None:
     if value not in get_args(options):
         raise ValueError(f"{name} is one of {', '.join(get_args(options))}, not {value!r}")
 
@@ -252,21 +238,21 @@ def _identity(path: Path) -> dict[str, Any]:
 
 
 def _hash_of_model(model: PreTrainedModel) -> str:
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for name, values in model.state_dict().items():
-        found.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
-        found.update(values.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()
+        digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
+        digest.update(values.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _hash_of_careers(careers: Dataset, encoded: EncodedCareers) -> str:
     table = career_table(careers.select_columns(["person", "year"]))
     flat = encoded.gather(np.arange(len(encoded)))
-    found = hashlib.sha256("\n".join(table["person"].to_pylist()).encode())
+    digest = hashlib.sha256("\n".join(table["person"].to_pylist()).encode())
     for column in (list_values(table, "year").to_numpy(), flat.lengths, flat.labels, flat.covariates):
         if column is not None:
-            found.update(np.ascontiguousarray(column).astype(np.int64).tobytes())
-    return found.hexdigest()
+            digest.update(np.ascontiguousarray(column).astype(np.int64).tobytes())
+    return digest.hexdigest()
 
 
 __all__ = ["load_representations", "representations", "save_representations"]

@@ -8,27 +8,90 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import torch
+from datasets import Dataset, DatasetDict, concatenate_datasets
 from scipy import sparse
+from sklearn.manifold import TSNE
+from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import normalize
 
 from ..careers.columns import career_table, is_list, list_lengths, list_values, make_dataset
-from .representations import Timing
+from ..careers.frames import as_splits
+from ..encoding.checkpoints import as_checkpoint
+from ..occupations.crosswalks import titles
+from .representations import Timing, representations
 
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 # Similarities that are in memory at once, 128 MiB: rows of everybody's for as many people as fit.
 SIMILARITIES = 2**25
 
 
+def similar(
+    model: Any,
+    careers: str | Path | Dataset | DatasetDict,
+    people: str | Sequence[str],
+    *,
+    neighbours: int = 10,
+    split: str = "test",
+    years: int = 0,
+    nothing_in_common: bool = False,
+    ignored: Sequence[str] = (),
+) -> pd.DataFrame:
+    """The people with the most similar careers, by the cosine of representations that include the last year.
+
+    Args:
+        model: Folder or Hub id of a model with a representation, a pair (model, processor), or a result of training.
+        careers: Careers, careers by split name, or a folder of them.
+        people: The person, or people, whose neighbours are wanted.
+        neighbours: Number of neighbours for each of them.
+        split: The split among whose people neighbours are sought, of a folder or of careers by split name; "all" takes
+            everybody, people of the training split too.
+        years: Compare as many first observed years of every career; whole careers if 0.
+        nothing_in_common: Whether neighbours are only people without an occupation in common (Figure 5).
+        ignored: Labels that may be in common all the same, such as states without work.
+
+    Returns:
+        What `similar_careers` returns, with titles of occupations; `attrs["careers"]` has the careers of `people` in
+        words.
+
+    Raises:
+        ValueError: There is no such split, a person is not in it, the model has no representation or does not know an
+            ignored label, or nobody has as many years.
+    """
+    people = [people] if isinstance(people, str) else list(people)
+    splits = {split: careers} if isinstance(careers, Dataset) else as_splits(careers)
+    if split != "all" and split not in splits:
+        raise ValueError(f"the careers have splits {list(splits)}, and none is '{split}'")
+    for person in people:
+        home = next((name for name, part in splits.items() if person in part["person"]), None)
+        if home is None:
+            raise ValueError(f"person '{person}' is not among the careers")
+        if split not in ("all", home):
+            raise ValueError(f"person '{person}' is in the split '{home}': take the split '{home}', or 'all'")
+    model, processor = as_checkpoint(model)
+    if unknown := set(ignored) - set(processor.occupations):
+        raise ValueError(f"the ignored labels have {sorted(unknown)}, which the model does not know")
+    compared = concatenate_datasets(list(splits.values())) if split == "all" else splits[split]
+    if years:
+        compared = first_years(compared, years)
+    values = representations(model, compared, processor, timing="including", steps="last", unknown_levels="missing")
+    held = occupations_held(compared, ignored=ignored) if nothing_in_common else None
+    names = titles()
+    table = similar_careers(compared, values, people, neighbours=neighbours, held=held, names=names)
+    place = {person: row for row, person in enumerate(compared["person"])}
+    words = in_words(compared, [place[person] for person in people], names)
+    table.attrs["careers"] = dict(zip(people, words, strict=True))
+    return table
+
+
 def first_years(careers: Dataset, years: int) -> Dataset:
-    """The first observed years of those who have as many; what is left of the others says nothing comparable.
+    """The first observed years of the people who have as many; shorter careers would not be comparable.
 
     Args:
         careers: Careers.
@@ -56,26 +119,26 @@ def first_years(careers: Dataset, years: int) -> Dataset:
 
 
 def occupations_held(careers: Dataset, timing: Timing = "including", ignored: Sequence[str] = ()) -> sparse.csr_array:
-    """Who has held what, `(careers, occupations)`, ones in float32.
+    """Which occupations each person has held, `(careers, occupations)`, ones in float32.
 
     Args:
         careers: Careers.
-        timing: Of the representations that are compared: "before" leaves out each career's last year.
+        timing: Timing of the representations that are compared; "before" leaves out each career's last year.
         ignored: Labels that do not count, such as states without work.
     """
     table = career_table(careers)
     lengths = list_lengths(table, "occupation")
-    held = list_values(table, "occupation").dictionary_encode()
-    labels = held.dictionary.to_pylist()
-    counts = ~np.isin(labels, list(ignored))[held.indices.to_numpy()]
+    steps = list_values(table, "occupation").dictionary_encode()
+    labels = steps.dictionary.to_pylist()
+    counts = ~np.isin(labels, list(ignored))[steps.indices.to_numpy()]
     if timing == "before":
         counts[lengths.cumsum() - 1] = False
     people = np.repeat(np.arange(len(lengths)), lengths)[counts]
-    codes = held.indices.to_numpy()[counts]
-    found = sparse.csr_array((np.ones(len(codes), np.float32), (people, codes)), shape=(len(lengths), len(labels)))
-    found.sum_duplicates()
-    found.data[:] = 1
-    return found
+    codes = steps.indices.to_numpy()[counts]
+    held = sparse.csr_array((np.ones(len(codes), np.float32), (people, codes)), shape=(len(lengths), len(labels)))
+    held.sum_duplicates()
+    held.data[:] = 1
+    return held
 
 
 def nearest(
@@ -86,7 +149,7 @@ def nearest(
     Args:
         values: `(careers, hidden)`, representations.
         rows: `(queries,)`, places of the careers whose neighbours are wanted.
-        neighbours: How many.
+        neighbours: Number of neighbours for each.
         held: What `occupations_held` returns: careers with an occupation in common are no neighbours.
 
     Returns:
@@ -123,8 +186,8 @@ def similar_careers(
     Args:
         careers: Careers.
         values: `(careers, hidden)`, a representation of each, of `steps="last"`.
-        people: Whose neighbours are wanted.
-        neighbours: How many.
+        people: People whose neighbours are wanted.
+        neighbours: Number of neighbours for each.
         held: As in `nearest`.
         names: As in `in_words`.
 
@@ -136,20 +199,20 @@ def similar_careers(
         ValueError: A person is not among the careers, or there is not one representation for each career.
     """
     everyone = careers["person"][:]
-    _one_each(everyone, values)
+    _check_one_row_each(everyone, values)
     place = {person: row for row, person in enumerate(everyone)}
     if strangers := [person for person in people if person not in place]:
         raise ValueError(f"person '{strangers[0]}' is not among the {len(everyone)} careers, which '{everyone[0]}' is")
     rows = np.array([place[person] for person in people], dtype=np.int64)
-    found, similarity = nearest(values, rows, neighbours, held)
-    query, rank = np.nonzero(found >= 0)
-    of = found[query, rank]
+    places, similarity = nearest(values, rows, neighbours, held)
+    query, rank = np.nonzero(places >= 0)
+    others = places[query, rank]
     return pd.DataFrame(
         {
             "person": [people[int(i)] for i in query],
-            "neighbour": [everyone[int(i)] for i in of],
+            "neighbour": [everyone[int(i)] for i in others],
             "similarity": similarity[query, rank],
-            "career": in_words(careers, of, names),
+            "career": in_words(careers, others, names),
         }
     )
 
@@ -165,19 +228,19 @@ def most_similar_pairs(
 
     Args:
         careers, values, held, names: As in `similar_careers`.
-        pairs: How many.
+        pairs: Number of pairs.
 
     Returns:
         person and neighbour; similarity; career and neighbours_career in words. One row per pair, the most similar
         first.
     """
     everyone = careers["person"][:]
-    _one_each(everyone, values)
+    _check_one_row_each(everyone, values)
     # Each of the most similar pairs is among the nearest of both its people, if as many nearest are looked at.
-    found, similarity = nearest(values, np.arange(len(values)), pairs, held)
-    query, rank = np.nonzero((found >= 0) & (found > np.arange(len(values))[:, None]))
+    places, similarity = nearest(values, np.arange(len(values)), pairs, held)
+    query, rank = np.nonzero((places >= 0) & (places > np.arange(len(values))[:, None]))
     order = np.argsort(-similarity[query, rank], kind="stable")[:pairs]
-    first, second = query[order], found[query, rank][order]
+    first, second = query[order], places[query, rank][order]
     return pd.DataFrame(
         {
             "person": [everyone[i] for i in first],
@@ -194,8 +257,9 @@ def in_words(careers: Dataset, rows: Sequence[int] | np.ndarray, names: Mapping[
 
     Args:
         careers: Careers.
-        rows: Which of them.
-        names: Names of labels, such as `sources.crosswalks.titles()` for occ1990dd codes; the others stay as they are.
+        rows: Rows of those that are wanted.
+        names: Names of labels, such as `occupations.crosswalks.titles()` for occ1990dd codes; other labels stay as
+            they are.
     """
     texts = []
     for career in (careers[int(row)] for row in rows):
@@ -213,14 +277,14 @@ def describe_clusters(careers: Dataset, clusters: np.ndarray, occupations: int =
 
     Args:
         careers: Careers.
-        clusters: `(careers,)`, number of each one's cluster, as any of scikit-learn's clusterings gives it.
-        occupations: How many are named.
+        clusters: `(careers,)`, number of each career's cluster, as any clustering of scikit-learn gives it.
+        occupations: Number of occupations that are named.
 
     Returns:
         One row per cluster: people; share of everybody; years, the mean number observed; typical, the occupations
         whose share of people who have held them is most above everybody's, with that share of the cluster.
     """
-    _one_each(careers["person"], clusters)
+    _check_one_row_each(careers["person"], clusters)
     table = career_table(careers)
     held, lengths = occupations_held(careers), list_lengths(table, "year")
     labels = list_values(table, "occupation").dictionary_encode().dictionary.to_pylist()
@@ -244,31 +308,27 @@ def career_map(values: np.ndarray, *, sample: int = 2_000, neighbours: int = 5, 
 
     Args:
         values: `(careers, hidden)`, representations.
-        sample: Careers that t-SNE places, at random; its time grows faster than their number.
-        neighbours: Nearest of the sample between which the others lie.
-        seed: Of the sample and of t-SNE.
+        sample: Number of careers, drawn at random, that t-SNE places; its time grows faster than their number.
+        neighbours: Number of nearest careers of the sample in whose middle the others are placed.
+        seed: Random seed of the sample and of t-SNE.
 
     Returns:
         `(careers, 2)`, coordinates without a unit.
     """
-    from sklearn.manifold import TSNE
-    from sklearn.neighbors import NearestNeighbors
-    from sklearn.preprocessing import normalize
-
     chosen = np.sort(np.random.default_rng(seed).permutation(len(values))[:sample])
-    # Of unit vectors, whose Euclidean distances are in the order of cosine distances.
+    # Euclidean distances of unit vectors are in the order of cosine distances.
     values = normalize(values)
     placed = TSNE(random_state=seed).fit_transform(values[chosen])
     search = NearestNeighbors(n_neighbors=min(neighbours, len(chosen)), algorithm="brute").fit(values[chosen])
-    found = np.empty((len(values), 2), dtype=np.float32)
+    coordinates = np.empty((len(values), 2), dtype=np.float32)
     others = np.setdiff1d(np.arange(len(values)), chosen)
     if len(others):
-        found[others] = placed[search.kneighbors(values[others], return_distance=False)].mean(axis=1)
-    found[chosen] = placed
-    return found
+        coordinates[others] = placed[search.kneighbors(values[others], return_distance=False)].mean(axis=1)
+    coordinates[chosen] = placed
+    return coordinates
 
 
-def _one_each(people: Sequence[str], values: np.ndarray) -> None:
+def _check_one_row_each(people: Sequence[str], values: np.ndarray) -> None:
     if len(people) != len(values):
         raise ValueError(f"{len(people)} careers have {len(values)} rows: give one for each, those of steps='last'")
 
@@ -281,5 +341,6 @@ __all__ = [
     "most_similar_pairs",
     "nearest",
     "occupations_held",
+    "similar",
     "similar_careers",
 ]

@@ -75,7 +75,7 @@ def evaluate_checkpoint(
         raise ValueError(f"{data} has splits {list(splits)}, and none is '{split}'")
     careers = splits[split]
     table = transition_table(model, careers, processor, split=split, unknown_levels="missing")
-    audited = audit(table, list(by) or "split", draws=draws)
+    audited = audit(table, list(by) or "split", draws=draws).to_frame()
     audited = audited[(audited["group"] == EVERYBODY) | bool(by)]
     kinds = bootstrap_perplexity(table.dropna(subset=["transition"]), draws=draws, by="transition").reset_index()
     rows = [*_rows(audited)]

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 
 from ..encoding.collating import EncodedCareers
 from ..encoding.processing_career import CareerProcessor
-from ..evaluation.metrics import INTERVAL, compare, perplexity, resampled_nll
+from ..evaluation.metrics import INTERVAL, perplexity, perplexity_differences, resampled_nll
 from ..evaluation.transition_table import distributions, transition_table
 from .filtering import Knowledge
 from .model import TYPE_COVARIATE, TrueOccupationModel, world_processor
@@ -68,12 +68,12 @@ def scores(
         weighted: Use survey weights.
 
     Returns:
-        The columns of `evaluation.compare` with the floor as the baseline, so that `ratio` is perplexity over the
-        floor's and `difference` the excess in nats with its interval; and gap_closed, the share of the way from Markov
-        to floor in log-perplexity (0 for the chain, 1 for the truth), with the interval gap_low, gap_high.
+        The columns of `metrics.perplexity_differences` with the floor as the baseline, so that `ratio` is perplexity
+        over the floor's and `difference` the excess in nats with its interval; and gap_closed, the share of the way
+        from Markov to floor in log-perplexity (0 for the chain, 1 for the truth), with the interval gap_low, gap_high.
     """
     everything = {"floor": floor, "markov": markov, **tables}
-    compared = compare(everything, "floor", draws=draws, seed=seed, weighted=weighted)
+    compared = perplexity_differences(everything, "floor", draws=draws, seed=seed, weighted=weighted)
     _, (estimate,), resampled = resampled_nll(everything, draws, seed, weighted)
 
     def closed(nll: np.ndarray) -> np.ndarray:

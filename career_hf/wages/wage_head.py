@@ -18,12 +18,12 @@ import numpy as np
 import pyarrow as pa
 import torch
 from transformers import EvalPrediction, Trainer, TrainerCallback
-from transformers.utils import logging
 
 from ..careers.columns import career_table, list_values, make_dataset
 from ..careers.ledger import Ledger
-from ..encoding.collating import EncodedCareers, PaddingCollator
+from ..encoding.collating import EncodedCareers
 from ..encoding.processing_career import CareerProcessor
+from ..encoding.scoring_batches import scoring_batches
 from ..models.modeling_wage import CareerForWagePrediction, CareerWageConfig
 from ..occupations.labels import NOT_WORKING
 from ..training.trainer import Recipe, build_trainer, exact_metrics, finetuning_recipe, log_prob_of_truth
@@ -168,25 +168,12 @@ def predict_log_wages(
     """
     processor.check(model.config)
     rows = EncodedCareers(processor.encode(careers, unknown_levels=unknown_levels)[0])
-    collate, was_training = PaddingCollator(model.config.pad_token_id), model.training
-    starts = rows.lengths.cumsum() - rows.lengths
-    found = np.empty(int(rows.lengths.sum()), dtype=np.float32)
-    order, done = np.argsort(-rows.lengths, kind="stable"), 0
-    model.eval()
-    try:
-        with torch.inference_mode(), logging.tqdm(total=len(order), desc="Predicting wages", unit="person") as bar:
-            while done < len(order):
-                longest = int(rows.lengths[order[done]])
-                people = order[done : done + max(1, batch_tokens // longest)]
-                batch = {name: values.to(model.device) for name, values in collate(rows.gather(people)).items()}
-                predicted = model(**batch).predicted_log_wage.float().cpu().numpy()
-                real = np.arange(longest) < rows.lengths[people][:, None]
-                found[(starts[people][:, None] + np.arange(longest))[real]] = predicted[real]
-                done += len(people)
-                bar.update(len(people))
-    finally:
-        model.train(was_training)
-    return found
+    log_wages = np.empty(int(rows.lengths.sum()), dtype=np.float32)
+    for batch in scoring_batches(model, rows, batch_tokens, description="Predicting wages"):
+        with torch.inference_mode():
+            predicted = model(**batch.inputs, labels=batch.labels).predicted_log_wage[batch.real]
+        log_wages[batch.places] = predicted.float().cpu().numpy()
+    return log_wages
 
 
 __all__ = ["build_wage_trainer", "encode_wages", "predict_log_wages", "wage_metrics", "wage_recipe"]

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from transformers import AutoModelForCausalLM
 
-from career_hf.evaluation.metrics import compare, ranking, summarize
+from career_hf.evaluation.metrics import perplexity_differences as compare
+from career_hf.evaluation.metrics import ranking, summarize
 
 from .ablations import CAREER, CHOICES, VARIANTS, Settings, best, run
 from .cells import training_log

@@ -10,13 +10,15 @@ import numpy as np
 import pandas as pd
 
 from career_hf.evaluation.metrics import (
-    compare,
     first_as_new,
     mean_over_seeds,
     perplexity,
     perplexity_by,
     stay_auc,
     summarize,
+)
+from career_hf.evaluation.metrics import (
+    perplexity_differences as compare,
 )
 from career_hf.evaluation.report import accuracy, calibration, perplexity_in_groups
 from career_hf.figures.evaluation import plot_levels, plot_steps, plot_transitions

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from career_hf.evaluation.metrics import INTERVAL, compare, mean_over_seeds, perplexity_by, resampled_nll, step_weights
+from career_hf.evaluation.metrics import (
+    INTERVAL,
+    mean_over_seeds,
+    perplexity_by,
+    resampled_nll,
+    step_weights,
+)
+from career_hf.evaluation.metrics import (
+    perplexity_differences as compare,
+)
 from career_hf.evaluation.transition_table import TRANSITIONS
 from career_hf.figures.evaluation import COLOURS
 from career_hf.forecasting.metrics import state_aucs

@@ -11,7 +11,15 @@ import numpy as np
 import pandas as pd
 
 from career_hf.careers.frames import load_careers
-from career_hf.evaluation.metrics import compare, compare_by, summarize
+from career_hf.evaluation.metrics import (
+    perplexity_differences as compare,
+)
+from career_hf.evaluation.metrics import (
+    perplexity_differences_by as compare_by,
+)
+from career_hf.evaluation.metrics import (
+    summarize,
+)
 
 from .cells import training_log
 from .rivals_tables import load

@@ -19,7 +19,8 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import curve_fit
 
-from career_hf.evaluation.metrics import INTERVAL, compare, resampled_nll, summarize
+from career_hf.evaluation.metrics import INTERVAL, resampled_nll, summarize
+from career_hf.evaluation.metrics import perplexity_differences as compare
 
 from .cells import training_log
 from .rivals_tables import load

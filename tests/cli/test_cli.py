@@ -20,6 +20,7 @@ from career_hf.careers import load_careers, save_careers
 from career_hf.cli.app import app
 from career_hf.cli.console import Commands, show
 from career_hf.encoding.processing_career import CareerProcessor
+from career_hf.evaluation.metrics import bootstrap_perplexity
 from career_hf.evaluation.metrics import perplexity as perplexity_of
 from career_hf.first_steps import quickstart
 from career_hf.rivals.markov import MarkovForOccupationPrediction
@@ -82,7 +83,9 @@ def test_train_evaluate_and_finetune(folder, data):
     summary = pd.read_csv(folder / "scores" / "summary.csv", index_col="model")
     assert list(summary.index) == [str(folder / "markov"), "two-stage", "one-stage", "bag of jobs"]
     assert summary.loc["two-stage", "seeds"] == 2
-    assert (summary["low"] < summary["perplexity"]).all() and (summary["perplexity"] < summary["high"]).all()
+    level = bootstrap_perplexity(pd.read_parquet(folder / "scores" / "one-stage_0.parquet")).iloc[0]
+    numbers = ["perplexity", "low", "high"]
+    assert summary.loc["one-stage", numbers].tolist() == pytest.approx(level[numbers].tolist())
     assert (summary["perplexity"] < 5).all()  # five states: a model that knows nothing has 5
     assert all((folder / "scores" / f"differences.{kind}").exists() for kind in ("csv", "tex", "html"))
     table = pd.read_parquet(folder / "scores" / "two-stage_1.parquet")
@@ -162,6 +165,14 @@ def test_a_checkpoint_that_is_not_there_is_named_without_a_traceback(folder, dat
         arguments = [command, checkpoint, "--data", data, *options.get(command, [])]
         result = CliRunner().invoke(app, [str(argument) for argument in arguments])
         assert result.exit_code == 2 and message in words(result), words(result)
+
+
+def test_evaluate_names_a_model_that_is_not_there_before_it_scores_the_others(folder, data, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    models = [f"good={folder / 'markov'}", "bad=nowhere"]
+    result = CliRunner().invoke(app, ["evaluate", *models, "--data", str(data), "--output", str(folder / "never")])
+    assert result.exit_code == 2 and "model 'bad': there is no folder 'nowhere'" in words(result)
+    assert not (folder / "never").exists()
 
 
 def test_no_card_is_written_of_a_folder_without_a_checkpoint(data, tmp_path):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from career_hf.cli.app import app
-from career_hf.evaluation.audit import METRICS, audit, side_by_side
+from career_hf.evaluation.audit import ENGLISH, METRICS, audit
 from career_hf.evaluation.calibration import Recalibration, calibration_error, reliability
 from career_hf.evaluation.metrics import bootstrap_perplexity, ranking
 from career_hf.evaluation.transition_table import transition_table
@@ -23,22 +23,24 @@ def market():
     simulation = preset("tiny").simulate(2500, seed=7)
     truth, processor = TrueOccupationModel.of_world(simulation.world), world_processor(simulation.world)
     bent = Recalibration(stay_intercept=0.3, temperature=0.7)
-    with bent.of(truth):
+    with bent.applied_to(truth):
         wrong = transition_table(truth, simulation.careers, processor)
     return transition_table(truth, simulation.careers, processor), wrong
 
 
-def values(found, group):
-    return found[found["group"] == group].set_index("metric")
+def values(report, group):
+    frame = report.to_frame()
+    return frame[frame["group"] == group].set_index("metric")
 
 
 def test_numbers_of_a_group_are_those_of_its_rows_alone(market):
     table, _ = market
-    found = audit(table, "gender", draws=200)
+    report = audit(table, "gender", draws=200)
+    found = report.to_frame()
     assert found["group"].unique().tolist() == ["all", *table["gender"].cat.categories]
     for group in found["group"].unique():
         rows = table if group == "all" else table[table["gender"] == group]
-        of_group = values(found, group)
+        of_group = values(report, group)
         expected = bootstrap_perplexity(rows, draws=200).iloc[0]
         np.testing.assert_allclose(
             of_group.loc["perplexity", ["estimate", "low", "high"]].tolist(),
@@ -59,7 +61,7 @@ def test_numbers_of_a_group_are_those_of_its_rows_alone(market):
 
 def test_the_truth_is_calibrated_in_every_group_as_far_as_chance_lets_one_see(market):
     table, wrong = market
-    found = audit(table, ["gender", "race"], draws=400)
+    found = audit(table, ["gender", "race"], draws=400).to_frame()
     assert len(found) == 7 * len(METRICS)
     errors = found[found["metric"].isin(["stay_error", "top_error"])]
     # One in twenty is flagged by chance.
@@ -67,7 +69,7 @@ def test_the_truth_is_calibrated_in_every_group_as_far_as_chance_lets_one_see(ma
     gaps = found[found["metric"].isin(["stay_gap", "top_gap"])]
     assert ((gaps["low"] <= 0) & (gaps["high"] >= 0)).mean() > 0.8
 
-    bent = audit(wrong, "gender", draws=400)
+    bent = audit(wrong, "gender", draws=400).to_frame()
     assert (bent.loc[bent["metric"].isin(["stay_error", "top_error", "stay_gap", "top_gap"]), "low"] > 0).all()
 
 
@@ -108,16 +110,22 @@ def test_weights_count_people_several_times(seed, weighted):
     times = table["weight"].astype(int) if weighted else np.ones(n, dtype=int)
     repeated = table.loc[table.index.repeat(times)].assign(weight=1.0)
     # One bin: bins of a weighted table hold equally many steps, not equal weights.
-    ours, theirs = (audit(t, "race", weighted=w, bins=1, draws=2) for t, w in ((table, weighted), (repeated, False)))
+    ours, theirs = (
+        audit(t, "race", weighted=w, bins=1, draws=2).to_frame() for t, w in ((table, weighted), (repeated, False))
+    )
     columns = ["group", "metric", "share", "estimate"]
     pd.testing.assert_frame_equal(ours[columns], theirs[columns])
     assert set(ours["group"]) == {"all", "a", "missing"} - ({"a"} if table["race"].isna().all() else set())
 
 
 def test_side_by_side_is_one_row_per_group(market):
-    wide = side_by_side(audit(market[0], "race", draws=50))
-    assert wide.columns.tolist() == ["n", "people", "share", *METRICS] and wide.index[0] == "all"
-    assert wide.loc["all", "perplexity"].count("[") == 1
+    report = audit(market[0], "race", draws=50)
+    wide = report.side_by_side()
+    assert wide.columns.tolist() == ["steps", "people", "share of steps", *(ENGLISH.get(m, m) for m in METRICS)]
+    assert wide.index[0] == "all" and not any("_" in name for name in wide.columns)
+    row = values(report, "all").loc["perplexity"]
+    assert wide.loc["all", "perplexity"] == f"{row['estimate']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+    assert repr(report) == wide.to_string()
 
 
 def test_what_cannot_be_done_is_said(market):
@@ -137,9 +145,9 @@ def test_the_command_prints_and_writes_what_it_audits(market, tmp_path):
         env={"COLUMNS": "160"},
     )
     assert result.exit_code == 0, result.output
-    assert "stay_error" in result.output and "chance" in result.output
+    assert "error, staying" in words(result) and "chance" in result.output
     written = pd.read_csv(tmp_path / "a.csv")
-    expected = audit(market[0], ["gender", "race"], weighted=True, draws=50)
+    expected = audit(tmp_path / "mine_0.parquet", ["gender", "race"], weighted=True, draws=50).to_frame()
     pd.testing.assert_frame_equal(written, expected, check_dtype=False)
     refused = CliRunner().invoke(app, [*given, "--by", "sex"])
     assert refused.exit_code == 2 and "no column 'sex'" in refused.output.replace("\n", " ")

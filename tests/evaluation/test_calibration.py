@@ -26,7 +26,7 @@ def test_the_truth_is_calibrated_and_a_distorted_truth_is_not(market, of):
     curve = reliability(transition_table(truth, careers, processor), of)
     inside = ((curve["low"] <= curve["predicted"]) & (curve["predicted"] <= curve["high"])).sum()
     assert inside >= len(curve) - 2
-    with DISTORTION.of(truth):
+    with DISTORTION.applied_to(truth):
         distorted = reliability(transition_table(truth, careers, processor), of)
     assert calibration_error(distorted) > 3 * calibration_error(curve)
 
@@ -57,10 +57,10 @@ def test_recalibration_undoes_a_distortion(market):
     assert found.temperature == pytest.approx(1, abs=0.08)
     assert found.stay_slope == pytest.approx(1, abs=0.15) and found.stay_intercept == pytest.approx(0, abs=0.15)
     plain = perplexity(transition_table(truth, test, processor))
-    with DISTORTION.of(truth):
+    with DISTORTION.applied_to(truth):
         distorted = perplexity(transition_table(truth, test, processor))
         undo = recalibrate(truth, validation, processor)
-        with undo.of(truth):
+        with undo.applied_to(truth):
             mended = perplexity(transition_table(truth, test, processor))
     assert undo.temperature == pytest.approx(1 / DISTORTION.temperature, rel=0.08)
     assert undo.stay_slope == pytest.approx(1 / DISTORTION.stay_slope, rel=0.15)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 from torch import nn
 from transformers import PreTrainedModel
@@ -16,7 +17,14 @@ from career_hf import CareerConfig, CareerForOccupationPrediction
 from career_hf.careers import from_frame
 from career_hf.encoding.collating import PaddingCollator
 from career_hf.encoding.processing_career import CareerProcessor
-from career_hf.evaluation.metrics import bootstrap_perplexity, compare, perplexity, perplexity_by, stay_auc, summarize
+from career_hf.evaluation.metrics import (
+    bootstrap_perplexity,
+    perplexity,
+    perplexity_by,
+    perplexity_differences,
+    stay_auc,
+    summarize,
+)
 from career_hf.evaluation.transition_table import transition_classes, transition_table
 from career_hf.rivals.markov import MarkovConfig
 from career_hf.training.trainer import build_trainer, scratch_recipe
@@ -231,26 +239,54 @@ def test_intervals_cover_the_truth_about_95_times_in_100():
     assert 0.89 <= np.mean(covered) <= 0.99
 
 
+def one_by_one(table, draws, seed):
+    """2.5% and 97.5% quantiles of perplexity over resamples of people, drawn one resample at a time."""
+    rng = np.random.default_rng(seed)
+    weight = table["weight"].fillna(1)
+    sums = (
+        table.assign(weight=weight, total=weight * table["log_prob"])
+        .groupby("person", observed=True)[["total", "weight"]]
+        .sum()
+        .to_numpy()
+    )
+    drawn = [sums[rng.choice(len(sums), len(sums))].sum(axis=0) for _ in range(draws)]
+    return np.quantile([np.exp(-total / weight) for total, weight in drawn], [0.025, 0.975])
+
+
+def test_intervals_are_those_of_resamples_drawn_one_by_one():
+    table = synthetic_table(people=60, steps=4, seed=5)
+    rng = np.random.default_rng(0)
+    table["weight"] = np.repeat(rng.uniform(0.2, 3, 60), 4)
+    level = bootstrap_perplexity(table, draws=8000, weighted=True, seed=1).iloc[0]
+    spread = level["high"] - level["low"]
+    expected = one_by_one(table, 8000, seed=2)
+    np.testing.assert_allclose(level[["low", "high"]].tolist(), expected, atol=0.03 * spread)
+
+
 def test_bootstrap_by_group_has_each_groups_estimate_and_size(scored):
     table = scored[3]
-    by = bootstrap_perplexity(table, draws=200, weighted=True, by="race")
+    by = bootstrap_perplexity(table, draws=2000, weighted=True, by="race")
     for label in ("a", "b"):
         rows = table[table["race"] == label]
         assert by.loc[label, "perplexity"] == pytest.approx(perplexity(rows, weighted=True))
         assert by.loc[label, ["n", "people"]].tolist() == [len(rows), rows["person"].nunique()]
-    assert (by["low"] < by["perplexity"]).all() and (by["perplexity"] < by["high"]).all()
+        # Resamples are of everybody, so that a group's size varies too, which makes little difference to its mean.
+        low, high = one_by_one(rows, 2000, seed=1)
+        assert by.loc[label, ["low", "high"]].tolist() == pytest.approx([low, high], abs=0.15 * (high - low))
 
 
 def test_paired_differences_remove_what_models_share():
     base = synthetic_table(people=300, steps=4, seed=0, between=1.0)
     rng = np.random.default_rng(1)
     better = base.assign(log_prob=base["log_prob"] + 0.1 + 0.05 * rng.normal(size=len(base)))
-    result = compare({"chain": base, "career": better}, baseline="chain")
+    result = perplexity_differences({"chain": base, "career": better}, baseline="chain")
     row = result.loc["career"]
     gain = (better["log_prob"] - base["log_prob"]).groupby(base["person"], observed=True).mean()
     assert row["difference"] == pytest.approx(-gain.mean())
     assert row["standard_error"] == pytest.approx(gain.std() / np.sqrt(300), rel=0.1)
-    assert row["low"] < row["difference"] < row["high"] < 0
+    # A mean of 300 independent people is normal, and its quantiles are known.
+    ends = row["difference"] + norm.ppf([0.025, 0.975]) * gain.std() / np.sqrt(300)
+    assert row[["low", "high"]].tolist() == pytest.approx(ends.tolist(), abs=0.1 * (ends[1] - ends[0]))
     assert row["ratio"] == pytest.approx(row["perplexity"] / result.loc["chain", "perplexity"])
     assert result.loc["chain", ["difference", "standard_error", "low", "high"]].tolist() == [0, 0, 0, 0]
 
@@ -258,7 +294,7 @@ def test_paired_differences_remove_what_models_share():
 def test_seeds_are_averaged_and_their_spread_stands_apart():
     base = synthetic_table(people=50, steps=3, seed=0)
     seeds = [base.assign(log_prob=base["log_prob"] + shift) for shift in (0.1, 0.2, 0.6)]
-    row = compare({"chain": base, "career": seeds}, baseline="chain").loc["career"]
+    row = perplexity_differences({"chain": base, "career": seeds}, baseline="chain").loc["career"]
     assert row["difference"] == pytest.approx(-0.3)
     assert row["seeds"] == 3
     assert row["seed_sd"] == pytest.approx(np.std([0.1, 0.2, 0.6], ddof=1))
@@ -268,12 +304,12 @@ def test_seeds_are_averaged_and_their_spread_stands_apart():
 def test_tables_of_other_rows_are_not_compared():
     table = synthetic_table(people=4, steps=2, seed=0)
     with pytest.raises(ValueError, match="'a' and 'b' have 8 and 7 rows"):
-        compare({"a": table, "b": table.iloc[1:]}, baseline="a")
+        perplexity_differences({"a": table, "b": table.iloc[1:]}, baseline="a")
     other = table.assign(occupation=["cook"] * 5 + ["waiter"] + ["cook"] * 2)
     with pytest.raises(ValueError, match="differ in row 5, person '2', column 'occupation': 'cook' and 'waiter'"):
-        compare({"a": table, "b": [table, other]}, baseline="a")
+        perplexity_differences({"a": table, "b": [table, other]}, baseline="a")
     with pytest.raises(ValueError, match="baseline 'c' is not among the tables"):
-        compare({"a": table}, baseline="c")
+        perplexity_differences({"a": table}, baseline="c")
 
 
 def test_summary_gathers_the_metrics(scored):
@@ -283,7 +319,10 @@ def test_summary_gathers_the_metrics(scored):
     by = perplexity_by(table.assign(log_prob=table["log_prob"] - 0.1), "transition")["perplexity"]
     row = result.loc["career"]
     assert row["perplexity"] == pytest.approx(perplexity(table) * np.exp(0.1))
-    assert row["low"] < row["perplexity"] < row["high"]
+    mean = table.assign(log_prob=table["log_prob"] - 0.1)
+    assert row[["low", "high"]].tolist() == pytest.approx(
+        bootstrap_perplexity(mean, draws=50).iloc[0][["low", "high"]].tolist()
+    )
     for label in ["first", "stay", "return", "new"]:
         assert row[label] == pytest.approx(by[label])
     assert row["stay_auc"] == pytest.approx(stay_auc(table))

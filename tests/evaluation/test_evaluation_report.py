@@ -8,8 +8,15 @@ import pytest
 
 from career_hf.encoding.processing_career import CareerProcessor
 from career_hf.evaluation.calibration import Recalibration, calibration_error, recalibrate, reliability
-from career_hf.evaluation.metrics import bootstrap_perplexity, compare_by, entry_auc, perplexity, ranking, stay_auc
-from career_hf.evaluation.report import accuracy, perplexity_in_groups, report, write_report
+from career_hf.evaluation.metrics import (
+    bootstrap_perplexity,
+    entry_auc,
+    perplexity,
+    perplexity_differences_by,
+    ranking,
+    stay_auc,
+)
+from career_hf.evaluation.report import accuracy, perplexity_in_groups, report
 from career_hf.evaluation.transition_table import transition_table
 from career_hf.rivals.markov import MarkovForOccupationPrediction
 from career_hf.simulation import TrueOccupationModel, preset, world_processor
@@ -30,17 +37,22 @@ def tables():
     scored = {"chain": [transition_table(chain, test, bare, watch=[STATE])], "truth": []}
     recalibrated = {"chain": scored["chain"], "truth": []}
     for distortion in (DISTORTION, Recalibration(stay_intercept=1.0)):
-        with distortion.of(truth):
+        with distortion.applied_to(truth):
             scored["truth"].append(transition_table(truth, test, processor, watch=[STATE]))
-            with recalibrate(truth, train, processor).of(truth):
+            with recalibrate(truth, train, processor).applied_to(truth):
                 recalibrated["truth"].append(transition_table(truth, test, processor, watch=[STATE]))
     return scored, recalibrated
 
 
 @pytest.fixture(scope="module")
-def found(tables):
+def results(tables):
     scored, recalibrated = tables
     return report(scored, "chain", by=["gender"], recalibrated=recalibrated, draws=100)
+
+
+@pytest.fixture(scope="module")
+def found(results):
+    return results.tables
 
 
 def average(seeds):
@@ -55,7 +67,7 @@ def test_groups_hold_what_the_metrics_say_of_each_model_averaged_over_seeds(tabl
         expected = bootstrap_perplexity(average(seeds), draws=100, by=column)
         mine = rows.xs(model, level="model")[["n", "people", "perplexity", "low", "high"]]
         pd.testing.assert_frame_equal(mine, expected.drop(columns="standard_error"), check_index_type=False)
-    differences = compare_by(scored, "chain", column, draws=100)["difference"]
+    differences = perplexity_differences_by(scored, "chain", column, draws=100)["difference"]
     mine = rows.xs("truth", level="model", drop_level=False)["difference"]
     assert mine.to_numpy() == pytest.approx(differences.to_numpy())
     assert (rows.xs("chain", level="model")[["difference", "difference_low", "difference_high"]] == 0).all(axis=None)
@@ -119,7 +131,7 @@ def test_survey_weights_count_people_by_their_weight_in_every_table(tables):
     with_weights = [each(models, lambda table: table.assign(weight=weight * 0.5)) for models in tables]
     repeated = [each(models, lambda table: table.iloc[again]) for models in tables]
     mine, theirs = (
-        report(scored, "chain", by=["gender"], recalibrated=other, draws=2, weighted=weighted)
+        report(scored, "chain", by=["gender"], recalibrated=other, draws=2, weighted=weighted).tables
         for (scored, other), weighted in ((with_weights, True), (repeated, False))
     )
     for name in ("summary", "differences", "accuracy", "by_transition", "by_step", "by_gender"):
@@ -137,25 +149,49 @@ def test_survey_weights_count_people_by_their_weight_in_every_table(tables):
     )
 
 
-def test_everything_is_written_and_read_back(found, tmp_path):
-    written = write_report(found, tmp_path, "chain")
+def test_everything_is_written_and_read_back(results, tables, tmp_path):
+    found, written = results.tables, results.save(tmp_path)
     figures = {"levels.png", "by_transition.png", "by_step.png", "reliability.png"}
     kinds = {f"{name}.{kind}" for name in found for kind in ("csv", "tex", "html")}
-    assert {path.name for path in written} == {path.name for path in tmp_path.iterdir()} == figures | kinds
+    seeds = {"chain_0", "truth_0", "truth_1"}
+    kept = {f"{name}{suffix}.parquet" for name in seeds for suffix in ("", "_recalibrated")}
+    assert {path.name for path in written} == {path.name for path in tmp_path.iterdir()} == figures | kinds | kept
     audit = pd.read_csv(tmp_path / "by_gender.csv")
     assert list(audit.columns) == list(found["by_gender"].columns)
     assert audit["perplexity"].to_numpy() == pytest.approx(found["by_gender"]["perplexity"].to_numpy())
     summary = pd.read_csv(tmp_path / "summary.csv", index_col="model")
     assert summary["perplexity"].to_numpy() == pytest.approx(found["summary"]["perplexity"].to_numpy())
+    again = pd.read_parquet(tmp_path / "truth_1_recalibrated.parquet")
+    assert again["log_prob"].equals(tables[1]["truth"][1]["log_prob"])
+
+
+def test_tables_for_people_are_in_plain_english_and_escaped(results, tables, tmp_path):
+    for name, table in results.tables.items():
+        readable = results.in_english(name)
+        pd.testing.assert_frame_equal(readable.set_axis(table.columns, axis=1), table)
+        columns = set(readable.columns)
+        assert not any("_" in column for column in columns) and not columns & {"low", "high", "n", "stay", "of"}
+    assert results.in_english("differences").columns[4:6].tolist() == ["difference, 95% low", "difference, 95% high"]
+    wide = results.side_by_side("gender")
+    for row in results.tables["by_gender"].itertuples():
+        assert wide.loc[row.gender, row.model] == f"{row.perplexity:.2f} [{row.low:.2f}, {row.high:.2f}]"
+    renamed = {f"{name}_1": seeds for name, seeds in tables[0].items()}
+    report(renamed, "chain_1", draws=50).save_tables(tmp_path)
     # LaTeX takes an underscore for a subscript.
-    assert "stay\\_auc" in (tmp_path / "summary.tex").read_text()
+    latex = (tmp_path / "summary.tex").read_text()
+    assert "AUC of moving" in latex and "chain\\_1" in latex
+    with pytest.raises(ValueError, match="no table 'sumary'"):
+        results.to_frame("sumary")
+    with pytest.raises(ValueError, match="no figure 'leves'"):
+        results.figure("leves")
+    assert results.figure().axes[0].get_title().startswith("Perplexity")
 
 
-def test_without_matplotlib_tables_are_written_and_a_message_says_how_to_get_figures(found, tmp_path, monkeypatch):
+def test_without_matplotlib_tables_are_written_and_a_message_says_how_to_get_figures(results, tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr("career_hf.evaluation.report.find_spec", lambda name: None)
     monkeypatch.setattr("career_hf.evaluation.report.logger.warning", said.append)
-    written = write_report(found, tmp_path, "chain")
+    written = results.save(tmp_path)
     assert (tmp_path / "summary.csv").exists() and not any(path.suffix == ".png" for path in written)
     assert "career_hf[studies]" in said[0]
 

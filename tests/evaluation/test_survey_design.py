@@ -9,7 +9,12 @@ from scipy.stats import t as student
 
 from career_hf.careers import from_frame
 from career_hf.encoding.processing_career import CareerProcessor
-from career_hf.evaluation.metrics import bootstrap_perplexity, compare, compare_by, perplexity
+from career_hf.evaluation.metrics import (
+    bootstrap_perplexity,
+    perplexity,
+    perplexity_differences,
+    perplexity_differences_by,
+)
 from career_hf.evaluation.survey_design import SurveyDesign, survey_differences, survey_perplexity
 from career_hf.evaluation.transition_table import transition_table
 from career_hf.rivals.markov import MarkovForOccupationPrediction
@@ -124,11 +129,11 @@ def test_differences_are_paired_and_seeds_averaged():
     constant = found.loc[("all", "worse")]
     assert constant["difference"] == pytest.approx(0.5) and constant["standard_error"] == pytest.approx(0, abs=1e-9)
     alike = SurveyDesign(weight=None)
-    resampled = compare(tables, "chain", draws=4000).loc["career"]
+    resampled = perplexity_differences(tables, "chain", draws=4000).loc["career"]
     linear = survey_differences(tables, "chain", alike).loc[("all", "career")]
     assert linear["difference"] == pytest.approx(resampled["difference"])
     assert linear["standard_error"] == pytest.approx(resampled["standard_error"], rel=0.05)
-    groups = compare_by(tables, "chain", "race", draws=10)["difference"]
+    groups = perplexity_differences_by(tables, "chain", "race", draws=10)["difference"]
     pd.testing.assert_series_equal(
         survey_differences(tables, "chain", alike, "race")["difference"].sort_index(), groups.sort_index()
     )

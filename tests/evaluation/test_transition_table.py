@@ -8,12 +8,12 @@ from sklearn.metrics import roc_auc_score
 from career_hf.careers import from_frame
 from career_hf.encoding.collating import EncodedCareers
 from career_hf.evaluation.metrics import (
-    compare,
-    compare_by,
     entry_auc,
     first_as_new,
     perplexity,
     perplexity_by,
+    perplexity_differences,
+    perplexity_differences_by,
     ranking,
 )
 from career_hf.evaluation.transition_table import distributions, transition_table
@@ -131,9 +131,9 @@ def test_differences_within_groups_are_those_of_the_groups_tables(market):
     careers, truth, processor, _ = market
     table = transition_table(truth, careers, processor)
     other = table.assign(log_prob=table["log_prob"] - np.linspace(0, 1, len(table)))
-    audit = compare_by({"truth": table, "other": other}, "truth", by="gender", draws=200)
+    audit = perplexity_differences_by({"truth": table, "other": other}, "truth", by="gender", draws=200)
     for gender, rows in table.groupby("gender", observed=True):
-        alone = compare({"truth": rows, "other": other.loc[rows.index]}, "truth", draws=200)
+        alone = perplexity_differences({"truth": rows, "other": other.loc[rows.index]}, "truth", draws=200)
         assert audit.loc[(gender, "other"), "difference"] == pytest.approx(alone.loc["other", "difference"])
         assert audit.loc[(gender, "other"), "n"] == len(rows)
         low, high = audit.loc[(gender, "other"), ["low", "high"]]

@@ -17,7 +17,8 @@ from transformers.utils import logging
 from career_hf import CareerForOccupationPrediction, CareerProcessor
 from career_hf.careers import load_careers, save_careers, split_careers, split_manifest
 from career_hf.encoding.collating import EncodedCareers, FlatteningCollator, PaddingCollator
-from career_hf.evaluation.metrics import compare, perplexity, stay_auc
+from career_hf.evaluation.metrics import perplexity, stay_auc
+from career_hf.evaluation.metrics import perplexity_differences as compare
 from career_hf.models import modeling_career
 from career_hf.models.attention import SDPA_BY_LENGTH
 from career_hf.simulation import preset

@@ -12,7 +12,8 @@ from replication import volume as study
 from replication.rivals_tables import load
 from replication.volume_tables import break_even, crossing, fit, fit_power_law, power_law, resampled_seeds, volume
 
-from career_hf.evaluation.metrics import compare, perplexity
+from career_hf.evaluation.metrics import perplexity
+from career_hf.evaluation.metrics import perplexity_differences as compare
 from career_hf.simulation import load_resumes
 
 

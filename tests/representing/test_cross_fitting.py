@@ -50,6 +50,29 @@ def test_everybody_is_represented_by_the_model_that_saw_none_of_their_family(fam
         np.testing.assert_array_equal(frame[fold_of == fold].to_numpy(), expected)
 
 
+def test_a_checkpoint_is_as_good_as_a_pair(families, tmp_path):
+    def train(training, fold):
+        torch.manual_seed(fold)
+        processor = CareerProcessor.fit(families, covariates=["year"])
+        return Job2VecForOccupationPrediction(Job2VecConfig.from_processor(processor, embedding_size=4)), processor
+
+    def train_in_a_folder(training, fold):
+        for part in train(training, fold):
+            part.save_pretrained(tmp_path / str(fold))
+        return tmp_path / str(fold)
+
+    (expected, _), (values, _) = (cross_fit(families, 2, function) for function in (train, train_in_a_folder))
+    np.testing.assert_array_equal(values, expected)
+    # So it is for representations themselves, of splits and of careers.
+    pair, splits = train(families, 0), split_careers(families)
+    of_test = representations(pair[0], splits["test"], pair[1])
+    np.testing.assert_array_equal(representations(pair, splits, split="test"), of_test)
+    np.testing.assert_array_equal(representations(tmp_path / "0", splits["test"]), of_test)
+    assert len(representations(pair, splits)) == sum(map(len, families["year"]))
+    with pytest.raises(ValueError, match="a model is a folder"):
+        representations(pair[0], splits["test"])
+
+
 def test_a_fold_without_people_is_an_error(families):
     with pytest.raises(ValueError, match="of which .* are empty"):
         cross_fit(families.select(range(2)), 5, lambda training, fold: None)

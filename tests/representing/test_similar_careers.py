@@ -25,6 +25,7 @@ from career_hf.representing.similar_careers import (
     most_similar_pairs,
     nearest,
     occupations_held,
+    similar,
     similar_careers,
 )
 
@@ -157,6 +158,27 @@ def test_a_map_keeps_apart_what_is_apart_and_places_everybody():
     np.fill_diagonal(distance, np.inf)
     assert (group[distance.argmin(axis=1)] == group).mean() > 0.95
     np.testing.assert_array_equal(places, career_map(values, sample=80))
+
+
+def test_the_verb_takes_careers_as_they_are_and_keeps_who_has_no_neighbour():
+    _, careers = careers_of(80)
+    processor = CareerProcessor.fit(careers, covariates=["year", "region"])
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    model = CareerForOccupationPrediction(CareerConfig(**processor.config_kwargs(), **sizes)).eval()
+    values = representations(model, careers, processor, timing="including", steps="last")
+    expected = similar_careers(careers, values, ["p7", "p3"], neighbours=2)
+    found = similar((model, processor), careers, ["p7", "p3"], neighbours=2)
+    pd.testing.assert_frame_equal(found, expected)
+    places = [list(careers["person"]).index(person) for person in ("p7", "p3")]
+    assert found.attrs["careers"] == dict(zip(["p7", "p3"], in_words(careers, places), strict=True))
+    # Whoever shares an occupation with everybody else has no neighbour, and is not lost.
+    rows = [{"person": p, "year": 1990 + t, "occupation": ["cook", "nurse"][t]} for p in "abc" for t in range(2)]
+    cooks = from_frame(pd.DataFrame(rows))
+    counted = CareerProcessor.fit(cooks, covariates=["year"])
+    alone = CareerForOccupationPrediction(CareerConfig(**counted.config_kwargs(), **sizes)).eval()
+    nobody = similar((alone, counted), cooks, "a", nothing_in_common=True)
+    assert len(nobody) == 0 and nobody.attrs["careers"] == {"a": "cook 1990, nurse 1991"}
 
 
 def test_the_command_prints_the_neighbours(tmp_path):

@@ -1,0 +1,89 @@
+"""The one way in which a model reads many careers: in batches of like length, each of which knows where it belongs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+from transformers.utils import logging
+
+from .collating import EncodedCareers, PaddingCollator
+
+
+@dataclass(frozen=True)
+class ScoringBatch:
+    """Some careers, padded on the right. Tensors are on the model's device.
+
+    Args:
+        inputs: What every occupation model takes: `input_ids`, `(careers, longest)`, and `covariates`, `(careers,
+            longest, covariates)`, where there are any. No labels, so that no loss is computed.
+        labels: `(careers, longest)`, occupations y_t; -100 in padding.
+        real: `(careers, longest)`, whether a step is one of its career's and no padding.
+        people: `(careers,)`, rows of these careers among all.
+        places: `(steps,)`, places of the real steps among all steps of all careers, end to end, in the order in which
+            `real` picks them.
+    """
+
+    inputs: dict[str, torch.Tensor]
+    labels: torch.Tensor
+    real: torch.Tensor
+    people: np.ndarray
+    places: np.ndarray
+
+    @property
+    def last_steps(self) -> torch.Tensor:
+        """`(careers,)`, index of each career's last step."""
+        return self.real.sum(dim=1) - 1
+
+
+def scoring_batches(
+    model: PreTrainedModel,
+    careers: EncodedCareers,
+    batch_tokens: int = 16_000,
+    *,
+    tokens_per_step: int = 1,
+    description: str = "Scoring careers",
+) -> Iterator[ScoringBatch]:
+    """Batches of careers of like length, so that padding is little; the model is in eval mode meanwhile.
+
+    The longest careers come first, so that a batch that does not fit into memory fails at once. Batches depend on the
+    lengths of careers only, so those of two models on the same careers go together. Gradients are left as they are:
+    a caller who needs none says so (`torch.inference_mode`).
+
+    Args:
+        model: Any model with a `pad_token_id`.
+        careers: Encoded careers.
+        batch_tokens: Tokens per batch, padding included; a single longer career is a batch.
+        tokens_per_step: Tokens that the model makes of a step.
+        description: What the progress bar says.
+    """
+    order = np.argsort(-careers.lengths, kind="stable")
+    starts = careers.lengths.cumsum() - careers.lengths
+    collate = PaddingCollator(model.config.pad_token_id)
+    was_training = model.training
+    model.eval()
+    try:
+        with logging.tqdm(total=len(order), desc=description, unit="person") as progress:
+            done = 0
+            while done < len(order):
+                longest = int(careers.lengths[order[done]])
+                people = order[done : done + max(1, batch_tokens // (tokens_per_step * longest))]
+                batch = collate(careers.gather(people))
+                real = np.arange(longest) < careers.lengths[people][:, None]
+                yield ScoringBatch(
+                    inputs={n: batch[n].to(model.device) for n in ("input_ids", "covariates") if n in batch},
+                    labels=batch["labels"].to(model.device),
+                    real=torch.from_numpy(real).to(model.device),
+                    people=people,
+                    places=(starts[people][:, None] + np.arange(longest))[real],
+                )
+                done += len(people)
+                progress.update(len(people))
+    finally:
+        model.train(was_training)
+
+
+__all__ = ["ScoringBatch", "scoring_batches"]

@@ -1,0 +1,136 @@
+"""Scoring any number of models on the same careers, and the report on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from datasets import Dataset, DatasetDict
+
+from ..careers.frames import as_careers, as_splits
+from ..encoding.checkpoints import as_checkpoint
+from ..encoding.processing_career import CareerProcessor
+from .calibration import recalibrate as fit_recalibration
+from .report import EvaluationReport, report, save_transition_table
+from .transition_table import SCORE_COLUMNS, encode_to_score, transition_table
+
+
+def evaluate(
+    models: Mapping[str, Any],
+    careers: str | Path | Dataset | DatasetDict,
+    *,
+    split: str = "test",
+    baseline: str | None = None,
+    by: str | Sequence[str] = (),
+    watch: str | Sequence[str] = (),
+    recalibrate: bool = False,
+    weighted: bool = False,
+    draws: int = 1000,
+    output: str | Path | None = None,
+) -> EvaluationReport:
+    """Scores models on the same careers: perplexity, audits, calibration and differences, with intervals.
+
+    All models are loaded, and checked against the careers, before the first is scored.
+
+    Args:
+        models: Models by name: the folder or Hub id of a checkpoint, a pair (model, processor), a result of training,
+            or a list of these, which are seeds of one model. Models that are loaded here run on a GPU where there is
+            one; others run where they are.
+        careers: Careers by split name, a folder of them, or careers, which are scored as they are.
+        split: The split to score.
+        baseline: Name of the model to compare with; the first one if None.
+        by: Columns of the careers, or of the transition table, to audit by, such as race.
+        watch: States whose entry is predicted, such as unemployment.
+        recalibrate: Whether models are scored once more after `calibration.recalibrate` on the split "validation".
+        weighted: Whether to use the careers' survey weights everywhere.
+        draws: Number of resamples of people behind the intervals.
+        output: Destination folder; the transition tables are written as soon as there are any, and the report at the
+            end (`EvaluationReport.save`).
+
+    Returns:
+        The report on the models; with `recalibrate` it has a table "recalibrations" too: model, seed, temperature,
+        stay_slope and stay_intercept.
+
+    Raises:
+        ValueError: There is no such baseline, split or column, validation careers are needed or would be scored,
+            weights are asked for and not there, or a model cannot be loaded or cannot score these careers. Nothing has
+            been scored then.
+    """
+    if not isinstance(models, Mapping) or not models:
+        raise ValueError("models have names: pass a mapping such as {'markov': 'runs/markov', 'career': 'runs/mine'}")
+    seeds = {name: model if isinstance(model, list) else [model] for name, model in models.items()}
+    baseline = next(iter(seeds)) if baseline is None else baseline
+    if baseline not in seeds:
+        raise ValueError(f"baseline '{baseline}' is none of {list(seeds)}")
+    columns, watched = ([names] if isinstance(names, str) else list(names) for names in (by, watch))
+    unsplit = isinstance(careers, Dataset)
+    splits = careers if unsplit else as_splits(careers)
+    scored = as_careers(splits, split)
+    validation = None
+    if recalibrate:
+        if unsplit or split == "validation":
+            raise ValueError("recalibrate fits to validation careers, so that others have to be scored: pass splits")
+        validation = as_careers(splits, "validation")
+    auditable = [*scored.column_names, *SCORE_COLUMNS]
+    if absent := [name for name in columns if name not in auditable]:
+        raise ValueError(f"there is no column '{absent[0]}': columns to audit by are {auditable}")
+    if weighted and "weight" not in scored.column_names:
+        raise ValueError("weighted: the careers have no column 'weight'")
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    checkpoints: dict[str, list[tuple[Any, CareerProcessor]]] = {name: [] for name in seeds}
+    for name, given in seeds.items():
+        for one in given:
+            try:
+                model, processor = as_checkpoint(one)
+                for part in (scored, validation):
+                    if part is not None:
+                        encode_to_score(model, part, processor, "missing", watch=watched)
+            except (OSError, ValueError) as error:
+                raise ValueError(f"model '{name}': {error}") from error
+            checkpoints[name].append((model.to(device) if isinstance(one, (str, Path)) else model, processor))
+
+    tables: dict[str, list[pd.DataFrame]] = {name: [] for name in seeds}
+    recalibrated: dict[str, list[pd.DataFrame]] = {name: [] for name in seeds}
+    recalibrations = []
+
+    def keep(table: pd.DataFrame, name: str) -> pd.DataFrame:
+        """Writes a table as soon as it is there, because scoring may take long."""
+        if output is not None:
+            save_transition_table(table, output, name)
+        return table
+
+    for name, model_seeds in checkpoints.items():
+        for seed, (model, processor) in enumerate(model_seeds):
+            label = None if unsplit else split
+            score = partial(
+                transition_table, model, scored, processor, split=label, unknown_levels="missing", watch=watched
+            )
+            tables[name].append(keep(score(), f"{name}_{seed}"))
+            if validation is not None:
+                fitted = fit_recalibration(model, validation, processor)
+                recalibrations.append({"model": name, "seed": seed, **asdict(fitted)})
+                with fitted.applied_to(model):
+                    recalibrated[name].append(keep(score(), f"{name}_{seed}_recalibrated"))
+
+    results = report(
+        tables,
+        baseline,
+        by=columns,
+        recalibrated=recalibrated if recalibrate else None,
+        draws=draws,
+        weighted=weighted,
+    )
+    if recalibrate:
+        results = replace(results, tables={**results.tables, "recalibrations": pd.DataFrame(recalibrations)})
+    if output is not None:
+        results.save_tables(output)
+    return results
+
+
+__all__ = ["evaluate"]

@@ -14,8 +14,17 @@ from .careers.splits import split_careers as split_careers
 from .encoding.checkpoints import load_checkpoint as load_checkpoint
 from .encoding.processing_career import CareerProcessor as CareerProcessor
 from .evaluation.transition_table import transition_table as transition_table
+from .explaining.rationales import Rationales as Rationales
+from .explaining.rationales import Rule as Rule
 from .explaining.rationales import rationales as rationales
+from .explaining.transitions import Transitions as Transitions
+from .explaining.transitions import transitions as transitions
+from .explaining.what_if import WhatIf as WhatIf
+from .explaining.what_if import what_if as what_if
 from .forecasting.forecast import forecast as forecast
+from .forecasting.report import ForecastReport as ForecastReport
+from .forecasting.report import evaluate_forecast as evaluate_forecast
+from .forecasting.result import Forecast as Forecast
 from .models.configuration_career import CareerConfig as CareerConfig
 from .models.modeling_career import CareerForOccupationPrediction as CareerForOccupationPrediction
 from .models.modeling_career import CareerModel as CareerModel

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ..explaining.transition_matrices import FEWEST_EXPECTED, matrix
-
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+# Steps that have to be implied in a cell for the interval of its difference to be believed.
+FEWEST_EXPECTED = 5
 # From these on, percentages, and differences in percentage points, are written into their cells.
 FEWEST_PERCENT = 1
 FEWEST_POINTS = 0.5
@@ -71,6 +71,11 @@ def transition_matrices_figure(found: pd.DataFrame, title: str = "") -> Figure:
     if title:
         figure.suptitle(title, fontsize=12)
     return figure
+
+
+def matrix(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    """One column of one matrix as a square: previous groups in rows, groups in columns."""
+    return rows.pivot(index="previous", columns="occupation", values=column)
 
 
 __all__ = ["transition_matrices_figure"]

@@ -22,7 +22,7 @@ from ..encoding.collating import EncodedCareers
 from ..evaluation.metrics import INTERVAL
 from ..evaluation.resampling import resample_means
 from ..evaluation.transition_table import distributions
-from ..figures.transition_matrices import FEWEST_EXPECTED, transition_matrices_figure
+from ..figures.transition_matrices import FEWEST_EXPECTED, matrix, transition_matrices_figure
 from .outcome_groups import Groups, group_matrix
 
 
@@ -73,7 +73,7 @@ class Transitions:
         """
         if self.rows.duplicated(["previous", "occupation"]).any():
             raise ValueError(f"there are several matrices: choose one of by_level(), {list(self.by_level())}")
-        return self.rows.pivot(index="previous", columns="occupation", values=column)
+        return matrix(self.rows, column)
 
     def beyond_chance(self) -> tuple[int, int]:
         """How many cells have a 95% interval of the difference without zero, and of how many.

@@ -1,1 +1,1 @@
-"""Pictures: frames in, figures out."""
+"""Pictures: frames in, figures out, in the one style of `figures.style`."""

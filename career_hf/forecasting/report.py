@@ -14,6 +14,7 @@ from datasets import Dataset, DatasetDict
 from ..careers.frames import as_careers, as_splits, to_frame
 from ..careers.ledger import Ledger
 from ..encoding.checkpoints import as_checkpoint
+from ..figures.forecasts import calibration_figure, shares_figure
 from ..occupations.labels import NOT_WORKING
 from .forecast import check_not_trained_after, forecast, years_after
 from .metrics import by_horizon, calibration_by_horizon, prediction_sets, share_forecasts
@@ -70,8 +71,6 @@ class ForecastReport:
         Raises:
             ValueError: The person is not forecast, or there is no such figure.
         """
-        from ..figures.forecasts import calibration_figure, shares_figure
-
         if name == "person":
             person = self.forecast.people[0] if person is None else person
             rows = self.table[self.table["person"] == person]

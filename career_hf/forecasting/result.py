@@ -16,6 +16,7 @@ from datasets import Dataset
 
 from ..careers.atomic_files import complete
 from ..careers.columns import make_dataset
+from ..figures.forecasts import person_figure
 
 
 if TYPE_CHECKING:
@@ -116,8 +117,6 @@ class Forecast:
         Raises:
             ValueError: The person is not forecast, or the forecast was loaded from files and holds no histories.
         """
-        from ..figures.forecasts import person_figure
-
         if self.histories is None:
             raise ValueError("the forecast was loaded from files, which hold no histories to draw: make it again")
         person = self.people[0] if person is None else person

@@ -164,7 +164,7 @@ def test_the_figure_has_three_maps_of_the_same_cells(market):
     gender = rows["gender"].iloc[-1]
     women = rows[rows["gender"] == gender]
     figure = market[2].figure(gender)
-    assert figure.get_suptitle().endswith(f"; gender: {gender}")
+    assert " ".join(figure.get_suptitle().split()).endswith(f"; gender: {gender}")
     maps = [axes for axes in figure.axes if axes.images]
     values = [axes.images[0].get_array() for axes in maps[:3]]
     np.testing.assert_allclose(values[2], values[1] - values[0], atol=1e-9)

@@ -79,9 +79,9 @@ def test_figures_are_of_people_who_are_forecast(checkpoint, careers, tmp_path):
     report = career_hf.evaluate_forecast(checkpoint, careers, cutoff=1981, people=9, samples=5, draws=5)
     assert len(report.forecast.people) == 9
     person = report.forecast.people[3]
-    title = report.figure("person", person).axes[0].get_title(loc="right")
-    assert person in title and "what happened" in title
-    assert report.forecast.people[0] in report.forecast.figure().axes[0].get_title(loc="right")
+    title = report.figure("person", person).get_suptitle()
+    assert person in title and "framed" in title
+    assert report.forecast.people[0] in report.forecast.figure().get_suptitle()
     with pytest.raises(ValueError, match="person 'nobody' is not among the 9 who are forecast"):
         report.figure("person", "nobody")
     with pytest.raises(ValueError, match="no figure 'people'"):

@@ -85,9 +85,9 @@ def model_of(processor: CareerProcessor, size: str, workers: str, careers: Any) 
     for _ in range(30):
         middle = (low + high) / 2
         low, high = (middle, high) if next_step(stay_logit, middle)[1] > perplexity else (low, middle)
-    found = next_step(stay_logit, middle)
+    stay, next_perplexity = next_step(stay_logit, middle)
     model.lm_head.weight.data.mul_(middle)
-    print(f"\n{size}, {workers}: probability of staying {found[0]:.2f}, perplexity {found[1]:.1f}", flush=True)
+    print(f"\n{size}, {workers}: probability of staying {stay:.2f}, perplexity {next_perplexity:.1f}", flush=True)
     return model
 
 

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+import career_hf
+
 from .console import say, show
 from .transitions import Groups
-
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from ..explaining.edits import Edit
-    from ..explaining.what_if import WhatIf
-
-# Every other import stands inside the command, so that `career-hf --help` answers at once.
 
 
 def what_if(
@@ -26,15 +19,20 @@ def what_if(
     data: Annotated[Path, typer.Option(help="Folder of careers, as `prepare` writes it.", exists=True)],
     covariate: Annotated[
         list[str] | None,
-        typer.Option("--set", help="NAME=LEVEL, or NAME:OLD=NEW for one old level only; may be repeated."),
+        typer.Option(
+            "--set", help="New level of a covariate, NAME=LEVEL, or NAME:OLD=NEW for one old level; may be repeated."
+        ),
     ] = None,
     occupation: Annotated[
-        list[str] | None, typer.Option(help="NEW, or OLD=NEW for one old occupation only; may be repeated.")
+        list[str] | None,
+        typer.Option(help="New occupation, NEW, or OLD=NEW for one old occupation; may be repeated."),
     ] = None,
-    from_year: Annotated[int | None, typer.Option(help="Years before it stay as they are.")] = None,
-    from_age: Annotated[int | None, typer.Option(help="Likewise, ages; the careers need a birth_year.")] = None,
-    split: Annotated[str, typer.Option(help="Whose careers are edited.")] = "test",
-    horizon: Annotated[int, typer.Option(help="Also forecasts so many steps ahead.", min=0)] = 0,
+    from_year: Annotated[int | None, typer.Option(help="First year that is edited.")] = None,
+    from_age: Annotated[
+        int | None, typer.Option(help="First age that is edited; the careers need a birth_year.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Split whose careers are edited.")] = "test",
+    horizon: Annotated[int, typer.Option(help="Steps ahead that are forecast, too; 0 for none.", min=0)] = 0,
     cutoff: Annotated[int | None, typer.Option(help="Last year that is known; careers are cut there.")] = None,
     samples: Annotated[int, typer.Option(help="Trajectories of each person.", min=2)] = 200,
     groups: Annotated[Groups, typer.Option(help="Outcomes: single occupations, or broad groups of occ1990dd.")] = (
@@ -42,57 +40,37 @@ def what_if(
     ),
     fewest: Annotated[int, typer.Option(help="Person-years of training below which a combination is rare.")] = 10,
     draws: Annotated[int, typer.Option(help="Resamples of people behind the intervals.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Of forecasts and resamples.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of forecasts and resamples.")] = 0,
     output: Annotated[Path | None, typer.Option(help="Folder for tables and figures.")] = None,
 ) -> None:
     """Compare predictions from careers with those from careers that read otherwise. Predictive, not causal."""
-
-    from ..careers.frames import load_careers, truncate
-    from ..encoding.checkpoints import load_checkpoint
-    from ..explaining.outcome_groups import outcome_groups
-    from ..explaining.what_if import READING, forecast_differences, next_step_differences
-
-    edit = _edit(covariate or [], occupation or [], from_year, from_age)
-    splits = load_careers(data)
-    if split not in splits:
-        raise typer.BadParameter(f"the careers have splits {list(splits)}, and none is '{split}'")
-    model, processor = load_checkpoint(checkpoint)
-    careers = splits[split]
-    if cutoff is not None:
-        careers, ledger = truncate(careers, cutoff)
-        say(ledger)
-    options: dict[str, Any] = {
-        "training": splits.get("train"),
-        "groups": outcome_groups(processor, groups.value),
-        "fewest": fewest,
-        "draws": draws,
-        "seed": seed,
-        "unknown_levels": "missing",
-    }
-    found = {"next_step": next_step_differences(model, careers, processor, edit, **options)}
-    if horizon:
-        options |= {"horizon": horizon, "samples": samples}
-        found["forecast"] = forecast_differences(model, careers, processor, edit, **options)
-    for name, result in found.items():
-        _print(result, name, fewest)
-        if output is not None:
-            output.mkdir(parents=True, exist_ok=True)
-            result.differences.to_csv(output / f"{name}.csv", index=False)
-            result.ledger.save(output / f"{name}_ledger.json")
-            if result.support is not None:
-                result.support.to_csv(output / "support.csv", index=False)
-            if find_spec("matplotlib") is not None:
-                from ..figures.what_if import what_if_figure
-
-                what_if_figure(result.differences).savefig(output / f"{name}.png", dpi=110)
-    say(f"Read this as {READING}.")
+    result = career_hf.what_if(
+        checkpoint,
+        data,
+        _change(covariate or [], occupation or []),
+        from_year=from_year,
+        from_age=from_age,
+        split=split,
+        horizon=horizon,
+        cutoff=cutoff,
+        samples=samples,
+        groups=groups.value,
+        fewest=fewest,
+        draws=draws,
+        seed=seed,
+    )
+    if result.cut is not None:
+        say(result.cut)
+    for name, comparison in result.comparisons.items():
+        _print(comparison, name, fewest)
+    say(f"Read this as {result.to_frame().attrs['reading']}.")
     if output is not None:
+        result.save(output, figures=find_spec("matplotlib") is not None)
         say(f"saved {output}")
 
 
-def _edit(covariate: list[str], occupation: list[str], from_year: int | None, from_age: int | None) -> Edit:
-    from ..explaining.edits import Edit
-
+def _change(covariate: list[str], occupation: list[str]) -> dict[str, str | dict[str, str]]:
+    """New labels, or new labels by old ones, for each column that the options name."""
     by_name: dict[str, list[tuple[str, str]]] = {}
     for text in covariate:
         left, _, new = text.rpartition("=")
@@ -100,10 +78,11 @@ def _edit(covariate: list[str], occupation: list[str], from_year: int | None, fr
         if not name:
             raise typer.BadParameter(f"--set {text}: give NAME=LEVEL, or NAME:OLD=NEW")
         by_name.setdefault(name, []).append((old, new))
-    held = [(old, new) for old, _, new in (text.rpartition("=") for text in occupation)]
-    levels = {name: _new_labels(pairs, f"--set {name}") for name, pairs in by_name.items()}
-    occupations = _new_labels(held, "--occupation") if held else None
-    return Edit(levels, occupations, from_year, from_age)
+    change = {name: _new_labels(pairs, f"--set {name}") for name, pairs in by_name.items()}
+    if occupation:
+        pairs = [(old, new) for old, _, new in (text.rpartition("=") for text in occupation)]
+        change["occupation"] = _new_labels(pairs, "--occupation")
+    return change
 
 
 def _new_labels(pairs: list[tuple[str, str]], option: str) -> str | dict[str, str]:
@@ -116,22 +95,23 @@ def _new_labels(pairs: list[tuple[str, str]], option: str) -> str | dict[str, st
     return dict(pairs)
 
 
-def _print(result: WhatIf, name: str, fewest: int) -> None:
-    table: pd.DataFrame = result.differences
-    say(result.ledger)
-    what = "next steps" if name == "next_step" else "forecasts"
+def _print(comparison: Any, name: str, fewest: int) -> None:
+    table = comparison.differences
+    say(comparison.ledger)
+    predictions = "next steps" if name == "next_step" else "forecasts"
     rows = f", {table.attrs['rows']:,} person-years" if name == "next_step" else ""
     weighted = "weighted" if table.attrs["weighted"] else "not weighted"
-    title = (
-        f"{what}, {table.attrs['edit']}: {table.attrs['people']:,} people{rows}, {weighted}; predictive, not causal"
-    )
+    people = f"{table.attrs['people']:,} people{rows}, {weighted}"
     keys = [key for key in ("years_ahead", "outcome") if key in table.columns]
-    show(table.set_index(keys[-1])[[*keys[:-1], *(c for c in table.columns if c not in keys)]], title)
-    if result.support is None:
+    show(
+        table.set_index(keys[-1])[[*keys[:-1], *(column for column in table.columns if column not in keys)]],
+        f"{predictions}, {table.attrs['edit']}: {people}; predictive, not causal",
+    )
+    if comparison.support is None:
         say("The careers have no split 'train', so whether training saw anything like the edited ones is not known.")
     elif name == "next_step":
         show(
-            result.support.set_index("combination"),
+            comparison.support.set_index("combination"),
             f"Edited person-years whose combination training has fewer than {fewest} times (rare), or never",
         )
     if placed := table.attrs.get("years_placed_at"):

@@ -1,6 +1,6 @@
 """Careers that read otherwise than they did, and how often training saw anything like them.
 
-An edit changes labels and nothing else: years, who is observed and survey weights stay. What comes out are careers
+An edit changes labels and nothing else: years, who is observed and survey weights stay. Edited careers are careers
 like any others. `what_if.py` compares what a model predicts from the two.
 """
 
@@ -8,36 +8,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from datasets import Dataset
 
 from ..careers.columns import RESERVED_NAMES, career_table, is_list, is_text, list_lengths, list_values, make_dataset
 from ..careers.ledger import Ledger
 from ..encoding.collating import EncodedCareers
+from ..encoding.processing_career import CareerProcessor
 from ..encoding.vocabulary import MISSING
 
-
-if TYPE_CHECKING:
-    from datasets import Dataset
-
-    from ..encoding.processing_career import CareerProcessor
 
 PREVIOUS = "previous occupation"
 
 
 @dataclass(frozen=True)
 class Edit:
-    """What is to read otherwise, and from when on. The year is held fixed.
+    """What is to read otherwise in careers, and from when on. The year is held fixed.
 
     Args:
         covariates: For each covariate its new level, or new levels by old ones; old levels that are not named stay,
             and so do missing ones. A covariate that does not change over a career is edited in all of it.
         occupations: The new occupation, or new occupations by old ones.
-        from_year: Years before it stay as they are.
-        from_age: Likewise, ages; careers need a `birth_year`. Without either, whole careers are edited.
+        from_year: The first year that is edited; earlier ones stay as they are.
+        from_age: The first age that is edited; careers need a `birth_year`. Without a year or an age, whole careers
+            are edited.
 
     Example:
         >>> Edit({"education": "college"}, from_age=22)
@@ -77,7 +74,7 @@ def edit_careers(careers: Dataset, edit: Edit) -> tuple[Dataset, Ledger]:
 
     Args:
         careers: Careers, one row per person.
-        edit: What is to read otherwise.
+        edit: What is to read otherwise in them.
 
     Returns:
         The careers with other labels, and a ledger of what was altered, by column, old and new label.
@@ -124,11 +121,11 @@ def edit_careers(careers: Dataset, edit: Edit) -> tuple[Dataset, Ledger]:
 
 
 def _check_old(name: str, new: Mapping[str, str], labels: pd.Series) -> None:
-    found = labels.dropna().unique()
-    absent = [old for old in new if old not in found]
+    occurring = labels.dropna().unique()
+    absent = [old for old in new if old not in occurring]
     if absent:
         raise ValueError(
-            f"no career has '{absent[0]}' in column '{name}', only {sorted(found)[:10]}: correct the edit"
+            f"no career has '{absent[0]}' in column '{name}', only {sorted(occurring)[:10]}: correct the edit"
         )
 
 
@@ -179,8 +176,8 @@ def check_known(edit: Edit, processor: CareerProcessor) -> None:
             )
         for label in [new] if isinstance(new, str) else dict.fromkeys(new.values()):
             if label not in labels or labels.index(label) in unfit:
-                known = [known for i, known in enumerate(labels) if i not in unfit][:12]
-                raise ValueError(f"'{label}' of '{name}' is not known to the model, which has {known}: correct it")
+                first = [other for i, other in enumerate(labels) if i not in unfit][:12]
+                raise ValueError(f"'{label}' of '{name}' is not known to the model, which has {first}: correct it")
             if counts and not np.sum(counts, axis=0)[labels.index(label)]:
                 raise ValueError(f"'{label}' of '{name}' was never seen in training: what follows it is not known")
 
@@ -201,10 +198,10 @@ def support(
         fewest: Person-years of training below which a combination counts as rare.
 
     Returns:
-        One row for everything that was edited alone, together with each other input of the model (covariates and the
-        previous occupation), and for all covariates jointly: combination, rows (person-years in which some part of it
-        was edited), people, rare (of these, how many hold a combination that training has fewer than `fewest` times),
-        never (how many it does not have at all).
+        One row for each input that was edited (a covariate or the previous occupation) alone, one for it together with
+        each other input, and one for all covariates jointly. Columns: combination; rows, the person-years in which
+        some part of it was edited; people; rare, how many of the rows hold a combination that training has fewer than
+        `fewest` times; never, how many of them hold one that it does not have at all.
     """
     names = [PREVIOUS, *processor.covariate_names]
     before, after, seen = (_inputs(encoded) for encoded in (original, edited, training))
@@ -217,16 +214,16 @@ def support(
         combinations[tuple(range(1, len(names)))] = None
     rows = []
     for columns in combinations:
-        own = changed[:, columns].any(axis=1)
-        here, counted = (pd.DataFrame(part[:, columns]) for part in (after[own], seen))
-        times = counted.value_counts().rename("times").reset_index()
-        count = here.merge(times, how="left")["times"].fillna(0).to_numpy()
+        is_edited = changed[:, columns].any(axis=1)
+        edited_rows, trained_rows = (pd.DataFrame(part[:, columns]) for part in (after[is_edited], seen))
+        times = trained_rows.value_counts().rename("times").reset_index()
+        count = edited_rows.merge(times, how="left")["times"].fillna(0).to_numpy()
         jointly = len(columns) == len(names) - 1 and len(names) > 3
         rows.append(
             {
                 "combination": "all covariates" if jointly else ", ".join(names[c] for c in columns),
-                "rows": int(own.sum()),
-                "people": len(np.unique(person[own])),
+                "rows": int(is_edited.sum()),
+                "people": len(np.unique(person[is_edited])),
                 "rare": int((count < fewest).sum()),
                 "never": int((count == 0).sum()),
             }
@@ -239,6 +236,3 @@ def _inputs(encoded: EncodedCareers) -> np.ndarray:
     flat = encoded.gather(np.arange(len(encoded)))
     previous = flat.input_ids[:, None]
     return previous if flat.covariates is None else np.concatenate([previous, flat.covariates], axis=1)
-
-
-__all__ = ["Edit", "check_known", "edit_careers", "support"]

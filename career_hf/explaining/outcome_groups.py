@@ -1,45 +1,52 @@
 """Groups of outcomes, and probabilities of occupations added up by them: for what-if comparisons and moves.
 
-A group is any label: a broad group of occ1990dd (`sources.crosswalks.groups_of`), a state without work, or a single
-occupation, which is what it is without a mapping.
+A group is any label: a broad group of occ1990dd (`occupations.crosswalks.groups_of`), a state without work, or a
+single occupation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, cast, get_args
+from typing import cast, get_args
 
 import torch
 
+from ..encoding.processing_career import CareerProcessor
 from ..occupations.crosswalks import GroupLevel, groups_of
 from ..occupations.crosswalks import groups as broad_groups
 from ..occupations.labels import NOT_WORKING
 
 
-if TYPE_CHECKING:
-    from ..encoding.processing_career import CareerProcessor
+# The group of every occupation, or how groups are called: "occupation" for single ones, or a level of `groups_of`.
+Groups = Mapping[str, str] | str
 
 
-def group_matrix(
-    processor: CareerProcessor, groups: Mapping[str, str] | None = None
-) -> tuple[list[str], torch.Tensor]:
+def group_matrix(processor: CareerProcessor, groups: Groups = "occupation") -> tuple[list[str], torch.Tensor]:
     """What turns probabilities of occupations into those of groups: `log_probs.double().exp() @ matrix`.
 
     Args:
         processor: The model's processor.
-        groups: Group of every occupation; each occupation is its own group without it.
+        groups: The group of every occupation; or "occupation", where each is its own group, or a level of
+            `groups_of`: "group", "major_group" or "census_group".
 
     Returns:
         Labels of the groups, in the order of `in_order`; and float64 `(vocabulary, groups)`, 1 where the occupation is
         of the group. Special ids are in none.
 
     Raises:
-        ValueError: An occupation has no group.
+        ValueError: An occupation has no group; there is no such level; or occupations are numbers that are no
+            occ1990dd codes.
     """
+    if isinstance(groups, str) and groups not in ("occupation", *get_args(GroupLevel)):
+        raise ValueError(f"groups {groups!r} is none of 'occupation', {', '.join(map(repr, get_args(GroupLevel)))}")
     occupations = {
         label: i for i, label in enumerate(processor.occupations) if i not in set(processor.special_token_ids)
     }
-    group_of = {label: label for label in occupations} if groups is None else groups
+    group_of: Mapping[str, str] = {label: label for label in occupations}
+    if isinstance(groups, Mapping):
+        group_of = groups
+    elif groups != "occupation":
+        group_of = groups_of(processor.occupations, cast(GroupLevel, groups))
     without = [label for label in occupations if label not in group_of]
     if without:
         raise ValueError(f"{len(without)} occupations have no group, '{without[0]}' among them: add them to groups")
@@ -51,32 +58,9 @@ def group_matrix(
     return labels, matrix
 
 
-def outcome_groups(processor: CareerProcessor, level: str) -> dict[str, str] | None:
-    """The groups that a command is asked for.
-
-    Args:
-        processor: The model's processor.
-        level: "occupation" for single ones, or a level of `sources.crosswalks.groups_of`.
-
-    Returns:
-        What `group_matrix` takes.
-
-    Raises:
-        ValueError: There is no such level, or occupations are numbers that are no occ1990dd codes.
-    """
-    if level == "occupation":
-        return None
-    if level not in get_args(GroupLevel):
-        raise ValueError(f"groups {level!r} is none of 'occupation', {', '.join(map(repr, get_args(GroupLevel)))}")
-    return groups_of(processor.occupations, cast(GroupLevel, level))
-
-
 def in_order(labels: Iterable[str]) -> list[str]:
     """Distinct labels: broad groups by their codes, then others as they come, states without work last."""
-    found = dict.fromkeys(labels)
+    distinct = dict.fromkeys(labels)
     broad = [label for level in get_args(GroupLevel) for label in broad_groups(level).values()]
-    order = dict.fromkeys([*broad, *(label for label in found if label not in NOT_WORKING), *NOT_WORKING])
-    return [label for label in order if label in found]
-
-
-__all__ = ["group_matrix", "in_order", "outcome_groups"]
+    order = dict.fromkeys([*broad, *(label for label in distinct if label not in NOT_WORKING), *NOT_WORKING])
+    return [label for label in order if label in distinct]

@@ -3,69 +3,191 @@
 Greedy rationalization (Vafa et al., 2021): start from the latest occupation alone, add the earlier one that raises the
 probability of what is explained most, and stop as soon as that is what the model would predict. A model should be
 trained with job dropout (`job_dropout.py`), or it is asked what it never was asked in training.
-`explained_predictions.py` has the rules, and what becomes of the steps that are left out.
+
+What is not in a rationale is taken out of the career. The steps that are left keep their places, and so their position
+embeddings, and their covariates, as in the original program; removing a step is the same as hiding it from attention
+with `job_dropout_mask`, only cheaper. Input t of a model holds the occupation of step t - 1 and the covariates of step
+t, so these two are kept or removed together. The latest occupation is always kept: the prediction is made there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
+import torch
+from datasets import Dataset, DatasetDict
+from transformers import PreTrainedModel
 from transformers.utils import logging
 
-from .explained_predictions import ORIGINAL, PAPER, ExplainedPredictions, Rule
+from ..careers.columns import LongTable, career_table, list_lengths, list_values
+from ..careers.frames import as_careers
+from ..encoding.checkpoints import as_checkpoint
+from ..encoding.collating import EncodedCareers
+from ..encoding.processing_career import CareerProcessor
+from ..evaluation.transition_table import distributions
+from ..figures.rationales import rationale_figure, title
+from ..models.modeling_career import CareerForOccupationPrediction
 
 
 if TYPE_CHECKING:
-    from datasets import Dataset
-    from transformers import PreTrainedModel
-
-    from ..encoding.processing_career import CareerProcessor
+    from matplotlib.figure import Figure
 
 # Predictions that are explained at a time, which bounds memory.
 BLOCK = 4_096
 
 
+@dataclass(frozen=True)
+class Rule:
+    """What a rationale explains, and when it is complete.
+
+    Args:
+        target: What is explained: "predicted", the likeliest occupation given the whole career so far, or "true", the
+            one that followed.
+        moves: Probabilities and ranks are those given a move, among occupations other than the previous one, because
+            the likeliest occupation of all is nearly always the previous one (Appendix G).
+        top: Complete once the target is among this many likeliest. 0 is never complete: steps are ranked by when the
+            greedy search adds them.
+        start: What is done with the first input of the model, which is no occupation, but has the covariates of the
+            first step: "kept" is always seen and no part of the rationale; "added" is added, or not, like an
+            occupation.
+    """
+
+    target: Literal["predicted", "true"] = "predicted"
+    moves: bool = True
+    top: int = 1
+    start: Literal["kept", "added"] = "kept"
+
+    def __post_init__(self) -> None:
+        allowed = {"target": ("predicted", "true"), "start": ("kept", "added")}
+        for name, values in allowed.items():
+            if getattr(self, name) not in values:
+                raise ValueError(f"{name} of a rule is {getattr(self, name)!r}, which is none of {values}")
+        if self.top < 0:
+            raise ValueError(f"top of a rule is {self.top}, but must be 0 or more")
+
+
+# Why would this person move there (Appendix G)? Explains the likeliest move and stops when it is the likeliest.
+PAPER = Rule()
+# The original program: explains what followed, stops when that is first or second of everything, stays included.
+ORIGINAL = Rule(target="true", moves=False, top=2, start="added")
+# The rules by their names on the command line.
+RULES = {"paper": PAPER, "true": Rule(target="true"), "original": ORIGINAL}
+
+
+@dataclass(frozen=True)
+class Rationales:
+    """Rationales of some predictions.
+
+    Args:
+        rows: One row for every step of every rationale, as `to_frame` returns them.
+        careers: The careers whose predictions are explained.
+    """
+
+    rows: pd.DataFrame
+    careers: Dataset
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row for every step of every rationale, in the order in which steps were added.
+
+        Columns: person; step (0 is the first of the career), year, previous, occupation and target of the explained
+        prediction (occupation is what followed, target what is explained); order, 0 for the latest occupation, which
+        is always there; rationale_step, rationale_year and rationale_occupation, what was added (-1 and nulls for the
+        beginning of the career); probability and rank of the target given this row's step and those before it;
+        complete, whether the rationale meets the rule, the same on all its rows; whole_probability and whole_rank,
+        given the whole career so far.
+        """
+        return self.rows
+
+    def by_prediction(self) -> dict[str, pd.DataFrame]:
+        """A short table for each explained prediction, by a sentence that says what is explained.
+
+        Returns:
+            Tables with the index order and the columns year, occupation (its title), probability and rank.
+        """
+        tables = {}
+        for _, rows in self.rows.groupby(["person", "step"], sort=False):
+            first = rows.iloc[0]
+            is_start = rows["rationale_step"] < 0
+            table = rows[["order", "probability", "rank"]].set_index("order")
+            table.insert(0, "year", rows["rationale_year"].astype("str").mask(is_start, "").to_numpy())
+            names = rows["rationale_occupation"].map(title, na_action="ignore")
+            table.insert(1, "occupation", names.mask(is_start, "beginning of the career").to_numpy())
+            prediction = f"{first['year']}: {title(first['target'])}, after {title(first['previous'])}"
+            whole = f"rank {first['whole_rank']}, probability {first['whole_probability']:.3f} from the whole career"
+            incomplete = "" if first["complete"] else "; no set that was tried is enough"
+            person = "" if self.rows["person"].nunique() == 1 else f"person {first['person']}, "
+            tables[f"{person}{prediction}; {whole}{incomplete}"] = table
+        return tables
+
+    def figure(self, person: str | None = None, others: Mapping[str, Mapping[int, int]] | None = None) -> Figure:
+        """One person's career, a row of years for every prediction that is explained, like the paper's Figure 3.
+
+        Args:
+            person: Identifier of a person with rationales; the first one unless given.
+            others: By the name of another model, the rank that it gives what is explained, by step.
+
+        Returns:
+            A matplotlib figure that no window shows.
+
+        Raises:
+            ValueError: The person has no rationales.
+        """
+        person = self.rows["person"].iloc[0] if person is None else person
+        rows = self.rows[self.rows["person"] == person]
+        if rows.empty:
+            raise ValueError(f"person '{person}' has no rationales here")
+        return rationale_figure(rows, self.careers[self.careers["person"][:].index(person)], others)
+
+    def save(self, folder: str | Path) -> None:
+        """Saves the rows as `rationales.csv`."""
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        self.rows.to_csv(Path(folder) / "rationales.csv", index=False)
+
+
 def rationales(
-    model: PreTrainedModel,
-    careers: Dataset,
-    processor: CareerProcessor,
-    rule: Rule = PAPER,
+    model: Any,
+    careers: str | Path | Dataset | DatasetDict,
+    processor: CareerProcessor | None = None,
+    rule: Rule | str = PAPER,
     *,
+    split: str | None = None,
+    person: str | None = None,
+    year: int | None = None,
     steps: Any = None,
     max_size: int | None = None,
     covariates: Sequence[str] | None = None,
     unknown_levels: Literal["error", "missing"] = "error",
     batch_tokens: int = 16_000,
-) -> pd.DataFrame:
+) -> Rationales:
     """Greedy rationales of predictions.
 
     Where no set that the search passes meets the rule, its last set is returned, with `complete` false: the whole
     career so far, or `max_size` steps of it. Nothing is left out of the result.
 
     Args:
-        model: CAREER, best trained with job dropout. Rivals cannot be told where the steps left over stood.
-        careers: Careers, labels not ids.
-        processor: The model's.
-        rule: What is explained, and when a rationale is complete.
-        steps: Table with columns person and year: the predictions to explain. Unless given, every move if the rule is
-            about moves, and otherwise every step after the first.
+        model: A CAREER model, best trained with job dropout: a folder, a Hub id, a pair (model, processor), what
+            `train` returns, or the model itself, with its processor. Rivals have no rationales, because they cannot be
+            told where in the career the steps stood that are left.
+        careers: A folder of careers, or careers; labels, not ids.
+        processor: The processor of a model that is given by itself.
+        rule: What is explained, and when a rationale is complete: a rule, or the name of one of `RULES`.
+        split: The split of the careers; all of them together without one.
+        person: Identifier of the person whose predictions are explained; everybody's unless given.
+        year: With a person, the year whose prediction is explained.
+        steps: Instead of a person, a table with columns person and year: the predictions to explain. Unless
+            predictions are named, every move is explained if the rule is about moves, and otherwise every step after
+            the first.
         max_size: Steps of a rationale at most, the latest included; as many as there are unless given.
-        covariates: Those that the model is given, some of its own; the others are set to "missing" everywhere. All
+        covariates: The model's covariates that it is given; its others are set to "missing" everywhere. All of them
             unless given.
-        unknown_levels: As in `processor.encode`.
+        unknown_levels: What to do with covariate levels that training never saw, as in `processor.encode`.
         batch_tokens: Steps per forward call.
-
-    Returns:
-        One row for every step of every rationale, in the order in which they were added: person; step (0 is the first
-        of the career), year, previous, occupation and target of the explained prediction (occupation is what followed,
-        target what is explained); order, 0 for the latest occupation, which is always there; rationale_step,
-        rationale_year and rationale_occupation, what was added (-1 and nulls for the beginning of the career);
-        probability and rank of the target given this row's step and those before it; complete, whether the rationale
-        meets the rule, the same on all its rows; whole_probability and whole_rank, given the whole career so far.
 
     Raises:
         ValueError: The model is not CAREER, it does not belong to the processor, a step cannot be explained (a person
@@ -74,14 +196,26 @@ def rationales(
     """
     if max_size is not None and max_size < 1:
         raise ValueError(f"max_size is {max_size}, but a rationale has at least the latest step: give 1 or more")
+    if isinstance(rule, str) and rule not in RULES:
+        raise ValueError(f"rule {rule!r} is none of {', '.join(map(repr, RULES))}")
+    if steps is not None and (person is not None or year is not None) or (year is not None and person is None):
+        raise ValueError("name the predictions by person=, by person= and year=, or by steps=")
+    careers = as_careers(careers, split)
+    if person is not None:
+        if person not in (people := careers["person"][:]):
+            raise ValueError(f"there is no person '{person}' in the careers")
+        careers = careers.select([people.index(person)])
+        steps = None if year is None else {"person": [person], "year": [year]}
+    model, processor = as_checkpoint(model) if processor is None else (model, processor)
+    rule = RULES[rule] if isinstance(rule, str) else rule
     explained = ExplainedPredictions(model, careers, processor, rule, steps, covariates, unknown_levels, batch_tokens)
     everything = np.arange(len(explained.row))
     blocks = [everything[start : start + BLOCK] for start in everything[::BLOCK]]
-    found = [_greedy(explained, block, max_size) for block in logging.tqdm(blocks, desc="Searching", unit="block")]
-    added = pd.concat(found).sort_values(["which", "order"], kind="stable")
+    searched = [_greedy(explained, block, max_size) for block in logging.tqdm(blocks, desc="Searching", unit="block")]
+    added = pd.concat(searched).sort_values(["which", "order"], kind="stable")
     which = added["which"].to_numpy()
     complete = added.groupby("which")["rank"].last() <= rule.top
-    return pd.DataFrame(
+    rows = pd.DataFrame(
         {
             **explained.describe(which),
             "order": added["order"].to_numpy(),
@@ -93,6 +227,7 @@ def rationales(
             "whole_rank": explained.whole_rank[which],
         }
     )
+    return Rationales(rows, careers)
 
 
 def smallest_rationales(
@@ -131,8 +266,8 @@ def smallest_rationales(
             "them would be tried; leave the year out of steps, or raise longest"
         )
     everything = np.arange(len(explained.row))
-    found = [_smallest(explained, which) for which in logging.tqdm(everything, desc="Trying all sets", unit="set")]
-    return pd.DataFrame({**explained.describe(everything), **pd.DataFrame(found)})
+    sets = [_smallest(explained, which) for which in logging.tqdm(everything, desc="Trying all sets", unit="set")]
+    return pd.DataFrame({**explained.describe(everything), **pd.DataFrame(sets)})
 
 
 def _greedy(explained: ExplainedPredictions, which: np.ndarray, max_size: int | None) -> pd.DataFrame:
@@ -141,8 +276,8 @@ def _greedy(explained: ExplainedPredictions, which: np.ndarray, max_size: int | 
     log_prob, rank = explained.score(which, chosen)
     added = []
     while True:
-        found = {"which": which, "order": chosen.shape[1] - 1, "slot": chosen[:, -1]}
-        added.append(pd.DataFrame(found | {"log_prob": log_prob, "rank": rank}))
+        step = {"which": which, "order": chosen.shape[1] - 1, "slot": chosen[:, -1]}
+        added.append(pd.DataFrame(step | {"log_prob": log_prob, "rank": rank}))
         free = explained.free(which, chosen)
         going_on = (rank > explained.rule.top) & free.any(axis=1)
         if not going_on.any() or chosen.shape[1] == max_size:
@@ -178,4 +313,204 @@ def _smallest(explained: ExplainedPredictions, which: int) -> dict[str, Any]:
     }
 
 
-__all__ = ["ORIGINAL", "PAPER", "Rule", "rationales", "smallest_rationales"]
+class ExplainedPredictions:
+    """The predictions to explain, and what a model predicts instead from some of the steps before each.
+
+    A slot is a place in a model's input: slot t holds the occupation of step t - 1 and the covariates of step t.
+
+    Attributes:
+        row, step: `(predictions,)`, career and step of each; slot `step` is the latest.
+        target: `(predictions,)`, id of the occupation that is explained.
+        whole_probability, whole_rank: `(predictions,)`, of the target given the whole career so far.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        careers: Dataset,
+        processor: CareerProcessor,
+        rule: Rule,
+        steps: Any,
+        covariates: Sequence[str] | None,
+        unknown_levels: Literal["error", "missing"],
+        batch_tokens: int,
+    ) -> None:
+        if not isinstance(model, CareerForOccupationPrediction):
+            raise ValueError(
+                f"{type(model).__name__} cannot be told where the steps that are left stood in the career, and so has "
+                "no rationales: pass a CAREER model"
+            )
+        processor.check(model.config)
+        self.model, self.processor, self.rule, self.batch_tokens = model, processor, rule, batch_tokens
+        wanted = None if steps is None else _wanted(steps, careers)
+        if wanted is not None:
+            rows = np.unique(wanted[0])
+            careers, wanted = careers.select(rows), (np.searchsorted(rows, wanted[0]), wanted[1])
+        table = career_table(careers)
+        self.people = np.array(table["person"].to_pylist(), dtype=object)
+        self.years = list_values(table, "year").to_numpy()
+        self.careers = EncodedCareers(processor.encode(careers, unknown_levels=unknown_levels)[0])
+        if covariates is not None:
+            self.careers.covariates = _some_covariates(self.careers.covariates, processor, covariates)
+        self.row, self.step = self._find(wanted)
+        self.place = self.careers.starts[self.row] + self.step
+        self.target, self.whole_probability, self.whole_rank = self._given_whole_careers()
+
+    def _find(self, wanted: tuple[np.ndarray, np.ndarray] | None) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and steps of the predictions to explain."""
+        careers = self.careers
+        row = np.repeat(np.arange(len(careers)), careers.lengths)
+        step = np.arange(len(row)) - careers.starts[row]
+        moved = careers.labels != careers.input_ids
+        if wanted is None:
+            chosen = (step > 0) & (moved | (not self.rule.moves))
+            if not chosen.any():
+                raise ValueError(
+                    "nobody moves in these careers, so there is nothing to explain: pass others, or steps"
+                )
+            return row[chosen], step[chosen]
+        place = careers.starts[wanted[0]] + wanted[1]
+        stays = self.rule.moves and self.rule.target == "true"
+        for impossible, why in [
+            (wanted[1] == 0, "the first of the career, which nothing comes before"),
+            (~moved[place] & stays, "a stay, and the rule explains moves that were made: use Rule(moves=False)"),
+        ]:
+            if impossible.any():
+                at = int(impossible.argmax())
+                person, year = self.people[wanted[0][at]], self.years[place[at]]
+                raise ValueError(f"person '{person}', year {year} cannot be explained: the step is {why}")
+        return wanted
+
+    def _given_whole_careers(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Targets, and their probabilities and ranks given whole careers."""
+        which = np.full(len(self.years), -1)
+        which[self.place] = np.arange(len(self.place))
+        target, scores = np.empty(len(self.place), dtype=np.int64), np.empty((2, len(self.place)))
+        for place, log_probs, previous, occupation in distributions(self.model, self.careers, self.batch_tokens):
+            is_explained = torch.from_numpy(which[place] >= 0).to(log_probs.device)
+            log_probs = self._under_rule(log_probs[is_explained], previous[is_explained])
+            explained = occupation[is_explained] if self.rule.target == "true" else log_probs.argmax(dim=-1)
+            at = which[place][which[place] >= 0]
+            target[at], scores[:, at] = explained.cpu().numpy(), _scores(log_probs, explained)
+        return target, np.exp(scores[0]), scores[1].astype(np.int64)
+
+    def score(self, which: np.ndarray, slots: np.ndarray) -> np.ndarray:
+        """Log-probability and rank of targets given some slots only.
+
+        Args:
+            which: `(sets,)`, predictions.
+            slots: `(sets, size)`, ascending; the last is the prediction's own, and the beginning of the career is
+                among them only where it can be added.
+
+        Returns:
+            `(2, sets)`.
+        """
+        if self.rule.start == "kept":
+            slots = np.insert(slots, 0, 0, axis=1)
+        was_training, device = self.model.training, self.model.device
+        self.model.eval()
+        scores = []
+        rows = max(1, self.batch_tokens // slots.shape[1])
+        try:
+            for start in range(0, len(which), rows):
+                chosen, given_slots = which[start : start + rows], slots[start : start + rows]
+                place = self.careers.starts[self.row[chosen]][:, None] + given_slots
+                columns = {"input_ids": self.careers.input_ids, "covariates": self.careers.covariates}
+                given = {
+                    name: torch.from_numpy(column[place].astype(np.int64)).to(device)
+                    for name, column in columns.items()
+                    if column is not None
+                }
+                position_ids = torch.from_numpy(given_slots).to(device)
+                # Without a mask Transformers would take a gap between positions for the beginning of another career.
+                mask = torch.ones_like(position_ids)
+                with torch.inference_mode():
+                    logits = self.model(**given, position_ids=position_ids, attention_mask=mask).logits[:, -1]
+                log_probs = self._under_rule(logits, given["input_ids"][:, -1])
+                scores.append(_scores(log_probs, torch.from_numpy(self.target[chosen]).to(device)))
+        finally:
+            self.model.train(was_training)
+        return np.concatenate(scores, axis=1)
+
+    def free(self, which: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        """`(predictions, slots)`, the slots that may still be added to `(predictions, size)` chosen ones."""
+        slot = np.arange(self.step.max() + 1)
+        free = (slot < self.step[which][:, None]) & (slot >= (1 if self.rule.start == "kept" else 0))
+        np.put_along_axis(free, chosen, False, axis=1)
+        return free
+
+    def describe(self, which: np.ndarray) -> dict[str, Any]:
+        """Columns that say which predictions these are."""
+        label = np.array(self.processor.occupations, dtype=object)
+        place = self.place[which]
+        return {
+            "person": self.people[self.row[which]],
+            "step": self.step[which],
+            "year": self.years[place],
+            "previous": label[self.careers.input_ids[place]],
+            "occupation": label[self.careers.labels[place]],
+            "target": label[self.target[which]],
+        }
+
+    def name(self, which: np.ndarray, slot: np.ndarray) -> dict[str, Any]:
+        """Columns that say which steps are in these slots."""
+        place = self.careers.starts[self.row[which]] + slot
+        year = pd.array(self.years[place - 1], dtype="Int64")
+        year[slot == 0] = pd.NA
+        occupation = np.array(self.processor.occupations, dtype=object)[self.careers.input_ids[place]]
+        occupation[slot == 0] = None
+        return {"rationale_step": slot - 1, "rationale_year": year, "rationale_occupation": occupation}
+
+    def _under_rule(self, log_probs: torch.Tensor, previous: torch.Tensor) -> torch.Tensor:
+        """Log-probabilities that the rule is about; given a move they are p(j) / (1 - p(y_{t-1})) for j != y_{t-1}."""
+        if not self.rule.moves:
+            return log_probs
+        return log_probs.scatter(-1, previous.unsqueeze(-1), -torch.inf).log_softmax(dim=-1)
+
+
+def _scores(log_probs: torch.Tensor, target: torch.Tensor) -> np.ndarray:
+    """`(2, rows)`: log-probability of each target, and one more than the number of occupations that are likelier."""
+    log_prob = log_probs.gather(-1, target.unsqueeze(-1))
+    rank = (log_probs > log_prob).sum(dim=-1) + 1
+    return torch.stack([log_prob.squeeze(-1).double(), rank.double()]).cpu().numpy()
+
+
+def _wanted(steps: Any, careers: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and steps of the persons and years in a table."""
+    named = LongTable(steps, "person", ["year"])
+    wanted = pd.DataFrame({"person": named.people.to_pylist(), "year": named.years("year")})
+    lengths = list_lengths(table := career_table(careers.select_columns(["person", "year"])), "year")
+    all_steps = pd.DataFrame({"person": np.repeat(table["person"].to_pylist(), lengths)})
+    all_steps["year"] = list_values(table, "year").to_numpy()
+    all_steps["row"] = np.repeat(np.arange(len(lengths)), lengths)
+    all_steps["step"] = all_steps.groupby("row").cumcount()
+    places = wanted.merge(all_steps, how="left", on=["person", "year"], validate="many_to_one")
+    for bad, problem in [(places["row"].isna(), "is not in the careers"), (wanted.duplicated(), "is there twice")]:
+        if bad.any():
+            at = int(bad.argmax())
+            raise ValueError(
+                f"steps, row {at}: person '{wanted['person'][at]}' in year {wanted['year'][at]} {problem}; drop "
+                "the row"
+            )
+    return places["row"].to_numpy(dtype=np.int64), places["step"].to_numpy(dtype=np.int64)
+
+
+def _some_covariates(levels: np.ndarray | None, processor: CareerProcessor, given: Sequence[str]) -> np.ndarray | None:
+    """`(steps, covariates)` levels, where all covariates that are not given are "missing"."""
+    names = processor.covariate_names
+    unknown = [name for name in given if name not in names]
+    if unknown:
+        raise ValueError(f"'{unknown[0]}' is none of the model's covariates, which are {names}; leave it out")
+    hidden = [place for place, name in enumerate(names) if name not in given]
+    if levels is None or not hidden:
+        return levels
+    counts = processor.trained_counts()[1] if processor.training_stages else [np.zeros(1)] * len(names)
+    for place in hidden:
+        if counts[place][0] == 0:
+            raise ValueError(
+                f"covariate '{names[place]}' was never missing in training, so the model cannot do without it: keep "
+                "it, or train a model without it"
+            )
+    levels = levels.copy()
+    levels[:, hidden] = 0
+    return levels

@@ -14,28 +14,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
+from datasets import Dataset, DatasetDict
+from transformers import PreTrainedModel
 from transformers.utils import logging
 
+from ..careers.frames import as_careers, as_splits, truncate
 from ..careers.ledger import Ledger
+from ..encoding.checkpoints import as_checkpoint
 from ..encoding.collating import EncodedCareers, FlatCareers
+from ..encoding.processing_career import CareerProcessor
 from ..evaluation.metrics import INTERVAL
 from ..evaluation.resampling import resample_means
 from ..evaluation.transition_table import distributions
+from ..figures.what_if import what_if_figure
 from ..forecasting.forecast import forecast
 from .edits import Edit, check_known, edit_careers, support
-from .outcome_groups import group_matrix
+from .outcome_groups import Groups, group_matrix
 
 
 if TYPE_CHECKING:
-    from datasets import Dataset
-    from transformers import PreTrainedModel
-
-    from ..encoding.processing_career import CareerProcessor
+    from matplotlib.figure import Figure
 
 logger = logging.get_logger(__name__)
 
@@ -46,22 +50,157 @@ READING = (
 
 
 @dataclass(frozen=True)
-class WhatIf:
-    """What a comparison found.
+class Comparison:
+    """Predictions from careers as they are beside those from edited ones.
 
     Args:
         differences: One row per outcome (and, of forecasts, year ahead): outcome, original and edited (average
             probabilities), difference (edited less original), standard_error, low and high (95%) of the difference.
             `attrs` say how to read it ("reading"), and hold edit, people, rows (predictions averaged), weighted and
             draws.
-        support: `career_edits.support`: how often training saw what the edit makes; None if no training careers were
-            given.
+        support: How often training saw what the edit makes, as `edits.support` counts it; None if no training careers
+            were given.
         ledger: What was altered, and whose predictions the edit does not reach.
     """
 
     differences: pd.DataFrame
     support: pd.DataFrame | None
     ledger: Ledger
+
+
+@dataclass(frozen=True)
+class WhatIf:
+    """What a model predicts and forecasts from careers as they are, and from edited ones. Predictive, not causal.
+
+    Args:
+        next_step: The comparison of predictions of next steps.
+        forecast: The comparison of forecasts; None if none was asked for.
+        cut: The ledger of cutting careers at a year; None if they were not cut.
+    """
+
+    next_step: Comparison
+    forecast: Comparison | None = None
+    cut: Ledger | None = None
+
+    @property
+    def comparisons(self) -> dict[str, Comparison]:
+        """The comparisons by name: "next_step" and, where there is one, "forecast"."""
+        forecasts = {} if self.forecast is None else {"forecast": self.forecast}
+        return {"next_step": self.next_step, **forecasts}
+
+    def to_frame(self) -> pd.DataFrame:
+        """All differences: comparison ("next_step" or "forecast"), years_ahead (null for next steps), outcome,
+        original, edited, difference, standard_error, low and high."""
+        frames = [part.differences.assign(comparison=name) for name, part in self.comparisons.items()]
+        columns = ["comparison", "years_ahead", *self.next_step.differences.columns]
+        frame = pd.concat(frames, ignore_index=True).reindex(columns=columns).astype({"years_ahead": "Int64"})
+        frame.attrs = dict(self.next_step.differences.attrs)
+        return frame
+
+    def figure(self, name: Literal["next_step", "forecast"] = "next_step") -> Figure:
+        """Differences in percentage points with their intervals, a row per outcome.
+
+        Args:
+            name: The comparison to draw; forecasts have a colour per year ahead.
+
+        Returns:
+            A matplotlib figure that no window shows.
+
+        Raises:
+            ValueError: There is no such comparison.
+        """
+        if name not in self.comparisons:
+            raise ValueError(
+                f"there is no comparison {name!r}, only {list(self.comparisons)}; forecasts need a horizon"
+            )
+        return what_if_figure(self.comparisons[name].differences)
+
+    def save(self, folder: str | Path, *, figures: bool = False) -> None:
+        """Saves, for each comparison, NAME.csv and NAME_ledger.json, and what training saw as `support.csv`.
+
+        Args:
+            folder: Folder to write to.
+            figures: Whether to draw NAME.png, too; needs matplotlib.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, comparison in self.comparisons.items():
+            comparison.differences.to_csv(folder / f"{name}.csv", index=False)
+            comparison.ledger.save(folder / f"{name}_ledger.json")
+            if figures:
+                self.figure(name).savefig(folder / f"{name}.png", dpi=110)
+        if self.next_step.support is not None:
+            self.next_step.support.to_csv(folder / "support.csv", index=False)
+
+
+def what_if(
+    model: Any,
+    careers: str | Path | Dataset | DatasetDict,
+    change: Mapping[str, str | Mapping[str, str]],
+    *,
+    from_year: int | None = None,
+    from_age: int | None = None,
+    split: str = "test",
+    training: Dataset | None = None,
+    horizon: int = 0,
+    cutoff: int | None = None,
+    samples: int = 200,
+    groups: Groups = "group",
+    fewest: int = 10,
+    draws: int = 1000,
+    seed: int = 0,
+    unknown_levels: Literal["error", "missing"] = "missing",
+) -> WhatIf:
+    """Compares what a model predicts from careers with what it predicts from careers that read otherwise.
+
+    What comes out is predictive, not causal; see the head of this file.
+
+    Args:
+        model: An occupation model: a folder, a Hub id, a pair (model, processor) or what `train` returns.
+        careers: A folder of careers, or careers; people whom the model was not trained on.
+        change: For each column its new label, or new labels by old ones: covariates of the model, or "occupation".
+            Old labels that are not named stay, and so do missing ones.
+        from_year: The first year that is edited; earlier ones stay as they are.
+        from_age: The first age that is edited; careers need a `birth_year`. Without a year or an age, whole careers
+            are edited.
+        split: The split of a folder, or of careers by split name, whose careers are edited.
+        training: Careers that the model was trained on, in which the combinations are counted that the edit makes; the
+            split "train" of the careers unless given. Without either they are not counted.
+        horizon: How many steps ahead forecasts are compared, too; 0 for none.
+        cutoff: The last year that is known; careers are cut there.
+        samples: Trajectories of each person, for forecasts.
+        groups: The outcomes: "occupation" for single ones; a level of broad groups of occ1990dd, "group",
+            "major_group" or "census_group"; or the group of every occupation.
+        fewest: Person-years of training below which a combination counts as rare.
+        draws: Resamples of people behind the intervals.
+        seed: Random seed of the forecasts and of the resamples.
+        unknown_levels: What to do with levels of the careers that training never saw, as in `processor.encode`. Those
+            that the edit writes have to be known.
+
+    Example:
+        >>> comparison = what_if("runs/mine", "careers/mine", {"education": "college"}, from_age=22)  # doctest: +SKIP
+
+    Raises:
+        ValueError: There is no such split, the edit cannot be made or reaches nobody, the model does not know what it
+            writes, or careers cannot be encoded.
+    """
+    covariates = {name: new for name, new in change.items() if name != "occupation"}
+    edit = Edit(covariates, change.get("occupation"), from_year, from_age)
+    if not isinstance(careers, Dataset):
+        careers = as_splits(careers)
+        training = careers.get("train") if training is None else training
+    edited = as_careers(careers, split)
+    model, processor = as_checkpoint(model)
+    cut = None
+    if cutoff is not None:
+        edited, cut = truncate(edited, cutoff)
+    options: dict[str, Any] = {"training": training, "groups": groups, "fewest": fewest, "draws": draws, "seed": seed}
+    options["unknown_levels"] = unknown_levels
+    next_step = next_step_differences(model, edited, processor, edit, **options)
+    if not horizon:
+        return WhatIf(next_step, cut=cut)
+    options |= {"horizon": horizon, "samples": samples}
+    return WhatIf(next_step, forecast_differences(model, edited, processor, edit, **options), cut)
 
 
 def next_step_differences(
@@ -71,13 +210,13 @@ def next_step_differences(
     edit: Edit,
     *,
     training: Dataset | None,
-    groups: Mapping[str, str] | None = None,
+    groups: Groups = "occupation",
     fewest: int = 10,
     draws: int = 1000,
     seed: int = 0,
     batch_tokens: int = 16_000,
     unknown_levels: Literal["error", "missing"] = "error",
-) -> WhatIf:
+) -> Comparison:
     """Average differences in p(y_t | past) between careers as they are and edited ones.
 
     They are over all predictions that the edit can reach: those of the first step that is told something else, x_t or
@@ -87,12 +226,12 @@ def next_step_differences(
         model: An occupation model.
         careers: Careers; people whom the model was not trained on.
         processor: The model's processor.
-        edit: What is to read otherwise.
+        edit: What is to read otherwise in them.
         training: Careers that the model was trained on, in which combinations that the edit makes are counted; None
             not to count, which is said.
-        groups: Group of every occupation, such as `groups_of(processor.occupations)`; single occupations without it.
+        groups: The outcomes, as in `what_if`.
         fewest: Person-years of training below which a combination counts as rare.
-        draws, seed: Of the resampling of people.
+        draws, seed: Number and random seed of the resamples of people.
         batch_tokens: Steps per batch, padding included.
         unknown_levels: What to do with levels of the careers that training never saw, as in `processor.encode`. Those
             that the edit writes have to be known.
@@ -103,13 +242,13 @@ def next_step_differences(
     """
     pair = _Pair.of(model, careers, processor, edit, training, fewest, unknown_levels)
     reached = pair.told_otherwise()
-    labels, matrix = group_matrix(processor, groups)
+    labels, is_in_group = group_matrix(processor, groups)
     person = np.repeat(np.arange(len(careers)), pair.lengths)
     people, count = np.unique(person[reached], return_counts=True)
     _require(people, "predictions come before it in every career", edit)
     of_people = reached[np.isin(person, people)]
     original, edited = (
-        _sums_by_person(model, EncodedCareers(encoded.select(people)), of_people, matrix, batch_tokens)
+        _sums_by_person(model, EncodedCareers(encoded.select(people)), of_people, is_in_group, batch_tokens)
         / count[:, None]
         for encoded in (pair.original, pair.edited)
     )
@@ -118,7 +257,7 @@ def next_step_differences(
     ledger.record("compare predictions", "person-years", len(reached), int(reached.sum()), dropped=before)
     differences = _differences(labels, original, edited, pair.weight[people] * count, draws, seed)
     differences.attrs = _attrs(edit, len(people), int(reached.sum()), pair.weighted, draws)
-    return WhatIf(differences, pair.support, ledger)
+    return Comparison(differences, pair.support, ledger)
 
 
 def forecast_differences(
@@ -129,13 +268,13 @@ def forecast_differences(
     *,
     training: Dataset | None,
     horizon: int,
-    groups: Mapping[str, str] | None = None,
+    groups: Groups = "occupation",
     fewest: int = 10,
     draws: int = 1000,
     seed: int = 0,
     unknown_levels: Literal["error", "missing"] = "error",
     **options: Any,
-) -> WhatIf:
+) -> Comparison:
     """Average differences between forecasts that go on from careers as they are and from edited ones.
 
     Covariates stay at their last level in both, the edited one too. The two forecasts of a person are sampled with the
@@ -145,7 +284,7 @@ def forecast_differences(
         model, careers, processor, edit, training, groups, fewest, draws, unknown_levels: As in
             `next_step_differences`. Forecasts begin where each career ends: cut them with `careers.truncate`.
         horizon: Steps ahead, each of `processor.step_length` years.
-        seed: Of the forecasts and of the resampling of people.
+        seed: Random seed of the forecasts and of the resamples of people.
         options: Further options of `forecasting.forecast`, such as samples and batch_tokens.
 
     Returns:
@@ -155,19 +294,20 @@ def forecast_differences(
         ValueError: As in `next_step_differences` and `forecast`.
     """
     pair = _Pair.of(model, careers, processor, edit, training, fewest, unknown_levels)
-    labels, matrix = group_matrix(processor, groups)
+    labels, is_in_group = group_matrix(processor, groups)
     people = np.flatnonzero(pair.reads_otherwise())
     _require(people, "everybody's career ends before it", edit)
     ledger = pair.ledger
     ends = {"the career ends before the edit, or the edit changes nothing": len(careers) - len(people)}
     ledger.record("compare forecasts", "people", len(careers), len(people), dropped=ends)
     ids = [i for i in range(len(processor.occupations)) if i not in set(processor.special_token_ids)]
-    both = []
-    for some in (careers.select(people), pair.careers.select(people)):
-        found = forecast(model, some, processor, horizon=horizon, seed=seed, unknown_levels=unknown_levels, **options)
-        both.append(found.probability.astype(np.float64) @ matrix[ids].numpy())
+    options |= {"horizon": horizon, "seed": seed, "unknown_levels": unknown_levels}
+    forecasts = [
+        forecast(model, histories.select(people), processor, **options) for histories in (careers, pair.careers)
+    ]
+    original, edited = (result.probability.astype(np.float64) @ is_in_group[ids].numpy() for result in forecasts)
     frames = [
-        _differences(labels, both[0][:, step], both[1][:, step], pair.weight[people], draws, seed).assign(
+        _differences(labels, original[:, step], edited[:, step], pair.weight[people], draws, seed).assign(
             years_ahead=(step + 1) * processor.step_length
         )
         for step in range(horizon)
@@ -175,8 +315,8 @@ def forecast_differences(
     differences = pd.concat(frames, ignore_index=True)
     differences.insert(0, "years_ahead", differences.pop("years_ahead"))
     differences.attrs = _attrs(edit, len(people), len(people), pair.weighted, draws)
-    differences.attrs |= {"samples": found.attrs["samples"], "years_placed_at": found.attrs["years_placed_at"]}
-    return WhatIf(differences, pair.support, ledger)
+    differences.attrs |= {name: forecasts[0].attrs[name] for name in ("samples", "years_placed_at")}
+    return Comparison(differences, pair.support, ledger)
 
 
 @dataclass(frozen=True)
@@ -189,7 +329,7 @@ class _Pair:
         lengths: `(people,)`, person-years of each.
         weight: `(people,)`, survey weights, or ones.
         weighted: Whether careers have weights.
-        support, ledger: As in `WhatIf`.
+        support, ledger: As in `Comparison`.
     """
 
     careers: Dataset
@@ -216,13 +356,13 @@ class _Pair:
         processor.check(model.config)
         check_known(edit, processor)
         careers_edited, ledger = edit_careers(careers, edit)
-        original, edited = (processor.encode(some, unknown_levels)[0] for some in (careers, careers_edited))
-        found = None
+        original, edited = (processor.encode(part, unknown_levels)[0] for part in (careers, careers_edited))
+        counts = None
         if training is None:
             logger.warning("whether training saw anything like the edited careers is not checked: pass training=")
         else:
             seen = processor.encode(training, "missing")[0]
-            found = support(EncodedCareers(original), EncodedCareers(edited), EncodedCareers(seen), processor, fewest)
+            counts = support(EncodedCareers(original), EncodedCareers(edited), EncodedCareers(seen), processor, fewest)
         weighted = "weight" in careers.column_names
         return cls(
             careers=careers_edited,
@@ -231,7 +371,7 @@ class _Pair:
             lengths=EncodedCareers(original).lengths,
             weight=np.array(careers["weight"][:]) if weighted else np.ones(len(careers)),
             weighted=weighted,
-            support=found,
+            support=counts,
             ledger=ledger,
         )
 
@@ -251,21 +391,21 @@ class _Pair:
         return np.bincount(np.repeat(np.arange(len(self.lengths)), self.lengths), weights=changed) > 0
 
     def _flat(self) -> tuple[FlatCareers, FlatCareers]:
-        both = [EncodedCareers(encoded) for encoded in (self.original, self.edited)]
-        original, edited = (encoded.gather(np.arange(len(encoded))) for encoded in both)
-        return original, edited
+        original, edited = EncodedCareers(self.original), EncodedCareers(self.edited)
+        everybody = np.arange(len(original))
+        return original.gather(everybody), edited.gather(everybody)
 
 
 def _sums_by_person(
-    model: PreTrainedModel, careers: EncodedCareers, reached: np.ndarray, matrix: torch.Tensor, batch_tokens: int
+    model: PreTrainedModel, careers: EncodedCareers, reached: np.ndarray, is_in_group: torch.Tensor, batch_tokens: int
 ) -> np.ndarray:
     """`(people, groups)`, predicted probabilities summed over the steps of each person that the edit reaches."""
     person = np.repeat(np.arange(len(careers)), careers.lengths)
-    sums = torch.zeros(len(careers), matrix.shape[1], dtype=torch.float64)
+    sums = torch.zeros(len(careers), is_in_group.shape[1], dtype=torch.float64)
     for place, log_probs, _, _ in distributions(model, careers, batch_tokens):
-        some = torch.from_numpy(reached[place])
-        probabilities = log_probs[some.to(log_probs.device)].cpu().double().exp() @ matrix
-        sums.index_add_(0, torch.from_numpy(person[place])[some], probabilities)
+        is_reached = torch.from_numpy(reached[place])
+        probabilities = log_probs[is_reached.to(log_probs.device)].cpu().double().exp() @ is_in_group
+        sums.index_add_(0, torch.from_numpy(person[place])[is_reached], probabilities)
     return sums.numpy()
 
 
@@ -273,9 +413,9 @@ def _differences(
     labels: list[str], original: np.ndarray, edited: np.ndarray, weight: np.ndarray, draws: int, seed: int
 ) -> pd.DataFrame:
     """Weighted means of `(people, groups)` and of their differences, with intervals, one row per group."""
-    both = np.concatenate([original, edited], axis=1)
-    everybody, together = np.arange(len(both)), np.zeros(len(both), dtype=np.int64)
-    means, resampled = resample_means(both, weight, everybody, together, draws=draws, seed=seed)
+    averages = np.concatenate([original, edited], axis=1)
+    everybody, together = np.arange(len(averages)), np.zeros(len(averages), dtype=np.int64)
+    means, resampled = resample_means(averages, weight, everybody, together, draws=draws, seed=seed)
     before, after = np.split(means[0], 2)
     drawn_before, drawn_after = np.split(resampled[:, 0], 2, axis=1)
     drawn = drawn_after - drawn_before
@@ -292,6 +432,3 @@ def _require(people: np.ndarray, why: str, edit: Edit) -> None:
 def _attrs(edit: Edit, people: int, rows: int, weighted: bool, draws: int) -> dict[str, Any]:
     attrs = {"reading": READING, "edit": str(edit), "people": people, "rows": rows}
     return attrs | {"weighted": weighted, "draws": draws}
-
-
-__all__ = ["READING", "Edit", "WhatIf", "forecast_differences", "next_step_differences"]

@@ -1,12 +1,12 @@
-"""Forecasts of careers some steps ahead, by sampling trajectories from any occupation model.
+"""Forecasts of careers some steps ahead, by sampling trajectories from any occupation model (Section 5).
 
 The probability of an occupation k steps ahead is the average of p(y_{T+k} | path) over sampled paths y_{T+1}, ...,
 y_{T+k-1}: the conditional probabilities themselves, not how often an occupation was drawn, which has the same mean and
 a larger variance (the original program does the same). One step ahead there is nothing to sample and the forecast is
 the model's own probability; more steps can be enumerated.
 
-`forecast_years.py` says which steps are taken and with which covariates, `trajectories.py` takes them, and
-`forecast_result.py` is what comes out.
+`years.py` says which steps are taken and with which covariates, `trajectories.py` takes them, `result.py` holds what
+comes out, and `report.py` scores it.
 """
 
 from __future__ import annotations
@@ -14,38 +14,44 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
+from datasets import Dataset, DatasetDict
+from transformers import PreTrainedModel
 from transformers.utils import logging
 
+from ..careers.frames import as_careers, to_frame, truncate
+from ..encoding.checkpoints import as_checkpoint
 from ..encoding.collating import EncodedCareers
+from ..encoding.processing_career import CareerProcessor
 from .result import Forecast, Trajectories
 from .shared_prefix import SHARED_PREFIX
 from .trajectories import Estimator, SharedPast, TrajectorySampler, WholeHistories
 from .years import StepRule, levels_ahead, steps_ahead
 
 
-if TYPE_CHECKING:
-    from datasets import Dataset
-    from transformers import PreTrainedModel
-
-    from ..encoding.processing_career import CareerProcessor
-
 logger = logging.get_logger(__name__)
 
-# Enumerated paths of one person at most.
+# Paths of one person that are enumerated at most.
 MOST_BRANCHES = 100_000
+# Steps that one call of the model reads at most, by the type of its device.
+BATCH_TOKENS = {"cpu": 4_000, "cuda": 40_000}
+# Years after a cutoff that are forecast unless others are asked for.
+DEFAULT_YEARS = 3
 
 
 def forecast(
-    model: PreTrainedModel,
-    careers: Dataset,
-    processor: CareerProcessor,
+    model: Any,
+    careers: str | Path | Dataset | DatasetDict,
+    processor: CareerProcessor | None = None,
     *,
-    horizon: int | None = None,
+    cutoff: int | None = None,
     years: Sequence[int] | None = None,
+    horizon: int | None = None,
+    split: str | None = None,
     step: StepRule = "observation",
     gap_covariate: str | None = None,
     covariates: Any = None,
@@ -56,7 +62,7 @@ def forecast(
     exact_steps: int = 1,
     trajectories: bool = False,
     seed: int = 0,
-    batch_tokens: int = 4_000,
+    batch_tokens: int | None = None,
 ) -> Forecast:
     """Probability of every occupation in coming years, given the whole of each career.
 
@@ -64,11 +70,19 @@ def forecast(
     for every such year (Section 5 of the paper), and the result says so.
 
     Args:
-        model: An occupation model.
-        careers: Careers to continue; all their steps are conditioned on. `careers.truncate` cuts them at a year.
-        processor: The model's processor.
-        horizon: Steps ahead of each person's own last year, each of `processor.step_length` years; or else
-        years: the years to forecast, the same for everybody.
+        model: An occupation model: a folder, a Hub id, a pair (model, processor), what `train` returns, or the model
+            itself, with its processor.
+        careers: Careers to continue: a folder of careers, or careers. All their steps up to the cutoff are conditioned
+            on.
+        processor: The processor of a model that is given by itself.
+        cutoff: The last year that may be known; all years without one. What careers say about covariates after it is
+            used, as `covariates` are; what they say about occupations is not. People without a step up to it are left
+            out.
+        years: The years to forecast, the same for everybody. With a cutoff they are the first three in which somebody
+            is observed after it, unless years or a horizon are given.
+        horizon: Instead of years: how many steps to go ahead of each person's own last year, each of
+            `processor.step_length` years.
+        split: The split of the careers that is forecast; all of them together without one.
         step: What a step is where `years` are further apart than `processor.step_length`, or a person's last year is
             further before them: "observation", one step from each observation to the next however many years lie
             between, as in the paper; or "interval", steps of `processor.step_length` years, of which those between
@@ -76,8 +90,8 @@ def forecast(
         gap_covariate: A covariate that holds the years since the step before, for models that were trained with one;
             its future values follow from the years.
         covariates: Future values of covariates: careers, or a long table with person, year and columns of values.
-            Rows up to a person's last year are not used, because the career has those years, and no row is by a
-            model without covariates.
+            Rows up to a person's last year are not used, because the career has those years. A model without
+            covariates uses no row.
         carry_forward: Whether a covariate that changes over time keeps its latest value where no later one is given.
         unknown_levels: What to do with covariate levels that training never saw, as in `processor.encode`.
         samples: Trajectories per person.
@@ -87,18 +101,24 @@ def forecast(
             every occupation, which is cheaper than sampling as many trajectories. With 0 the frequencies of the first
             step are sampled too.
         trajectories: Whether to return the sampled trajectories too.
-        seed: Seed of the sampling. A person's draws depend on nobody else who is forecast, nor on `batch_tokens`.
-        batch_tokens: Steps that one call of the model reads at most, which bounds memory. A few thousand keep a CPU
-            busy; a GPU needs more.
+        seed: Random seed of the sampling. A person's draws depend on nobody else who is forecast, nor on
+            `batch_tokens`.
+        batch_tokens: Steps that one call of the model reads at most, which bounds memory: 4,000 unless given, which
+            keep a CPU busy, and 40,000 on a GPU.
 
     Returns:
         A `Forecast`, with its Monte-Carlo standard errors.
 
     Raises:
-        ValueError: The processor does not belong to the model; nobody is left to forecast; a forecast year is not
-            after a person's last, or lies before every trained one; or a covariate has no value, or one that the model
-            does not know. The message names person, column and year.
+        ValueError: The processor does not belong to the model, or the model was trained on years after the cutoff;
+            nobody is left to forecast; a forecast year is not after a person's last, or lies before every trained one;
+            or a covariate has no value, or one that the model does not know. The message names person, column and
+            year.
     """
+    model, processor = as_checkpoint(model) if processor is None else (model, processor)
+    processor.check(model.config)
+    if batch_tokens is None:
+        batch_tokens = BATCH_TOKENS.get(model.device.type, BATCH_TOKENS["cpu"])
     if samples < 2 or exact_steps < 0 or batch_tokens < 1:
         raise ValueError(
             f"samples must be at least 2, exact_steps 0 and batch_tokens 1, not {samples}, {exact_steps} and "
@@ -109,7 +129,15 @@ def forecast(
             f"estimator must be one of {get_args(Estimator)} and step of {get_args(StepRule)}, not {estimator!r} and "
             f"{step!r}"
         )
-    processor.check(model.config)
+    careers = as_careers(careers, split)
+    if cutoff is not None:
+        check_not_trained_after(processor, cutoff)
+        if years is None and horizon is None:
+            years = years_after(careers, cutoff)
+        histories = truncate(careers, cutoff)[0]
+        if covariates is None:
+            covariates = careers.select(np.flatnonzero(np.isin(careers["person"][:], histories["person"][:])))
+        careers = histories
     ids = np.setdiff1d(np.arange(len(processor.occupations)), processor.special_token_ids)
     if len(ids) ** max(exact_steps - 1, 0) > MOST_BRANCHES:
         raise ValueError(
@@ -140,11 +168,11 @@ def forecast(
     probability = np.empty((*shape, len(ids)), dtype=np.float32)
     error = np.empty_like(probability)
     paths = []
-    with _reader(model) as read, logging.tqdm(total=shape[0], desc="Forecasting careers", unit="person") as progress:
+    with _reader(model) as reader, logging.tqdm(total=shape[0], desc="Forecasting careers", unit="person") as progress:
         for people in _groups(encoded.lengths, ahead.lengths, samples, batch_tokens):
             steps = (ahead.lengths.cumsum() - ahead.lengths)[people, None] + np.arange(ahead.lengths[people[0]])
             past = encoded.gather(people)
-            histories = np.c_[past.input_ids.reshape(len(people), -1), past.labels.reshape(len(people), -1)[:, -1]]
+            past_ids = np.c_[past.input_ids.reshape(len(people), -1), past.labels.reshape(len(people), -1)[:, -1]]
             x = None
             if past.covariates is not None and levels is not None:
                 earlier = past.covariates.reshape(len(people), -1, levels.shape[1])
@@ -153,7 +181,7 @@ def forecast(
             uniforms = np.stack([generator.random((steps.shape[1], samples)) for generator in generators])
             wanted = ahead.wanted[steps[0]]
             sampler = TrajectorySampler(
-                read(model, _tensor(histories, model), x),
+                reader(model, _tensor(past_ids, model), x),
                 torch.from_numpy(uniforms).to(model.device),
                 wanted=wanted.tolist(),
                 estimator=estimator,
@@ -166,7 +194,8 @@ def forecast(
             if trajectories:
                 drawn = sampler.drawn.cpu().numpy()[..., wanted]
                 paths += [
-                    (i, *np.unique(own, axis=0, return_counts=True)) for i, own in zip(people, drawn, strict=True)
+                    (i, *np.unique(of_person, axis=0, return_counts=True))
+                    for i, of_person in zip(people, drawn, strict=True)
                 ]
             progress.update(len(people))
     return Forecast(
@@ -176,6 +205,7 @@ def forecast(
         probability=probability,
         standard_error=error,
         trajectories=_distinct(paths, ids) if trajectories else None,
+        histories=careers,
         attrs={
             "samples": samples,
             "seed": seed,
@@ -190,9 +220,43 @@ def forecast(
     )
 
 
+def check_not_trained_after(processor: CareerProcessor, cutoff: int) -> None:
+    """Checks that a model does not know the years that it is to forecast.
+
+    Args:
+        processor: The model's processor, which records what the model was trained on.
+        cutoff: The last year that may be known.
+
+    Raises:
+        ValueError: The model was trained on later years.
+    """
+    if processor.training_stages and processor.time_covariate and processor.last_trained_year() > cutoff:
+        raise ValueError(
+            f"the model was trained on years up to {processor.last_trained_year()}, so nothing after {cutoff} would "
+            f"be a forecast; train with a cutoff of {cutoff}"
+        )
+
+
+def years_after(careers: Dataset, cutoff: int) -> list[int]:
+    """The first years in which somebody is observed after a cutoff, three of them at most.
+
+    Args:
+        careers: Careers, the years after the cutoff included.
+        cutoff: The last year that may be known.
+
+    Raises:
+        ValueError: Nobody is observed after the cutoff.
+    """
+    observed = to_frame(careers, kind="arrow")["year"].unique().to_pylist()
+    later = sorted(year for year in observed if year > cutoff)
+    if not later:
+        raise ValueError(f"nobody is observed after {cutoff}; say which years to forecast")
+    return later[:DEFAULT_YEARS]
+
+
 @contextmanager
 def _reader(model: PreTrainedModel) -> Iterator[type[SharedPast] | type[WholeHistories]]:
-    """How to ask a model, which is in eval mode meanwhile, and has its attention exchanged where that is possible."""
+    """The class that asks a model, which is in eval mode meanwhile, and shares its past where its attention can."""
     was_training = model.training
     shares = getattr(model, "_supports_attention_backend", False)
     attention = model.config._attn_implementation

@@ -1,6 +1,6 @@
 """How good forecasts are, from their forecast tables: by horizon, for states, for shares, and as prediction sets.
 
-Perplexities and differences with intervals are those of `evaluation.py`, which reads forecast tables too.
+Perplexities and differences with intervals are those of `evaluation`, which reads forecast tables too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .result import Forecast
 from .table import places
 
 
-# Ends of the fan: the middle half, and nine tenths.
+# Quantiles at the ends of a fan: those of the middle half and of the middle nine tenths.
 QUANTILES = (0.05, 0.25, 0.75, 0.95)
 
 
@@ -29,7 +29,7 @@ def state_auc(table: pd.DataFrame, label: str, weighted: bool = False) -> float:
     Args:
         table: A forecast table made with `watch=[label]`.
         label: The state.
-        weighted: Use weights.
+        weighted: Whether to use weights.
 
     Raises:
         ValueError: The label was not watched, or nobody is in the state, or everybody.
@@ -61,8 +61,8 @@ def by_horizon(table: pd.DataFrame, draws: int = 1000, seed: int = 0, weighted: 
 
     Args:
         table: A forecast table.
-        draws, seed: Of the resampling of people, for the interval of perplexity.
-        weighted: Use weights in perplexities and AUCs.
+        draws, seed: Number and random seed of the resamples of people behind the interval of perplexity.
+        weighted: Whether to use weights in perplexities and AUCs.
 
     Returns:
         One row "all" and one for each year: n, people, perplexity, standard_error, low, high; monte_carlo, how much of
@@ -75,16 +75,14 @@ def by_horizon(table: pd.DataFrame, draws: int = 1000, seed: int = 0, weighted: 
         level = bootstrap_perplexity(part, draws, seed, weighted).iloc[0]
         weight = part["weight"].to_numpy() if weighted else np.ones(len(part))
         of_people = (part["log_prob_error"] * weight).groupby(part["person"], observed=True).sum()
-        known = part[~part["unknown"]]
         rows[name] = {
             **level,
             "monte_carlo": level["perplexity"] * np.sqrt((of_people**2).sum()) / weight.sum(),
             **{f"AUC {label}": auc for label, auc in state_aucs(part, weighted).items()},
-            "top_ece": calibration_error(reliability(part, "top", draws=1)) if len(known) else np.nan,
+            "top_ece": np.nan if part["unknown"].all() else calibration_error(reliability(part, "top", draws=1)),
             **part[["in_set", "set_size"]].mean(),
         }
-    found = pd.DataFrame.from_dict(rows, orient="index").rename_axis("year")
-    return found.astype({"n": int, "people": int})
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("year").astype({"n": int, "people": int})
 
 
 def calibration_by_horizon(table: pd.DataFrame, bins: int = 10, draws: int = 1000, seed: int = 0) -> pd.DataFrame:
@@ -116,11 +114,11 @@ def prediction_sets(
     People, not rows, are split, so that years of one person are never on both sides. Weights are not used.
 
     Args:
-        forecast: What the table was made of.
+        forecast: The forecast that the table was made of.
         table: A forecast table.
-        coverage: Wanted share of people covered.
+        coverage: Share of people whom the sets are to cover.
         calibration_share: Share of people who choose the thresholds.
-        seed: Of the split.
+        seed: Random seed of the split.
 
     Returns:
         One row per year: calibration and tested (people), threshold, coverage among the tested with its standard
@@ -172,11 +170,11 @@ def share_forecasts(
     realised shares leave it means that one of these is large.
 
     Args:
-        forecast: With trajectories.
+        forecast: A forecast with trajectories.
         table: Its forecast table.
-        labels: Occupations.
-        weighted: Use weights.
-        seed: Of which trajectories of different people go together.
+        labels: The occupations or states whose shares are forecast.
+        weighted: Whether to use weights.
+        seed: Random seed that says which trajectories of different people go together.
 
     Returns:
         One row per label and year: occupation, year, n, expected, realised, and columns named by `QUANTILES`.

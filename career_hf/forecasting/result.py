@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +12,15 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from datasets import Dataset
 
 from ..careers.atomic_files import complete
 from ..careers.columns import make_dataset
+from ..figures.forecasts import person_figure
 
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class Forecast:
         standard_error: Likewise; of sampling trajectories, 0 where the probability is exact. It is estimated from the
             sample, which cannot know of rare paths that it does not hold, so it is too small for rare occupations.
         trajectories: The sampled trajectories, if they were asked for.
+        histories: The careers that were continued, for figures; None in a forecast that was loaded from files.
         attrs: How the forecast was made: samples, seed, estimator and exact_steps; step, "observation" or "interval",
             step_length and gap_covariate, which say how gaps between years were treated; years_placed_at, the trained
             year that each year without training uses; carried_forward, for each covariate at how many steps.
@@ -58,11 +62,14 @@ class Forecast:
     probability: np.ndarray
     standard_error: np.ndarray
     trajectories: Trajectories | None = None
+    histories: Dataset | None = None
     attrs: dict[str, Any] = field(default_factory=dict)
 
     def to_frame(self) -> pd.DataFrame:
-        """person, year, occupation, probability and standard_error: a row for each person, year and occupation, so
-        mind the size; `top` and `to_dataset` are smaller."""
+        """A row for each person, year and occupation: person, year, occupation, probability and standard_error.
+
+        This is a large frame; those of `top` and `to_dataset` are smaller.
+        """
         people, horizon, occupations = self.probability.shape
         frame = pd.DataFrame(
             {
@@ -77,8 +84,11 @@ class Forecast:
         return frame
 
     def top(self, k: int) -> pd.DataFrame:
-        """The `k` most likely occupations of every person and year: person, year, rank (from 1), occupation,
-        probability and standard_error."""
+        """The `k` likeliest occupations of every person and year.
+
+        Returns:
+            A row for each of them: person, year, rank (from 1), occupation, probability and standard_error.
+        """
         people, horizon, occupations = self.probability.shape
         k = min(k, occupations)
         # Stable, so that ties are in the order of the occupations.
@@ -94,14 +104,37 @@ class Forecast:
             }
         )
 
+    def figure(self, person: str | None = None, realised: Mapping[int, str] | None = None) -> Figure:
+        """One person's past and forecast: years across, occupations down, probabilities in the cells.
+
+        Args:
+            person: Identifier of a person who is forecast; the first one unless given.
+            realised: What became of the person, by year; drawn as frames.
+
+        Returns:
+            A matplotlib figure that no window shows.
+
+        Raises:
+            ValueError: The person is not forecast, or the forecast was loaded from files and holds no histories.
+        """
+        if self.histories is None:
+            raise ValueError("the forecast was loaded from files, which hold no histories to draw: make it again")
+        person = self.people[0] if person is None else person
+        if person not in self.people:
+            raise ValueError(f"person '{person}' is not among the {len(self.people)} who are forecast")
+        return person_figure(self, person, self.histories[self.people.index(person)], realised)
+
     def to_dataset(self) -> Dataset:
-        """One row for each person and year: person, year, and lists of the probability and standard_error of every
+        """A row for each person and year: person, year, and lists of the probability and standard_error of every
         occupation, in the order of `occupations`."""
         return make_dataset(self._table())
 
     def save(self, folder: str | Path) -> None:
-        """Saves `forecast.parquet` (as `to_dataset`; occupations and attrs are in the metadata of its schema) and,
-        where there are trajectories, `trajectories.parquet`."""
+        """Saves `forecast.parquet` and, where there are trajectories, `trajectories.parquet`.
+
+        The first has the rows of `to_dataset`; occupations and attrs are in the metadata of its schema. Histories are
+        not saved.
+        """
         state = {"horizon": self.years.shape[1], "occupations": self.occupations, "attrs": self.attrs}
         with complete(Path(folder) / "forecast.parquet") as unfinished:
             pq.write_table(self._table().replace_schema_metadata({"career_hf": json.dumps(state)}), unfinished)

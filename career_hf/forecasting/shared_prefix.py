@@ -10,16 +10,14 @@ and reads the steps between from the paths that it branched off.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.cache_utils import Cache
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-
-if TYPE_CHECKING:
-    from transformers.cache_utils import Cache
 
 SHARED_PREFIX = "shared_prefix"
 
@@ -41,7 +39,7 @@ class Continuations:
         ancestors: list[tuple[torch.Tensor, torch.Tensor]],
     ) -> None:
         self.past, self.ancestors, self.people = past, ancestors, people
-        self.own: torch.Tensor | None = None
+        self.last_states: torch.Tensor | None = None
         # The paths of one person as a row of a grid, so that one product serves a person's paths.
         self.first, last = int(people[0]), int(people[-1])
         sizes = torch.bincount(people - self.first, minlength=last - self.first + 1)
@@ -56,25 +54,25 @@ class Continuations:
     def branch(self, parents: torch.Tensor) -> Continuations:
         """The paths that go on from `parents`, places among these paths in ascending order."""
         earlier = [(states, places[parents]) for states, places in self.ancestors]
-        own = [] if self.own is None else [(self.own, parents)]
-        return Continuations(self.past, self.people[parents], [*earlier, *own])
+        last = [] if self.last_states is None else [(self.last_states, parents)]
+        return Continuations(self.past, self.people[parents], [*earlier, *last])
 
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float
     ) -> torch.Tensor:
         """What the last step of each path attends to in one layer; all shapes are `(paths, heads, 1, head size)`."""
-        query, own = query.squeeze(2) * scaling, torch.stack([key.squeeze(2), value.squeeze(2)])
+        query, last = query.squeeze(2) * scaling, torch.stack([key.squeeze(2), value.squeeze(2)])
         paths, heads, size = query.shape
-        if self.own is None:
-            self.own = own.new_empty(len(self.past.layers), *own.shape)
-        self.own[layer] = own
+        if self.last_states is None:
+            self.last_states = last.new_empty(len(self.past.layers), *last.shape)
+        self.last_states[layer] = last
         past: Any = self.past.layers[layer]
         keys, values = (states[self.first : self.first + self.shape[0]] for states in (past.keys, past.values))
         suffix = query.new_empty(2, len(self.ancestors) + 1, paths, heads, size)
         for step, (states, places) in enumerate(self.ancestors):
             for kind in (0, 1):
                 torch.index_select(states[layer, kind], 0, places, out=suffix[kind, step])
-        suffix[:, -1] = own
+        suffix[:, -1] = last
 
         in_grid = query.index_select(0, self.grid).view(*self.shape, heads, size).transpose(1, 2)
         to_past = (in_grid @ keys.transpose(2, 3)).transpose(1, 2).flatten(0, 1).index_select(0, self.in_grid)

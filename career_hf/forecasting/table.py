@@ -1,5 +1,5 @@
 """The forecast table: one row per person and year that was forecast and then observed, in the columns of a transition
-table, so that `evaluation.py` computes every metric from it.
+table, so that `evaluation` computes every metric from it.
 
 `realised_years` says who is forecast and what became of them, once for all models; `forecast_table` holds one model's
 forecast against it.
@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
+from datasets import Dataset
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
@@ -24,18 +25,15 @@ from ..occupations.labels import NOT_WORKING
 from .result import Forecast
 
 
-if TYPE_CHECKING:
-    from datasets import Dataset
-
 Who = Literal["survivors", "observed"]
 # The columns of a forecast table that are not covariates.
 COLUMNS = [
     *["person", "step", "year", "gap_years", "previous", "occupation", "log_prob", "log_prob_error", "p_stay", "rank"],
     *["p_top", "mass", "set_size", "in_set", "transition", "unknown", "survivor", "weight"],
 ]
-# Levels of fewer people than this are one level where attrition is predicted.
+# Levels that fewer people have are one level where attrition is predicted.
 FEWEST_OF_LEVEL = 20
-# Nobody stands for more people than this.
+# The most people whom one person stands for.
 MOST_STOOD_FOR = 20.0
 # Rows whose distributions are sorted at once.
 ROWS_AT_ONCE = 10_000
@@ -107,7 +105,7 @@ def realised_years(
             the inverse of the probability of being observed in its year (`attrition_weights`, from the last state,
             how long ago it was, and the last level of every covariate), so that a weighted mean is about everybody who
             can be forecast.
-        people: If given and smaller than their number, so many of them are drawn at random, the same at every call.
+        people: How many of them are drawn at random, the same at every call; all of them unless given.
 
     Returns:
         Histories, careers, rows and ledger. Columns of the rows: person; step, which forecast year it is, from 1;
@@ -139,18 +137,20 @@ def realised_years(
     seen: np.ndarray = np.zeros((len(everybody), len(goals)), dtype=bool)
     seen[person, step] = True
     survivor: np.ndarray = seen[:, -1]
-    kept = survivor if who == "survivors" else np.array(seen.any(axis=1))
+    forecast_people = survivor if who == "survivors" else np.array(seen.any(axis=1))
     reason = f"not observed in {goals[-1]}" if who == "survivors" else "not observed in any forecast year"
-    if not kept.any():
+    if not forecast_people.any():
         raise ValueError(f"nobody qualifies: all {len(everybody)} people with a step up to {cutoff} are {reason}")
-    dropped = {reason: int((~kept).sum())}
-    ledger.record("people to forecast", "people", len(kept), int(kept.sum()), dropped, depends_on="future")
-    if people is not None and people < kept.sum():
-        drawn = np.random.default_rng(0).choice(np.flatnonzero(kept), people, replace=False)
-        ledger.record("a sample of them", "people", int(kept.sum()), people, {"not drawn": int(kept.sum()) - people})
-        kept = np.isin(np.arange(len(kept)), drawn)
-    unseen = {f"not observed in {year}": int(n) for year, n in zip(goals, (~seen[kept]).sum(axis=0), strict=True)}
-    ledger.record("years to score", "forecasts", seen[kept].size, int(seen[kept].sum()), unseen, depends_on="future")
+    count = int(forecast_people.sum())
+    dropped = {reason: len(everybody) - count}
+    ledger.record("people to forecast", "people", len(everybody), count, dropped, depends_on="future")
+    if people is not None and people < count:
+        drawn = np.random.default_rng(0).choice(np.flatnonzero(forecast_people), people, replace=False)
+        ledger.record("a sample of them", "people", count, people, {"not drawn": count - people})
+        forecast_people = np.isin(np.arange(len(everybody)), drawn)
+    scored = seen[forecast_people]
+    unseen = {f"not observed in {year}": int(n) for year, n in zip(goals, (~scored).sum(axis=0), strict=True)}
+    ledger.record("years to score", "forecasts", scored.size, int(scored.sum()), unseen, depends_on="future")
 
     weight = np.broadcast_to(
         (last["weight"].to_numpy() if "weight" in last else np.array([np.nan]))[:, None], seen.shape
@@ -173,11 +173,11 @@ def realised_years(
     rows["transition"] = pd.Categorical(kinds, categories=TRANSITIONS)
     rows["survivor"], rows["weight"] = survivor[person], weight[person, step]
     rows = rows.join(of_last[covariates])
-    whole = np.flatnonzero(pd.Index(careers["person"]).isin(everybody[kept]))
+    whole = np.flatnonzero(pd.Index(careers["person"]).isin(everybody[forecast_people]))
     return Realised(
-        histories.select(np.flatnonzero(kept)),
+        histories.select(np.flatnonzero(forecast_people)),
         careers.select(whole),
-        rows[kept[person]].reset_index(drop=True),
+        rows[forecast_people[person]].reset_index(drop=True),
         ledger,
     )
 
@@ -189,7 +189,7 @@ def attrition_weights(features: pd.DataFrame, seen: np.ndarray) -> np.ndarray:
     the others with the same features.
 
     Args:
-        features: One row per person, all of them labels; rare ones are lumped together.
+        features: One row of labels per person; rare labels are one level.
         seen: `(people, years)`, who was observed when.
 
     Returns:
@@ -238,8 +238,8 @@ def forecast_table(
     """A forecast beside what happened.
 
     Args:
-        forecast: Of at least the people and years of `rows`.
-        rows: `Realised.rows`.
+        forecast: A forecast of at least the people and years of `rows`.
+        rows: What became of them, as `Realised.rows` has it.
         watch: Labels whose probability is kept, in columns "p(label)".
         unknown_occupation: The processor's label for occupations it does not know; without one they are errors.
         level: Probability that the sets of likeliest occupations hold at least.
@@ -271,7 +271,7 @@ def forecast_table(
                 f"person '{row['person']}', year {row['year']}: the model does not know {name} '{row[name]}'; pass "
                 "unknown_occupation=, or forecast with a model that knows it"
             )
-    found: dict[str, list[np.ndarray]] = {
+    parts: dict[str, list[np.ndarray]] = {
         name: [] for name in ("p", "p_stay", "rank", "p_top", "mass", "set_size", "place")
     }
     for part in np.array_split(np.arange(len(rows)), -(-len(rows) // ROWS_AT_ONCE)):
@@ -280,14 +280,14 @@ def forecast_table(
         order = np.argsort(-p, axis=1, kind="stable")
         mass = np.take_along_axis(p, order, axis=1).cumsum(axis=1)
         place = (order == codes["occupation"][part, None]).argmax(axis=1)
-        found["p"].append(of_truth[:, 0])
-        found["p_stay"].append(p[np.arange(len(p)), codes["previous"][part]])
-        found["rank"].append((p > of_truth).sum(axis=1) + 1)
-        found["p_top"].append(p.max(axis=1))
-        found["mass"].append(mass[np.arange(len(p)), place])
-        found["set_size"].append(((mass < level).sum(axis=1) + 1).clip(max=len(labels)))
-        found["place"].append(place)
-    value = {name: np.concatenate(parts) for name, parts in found.items()}
+        parts["p"].append(of_truth[:, 0])
+        parts["p_stay"].append(p[np.arange(len(p)), codes["previous"][part]])
+        parts["rank"].append((p > of_truth).sum(axis=1) + 1)
+        parts["p_top"].append(p.max(axis=1))
+        parts["mass"].append(mass[np.arange(len(p)), place])
+        parts["set_size"].append(((mass < level).sum(axis=1) + 1).clip(max=len(labels)))
+        parts["place"].append(place)
+    value = {name: np.concatenate(arrays) for name, arrays in parts.items()}
     if (value["p"] == 0).any():
         row = rows.iloc[int(value["p"].argmin())]
         raise ValueError(

@@ -13,16 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch.nn import functional as F
+from transformers import PreTrainedModel
 
 from .shared_prefix import Continuations
 
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 Estimator = Literal["conditional", "frequency"]
 
@@ -32,7 +30,7 @@ class Paths:
     """Distinct ways that people's careers go on, ordered by person; tensors.
 
     Args:
-        people: `(paths,)`, whose.
+        people: `(paths,)`, the person whose path it is.
         previous: `(paths,)`, the last occupation.
         share: `(paths,)`, how much of the person's probability, or of the person's trajectories, goes this way.
         samples: `(trajectories,)`, ordered by path: person x trajectories of a person + number.
@@ -246,8 +244,8 @@ def draw(p: torch.Tensor, previous: torch.Tensor, rows: torch.Tensor, uniforms: 
     cumulative += torch.arange(len(moving), device=p.device).unsqueeze(1)
     # What is left of a mover's number is uniform again; it stays short of 1, which would be in the next row.
     left = ((uniforms[movers] - stay[movers]) / (1 - stay[movers])).clamp(max=1 - 1e-9)
-    found = torch.searchsorted(cumulative.view(-1), left + row, right=True)
-    occupations[movers] = found - row * p.shape[1]
+    place = torch.searchsorted(cumulative.view(-1), left + row, right=True)
+    occupations[movers] = place - row * p.shape[1]
     return occupations
 
 

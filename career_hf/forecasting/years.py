@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from datasets import Dataset
 
 from ..careers.columns import LongTable, career_table, is_list, list_lengths, list_values
 from ..careers.frames import to_frame
+from ..encoding.processing_career import CareerProcessor
 from ..encoding.vocabulary import MISSING, index_labels
 
-
-if TYPE_CHECKING:
-    from datasets import Dataset
-
-    from ..encoding.processing_career import CareerProcessor
 
 StepRule = Literal["observation", "interval"]
 
@@ -62,10 +59,10 @@ def steps_ahead(
 
     Args:
         careers: Careers to continue.
-        horizon: Steps of `step_length` years after each person's own last year; or else
-        years: the years to forecast, for everybody the same.
-        rule: Between `years`, see `forecast`.
-        step_length: Years of a step.
+        horizon: How many steps of `step_length` years to go after each person's own last year; or None.
+        years: Without a horizon, the years to forecast, for everybody the same.
+        rule: What a step between `years` is, as `step` of `forecast`.
+        step_length: Years that a step takes.
 
     Raises:
         ValueError: Not exactly one of horizon and years is given, years do not increase, a person is observed in or
@@ -93,8 +90,8 @@ def steps_ahead(
             f"with truncate(careers, {goals[0] - 1}), or forecast later years"
         )
     if rule == "observation":
-        every = np.tile(goals, len(people))
-        return StepsAhead(people, last_year, np.full(len(people), len(goals)), every, np.ones(len(every), bool))
+        year = np.tile(goals, len(people))
+        return StepsAhead(people, last_year, np.full(len(people), len(goals)), year, np.ones(len(year), bool))
     odd = np.argwhere((goals - last_year[:, None]) % step_length != 0)
     if len(odd):
         person, goal = odd[0]
@@ -126,7 +123,7 @@ def levels_ahead(
         last_levels: `(people, covariates)`, levels at the end of each career.
         careers: The careers.
         processor: The model's processor, which has covariates.
-        covariates: See `forecast`; so are the rest.
+        covariates, gap_covariate, carry_forward, unknown_levels: As in `forecast`.
 
     Returns:
         `(steps, covariates)` level ids; the trained year at which each year without training was placed; and for each
@@ -148,8 +145,8 @@ def levels_ahead(
         elif name == gap_covariate:
             levels[:, c] = _gap_levels(steps, processor, name, unknown_levels)
         else:
-            exact, known = given.get(name, (np.zeros(len(levels), bool), np.full(len(levels), -1)))
-            levels[:, c] = np.where(known >= 0, known, levels[:, c])
+            exact, latest_level = given.get(name, (np.zeros(len(levels), bool), np.full(len(levels), -1)))
+            levels[:, c] = np.where(latest_level >= 0, latest_level, levels[:, c])
             if is_list(careers.features.arrow_schema.field(name).type) and not exact.all():
                 if not carry_forward:
                     step = int(np.argmin(exact))
@@ -201,8 +198,12 @@ def _given(
     processor: CareerProcessor,
     unknown_levels: Literal["error", "missing"],
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """For each covariate in a table of future values and each step, whether the step's own year has a value, and the
-    level id of the latest one up to it, -1 where there is none."""
+    """Future values of covariates from a table.
+
+    Returns:
+        For each covariate in the table, two arrays of `(steps,)`: whether the step's own year has a value; and the
+        level id of the latest value up to it, -1 where there is none.
+    """
     if hasattr(covariates, "features") and is_list(covariates.features.arrow_schema.field("year").type):
         covariates = to_frame(covariates, kind="arrow")
     columns = covariates if isinstance(covariates, Mapping) else getattr(covariates, "column_names", None)
@@ -237,8 +238,8 @@ def _given(
         key = place[ahead] * span + year[ahead] - first
         order = np.argsort(key)
         latest = np.searchsorted(key[order], wanted, side="right") - 1
-        known = latest >= 0
-        known[known] = place[ahead][order][latest[known]] == steps.person[known]
-        found = np.where(known, ids[ahead][order][latest] if len(ahead) else -1, -1)
-        given[name] = (known & (np.r_[key[order], 0][latest] == wanted), found)
+        has_value = latest >= 0
+        has_value[has_value] = place[ahead][order][latest[has_value]] == steps.person[has_value]
+        level_ids = np.where(has_value, ids[ahead][order][latest] if len(ahead) else -1, -1)
+        given[name] = (has_value & (np.r_[key[order], 0][latest] == wanted), level_ids)
     return given

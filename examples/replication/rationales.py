@@ -176,7 +176,7 @@ def explain(folder: Path, settings: Settings, model: str, seed: int) -> None:
         size = 1 + settings.most_added
         orders = rationales(network, test, processor, ORDER, steps=moves, max_size=size, unknown_levels="missing")
         with complete(path) as unfinished:
-            orders.to_parquet(unfinished)
+            orders.to_frame().to_parquet(unfinished)
 
 
 def try_all_sets(folder: Path, settings: Settings) -> None:
@@ -190,7 +190,7 @@ def try_all_sets(folder: Path, settings: Settings) -> None:
     few = planted.loc[planted["step"] - 1 <= settings.longest, ["person", "year"]].drop_duplicates()
     given: dict[str, Any] = {"steps": few.head(settings.exhaustive), "unknown_levels": "missing"}
     smallest = smallest_rationales(network, test, processor, RULE, longest=settings.longest, **given)
-    greedy = rationales(network, test, processor, RULE, **given).groupby(["person", "year"])
+    greedy = rationales(network, test, processor, RULE, **given).to_frame().groupby(["person", "year"])
     ends = greedy.agg(greedy_size=("order", "size"), greedy_complete=("complete", "first"))
     with complete(path) as unfinished:
         smallest.merge(ends.reset_index(), on=["person", "year"], validate="one_to_one").to_parquet(unfinished)

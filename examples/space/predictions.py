@@ -203,7 +203,7 @@ class CareerPredictor:
             )
         steps = {"person": [PERSON], "year": [shown["year"][-1]]}
         with self.lock:
-            found = rationales(self.model, self.check(shown), self.processor, steps=steps)
+            found = rationales(self.model, self.check(shown), self.processor, steps=steps).to_frame()
         return found, shown, said + self._in_words(found)
 
     def _in_words(self, found: pd.DataFrame) -> str:

@@ -116,8 +116,12 @@ def test_years_and_people_may_be_left_to_the_command(folder):
 @pytest.mark.parametrize(
     ("model", "options", "message"),
     [
-        ("late", ["--cutoff", CUTOFF], f"so nothing after {CUTOFF} would be a forecast; train with --cutoff {CUTOFF}"),
-        ("jobs", ["--cutoff", 2050], "nobody is observed after 2050; say which --years to forecast"),
+        (
+            "late",
+            ["--cutoff", CUTOFF],
+            f"so nothing after {CUTOFF} would be a forecast; train with a cutoff of {CUTOFF}",
+        ),
+        ("jobs", ["--cutoff", 2050], "nobody is observed after 2050; say which years to forecast"),
         ("jobs", ["--cutoff", CUTOFF, "--split", "nothing"], "none is 'nothing'"),
         ("jobs", ["--cutoff", CUTOFF, "--plot"], "--plot needs --output"),
         ("chain", ["--cutoff", 1900, "--years", 1990], "nobody is observed up to 1900"),

@@ -78,7 +78,7 @@ def test_transitions_prints_and_draws_every_matrix(market, tmp_path):
     sums = found.groupby(["gender", "previous"])[["observed", "implied"]].sum()
     np.testing.assert_allclose(sums, 1, atol=1e-6)
     assert sorted(path.name for path in tmp_path.glob("*.png")) == ["transitions_female.png", "transitions_male.png"]
-    assert "--by pay: the covariates are" in run(*given[:4], "--by", "pay", code=2)
+    assert "by 'pay': the covariates are" in run(*given[:4], "--by", "pay", code=2)
 
 
 def test_rake_weights_careers_to_a_survey_and_keeps_their_splits(market, tmp_path):

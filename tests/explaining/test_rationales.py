@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from datasets import DatasetDict
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
@@ -19,8 +20,14 @@ from career_hf.careers import from_frame, to_frame
 from career_hf.encoding.job_dropout import job_dropout_mask
 from career_hf.encoding.processing_career import CareerProcessor
 from career_hf.evaluation.transition_table import transition_table
-from career_hf.explaining.explained_predictions import ExplainedPredictions
-from career_hf.explaining.rationales import ORIGINAL, PAPER, Rule, rationales, smallest_rationales
+from career_hf.explaining.rationales import (
+    ORIGINAL,
+    PAPER,
+    ExplainedPredictions,
+    Rule,
+    rationales,
+    smallest_rationales,
+)
 from career_hf.original.conversion import convert_state_dict, original_config
 
 
@@ -113,7 +120,7 @@ def plainly(model, processor, careers, rule, person, step):
 
 @pytest.mark.parametrize("rule", RULES)
 def test_the_search_is_the_one_in_plain_python(model, processor, careers, rule):
-    found = rationales(model, careers, processor, rule, batch_tokens=50)
+    found = rationales(model, careers, processor, rule, batch_tokens=50).to_frame()
     groups = found.groupby(["person", "step"], sort=False)
     lengths = dict(zip(careers["person"], map(len, careers["year"]), strict=True))
     if not rule.moves:
@@ -130,7 +137,7 @@ def test_the_search_is_the_one_in_plain_python(model, processor, careers, rule):
 
 
 def test_columns_say_what_happened(model, processor, careers):
-    found = rationales(model, careers, processor, ORIGINAL)
+    found = rationales(model, careers, processor, ORIGINAL).to_frame()
     table = transition_table(model, careers, processor)
     scored = found.merge(table, on=["person", "step"], suffixes=("", "_table"), validate="many_to_one")
     assert len(scored) == len(found)
@@ -148,7 +155,7 @@ def test_columns_say_what_happened(model, processor, careers):
     assert len(start) and start["rationale_year"].isna().all() and start["rationale_occupation"].isna().all()
     assert (found.loc[found["order"] == 0, "rationale_step"] == found.loc[found["order"] == 0, "step"] - 1).all()
 
-    moves = rationales(model, careers, processor, TRUE)
+    moves = rationales(model, careers, processor, TRUE).to_frame()
     moved = table[(table["step"] > 0) & (table["transition"] != "stay")]
     assert set(zip(moves["person"], moves["step"], strict=True)) == set(
         zip(moved["person"].astype(str), moved["step"], strict=True)
@@ -181,7 +188,7 @@ def test_removing_steps_is_hiding_them(model, processor, careers, attention, dat
 def test_smallest_rationales_are_the_smallest_of_all_sets_and_greedy_ones_meet_the_rule(
     model, processor, careers, rule
 ):
-    greedy = rationales(model, careers, processor, rule)
+    greedy = rationales(model, careers, processor, rule).to_frame()
     smallest = smallest_rationales(model, careers, processor, rule)
     last = greedy.groupby(["person", "step"], sort=False).last().reset_index()
     assert (last[["person", "step", "target"]] == smallest[["person", "step", "target"]]).all(axis=None)
@@ -214,31 +221,31 @@ def test_smallest_rationales_are_the_smallest_of_all_sets_and_greedy_ones_meet_t
 
 def test_the_likeliest_move_always_has_a_rationale(model, processor, careers):
     """The whole career gives the prediction that is explained, so at the latest that set meets the rule."""
-    found = rationales(model, careers, processor, PAPER)
+    found = rationales(model, careers, processor, PAPER).to_frame()
     assert found["complete"].all() and (found["whole_rank"] == 1).all()
     assert (found["target"] != found["previous"]).all()
-    cut = rationales(model, careers, processor, PAPER, max_size=2)
+    cut = rationales(model, careers, processor, PAPER, max_size=2).to_frame()
     assert cut["order"].max() == 1 and not cut["complete"].all()
     same = cut.merge(found, on=["person", "step", "order"], suffixes=("", "_whole"))
     assert len(same) == len(cut) and (same["rationale_step"] == same["rationale_step_whole"]).all()
 
 
 def test_a_rule_without_an_end_orders_all_steps_and_others_stop_on_the_way(model, processor, careers):
-    endless = rationales(model, careers, processor, Rule(target="true", top=0))
+    endless = rationales(model, careers, processor, Rule(target="true", top=0)).to_frame()
     assert not endless["complete"].any()
     sizes = endless.groupby(["person", "step"]).size()
     assert (sizes == sizes.index.get_level_values("step")).all()
-    stopped = rationales(model, careers, processor, TRUE)
+    stopped = rationales(model, careers, processor, TRUE).to_frame()
     both = stopped.merge(endless, on=["person", "step", "order"], suffixes=("", "_endless"))
     assert len(both) == len(stopped) < len(endless)
     assert (both["rationale_step"] == both["rationale_step_endless"]).all()
 
 
 def test_named_steps_only_and_in_their_order(model, processor, careers):
-    everything = rationales(model, careers, processor, TRUE)
+    everything = rationales(model, careers, processor, TRUE).to_frame()
     heads = everything.drop_duplicates(["person", "year"])[["person", "year"]]
     steps = heads.iloc[[7, 2, 11]]
-    found = rationales(model, careers, processor, TRUE, steps=steps)
+    found = rationales(model, careers, processor, TRUE, steps=steps).to_frame()
     assert found.drop_duplicates(["person", "year"])[["person", "year"]].to_numpy().tolist() == (
         steps.to_numpy().tolist()
     )
@@ -254,10 +261,11 @@ def test_some_covariates_are_missing_everywhere(model, processor, careers):
     """As if the careers had been without them."""
     table = to_frame(careers)
     without = from_frame(table.assign(region=pd.Series([None] * len(table), dtype="str")), covariates=["region"])
-    hidden = rationales(model, careers, processor, TRUE, covariates=["year"])
-    pd.testing.assert_frame_equal(hidden, rationales(model, without, processor, TRUE), rtol=1e-9)
+    hidden = rationales(model, careers, processor, TRUE, covariates=["year"]).to_frame()
+    pd.testing.assert_frame_equal(hidden, rationales(model, without, processor, TRUE).to_frame(), rtol=1e-9)
     assert not np.allclose(
-        hidden["whole_probability"].iloc[:5], rationales(model, careers, processor, TRUE)["whole_probability"].iloc[:5]
+        hidden["whole_probability"].iloc[:5],
+        rationales(model, careers, processor, TRUE).to_frame()["whole_probability"].iloc[:5],
     )
     with pytest.raises(ValueError, match="'year' was never missing"):
         rationales(model, careers, processor, TRUE, covariates=["region"])
@@ -282,7 +290,9 @@ def test_what_cannot_be_explained_is_said(model, processor, careers):
     with pytest.raises(ValueError, match="person 'a', year 1992 cannot be explained: the step is a stay"):
         rationales(model, stay, processor, TRUE, steps={"person": ["a"], "year": [1992]})
     # Where somebody who stayed would have gone can be explained.
-    assert rationales(model, stay, processor, PAPER, steps={"person": ["a"], "year": [1992]})["complete"].all()
+    assert (
+        rationales(model, stay, processor, PAPER, steps={"person": ["a"], "year": [1992]}).to_frame()["complete"].all()
+    )
     with pytest.raises(ValueError, match="max_size is 0"):
         rationales(model, careers, processor, max_size=0)
     with pytest.raises(ValueError, match="more than 3 steps"):
@@ -337,7 +347,7 @@ def test_rationales_are_those_of_the_original_program(shared):
             when = {"year": int(career["year"][t]), "education": career["education"][t].upper()}
             rows.append({"person": str(log["row"]), "occupation": occupation, **when, **static})
     careers = from_frame(pd.DataFrame(rows), covariates=["education"], static=["location", "ethnicity", "gender"])
-    found = rationales(model, careers, processor, ORIGINAL).set_index(["person", "step"])
+    found = rationales(model, careers, processor, ORIGINAL).to_frame().set_index(["person", "step"])
     compared = 0
     for log in case["logs"]:
         for theirs in log["rationalization"]:
@@ -355,3 +365,28 @@ def test_rationales_are_those_of_the_original_program(shared):
                 assert (rank == 1) == (added["prediction"] == theirs["goal_job"])
             compared += 1
     assert compared == 31
+
+
+def test_predictions_are_named_by_person_and_shown(model, processor, careers, tmp_path):
+    splits = DatasetDict({"train": careers.select(range(2)), "test": careers.select(range(2, len(careers)))})
+    everything = rationales(model, careers, processor, "true").to_frame()
+    person = everything["person"].iloc[-1]
+    moves = rationales((model, processor), splits, rule="true", person=person)
+    expected = everything[everything["person"] == person].reset_index(drop=True)
+    pd.testing.assert_frame_equal(moves.to_frame(), expected, rtol=1e-6)
+    year = int(expected["year"].iloc[-1])
+    one = rationales((model, processor), splits, rule="true", person=person, year=year).to_frame()
+    assert one["rationale_year"].tolist() == expected.loc[expected["year"] == year, "rationale_year"].tolist()
+    tables = moves.by_prediction()
+    assert len(tables) == expected["step"].nunique() and sum(map(len, tables.values())) == len(expected)
+    assert all("from the whole career" in heading for heading in tables)
+    moves.save(tmp_path)
+    assert len(pd.read_csv(tmp_path / "rationales.csv")) == len(expected)
+    with pytest.raises(ValueError, match="person 'nobody' has no rationales"):
+        moves.figure("nobody")
+    with pytest.raises(ValueError, match="there is no person 'nobody'"):
+        rationales((model, processor), splits, person="nobody")
+    with pytest.raises(ValueError, match="name the predictions"):
+        rationales((model, processor), splits, year=year)
+    with pytest.raises(ValueError, match="rule 'best' is none of 'paper'"):
+        rationales((model, processor), splits, rule="best", person="p0")

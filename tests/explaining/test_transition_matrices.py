@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
+from datasets import DatasetDict
 from forecast_examples import careers_of, model_and_processor
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,8 +15,7 @@ from hypothesis import strategies as st
 from career_hf.careers import from_frame, to_frame
 from career_hf.encoding.processing_career import CareerProcessor
 from career_hf.explaining.outcome_groups import group_matrix, in_order
-from career_hf.explaining.transition_matrices import matrix, transition_matrices
-from career_hf.figures.transition_matrices import transition_matrices_figure
+from career_hf.explaining.transitions import transitions
 from career_hf.occupations.crosswalks import groups_of
 from career_hf.rivals.markov import MarkovForOccupationPrediction
 from career_hf.simulation import TrueOccupationModel, preset, world_processor
@@ -27,22 +27,41 @@ def market():
     processor = world_processor(simulation.world)
     truth = TrueOccupationModel.of_world(simulation.world)
     groups = groups_of(processor.occupations)
-    return transition_matrices(truth, simulation.careers, processor, groups=groups, by="gender", draws=500)
+    moves = transitions((truth, processor), simulation.careers, groups=groups, by="gender", draws=500)
+    return simulation.careers, groups, moves
 
 
 def test_the_true_model_implies_what_is_observed_within_clustered_error(market):
-    z = (market["difference"] / market["standard_error"])[market["n"] * market["implied"] > 20]
+    rows = market[2].to_frame()
+    z = (rows["difference"] / rows["standard_error"])[rows["n"] * rows["implied"] > 20]
     assert len(z) > 50 and z.abs().max() < 4 and 0.6 < (z**2).mean() < 1.5
-    covered = ((market["low"] <= 0) & (market["high"] >= 0))[market["n"] * market["implied"] > 20].mean()
+    covered = ((rows["low"] <= 0) & (rows["high"] >= 0))[rows["n"] * rows["implied"] > 20].mean()
     assert covered > 0.85
 
 
-def test_rows_sum_to_one_and_intervals_hold_the_estimate(market):
-    sums = market.groupby(["gender", "previous"], observed=True)[["observed", "implied", "difference"]].sum()
+def test_rows_sum_to_one_and_errors_are_those_of_clusters(market):
+    careers, groups, moves = market
+    rows = moves.to_frame()
+    sums = rows.groupby(["gender", "previous"], observed=True)[["observed", "implied", "difference"]].sum()
     np.testing.assert_allclose(sums, np.tile([1, 1, 0], (len(sums), 1)), atol=1e-6)
-    for name in ("observed", "implied"):
-        assert ((market[f"{name}_low"] <= market[name]) & (market[name] <= market[f"{name}_high"])).all()
-    assert market["gender"].unique().tolist() == ["female", "male"]
+    assert rows["gender"].unique().tolist() == ["female", "male"]
+
+    # By hand, for the state that most women come from: the linearised error of a ratio of sums over people.
+    gender = rows["gender"].iloc[-1]
+    women = rows[rows["gender"] == gender]
+    state = women.loc[women["n"].idxmax(), "previous"]
+    cells = women[women["previous"] == state].set_index("occupation")
+    frame = to_frame(careers).query("gender == @gender")
+    frame["previous"] = frame.groupby("person")["occupation"].shift().map(groups)
+    steps = frame[frame["previous"] == state]
+    for occupation in cells["observed"].nlargest(3).index:
+        cell = cells.loc[occupation]
+        residual = steps["weight"] * ((steps["occupation"].map(groups) == occupation) - cell["observed"])
+        error = np.sqrt((residual.groupby(steps["person"]).sum() ** 2).sum()) / steps["weight"].sum()
+        assert cell["observed_high"] - cell["observed_low"] == pytest.approx(2 * 1.96 * error, rel=0.2)
+        assert (cell["observed_high"] + cell["observed_low"]) / 2 == pytest.approx(cell["observed"], abs=error / 2)
+    often = rows[rows["n"] * rows["implied"] > 50]
+    np.testing.assert_allclose(often["high"] - often["low"], 2 * 1.96 * often["standard_error"], rtol=0.25)
 
 
 @settings(max_examples=8, deadline=None)
@@ -63,7 +82,8 @@ def test_observed_is_a_weighted_count_and_a_chain_implies_its_own_matrix(seed):
     careers = from_frame(pd.DataFrame(rows), covariates=["region"], weight="w")
     processor = CareerProcessor.fit(careers, covariates=[])
     chain = MarkovForOccupationPrediction.fit(processor.encode(careers)[0], processor, order=1)
-    found = transition_matrices(chain, careers, processor, by="region", draws=5)
+    moves = transitions((chain, processor), careers, groups="occupation", by="region", draws=5)
+    found = moves.to_frame()
     counts: Counter = Counter()
     for before, after in zip(rows, rows[1:], strict=False):
         if before["person"] == after["person"]:
@@ -83,31 +103,40 @@ def test_observed_is_a_weighted_count_and_a_chain_implies_its_own_matrix(seed):
 def test_without_weights_everybody_counts_alike():
     careers = careers_of()
     model, processor = model_and_processor("career")
-    found = transition_matrices(model, careers, processor, draws=5)
+    moves = transitions((model, processor), careers, groups="occupation", draws=5)
+    found = moves.to_frame()
     frame = to_frame(careers)
     previous = frame.groupby("person")["occupation"].shift()
     expected = pd.crosstab(previous, frame["occupation"], normalize="index")
-    np.testing.assert_allclose(matrix(found, "observed").loc[expected.index, expected.columns], expected)
+    np.testing.assert_allclose(moves.matrix("observed").loc[expected.index, expected.columns], expected)
     assert not found.attrs["weighted"] and found["people"].max() <= len(careers)
 
 
 def test_what_cannot_be_done_is_said():
     careers = careers_of()
     model, processor = model_and_processor("career")
-    with pytest.raises(ValueError, match="no covariate 'gender'"):
-        transition_matrices(model, careers, processor, by="gender")
+    with pytest.raises(ValueError, match="by 'gender': the covariates are"):
+        transitions((model, processor), careers, by="gender")
     with pytest.raises(ValueError, match="3 occupations have no group"):
-        transition_matrices(model, careers, processor, groups={"nurse": "health"})
+        transitions((model, processor), careers, groups={"nurse": "health"})
     once = from_frame(
         {"person": ["x"], "year": [1980], "occupation": ["cook"], "education": ["10"], "race": ["a"]},
         covariates=["education"],
         static=["race"],
     )
     with pytest.raises(ValueError, match="nobody is observed twice"):
-        transition_matrices(model, once, processor)
-    by_race = transition_matrices(model, careers, processor, by="race", draws=5)
-    with pytest.raises(ValueError, match="several levels"):
-        matrix(by_race)
+        transitions((model, processor), once)
+    with pytest.raises(ValueError, match="groups 'industry' is none of 'occupation', 'group'"):
+        transitions((model, processor), careers, groups="industry")
+    by_race = transitions((model, processor), careers, groups="occupation", by="race", draws=5)
+    with pytest.raises(ValueError, match="several matrices"):
+        by_race.matrix()
+    with pytest.raises(ValueError, match="several matrices"):
+        by_race.figure()
+    with pytest.raises(ValueError, match="no matrix of level 'c'"):
+        by_race.figure("c")
+    with pytest.raises(ValueError, match="none is 'test'"):
+        transitions((model, processor), DatasetDict({"all": careers}))
 
 
 def test_groups_come_in_the_order_of_their_codes_and_special_ids_have_none():
@@ -119,9 +148,23 @@ def test_groups_come_in_the_order_of_their_codes_and_special_ids_have_none():
     assert sums[3].argmax() == 0 and sums[2].argmax() == 3
 
 
+def test_levels_come_apart_and_are_saved(market, tmp_path):
+    rows, parts = market[2].to_frame(), market[2].by_level()
+    assert list(parts) == rows["gender"].unique().tolist()
+    for level, part in parts.items():
+        cells = rows[(rows["gender"] == level) & (rows["n"] * rows["implied"] >= part.fewest_expected)]
+        beyond = [row.low > 0 or row.high < 0 for row in cells.itertuples()]
+        assert part.beyond_chance() == (sum(beyond), len(beyond))
+    market[2].save(tmp_path)
+    assert pd.read_csv(tmp_path / "transitions.csv")["implied"].tolist() == pytest.approx(rows["implied"].tolist())
+
+
 def test_the_figure_has_three_maps_of_the_same_cells(market):
-    women = market[market["gender"] == "female"]
-    figure = transition_matrices_figure(women, "Women")
+    rows = market[2].to_frame()
+    gender = rows["gender"].iloc[-1]
+    women = rows[rows["gender"] == gender]
+    figure = market[2].figure(gender)
+    assert " ".join(figure.get_suptitle().split()).endswith(f"; gender: {gender}")
     maps = [axes for axes in figure.axes if axes.images]
     values = [axes.images[0].get_array() for axes in maps[:3]]
     np.testing.assert_allclose(values[2], values[1] - values[0], atol=1e-9)

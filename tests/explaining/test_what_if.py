@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
+from datasets import DatasetDict
 from forecast_examples import careers_of, cut, enumerated_forecast, history_and_levels, model_and_processor
 from simulated_law import Person, p_true
 
+from career_hf.careers import truncate
 from career_hf.encoding.collating import EncodedCareers
 from career_hf.evaluation.transition_table import distributions
 from career_hf.explaining.edits import Edit, edit_careers
-from career_hf.explaining.what_if import forecast_differences, next_step_differences
+from career_hf.explaining.what_if import forecast_differences, next_step_differences, what_if
 from career_hf.occupations.crosswalks import groups_of
 from career_hf.occupations.labels import EDUCATION, GENDERS, RACES, REGIONS
 from career_hf.simulation import TrueOccupationModel, preset, world_processor
@@ -106,12 +109,15 @@ def test_differences_sum_to_zero_and_are_labelled_predictive(market):
     simulation, truth, processor = market
     groups = groups_of(processor.occupations)
     found = next_step_differences(
-        truth, simulation.careers, processor, Edit({"region": "west"}), training=None, groups=groups, draws=50
+        truth, simulation.careers, processor, Edit({"region": "west"}), training=None, groups=groups, draws=400
     )
     table = found.differences
     assert table["outcome"].tolist()[-3:] == ["unemployed", "out_of_labor_force", "in_school"]
     assert table["original"].sum() == pytest.approx(1) and table["difference"].sum() == pytest.approx(0, abs=1e-6)
-    assert ((table["low"] <= table["difference"]) & (table["difference"] <= table["high"])).all()
+    differs = table.loc[table["difference"].abs().nlargest(3).index]
+    np.testing.assert_allclose(differs["high"] - differs["low"], 2 * 1.96 * differs["standard_error"], rtol=0.3)
+    middle = (differs["high"] + differs["low"]) / 2
+    assert ((middle - differs["difference"]).abs() < differs["standard_error"]).all()
     assert "predictive, not causal" in table.attrs["reading"] and found.support is None
 
 
@@ -142,6 +148,32 @@ def test_forecasts_go_on_from_the_edited_career():
         np.testing.assert_allclose(table["original"], means[0].ravel(), atol=1e-6)
         np.testing.assert_allclose(table["edited"], means[1].ravel(), atol=1e-6)
     assert history_and_levels(processor, edited[0], [1983])[1][-1, 1] == processor.level_ids("education", ["11"])[0]
+
+
+def test_the_verb_compares_next_steps_and_forecasts(market, tmp_path):
+    simulation, truth, processor = market
+    careers = simulation.careers
+    splits = DatasetDict({"train": careers.select(range(15)), "test": careers.select(range(15, 25))})
+    options = {"groups": "major_group", "cutoff": 1984, "horizon": 2, "samples": 5, "draws": 10}
+    result = what_if((truth, processor), splits, {"region": {"south": "west"}}, **options)
+    cut_careers = truncate(splits["test"], 1984)[0]
+    edit, groups = Edit({"region": {"south": "west"}}), groups_of(processor.occupations, "major_group")
+    common = {"training": splits["train"], "groups": groups, "draws": 10, "unknown_levels": "missing"}
+    step = next_step_differences(truth, cut_careers, processor, edit, **common)
+    ahead = forecast_differences(truth, cut_careers, processor, edit, horizon=2, samples=5, **common)
+    pd.testing.assert_frame_equal(result.next_step.differences, step.differences)
+    pd.testing.assert_frame_equal(result.forecast.differences, ahead.differences)
+    pd.testing.assert_frame_equal(result.next_step.support, step.support)
+    frame = result.to_frame()
+    assert frame.groupby(["comparison", "years_ahead"], dropna=False).size().tolist() == [len(step.differences)] * 3
+    assert frame["years_ahead"].isna().sum() == len(step.differences)
+    assert result.cut.entries[-1].step == "cut careers" and "predictive" in frame.attrs["reading"]
+    result.save(tmp_path)
+    assert pd.read_csv(tmp_path / "forecast.csv")["edited"].tolist() == pytest.approx(ahead.differences["edited"])
+    alone = what_if((truth, processor), careers, {"region": "west"}, draws=5)
+    assert alone.forecast is None and alone.next_step.support is None
+    with pytest.raises(ValueError, match="no comparison 'forecast'"):
+        alone.figure("forecast")
 
 
 def test_an_edit_that_reaches_nobody_is_an_error():

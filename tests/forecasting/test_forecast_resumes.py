@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from replication import rivals, table1
+from replication.commands import study
 from replication.rivals_tables import load
 from typer.testing import CliRunner
 
@@ -25,8 +26,8 @@ NOBODY = "no observed occupation"
 YEARS = [2015, 2016, 2017]
 
 
-def run(*arguments):
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+def run(*arguments, command=app):
+    result = CliRunner().invoke(command, [str(argument) for argument in arguments])
     assert result.exit_code == 0, result.output + str(result.exception)
     return result.output
 
@@ -68,9 +69,10 @@ def done(spells):
         chain = "Markov chain, order 1"
         patch.setattr(table1, "COUNTED", {chain: table1.COUNTED[chain]})
         run(
-            *["study", "table1", "--data", careers, "--output", output, "--cutoff", 2014, "--design", "new people"],
+            *["table1", "--data", careers, "--output", output, "--cutoff", 2014, "--design", "new people"],
             *["--years", "2015,2016,2017", "--workers", 1, "--seeds", 1, "--trials", 1, "--most-steps", 10],
             *["--samples", 20],
+            command=study,
         )
     return careers, output
 

@@ -1,0 +1,236 @@
+"""Matrices of moves between broad groups and states without work: what a model implies beside what was seen.
+
+A row is where people were at the step before, a column where they are now; to stay is on the diagonal. Observed shares
+and the model's mean probabilities are over the same person-years, so they differ only where the model errs or chance
+moves. Both are weighted where careers have a `weight`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from datasets import Dataset, DatasetDict
+
+from ..careers.frames import as_careers, covariate_names, to_frame
+from ..encoding.checkpoints import as_checkpoint
+from ..encoding.collating import EncodedCareers
+from ..evaluation.metrics import INTERVAL
+from ..evaluation.resampling import resample_means
+from ..evaluation.transition_table import distributions
+from ..figures.transition_matrices import FEWEST_EXPECTED, matrix, transition_matrices_figure
+from .outcome_groups import Groups, group_matrix
+
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Transitions:
+    """Shares of people who go from one group to another in a step, observed and implied by a model.
+
+    Args:
+        rows: One row for each cell of each matrix, as `to_frame` returns them.
+        by: The covariate whose levels have a matrix each; None for one matrix of everybody.
+    """
+
+    rows: pd.DataFrame
+    by: str | None = None
+    fewest_expected: ClassVar[int] = FEWEST_EXPECTED
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row for each level of `by`, previous group that somebody was in, and group.
+
+        Columns: the covariate itself; previous; occupation; n (steps from the previous group); people (who take them);
+        observed, observed_low, observed_high, implied, implied_low, implied_high; difference (implied less observed);
+        standard_error, low and high (95%) of the difference, which is paired. Observed and implied sum to one over
+        `occupation`. Intervals are too narrow where few steps are expected, n times implied below `fewest_expected`: a
+        move that nobody made does not vary between resamples. Categories are in the order of
+        `outcome_groups.in_order`. `attrs` say weighted and draws.
+        """
+        return self.rows
+
+    def by_level(self) -> dict[str, Transitions]:
+        """The matrix of each level of the covariate, "missing" among them; without a covariate one, called ""."""
+        if self.by is None:
+            return {"": self}
+        levels = self.rows[self.by].fillna("missing")
+        return {str(level): Transitions(part, self.by) for level, part in self.rows.groupby(levels, sort=False)}
+
+    def matrix(self, column: str = "implied") -> pd.DataFrame:
+        """One column as a square: previous groups in rows, groups in columns.
+
+        Args:
+            column: A column of numbers, such as "observed", "implied" or "difference".
+
+        Raises:
+            ValueError: There are matrices of several levels.
+        """
+        if self.rows.duplicated(["previous", "occupation"]).any():
+            raise ValueError(f"there are several matrices: choose one of by_level(), {list(self.by_level())}")
+        return matrix(self.rows, column)
+
+    def beyond_chance(self) -> tuple[int, int]:
+        """How many cells have a 95% interval of the difference without zero, and of how many.
+
+        Counted are cells in which `fewest_expected` steps or more are implied. Of these, 5% would have one if the
+        model were the truth.
+        """
+        expected = self.rows[self.rows["n"] * self.rows["implied"] >= self.fewest_expected]
+        return int(((expected["low"] > 0) | (expected["high"] < 0)).sum()), len(expected)
+
+    def figure(self, level: str | None = None) -> Figure:
+        """Heat maps of the percentages observed, implied, and implied less observed.
+
+        Args:
+            level: The level of the covariate whose matrix is drawn; may be left out where there is one matrix.
+
+        Returns:
+            A matplotlib figure that no window shows.
+
+        Raises:
+            ValueError: There is no such level, or none is named where there are several.
+        """
+        parts = self.by_level()
+        if level is None and len(parts) > 1:
+            raise ValueError(f"there are several matrices: name one of {list(parts)}")
+        level = next(iter(parts)) if level is None else level
+        if level not in parts:
+            raise ValueError(f"there is no matrix of level {level!r}, only of {list(parts)}")
+        group = "" if self.by is None else f"; {self.by}: {level}"
+        title = f"Percent of steps from a state (row; number of steps) to the next (column){group}"
+        return transition_matrices_figure(parts[level].rows, title)
+
+    def save(self, folder: str | Path, *, figures: bool = False) -> None:
+        """Saves the rows as `transitions.csv`, and draws a figure of each matrix if asked to.
+
+        Args:
+            folder: Folder to write to.
+            figures: Whether to draw; needs matplotlib.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.rows.to_csv(folder / "transitions.csv", index=False)
+        for level, transitions_of_level in self.by_level().items() if figures else ():
+            name = f"transitions_{level}" if level else "transitions"
+            path = folder / f"{name.replace(' ', '_').replace('/', '_')}.png"
+            transitions_of_level.figure().savefig(path, dpi=110)
+
+
+def transitions(
+    model: Any,
+    careers: str | Path | Dataset | DatasetDict,
+    *,
+    split: str = "test",
+    groups: Groups = "group",
+    by: str | None = None,
+    draws: int = 1000,
+    seed: int = 0,
+    batch_tokens: int = 16_000,
+    unknown_levels: Literal["error", "missing"] = "missing",
+) -> Transitions:
+    """Compares the moves between occupations or broad groups that a model implies with those that were observed.
+
+    The implied share is the mean of p(y_t in the group | past) over all steps from the row's group, with whatever past
+    and covariates each of them has. First steps come from nowhere and are left out.
+
+    Args:
+        model: An occupation model: a folder, a Hub id, a pair (model, processor) or what `train` returns.
+        careers: A folder of careers, or careers; people whom the model was not trained on.
+        split: The split of a folder, or of careers by split name.
+        groups: The states: "occupation" for single ones; a level of broad groups of occ1990dd, "group", "major_group"
+            or "census_group"; or the group of every occupation.
+        by: A covariate of the careers, every level of which gets a matrix of its own, missing ones among them; a
+            step's level is that at its time.
+        draws, seed: Number and random seed of the resamples of people behind the intervals.
+        batch_tokens: Steps per batch, padding included.
+        unknown_levels: What to do with covariate levels that training never saw, as in `processor.encode`.
+
+    Raises:
+        ValueError: There is no such split, `by` is not a covariate of the careers, nobody has a second step, or as in
+            `transition_table`.
+    """
+    careers = as_careers(careers, split)
+    covariates = [name for names in covariate_names(careers) for name in names]
+    if by is not None and by not in covariates:
+        raise ValueError(f"by {by!r}: the covariates are {covariates}")
+    model, processor = as_checkpoint(model)
+    processor.check(model.config)
+    encoded = EncodedCareers(processor.encode(careers, unknown_levels)[0])
+    flat = encoded.gather(np.arange(len(encoded)))
+    later = flat.positions > 0
+    if not later.any():
+        raise ValueError("nobody is observed twice, so there are no moves: pass longer careers")
+    labels, is_in_group = group_matrix(processor, groups)
+    group_of_id = np.where(is_in_group.sum(dim=1) > 0, is_in_group.argmax(dim=1), -1)
+    levels, level_names = _levels(careers, by)
+
+    # All that is needed are each person's sums in each cell, a cell being a level and a previous group.
+    keys = np.stack([levels, group_of_id[flat.input_ids], np.repeat(np.arange(len(encoded)), flat.lengths)])
+    cells, cell = np.unique(keys[:, later], axis=1, return_inverse=True)
+    count = np.bincount(cell)
+    cell_of_step = np.full(len(later), -1)
+    cell_of_step[later] = cell
+    implied = torch.zeros(cells.shape[1], len(labels), dtype=torch.float64)
+    for place, log_probs, _, _ in distributions(model, encoded, batch_tokens):
+        used = torch.from_numpy(later[place])
+        probabilities = log_probs[used.to(log_probs.device)].cpu().double().exp() @ is_in_group
+        implied.index_add_(0, torch.from_numpy(cell_of_step[place])[used], probabilities)
+    seen = np.bincount(cell * len(labels) + group_of_id[flat.labels[later]], minlength=implied.numel())
+    shares = np.concatenate([seen.reshape(implied.shape), implied.numpy()], axis=1) / count[:, None]
+    weight = np.array(careers["weight"][:])[cells[2]] if "weight" in careers.column_names else np.ones(len(count))
+
+    frames = []
+    for level, previous in np.unique(cells[:2], axis=1).T:
+        people = np.flatnonzero((cells[0] == level) & (cells[1] == previous))
+        frame = _row(shares[people], weight[people] * count[people], draws, seed)
+        frame.insert(0, "occupation", labels)
+        frame.insert(0, "previous", labels[previous])
+        frame.insert(2, "n", int(count[people].sum()))
+        frame.insert(3, "people", len(people))
+        if by is not None:
+            frame.insert(0, by, level_names[level] if level >= 0 else None)
+        frames.append(frame)
+    rows = pd.concat(frames, ignore_index=True)
+    for name in ("previous", "occupation"):
+        rows[name] = pd.Categorical(rows[name], categories=pd.Index(labels, dtype="str"))
+    rows.attrs = {"weighted": "weight" in careers.column_names, "draws": draws}
+    return Transitions(rows, by)
+
+
+def _levels(careers: Dataset, by: str | None) -> tuple[np.ndarray, list[str]]:
+    """`(person-years,)` places of levels, -1 where missing, and the levels, sorted; one for all without `by`."""
+    long = to_frame(careers)
+    if by is None:
+        return np.zeros(len(long), dtype=np.int64), ["all"]
+    codes, names = pd.factorize(long[by], sort=True)
+    return codes, list(names)
+
+
+def _row(shares: np.ndarray, weight: np.ndarray, draws: int, seed: int) -> pd.DataFrame:
+    """One row of a matrix, a line for each of its columns, from `(people, observed and implied)` shares."""
+    everybody, together = np.arange(len(shares)), np.zeros(len(shares), dtype=np.int64)
+    means, resampled = resample_means(shares, weight, everybody, together, draws=draws, seed=seed)
+    observed, implied = np.split(means[0], 2)
+    drawn = dict(zip(("observed", "implied"), np.split(resampled[:, 0], 2, axis=1), strict=True))
+    drawn["difference"] = drawn["implied"] - drawn["observed"]
+    low, high = (np.stack([np.quantile(part, at, axis=0) for part in drawn.values()]) for at in INTERVAL)
+    return pd.DataFrame(
+        {
+            "observed": observed,
+            "observed_low": low[0],
+            "observed_high": high[0],
+            "implied": implied,
+            "implied_low": low[1],
+            "implied_high": high[1],
+            "difference": implied - observed,
+            "standard_error": drawn["difference"].std(axis=0, ddof=1),
+            "low": low[2],
+            "high": high[2],
+        }
+    )

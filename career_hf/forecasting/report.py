@@ -1,0 +1,180 @@
+"""Forecasts beyond a cutoff, scored where the years were observed: what `career-hf forecast` prints and saves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pandas as pd
+import torch
+from datasets import Dataset, DatasetDict
+
+from ..careers.frames import as_careers, as_splits, to_frame
+from ..careers.ledger import Ledger
+from ..encoding.checkpoints import as_checkpoint
+from ..figures.forecasts import calibration_figure, shares_figure
+from ..occupations.labels import NOT_WORKING
+from .forecast import check_not_trained_after, forecast, years_after
+from .metrics import by_horizon, calibration_by_horizon, prediction_sets, share_forecasts
+from .result import Forecast
+from .table import check_states, forecast_table, realised_years
+
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FIGURES = ("person", "shares", "calibration")
+# Occupations and states whose shares are forecast: all states without work, and the most frequent occupations.
+SHARES = 6
+# Tables whose index is the year, which is a column of the others.
+INDEXED_TABLES = ("by_horizon", "prediction_sets")
+
+
+@dataclass(frozen=True)
+class ForecastReport:
+    """Scored forecasts of careers beyond a cutoff.
+
+    Args:
+        cutoff: The last year that was known.
+        forecast: The forecasts, with trajectories.
+        table: The forecast table, one row per person and year that was observed, as `forecast_table` makes it.
+        tables: Scores by name: "by_horizon", "prediction_sets", "calibration" (`calibration_by_horizon`) and "shares"
+            (`share_forecasts`).
+        ledger: Who is not forecast, and which years are not scored, and why.
+        everyone: Whether everybody observed is scored, with weights, or the people observed in the last year.
+    """
+
+    cutoff: int
+    forecast: Forecast
+    table: pd.DataFrame
+    tables: dict[str, pd.DataFrame]
+    ledger: Ledger
+    everyone: bool
+
+    def to_frame(self) -> pd.DataFrame:
+        """The scores overall and in each year, as `by_horizon` makes them."""
+        return self.tables["by_horizon"]
+
+    def figure(self, name: Literal["person", "shares", "calibration"] = "shares", person: str | None = None) -> Figure:
+        """A figure of the forecasts.
+
+        Args:
+            name: "person" for one person's past, forecast and realised occupations; "shares" for shares of people with
+                their fans; "calibration" for the reliability of the likeliest occupation's probability by year.
+            person: Identifier of the person whose forecast is drawn; the first one unless given.
+
+        Returns:
+            A matplotlib figure that no window shows.
+
+        Raises:
+            ValueError: The person is not forecast, or there is no such figure.
+        """
+        if name == "person":
+            person = self.forecast.people[0] if person is None else person
+            rows = self.table[self.table["person"] == person]
+            return self.forecast.figure(person, dict(zip(rows["year"], rows["occupation"].astype(str), strict=True)))
+        if name == "shares":
+            past = to_frame(self.forecast.histories)[["year", "occupation"]]
+            shares = past.groupby("year")["occupation"].value_counts(normalize=True).rename("share").reset_index()
+            return shares_figure(self.tables["shares"], shares)
+        if name == "calibration":
+            return calibration_figure(self.tables["calibration"])
+        raise ValueError(f"there is no figure {name!r} of forecasts, only {', '.join(FIGURES)}")
+
+    def save(self, folder: str | Path, *, figures: bool = False, person: str | None = None) -> None:
+        """Saves the forecast, the forecast table, the scores and the ledger, and draws the figures if asked to.
+
+        Args:
+            folder: Folder to write to: what `Forecast.save` writes, `forecast_table.parquet`, `ledger.json`, a CSV for
+                each of `tables`, and a PNG for each figure.
+            figures: Whether to draw; needs matplotlib.
+            person: Identifier of the person whose forecast is drawn; the first one unless given.
+
+        Raises:
+            ValueError: The person is not forecast.
+        """
+        folder = Path(folder)
+        self.forecast.save(folder)
+        self.table.to_parquet(folder / "forecast_table.parquet")
+        self.ledger.save(folder / "ledger.json")
+        for name, frame in self.tables.items():
+            frame.to_csv(folder / f"{name}.csv", index=name in INDEXED_TABLES)
+        for name in FIGURES if figures else ():
+            self.figure(name, person).savefig(folder / f"{name}.png", dpi=110)
+
+
+def evaluate_forecast(
+    model: Any,
+    careers: str | Path | Dataset | DatasetDict,
+    *,
+    cutoff: int,
+    years: Sequence[int] | None = None,
+    split: str | None = None,
+    everyone: bool = False,
+    people: int | None = None,
+    samples: int = 1000,
+    seed: int = 0,
+    draws: int = 1000,
+    unknown_levels: Literal["error", "missing"] = "missing",
+    batch_tokens: int | None = None,
+) -> ForecastReport:
+    """Forecasts careers beyond a cutoff, and scores the forecasts where the years were observed.
+
+    Covariates after the cutoff are known, as in the paper; occupations are not.
+
+    Args:
+        model: An occupation model that was trained up to the cutoff: a folder, a Hub id, a pair (model, processor) or
+            what `train` returns. One that is loaded from a folder or the Hub uses a GPU where there is one.
+        careers: A folder of careers, or careers, with the forecast years.
+        cutoff: The last year that may be known.
+        years: The years to forecast; the first three in which somebody is observed after the cutoff unless given.
+        split: The split whose careers are forecast; all careers without one.
+        everyone: Whether everybody is scored who is observed in any of the years, weighted by the inverse probability
+            of being observed; otherwise the people who are observed in the last of the years, as in the paper.
+        people: How many people are forecast, drawn at random; all of them unless given.
+        samples: Trajectories of each person.
+        seed: Random seed of trajectories, and of the split of people that chooses the sizes of prediction sets.
+        draws: Resamples of people behind the intervals.
+        unknown_levels: What to do with covariate levels that training never saw, as in `processor.encode`.
+        batch_tokens: Steps that one call of the model reads at most, as in `forecast`.
+
+    Raises:
+        ValueError: There is no such split, the model was trained on years after the cutoff, nobody is observed after
+            it or qualifies, a state is observed on one side of the cutoff only, or as in `forecast`.
+    """
+    if not isinstance(careers, Dataset):
+        careers = as_splits(careers)
+    scored = as_careers(careers, split)
+    is_loaded = isinstance(model, str | Path)
+    model, processor = as_checkpoint(model)
+    check_not_trained_after(processor, cutoff)
+    years = years_after(scored, cutoff) if years is None else list(years)
+    realised = realised_years(scored, cutoff, years, "observed" if everyone else "survivors", people=people)
+    check_states(as_careers(careers), cutoff, years)
+    if is_loaded and torch.cuda.is_available():
+        model.to("cuda")
+    result = forecast(
+        model,
+        realised.histories,
+        processor,
+        years=years,
+        covariates=realised.careers,
+        unknown_levels=unknown_levels,
+        samples=samples,
+        trajectories=True,
+        seed=seed,
+        batch_tokens=batch_tokens,
+    )
+    states = [state for state in NOT_WORKING if state in result.occupations]
+    table = forecast_table(result, realised.rows, watch=states, unknown_occupation=processor.unknown_occupation)
+    frequent = table["occupation"].value_counts().index
+    labels = [*states, *(label for label in frequent if label not in states)][: max(SHARES, len(states))]
+    tables = {
+        "by_horizon": by_horizon(table, draws, weighted=everyone),
+        "prediction_sets": prediction_sets(result, table, seed=seed),
+        "calibration": calibration_by_horizon(table, draws=draws),
+        "shares": share_forecasts(result, table, labels, weighted=everyone, seed=seed),
+    }
+    return ForecastReport(cutoff, result, table, tables, realised.ledger, everyone)

@@ -46,7 +46,7 @@ def gap_figure(
     heights = [1.1 + 0.45 * len(gaps), *[3.2] * len(models)]
     figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
     # Parts of their own, so that the long names of estimates do not narrow the panels below.
-    top, *lower = np.ravel(figure.subfigures(len(heights), 1, height_ratios=heights))
+    top, *lower = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     _draw_estimates(top.subplots(), gaps, f"Wage gap, {group} minus {others}")
     sides = looks((group, others))
     for part, (first, names) in zip(lower, models.items(), strict=True):

@@ -21,6 +21,7 @@ import pandas as pd
 from scipy import linalg
 
 from .gaps import GapSample, Z, people_clustered
+from .regression import import_pyfixest
 
 
 Prices = Literal["others", "group", "pooled"]
@@ -97,7 +98,7 @@ def gelbach(
     Raises:
         ValueError: Blocks do not hold each feature once.
     """
-    import pyfixest
+    pyfixest = import_pyfixest()
 
     listed = [column for columns in blocks.values() for column in columns]
     if sorted(listed) != sorted(sample.names):

@@ -240,7 +240,7 @@ def test_what_is_not_of_the_world_is_refused(simulation):
     with pytest.raises(ValueError, match="lack the covariate 'race'"):
         type_posteriors(careers.remove_columns("race"), world)
     with pytest.raises(ValueError, match="must be one of male, female"):
-        type_posteriors(careers, world, "male")
+        type_posteriors(careers, world, "men")
     with pytest.raises(ValueError, match="noise is a standard deviation"):
         WageConfig(noise=-1.0)
     assert WageConfig(**WageConfig(female=-0.1).to_dict()) == WageConfig(female=-0.1)

@@ -263,7 +263,7 @@ def test_nothing_is_lost_and_the_order_of_people_does_not_matter(three_rounds, t
 
 
 def test_the_tagset_that_ships_has_every_number_that_a_build_looks_for():
-    shipped = read_data("tagsets/nlsy97.NLSY97")
+    shipped = read_data("tagsets/nlsy97.NLSY97", "career_hf.sources")
     numbers = {shipped.columns[0], *shipped.iloc[:, 0]}
     found = {reference for reference, _, name in items() if not name.startswith(("YEMP_UID", "CV_HRLY_PAY", "CV_HRS"))}
     assert found | set(read_data("nlsy97_variables.csv", "career_hf.sources")["reference"]) | {"R0000100"} == numbers

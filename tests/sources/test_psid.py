@@ -309,7 +309,7 @@ def test_nothing_is_lost_and_the_order_of_people_does_not_matter(tmp_path_factor
 
 
 def test_the_variable_list_that_ships_has_every_variable_of_a_build():
-    shipped = read_data("tagsets/psid_variables.txt")
+    shipped = read_data("tagsets/psid_variables.txt", "career_hf.sources")
     names = [shipped.columns[0], *shipped.iloc[:, 0]]
     assert len(names) == len(set(names))
     assert set(names) == {name for name, _, _ in columns()}

@@ -261,5 +261,5 @@ def _grouped(occupation: pd.Series, level: GroupLevel) -> pd.Series:
 def _legend(axes: Axes, state_looks: Mapping[str, Look]) -> None:
     from matplotlib.patches import Patch
 
-    patches = [Patch(**look.area, label=words(name)) for name, look in state_looks.items()]
+    patches = [Patch(**look.area, label=words(name, 32)) for name, look in state_looks.items()]
     axes.figure.legend(handles=patches, loc="outside lower center", ncols=2)

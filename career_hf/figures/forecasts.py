@@ -107,7 +107,7 @@ def person_figure(
     axes.axvline(len(past) - 0.5, color=BLACK, linewidth=1)
     axes.tick_params(axis="x", rotation=45 if cells.shape[1] > 6 else 0)
     framed = "; framed: what happened" if realised else ""
-    figure.suptitle(fill(f"Person {person}: observed up to {past[-1][0]}, then probabilities{framed}", 68))
+    figure.suptitle(fill(f"Person {person}: observed up to {past[-1][0]}, then probabilities{framed}", int(8 * width)))
     return figure
 
 

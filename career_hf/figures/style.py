@@ -185,14 +185,14 @@ def save(figure: Figure, path: Path | str) -> None:
 
 
 def words(name: Any, letters: int | None = None) -> str:
-    """A label without underscores, broken into lines of so many letters.
+    """A label without underscores, broken into lines of so many letters, after slashes too.
 
     Args:
         name: Label.
         letters: Letters of a line; no limit by default.
     """
     text = str(name).replace("_", " ")
-    return text if letters is None else fill(text, letters)
+    return text if letters is None else fill(text.replace("/", "/ "), letters).replace("/ ", "/")
 
 
 def short(text: str, letters: int) -> str:
@@ -468,7 +468,8 @@ def legend_below(axes: Axes, ncols: int = 2) -> None:
     """
     from matplotlib.transforms import ScaledTranslation
 
-    under_label = axes.transAxes + ScaledTranslation(0, -0.65, axes.figure.dpi_scale_trans)
+    inches = 0.65 + 0.22 * axes.get_xlabel().count("\n")
+    under_label = axes.transAxes + ScaledTranslation(0, -inches, axes.figure.dpi_scale_trans)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=under_label, ncols=ncols)
 
 

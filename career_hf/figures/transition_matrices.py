@@ -44,8 +44,8 @@ def transition_matrices_figure(rows: pd.DataFrame, title: str = "") -> Figure:
     count = len(observed.columns)
     is_large = count > MOST_CATEGORIES
     width = max(WIDTH, 4.5 + 0.42 * count) if is_large else WIDTH
-    letters = 36 if is_large else 22
-    figure, panels = new_figure(3 * (0.4 * len(names) + 1.2) + 3, 3, width=width, sharex=True)
+    letters = 36 if is_large else 28
+    figure, panels = new_figure(3 * ((0.4 if is_large else 0.5) * len(names) + 1.2) + 3, 3, width=width, sharex=True)
     percent: dict[str, Any] = {"low": 0, "high": 100, "power": 0.5, "least": FEWEST_PERCENT}
     points: dict[str, Any] = {
         "low": -largest,

@@ -116,10 +116,12 @@ class Transitions:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self.rows.to_csv(folder / "transitions.csv", index=False)
-        for level, transitions_of_level in self.by_level().items() if figures else ():
+        if not figures:
+            return
+        for level in self.by_level():
             name = f"transitions_{level}" if level else "transitions"
             path = folder / f"{name.replace(' ', '_').replace('/', '_')}.png"
-            transitions_of_level.figure().savefig(path, dpi=110)
+            self.figure(level).savefig(path, dpi=110)
 
 
 def transitions(

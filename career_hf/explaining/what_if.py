@@ -128,7 +128,7 @@ class WhatIf:
             comparison.differences.to_csv(folder / f"{name}.csv", index=False)
             comparison.ledger.save(folder / f"{name}_ledger.json")
             if figures:
-                self.figure(name).savefig(folder / f"{name}.png", dpi=110)
+                what_if_figure(comparison.differences).savefig(folder / f"{name}.png", dpi=110)
         if self.next_step.support is not None:
             self.next_step.support.to_csv(folder / "support.csv", index=False)
 

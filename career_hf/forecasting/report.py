@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pandas as pd
 import torch
@@ -25,7 +25,7 @@ from .table import check_states, forecast_table, realised_years
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FIGURES = ("person", "shares", "calibration")
+FigureName = Literal["person", "shares", "calibration"]
 # Occupations and states whose shares are forecast: all states without work, and the most frequent occupations.
 SHARES = 6
 # Tables whose index is the year, which is a column of the others.
@@ -57,7 +57,7 @@ class ForecastReport:
         """The scores overall and in each year, as `by_horizon` makes them."""
         return self.tables["by_horizon"]
 
-    def figure(self, name: Literal["person", "shares", "calibration"] = "shares", person: str | None = None) -> Figure:
+    def figure(self, name: FigureName = "shares", person: str | None = None) -> Figure:
         """A figure of the forecasts.
 
         Args:
@@ -76,12 +76,12 @@ class ForecastReport:
             rows = self.table[self.table["person"] == person]
             return self.forecast.figure(person, dict(zip(rows["year"], rows["occupation"].astype(str), strict=True)))
         if name == "shares":
-            past = to_frame(self.forecast.histories)[["year", "occupation"]]
+            past = to_frame(self.forecast.require_histories())[["year", "occupation"]]
             shares = past.groupby("year")["occupation"].value_counts(normalize=True).rename("share").reset_index()
             return shares_figure(self.tables["shares"], shares)
         if name == "calibration":
             return calibration_figure(self.tables["calibration"])
-        raise ValueError(f"there is no figure {name!r} of forecasts, only {', '.join(FIGURES)}")
+        raise ValueError(f"there is no figure {name!r} of forecasts, only {', '.join(get_args(FigureName))}")
 
     def save(self, folder: str | Path, *, figures: bool = False, person: str | None = None) -> None:
         """Saves the forecast, the forecast table, the scores and the ledger, and draws the figures if asked to.
@@ -101,8 +101,9 @@ class ForecastReport:
         self.ledger.save(folder / "ledger.json")
         for name, frame in self.tables.items():
             frame.to_csv(folder / f"{name}.csv", index=name in INDEXED_TABLES)
-        for name in FIGURES if figures else ():
-            self.figure(name, person).savefig(folder / f"{name}.png", dpi=110)
+        if figures:
+            for name in get_args(FigureName):
+                self.figure(name, person).savefig(folder / f"{name}.png", dpi=110)
 
 
 def evaluate_forecast(

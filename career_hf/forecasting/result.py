@@ -117,12 +117,20 @@ class Forecast:
         Raises:
             ValueError: The person is not forecast, or the forecast was loaded from files and holds no histories.
         """
-        if self.histories is None:
-            raise ValueError("the forecast was loaded from files, which hold no histories to draw: make it again")
         person = self.people[0] if person is None else person
         if person not in self.people:
             raise ValueError(f"person '{person}' is not among the {len(self.people)} who are forecast")
-        return person_figure(self, person, self.histories[self.people.index(person)], realised)
+        return person_figure(self, person, self.require_histories()[self.people.index(person)], realised)
+
+    def require_histories(self) -> Dataset:
+        """The careers that were continued.
+
+        Raises:
+            ValueError: The forecast was loaded from files, which do not hold them.
+        """
+        if self.histories is None:
+            raise ValueError("the forecast was loaded from files, which hold no histories to draw: make it again")
+        return self.histories
 
     def to_dataset(self) -> Dataset:
         """A row for each person and year: person, year, and lists of the probability and standard_error of every

@@ -96,7 +96,7 @@ CAREER = {"year": [1990, 1991, 1992, 1994, 1995], "occupation": ["clerk", "clerk
 def test_the_figure_fills_the_rationale_and_frames_what_is_explained():
     figure = rationale_figure(FOUND, CAREER, {"bag of jobs": {4: 37}})
     axes = figure.axes[0]
-    cells = {(round(patch.get_x()), round(patch.get_y())): patch for patch in axes.patches}
+    cells = {(round(patch.get_x()), int(patch.get_y())): patch for patch in axes.patches}
     assert len(cells) == 2 + 1 + 4 + 1
     filled = {
         place

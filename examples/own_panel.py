@@ -20,14 +20,15 @@ careers = career_hf.from_frame(
 splits = career_hf.split_careers(careers)  # 70/10/20 by a hash of the person
 career_hf.save_careers(splits, folder / "careers")
 
-# CAREER and two rivals: the same three learning rates for each, two seeds, the same rows. The defaults are 8 and 3.
+# CAREER and two rivals, with the same budget and scored on the same rows. The budget here is small: it takes minutes.
 comparison = career_hf.compare(
     splits,
-    models=["career", "nemo", "markov-2"],
+    models=["career", "bag-of-jobs", "markov-2"],
     covariates=["year", "schooling"],
     trials=2,
-    seeds=2,
-    max_steps=200,
+    seeds=1,
+    tokens_per_batch=2_000,
+    max_steps=300,
     output=folder / "comparison",
 )
 print(comparison)

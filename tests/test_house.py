@@ -19,15 +19,15 @@ import career_hf
 
 
 PACKAGE = Path(career_hf.__file__).parent
-# A room imports only rooms before it. "comparing" and others are rooms of one file.
+# A room imports only rooms before it. The last ones are files beside the rooms; the door is `career_hf/__init__.py`.
 ROOMS = (
     ("occupations", "careers", "figures", "sources", "models", "encoding", "rivals", "original", "training")
-    + ("evaluation", "representing", "forecasting", "explaining", "wages", "simulation", "sharing", "comparing")
-    + ("pipelines", "first_steps", "quickstart", "door", "cli")
+    + ("evaluation", "representing", "forecasting", "explaining", "wages", "simulation", "sharing")
+    + ("trained_models", "comparing", "pipelines", "first_steps", "door", "cli")
 )  # fmt: skip
 # Files beside the rooms that every room may import, and those that make up the door: `import career_hf`.
-FOR_ALL = ("readable_values", "version")
-DOOR = ("", "registration")
+FOR_ALL = ("readable_values", "registration", "version")
+DOOR = ("",)
 WITHOUT_MODELS = ("occupations", "careers", "figures", "sources")
 HEAVY = ("torch", "transformers", "pandas", "datasets", "numpy", "pyarrow")
 COMMANDS_IMPORT = {"typer", "rich", *sys.stdlib_module_names}

@@ -13,14 +13,18 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from datasets import Dataset
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from scipy import sparse
 from transformers import PreTrainedModel, set_seed
 
 from career_hf.careers.provenance import SOURCES
+from career_hf.cli.console import say, show
 from career_hf.encoding.processing_career import CareerProcessor
 from career_hf.evaluation.resampling import resample_means
 from career_hf.occupations.crosswalks import titles
@@ -40,11 +44,6 @@ from career_hf.training.trainer import Recipe, baseline_recipe
 from .cells import keep_settings, run_jobs, train_once
 from .pretraining import SURVEY_COVARIATES, SurveySettings, keep_survey, split_survey, train_from_scratch
 
-
-if TYPE_CHECKING:
-    from datasets import Dataset
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 CAREER, NEMO = "CAREER", "NEMO"
 TRUTH, UNTRAINED = "exact distribution of the type", "CAREER, random weights"
@@ -295,7 +294,6 @@ def figure_of(shares: pd.DataFrame, places: np.ndarray, types: np.ndarray, setti
         A matplotlib figure, 15 by 5.5 inches, that no window shows.
     """
     from matplotlib import colormaps
-    from matplotlib.figure import Figure
 
     figure = Figure(figsize=(15, 5.5), layout="constrained")
     axes = figure.subplots(1, 3, width_ratios=[1, 1, 1.1])
@@ -330,3 +328,24 @@ def _draw_shares(ax: Axes, rows: pd.DataFrame, settings: Settings) -> None:
 
 
 __all__ = ["Found", "Settings", "figure5"]
+
+
+@study.command()
+def figure5(
+    output: Output,
+    workers: Workers = 2,
+    seeds: Seeds = 2,
+) -> None:
+    """Do the nearest by representation have one's own latent type? On the simulated market, beside chance."""
+    from .figure5 import Settings
+    from .figure5 import figure5 as run
+
+    found = run(output, Settings(seeds=seeds), workers)
+    columns = ["compared by", "timing", "same", "low", "high", "chance", "alike", "above", "seed_sd"]
+    for (years, among), rows in found.shares.groupby(["years", "among"], sort=False):
+        title = f"After {years} years, {among}: share of the nearest with one's own type, 95% intervals by person"
+        show(rows[columns].set_index("compared by"), title)
+    for row in found.pairs.itertuples():
+        say(f"{row.similarity:.3f}  type {row.type}: {row.career}")
+        say(f"       type {row.neighbours_type}: {row.neighbours_career}")
+    say(f"{output}/shares.csv, pairs.csv, figure5.png")

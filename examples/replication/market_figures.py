@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
+import typer
+from matplotlib.figure import Figure
 
+from career_hf.cli.console import say
 from career_hf.occupations.crosswalks import titles
 from career_hf.simulation.filtering import Filter
 from career_hf.simulation.model import SPECIAL, TrueOccupationModel, world_processor
 from career_hf.simulation.oracles import floors
+from career_hf.simulation.survey import Simulation
 
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from career_hf.simulation.survey import Simulation
 
 TYPE_COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9"]
 LONGEST_TITLE = 40
@@ -96,7 +95,6 @@ def career_figure(simulation: Simulation, person: str, rows: int = 11) -> Figure
         A matplotlib figure, 13 by 10 inches, that no window shows.
     """
     from matplotlib.colors import PowerNorm
-    from matplotlib.figure import Figure
 
     filtered = career_filtered(simulation, person)
     probabilities, types, waves = filtered["probabilities"], filtered["types"], filtered["waves"]
@@ -186,3 +184,17 @@ def floors_figure(tables: Mapping[str, pd.DataFrame]) -> Figure:
 
 def _short(title: str) -> str:
     return title if len(title) <= LONGEST_TITLE else title[: LONGEST_TITLE - 1].rstrip(" ,") + "…"
+
+
+@study.command()
+def market_figures(
+    output: Output,
+    person: Annotated[str, typer.Option(help="Whose career is shown.")] = "01846",
+) -> None:
+    """The simulated market explained: one career as the truth sees it, and the floors by wave and kind of step."""
+    from career_hf.simulation import preset
+
+    from .market_figures import market_figures as run
+
+    run(output, preset("survey").simulate(), person)
+    say(f"{output}/career.png, floors.png")

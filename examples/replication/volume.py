@@ -9,14 +9,24 @@ on validation people with the first seed. `volume_tables.py` fits the power law.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
+import numpy as np
+import pandas as pd
+import typer
+from matplotlib.figure import Figure
+from scipy.optimize import curve_fit
+
+from career_hf.cli.console import say, show
+from career_hf.evaluation.metrics import INTERVAL, compare, resampled_nll, summarize
 from career_hf.simulation import World, load_resumes, write_resumes
 from career_hf.simulation.presets import RESUMES
 
-from .cells import keep_settings, likeliest, run_jobs, score_once
+from .cells import keep_settings, likeliest, run_jobs, score_once, training_log
 from .pretraining import (
     Made,
     SurveySettings,
@@ -28,6 +38,7 @@ from .pretraining import (
     split_survey,
     train_from_scratch,
 )
+from .rivals_tables import load
 
 
 # Person-years that one core trains on in a second, at the default size; for the cost that is announced.
@@ -169,3 +180,214 @@ def score(folder: Path, settings: Settings, cell: Cell) -> None:
     score_once(
         folder / "tables" / model_name(cell.volume) / f"{cell.seed}.parquet", *train(folder, settings, cell), test
     )
+
+
+# MERGED volume_tables: """What the study of pretraining volume found: perplexity by volume, a power law with a floor, and the break-even. |  |     nll(n) = a n^-b + c |  | is fitted to the test log-perplexities of all volumes n > 0, in nats. Its intervals come from resampling: every draw | takes test people with replacement, the same for all models, and for each volume training seeds with replacement, and | is fitted anew. (A few seeds resampled show less than their whole variance.) The law's c is what unlimited resumes | would leave; the floor is what the truth leaves, and no model can be below it, so c is not either. | """
+
+
+Tables = Mapping[str, Sequence[pd.DataFrame]]
+
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#555555"
+
+
+def power_law(n: np.ndarray, a: float, b: float, c: float) -> np.ndarray:
+    """a n^-b + c."""
+    return a * n**-b + c
+
+
+def fit_power_law(n: np.ndarray, nll: np.ndarray, floor: float = 0.0) -> tuple[float, float, float]:
+    """a, b and c of `power_law` by least squares, with a >= 0, b between .01 and 5 and c not below the floor.
+
+    Args:
+        n: `(volumes,)`, increasing and positive.
+        nll: `(volumes,)`, log-perplexities.
+        floor: Log-perplexity of the truth, where it is known.
+
+    Raises:
+        ValueError: There are fewer than four volumes.
+    """
+    n, nll = np.asarray(n, dtype=float), np.asarray(nll, dtype=float)
+    if len(n) < 4:
+        raise ValueError(f"a power law with a floor has three parameters: {len(n)} volumes are too few, give four")
+    # In units of the first volume and of the fall, parameters are of the same order.
+    fall = max(nll.max() - nll.min(), 1e-6)
+    start = (1.0, 0.5, max(nll.min() / fall - 0.1, floor / fall))
+    bounds = ((0.0, 0.01, floor / fall), (np.inf, 5.0, np.inf))
+    (a, b, c), _ = curve_fit(power_law, n / n[0], nll / fall, p0=start, bounds=bounds, max_nfev=10_000)
+    return float(a * fall * n[0] ** b), float(b), float(c * fall)
+
+
+def crossing(law: tuple[float, float, float], nll: float) -> float:
+    """The volume at which the law falls to a log-perplexity; infinite if it never does."""
+    a, b, c = law
+    return float((a / (nll - c)) ** (1 / b)) if nll > c and a > 0 else np.inf
+
+
+def volume_table(folder: Path, tables: Tables, settings: Settings) -> pd.DataFrame:
+    """One row per volume, and one for each reference.
+
+    Returns:
+        Columns perplexity, over_floor (its ratio to the true model's), low, high (people resampled), seeds, seed_sd;
+        difference (of log-perplexity from training from scratch), low_of_difference, high_of_difference; for volumes
+        also rate (chosen), updates and hours (of all pretraining, one core).
+    """
+    levels = summarize(tables, settings.draws)[["perplexity", "low", "high", "seeds", "seed_sd"]]
+    compared = compare(tables, model_name(0), settings.draws)[["difference", "low", "high"]]
+    found = levels.join(compared.rename(columns={"low": "low_of_difference", "high": "high_of_difference"}))
+    found.insert(1, "over_floor", found["perplexity"] / found.loc["floor", "perplexity"])
+    log = training_log(folder)
+    for volume in settings.volumes:
+        name = model_name(volume)
+        mine = log[log.index.str.startswith(f"pretraining, {name}, ")]
+        found.loc[name, ["volume", "rate"]] = volume, best(folder, settings, volume).rate
+        found.loc[name, ["updates", "hours"]] = mine["updates"].sum(), mine["hours"].sum()
+    return found.sort_values("volume", na_position="first")
+
+
+def fit(tables: Tables, settings: Settings, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Fits the law, and fits it anew to every resample of people and seeds.
+
+    Returns:
+        Its parameters a, b and c, exp(c) ("perplexity of unlimited resumes"), the volume at which it falls to training
+        from scratch, and the root mean square in nats of what it leaves; with columns estimate, low and high. And the
+        curve at a grid of volumes: the same columns of perplexity, and, with the suffix "_of_difference", of
+        log-perplexity minus that of training from scratch.
+    """
+    volumes = sorted(settings.volumes)
+    wanted = {name: tables[name] for name in ("floor", *map(model_name, volumes))}
+    estimate, resampled = resampled_seeds(wanted, settings.draws, seed)
+    n = np.array(volumes[1:], dtype=float)
+    grid = np.geomspace(n[0], n[-1] * 2, 100)
+    rows, curves, scratch = [], [], np.array([estimate[1], *resampled[:, 1]])
+    for floor, without, *nll in (estimate, *resampled):
+        law = fit_power_law(n, np.array(nll), floor)
+        rows.append([*law, np.exp(law[2]), crossing(law, without)])
+        curves.append(power_law(grid, *law))
+    names = ["a", "b", "c", "perplexity of unlimited resumes", "break-even by the law"]
+    parameters = _estimates(np.array(rows), pd.Index(names, name="parameter"))
+    left = estimate[2:] - power_law(n, *rows[0][:3])
+    parameters.loc["residual in nats", "estimate"] = np.sqrt(np.mean(left**2))
+    curve, at = np.array(curves), pd.Index(grid, name="resumes")
+    differences = _estimates(curve - scratch[:, None], at).add_suffix("_of_difference")
+    return parameters, _estimates(np.exp(curve), at).join(differences)
+
+
+def _estimates(values: np.ndarray, index: pd.Index) -> pd.DataFrame:
+    """The first row, and quantiles of the others."""
+    # Order statistics, because no mean is taken of an infinite crossing and another.
+    low, high = np.quantile(values[1:], INTERVAL, axis=0, method="nearest")
+    return pd.DataFrame({"estimate": values[0], "low": low, "high": high}, index=index)
+
+
+def resampled_seeds(tables: Tables, draws: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Log-perplexities of models, averaged over their seeds.
+
+    Args:
+        tables: For each model a transition table for each seed, on the same rows.
+        draws: Resamples.
+        seed: Of the resampling.
+
+    Returns:
+        `(models,)` as they are, and `(draws, models)` with people and seeds resampled.
+    """
+    single = {f"{name} {i}": table for name, of_model in tables.items() for i, table in enumerate(of_model)}
+    _, (estimate,), resampled = resampled_nll(single, draws, seed)
+    rng = np.random.default_rng([seed, 1])
+    means, resampled_means, start = [], [], 0
+    for of_model in tables.values():
+        seeds = start + np.arange(len(of_model))
+        drawn = rng.choice(seeds, size=(draws, len(seeds)))
+        means.append(estimate[seeds].mean())
+        resampled_means.append(np.take_along_axis(resampled[:, 0], drawn, axis=1).mean(axis=1))
+        start += len(of_model)
+    return np.array(means), np.stack(resampled_means, axis=1)
+
+
+def break_even(found: pd.DataFrame) -> float:
+    """The smallest volume from which on pretraining beats training from scratch, every interval below 0; else null."""
+    rows = found[found["volume"] > 0].sort_values("volume", ascending=False)
+    wins = (rows["high_of_difference"] < 0).cummin()
+    return float(rows["volume"][wins].min())
+
+
+def figure(found: pd.DataFrame, law: pd.DataFrame, curve: pd.DataFrame) -> Figure:
+    """Perplexity by volume of resumes, with the law, training from scratch and the floor; and what resumes gain."""
+    whole = Figure(figsize=(13, 5.5), layout="constrained")
+    left, right = whole.subplots(1, 2)
+    rows, scratch = found[found["volume"] > 0], found[found["volume"] == 0].iloc[0]
+    a, b, c = law.loc[["a", "b", "c"], "estimate"]
+    for axes, what, suffix in ((left, "perplexity", ""), (right, "difference", "_of_difference")):
+        low, high = f"low{suffix}", f"high{suffix}"
+        span = np.abs(rows[[low, high]].to_numpy().T - rows[what].to_numpy())
+        axes.errorbar(rows["volume"], rows[what], yerr=span, fmt="o", capsize=3, color=BLUE, label="fine-tuned")
+        label = f"exp({a:.3g} n^-{b:.2f} + {c:.3f})"
+        axes.plot(curve.index, curve[f"estimate{suffix}"], color=BLUE, linewidth=1, label=label)
+        axes.fill_between(curve.index, curve[low], curve[high], color=BLUE, alpha=0.15)
+        axes.axhline(scratch[what], color=ORANGE, label="from scratch")
+        axes.set_xscale("log")
+        axes.set_xticks(rows["volume"], [f"{int(n):,}" for n in rows["volume"]], fontsize=8)
+        axes.minorticks_off()
+        axes.set_xlabel("resumes")
+    left.axhspan(scratch["low"], scratch["high"], color=ORANGE, alpha=0.15)
+    left.axhline(found.loc["floor", "perplexity"], color="black", label="floor: the truth")
+    left.axhline(np.exp(c), color=GREY, linestyle="--", label="the law with unlimited resumes")
+    left.set(title="Pretraining volume (Figure 2b), simulated market", ylabel="test perplexity (95% intervals)")
+    right.set(title="Against training from scratch", ylabel="nats per step; below 0 pretraining pays")
+    left.legend(fontsize=8)
+    return whole
+
+
+@dataclass(frozen=True)
+class Volume:
+    """What was found.
+
+    Args:
+        volumes: One row per volume and reference.
+        law: What `fit` says of the power law, and the `break_even` of what was run.
+    """
+
+    volumes: pd.DataFrame
+    law: pd.DataFrame
+
+
+def volume(folder: Path, settings: Settings | None = None, workers: int = 2) -> Volume:
+    """Trains what is not trained yet; writes volume.csv, law.csv and volume.png into the folder.
+
+    Args:
+        folder: Of the study; one that was stopped goes on.
+        settings: Sizes; `volume.cost` says what they take.
+        workers: Processes, each of which uses one thread.
+    """
+    settings = settings or Settings()
+    run(folder, settings, workers)
+    tables = load(folder / "tables")
+    found = volume_table(folder, tables, settings)
+    law, curve = fit(tables, settings)
+    law.loc["break-even of the runs", "estimate"] = break_even(found)
+    found.to_csv(folder / "volume.csv")
+    law.to_csv(folder / "law.csv")
+    figure(found, law, curve).savefig(folder / "volume.png", dpi=110)
+    return Volume(found, law)
+
+
+@study.command()
+def volume(
+    output: Output,
+    workers: Workers = 2,
+    seeds: Seeds = 3,
+    volumes: Annotated[str, typer.Option(help="Numbers of resumes, comma-separated; 0 is no pretraining.")] = (
+        "0,1000,2000,5000,10000,20000,50000,100000"
+    ),
+) -> None:
+    """How many resumes pretraining needs (Figure 2b), on the simulated market."""
+    from .volume import Settings, cost
+    from .volume_tables import volume as run
+
+    settings = Settings(seeds=seeds, volumes=tuple(map(int, volumes.split(","))))
+    pretrainings, surveys, hours = cost(settings)
+    say(f"{pretrainings} runs of pretraining and {surveys} on the survey, at most {hours:.1f} core hours")
+    found = run(output, settings, workers)
+    shown = found.volumes.drop(columns=["volume", "rate"])
+    show(shown, "Test perplexity after fine-tuning; differences of log-perplexity from training from scratch")
+    show(found.law, "Log-perplexity as a n^-b + c; 95% intervals by resampling people and seeds")
+    say(f"{output}/volume.csv, law.csv, volume.png")

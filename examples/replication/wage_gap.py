@@ -11,15 +11,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from datasets import Dataset
+from matplotlib.figure import Figure
 from scipy import linalg, sparse
 from sklearn.preprocessing import OneHotEncoder
 
 from career_hf.careers.atomic_files import complete
 from career_hf.careers.frames import to_frame
+from career_hf.cli.console import say, show
 from career_hf.simulation.presets import Preset, preset
 from career_hf.simulation.survey import Simulation
 from career_hf.simulation.wages import WageConfig, draw_wages, type_posteriors, wage_summary, wage_truth
@@ -27,9 +29,6 @@ from career_hf.simulation.world import GENDERS, World
 
 from .cells import keep_settings, run_jobs
 
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 # What keeps gender out of the shares of types and out of every move.
 NO_GENDER = {"type_gender_sd": 0.0, "gender_typing_sd": 0.0, "out_women": 0.0}
@@ -296,8 +295,6 @@ def plot_wage_gap(summary: pd.DataFrame, table: pd.DataFrame, path: str | Path) 
         table: What `wage_gap` returns: one dot for every seed.
         path: Of the PNG.
     """
-    from matplotlib.figure import Figure
-
     worlds, specifications = summary["world"].unique(), list(summary["specification"].unique())
     rows = -(-len(worlds) // 2)
     figure = Figure(figsize=(10, 0.8 + 3.3 * rows), layout="constrained")
@@ -356,3 +353,19 @@ def _cell(path: Path, market: Preset, people: int, seed: int, config: WageConfig
 def _dummies(values: Sequence) -> sparse.csr_array:
     """An indicator for each level but the first."""
     return OneHotEncoder(drop="first").fit_transform(np.asarray(values).reshape(-1, 1))
+
+
+@study.command()
+def wage_gap(output: Output, workers: Workers = 2) -> None:
+    """Which controls recover the gender wage gap, on the simulated market, where it is known."""
+    from .wage_gap import summarize_wage_gap
+    from .wage_gap import wage_gap as run
+
+    summary = summarize_wage_gap(run(output, workers=workers))
+    columns = ["estimate", "low", "high", "error", "without_noise", "r2"]
+    for (world, estimator), rows in summary.groupby(["world", "estimator"], sort=False):
+        truth = rows.iloc[0]
+        gaps = f"structural gap {truth['structural']:.3f}, history-adjusted gap {truth['history_adjusted']:.3f}"
+        title = f"{world}: {gaps}, R^2 ceiling {truth['r2_ceiling']:.3f}"
+        show(rows.set_index("specification")[columns], f"{title}; {estimator}")
+    say(f"{output}/wage_gap.csv, summary.csv, candidates.csv, wage_gap.png")

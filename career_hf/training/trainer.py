@@ -149,6 +149,28 @@ def baseline_recipe(config: OccupationConfig, output_dir: str | Path, **override
     return _recipe("training", config, output_dir, {**_SCRATCH_SCHEDULE, "layout": "padded", **overrides})
 
 
+def recipe_for(
+    model_class: type[PreTrainedModel],
+    processor: CareerProcessor,
+    output_dir: str | Path,
+    fields: Mapping[str, Any] | None = None,
+    **overrides: Any,
+) -> Recipe:
+    """Training any model on a survey without pretraining: CAREER's `scratch_recipe`, or a rival's `baseline_recipe`.
+
+    Args:
+        model_class: Class of the model to train.
+        processor: Fitted on the training careers.
+        output_dir: Where checkpoints go.
+        fields: Fields of the model's config.
+        overrides: As in `pretraining_recipe`, without `config_overrides`.
+    """
+    config_class: Any = model_class.config_class
+    if issubclass(config_class, CareerConfig):
+        return scratch_recipe(processor, output_dir, config_overrides=dict(fields or {}), **overrides)
+    return baseline_recipe(config_class.from_processor(processor, **(fields or {})), output_dir, **overrides)
+
+
 _PRETRAINED_SIZE = {"num_hidden_layers": 12, "hidden_size": 192, "num_attention_heads": 3, "intermediate_size": 768}
 _SCRATCH_SIZE = {"num_hidden_layers": 4, "hidden_size": 64, "num_attention_heads": 2, "intermediate_size": 256}
 _SCRATCH_SCHEDULE = {
@@ -379,5 +401,6 @@ __all__ = [
     "inverse_sqrt_rate",
     "log_prob_of_truth",
     "pretraining_recipe",
+    "recipe_for",
     "scratch_recipe",
 ]

@@ -1,0 +1,189 @@
+"""Cells of a comparison or a study, each computed once: what is finished lies in a file or a folder, and is read when
+it is asked for again. A training run that was stopped goes on from its last checkpoint."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
+
+import pandas as pd
+import torch
+from datasets import Dataset
+from joblib import Parallel, delayed
+from transformers import PreTrainedModel, Trainer
+from transformers.utils import logging
+
+from ..careers.atomic_files import complete
+from ..careers.provenance import years_of
+from ..encoding.checkpoints import load_checkpoint
+from ..encoding.processing_career import CareerProcessor
+from .fitting import Encoded, fit_model
+from .trainer import Recipe, build_trainer
+
+
+STATE = "trainer_state.json"
+
+
+class Trial(Protocol):
+    """One training run, which has a folder of its own."""
+
+    @property
+    def folder(self) -> str: ...
+
+
+T = TypeVar("T", bound=Trial)
+
+
+def keep_settings(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Writes settings into the folder of a comparison or a study.
+
+    Raises:
+        ValueError: The folder holds a study with other settings, whose cells would be taken for this one's.
+    """
+    path, text = folder / "settings.json", json.dumps(settings, indent=2) + "\n"
+    if not path.exists():
+        with complete(path) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
+    elif json.loads(path.read_text(encoding="utf-8")) != json.loads(text):
+        raise ValueError(f"{folder} holds a study with other settings: choose another folder")
+
+
+def run_jobs(description: str, jobs: Sequence[Callable[[], Any]], workers: int) -> None:
+    """Runs jobs in processes of one thread each, with a progress bar.
+
+    Args:
+        description: Words beside the progress bar.
+        jobs: Functions that leave their results in files.
+        workers: Number of processes.
+    """
+    finished = Parallel(n_jobs=workers, return_as="generator_unordered")(delayed(_run_alone)(job) for job in jobs)
+    for _ in logging.tqdm(finished, desc=description, total=len(jobs), unit="cell"):
+        pass
+
+
+def _run_alone(job: Callable[[], Any]) -> None:
+    """Runs a job with one thread and no progress of its own; with one worker this is the caller's process."""
+    torch.set_num_threads(1)
+    is_shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        job()
+    finally:
+        if is_shown:
+            logging.enable_progress_bar()
+
+
+def linear_schedule(
+    *,
+    rate: float,
+    seed: int,
+    max_steps: int,
+    tokens_per_batch: int,
+    patience: int,
+    warmup_steps: int | None = None,
+    eval_steps: int | None = None,
+) -> dict[str, Any]:
+    """Settings of a recipe whose learning rate falls to zero at the last update.
+
+    Args:
+        rate: Peak learning rate.
+        seed: Seed of initial weights and of the order of careers.
+        max_steps: Updates at most.
+        tokens_per_batch: Person-years of an update.
+        patience: Validations without improvement before training stops.
+        warmup_steps: Updates to the peak; a tenth of `max_steps` if None.
+        eval_steps: Updates between validations; a tenth of `max_steps` if None.
+    """
+    tenth = max(1, max_steps // 10)
+    evaluations = tenth if eval_steps is None else eval_steps
+    return {
+        "learning_rate": rate,
+        "lr_scheduler_type": "linear",
+        "warmup_steps": tenth if warmup_steps is None else warmup_steps,
+        "max_steps": max_steps,
+        "eval_steps": evaluations,
+        "save_steps": evaluations,
+        "tokens_per_batch": tokens_per_batch,
+        "patience": patience,
+        "seed": seed,
+    }
+
+
+def fit_once(
+    folder: Path,
+    make_model: Callable[[Any], PreTrainedModel],
+    processor: CareerProcessor,
+    make_recipe: Callable[[Path], Recipe],
+    train: Dataset,
+    validation: Dataset,
+    source: Mapping[str, Any],
+    *,
+    unknown_levels: Literal["error", "missing"] = "missing",
+    encode: Callable[..., Encoded] | None = None,
+    build: Callable[..., Trainer] = build_trainer,
+) -> tuple[PreTrainedModel, CareerProcessor]:
+    """A trained model and its processor, from their folder if they are there.
+
+    Args:
+        folder: Folder of the model; it is there only when the model is complete.
+        make_model: From the recipe's config to the model to train; called after the recipe's seed is set.
+        processor: Encodes the careers.
+        make_recipe: From the folder for intermediate checkpoints, which is deleted when training is over, to a recipe.
+        train, validation: Careers.
+        source: Where they come from, as `careers.provenance.source_of` says; the checkpoint keeps it.
+        unknown_levels, encode, build: As in `fit_model`.
+    """
+    if not folder.exists():
+        # Beside the folder, so that what was stopped can go on.
+        training = folder.with_name(f".{folder.name}.training")
+        fitted = fit_model(
+            make_model,
+            processor,
+            make_recipe(training),
+            train,
+            validation,
+            source={**source, **years_of(train)},
+            resume=True,
+            progress=False,
+            unknown_levels=unknown_levels,
+            encode=encode,
+            build=build,
+        )
+        with complete(folder) as unfinished:
+            fitted.save(unfinished)
+            fitted.state.save_to_json(str(unfinished / STATE))  # type: ignore[union-attr]  # it was trained
+        shutil.rmtree(training)
+    return load_checkpoint(folder)
+
+
+def training_log(folder: Path) -> pd.DataFrame:
+    """Updates, hours and best validation NLL of every model in `folder/models`, by the name of its folder."""
+    names = sorted(path.parent.name for path in (folder / "models").glob(f"*/{STATE}"))
+    return pd.DataFrame.from_dict({name: _log_entry(folder, name) for name in names}, orient="index")
+
+
+def _log_entry(folder: Path, name: str) -> dict[str, Any]:
+    """The row of `training_log` of one model."""
+    state = json.loads((folder / "models" / name / STATE).read_text(encoding="utf-8"))
+    hours = sum(entry.get("train_runtime", 0.0) for entry in state["log_history"]) / 3600
+    return {"updates": state["global_step"], "hours": hours, "best": state["best_metric"]}
+
+
+def best_trial(folder: Path, trials: Iterable[T]) -> T:
+    """The trial, of some that are trained in `folder/models`, that validation careers like best."""
+    by_folder = {trial.folder: trial for trial in trials}
+    return by_folder[str(pd.Series({name: _log_entry(folder, name)["best"] for name in by_folder}).idxmin())]
+
+
+__all__ = [
+    "STATE",
+    "best_trial",
+    "fit_once",
+    "keep_settings",
+    "linear_schedule",
+    "run_jobs",
+    "training_log",
+]

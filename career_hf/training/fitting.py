@@ -1,0 +1,124 @@
+"""One training run of any model: encode careers, make the model, train it by a recipe, evaluate it.
+
+`fit_model` is what everything that trains is made of: `career_hf.train` and `finetune`, the comparison of models, the
+studies. It takes a recipe and a function that makes the model, so that a caller can change either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import pandas as pd
+from datasets import Dataset
+from transformers import PreTrainedModel, ProgressCallback, Trainer, TrainerCallback, TrainerState, set_seed
+from transformers.trainer_utils import get_last_checkpoint
+
+from ..careers.ledger import Ledger
+from ..encoding.processing_career import CareerProcessor
+from .trainer import Recipe, build_trainer
+
+
+Encoded = tuple[Dataset, Ledger]
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """A model that was trained or counted.
+
+    Args:
+        model: The model with its best weights.
+        processor: Its processor, which has recorded what the model was trained on.
+        metrics: Exact metrics of validation careers, such as `eval_nll` and `eval_perplexity`; empty for a model that
+            is counted.
+        ledger: What encoding the validation careers left out or altered.
+        state: The Trainer's state, with its log; None for a model that is counted.
+        log: What the Trainer logged while training; without the evaluation that `metrics` has.
+    """
+
+    model: PreTrainedModel
+    processor: CareerProcessor
+    metrics: Mapping[str, float]
+    ledger: Ledger
+    state: TrainerState | None = None
+    log: list[dict[str, Any]] = field(default_factory=list)
+
+    def to_frame(self) -> pd.DataFrame:
+        """The training log, one row per logged update (the index `step`), with `loss` and what validation found."""
+        if not self.log:
+            return pd.DataFrame(index=pd.Index([], name="step"))
+        # The loss and the validation of one update are entries of their own.
+        return pd.DataFrame(self.log).groupby("step").first()
+
+    def save(self, folder: str | Path) -> Self:
+        """Writes the model and its processor into a folder.
+
+        Args:
+            folder: Destination folder.
+        """
+        folder = Path(folder)
+        self.model.save_pretrained(folder)
+        self.processor.save_pretrained(folder)
+        return self
+
+
+def fit_model(
+    make_model: Callable[[Any], PreTrainedModel],
+    processor: CareerProcessor,
+    recipe: Recipe,
+    train: Dataset,
+    validation: Dataset,
+    *,
+    source: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    progress: bool = True,
+    unknown_levels: Literal["error", "missing"] = "missing",
+    encode: Callable[..., Encoded] | None = None,
+    build: Callable[..., Trainer] = build_trainer,
+    callbacks: list[TrainerCallback] | None = None,
+) -> FittedModel:
+    """Trains a model by a recipe.
+
+    Args:
+        make_model: From the recipe's config to the model to train; called after the recipe's seed is set.
+        processor: Encodes the careers; it is left as it is.
+        recipe: From one of the `*_recipe` functions. Its folder holds the intermediate checkpoints.
+        train: Training careers.
+        validation: Validation careers, which choose the best checkpoint.
+        source: Where the training careers come from, as `careers.provenance.training_source` says; recorded.
+        resume: Go on from the last checkpoint in the recipe's folder, if there is one.
+        progress: Show a progress bar and the log.
+        unknown_levels: What happens to covariate levels that only validation careers have, as in `processor.encode`.
+        encode: Encodes careers for another task, called as `encode_wages` is; `processor.encode` if None.
+        build: Builds the Trainer, called as `build_trainer` is.
+        callbacks: Further callbacks of the Trainer.
+
+    Raises:
+        ValueError: Careers cannot be encoded, or as in `build_trainer`.
+    """
+    if encode is None:
+        encoded, _ = processor.encode(train)
+        encoded_validation, ledger = processor.encode(validation, unknown_levels=unknown_levels)
+    else:
+        encoded, _ = encode(train, processor, unknown_levels=unknown_levels)
+        encoded_validation, ledger = encode(validation, processor, unknown_levels=unknown_levels)
+    set_seed(recipe.arguments.seed)
+    model = make_model(recipe.config)
+    trainer = build(model, processor, recipe, encoded, encoded_validation, callbacks=callbacks, source=source)
+    if not progress:
+        trainer.remove_callback(ProgressCallback)
+    trainer.train(resume_from_checkpoint=last_checkpoint(recipe.arguments.output_dir) if resume else None)
+    log = list(trainer.state.log_history)
+    metrics = trainer.evaluate()
+    trained: Any = trainer.processing_class
+    return FittedModel(model, trained, metrics, ledger, trainer.state, log)
+
+
+def last_checkpoint(folder: str | Path | None) -> str | None:
+    """The last intermediate checkpoint in the folder of a training run, None if there is none."""
+    return get_last_checkpoint(str(folder)) if folder is not None and Path(folder).is_dir() else None
+
+
+__all__ = ["FittedModel", "fit_model", "last_checkpoint"]

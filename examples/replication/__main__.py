@@ -1,8 +1,27 @@
 """`python examples/replication NAME ...` runs a study of the paper; `--help` lists the studies."""
 
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+
+
+# Files that register commands, in the order of `--help`.
+STUDIES = (
+    "findings",
+    "rivals",
+    "table1",
+    "ablations",
+    "titles",
+    "volume",
+    "wage_gap",
+    "table3",
+    "gap_worlds",
+    "rationales",
+    "likeness",
+    "figure5",
+    "market_figures",
+)
 
 
 def main() -> None:
@@ -10,9 +29,9 @@ def main() -> None:
     if find_spec("matplotlib") is None:
         # Before the hours of training, not after.
         sys.exit("studies draw with matplotlib: pip install 'career_hf[studies]'")
-    from replication import studies
-
-    studies()
+    for name in STUDIES:
+        import_module(f"replication.{name}")
+    import_module("replication.study").studies()
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ sizes. Every variant has the same batches, schedule, ceiling of updates and pati
 on validation careers with the first seed; the best is frozen and trained with every seed. Test careers are scored
 once, at the end.
 
-Models that are nowhere else are here. Each is the model itself up to what its docstring says, with the same likelihood,
-recipe and attention. What the paper tried is said in words there, so what exactly was added where is our reading. What
-stays teach is a question of ours.
+Models that are nowhere else are here. Each is CAREER up to what its docstring says, with the same likelihood, recipe
+and attention. What the paper tried is said in words there, so what exactly was added where is our reading. What stays
+teach is a question of ours.
 """
 
 from __future__ import annotations
@@ -16,13 +16,11 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-import typer
 from datasets import Dataset
 from huggingface_hub.dataclasses import strict
 from matplotlib.axes import Axes
@@ -332,8 +330,8 @@ class Variant:
     covariates: bool = True
     career_size: bool = False
 
-    def fields_for(self, processor: CareerProcessor, positions: int) -> dict[str, Any]:
-        """Fields of its config for a processor's careers.
+    def config_for(self, processor: CareerProcessor, positions: int) -> OccupationConfig:
+        """Its config for a processor's careers.
 
         Args:
             processor: Fitted on the training careers.
@@ -344,7 +342,7 @@ class Variant:
             fields["max_position_embeddings"] = positions
         if self.career_size:
             fields["hidden_size"] = self._matching_size(processor)
-        return fields
+        return self.model.config_class(**processor.config_kwargs(), **fields)
 
     def _matching_size(self, processor: CareerProcessor) -> int:
         """The smallest hidden size with which it has at least as many parameters as CAREER."""
@@ -413,7 +411,7 @@ class AblationSettings(StudySettings):
         return runs, self.hours(runs)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class AblationStudy(CareersStudy):
     """Every variant on the same careers; leaves ablations.csv and ablations.png."""
 
@@ -431,13 +429,15 @@ class AblationStudy(CareersStudy):
         splits, variant = self.splits(), VARIANTS[trial.model]
         names = self.covariates if variant.covariates else []
         processor = CareerProcessor.fit(splits["train"], names, unknown_occupation="unknown")
-        fields = variant.fields_for(processor, longest(splits))
-        schedule = self.settings.schedule(trial.rate, trial.seed)
+        config, schedule = (
+            variant.config_for(processor, longest(splits)),
+            self.settings.schedule(trial.rate, trial.seed),
+        )
         return fit_once(
             self.place(trial.folder),
-            variant.model,
+            lambda _: variant.model(config),
             processor,
-            lambda output: recipe_for(variant.model, processor, output, fields, **schedule),
+            lambda output: recipe_for(variant.model, processor, output, **schedule),
             splits["train"],
             splits["validation"],
             source_of(self.data),

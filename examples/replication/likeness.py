@@ -16,17 +16,21 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 import typer
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from career_hf.careers.describing import describe
-from career_hf.careers.frames import to_frame
+from career_hf.careers.frames import load_careers, to_frame
 from career_hf.cli.console import say, show
 from career_hf.evaluation.metrics import INTERVAL
 from career_hf.evaluation.resampling import resample_means
 from career_hf.evaluation.transition_table import TRANSITIONS, transition_classes
 from career_hf.occupations.labels import NOT_WORKING
+from career_hf.simulation import miscode, preset
+
+from .study import Data, Output, StudyResult, studies
 
 
 # Broad groups of occ1990dd, first to last code: the major groups of the Census of 1990, as in David Dorn's
@@ -125,17 +129,14 @@ def likeness_study(
     Returns:
         What `likeness` returns.
     """
-    folder = Path(output)
-    folder.mkdir(parents=True, exist_ok=True)
     tables = likeness(careers_by_name, draws=draws, seed=seed)
-    for name, table in tables.items():
-        if name == "summary":
-            table.to_csv(folder / "likeness.csv", float_format="%.6g")
-        else:
-            shown = table[table["people"] >= FEWEST] if "people" in table else table
-            shown.to_csv(folder / f"likeness_{name}.csv", index=False, float_format="%.6g")
-    likeness_figure(tables).savefig(folder / "likeness.png", dpi=100)
-    moves_figure(tables["moves"]).savefig(folder / "likeness_moves.png", dpi=100)
+    shown = {
+        f"likeness_{name}": (table[table["people"] >= FEWEST] if "people" in table else table).reset_index(drop=True)
+        for name, table in tables.items()
+        if name != "summary"
+    }
+    figures = {"likeness": likeness_figure(tables), "likeness_moves": moves_figure(tables["moves"])}
+    StudyResult({"likeness": tables["summary"], **shown}, figures).save(Path(output), "%.6g")
     return tables
 
 
@@ -429,8 +430,6 @@ def _plot_shares(ax: Axes, table: pd.DataFrame, x: str, y: str, looks: Mapping[s
 
 def _plot_states(ax: Axes, states: pd.DataFrame, looks: Mapping[str, Mapping[str, Any]]) -> None:
     """Shares of states over age or calendar years: colours are states, line styles are sources."""
-    from matplotlib.lines import Line2D
-
     of_states = dict(zip(sorted(states["state"].unique(), key=lambda state: state != "working"), STATES, strict=False))
     for (name, state), rows in states[states["people"] >= FEWEST].groupby(["careers", "state"]):
         if state in of_states:
@@ -444,25 +443,18 @@ def _plot_states(ax: Axes, states: pd.DataFrame, looks: Mapping[str, Mapping[str
     ax.legend(handles=handles, frameon=False, ncols=2)
 
 
-@study.command()
-def likeness(
-    data: Annotated[Path, typer.Option(help="Folder of careers, as `prepare` writes it; all splits.", exists=True)],
+@studies.command("likeness")
+def likeness_command(
+    data: Data,
     output: Output,
-    name: Annotated[str, typer.Option(help="What tables and figures call them.")] = "survey",
+    name: Annotated[str, typer.Option(help="What tables and figures call these careers.")] = "survey",
     people: Annotated[int, typer.Option(help="Sample size of the simulated market.", min=1)] = 12_000,
     miscoded: Annotated[float, typer.Option(help="Share of the market's waves worked that are coded wrongly.")] = 0.0,
 ) -> None:
     """The simulated market beside a survey: what people do, when they leave, where they go, how often they return."""
-    from datasets import concatenate_datasets
-
-    from career_hf.careers.frames import load_careers
-    from career_hf.simulation import miscode, preset
-
-    from .likeness import likeness_study as run
-
     survey = concatenate_datasets(list(load_careers(data).values()))
     market = preset("survey").simulate(people)
     careers, _ = miscode(market.careers, market.world, miscoded)
-    found = run(output, {"market": careers, name: survey})
-    show(found["summary"], f"The simulated market beside {name}; standard errors from resampling people")
+    tables = likeness_study(output, {"market": careers, name: survey})
+    show(tables["summary"], f"The simulated market beside {name}; standard errors from resampling people")
     say(f"{output}/likeness*.csv, likeness.png, likeness_moves.png")

@@ -1,8 +1,8 @@
 """The framework of all studies: a grid of trials, the best frozen, further seeds, scores, tables, a page and figures.
 
-A study lives in a folder. Every model that it trains and every table that it computes is a cell: a folder or a file that
-is either there and complete, or not there. So a study that was stopped goes on, and inside a cell training goes on from
-its last checkpoint. A file of this package is one study: its settings, what it trains, what it says, and its command.
+A study lives in a folder. Every model that it trains and every table that it computes is a cell: a folder or a file
+that is either there and complete, or not there. So a study that was stopped goes on; inside a cell, training goes on
+from its last checkpoint. A file beside this one is a study: its settings, what it trains, what it says, its command.
 """
 
 from __future__ import annotations
@@ -209,9 +209,14 @@ class Study:
         """What is done before the trials, such as drawing careers; nothing unless a study says so."""
 
     def compute(self, workers: int) -> None:
-        """Trains every trial on the first seed, freezes the best of each model, and trains and scores further seeds."""
-        self.work("Trials", self.train, self.trials(), workers)
+        """Trains every trial on the first seed, freezes each model's best, and trains and scores every seed of it."""
+        self.tune(workers)
         self.work("Further seeds, and scoring", self.score, self.frozen(), workers)
+
+    def tune(self, workers: int) -> None:
+        """Trains every trial that is not there yet."""
+        missing = [trial for trial in self.trials() if not self.place(trial.folder).exists()]
+        self.work("Trials", self.train, missing, workers)
 
     def work(self, title: str, do: Callable[[Any], Any], cells: Iterable[Any], workers: int) -> None:
         """Does the same with every cell, several at a time, with progress."""
@@ -340,7 +345,7 @@ def with_interval(table: pd.DataFrame, value: str, low: str, high: str, form: st
 
 
 def page_of(parts: Mapping[str, pd.DataFrame]) -> str:
-    """Tables under headings, as Markdown; nothing is written where there is no number, and empty tables are left out."""
+    """Tables under headings, as Markdown; cells without a number are blank, and empty tables are left out."""
     return "\n\n".join(
         f"### {title}\n\n{_without_nulls(table).reset_index().to_markdown(index=False, disable_numparse=True)}"
         for title, table in parts.items()

@@ -100,7 +100,7 @@ class RationalesSettings(SurveySettings):
 class RationalesStudy(SurveyStudy):
     """Leaves recovery.csv, models.csv, smallest.csv, rationales.png and, if there is a career to show, figure_3.png.
 
-    In the folder are also planted.parquet, smallest.parquet (smallest sets beside greedy ones, of the first model), and
+    The folder also has planted.parquet, smallest.parquet (smallest sets beside greedy ones, of the first model), and
     for every model and seed its transition table of test careers in `tables` and its order of steps in `orders`.
     """
 

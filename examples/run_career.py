@@ -15,20 +15,21 @@ checkpoint.
 from __future__ import annotations
 
 import gc
+import json
 import logging
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from transformers import HfArgumentParser, set_seed
-from transformers.trainer_utils import get_last_checkpoint
+from accelerate import PartialState
+from transformers import HfArgumentParser
 
 from career_hf import CareerForOccupationPrediction
 from career_hf.careers import covariate_names, load_careers
 from career_hf.careers.provenance import training_source
 from career_hf.encoding.processing_career import CareerProcessor
-from career_hf.training.trainer import build_trainer, finetuning_recipe, pretraining_recipe, scratch_recipe
+from career_hf.training.fitting import fit_model
+from career_hf.training.trainer import finetuning_recipe, pretraining_recipe, scratch_recipe
 
 
 logger = logging.getLogger(__name__)
@@ -99,29 +100,33 @@ def main() -> None:
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", level=logging.INFO)
     splits = load_careers(career.data)
     processor, pretrained = make_processor(career, splits["train"])
-    train, _ = processor.encode(splits["train"])
-    validation, ledger = processor.encode(splits["validation"], unknown_levels=career.unknown_levels)
-    logger.info("validation careers\n%s", ledger)
-
     recipe = RECIPES[career.task](
         processor, career.output_dir, config_overrides={"two_stage": not career.one_stage}, **changes.overrides()
     )
-    set_seed(recipe.arguments.seed)
-    if pretrained is None:
-        model = CareerForOccupationPrediction(recipe.config)
-    else:
+
+    def make_model(config) -> CareerForOccupationPrediction:
+        if pretrained is None:
+            return CareerForOccupationPrediction(config)
         model = CareerForOccupationPrediction.from_pretrained(career.model_name_or_path)
         logger.info("%s", model.resize_vocabulary(pretrained, processor))
+        return model
 
-    trainer = build_trainer(
-        model, processor, recipe, train, validation, source=training_source(career.data, splits["train"])
+    fitted = fit_model(
+        make_model,
+        processor,
+        recipe,
+        splits["train"],
+        splits["validation"],
+        source=training_source(career.data, splits["train"]),
+        resume=True,
+        unknown_levels=career.unknown_levels,
     )
-    last = get_last_checkpoint(career.output_dir) if os.path.isdir(career.output_dir) else None
-    trainer.train(resume_from_checkpoint=last)
-    metrics = trainer.evaluate()
-    trainer.save_model()
-    trainer.save_metrics("eval", metrics)
-    logger.info("validation perplexity %.3f, in %s", metrics["eval_perplexity"], Path(career.output_dir).resolve())
+    logger.info("validation careers\n%s", fitted.ledger)
+    if PartialState().is_main_process:
+        folder = Path(career.output_dir)
+        fitted.save(folder)
+        (folder / "eval_results.json").write_text(json.dumps(fitted.metrics, indent=4), encoding="utf-8")
+        logger.info("validation perplexity %.3f, in %s", fitted.metrics["eval_perplexity"], folder.resolve())
 
 
 if __name__ == "__main__":

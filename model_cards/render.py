@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import set_seed
 
 from career_hf import CareerForOccupationPrediction, CareerForWagePrediction, CareerProcessor
 from career_hf import simulation as market
 from career_hf.careers import load_careers, save_careers, split_careers, split_manifest
 from career_hf.careers.provenance import training_source
 from career_hf.sharing.model_card import write_model_card
-from career_hf.training.trainer import build_trainer, finetuning_recipe, pretraining_recipe
+from career_hf.training.fitting import fit_model
+from career_hf.training.trainer import finetuning_recipe, pretraining_recipe
 from career_hf.wages.wage_head import build_wage_trainer, encode_wages, wage_recipe
 
 
@@ -55,7 +55,6 @@ def main() -> None:
     for name, (train, data, by) in trained.items():
         folder = settings.work / name
         if not (folder / "config.json").exists():
-            set_seed(0)
             train(folder, data, before, schedule)
         write_model_card(folder, data, by=by, name=name, note=note)
         shutil.copy(folder / "README.md", settings.output / f"{name}.md")
@@ -79,8 +78,7 @@ def pretrain(folder: Path, data: Path, before: None, schedule: dict[str, Any]) -
     processor = CareerProcessor.fit(splits["train"], ["year"], unknown_occupation="unknown")
     settings = {**schedule, "learning_rate": 1e-3, "warmup_steps": 50}
     recipe = pretraining_recipe(processor, folder / "training", config_overrides=SIZE, **settings)
-    model = CareerForOccupationPrediction(recipe.config)
-    _train(build_trainer, model, processor, recipe, data, splits["train"], *_encoded(processor, splits))
+    _train(CareerForOccupationPrediction, processor, recipe, data, splits)
 
 
 def finetune(folder: Path, data: Path, before: Path, schedule: dict[str, Any]) -> None:
@@ -89,35 +87,36 @@ def finetune(folder: Path, data: Path, before: Path, schedule: dict[str, Any]) -
     # Resumes have other levels of education and region than surveys.
     new = ["education", "region", "race", "gender"]
     processor = pretrained.extend(splits["train"], covariates=new, unknown_occupation="unknown")
-    model = CareerForOccupationPrediction.from_pretrained(before)
-    model.resize_vocabulary(pretrained, processor)
+
+    def make_model(_: Any) -> CareerForOccupationPrediction:
+        model = CareerForOccupationPrediction.from_pretrained(before)
+        model.resize_vocabulary(pretrained, processor)
+        return model
+
     settings = {**schedule, "learning_rate": 5e-4, "warmup_steps": 50}
     recipe = finetuning_recipe(processor, folder / "training", **settings)
-    _train(build_trainer, model, processor, recipe, data, splits["train"], *_encoded(processor, splits))
+    _train(make_model, processor, recipe, data, splits)
 
 
 def add_wages(folder: Path, data: Path, before: Path, schedule: dict[str, Any]) -> None:
     splits, processor = load_careers(data), CareerProcessor.from_pretrained(before)
-    start = CareerForOccupationPrediction.from_pretrained(before)
-    train, validation = (
-        encode_wages(splits[name], processor, unknown_levels="missing")[0] for name in ("train", "validation")
-    )
-    model = CareerForWagePrediction.from_occupation_model(start, np.concatenate(train["log_wage"]))
+    encoded, _ = encode_wages(splits["train"], processor, unknown_levels="missing")
+    log_wages = np.concatenate(encoded["log_wage"])
+
+    def make_model(_: Any = None) -> CareerForWagePrediction:
+        start = CareerForOccupationPrediction.from_pretrained(before)
+        return CareerForWagePrediction.from_occupation_model(start, log_wages)
+
     settings = {**schedule, "learning_rate": 5e-4, "warmup_steps": 50}
-    recipe = wage_recipe(processor, model.config, folder / "training", **settings)
-    _train(build_wage_trainer, model, processor, recipe, data, splits["train"], train, validation)
+    recipe = wage_recipe(processor, make_model().config, folder / "training", **settings)
+
+    _train(make_model, processor, recipe, data, splits, encode=encode_wages, build=build_wage_trainer)
 
 
-def _encoded(processor: CareerProcessor, splits: Any) -> list[Any]:
-    return [processor.encode(splits[name], unknown_levels="missing")[0] for name in ("train", "validation")]
-
-
-def _train(build: Any, model: Any, processor: Any, recipe: Any, data: Path, careers: Any, *encoded: Any) -> None:
-    trainer = build(model, processor, recipe, *encoded, source=training_source(data, careers))
-    trainer.train()
+def _train(make_model: Any, processor: CareerProcessor, recipe: Any, data: Path, splits: Any, **task: Any) -> None:
+    source = training_source(data, splits["train"])
     folder = Path(recipe.arguments.output_dir).parent
-    trainer.model.save_pretrained(folder)
-    trainer.processing_class.save_pretrained(folder)
+    fit_model(make_model, processor, recipe, splits["train"], splits["validation"], source=source, **task).save(folder)
     shutil.rmtree(folder / "training")
 
 

@@ -14,8 +14,12 @@ from career_hf import CareerConfig, CareerForOccupationPrediction
 from career_hf.careers import from_frame, truncate
 from career_hf.encoding.processing_career import CareerProcessor
 from career_hf.rivals.bag_of_jobs import BagOfJobsConfig, BagOfJobsForOccupationPrediction
-from career_hf.rivals.job2vec import Job2VecConfig, Job2VecForOccupationPrediction
-from career_hf.rivals.job_representation import JobRepresentationConfig, JobRepresentationForOccupationPrediction
+from career_hf.rivals.job_vectors import (
+    Job2VecConfig,
+    Job2VecForOccupationPrediction,
+    JobRepresentationConfig,
+    JobRepresentationForOccupationPrediction,
+)
 from career_hf.rivals.markov import MarkovForOccupationPrediction
 from career_hf.rivals.mixture import MixtureOfMarkovChainsForOccupationPrediction
 from career_hf.rivals.nemo import NemoConfig, NemoForOccupationPrediction

@@ -6,11 +6,13 @@ import typer
 
 from .audit import audit
 from .card import card
+from .compare import compare
 from .console import Commands
 from .convert import convert
 from .describe import describe
 from .evaluate import evaluate
 from .export import export
+from .finetune import finetune
 from .forecast import forecast
 from .gap import gap
 from .prepare import prepare
@@ -20,7 +22,7 @@ from .rake import rake
 from .rationale import rationale
 from .similar import similar
 from .simulate import simulate
-from .train import finetune, train
+from .train import train
 from .transitions import transitions
 from .wage_regression import wage_regression
 from .what_if import what_if
@@ -36,7 +38,7 @@ app.add_typer(prepare, name="prepare", rich_help_panel="Data")
 COMMANDS = {
     "Data": (describe, rake, simulate),
     "Models": (quickstart, train, finetune, convert, export),
-    "Scores": (evaluate, forecast, audit),
+    "Scores": (evaluate, compare, forecast, audit),
     "Explanations": (rationale, similar, what_if, transitions),
     "Wages": (wage_regression, gap),
     "Sharing": (card, push),

@@ -36,7 +36,7 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except (ImportError, OSError, ValueError) as error:
             *_, (innermost, _) = walk_tb(error.__traceback__)
-            ours = innermost.f_globals.get("__name__", "").startswith(f"{__package__}.")
+            ours = innermost.f_globals.get("__name__", "").startswith("career_hf.")
             if ours or isinstance(error, FileNotFoundError):
                 raise typer.BadParameter(str(error)) from error
             raise

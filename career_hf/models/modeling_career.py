@@ -32,11 +32,16 @@ from transformers.utils.output_capturing import capture_outputs
 from .attention import SDPA_BY_LENGTH
 from .checksums import Checksummed
 from .configuration_career import CareerConfig
+from .facts import ModelFacts
 from .modeling_outputs import CareerOutput
 from .positions import sinusoidal_positions
 from .title_embeddings import init_titles, occupation_embedding, occupation_output, set_title_embeddings
 from .transfer import resize_vocabulary
 from .two_stage import mean_nll, nothing_to_stay_in, occupation_log_probs, stay_nll, two_stage_log_probs
+
+
+# To try in training.
+MORE_DROPOUT = {"hidden_dropout": 0.2, "attention_dropout": 0.2}
 
 
 def eager_attention_forward(
@@ -144,7 +149,7 @@ class CareerLayer(GradientCheckpointingLayer):
 
 
 @auto_docstring
-class CareerPreTrainedModel(Checksummed, PreTrainedModel):
+class CareerPreTrainedModel(ModelFacts, Checksummed, PreTrainedModel):
     config: CareerConfig
     base_model_prefix = "model"
     main_input_name = "input_ids"
@@ -274,6 +279,17 @@ class CareerModel(CareerPreTrainedModel):
 
 @auto_docstring(custom_intro="CAREER with its two-stage (or one-stage) prediction of the next occupation.")
 class CareerForOccupationPrediction(CareerPreTrainedModel):
+    description = (
+        "CAREER ([Vafa et al., 2024](https://openreview.net/forum?id=4i1MXH8Sle)): a transformer over yearly "
+        "occupations with covariates"
+    )
+    why_not_exported = None
+    spare_steps = 0
+    trial_rates = (3e-3, 6e-3)
+    trial_fields = ({}, MORE_DROPOUT, {"num_hidden_layers": 2}, {"num_hidden_layers": 2, **MORE_DROPOUT})
+    finetuning_rates = (1e-3, 2.5e-4, 5e-4, 2e-3)
+    finetuning_fields = ({}, MORE_DROPOUT)
+
     def __init__(self, config: CareerConfig):
         super().__init__(config)
         self.model = CareerModel(config)

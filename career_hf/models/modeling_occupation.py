@@ -13,11 +13,12 @@ from transformers.utils import can_return_tuple
 
 from .checksums import Checksummed
 from .configuration_occupation import OccupationConfig
+from .facts import ModelFacts
 from .modeling_outputs import CareerOutput
 from .two_stage import mean_nll
 
 
-class OccupationModel(Checksummed, PreTrainedModel):
+class OccupationModel(ModelFacts, Checksummed, PreTrainedModel):
     """An occupation model that is given by its `log_probs`; no cache.
 
     `takes_packed_careers` says whether several careers may stand in a row, told apart by `position_ids`.

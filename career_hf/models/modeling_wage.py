@@ -104,6 +104,11 @@ class CareerWageHead(nn.Module):
 class CareerForWagePrediction(CareerForOccupationPrediction):
     config: CareerWageConfig
     config_class = CareerWageConfig
+    description = (
+        "CAREER ([Vafa et al., 2024](https://openreview.net/forum?id=4i1MXH8Sle)) with a wage head: it predicts log "
+        "wages, and occupations too"
+    )
+    why_not_exported = "it has not been tried"
 
     def __init__(self, config: CareerWageConfig):
         super().__init__(config)

@@ -26,14 +26,15 @@ from ..encoding.vocabulary import MISSING
 from ..models.modeling_career import CareerForOccupationPrediction
 from ..rivals.bag_of_jobs import BagOfJobsForOccupationPrediction
 from ..rivals.regression import RegressionForOccupationPrediction
-from .conversion import convert_state_dict, original_config
-from .rival_weights import (
+from .conversion import (
     AVERAGED,
     COVARIATES,
     REGRESSION_FLAGS,
     convert_bag_of_jobs,
     convert_regression,
+    convert_state_dict,
     original_bag_of_jobs_config,
+    original_config,
     original_regression_config,
 )
 
@@ -107,7 +108,11 @@ def read_dictionary(path: Path) -> list[str]:
 
 
 def convert_checkpoint(
-    checkpoint: str | Path, dictionaries: str | Path, *, settings: Mapping[str, Any] | None = None
+    checkpoint: str | Path,
+    dictionaries: str | Path,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    output: str | Path | None = None,
 ) -> tuple[PreTrainedModel, CareerProcessor]:
     """Turns a checkpoint of the original program's CAREER, bag-of-jobs or regression into a model of this package.
 
@@ -120,6 +125,7 @@ def convert_checkpoint(
         dictionaries: The folder with `job/dict.txt` and the dictionaries of the covariates.
         settings: Command-line options of the original's training, with underscores, in place of those in the
             checkpoint: `include_year` and so on, `decoder_attention_heads`, and the regression's.
+        output: Folder to write the model and its processor to; nothing is written if None.
 
     Returns:
         The model, in eval mode, and its processor.
@@ -134,19 +140,19 @@ def convert_checkpoint(
     covariates = [name for name in COVARIATES if options.get(f"include_{name}")]
     levels = {name: read_dictionary(Path(dictionaries) / name / "dict.txt") for name in covariates}
     architecture = _architecture(weights, checkpoint)
-    kept = {name: _kept_levels(symbols) for name, symbols in levels.items()}
+    places = {name: _kept_levels(symbols) for name, symbols in levels.items()}
     if architecture == "bag_of_jobs":
-        kept |= {name: [*kept[name], SPECIALS.index("<s>")] for name in kept if name in AVERAGED}
+        places |= {name: [*places[name], SPECIALS.index("<s>")] for name in places if name in AVERAGED}
     for name, symbols in levels.items():
-        _keep_levels(weights, name, symbols, kept[name])
+        _keep_levels(weights, name, symbols, places[name])
 
     special = [i for i, symbol in enumerate(occupations) if symbol in SPECIALS[:UNKNOWN] or MADE_UP.fullmatch(symbol)]
     shared: dict[str, Any] = {"covariate_names": covariates, "special_token_ids": special}
-    model = _model(weights, options, architecture, len(occupations), kept, shared)
+    model = _model(weights, options, architecture, len(occupations), places, shared)
     processor = CareerProcessor(
         occupations=occupations,
         covariate_names=covariates,
-        covariate_levels=[[MISSING, *(levels[name][i] for i in kept[name][1:])] for name in covariates],
+        covariate_levels=[[MISSING, *(levels[name][i] for i in places[name][1:])] for name in covariates],
         unknown_occupation=SPECIALS[UNKNOWN],
         special_token_ids=special,
         pad_token_id=model.config.pad_token_id,
@@ -156,6 +162,9 @@ def convert_checkpoint(
     model.config.id2label = processor.id2label
     model.config.label2id = {label: i for i, label in processor.id2label.items()}
     processor.check(model.config)
+    if output is not None:
+        model.save_pretrained(output)
+        processor.save_pretrained(output)
     return model.eval(), processor
 
 
@@ -175,7 +184,7 @@ def _model(
     options: Mapping[str, Any],
     architecture: str,
     occupations: int,
-    kept: Mapping[str, list[int]],
+    places: Mapping[str, list[int]],
     shared: dict[str, Any],
 ) -> PreTrainedModel:
     """The model, with its weights."""
@@ -195,15 +204,15 @@ def _model(
     elif architecture == "bag_of_jobs":
         shared |= {"two_stage": len(weights["decoder.current_job_output_projection.weight"]) > occupations}
         # Averages over earlier levels begin with an entry of <s>, which is no level, and is kept behind them.
-        starts = [len(kept[name]) - 1 for name in shared["covariate_names"] if name in AVERAGED]
+        starts = [len(places[name]) - 1 for name in shared["covariate_names"] if name in AVERAGED]
         bag = original_bag_of_jobs_config(weights, start_levels=starts, **shared)
         model, converted = BagOfJobsForOccupationPrediction(bag), convert_bag_of_jobs(weights, bag)
     else:
         flags = [flag for flag in REGRESSION_FLAGS if options.get(flag.replace("-", "_"))]
         shared |= {"two_stage": len(weights["decoder.embed_bias"]) > occupations}
-        if "year" in kept:
+        if "year" in places:
             # Gaps are differences between places in the original's dictionary.
-            shared["year_of_level"] = [place if place > UNKNOWN else None for place in kept["year"]]
+            shared["year_of_level"] = [place if place > UNKNOWN else None for place in places["year"]]
         regression = original_regression_config(weights, flags=flags, **shared)
         model = RegressionForOccupationPrediction(regression)
         converted = convert_regression(weights, regression, flags)
@@ -218,7 +227,7 @@ def _kept_levels(symbols: list[str]) -> list[int]:
     return [missing, *(i for i in later if symbols[i] != MISSING)]
 
 
-def _keep_levels(weights: dict[str, torch.Tensor], name: str, symbols: list[str], kept: list[int]) -> None:
+def _keep_levels(weights: dict[str, torch.Tensor], name: str, symbols: list[str], places: list[int]) -> None:
     """Leaves the rows of the kept levels in a covariate's tables."""
     for part in ("", "current_", "context_"):
         parameter = f"decoder.embed_{part}{name}.weight"
@@ -229,7 +238,7 @@ def _keep_levels(weights: dict[str, torch.Tensor], name: str, symbols: list[str]
                 f"the dictionary of {name} has {len(symbols)} symbols, but the checkpoint has "
                 f"{len(weights[parameter])}: it was trained with another dictionary"
             )
-        weights[parameter] = weights[parameter][kept]
+        weights[parameter] = weights[parameter][places]
 
 
 __all__ = ["convert_checkpoint", "read_checkpoint", "read_dictionary"]

@@ -1,31 +1,23 @@
-"""The rivals of CAREER, one file each, behind the same forward signature and the same output."""
+"""The rivals of CAREER, one file each, behind the same forward signature and the same output.
+
+Public names are those of the files in `registration.MODELS`, so that a rival is listed once.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import transformers  # noqa: F401  # registers the models before any file here is imported: see `registration`
 
-from .bag_of_jobs import BagOfJobsConfig, BagOfJobsForOccupationPrediction
-from .job2vec import Job2VecConfig, Job2VecForOccupationPrediction
-from .job_representation import JobRepresentationConfig, JobRepresentationForOccupationPrediction
-from .markov import MarkovConfig, MarkovForOccupationPrediction, tune_weight
-from .mixture import MixtureOfMarkovChainsConfig, MixtureOfMarkovChainsForOccupationPrediction, tune_mixture
-from .nemo import NemoConfig, NemoForOccupationPrediction
-from .regression import RegressionConfig, RegressionForOccupationPrediction
+from ..registration import MODELS
 
 
-__all__ = [
-    "BagOfJobsConfig",
-    "BagOfJobsForOccupationPrediction",
-    "Job2VecConfig",
-    "Job2VecForOccupationPrediction",
-    "JobRepresentationConfig",
-    "JobRepresentationForOccupationPrediction",
-    "MarkovConfig",
-    "MarkovForOccupationPrediction",
-    "MixtureOfMarkovChainsConfig",
-    "MixtureOfMarkovChainsForOccupationPrediction",
-    "NemoConfig",
-    "NemoForOccupationPrediction",
-    "RegressionConfig",
-    "RegressionForOccupationPrediction",
-    "tune_mixture",
-    "tune_weight",
-]
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...
+
+
+__all__: list[str] = []
+for _file in sorted({place.split(".")[1] for place in MODELS if place.startswith("rivals.")}):
+    _module = import_module(f"{__name__}.{_file}")
+    __all__ += _module.__all__
+    globals().update({name: getattr(_module, name) for name in _module.__all__})

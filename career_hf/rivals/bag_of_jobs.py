@@ -84,6 +84,11 @@ class BagOfJobsForOccupationPrediction(BaselineForOccupationPrediction):
 
     config: BagOfJobsConfig
     config_class = BagOfJobsConfig
+    description = "a bag of jobs: a regression on all earlier occupations, in no order, and covariates"
+    why_not_exported = None
+    trial_rates = (1e-3, 2.5e-4, 5e-4, 2e-3)
+    trial_fields = ({}, {"embedding_size": 256})
+    paper_schedule = {"learning_rate": 5e-4, "warmup_steps": 5_000}
 
     def __init__(self, config: BagOfJobsConfig):
         super().__init__(config)

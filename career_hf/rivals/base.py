@@ -6,19 +6,16 @@ all. So a comparison of models compares what they know of the past, and nothing 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import torch
 from huggingface_hub.dataclasses import strict
 from torch import nn
 
+from ..encoding.processing_career import CareerProcessor
 from ..models.configuration_occupation import OccupationConfig
 from ..models.modeling_occupation import OccupationModel
 from ..models.two_stage import nothing_to_stay_in, occupation_log_probs, two_stage_log_probs
-
-
-if TYPE_CHECKING:
-    from ..encoding.processing_career import CareerProcessor
 
 
 @strict

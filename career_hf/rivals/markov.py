@@ -16,22 +16,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from datasets import Dataset
 from huggingface_hub.dataclasses import strict
 from torch import nn
 
+from ..encoding.collating import EncodedCareers
+from ..encoding.processing_career import CareerProcessor
 from ..models.configuration_occupation import OccupationConfig
 from ..models.modeling_occupation import OccupationModel
 from ..models.two_stage import IMPOSSIBLE
 
-
-if TYPE_CHECKING:
-    from datasets import Dataset
-
-    from ..encoding.processing_career import CareerProcessor
 
 # Candidate smoothing weights: even steps up to .95, then ever closer to 1, where the first-order weight usually lies.
 # Never 1 itself: one unseen transition in the validation careers would have probability zero.
@@ -172,7 +169,7 @@ class MarkovForOccupationPrediction(OccupationModel):
 
     Example:
         >>> from career_hf.careers import from_frame
-        >>> from career_hf.processing_career import CareerProcessor
+        >>> from career_hf.encoding.processing_career import CareerProcessor
         >>> years = {"person": [1, 1, 1, 2, 2], "year": [1990, 1991, 1992, 1990, 1991]}
         >>> careers = from_frame(years | {"occupation": ["cook", "cook", "waiter", "cook", "cook"]})
         >>> processor = CareerProcessor.fit(careers, covariates=())
@@ -187,6 +184,10 @@ class MarkovForOccupationPrediction(OccupationModel):
     config_class = MarkovConfig
     takes_packed_careers = True
     model_tags = ["career", "occupation-prediction", "markov"]
+    description = "a Markov chain of occupations, counted and smoothed"
+    why_not_exported = "it looks counts up, in rows whose lengths are in the data"
+    is_counted = True
+    named_fields = {"markov-1": {"order": 1}, "markov-2": {"order": 2}}
     # Counts above 256 do not fit into bfloat16.
     _keep_in_fp32_modules_strict = ["counts", "occupation_shares"]
 
@@ -229,10 +230,10 @@ class MarkovForOccupationPrediction(OccupationModel):
         before_previous, previous, occupation, weight = _steps(encoded, weighted)
         orders = [TransitionCounts.of(previous, occupation, weight, size)]
         if order == 2:
-            known = before_previous != NO_CONTEXT
-            context = before_previous[known] * size + previous[known]
-            known_weight = None if weight is None else weight[known]
-            orders.append(TransitionCounts.of(context, occupation[known], known_weight, size))
+            has_pair = before_previous != NO_CONTEXT
+            context = before_previous[has_pair] * size + previous[has_pair]
+            pair_weight = None if weight is None else weight[has_pair]
+            orders.append(TransitionCounts.of(context, occupation[has_pair], pair_weight, size))
         config = MarkovConfig(
             **vocabulary,
             order=order,
@@ -248,6 +249,32 @@ class MarkovForOccupationPrediction(OccupationModel):
         counts[config.special_token_ids] = 0
         model.occupation_shares[:] = torch.from_numpy(counts / counts.sum())
         return model.eval()
+
+    @classmethod
+    def from_careers(
+        cls,
+        train: Dataset,
+        validation: Dataset,
+        processor: CareerProcessor,
+        *,
+        tune: bool = True,
+        weighted: bool = False,
+        seed: int = 0,
+        order: int = 1,
+    ) -> MarkovForOccupationPrediction:
+        """`tune_weight` or `fit`, as every counted model offers it; nothing here is random.
+
+        Args:
+            train, validation: Encoded careers.
+            processor: A processor without covariates.
+            tune: Choose the smoothing weights on the validation careers; the paper's otherwise.
+            weighted: Use survey weights.
+            seed: Not needed.
+            order: 1 or 2.
+        """
+        if tune:
+            return tune_weight(train, validation, processor, order=order, weighted=weighted)
+        return cls.fit(train, processor, order=order, weighted=weighted)
 
     def log_probs(
         self, input_ids: torch.Tensor, covariates: torch.Tensor | None, position_ids: torch.Tensor | None
@@ -328,8 +355,6 @@ def tune_weight(
 
 def _steps(encoded: Dataset, weighted: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
     """All steps of encoded careers as flat arrays: y_{t-2} (`NO_CONTEXT` at a first step), y_{t-1}, y_t, weight."""
-    from ..encoding.collating import EncodedCareers  # brings datasets, which a loaded model does not need
-
     careers = EncodedCareers(encoded)
     if len(careers) == 0:
         raise ValueError("there are no careers to count; encode at least one")

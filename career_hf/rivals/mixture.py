@@ -27,26 +27,28 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from datasets import Dataset
 from huggingface_hub.dataclasses import strict
+from scipy.sparse import csr_array
 from scipy.special import logsumexp
 from torch import nn
+from transformers.utils import logging
 
+from ..encoding.collating import EncodedCareers
+from ..encoding.processing_career import CareerProcessor
 from ..models.configuration_occupation import OccupationConfig
 from ..models.modeling_occupation import OccupationModel
 from ..models.two_stage import IMPOSSIBLE
 from .markov import MarkovForOccupationPrediction, tune_weight
-from .mixture_em import counts_by_person, run_em
 
 
-if TYPE_CHECKING:
-    from datasets import Dataset
-
-    from ..encoding.processing_career import CareerProcessor
+logger = logging.get_logger(__name__)
 
 NUM_CHAINS_GRID = (1, 2, 5, 10, 20)
 STRENGTH_GRID = (10.0, 30.0, 100.0, 300.0, 1000.0)
@@ -99,7 +101,7 @@ class MixtureOfMarkovChainsForOccupationPrediction(OccupationModel):
 
     Example:
         >>> from career_hf.careers import from_frame
-        >>> from career_hf.processing_career import CareerProcessor
+        >>> from career_hf.encoding.processing_career import CareerProcessor
         >>> jobs = ["cook"] * 4 + ["cook", "waiter"] * 2
         >>> people = {"person": [1] * 4 + [2] * 4, "year": list(range(1990, 1994)) * 2, "occupation": jobs}
         >>> careers = from_frame(people)
@@ -115,6 +117,10 @@ class MixtureOfMarkovChainsForOccupationPrediction(OccupationModel):
     config: MixtureOfMarkovChainsConfig
     config_class = MixtureOfMarkovChainsConfig
     model_tags = ["career", "occupation-prediction", "markov"]
+    description = "a mixture of Markov chains of occupations"
+    why_not_exported = None
+    is_counted = True
+    is_always_tuned = True
     # Products of many probabilities need more digits than bfloat16 has.
     _keep_in_fp32_modules_strict = ["chain_shares", "transitions"]
 
@@ -194,6 +200,20 @@ class MixtureOfMarkovChainsForOccupationPrediction(OccupationModel):
         model.transitions[:] = torch.from_numpy(best.transitions[order])
         return model.eval()
 
+    @classmethod
+    def from_careers(
+        cls,
+        train: Dataset,
+        validation: Dataset,
+        processor: CareerProcessor,
+        *,
+        tune: bool = True,
+        weighted: bool = False,
+        seed: int = 0,
+    ) -> MixtureOfMarkovChainsForOccupationPrediction:
+        """`tune_mixture`, as every counted model offers it; a mixture is always tuned."""
+        return tune_mixture(train, validation, processor, weighted=weighted, seed=seed)
+
     def log_probs(
         self, input_ids: torch.Tensor, covariates: torch.Tensor | None, position_ids: torch.Tensor | None
     ) -> tuple[torch.Tensor, None]:
@@ -266,4 +286,107 @@ def tune_mixture(
     return max((fit(num_chains=k, strength=strength) for k, strength in grid), key=log_likelihood)
 
 
-__all__ = ["MixtureOfMarkovChainsConfig", "MixtureOfMarkovChainsForOccupationPrediction", "tune_mixture"]
+@dataclass(frozen=True)
+class EMRun:
+    """What EM found from one start.
+
+    Args:
+        chain_shares: `(chains,)`, pi.
+        transitions: `(chains, vocabulary, vocabulary)`, A.
+        log_density: Log-likelihood plus log-prior (up to a constant) after every M-step; it never falls.
+    """
+
+    chain_shares: np.ndarray
+    transitions: np.ndarray
+    log_density: list[float]
+
+
+def run_em(
+    counts: csr_array,
+    weight: np.ndarray,
+    pooled: np.ndarray,
+    shares: np.ndarray,
+    config: MixtureOfMarkovChainsConfig,
+    rng: np.random.Generator,
+    max_iterations: int = 500,
+    tolerance: float = 0.0,
+) -> EMRun:
+    """EM from one random start, in which everybody belongs to one chain, drawn by lot.
+
+    Only pairs of occupations that occur are visited, so an iteration costs (pairs of a person, summed) x chains.
+
+    Args:
+        counts: `(people, vocabulary * vocabulary)`, how often each person moved (or stayed) from i to j, in column
+            i * vocabulary + j.
+        weight: `(people,)`, survey weights, or ones.
+        pooled: `(vocabulary, vocabulary)`, P; pairs that occur have probability.
+        shares: `(vocabulary,)`, f.
+        config: Number of chains, strength of the priors and w1.
+        rng: For the start.
+        max_iterations: Iterations at most.
+        tolerance: Log-density that an iteration has to gain to be followed by another.
+    """
+    size, chains, strength, w1 = len(shares), config.num_chains, config.strength, config.first_order_weight
+    pairs = np.unique(counts.indices)
+    previous, following = pairs // size, pairs % size
+    observed = counts[:, pairs]
+    by_pair = observed.T.tocsr()
+    contexts, row_starts = np.unique(previous, return_index=True)
+    row = np.repeat(np.arange(len(contexts)), np.diff(np.r_[row_starts, len(pairs)]))
+    into_occupation = csr_array((np.ones(len(pairs)), (following, np.arange(len(pairs)))), shape=(size, len(pairs)))
+    pair_prior, share_prior = strength * pooled[previous, following][:, None], strength * shares[:, None]
+    possible = shares > 0
+    # The prior's part for pairs that never occur: their B is prior / total, in which only the total changes.
+    never_occur = strength - np.add.reduceat(pair_prior, row_starts)
+
+    posterior = np.eye(chains)[rng.integers(chains, size=len(weight))]
+    chain, own_shares = pair_prior / strength, share_prior / strength
+    log_density: list[float] = []
+    while True:
+        # M-step. A step is explained by B_k or by f_k, in proportion to what each contributes to its probability.
+        expected = weight[:, None] * posterior
+        steps = by_pair @ expected
+        by_shares = steps * (1 - w1) * own_shares[following] / (w1 * chain + (1 - w1) * own_shares[following])
+        by_chain = steps - by_shares
+        log_totals = np.log(np.add.reduceat(by_chain, row_starts) + strength)
+        log_chain = np.log(by_chain + pair_prior) - log_totals[row]
+        chain = np.exp(log_chain)
+        own_shares = into_occupation @ by_shares + share_prior
+        own_shares /= own_shares.sum(0)
+        log_pi = np.log((expected.sum(0) + 1) / (weight.sum() + chains))
+        log_prior = log_pi.sum() + (pair_prior * log_chain).sum() - (never_occur * log_totals).sum()
+        log_prior += (share_prior[possible] * np.log(own_shares[possible])).sum()
+        # E-step.
+        joint = observed @ np.log(w1 * chain + (1 - w1) * own_shares[following]) + log_pi
+        log_likelihood = logsumexp(joint, axis=1)
+        posterior = np.exp(joint - log_likelihood[:, None])
+        log_density.append(float(weight @ log_likelihood + log_prior))
+        gain = np.diff(log_density[-2:]).sum() if len(log_density) > 1 else np.inf
+        if gain <= tolerance:
+            break
+        if len(log_density) >= max_iterations:
+            logger.warning(f"EM stopped at max_iterations={max_iterations}; the last iteration gained {gain:.3g} nats")
+            break
+    transitions = np.zeros((chains, size * size))
+    transitions[:, pairs] = by_chain.T
+    transitions = transitions.reshape(chains, size, size) + strength * pooled
+    transitions *= w1 / transitions.sum(-1, keepdims=True)
+    transitions += (1 - w1) * own_shares.T[:, None]
+    return EMRun(np.exp(log_pi), transitions, log_density)
+
+
+def counts_by_person(encoded: Dataset, vocab_size: int, weighted: bool) -> tuple[csr_array, np.ndarray]:
+    """`(people, vocabulary * vocabulary)` counts of each person's steps from i to j, and weights of mean one."""
+    careers = EncodedCareers(encoded)
+    flat = careers.gather(np.arange(len(careers)))
+    person = np.repeat(np.arange(len(careers)), flat.lengths)
+    pair = flat.input_ids.astype(np.int64) * vocab_size + flat.labels
+    counts = csr_array((np.ones(len(pair)), (person, pair)), shape=(len(careers), vocab_size**2))
+    counts.sum_duplicates()
+    if not weighted or flat.weight is None:
+        return counts, np.ones(len(careers))
+    weight = flat.weight.astype(np.float64)
+    return counts, weight / weight.mean()
+
+
+__all__ = ["MixtureOfMarkovChainsConfig", "MixtureOfMarkovChainsForOccupationPrediction", "run_em", "tune_mixture"]

@@ -46,6 +46,15 @@ class NemoForOccupationPrediction(BaselineForOccupationPrediction):
 
     config: NemoConfig
     config_class = NemoConfig
+    description = "NEMO: an LSTM over occupations with covariates"
+    why_not_exported = "an LSTM is unrolled for the number of steps that it is exported with"
+    trial_rates = (3e-3, 6e-3)
+    trial_fields = (
+        {},
+        {"hidden_dropout": 0.3},
+        {"hidden_size": 100},
+        {"hidden_size": 100, "hidden_dropout": 0.3},
+    )
 
     def __init__(self, config: NemoConfig):
         super().__init__(config)

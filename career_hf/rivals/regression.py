@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import field
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import torch
 from huggingface_hub.dataclasses import strict
@@ -25,11 +25,8 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import initialization as init
 
+from ..encoding.processing_career import CareerProcessor
 from .base import BaselineConfig, BaselineForOccupationPrediction, CovariateEmbeddings
-
-
-if TYPE_CHECKING:
-    from ..encoding.processing_career import CareerProcessor
 
 
 @strict
@@ -113,6 +110,11 @@ class RegressionForOccupationPrediction(BaselineForOccupationPrediction):
 
     config: RegressionConfig
     config_class = RegressionConfig
+    description = "a multinomial regression on the last occupation and covariates"
+    why_not_exported = None
+    why_not_onnx = "which has no running maximum (it counts years in an occupation)"
+    trial_rates = (4e-3, 1e-3, 2e-3, 8e-3, 3e-3, 1.6e-2, 5e-4, 6e-3)
+    paper_schedule = {"learning_rate": 5e-4, "warmup_steps": 4_000}
 
     def __init__(self, config: RegressionConfig):
         super().__init__(config)

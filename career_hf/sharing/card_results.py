@@ -11,10 +11,12 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from datasets import Dataset
+from transformers import PreTrainedModel
 
 from ..careers.frames import load_careers
 from ..careers.provenance import SOURCES, training_source
@@ -28,10 +30,6 @@ from ..models.modeling_wage import CareerForWagePrediction
 from ..wages.design import LOG_WAGE
 from ..wages.wage_head import encode_wages, predict_log_wages
 
-
-if TYPE_CHECKING:
-    from datasets import Dataset
-    from transformers import PreTrainedModel
 
 RESULTS = "evaluation_results.json"
 # Groups of fewer people say little of a model and too much of the people.
@@ -77,10 +75,10 @@ def evaluate_checkpoint(
         raise ValueError(f"{data} has splits {list(splits)}, and none is '{split}'")
     careers = splits[split]
     table = transition_table(model, careers, processor, split=split, unknown_levels="missing")
-    found = audit(table, list(by) or "split", draws=draws)
-    found = found[(found["group"] == EVERYBODY) | bool(by)]
+    audited = audit(table, list(by) or "split", draws=draws)
+    audited = audited[(audited["group"] == EVERYBODY) | bool(by)]
     kinds = bootstrap_perplexity(table.dropna(subset=["transition"]), draws=draws, by="transition").reset_index()
-    rows = [*_rows(found)]
+    rows = [*_rows(audited)]
     if isinstance(model, CareerForWagePrediction) and LOG_WAGE in careers.column_names:
         labels = table[list(by)].astype(object).fillna("missing").astype(str)
         group = labels.agg(", ".join, axis=1) if by else pd.Series(EVERYBODY, index=table.index)
@@ -148,17 +146,17 @@ def _wage_rows(
     predicted = predict_log_wages(model, careers, processor, unknown_levels="missing").astype(np.float64)
     error, observed, rows = predicted - wage, np.isfinite(wage), []
     for label in dict.fromkeys([EVERYBODY, *group]):
-        here = observed & (np.ones(len(wage), dtype=bool) if label == EVERYBODY else (group == label).to_numpy())
-        if not here.any():
+        chosen = observed & (np.ones(len(wage), dtype=bool) if label == EVERYBODY else (group == label).to_numpy())
+        if not chosen.any():
             continue
-        who, centred = np.unique(person[here], return_inverse=True)[1], wage[here] - wage[here].mean()
-        values = np.column_stack([error[here] ** 2, centred**2, centred, error[here]])
+        who, centred = np.unique(person[chosen], return_inverse=True)[1], wage[chosen] - wage[chosen].mean()
+        values = np.column_stack([error[chosen] ** 2, centred**2, centred, error[chosen]])
         ones, together = np.ones(len(who)), np.zeros(len(who), dtype=np.int64)
         mean, drawn = resample_means(values, ones, who, together, draws=draws, seed=0)
-        for metric, of in WAGE_METRICS.items():
-            low, high = np.quantile(of(drawn[:, 0]), INTERVAL)
+        for metric, value_of in WAGE_METRICS.items():
+            low, high = np.quantile(value_of(drawn[:, 0]), INTERVAL)
             sizes = {"group": label, "metric": metric, "n": len(who), "people": int(who.max()) + 1}
-            rows.append({**sizes, "estimate": float(of(mean[0])), "low": float(low), "high": float(high)})
+            rows.append({**sizes, "estimate": float(value_of(mean[0])), "low": float(low), "high": float(high)})
     return rows
 
 

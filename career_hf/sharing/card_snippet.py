@@ -5,19 +5,16 @@ from __future__ import annotations
 import io
 from contextlib import chdir, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from transformers import PreTrainedModel
 
+from ..encoding.processing_career import CareerProcessor
 from ..encoding.training_history import sum_stage
 from ..models.modeling_wage import CareerForWagePrediction
 from ..occupations.labels import NOT_WORKING
 
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
-
-    from ..encoding.processing_career import CareerProcessor
 
 # "." is the folder in which a card stands.
 _OCCUPATIONS = """from transformers import pipeline
@@ -27,9 +24,9 @@ import career_hf  # registers the models and the pipelines
 checkpoint = "."  # this folder, or its name on the Hub
 career = {career}
 predict = pipeline("occupation-prediction", model=checkpoint, device="cpu")
-found = predict(career, top_k=3)
-print(f"{{found['year']}}: stays with probability {{found['stay_probability']:.3f}}")
-for row in found["occupations"]:
+prediction = predict(career, top_k=3)
+print(f"{{prediction['year']}}: stays with probability {{prediction['stay_probability']:.3f}}")
+for row in prediction["occupations"]:
     print(f"{{row['probability']:.3f}} {{row['occupation']}} {{row['title'] or ''}}".strip())
 """
 _WAGES = """from career_hf import CareerForWagePrediction, CareerProcessor
@@ -77,12 +74,12 @@ def made_up_career(processor: CareerProcessor) -> dict[str, Any]:
     }
     for i, (name, levels) in enumerate(zip(processor.covariate_names, processor.covariate_levels, strict=True)):
         seen = np.asarray(counts[1][i]) if counts[1] is not None else np.ones(len(levels))
-        known = [j for j in range(1, len(levels)) if seen[j] > 0]
+        seen_levels = [j for j in range(1, len(levels)) if seen[j] > 0]
         if name == "year":
-            career["year"] = sorted(int(levels[j]) for j in known)[-3:]
+            career["year"] = sorted(int(levels[j]) for j in seen_levels)[-3:]
             career["occupation"] = career["occupation"][-len(career["year"]) :]
         else:
-            career[name] = levels[max(known, key=lambda j: seen[j])] if known else None
+            career[name] = levels[max(seen_levels, key=lambda j: seen[j])] if seen_levels else None
     return career
 
 

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import copy
 import json
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,33 +23,13 @@ from torch.export import Dim, ExportedProgram
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
+from ..encoding.checkpoints import as_checkpoint
+from ..encoding.processing_career import CareerProcessor
 from ..models.modeling_career import CareerForOccupationPrediction
-from ..rivals.bag_of_jobs import BagOfJobsForOccupationPrediction
-from ..rivals.job2vec import Job2VecForOccupationPrediction
-from ..rivals.job_representation import JobRepresentationForOccupationPrediction
-from ..rivals.markov import MarkovForOccupationPrediction
-from ..rivals.mixture import MixtureOfMarkovChainsForOccupationPrediction
-from ..rivals.nemo import NemoForOccupationPrediction
-from ..rivals.regression import RegressionForOccupationPrediction
-from ..simulation.model import TrueOccupationModel
+from ..registration import model_classes
 
 
-if TYPE_CHECKING:
-    from ..encoding.processing_career import CareerProcessor
-
-EXPORTED = (
-    CareerForOccupationPrediction,
-    BagOfJobsForOccupationPrediction,
-    JobRepresentationForOccupationPrediction,
-    Job2VecForOccupationPrediction,
-    MixtureOfMarkovChainsForOccupationPrediction,
-    RegressionForOccupationPrediction,
-)
-WHY_NOT: dict[type[PreTrainedModel], str] = {
-    MarkovForOccupationPrediction: "it looks counts up, in rows whose lengths are in the data",
-    NemoForOccupationPrediction: "an LSTM is unrolled for the number of steps that it is exported with",
-    TrueOccupationModel: "its filter is not made of tensors",
-}
+ONNX_LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
 LOG_PROBABILITIES = "log_probabilities"
 
 
@@ -57,8 +38,7 @@ class ScoringPath(nn.Module):
 
     Args:
         model: An occupation model.
-        spare_steps: Padding that is added on the right and taken off again. Rivals shift careers by a step or two, and
-            `torch.export` would otherwise take careers of one and two steps for another case.
+        spare_steps: As in `ModelFacts`.
     """
 
     def __init__(self, model: PreTrainedModel, spare_steps: int = 0):
@@ -81,15 +61,19 @@ def export_program(model: PreTrainedModel) -> ExportedProgram:
     `torch.export.save` and `torch.export.load` keep it.
 
     Args:
-        model: CAREER, a bag of jobs, a regression, job representation, Job2Vec or a mixture of Markov chains.
+        model: A model whose class has no `why_not_exported`: CAREER, a bag of jobs, a regression, job representation,
+            Job2Vec or a mixture of Markov chains.
 
     Raises:
         ValueError: If the model is another one; the message says why it cannot be exported.
     """
-    if type(model) not in EXPORTED:
-        name, why = type(model).__name__, WHY_NOT.get(type(model), "it has not been tried")
-        raise ValueError(f"a {name} cannot be exported: {why}. What can: {', '.join(m.__name__ for m in EXPORTED)}")
-    path = ScoringPath(_plain(model), spare_steps=0 if type(model) is CareerForOccupationPrediction else 2)
+    facts: Any = type(model)
+    if facts.why_not_exported is not None:
+        exported = ", ".join(other.__name__ for other in model_classes() if other.why_not_exported is None)
+        raise ValueError(
+            f"a {facts.__name__} cannot be exported: {facts.why_not_exported}. Models that can be: {exported}"
+        )
+    path = ScoringPath(_plain(model), facts.spare_steps)
     example = random_careers(model.config, careers=3, steps=5)
     free = {0: Dim("batch", min=1), 1: Dim("time", min=1)}
     with torch.no_grad():
@@ -98,7 +82,7 @@ def export_program(model: PreTrainedModel) -> ExportedProgram:
         )
 
 
-def export_onnx(model: PreTrainedModel, processor: CareerProcessor, path: str | Path) -> float:
+def export_onnx(model: Any, path: str | Path) -> float:
     """Writes the scoring path as one ONNX file, runs it with onnxruntime and compares it with the model.
 
     Needs the extra "onnx". Metadata of the file, JSON all of it: `occupations` (the place is the id),
@@ -106,21 +90,24 @@ def export_onnx(model: PreTrainedModel, processor: CareerProcessor, path: str | 
     and `unknown_occupation`.
 
     Args:
-        model: As in `export_program`, but for the regression, whose durations need a running maximum.
-        processor: The model's.
-        path: Of the file.
+        model: A folder or Hub id, a pair of model and processor, or what `train` returns; of a class as in
+            `export_program`, but for the regression, whose durations need a running maximum.
+        path: Destination file, such as model.onnx.
 
     Returns:
         The largest difference from the model's log-probabilities, on random careers of several lengths.
 
     Raises:
+        ImportError: A library of the extra is not installed.
         ValueError: If the model cannot be exported, or the processor is another model's.
     """
+    if missing := [name for name in ONNX_LIBRARIES if find_spec(name) is None]:
+        raise ImportError(f"{', '.join(missing)} is not installed: pip install 'career_hf[onnx]'")
+    model, processor = as_checkpoint(model)
     processor.check(model.config)
-    if isinstance(model, RegressionForOccupationPrediction):
+    if model.why_not_onnx is not None:
         raise ValueError(
-            "a RegressionForOccupationPrediction cannot be exported to ONNX, which has no running maximum (it counts "
-            "years in an occupation): use export_program"
+            f"a {type(model).__name__} cannot be exported to ONNX, {model.why_not_onnx}: use export_program"
         )
     program = export_program(model)
     exported: Any = torch.onnx.export(program, (), output_names=[LOG_PROBABILITIES], dynamo=True, verbose=False)
@@ -132,7 +119,7 @@ def export_onnx(model: PreTrainedModel, processor: CareerProcessor, path: str | 
 
 
 def metadata(processor: CareerProcessor) -> dict[str, Any]:
-    """What has to be known of ids to use an exported model."""
+    """What a program has to know of ids to use an exported model."""
     names = ("occupations", "covariate_names", "covariate_levels", "special_token_ids")
     return {name: getattr(processor, name) for name in (*names, "pad_token_id", "bos_token_id", "unknown_occupation")}
 
@@ -147,8 +134,8 @@ def largest_difference(model: PreTrainedModel, path: str | Path) -> float:
         careers = random_careers(model.config, careers=4, steps=steps, seed=steps)
         with torch.no_grad():
             expected = plain(**careers).numpy()
-        (found,) = session.run([LOG_PROBABILITIES], {name: ids.numpy() for name, ids in careers.items()})
-        worst = max(worst, float(np.abs(found - expected).max()))
+        (exported,) = session.run([LOG_PROBABILITIES], {name: ids.numpy() for name, ids in careers.items()})
+        worst = max(worst, float(np.abs(exported - expected).max()))
     return worst
 
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from transformers import PreTrainedModel
 
 from ..careers.dataset_card import CARD, as_cell
 from ..careers.provenance import SOURCES
@@ -27,9 +28,6 @@ from ..version import __version__
 from .card_results import evaluate_checkpoint, read_results
 from .card_snippet import snippet
 
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
 # Metric: how it is called, digits.
@@ -49,17 +47,6 @@ OF_GROUPS = [metric for metric in METRICS if metric != "wage_r2"]
 # Assumed for energy, which nothing here measures: round numbers for a CPU thread with its share of memory, and a GPU.
 WATTS = {"cpu": 10, "gpu": 400}
 MOST_LISTED = 12
-_PAPER = "[Vafa et al., 2024](https://openreview.net/forum?id=4i1MXH8Sle)"
-KINDS = {
-    "career": f"CAREER ({_PAPER}): a transformer over yearly occupations with covariates",
-    "career_wage": f"CAREER ({_PAPER}) with a wage head: it predicts log wages, and occupations too",
-    "career_markov": "a Markov chain of occupations, counted and smoothed",
-    "career_markov_mixture": "a mixture of Markov chains of occupations",
-    "career_regression": "a multinomial regression on the last occupation and covariates",
-    "career_bag_of_jobs": "a bag of jobs: a regression on all earlier occupations, in no order, and covariates",
-    "career_nemo": "NEMO: an LSTM over occupations with covariates",
-    "career_truth": "the true law of a simulated labor market",
-}
 
 
 def write_model_card(
@@ -125,8 +112,8 @@ def write_model_card(
 def redistribution_of(stages: Sequence[Mapping[str, Any]]) -> str:
     """The narrowest of what the sources of all stages allow; "unknown" if there is no stage."""
     order = ["allowed", "allowed with attribution", "from the agency", "unknown", "forbidden"]
-    found = [stage.get("source", UNKNOWN_SOURCE)["redistribution"] for stage in stages] or ["unknown"]
-    return max(found, key=order.index)
+    allowed = [stage.get("source", UNKNOWN_SOURCE)["redistribution"] for stage in stages] or ["unknown"]
+    return max(allowed, key=order.index)
 
 
 def _metadata(
@@ -172,13 +159,13 @@ def _eval_results(results: Mapping[str, Any]) -> list[EvalResult]:
 def _stage(stage: Mapping[str, Any]) -> dict[str, Any]:
     """A stage for the template: of older folders, what is not recorded is None."""
     source = stage.get("source", UNKNOWN_SOURCE)
-    known = SOURCES.get(source["source"])
+    listed = SOURCES.get(source["source"])
     run = stage.get("run")
     years = f"{source['first_year']}-{source['last_year']}" if "first_year" in source else "unknown"
     return {
         "name": stage["stage"],
         "source": source,
-        "title": known.title if known else source["source"],
+        "title": listed.title if listed else source["source"],
         "people": _count(stage.get("people")),
         "person_years": _count(stage.get("person_years", sum(stage["occupation_counts"]))),
         "years": years,
@@ -193,8 +180,8 @@ def _count(number: int | None) -> str:
 
 def _sources(stages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Every source once, with what is known of it."""
-    found = {(stage["source"]["source"], stage["source"]["redistribution"]): stage["source"] for stage in stages}
-    return [{**record, "known": SOURCES.get(name)} for (name, _), record in found.items()]
+    records = {(stage["source"]["source"], stage["source"]["redistribution"]): stage["source"] for stage in stages}
+    return [{**record, "known": SOURCES.get(name)} for (name, _), record in records.items()]
 
 
 def _about(model: PreTrainedModel, processor: CareerProcessor) -> dict[str, Any]:
@@ -203,9 +190,9 @@ def _about(model: PreTrainedModel, processor: CareerProcessor) -> dict[str, Any]
     config = model.config
     special = {*processor.special_token_ids}
     labels = [label for i, label in enumerate(processor.occupations) if i not in special]
-    known = titles()
-    codes = [label for label in labels if label in known]
-    others = [label for label in labels if label not in known and label != processor.unknown_occupation]
+    titled = titles()
+    codes = [label for label in labels if label in titled]
+    others = [label for label in labels if label not in titled and label != processor.unknown_occupation]
     in_occ1990dd = bool(codes) and not any(label.isdigit() for label in others)
     states = [label for label in others if label in NOT_WORKING]
     sizes = {
@@ -214,7 +201,7 @@ def _about(model: PreTrainedModel, processor: CareerProcessor) -> dict[str, Any]
         if hasattr(config, key)
     }
     return {
-        "kind": KINDS.get(config.model_type, f"an occupation model of the kind `{config.model_type}`"),
+        "kind": model.description or f"an occupation model of the kind `{config.model_type}`",
         "model_class": type(model).__name__,
         "is_wage": config.model_type == "career_wage",
         "wage_timing": getattr(config, "wage_timing", None),
@@ -265,15 +252,15 @@ def _groups(results: Mapping[str, Any] | None) -> tuple[list[str], list[tuple[st
     groups: dict[str, dict[str, Mapping[str, Any]]] = {}
     for row in rows:
         groups.setdefault(row["group"], {})[row["metric"]] = row
-    metrics = [metric for metric in OF_GROUPS if any(metric in of for of in groups.values())]
+    metrics = [metric for metric in OF_GROUPS if any(metric in group_rows for group_rows in groups.values())]
     return metrics, [
         (
             as_cell(group),
-            f"{max(row['people'] for row in of.values()):,}",
-            f"{max(row['n'] for row in of.values()):,}",
-            [_text(of[metric], metric) if metric in of else "" for metric in metrics],
+            f"{max(row['people'] for row in group_rows.values()):,}",
+            f"{max(row['n'] for row in group_rows.values()):,}",
+            [_text(group_rows[metric], metric) if metric in group_rows else "" for metric in metrics],
         )
-        for group, of in groups.items()
+        for group, group_rows in groups.items()
     ]
 
 

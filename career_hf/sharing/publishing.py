@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ModelCard
@@ -24,6 +24,7 @@ from huggingface_hub.utils import validate_repo_id
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM
 
+from .. import models
 from ..careers.dataset_card import CARD, as_cell
 from ..careers.frames import load_careers
 from ..careers.provenance import SOURCES
@@ -35,13 +36,12 @@ from .rare_careers import K, are_recorded, rare_careers, small_counts
 from .remote_code import save_with_code
 
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 # What a checkpoint is made of. Code goes along only where the config points to it, and it is this package's own.
 CHECKPOINT = ("config.json", "generation_config.json", "model*.safetensors", "model.safetensors.index.json")
 BESIDE = ("checksums.json", "preprocessor_config.json", CARD, RESULTS)
 SECTION = "## Publication"
+# What `save_with_code` copies, and nothing else.
+SOURCE_FILES = Path(models.__file__).parent
 
 
 @dataclass(frozen=True)
@@ -140,11 +140,11 @@ def publish(
         _add_section(staged / CARD, override_licence, stored, rare, k)
         paths = sorted(path for path in staged.iterdir())
         files = pd.DataFrame([(path.name, path.stat().st_size) for path in paths], columns=["file", "bytes"])
-        found = Publication(repo, files, left_out, refusals, notices, stored, rare)
+        publication = Publication(repo, files, left_out, refusals, notices, stored, rare)
         if dry_run:
-            return found
+            return publication
         commit = _upload(paths, repo, private, api or HfApi())
-    return replace(found, commit=commit)
+    return replace(publication, commit=commit)
 
 
 def licence_problems(stages: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
@@ -169,10 +169,10 @@ def licence_problems(stages: Sequence[Mapping[str, Any]]) -> tuple[list[str], li
         if (name, redistribution) in said:
             continue
         said.add((name, redistribution))
-        known = SOURCES.get(name)
-        title = known.title if known else "no source that career_hf knows"
+        listed = SOURCES.get(name)
+        title = listed.title if listed else "no source that career_hf knows"
         what = f"'{name}' ({title}; licence: {record['license']})"
-        terms = f" {known.terms}" if known else ""
+        terms = f" {listed.terms}" if listed else ""
         if redistribution == "forbidden":
             refusals.append(
                 f"Stage '{stage['stage']}' was trained on {what}, whose redistribution is forbidden.{terms} Train on "
@@ -242,10 +242,10 @@ def _stage(folder: Path, staged: Path, processor: CareerProcessor, has_code: boo
 
 def _is_own_code(path: Path) -> bool:
     """Whether a file is a source file of this package; a ValueError if it is a changed one."""
-    own = Path(__file__).with_name(path.name)
-    if path.suffix != ".py" or not own.is_file():
+    source_file = SOURCE_FILES / path.name
+    if path.suffix != ".py" or not source_file.is_file():
         return False
-    if own.read_bytes() != path.read_bytes():
+    if source_file.read_bytes() != path.read_bytes():
         raise ValueError(
             f"{path} is not the code of this career_hf, so it is not published: save the model again with "
             "remote_code.save_with_code, or with save_pretrained, which adds no code"

@@ -11,20 +11,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from datasets import Dataset
 
 from ..careers.columns import career_table
 from ..careers.frames import to_frame
+from ..encoding.processing_career import CareerProcessor
 from ..encoding.training_history import count_stage, same_counts
 
-
-if TYPE_CHECKING:
-    from datasets import Dataset
-
-    from ..encoding.processing_career import CareerProcessor
 
 K = 5
 PREFIXES = (1, 2, 3, 5, 10)
@@ -65,9 +62,9 @@ def rare_careers(careers: Dataset, covariates: Sequence[str] = (), k: int = K) -
     kinds["whole career"] = _paths(paths)
     for name in covariates:
         level = pd.factorize(long[name].astype(object))[0]
-        known = level >= 0
-        kinds[f"{name} level"] = _cells(person[known], level[known])
-        kinds[f"{name} and occupation"] = _cells(person[known], occupation[known], level[known])
+        present = level >= 0
+        kinds[f"{name} level"] = _cells(person[present], level[present])
+        kinds[f"{name} and occupation"] = _cells(person[present], occupation[present], level[present])
     rows = {kind: _counted(in_cell, of_person, k) for kind, (in_cell, of_person) in kinds.items()}
     result = pd.DataFrame.from_dict(rows, orient="index")
     result.attrs = {"k": k, "people": len(paths)}

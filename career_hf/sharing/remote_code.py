@@ -36,16 +36,17 @@ def save_with_code(model: CareerForOccupationPrediction, folder: str | Path) -> 
     """
     if type(model) is not CareerForOccupationPrediction:
         raise ValueError(f"a {type(model).__name__} is not saved with code: only CareerForOccupationPrediction is")
-    known = getattr(model.config, "auto_map", None)
+    earlier_map = getattr(model.config, "auto_map", None)
     model.config.auto_map = {
-        auto: f"{own.__module__.rpartition('.')[2]}.{own.__name__}" for auto, own in AUTO_CLASSES.items()
+        auto: f"{auto_class.__module__.rpartition('.')[2]}.{auto_class.__name__}"
+        for auto, auto_class in AUTO_CLASSES.items()
     }
     try:
         model.save_pretrained(folder)
     finally:
         # A checkpoint saved later without code must not point to it.
-        model.config.auto_map = known
-        if known is None:
+        model.config.auto_map = earlier_map
+        if earlier_map is None:
             del model.config.auto_map
     return [Path(file) for file in custom_object_save(model, folder)]
 

@@ -63,6 +63,8 @@ class TrueOccupationModel(OccupationModel):
     config: TrueOccupationConfig
     config_class = TrueOccupationConfig
     model_tags = ["career", "occupation-prediction", "simulation"]
+    description = "the true law of a simulated labor market"
+    why_not_exported = "its filter is not made of tensors"
     filter_class = Filter  # what a test replaces to see that a wrong filter is found out
 
     def __init__(self, config: TrueOccupationConfig):

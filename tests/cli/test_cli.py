@@ -21,7 +21,7 @@ from career_hf.cli.app import app
 from career_hf.cli.console import Commands, show
 from career_hf.encoding.processing_career import CareerProcessor
 from career_hf.evaluation.metrics import perplexity as perplexity_of
-from career_hf.quickstart import quickstart
+from career_hf.first_steps import quickstart
 from career_hf.rivals.markov import MarkovForOccupationPrediction
 
 

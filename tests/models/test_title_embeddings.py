@@ -19,9 +19,9 @@ from typer.testing import CliRunner
 from career_hf import CareerConfig, CareerForOccupationPrediction, CareerProcessor
 from career_hf.careers import from_frame, save_careers, split_careers
 from career_hf.cli.app import app
-from career_hf.cli.title_options import untitled_of
 from career_hf.encoding.collating import EncodedCareers, PaddingCollator
 from career_hf.models.title_embeddings import load_title_embeddings, save_title_embeddings
+from career_hf.trained_models import untitled_occupations
 from career_hf.training.trainer import build_trainer, scratch_recipe
 
 
@@ -332,6 +332,6 @@ def test_the_page_runs_and_so_do_its_commands(tmp_path, monkeypatch):
     given = ["--title-embeddings", "few.safetensors"]
     code, printed = command(*plain, *given)
     assert code == 2 and "occupation 'unemployed' has no title vector" in printed
-    assert untitled_of(names["processor"], few, "unemployed,22") == ["unknown", "unemployed"]
+    assert untitled_occupations(names["processor"], few, ["unemployed", "22"]) == ["unknown", "unemployed"]
     code, printed = command(*plain, *given, "--model", "nemo")
     assert code == 2 and "rivals have no place for titles" in printed

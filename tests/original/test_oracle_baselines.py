@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from career_hf.original.rival_weights import (
+from career_hf.original.conversion import (
     REGRESSION_FLAGS,
     convert_bag_of_jobs,
     convert_regression,

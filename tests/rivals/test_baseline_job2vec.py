@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from career_hf.models.two_stage import IMPOSSIBLE
-from career_hf.rivals.job2vec import Job2VecConfig, Job2VecForOccupationPrediction
+from career_hf.rivals.job_vectors import Job2VecConfig, Job2VecForOccupationPrediction
 
 
 CONFIG = {"vocab_size": 7, "covariate_names": ["race", "year"], "covariate_sizes": [3, 5]}

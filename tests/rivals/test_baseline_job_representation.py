@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from career_hf.models.two_stage import IMPOSSIBLE
-from career_hf.rivals.job_representation import JobRepresentationConfig, JobRepresentationForOccupationPrediction
+from career_hf.rivals.job_vectors import JobRepresentationConfig, JobRepresentationForOccupationPrediction
 
 
 CONFIG = {"vocab_size": 7, "covariate_names": ["race", "year"], "covariate_sizes": [3, 5]}

@@ -19,9 +19,9 @@ from career_hf.rivals.markov import MarkovForOccupationPrediction, tune_weight
 from career_hf.rivals.mixture import (
     MixtureOfMarkovChainsConfig,
     MixtureOfMarkovChainsForOccupationPrediction,
+    run_em,
     tune_mixture,
 )
-from career_hf.rivals.mixture_em import run_em
 
 
 OCCUPATIONS = ["cook", "waiter", "driver", "teacher"]

@@ -15,8 +15,12 @@ from career_hf.encoding.processing_career import CareerProcessor
 from career_hf.evaluation.transition_table import transition_table
 from career_hf.models.two_stage import IMPOSSIBLE
 from career_hf.rivals.bag_of_jobs import BagOfJobsConfig, BagOfJobsForOccupationPrediction
-from career_hf.rivals.job2vec import Job2VecConfig, Job2VecForOccupationPrediction
-from career_hf.rivals.job_representation import JobRepresentationConfig, JobRepresentationForOccupationPrediction
+from career_hf.rivals.job_vectors import (
+    Job2VecConfig,
+    Job2VecForOccupationPrediction,
+    JobRepresentationConfig,
+    JobRepresentationForOccupationPrediction,
+)
 from career_hf.rivals.nemo import NemoConfig, NemoForOccupationPrediction
 from career_hf.rivals.regression import RegressionConfig, RegressionForOccupationPrediction
 from career_hf.training.trainer import baseline_recipe, build_trainer

@@ -6,12 +6,14 @@ never saw, against Markov chains of first and second order; then it forecasts th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import torch
 from datasets import Dataset
-from transformers import set_seed
 
 from .careers.describing import describe
 from .careers.frames import split_careers
@@ -23,7 +25,8 @@ from .forecasting.forecast import forecast
 from .models.modeling_career import CareerForOccupationPrediction
 from .rivals.markov import MarkovForOccupationPrediction
 from .sources import keane_wolpin
-from .training.trainer import build_trainer, scratch_recipe
+from .training.fitting import fit_model
+from .training.trainer import scratch_recipe
 
 
 # Chosen on validation careers. Batches are smaller than the paper's 16,000 steps, which these careers fill only twice.
@@ -51,6 +54,14 @@ class Quickstart:
     forecasts: pd.DataFrame
     checkpoint: Path
 
+    def people(self) -> Iterator[tuple[str, str, pd.DataFrame]]:
+        """The forecast people one by one: who it is, the last five years in words, and the forecast by year."""
+        for history in self.histories:
+            years = self.forecasts[self.forecasts["person"] == history["person"]]
+            forecast = years.pivot(index="year", columns="occupation", values="probability")
+            last = zip(history["year"][-5:], history["occupation"][-5:], strict=True)
+            yield history["person"], ", ".join(f"{year}: {occupation}" for year, occupation in last), forecast
+
 
 def quickstart(output: str | Path, max_steps: int = MAX_STEPS, seed: int = 0) -> Quickstart:
     """Trains CAREER on the Keane-Wolpin careers, scores it against both Markov chains, and forecasts three people.
@@ -60,17 +71,19 @@ def quickstart(output: str | Path, max_steps: int = MAX_STEPS, seed: int = 0) ->
         max_steps: Updates at most; training stops earlier when validation careers stop getting likelier.
         seed: Of the model's initial weights, the order of careers and the forecasts' draws.
     """
-    set_seed(seed)
+    with _one_thread():
+        return _quickstart(Path(output), max_steps, seed)
+
+
+def _quickstart(output: Path, max_steps: int, seed: int) -> Quickstart:
     careers, _ = keane_wolpin.load()
     splits = split_careers(careers)
     train, validation, test = splits["train"], splits["validation"], splits["test"]
 
     processor = CareerProcessor.fit(train, covariates=("year", "schooling"))
-    encoded, _ = processor.encode(train)
-    encoded_validation, _ = processor.encode(validation, unknown_levels="missing")
     recipe = scratch_recipe(
         processor,
-        Path(output) / "training",
+        output / "training",
         learning_rate=LEARNING_RATE,
         warmup_steps=WARMUP_STEPS,
         tokens_per_batch=TOKENS_PER_BATCH,
@@ -79,15 +92,12 @@ def quickstart(output: str | Path, max_steps: int = MAX_STEPS, seed: int = 0) ->
         save_steps=50,
         seed=seed,
     )
-    model = CareerForOccupationPrediction(recipe.config)
     source = SOURCES["keane-wolpin"].record | years_of(train)
-    trainer = build_trainer(model, processor, recipe, encoded, encoded_validation, source=source)
-    trainer.train()
-    # It has recorded what it was trained on, which forecasts need.
-    processor = trainer.processing_class  # type: ignore[assignment]
-    checkpoint = Path(output) / "career"
-    model.save_pretrained(checkpoint)
-    processor.save_pretrained(checkpoint)
+    fitted = fit_model(CareerForOccupationPrediction, processor, recipe, train, validation, source=source)
+    # The processor has recorded what the model was trained on, which forecasts need.
+    model, processor = fitted.model, fitted.processor
+    checkpoint = output / "career"
+    fitted.save(checkpoint)
 
     without_covariates = CareerProcessor.fit(train, covariates=())
     encoded, _ = without_covariates.encode(train)
@@ -102,3 +112,17 @@ def quickstart(output: str | Path, max_steps: int = MAX_STEPS, seed: int = 0) ->
     histories = test.select(ahead[:FORECAST_PEOPLE])
     forecasts = forecast(model, histories, processor, horizon=FORECAST_YEARS, seed=seed).to_frame()
     return Quickstart(describe(careers), summarize(tables), tables, histories, forecasts, checkpoint)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """A second thread gains a model this small little, and costs it much when another program wants the core."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+__all__ = ["Quickstart", "quickstart"]

@@ -1,0 +1,457 @@
+"""`compare`: models with equal budgets on anybody's careers.
+
+Every model that is trained gets the same number of validation trials over learning rates and, where it has them,
+dropout and sizes (`trial_rates` and `trial_fields` of its class), the same batches, schedule and patience, and the
+same ceiling of updates. Trials have the first seed; the best is frozen, and further seeds are trained with it. Counted
+models choose their smoothing on the same validation careers. Test careers are scored once, at the end, with one set of
+labels, so that all transition tables have the same rows.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from datasets import Dataset
+from transformers import PreTrainedModel
+from transformers.utils import logging
+
+from .careers.atomic_files import complete
+from .careers.frames import as_splits
+from .encoding.checkpoints import load_processor
+from .encoding.processing_career import CareerProcessor
+from .evaluation.metrics import summarize
+from .evaluation.report import perplexity_in_groups
+from .evaluation.transition_table import transition_table
+from .figures.evaluation import plot_levels, plot_transitions
+from .models.modeling_career import CareerForOccupationPrediction
+from .registration import model_named, model_names
+from .trained_models import UNKNOWN, Careers, source_record
+from .training.cells import best_trial, fit_once, keep_settings, run_jobs, training_log
+from .training.trainer import finetuning_recipe, recipe_for
+
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PRETRAINED = "career, pretrained"
+
+logger = logging.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What every trained model gets.
+
+    Args:
+        trials: Validation trials of each model.
+        seeds: Training seeds; the first also has the trials.
+        stages: Which forms are trained: 2 and 1 are two stages and one.
+        tokens_per_batch: Person-years of an update.
+        max_steps: Updates at most, where the learning rate reaches zero; early stopping may come before.
+        warmup_steps: Updates to the peak.
+        eval_steps: Updates between validations.
+        patience: Validations without improvement before training stops.
+    """
+
+    trials: int = 8
+    seeds: int = 3
+    stages: tuple[int, ...] = (2,)
+    tokens_per_batch: int = 4_000
+    max_steps: int = 1_000
+    warmup_steps: int = 100
+    eval_steps: int = 100
+    patience: int = 3
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One training run: a model in one or two stages, its peak learning rate, fields of its config, and a seed."""
+
+    model: str
+    stages: int
+    rate: float
+    seed: int = 0
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The model's name in tables."""
+        return self.model if self.stages == 2 else f"{self.model}, one stage"
+
+    @property
+    def folder(self) -> str:
+        """A name for its folder."""
+        fields = "".join(f", {key}={value}" for key, value in self.fields.items())
+        return f"{self.name}, {self.rate:g}{fields}, {self.seed}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Models on the same test careers.
+
+    Args:
+        tables: For each model its transition tables, one for each seed.
+        trials: One row per training run: model, rate, fields, seed, updates, hours, the best validation negative
+            log-likelihood, and whether its settings were chosen.
+        baseline: The model that others are compared with.
+        draws: Resamples of people behind the intervals.
+        weighted: Whether survey weights are used.
+    """
+
+    tables: Mapping[str, Sequence[pd.DataFrame]]
+    trials: pd.DataFrame
+    baseline: str
+    draws: int = 1000
+    weighted: bool = False
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per model, the best first.
+
+        Returns:
+            Columns n (steps), people, perplexity with its person-clustered interval (low, high); difference of
+            log-perplexity from the baseline's with its interval (difference_low, difference_high); perplexity by kind
+            of step (first, stay, return, new); stay_auc; seeds and seed_sd; trials, updates and hours of all training.
+        """
+        # All rows have the same split, so this is one group.
+        levels = self._groups("split").drop(columns=["split", "n", "people", "perplexity", "low", "high"])
+        summary = summarize(self.tables, self.draws, weighted=self.weighted)
+        runs = self.trials.groupby("model")
+        costs = pd.DataFrame(
+            {"trials": runs["trial"].sum(), "updates": runs["updates"].sum(), "hours": runs["hours"].sum()}
+        )
+        whole = summary.join(levels.set_index("model")).join(costs)
+        whole[list(costs)] = whole[list(costs)].fillna(0)
+        sizes = ["n", "people", "perplexity", "low", "high", "difference", "difference_low", "difference_high"]
+        return whole[[*sizes, *(name for name in whole if name not in sizes)]].sort_values("perplexity")
+
+    def by_transition(self) -> pd.DataFrame:
+        """Perplexity by kind of step with intervals, one row per kind and model, as `perplexity_in_groups` has it."""
+        return self._groups("transition")
+
+    def _groups(self, column: str) -> pd.DataFrame:
+        return perplexity_in_groups(self.tables, column, self.baseline, self.draws, weighted=self.weighted)
+
+    def figure(self) -> Figure:
+        """Perplexity of every model with its interval, and by kind of step relative to the baseline."""
+        from matplotlib.figure import Figure
+
+        several = len(self.tables) > 1
+        figure = Figure(figsize=(13 if several else 7, 2 + 0.4 * len(self.tables)), layout="constrained")
+        panels = figure.subplots(1, 2 if several else 1, squeeze=False)[0]
+        plot_levels(panels[0], self.to_frame().sort_values("perplexity", ascending=False), highlight=[self.baseline])
+        if several:
+            plot_transitions(panels[1], self.by_transition(), self.baseline)
+        return figure
+
+    def save(self, folder: str | Path) -> None:
+        """Writes comparison.csv, by_transition.csv, trials.csv, the transition tables and comparison.png.
+
+        Args:
+            folder: Destination folder. Without matplotlib there is no figure, and a warning says so.
+        """
+        folder = Path(folder)
+        for name, tables in self.tables.items():
+            for seed, table in enumerate(tables):
+                path = _table_path(folder, name, seed)
+                if not path.exists():
+                    _write_table(path, table)
+        self.to_frame().to_csv(folder / "comparison.csv")
+        self.by_transition().to_csv(folder / "by_transition.csv", index=False)
+        self.trials.to_csv(folder / "trials.csv", index=False)
+        if find_spec("matplotlib") is None:
+            logger.warning("tables only: figures need matplotlib, pip install 'career_hf[studies]'")
+        else:
+            self.figure().savefig(folder / "comparison.png", dpi=110)
+
+
+@dataclass(frozen=True)
+class _Setup:
+    """What is compared on what, for the processes that do it."""
+
+    folder: Path
+    splits: Mapping[str, Dataset]
+    covariates: tuple[str, ...]
+    source: Mapping[str, Any]
+    budget: Budget
+    pretrained: str | None
+    watch: tuple[str, ...]
+
+    def vocabulary(self) -> dict[str, Any]:
+        """Occupations of all models: those of training careers, and one for all others.
+
+        Occupations that a pretrained model alone has are unknown to all models alike.
+        """
+        labels = {label for occupations in self.splits["train"]["occupation"] for label in occupations}
+        return {"unknown_occupation": UNKNOWN, "occupations": sorted(labels)}
+
+
+def compare(
+    careers: Careers,
+    *,
+    models: Sequence[str] | None = None,
+    covariates: Sequence[str] = ("year",),
+    trials: int = 8,
+    seeds: int = 3,
+    stages: Sequence[int] = (2,),
+    tokens_per_batch: int = 4_000,
+    max_steps: int = 1_000,
+    warmup_steps: int = 100,
+    eval_steps: int = 100,
+    patience: int = 3,
+    pretrained: str | Path | None = None,
+    baseline: str | None = None,
+    watch: Sequence[str] = (),
+    weighted: bool = False,
+    draws: int = 1000,
+    output: str | Path | None = None,
+    workers: int = 1,
+    source: str | None = None,
+) -> Comparison:
+    """Tunes, trains and scores models with equal budgets.
+
+    Args:
+        careers: A folder of careers, careers by split name, or careers, which are split here.
+        models: Names of models, of `career_hf.registration.model_names()`; all of them if None.
+        covariates: The year, and columns of the careers, for every model that has covariates.
+        trials: Validation trials of each trained model, 8 at most.
+        seeds: Training seeds; the first also has the trials.
+        stages: Forms of each trained model: 2 is two stages, 1 is one softmax.
+        tokens_per_batch: Person-years of an update.
+        max_steps: Updates at most; the learning rate falls to zero there.
+        warmup_steps: Updates to the peak.
+        eval_steps: Updates between validations.
+        patience: Validations without improvement before training stops.
+        pretrained: Folder or Hub id of a CAREER model, which is fine-tuned and compared too; in two stages only.
+        baseline: The model that others are compared with; the first one if None.
+        watch: States without work whose probabilities the transition tables keep.
+        weighted: Use survey weights in the tables.
+        draws: Resamples of people behind the intervals.
+        output: Folder of the comparison. One that was stopped goes on; nothing is kept if None.
+        workers: Number of processes, each of which uses one thread.
+        source: Key of `careers.provenance.SOURCES` that says where careers in memory come from.
+
+    Returns:
+        The comparison; with `output` it is saved there too.
+
+    Raises:
+        ValueError: There is no such model or baseline, a model has fewer settings to try than `trials`, splits are
+            missing, or the folder holds a comparison with other settings.
+    """
+    names = list(dict.fromkeys(model_names() if models is None else models))
+    budget = Budget(trials, seeds, tuple(stages), tokens_per_batch, max_steps, warmup_steps, eval_steps, patience)
+    splits = as_splits(careers)
+    if missing := [name for name in ("train", "validation", "test") if name not in splits]:
+        raise ValueError(f"a comparison needs the split '{missing[0]}', and the careers have {list(splits)}")
+    counted = [name for name in names if model_named(name)[0].is_counted]
+    planned = planned_trials([name for name in names if name not in counted], budget, pretrained is not None)
+    forms = {name: list(dict.fromkeys(trial.name for trial in planned if trial.model == name)) for name in names}
+    tables = [form for name in names for form in forms[name] or [name]]
+    tables += [PRETRAINED] if pretrained is not None else []
+    baseline = tables[0] if baseline is None and tables else baseline
+    if baseline not in tables:
+        raise ValueError(f"baseline '{baseline}' is none of {tables}")
+    with TemporaryDirectory() if output is None else nullcontext(output) as folder:
+        setup = _Setup(
+            Path(folder),
+            splits,
+            tuple(covariates),
+            source_record(careers, source),
+            budget,
+            None if pretrained is None else str(pretrained),
+            tuple(watch),
+        )
+        people = {name: len(part) for name, part in splits.items()}
+        settings = {"people": people, "covariates": covariates, "pretrained": setup.pretrained, "watch": watch}
+        keep_settings(setup.folder, {**settings, **asdict(budget)})
+        run_jobs("Trials", [partial(_train, setup, trial) for trial in planned], workers)
+        chosen = _best(setup.folder, planned)
+        frozen = [replace(trial, seed=seed) for trial in chosen for seed in range(seeds)]
+        scoring: list[Callable[[], Any]] = [partial(_score, setup, trial) for trial in frozen]
+        run_jobs(
+            "Further seeds, and scoring", [*scoring, *(partial(_count, setup, name) for name in counted)], workers
+        )
+        sizes = {name: 1 if name in counted else seeds for name in tables}
+        comparison = Comparison(
+            {
+                name: [pd.read_parquet(_table_path(setup.folder, name, seed)) for seed in range(sizes[name])]
+                for name in tables
+            },
+            _trial_log(setup.folder, planned, frozen),
+            baseline,
+            draws,
+            weighted,
+        )
+        if output is not None:
+            comparison.save(output)
+    return comparison
+
+
+def planned_trials(models: Sequence[str], budget: Budget, pretrained: bool = False) -> list[Trial]:
+    """Every trial on the first seed, as many for each model.
+
+    Args:
+        models: Names of trained models.
+        budget: What every model gets.
+        pretrained: Whether a pretrained CAREER is fine-tuned too.
+
+    Raises:
+        ValueError: A model has fewer settings to try than there are to be trials.
+    """
+    grids = {name: (model_named(name)[0].trial_rates, model_named(name)[0].trial_fields) for name in models}
+    forms = [(name, stages) for stages in budget.stages for name in models]
+    if pretrained:
+        career = CareerForOccupationPrediction
+        grids[PRETRAINED] = career.finetuning_rates, career.finetuning_fields
+        forms.append((PRETRAINED, 2))
+    return [
+        Trial(name, stages, rate, fields=fields)
+        for name, stages in forms
+        for rate, fields in trial_grid(*grids[name], budget.trials)
+    ]
+
+
+def trial_grid(
+    rates: Sequence[float], fields: Sequence[Mapping[str, Any]], trials: int
+) -> list[tuple[float, Mapping[str, Any]]]:
+    """Pairs of a learning rate and fields of a config, those of what comes first in both first, so that a few trials
+    vary both.
+
+    Args:
+        rates: Peak learning rates.
+        fields: Fields of the config.
+        trials: How many pairs.
+
+    Raises:
+        ValueError: There are fewer pairs.
+    """
+    pairs = sorted(itertools.product(enumerate(rates), enumerate(fields)), key=lambda pair: pair[0][0] + pair[1][0])
+    if trials > len(pairs):
+        raise ValueError(f"trials is {trials}, and a model has {len(pairs)} settings to try: ask for fewer")
+    return [(rate, chosen) for (_, rate), (_, chosen) in pairs[:trials]]
+
+
+def score_once(
+    path: Path,
+    model: PreTrainedModel,
+    processor: CareerProcessor,
+    careers: Dataset,
+    *,
+    split: str = "test",
+    **options: Any,
+) -> None:
+    """Writes the transition table of careers to a Parquet file, unless it is there.
+
+    Args:
+        path: Destination file.
+        model, processor: What scores them.
+        careers: Careers to score.
+        split: Their split.
+        options: As in `transition_table`.
+    """
+    if not path.exists():
+        _write_table(
+            path, transition_table(model, careers, processor, split=split, unknown_levels="missing", **options)
+        )
+
+
+def _train(setup: _Setup, trial: Trial) -> tuple[PreTrainedModel, CareerProcessor]:
+    """Trains one model, or loads it."""
+    budget, splits, vocabulary = setup.budget, setup.splits, setup.vocabulary()
+    settings = {
+        "learning_rate": trial.rate,
+        "seed": trial.seed,
+        "lr_scheduler_type": "linear",
+        "warmup_steps": budget.warmup_steps,
+        "max_steps": budget.max_steps,
+        "eval_steps": budget.eval_steps,
+        "save_steps": budget.eval_steps,
+        "tokens_per_batch": budget.tokens_per_batch,
+        "patience": budget.patience,
+    }
+    make_model: Callable[[Any], PreTrainedModel]
+    if trial.model == PRETRAINED:
+        pretrained = str(setup.pretrained)
+        old = load_processor(pretrained)
+        processor = old.extend(splits["train"], covariates=setup.covariates, **vocabulary)
+        recipe = partial(finetuning_recipe, processor, **settings)
+
+        def make_model(_: Any) -> PreTrainedModel:
+            model = CareerForOccupationPrediction.from_pretrained(pretrained, **trial.fields)
+            model.resize_vocabulary(old, processor)
+            return model
+    else:
+        make_model, named_fields = model_named(trial.model)
+        processor = CareerProcessor.fit(splits["train"], setup.covariates, **vocabulary)
+        fields = {**named_fields, **trial.fields, "two_stage": trial.stages == 2}
+        recipe = partial(recipe_for, make_model, processor, fields=fields, **settings)
+    place = setup.folder / "models" / trial.folder
+    return fit_once(place, make_model, processor, recipe, splits["train"], splits["validation"], setup.source)
+
+
+def _score(setup: _Setup, trial: Trial) -> None:
+    """Trains a model with a further seed, or loads it, and scores test careers."""
+    path = _table_path(setup.folder, trial.name, trial.seed)
+    if not path.exists():
+        score_once(path, *_train(setup, trial), setup.splits["test"], watch=list(setup.watch))
+
+
+def _count(setup: _Setup, name: str) -> None:
+    """Counts a model, tunes it, and scores test careers."""
+    path = _table_path(setup.folder, name, 0)
+    if not path.exists():
+        model_class, fields = model_named(name)
+        processor = CareerProcessor.fit(setup.splits["train"], [], **setup.vocabulary())
+        encoded, validation = (processor.encode(setup.splits[part])[0] for part in ("train", "validation"))
+        weighted = "weight" in encoded.column_names
+        model = model_class.from_careers(encoded, validation, processor, tune=True, weighted=weighted, **fields)
+        score_once(path, model, processor, setup.splits["test"], watch=list(setup.watch))
+
+
+def _best(folder: Path, trials: Sequence[Trial]) -> list[Trial]:
+    """For each model the trial that validation careers like best."""
+    by_name: dict[str, list[Trial]] = {}
+    for trial in trials:
+        by_name.setdefault(trial.name, []).append(trial)
+    return [best_trial(folder, same) for same in by_name.values()]
+
+
+def _trial_log(folder: Path, planned: Sequence[Trial], frozen: Sequence[Trial]) -> pd.DataFrame:
+    """One row per training run of a comparison."""
+    log, chosen = training_log(folder), {trial.folder for trial in frozen}
+    tried = {trial.folder for trial in planned}
+    runs = {trial.folder: trial for trial in (*planned, *frozen)}
+    rows = [
+        {
+            "model": trial.name,
+            "rate": trial.rate,
+            "fields": ", ".join(f"{key}={value}" for key, value in trial.fields.items()),
+            "seed": trial.seed,
+            **log.loc[place],
+            "trial": place in tried,
+            "chosen": place in chosen,
+        }
+        for place, trial in runs.items()
+    ]
+    columns = ["model", "rate", "fields", "seed", "updates", "hours", "best", "trial", "chosen"]
+    return pd.DataFrame(rows, columns=columns).astype({"updates": int})
+
+
+def _table_path(folder: Path, name: str, seed: int) -> Path:
+    return folder / "tables" / name / f"{seed}.parquet"
+
+
+def _write_table(path: Path, table: pd.DataFrame) -> None:
+    with complete(path) as unfinished:
+        table.to_parquet(unfinished)
+
+
+__all__ = ["Budget", "Comparison", "Trial", "compare", "planned_trials", "score_once", "trial_grid"]

@@ -1,0 +1,365 @@
+"""`train` and `finetune`: careers in, a trained model with its processor and its card out.
+
+They are the recipes of Appendix G for CAREER and every rival, with a model's name and numbers as arguments. Who wants
+a recipe or a model of their own calls `training.fitting.fit_model`. The two stand behind `sharing`, because what they
+save has a model card.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Self
+
+from datasets import Dataset, DatasetDict
+from transformers import AutoConfig, PreTrainedModel
+
+from .careers.frames import as_splits, truncate
+from .careers.provenance import SOURCES, source_of, years_of
+from .encoding.checkpoints import as_checkpoint, load_processor
+from .encoding.processing_career import CareerProcessor
+from .encoding.training_history import UNKNOWN_SOURCE
+from .figures.training import plot_training
+from .models.configuration_career import CareerConfig
+from .models.modeling_career import CareerForOccupationPrediction
+from .models.title_embeddings import load_title_embeddings
+from .models.transfer import TransferReport
+from .registration import model_named
+from .sharing.card_results import RESULTS
+from .sharing.model_card import write_model_card
+from .training.fitting import FittedModel, fit_model, last_checkpoint
+from .training.run_record import counted_run
+from .training.trainer import finetuning_recipe, recipe_for
+
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Careers = str | Path | Dataset | DatasetDict
+Titles = str | Path | Mapping[str, Any]
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class TrainedModel(FittedModel):
+    """What `train` and `finetune` return.
+
+    Args:
+        transfer: What fine-tuning kept of the pretrained vocabulary; None without pretraining.
+    """
+
+    transfer: TransferReport | None = None
+
+    def figure(self) -> Figure:
+        """The learning curve: loss of training careers, and negative log-likelihood of validation careers.
+
+        Raises:
+            ValueError: The model was counted, so that there is no curve.
+        """
+        if self.state is None:
+            raise ValueError(f"a {type(self.model).__name__} is counted, so it has no learning curve")
+        return plot_training(self.to_frame())
+
+    def save(self, folder: str | Path) -> Self:
+        """Writes the model, its processor and its model card, README.md, into a folder.
+
+        Args:
+            folder: Destination folder. Evaluation results of a model that was there before are deleted.
+        """
+        super().save(folder)
+        (Path(folder) / RESULTS).unlink(missing_ok=True)
+        write_model_card(folder)
+        return self
+
+
+def train(
+    careers: Careers,
+    *,
+    output: str | Path | None = None,
+    model: str = "career",
+    covariates: Sequence[str] = ("year",),
+    cutoff: int | None = None,
+    one_stage: bool = False,
+    learning_rate: float = 5e-4,
+    warmup_steps: int = 500,
+    tokens_per_batch: int = 16_000,
+    max_steps: int = 20_000,
+    eval_steps: int = 100,
+    patience: int = 10,
+    dropout: float = 0.1,
+    job_dropout: float = 0.0,
+    title_embeddings: Titles | None = None,
+    untitled: Collection[str] = (),
+    tune_smoothing: bool = False,
+    fields: Mapping[str, Any] | None = None,
+    source: str | None = None,
+    seed: int = 0,
+    resume: bool = False,
+) -> TrainedModel:
+    """Trains a model from scratch on careers: CAREER or one of its rivals, in two stages or one.
+
+    With survey weights training stops by the weighted likelihood, since that is what it maximises.
+
+    Args:
+        careers: A folder of careers, careers by split name, or careers, which are split here.
+        output: Destination folder of the model, its processor and its card; intermediate checkpoints stand in its
+            subfolder `training`. Nothing is kept if None.
+        model: Name of the model, one of `career_hf.registration.model_names()`.
+        covariates: The year, and columns of the careers. Markov chains have none.
+        cutoff: Last year to train on, to forecast later ones; all years if None.
+        one_stage: Use one softmax instead of two stages.
+        learning_rate: Peak learning rate; the paper's is 5e-4 for CAREER.
+        warmup_steps: Updates to the peak.
+        tokens_per_batch: Person-years of one update.
+        max_steps: Updates at most; early stopping usually comes first.
+        eval_steps: Updates between validations.
+        patience: Validations without improvement before training stops.
+        dropout: Dropout of CAREER's feedforward network and attention.
+        job_dropout: For CAREER, the share of careers in which earlier years are hidden; .5 for rationales.
+        title_embeddings: For CAREER, vectors of titles by occupation, or a file that `save_title_embeddings` wrote.
+        untitled: Occupations that have no title.
+        tune_smoothing: For Markov chains, choose smoothing weights on validation careers; a mixture always does.
+        fields: Further fields of the model's config, such as num_hidden_layers.
+        source: Key of `careers.provenance.SOURCES` that says where careers in memory come from; a folder says it
+            itself.
+        seed: Seed of initial weights and of the order of careers.
+        resume: Go on from the last checkpoint in the output folder.
+
+    Returns:
+        The model, its processor, validation metrics and the training log.
+
+    Raises:
+        ValueError: There is no such model, an option is not for it, careers have no splits `train` and `validation`,
+            or there is nothing to resume from.
+    """
+    model_class, named_fields = model_named(model)
+    is_career = model_class is CareerForOccupationPrediction
+    if job_dropout and not is_career:
+        raise ValueError("--job-dropout is for CAREER, because rivals cannot hide a year from the others")
+    if title_embeddings is not None and not is_career:
+        raise ValueError("--title-embeddings is for CAREER, because rivals have no place for titles")
+    titles = _load_titles(title_embeddings)
+    splits = _training_splits(careers, cutoff)
+    record = {**source_record(careers, source), **years_of(splits["train"])}
+    processor = CareerProcessor.fit(
+        splits["train"], covariates=[] if model_class.is_counted else covariates, unknown_occupation=UNKNOWN
+    )
+    if model_class.is_counted:
+        trained = _count(model, splits, processor, record, tune_smoothing, seed, {**named_fields, **(fields or {})})
+        return trained if output is None else trained.save(output)
+    config_fields: dict[str, Any] = {"two_stage": not one_stage, **named_fields}
+    if is_career:
+        config_fields |= {"hidden_dropout": dropout, "attention_dropout": dropout}
+        config_fields |= {"title_embedding_size": _titles_size(titles)}
+
+    def make_model(config: Any) -> PreTrainedModel:
+        made = model_class(config)
+        if titles:
+            made.set_title_embeddings(titles, untitled_occupations(processor, titles, untitled))
+        return made
+
+    with _training_folder(output, resume) as training:
+        recipe = recipe_for(
+            model_class,
+            processor,
+            training,
+            {**config_fields, **(fields or {})},
+            job_dropout=job_dropout,
+            learning_rate=learning_rate,
+            warmup_steps=warmup_steps,
+            tokens_per_batch=tokens_per_batch,
+            max_steps=max_steps,
+            eval_steps=eval_steps,
+            save_steps=eval_steps,
+            patience=patience,
+            seed=seed,
+            **_stopping_metric(splits["train"]),
+        )
+        parts = splits["train"], splits["validation"]
+        fitted = fit_model(make_model, processor, recipe, *parts, source=record, resume=resume)
+    trained = TrainedModel(**vars(fitted))
+    return trained if output is None else trained.save(output)
+
+
+def finetune(
+    pretrained: Any,
+    careers: Careers,
+    *,
+    output: str | Path | None = None,
+    covariates: Sequence[str] = (),
+    cutoff: int | None = None,
+    learning_rate: float = 1e-4,
+    warmup_steps: int = 500,
+    tokens_per_batch: int = 16_000,
+    max_steps: int = 20_000,
+    eval_steps: int = 100,
+    patience: int = 10,
+    job_dropout: float = 0.0,
+    title_embeddings: Titles | None = None,
+    untitled: Collection[str] = (),
+    source: str | None = None,
+    seed: int = 0,
+    resume: bool = False,
+) -> TrainedModel:
+    """Fine-tunes a pretrained CAREER model on careers; occupations, levels and covariates are matched by name.
+
+    Args:
+        pretrained: Folder or Hub id of a CAREER model, a pair of model and processor, or what `train` returns; it is
+            left as it is.
+        careers: A folder of careers, careers by split name, or careers, which are split here.
+        output: As in `train`.
+        covariates: Covariates; those that pretraining did not have are added to those that it had.
+        learning_rate: Peak learning rate; the paper's is 1e-4.
+        cutoff, warmup_steps, tokens_per_batch, max_steps, eval_steps, patience: As in `train`.
+        job_dropout, title_embeddings, untitled, source, seed, resume: As in `train`.
+
+    Returns:
+        As `train`, with what fine-tuning kept of the pretrained vocabulary as `transfer`.
+
+    Raises:
+        ValueError: There is no such checkpoint, or it is not of CAREER, or as in `train`.
+    """
+    titles = _load_titles(title_embeddings)
+    splits = _training_splits(careers, cutoff)
+    record = {**source_record(careers, source), **years_of(splits["train"])}
+    with _checkpoint_folder(pretrained) as checkpoint, _training_folder(output, resume) as training:
+        known = load_processor(checkpoint)
+        config = AutoConfig.from_pretrained(checkpoint)
+        if not isinstance(config, CareerConfig):
+            raise ValueError(f"only CAREER is fine-tuned, and {checkpoint} is of the kind '{config.model_type}'")
+        new = [name for name in covariates if name not in known.covariate_names]
+        processor = known.extend(splits["train"], covariates=new, unknown_occupation=UNKNOWN)
+        transfers: list[TransferReport] = []
+
+        def make_model(_: Any) -> PreTrainedModel:
+            model = CareerForOccupationPrediction.from_pretrained(checkpoint)
+            if titles and model.config.title_embedding_size is None:
+                model = CareerForOccupationPrediction.from_pretrained(
+                    checkpoint, title_embedding_size=_titles_size(titles)
+                )
+                model.set_title_embeddings(titles, untitled_occupations(known, titles, untitled))
+            without_title = untitled_occupations(processor, titles, untitled)
+            transfers.append(model.resize_vocabulary(known, processor, titles, without_title))
+            return model
+
+        recipe = finetuning_recipe(
+            processor,
+            training,
+            learning_rate=learning_rate,
+            warmup_steps=warmup_steps,
+            tokens_per_batch=tokens_per_batch,
+            max_steps=max_steps,
+            eval_steps=eval_steps,
+            save_steps=eval_steps,
+            patience=patience,
+            job_dropout=job_dropout,
+            seed=seed,
+            **_stopping_metric(splits["train"]),
+        )
+        parts = splits["train"], splits["validation"]
+        fitted = fit_model(make_model, processor, recipe, *parts, source=record, resume=resume)
+    trained = TrainedModel(**vars(fitted), transfer=transfers[-1])
+    return trained if output is None else trained.save(output)
+
+
+def untitled_occupations(
+    processor: CareerProcessor, titles: Mapping[str, Any] | None, untitled: Collection[str]
+) -> list[str]:
+    """Occupations of a model that have no title: those that are named, and the unknown one."""
+    labels = [str(processor.unknown_occupation), *untitled]
+    return [label for label in labels if label in processor.occupations and label not in (titles or {})]
+
+
+def source_record(careers: Careers, source: str | None = None) -> dict[str, Any]:
+    """Where careers come from, in a form that a checkpoint can keep.
+
+    Args:
+        careers: Careers; a folder says where they come from.
+        source: Key of `careers.provenance.SOURCES` that says it of careers in memory.
+
+    Raises:
+        ValueError: There is no such source.
+    """
+    if source is not None:
+        if source not in SOURCES:
+            raise ValueError(f"there is no source '{source}'; sources are {', '.join(SOURCES)}")
+        return dict(SOURCES[source].record)
+    return source_of(careers) if isinstance(careers, (str, Path)) else dict(UNKNOWN_SOURCE)
+
+
+def _count(
+    name: str,
+    splits: Mapping[str, Dataset],
+    processor: CareerProcessor,
+    record: Mapping[str, Any],
+    tune: bool,
+    seed: int,
+    fields: Mapping[str, Any],
+) -> TrainedModel:
+    """A model that is made of counts."""
+    model_class, _ = model_named(name)
+    encoded, _ = processor.encode(splits["train"])
+    validation, ledger = processor.encode(splits["validation"], unknown_levels="missing")
+    started = perf_counter()
+    weighted = "weight" in encoded.column_names  # as in the loss of models that are trained
+    model = model_class.from_careers(encoded, validation, processor, tune=tune, weighted=weighted, seed=seed, **fields)
+    processor.record_training(encoded, "training", record)
+    settings = {"model": name, "tuned": tune or model_class.is_always_tuned}
+    processor.training_stages[-1]["run"] = counted_run(perf_counter() - started, settings)
+    return TrainedModel(model, processor, {}, ledger)
+
+
+def _training_splits(careers: Careers, cutoff: int | None) -> Mapping[str, Dataset]:
+    splits = as_splits(careers)
+    missing = [name for name in ("train", "validation") if name not in splits]
+    if missing:
+        raise ValueError(f"training needs the splits 'train' and 'validation', and the careers have {list(splits)}")
+    return splits if cutoff is None else {name: truncate(part, cutoff)[0] for name, part in splits.items()}
+
+
+def _stopping_metric(train: Dataset) -> dict[str, str]:
+    return {"metric_for_best_model": "weighted_nll"} if "weight" in train.column_names else {}
+
+
+def _load_titles(titles: Titles | None) -> Mapping[str, Any] | None:
+    return load_title_embeddings(titles) if isinstance(titles, (str, Path)) else titles
+
+
+def _titles_size(titles: Mapping[str, Any] | None) -> int | None:
+    """Length of the vectors of titles, None without any."""
+    return len(next(iter(titles.values()))) if titles else None
+
+
+@contextmanager
+def _training_folder(output: str | Path | None, resume: bool) -> Iterator[Path]:
+    """Folder of intermediate checkpoints, for a time if there is no output folder."""
+    if output is not None:
+        training = Path(output) / "training"
+        if resume and last_checkpoint(training) is None:
+            raise ValueError(f"there is no checkpoint in {training} to resume from: train without resuming")
+        yield training
+    elif resume:
+        raise ValueError("resuming needs the output folder of the training that was stopped")
+    else:
+        with TemporaryDirectory() as temporary:
+            yield Path(temporary)
+
+
+@contextmanager
+def _checkpoint_folder(pretrained: Any) -> Iterator[str | Path]:
+    """Folder or Hub id of a pretrained model; a model in memory is saved for a time."""
+    if isinstance(pretrained, (str, Path)):
+        yield pretrained
+    else:
+        model, processor = as_checkpoint(pretrained)
+        with TemporaryDirectory() as temporary:
+            model.save_pretrained(temporary)
+            processor.save_pretrained(temporary)
+            yield temporary
+
+
+__all__ = ["TrainedModel", "finetune", "source_record", "train", "untitled_occupations"]

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import zip_longest
+from numbers import Real
 from pathlib import Path
+from textwrap import wrap
 from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
 from typer.core import TyperGroup
 
 from ..readable_values import format_value
@@ -20,6 +26,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 console = Console()
+# Letters of a line where no terminal says how many it has, as in a log file.
+LOG_WIDTH = 100
+# Texts are broken into lines of no fewer letters.
+NARROWEST_TEXT = 12
+RULES = ("┌┬┐", "├┼┤", "└┴┘")
+PLAIN = str.maketrans("│─┌┬┐├┼┤└┴┘", "|-+++++++++")
 
 
 def say(what: Any) -> None:
@@ -28,8 +40,15 @@ def say(what: Any) -> None:
 
 
 class Commands(TyperGroup):
-    """What is wrong with what a command was given is said without a traceback: errors that this package raises, and
-    files that are not there. Any other error is not the user's, and has one."""
+    """Commands that name what is wrong with what they were given without a traceback.
+
+    These are errors that this package raises, and files that are not there. Any other error is not the user's, and has
+    a traceback. Brackets in help texts are brackets, not markup.
+    """
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        _escape_help(self)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -42,6 +61,15 @@ class Commands(TyperGroup):
             raise
 
 
+def _escape_help(command: Any) -> None:
+    """Escapes the help of a command, of its options, and of the commands in it."""
+    for described in (command, *command.params):
+        if getattr(described, "help", None):
+            described.help = escape(described.help)
+    for inner in getattr(command, "commands", {}).values():
+        _escape_help(inner)
+
+
 @contextmanager
 def reading(path: Path | str) -> Iterator[None]:
     """A file that a library cannot read is named, without a traceback."""
@@ -52,12 +80,94 @@ def reading(path: Path | str) -> Iterator[None]:
 
 
 def show(frame: pd.DataFrame, title: str) -> None:
-    """Prints a frame as a table."""
-    table = Table(title=title, title_justify="left")
-    table.add_column(str(frame.index.name or ""))
-    for column in frame.columns:
-        table.add_column(str(column), justify="right")
-    for index, row in zip(frame.index, frame.itertuples(index=False), strict=True):
-        cells = zip(frame.columns, row, strict=True)
-        table.add_row(str(index), *(format_value(value, str(index), str(column)) for column, value in cells))
-    console.print(table)
+    """Prints a frame as a table; one that is too wide is printed in blocks of columns, the index in front of each.
+
+    Numbers are never cut or broken. Texts are broken between words where they are longer than half of the line.
+
+    Args:
+        frame: Any frame.
+        title: Line above the table.
+    """
+    width = console.width if console.is_terminal or "COLUMNS" in os.environ else LOG_WIDTH
+    say("\n".join([title, *table_lines(frame, width)]))
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column as text: the lines of its header and of every cell."""
+
+    header: list[str]
+    cells: list[list[str]]
+    is_number: list[bool]
+
+    @classmethod
+    def of(cls, header: Any, values: Iterable[Any], texts: Iterable[str], letters: int) -> _Column:
+        """Breaks what is no number into lines of so many letters."""
+        is_number = [isinstance(value, Real) for value in values]
+        pairs = zip(texts, is_number, strict=True)
+        return cls(_broken(str(header), letters), [[t] if n else _broken(t, letters) for t, n in pairs], is_number)
+
+    @property
+    def width(self) -> int:
+        return max(cell_len(line) for cell in (self.header, *self.cells) for line in cell)
+
+
+def table_lines(frame: pd.DataFrame, width: int) -> list[str]:
+    """The lines of a frame as a table.
+
+    Args:
+        frame: Any frame.
+        width: Letters of a line. Only a number or a word that is longer makes a longer line.
+    """
+    half = max(NARROWEST_TEXT, (width - 7) // 2)
+    index_name = str(frame.index.name or "")
+    names = [_label(name) for name in frame.index]
+    columns = []
+    for place, name in enumerate(frame.columns):
+        values = [
+            None if missing else value
+            for value, missing in zip(frame.iloc[:, place], frame.iloc[:, place].isna(), strict=True)
+        ]
+        column = _label(name)
+        texts = [format_value(value, row, column) for value, row in zip(values, names, strict=True)]
+        columns.append(_Column.of(column, values, texts, half))
+    # The index may take what the columns leave, half of the line at least unless a number needs it.
+    widest = max((column.width + 3 for column in columns), default=0)
+    together = sum(column.width + 3 for column in columns)
+    letters = width - 4 - (together if together + 4 <= width - half else widest)
+    index = _Column.of(index_name, [""] * len(names), names, max(NARROWEST_TEXT, letters))
+    blocks: list[list[_Column]] = [[]]
+    for each in columns:
+        if blocks[-1] and 1 + sum(column.width + 3 for column in (index, *blocks[-1], each)) > width:
+            blocks.append([])
+        blocks[-1].append(each)
+    return [line for block in blocks for line in _block_lines([index, *block])]
+
+
+def _label(name: Any) -> str:
+    """The name of a row or column: whole numbers without a decimal point, whatever their type."""
+    return f"{name:.0f}" if isinstance(name, float) and name.is_integer() else str(name)
+
+
+def _broken(text: str, letters: int) -> list[str]:
+    """A text in lines of so many letters, broken between words only."""
+    return wrap(text, letters, break_long_words=False, break_on_hyphens=False) or [""]
+
+
+def _block_lines(columns: list[_Column]) -> list[str]:
+    """The lines of some columns with a frame around them."""
+    widths = [column.width for column in columns]
+    bars = [f"{left}{middle.join('─' * (width + 2) for width in widths)}{right}" for left, middle, right in RULES]
+    rows = [[column.header for column in columns], *zip(*(column.cells for column in columns), strict=True)]
+    lines = []
+    for row_number, row in enumerate(rows):
+        for parts in zip_longest(*row, fillvalue=""):
+            cells = []
+            for part, width, column in zip(parts, widths, columns, strict=True):
+                gap = " " * (width - cell_len(part))
+                cells.append(f" {gap}{part} " if any(column.is_number) else f" {part}{gap} ")
+            lines.append(f"│{'│'.join(cells)}│")
+        if row_number == 0:
+            lines.append(bars[1])
+    lines = [bars[0], *lines, bars[2]]
+    return [line.translate(PLAIN) for line in lines] if console.options.ascii_only else lines

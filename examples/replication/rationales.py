@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 
 from career_hf.careers.atomic_files import complete
 from career_hf.cli.console import say, show
+from career_hf.comparing import score_once
 from career_hf.evaluation.metrics import INTERVAL, summarize
 from career_hf.evaluation.resampling import resample_means
 from career_hf.explaining.rationales import Rule, rationales, smallest_rationales
@@ -31,7 +32,7 @@ from career_hf.simulation.presets import Preset
 from career_hf.simulation.rationales import MECHANISMS
 from career_hf.training.cells import run_jobs
 
-from .study import Job, Made, Output, Seeds, StudyResult, Workers, score_once, studies, whiskers, write_table
+from .study import Job, Made, Output, Seeds, StudyResult, Workers, studies, whiskers, write_table
 from .survey import SurveySettings, SurveyStudy, markov_chain, train_from_scratch
 
 

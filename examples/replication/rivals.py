@@ -10,7 +10,7 @@ tuned. Test careers are scored once, at the end.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from transformers import PreTrainedModel
 from career_hf.careers.frames import load_careers
 from career_hf.careers.provenance import source_of
 from career_hf.cli.console import say, show
+from career_hf.comparing import score_once, trial_grid
 from career_hf.encoding.checkpoints import load_checkpoint
 from career_hf.encoding.processing_career import CareerProcessor
 from career_hf.evaluation.metrics import (
@@ -44,8 +45,7 @@ from career_hf.models.transfer import resize_vocabulary
 from career_hf.occupations.crosswalks import groups, groups_of
 from career_hf.occupations.labels import NOT_WORKING
 from career_hf.rivals.bag_of_jobs import BagOfJobsForOccupationPrediction
-from career_hf.rivals.job2vec import Job2VecForOccupationPrediction
-from career_hf.rivals.job_representation import JobRepresentationForOccupationPrediction
+from career_hf.rivals.job_vectors import Job2VecForOccupationPrediction, JobRepresentationForOccupationPrediction
 from career_hf.rivals.markov import tune_weight
 from career_hf.rivals.mixture import tune_mixture
 from career_hf.rivals.nemo import NemoForOccupationPrediction
@@ -70,7 +70,6 @@ from .study import (
     Trial,
     Workers,
     page_of,
-    score_once,
     studies,
     with_interval,
     write_table,
@@ -91,54 +90,17 @@ Trials = Annotated[int, typer.Option(help="Validation trials for each model, at 
 LONGEST = 15
 
 
-@dataclass(frozen=True)
-class Rival:
-    """A model that is trained by gradient descent.
-
-    Args:
-        model: Its class.
-        rates: Peak learning rates to try.
-        fields: Fields of the config to try at each rate; the paper's first.
-        paper_rate, paper_warmup: Those of Appendix G. NEMO's are not given there; CAREER's are taken.
-    """
-
-    model: type[PreTrainedModel]
-    rates: tuple[float, ...]
-    fields: tuple[dict[str, Any], ...]
-    paper_rate: float
-    paper_warmup: int
-
-
-_MORE_DROPOUT = {"hidden_dropout": 0.2, "attention_dropout": 0.2}
-_JOB_VECTOR_RATES, _WIDER_VECTORS = (5e-3, 2e-2, 1e-2, 2.5e-3), ({}, {"embedding_size": 100})
-RIVALS = {
-    "Markov regression": Rival(
-        RegressionForOccupationPrediction, (4e-3, 1e-3, 2e-3, 8e-3, 3e-3, 1.6e-2, 5e-4, 6e-3), ({},), 5e-4, 4_000
-    ),
-    "NEMO": Rival(
-        NemoForOccupationPrediction,
-        (3e-3, 6e-3),
-        ({}, {"hidden_dropout": 0.3}, {"hidden_size": 100}, {"hidden_size": 100, "hidden_dropout": 0.3}),
-        5e-4,
-        500,
-    ),
-    "job representation": Rival(
-        JobRepresentationForOccupationPrediction, _JOB_VECTOR_RATES, _WIDER_VECTORS, 5e-3, 5_000
-    ),
-    "Job2Vec": Rival(Job2VecForOccupationPrediction, _JOB_VECTOR_RATES, _WIDER_VECTORS, 5e-3, 5_000),
-    "bag of jobs": Rival(
-        BagOfJobsForOccupationPrediction, (1e-3, 2.5e-4, 5e-4, 2e-3), ({}, {"embedding_size": 256}), 5e-4, 5_000
-    ),
-    CAREER: Rival(
-        CareerForOccupationPrediction,
-        (3e-3, 6e-3),
-        ({}, _MORE_DROPOUT, {"num_hidden_layers": 2}, {"num_hidden_layers": 2, **_MORE_DROPOUT}),
-        5e-4,
-        500,
-    ),
+# Models that are trained by gradient descent, the costliest last. What is tried is said by their classes.
+RIVALS: dict[str, Any] = {
+    "Markov regression": RegressionForOccupationPrediction,
+    "NEMO": NemoForOccupationPrediction,
+    "job representation": JobRepresentationForOccupationPrediction,
+    "Job2Vec": Job2VecForOccupationPrediction,
+    "bag of jobs": BagOfJobsForOccupationPrediction,
+    CAREER: CareerForOccupationPrediction,
 }
-# Fine-tuned on the survey; where there are resumes.
-PRETRAINED = Rival(CareerForOccupationPrediction, (1e-3, 2.5e-4, 5e-4, 2e-3), ({}, _MORE_DROPOUT), 1e-4, 500)
+# Fine-tuning in Appendix G.
+PAPER_FINETUNING = {"learning_rate": 1e-4, "warmup_steps": 500}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,15 +156,10 @@ class RivalsStudy(CareersStudy):
     weighted_counts = True
 
     @property
-    def rivals(self) -> dict[str, Rival]:
-        """Models that are trained, by name, the costliest last."""
-        return RIVALS if self.resumes is None else {**RIVALS, PRETRAINED_CAREER: PRETRAINED}
-
-    @property
-    def models(self) -> dict[str, tuple[Rival, int]]:
-        """Rivals and numbers of stages, by the model's name in tables."""
-        names = itertools.product(self.settings.stages, self.rivals.items())
-        return {f"{name}, {STAGES[stages]}": (rival, stages) for stages, (name, rival) in names}
+    def models(self) -> dict[str, tuple[str, int]]:
+        """Models that are trained by their names in tables: rival and number of stages."""
+        names = [*RIVALS, *([] if self.resumes is None else [PRETRAINED_CAREER])]
+        return {f"{name}, {STAGES[stages]}": (name, stages) for stages in self.settings.stages for name in names}
 
     def described(self) -> dict[str, Any]:
         paths = {name: str(getattr(self, name)) for name in ("data", "truth", "resumes")}
@@ -234,20 +191,34 @@ class RivalsStudy(CareersStudy):
     def trials(self) -> list[Trial]:
         """Every trial on the first seed, as many for each model; with the paper's recipe there is one, the paper's."""
         if self.settings.paper:
-            return [Trial(name, rival.paper_rate) for name, (rival, _) in self.models.items()]
+            return [
+                Trial(name, self.paper_schedule(rival)["learning_rate"]) for name, (rival, _) in self.models.items()
+            ]
         return [
             Trial(name, rate, fields=fields)
             for name, (rival, _) in self.models.items()
-            for rate, fields in diagonal(rival.rates, rival.fields)[: self.settings.trials]
+            for rate, fields in self.grid(rival)
         ]
+
+    def grid(self, rival: str) -> list[tuple[float, dict[str, Any]]]:
+        """Learning rates and fields of the config to try."""
+        if rival == PRETRAINED_CAREER:
+            tried = RIVALS[CAREER].finetuning_rates, RIVALS[CAREER].finetuning_fields
+        else:
+            tried = RIVALS[rival].trial_rates, RIVALS[rival].trial_fields
+        return trial_grid(*tried, self.settings.trials)
+
+    def paper_schedule(self, rival: str) -> Mapping[str, float]:
+        """Learning rate and warmup of Appendix G."""
+        return PAPER_FINETUNING if rival == PRETRAINED_CAREER else RIVALS[rival].paper_schedule
 
     def schedule(self, trial: Trial) -> dict[str, Any]:
         """What a recipe is told."""
-        settings, (rival, _) = self.settings, self.models[trial.model]
+        settings = self.settings
         if settings.paper:
             # The schedule, batches and patience are the recipe's own, which are Appendix G's.
-            steps = {"warmup_steps": rival.paper_warmup, "max_steps": settings.most_steps}
-            return {"learning_rate": trial.rate, "seed": trial.seed, **steps}
+            paper = self.paper_schedule(self.models[trial.model][0])
+            return {**paper, "seed": trial.seed, "max_steps": settings.most_steps}
         return settings.schedule(trial.rate, trial.seed)
 
     def prepare(self, workers: int) -> None:
@@ -290,8 +261,7 @@ class RivalsStudy(CareersStudy):
     def train(self, trial: Trial) -> Made:
         splits, (rival, stages) = self.splits(), self.models[trial.model]
         schedule, fields = self.schedule(trial), {**trial.fields, "two_stage": stages == 2}
-        make: Callable[[Any], PreTrainedModel] = rival.model
-        if rival is PRETRAINED:
+        if rival == PRETRAINED_CAREER:
             pretrained = self.pretrain((stages, trial.seed))
             old = CareerProcessor.from_pretrained(pretrained)
             processor = old.extend(splits["train"], covariates=self.covariates, **self.vocabulary())
@@ -303,7 +273,8 @@ class RivalsStudy(CareersStudy):
                 return model
         else:
             processor = CareerProcessor.fit(splits["train"], self.covariates, **self.vocabulary())
-            recipe = partial(recipe_for, rival.model, processor, fields=fields, **schedule)
+            make = RIVALS[rival]
+            recipe = partial(recipe_for, make, processor, fields=fields, **schedule)
         careers = splits["train"], splits["validation"]
         return fit_once(self.place(trial.folder), make, processor, recipe, *careers, source_of(self.data))
 
@@ -407,12 +378,6 @@ class RivalsStudy(CareersStudy):
                 **likeliest[["max_leaf_nodes", "l2_regularization"]],
             }
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
-
-
-def diagonal(rates: Sequence[float], fields: Sequence[dict[str, Any]]) -> list[tuple[float, dict[str, Any]]]:
-    """All pairs, those of what comes first in both first, so that a few trials vary both."""
-    pairs = itertools.product(enumerate(rates), enumerate(fields))
-    return [(rate, what) for (i, rate), (j, what) in sorted(pairs, key=lambda pair: pair[0][0] + pair[1][0])]
 
 
 def broad_groups(processor: CareerProcessor) -> dict[str, str] | None:

@@ -21,8 +21,8 @@ from typer.core import TyperGroup
 
 from career_hf.careers.atomic_files import complete
 from career_hf.careers.frames import load_careers
+from career_hf.comparing import score_once
 from career_hf.encoding.processing_career import CareerProcessor
-from career_hf.evaluation.transition_table import transition_table
 from career_hf.training.cells import best_trial, keep_settings, linear_schedule, run_jobs, training_log
 
 
@@ -310,20 +310,6 @@ def load_tables(folder: Path) -> dict[str, list[pd.DataFrame]]:
     for path in sorted(folder.glob("*/*.parquet")):
         tables.setdefault(path.parent.name, []).append(pd.read_parquet(path))
     return tables
-
-
-def score_once(path: Path, model: PreTrainedModel, processor: CareerProcessor, test: Dataset, **options: Any) -> None:
-    """Writes the transition table of test careers, unless it is there.
-
-    Args:
-        path: Destination file.
-        model, processor: The model that is scored.
-        test: Test careers.
-        options: Further options of `transition_table`.
-    """
-    if not path.exists():
-        table = transition_table(model, test, processor, split="test", unknown_levels="missing", **options)
-        write_table(path, table)
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

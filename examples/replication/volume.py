@@ -26,11 +26,12 @@ from matplotlib.figure import Figure
 from scipy.optimize import curve_fit
 
 from career_hf.cli.console import say, show
+from career_hf.comparing import score_once
 from career_hf.evaluation.metrics import INTERVAL, compare, resampled_nll, summarize
 from career_hf.simulation import World, load_resumes, write_resumes
 from career_hf.simulation.presets import RESUMES
 
-from .study import Made, Output, Seeds, StudyResult, Tables, Trial, Workers, score_once, studies, whiskers
+from .study import Made, Output, Seeds, StudyResult, Tables, Trial, Workers, studies, whiskers
 from .survey import (
     SurveySettings,
     SurveyStudy,

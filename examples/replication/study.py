@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 import typer
 from transformers import PreTrainedModel
-from typer.core import TyperGroup
 
 from career_hf.careers.atomic_files import complete
 from career_hf.careers.frames import load_careers
+from career_hf.cli.console import Commands
 from career_hf.comparing import score_once
 from career_hf.encoding.processing_career import CareerProcessor
 from career_hf.training.cells import best_trial, keep_settings, linear_schedule, run_jobs, training_log
@@ -40,16 +40,15 @@ SPEED = 25_000
 DPI = 110
 
 
-class StudyCommands(TyperGroup):
-    """Commands whose errors about their input, raised by the package or by a study, have no traceback."""
+class StudyCommands(Commands):
+    """Commands whose errors about their input have no traceback, whether the package raises them or a study."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except (OSError, ValueError) as error:
+        except ValueError as error:
             *_, (innermost, _) = walk_tb(error.__traceback__)
-            ours = innermost.f_globals.get("__name__", "").startswith(("career_hf.", f"{__package__}."))
-            if ours or isinstance(error, FileNotFoundError):
+            if innermost.f_globals.get("__name__", "").startswith(f"{__package__}."):
                 raise typer.BadParameter(str(error)) from error
             raise
 

@@ -194,6 +194,13 @@ class Table1Study:
             ValueError: Nobody qualifies, a state is not observed on both sides of the cutoff, or a folder holds
                 another study.
         """
+        self.compute(workers)
+        result = self.report()
+        result.save(self.plan.folder)
+        return result
+
+    def compute(self, workers: int) -> None:
+        """Everything up to the forecasts."""
         for design in self.designs:
             # Who cannot be forecast is said before hours of training.
             ledger = design.realised().ledger
@@ -208,9 +215,6 @@ class Table1Study:
         jobs = [Job(design.score, trial) for design, trial in cells]
         jobs += [Job(design.count, name) for design in self.designs for name in rivals.COUNTED]
         run_jobs("Forecasting", jobs, workers)
-        result = self.report()
-        result.save(self.plan.folder)
-        return result
 
     def report(self) -> StudyResult:
         """Tables and figures of a study that is finished."""

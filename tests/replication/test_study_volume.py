@@ -146,8 +146,7 @@ def test_tables_hold_what_transition_tables_say(done):
 
 
 def test_resampling_people_alone_is_that_of_comparisons(done):
-    folder, _ = done
-    tables = load(folder / "tables")
+    tables = done[0].tables()
     # With one seed each there is nothing else to resample.
     single = {str(n): tables[f"{n} resumes"][:1] for n in (0, 60)}
     estimate, resampled = resampled_seeds(single, draws=50)
@@ -156,8 +155,9 @@ def test_resampling_people_alone_is_that_of_comparisons(done):
     low, high = np.quantile(resampled[:, 1] - resampled[:, 0], [0.025, 0.975])
     assert (low, high) == pytest.approx((compared["low"], compared["high"]))
     # With two, a resample has both, or one of them twice.
-    both = {"60": tables["60 resumes"]}
-    _, of_people = resampled_seeds({str(i): [table] for i, table in enumerate(tables["60 resumes"])}, draws=50)
+    two = [tables["60 resumes"][0], tables["45 resumes"][0]]
+    both = {"60": two}
+    _, of_people = resampled_seeds({str(i): [table] for i, table in enumerate(two)}, draws=50)
     _, of_both = resampled_seeds(both, draws=50)
     first, second = of_people.T
     means = np.stack([first, second, (first + second) / 2], axis=1)

@@ -445,7 +445,7 @@ def table_4(tables: Tables, groups: Tables) -> pd.DataFrame:
 def table_5(tables: Tables, groups: Tables) -> pd.DataFrame:
     """Areas under the ROC curve of moving and of entering states without work, how high the truth ranks, calibration.
 
-    As in `evaluation_report.accuracy`; moving also on the cuts of Table 4, and out of the broad group. Expected
+    As in `evaluation.report.accuracy`; moving also on the cuts of Table 4, and out of the broad group. Expected
     calibration errors are of the probability of staying and of the likeliest occupation's.
 
     Args:

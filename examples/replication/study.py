@@ -23,6 +23,7 @@ from career_hf.careers.frames import load_careers
 from career_hf.cli.console import Commands
 from career_hf.comparing import score_once
 from career_hf.encoding.processing_career import CareerProcessor
+from career_hf.figures.style import save as save_figure
 from career_hf.training.cells import best_trial, keep_settings, linear_schedule, run_jobs, training_log
 
 
@@ -37,7 +38,6 @@ Tables = Mapping[str, Sequence[pd.DataFrame]]
 
 # Person-years that one core trains on in a second; for the cost that is announced.
 SPEED = 25_000
-DPI = 110
 
 
 class StudyCommands(Commands):
@@ -164,7 +164,7 @@ class StudyResult:
             numbered = isinstance(table.index, pd.RangeIndex)
             table.to_csv(folder / f"{name}.csv", index=not numbered, float_format=form)
         for name, figure in self.figures.items():
-            figure.savefig(folder / f"{name}.png", dpi=DPI)
+            save_figure(figure, folder / f"{name}.png")
         if self.page:
             (folder / "tables.md").write_text(self.page + "\n", encoding="utf-8")
 

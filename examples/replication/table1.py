@@ -19,14 +19,13 @@ import numpy as np
 import pandas as pd
 import typer
 from datasets import Dataset, concatenate_datasets
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from career_hf.careers.frames import truncate
 from career_hf.cli.console import say, show
 from career_hf.evaluation.metrics import INTERVAL, compare, mean_over_seeds, perplexity_by, resampled_nll, step_weights
 from career_hf.evaluation.transition_table import TRANSITIONS
-from career_hf.figures.evaluation import COLOURS
+from career_hf.figures.style import columns, looks, new_figure, styled
 from career_hf.forecasting.forecast import forecast
 from career_hf.forecasting.metrics import state_aucs
 from career_hf.forecasting.table import Realised, check_states, forecast_table, realised_years
@@ -49,7 +48,6 @@ from .study import (
     Workers,
     page_of,
     studies,
-    whiskers,
     with_interval,
     write_table,
 )
@@ -310,42 +308,28 @@ def by_kind(tables: Tables, weighted: bool = False) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@styled
 def table1_figure(perplexity: pd.DataFrame) -> Figure:
-    """Perplexity by year, and differences of log-perplexity from CAREER's, of survivors; a row for each design."""
+    """Perplexity of survivors by year, and differences of log-perplexity from CAREER's; two panels for each design."""
     rows = perplexity[perplexity["population"] == "survivors"]
     designs = list(rows["design"].unique())
-    figure = Figure(figsize=(13, 4.4 * len(designs)), layout="constrained")
-    panels = figure.subplots(len(designs), 2, squeeze=False)
-    for (left, right), design in zip(panels, designs, strict=True):
-        of_design = rows[rows["design"] == design]
-        _points(left, of_design, "perplexity", "low", "high")
-        left.set(title=title_of(design, "survivors"), ylabel="perplexity (95% intervals)")
-        others = of_design[of_design["model"] != BASELINE]
-        _points(right, others, "difference", "difference_low", "difference_high", skip=1)
-        right.axhline(0, color="black", linewidth=1)
-        right.set(title=f"The same, minus {BASELINE}", ylabel="difference of log-perplexity (95% intervals)")
-        left.legend(frameon=False, fontsize=8)
-    return figure
-
-
-def _points(axes: Axes, rows: pd.DataFrame, value: str, low: str, high: str, skip: int = 0) -> None:
-    """Values of every model with intervals, side by side in each year; CAREER has the first colour."""
+    figure, panels = new_figure(9.0 * len(designs), 2 * len(designs), squeeze=False)
+    # CAREER has the first look.
     models = sorted(rows["model"].unique(), key=lambda name: (name != BASELINE, name))
-    years = [OVERALL, *sorted(set(rows["year"]) - {OVERALL})]
-    for i, model in enumerate(models):
-        of_model = rows[rows["model"] == model].set_index("year").loc[years]
-        place = np.arange(len(years)) + 0.7 * ((i + 0.5) / len(models) - 0.5)
-        span = whiskers(of_model, value, low, high)
-        look: dict[str, Any] = {
-            "color": COLOURS[(i + skip) % len(COLOURS)],
-            "marker": "os"[(i + skip) // len(COLOURS)],
-        }
-        axes.errorbar(
-            place, of_model[value], yerr=span, linestyle="none", capsize=3, markersize=5, label=model, **look
+    order = rows.assign(place=rows["model"].map(models.index), later=rows["year"] != OVERALL)
+    ordered = order.sort_values(["later", "year", "place"], kind="stable")
+    series = {"name": "year", "series": "model", "series_looks": looks(models)}
+    for (upper, lower), design in zip(panels.reshape(-1, 2), designs, strict=True):
+        of_design = ordered[ordered["design"] == design]
+        columns(upper, of_design, estimate="perplexity", **series)
+        upper.set(title=title_of(design, "survivors"), ylabel="perplexity (95% intervals)")
+        upper.legend(loc="upper left", bbox_to_anchor=(0, -0.1), ncols=2)
+        others = of_design[of_design["model"] != BASELINE].rename(
+            columns={"low": "_", "high": "__", "difference_low": "low", "difference_high": "high"}
         )
-    axes.set_xticks(range(len(years)), years)
-    axes.grid(axis="y", alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
+        columns(lower, others, estimate="difference", reference=0, **series)
+        lower.set(title=f"The same, minus {BASELINE}", ylabel="log-perplexity (95% intervals)")
+    return figure
 
 
 def _years(table: pd.DataFrame) -> list[Any]:

@@ -19,7 +19,6 @@ import numpy as np
 import pandas as pd
 import typer
 from datasets import Dataset, DatasetDict, concatenate_datasets
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from career_hf.careers.frames import load_careers, split_careers
@@ -27,6 +26,7 @@ from career_hf.careers.provenance import SOURCES, source_of
 from career_hf.cli.console import say, show
 from career_hf.encoding.checkpoints import load_checkpoint
 from career_hf.encoding.processing_career import CareerProcessor
+from career_hf.figures.style import columns, forest, looks, new_figure, styled
 from career_hf.models.modeling_career import CareerForOccupationPrediction
 from career_hf.models.modeling_wage import CareerForWagePrediction
 from career_hf.representing.cross_fitting import check_not_trained_on, cross_fit
@@ -56,7 +56,6 @@ from .study import (
     StudySettings,
     Workers,
     studies,
-    whiskers,
     write_table,
 )
 
@@ -66,7 +65,7 @@ TIMINGS: tuple[Timing, ...] = ("before", "including")
 BLAU_KAHN_ROW, WITHOUT_INDUSTRY = "Blau-Kahn", "Blau-Kahn without industry"
 HEAD, TRUTH = "fine-tuned wage head", "E[log wage | career], the truth"
 TABLE = (BLAU_KAHN_ROW, "+ occupation", "+ occupation, lagged occupation")
-COLOURS = {"regressions": "#0072B2", "with h": "#D55E00", "wage head": "#009E73", "truth": "#000000"}
+KINDS = ("regressions", "with h", "wage head", "truth")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -326,71 +325,44 @@ def specifications(frame: pd.DataFrame) -> dict[str, list[str]]:
     }
 
 
+@styled
 def table3_figure(r2: pd.DataFrame, name: str) -> Figure:
     """Within-year R^2 of every row, a panel for each protocol, and by decade with everybody.
 
     Args:
         r2: Table `r2` of the study.
-        name: Of the careers.
+        name: Name of the careers.
 
     Returns:
-        A matplotlib figure, 15 by 5.5 inches, that no window shows.
+        A matplotlib figure that no window shows.
     """
-    figure = Figure(figsize=(15, 5.5), layout="constrained")
-    axes = figure.subplots(1, 3, width_ratios=[1, 1, 1.1])
+    figure, (paper, cross_fitted, decades) = new_figure(17.0, 3)
     titles = {PAPER: "trained on 80%, regressed on the rest", CROSS_FITTED: "cross-fitted, everybody"}
-    for ax, (protocol, title) in zip(axes, titles.items(), strict=False):
+    ends = {"estimate": "within_year", "low": "within_year_low", "high": "within_year_high"}
+    r2 = r2.assign(kind=r2["specification"].map(_kind))
+    kinds = dict(zip(KINDS, looks(KINDS).values(), strict=True))
+    for axes, (protocol, title) in zip((paper, cross_fitted), titles.items(), strict=True):
         rows = r2[(r2["protocol"] == protocol) & (r2["years"] == ALL_YEARS) & (r2["specification"] != YEAR_ONLY)]
-        _draw_rows(ax, rows)
-        ax.set_title(f"{title}\n{rows['people'].iloc[0]:,} people, {rows['observations'].iloc[0]:,} person-years")
-    axes[1].sharex(axes[0])
-    axes[1].set_yticklabels([])
-    decades = r2[(r2["protocol"] == CROSS_FITTED) & (r2["years"] != ALL_YEARS)]
-    _draw_decades(axes[2], decades)
-    figure.suptitle(f"Held-out R^2 within year of log wages, {name}; 95% intervals by resampling people")
+        forest(axes, rows, **ends, name="specification", series="kind", series_looks=kinds, dodge=False)
+        for place, number in enumerate(rows["within_year"]):
+            axes.annotate(f"{number:.3f}", (number, place), (0, 6), textcoords="offset points", ha="center")
+        size = f"{rows['people'].iloc[0]:,} people, {rows['observations'].iloc[0]:,} person-years"
+        axes.set(title=f"{title}\n{size}", xlabel="R^2 within year")
+    shown = [BLAU_KAHN_ROW, "+ occupation", "+ occupation, h including", HEAD, TRUTH]
+    rows = r2[(r2["protocol"] == CROSS_FITTED) & (r2["years"] != ALL_YEARS) & r2["specification"].isin(shown)]
+    columns(decades, rows, **ends, name="years", series="specification", series_looks=looks(shown), joined=True)
+    decades.set(title="by decade, cross-fitted", ylabel="R^2 within year")
+    decades.legend(loc="upper left", bbox_to_anchor=(0, -0.1), ncols=2)
+    figure.suptitle(f"Held-out R^2 within year of log wages, {name}\n95% intervals by resampling people")
     return figure
 
 
-def _colour(specification: str) -> str:
+def _kind(specification: str) -> str:
     if specification == TRUTH:
-        return COLOURS["truth"]
+        return "truth"
     if "wage head" in specification:
-        return COLOURS["wage head"]
-    return COLOURS["with h" if "h before" in specification or "h including" in specification else "regressions"]
-
-
-def _draw_rows(ax: Axes, rows: pd.DataFrame) -> None:
-    errors = whiskers(rows, "within_year", "within_year_low", "within_year_high")
-    for y, row in enumerate(rows.itertuples()):
-        colour = _colour(row.specification)
-        ax.errorbar(row.within_year, y, xerr=errors[:, [y]], color=colour, marker="o", markersize=5, linewidth=1.4)
-        ax.annotate(f"{row.within_year:.3f}", (row.within_year, y), (0, 6), textcoords="offset points", ha="center")
-    ax.set_yticks(range(len(rows)), rows["specification"])
-    ax.invert_yaxis()
-    ax.set(xlabel="R^2 within year")
-    ax.grid(axis="x", alpha=0.3)
-    ax.spines[["top", "right"]].set_visible(False)
-
-
-def _draw_decades(ax: Axes, rows: pd.DataFrame) -> None:
-    shown = (BLAU_KAHN_ROW, "+ occupation", "+ occupation, h including", HEAD, TRUTH)
-    years = list(rows["years"].unique())
-    styles = {BLAU_KAHN_ROW: "--"}
-    for i, specification in enumerate(name for name in shown if name in set(rows["specification"])):
-        of = rows[rows["specification"] == specification]
-        error = whiskers(of, "within_year", "within_year_low", "within_year_high")
-        x = [place + 0.06 * (i - 2) for place in range(len(of))]
-        style: dict[str, Any] = {
-            "color": _colour(specification),
-            "linestyle": styles.get(specification, "-"),
-            "label": specification,
-        }
-        ax.errorbar(x, of["within_year"], yerr=error, marker="o", markersize=4, linewidth=1.2, **style)
-    ax.set_xticks(range(len(years)), years)
-    ax.set(title="by decade, cross-fitted")
-    ax.grid(axis="y", alpha=0.3)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False, fontsize=8)
+        return "wage head"
+    return "with h" if "h before" in specification or "h including" in specification else "regressions"
 
 
 @studies.command()

@@ -95,8 +95,13 @@ def test_every_cell_has_every_seed():
     assert all(of_model == {0, 1} for of_model in seeds)
 
 
-def test_every_contrast_is_measured_and_drawn(tables):
-    found, models = findings_table(tables, SMALL), models_table(tables, SMALL)
+@pytest.fixture(scope="module")
+def found(tables):
+    return findings_table(tables, SMALL)
+
+
+def test_every_contrast_is_measured_and_drawn(tables, found):
+    models = models_table(tables, SMALL)
     assert len(found) == len(contrasts(SMALL))
     assert (found["low"] <= found["nats"]).all() and (found["nats"] <= found["high"]).all()
     # Every finding has a control.
@@ -122,9 +127,8 @@ def test_what_is_finished_is_not_run_again(done):
     pd.testing.assert_frame_equal(pd.read_parquet(lost), kept)
 
 
-def test_a_contrast_is_the_difference_of_mean_log_probabilities_over_seeds(tables):
+def test_a_contrast_is_the_difference_of_mean_log_probabilities_over_seeds(tables, found):
     of_world = tables["market"]
-    found = findings_table(tables, SMALL)
     row = found[(found["finding"] == "two stages beat one") & ~found["control"]].iloc[0]
     two, one = (of_world[f"{name}-stage, 40 people"] for name in ("two", "one"))
     by_seed = [np.log(perplexity(b)) - np.log(perplexity(a)) for a, b in zip(two, one, strict=True)]

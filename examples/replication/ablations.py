@@ -23,7 +23,6 @@ import pandas as pd
 import torch
 from datasets import Dataset
 from huggingface_hub.dataclasses import strict
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
@@ -35,6 +34,7 @@ from career_hf.careers.provenance import source_of
 from career_hf.cli.console import say, show
 from career_hf.encoding.processing_career import CareerProcessor
 from career_hf.evaluation.metrics import compare, ranking, summarize
+from career_hf.figures.style import forest, looks, new_figure, styled
 from career_hf.models.configuration_career import CareerConfig
 from career_hf.models.configuration_occupation import OccupationConfig
 from career_hf.models.modeling_career import CareerForOccupationPrediction, CareerModel
@@ -59,7 +59,6 @@ from .study import (
     Trial,
     Workers,
     studies,
-    whiskers,
 )
 
 
@@ -309,7 +308,6 @@ CHOICES = {
     "NEMO": NEMO,
     "bag of jobs": BAG,
 }
-COLORS = dict(zip(CHOICES, ("#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7", "#555555"), strict=True))
 
 
 @dataclass(frozen=True)
@@ -500,47 +498,47 @@ def ranks_of_moves(of_model: Sequence[pd.DataFrame]) -> pd.Series:
     return pd.DataFrame(seeds).mean()
 
 
+@styled
 def ablations_figure(table: pd.DataFrame) -> Figure:
     """Differences from what the paper chose in each group, and perplexity by number of parameters."""
-    figure = Figure(figsize=(14, 6), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1.2, 1))
-    rows = table[table.index != table["choice"]].iloc[::-1]
-    spans = whiskers(rows, *(f"{name}_from_choice" for name in ("difference", "low", "high")))
-    for place, (middle, group) in enumerate(zip(rows["difference_from_choice"], rows["group"], strict=True)):
-        left.errorbar(middle, place, xerr=spans[:, [place]], fmt="o", capsize=3, color=COLORS[group])
-    left.set_yticks(
-        range(len(rows)), [f"{name} (against {row['choice']})" for name, row in rows.iterrows()], fontsize=8
+    figure, (upper, lower) = new_figure(14.0, 2, height_ratios=(1.5, 1))
+    rows = table[table.index != table["choice"]]
+    names = [f"{name} (against {row['choice']})" for name, row in rows.iterrows()]
+    of_group = looks(CHOICES)
+    ends = {"estimate": "difference_from_choice", "low": "low_from_choice", "high": "high_from_choice"}
+    forest(
+        upper,
+        rows.assign(name=names),
+        **ends,
+        name="name",
+        series="group",
+        series_looks=of_group,
+        dodge=False,
+        reference=0,
     )
-    left.axvline(0, color="black", linewidth=1)
-    left.set(
+    upper.set(
         title="Against what the paper chose; right of 0 is worse",
-        xlabel="difference of log-perplexity, nats per step (95% intervals by resampling people)",
+        xlabel="log-perplexity, nats per step (95% intervals)",
     )
-    _plot_sizes(right, table)
-    return figure
-
-
-def _plot_sizes(axes: Axes, table: pd.DataFrame) -> None:
     for group in ("size", "NEMO", "bag of jobs"):
         choice = CHOICES[group]
         family = choice.split(", ")[0]
-        rows = table[(table["group"] == group) | (table.index == choice)]
-        axes.plot(rows["parameters"], rows["perplexity"], "o", color=COLORS[group], label=family)
-        for name, row in rows.iterrows():
-            # Six layers are beside CAREER and have their label above.
-            offset = -12 if name == CAREER else 5
-            axes.annotate(
+        sizes = table[(table["group"] == group) | (table.index == choice)]
+        lower.plot(sizes["parameters"], sizes["perplexity"], **of_group[group].point, label=family)
+        for name, row in sizes.iterrows():
+            lower.annotate(
                 str(name).removeprefix(f"{family}, "),
                 (row["parameters"], row["perplexity"]),
-                xytext=(0, offset),
+                # Six layers are beside CAREER and have their label above.
+                xytext=(0, -16 if name == CAREER else 7),
                 textcoords="offset points",
                 ha="center",
-                fontsize=7,
             )
-    axes.margins(x=0.2)
-    axes.set_xscale("log")
-    axes.set(title="Perplexity by size", xlabel="parameters", ylabel="test perplexity")
-    axes.legend()
+    lower.margins(x=0.2)
+    lower.set_xscale("log")
+    lower.set(title="Perplexity by size", xlabel="parameters", ylabel="test perplexity")
+    lower.legend()
+    return figure
 
 
 @studies.command()

@@ -35,6 +35,7 @@ from career_hf.encoding.collating import EncodedCareers, PaddingCollator
 from career_hf.encoding.processing_career import CareerProcessor
 from career_hf.encoding.vocabulary import label_counts
 from career_hf.evaluation.metrics import compare, compare_by, summarize
+from career_hf.figures.style import columns, looks, new_figure, styled
 from career_hf.models.modeling_career import CareerForOccupationPrediction
 from career_hf.models.title_embeddings import load_title_embeddings
 from career_hf.occupations.crosswalks import titles_of
@@ -57,7 +58,6 @@ from .study import (
     Trial,
     Workers,
     studies,
-    whiskers,
     write_table,
 )
 
@@ -69,7 +69,6 @@ UNKNOWN = "unknown"
 HIDDEN = ", some hidden"
 CHANCE = "chance"
 BINS = 4
-COLORS = {TITLES: "#0072B2", SHUFFLED: "#999999", CAREER: "#D55E00"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -400,32 +399,25 @@ def unseen_table(unseen: Tables, draws: int) -> pd.DataFrame:
     ).rename_axis("model")
 
 
+@styled
 def titles_figure(by_count: pd.DataFrame, unseen: pd.DataFrame) -> Figure:
     """Moves by how often training saw the true occupation, and choices among occupations that it never saw."""
-    figure = Figure(figsize=(12, 4.8), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1.5, 1))
-    moves = by_count.query("steps == 'moves' and against == @CAREER")
-    for shift, (name, rows) in zip((-0.08, 0.08), moves.groupby("model", sort=False), strict=True):
-        spans = whiskers(rows, "difference")
-        place = rows["bin"] + shift
-        left.errorbar(place, rows["difference"], yerr=spans, fmt="o", capsize=3, color=COLORS[str(name)], label=name)
-    ticks = moves.drop_duplicates("bin")
-    ranges = zip(ticks["smallest"], ticks["largest"], strict=True)
-    left.set_xticks(ticks["bin"], [f"{low:,}-{high:,}" for low, high in ranges])
-    left.axhline(0, color="black", linewidth=1)
-    left.legend(frameon=False)
-    left.set(
+    figure, (upper, lower) = new_figure(9.0, 2)
+    moves = by_count[(by_count["steps"] == "moves") & (by_count["against"] == CAREER)]
+    of_variant = looks((TITLES, SHUFFLED, CAREER))
+    series = {"series": "model", "series_looks": of_variant, "reference": 0}
+    columns(upper, moves, estimate="difference", name="bin", **series)
+    bins = moves.drop_duplicates("bin")
+    ranges = zip(bins["smallest"], bins["largest"], strict=True)
+    upper.set_xticks(range(len(bins)), [f"{low:,}-{high:,}" for low, high in ranges])
+    upper.set(
         title="Moves: against CAREER without titles; below 0 is better",
         xlabel="person-years of the true occupation in training",
-        ylabel="difference of log-perplexity, nats\n(95% intervals by resampling people)",
+        ylabel="log-perplexity, nats\n(95% intervals)",
     )
-    spans = whiskers(unseen, "gain")
-    for place, (name, gain) in enumerate(unseen["gain"].items()):
-        right.errorbar(place, gain, yerr=spans[:, [place]], fmt="o", capsize=3, color=COLORS[str(name)])
-    right.set_xticks(range(len(unseen)), list(unseen.index))
-    right.axhline(0, color="black", linewidth=1)
-    right.margins(x=0.2)
-    right.set(title="Choice among occupations never seen", ylabel="nats per move above chance")
+    upper.legend()
+    columns(lower, unseen.reset_index(), estimate="gain", name="model", dodge=False, **series)
+    lower.set(title="Choice among occupations never seen", ylabel="nats per move above chance")
     return figure
 
 

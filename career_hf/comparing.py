@@ -366,7 +366,7 @@ def score_once(
 def _train(setup: _Setup, trial: Trial) -> tuple[PreTrainedModel, CareerProcessor]:
     """Trains one model, or loads it."""
     budget, splits, vocabulary = setup.budget, setup.splits, setup.vocabulary()
-    settings = {
+    settings: dict[str, Any] = {
         "learning_rate": trial.rate,
         "seed": trial.seed,
         "lr_scheduler_type": "linear",
@@ -389,10 +389,11 @@ def _train(setup: _Setup, trial: Trial) -> tuple[PreTrainedModel, CareerProcesso
             model.resize_vocabulary(old, processor)
             return model
     else:
-        make_model, named_fields = model_named(trial.model)
+        model_class, named_fields = model_named(trial.model)
+        make_model = model_class
         processor = CareerProcessor.fit(splits["train"], setup.covariates, **vocabulary)
         fields = {**named_fields, **trial.fields, "two_stage": trial.stages == 2}
-        recipe = partial(recipe_for, make_model, processor, fields=fields, **settings)
+        recipe = partial(recipe_for, model_class, processor, fields=fields, **settings)
     place = setup.folder / "models" / trial.folder
     return fit_once(place, make_model, processor, recipe, splits["train"], splits["validation"], setup.source)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from datasets import Dataset, DatasetDict
 from transformers import AutoConfig, PreTrainedModel
@@ -39,8 +39,8 @@ from .training.trainer import finetuning_recipe, recipe_for
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Careers = str | Path | Dataset | DatasetDict
-Titles = str | Path | Mapping[str, Any]
+Careers: TypeAlias = str | Path | Dataset | DatasetDict
+Titles: TypeAlias = str | Path | Mapping[str, Any]
 UNKNOWN = "unknown"
 
 

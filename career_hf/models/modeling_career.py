@@ -14,6 +14,7 @@ layers have biases, as in the original.
 
 import math
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -283,7 +284,7 @@ class CareerForOccupationPrediction(CareerPreTrainedModel):
         "CAREER ([Vafa et al., 2024](https://openreview.net/forum?id=4i1MXH8Sle)): a transformer over yearly "
         "occupations with covariates"
     )
-    why_not_exported = None
+    why_not_exported: ClassVar[str | None] = None
     spare_steps = 0
     trial_rates = (3e-3, 6e-3)
     trial_fields = ({}, MORE_DROPOUT, {"num_hidden_layers": 2}, {"num_hidden_layers": 2, **MORE_DROPOUT})

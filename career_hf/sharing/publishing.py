@@ -24,7 +24,6 @@ from huggingface_hub.utils import validate_repo_id
 from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM
 
-from .. import models
 from ..careers.dataset_card import CARD, as_cell
 from ..careers.frames import load_careers
 from ..careers.provenance import SOURCES
@@ -33,15 +32,13 @@ from ..encoding.training_history import UNKNOWN_SOURCE, round_stage
 from .card_results import RESULTS, read_results
 from .model_card import write_model_card
 from .rare_careers import K, are_recorded, rare_careers, small_counts
-from .remote_code import save_with_code
+from .remote_code import SOURCE_FILES, save_with_code
 
 
 # What a checkpoint is made of. Code goes along only where the config points to it, and it is this package's own.
 CHECKPOINT = ("config.json", "generation_config.json", "model*.safetensors", "model.safetensors.index.json")
 BESIDE = ("checksums.json", "preprocessor_config.json", CARD, RESULTS)
 SECTION = "## Publication"
-# What `save_with_code` copies, and nothing else.
-SOURCE_FILES = Path(models.__file__).parent
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ imported, its own code is used instead.
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 from transformers.dynamic_module_utils import custom_object_save
@@ -14,6 +15,8 @@ from ..models.configuration_career import CareerConfig
 from ..models.modeling_career import CareerForOccupationPrediction, CareerModel
 
 
+# Folder of the source files that are copied.
+SOURCE_FILES = Path(inspect.getfile(CareerConfig)).parent
 AUTO_CLASSES = {
     "AutoConfig": CareerConfig,
     "AutoModel": CareerModel,
@@ -51,4 +54,4 @@ def save_with_code(model: CareerForOccupationPrediction, folder: str | Path) -> 
     return [Path(file) for file in custom_object_save(model, folder)]
 
 
-__all__ = ["AUTO_CLASSES", "save_with_code"]
+__all__ = ["AUTO_CLASSES", "SOURCE_FILES", "save_with_code"]

@@ -30,7 +30,7 @@ console = Console()
 LOG_WIDTH = 100
 # Texts are broken into lines of no fewer letters.
 NARROWEST_TEXT = 12
-RULES = ("┌┬┐", "├┼┤", "└┴┘")
+RULES = (("┌", "┬", "┐"), ("├", "┼", "┤"), ("└", "┴", "┘"))
 PLAIN = str.maketrans("│─┌┬┐├┼┤└┴┘", "|-+++++++++")
 
 

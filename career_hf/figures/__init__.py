@@ -1,1 +1,33 @@
-"""Pictures: frames in, figures out."""
+"""Pictures: frames in, figures out, in the one style of `figures.style`. `save` writes a figure as PNG."""
+
+from .careers import description_figures, lengths_figure, sequences_figure, states_figure, transitions_figure
+from .evaluation import figures as evaluation_figures
+from .evaluation import plot_levels, plot_reliability, plot_steps, plot_transitions
+from .forecasts import calibration_figure, person_figure, shares_figure
+from .gaps import gap_figure
+from .rationales import rationale_figure
+from .style import save
+from .transition_matrices import transition_matrices_figure
+from .what_if import what_if_figure
+
+
+__all__ = [
+    "calibration_figure",
+    "description_figures",
+    "evaluation_figures",
+    "gap_figure",
+    "lengths_figure",
+    "person_figure",
+    "plot_levels",
+    "plot_reliability",
+    "plot_steps",
+    "plot_transitions",
+    "rationale_figure",
+    "save",
+    "sequences_figure",
+    "shares_figure",
+    "states_figure",
+    "transition_matrices_figure",
+    "transitions_figure",
+    "what_if_figure",
+]

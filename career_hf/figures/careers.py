@@ -1,10 +1,8 @@
-"""Figures that people look at first: sequences, state shares, career lengths, transitions between broad groups.
-
-matplotlib is imported where it is used: it is an extra.
-"""
+"""Figures that people look at first: sequences, state shares, career lengths, transitions between broad groups."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +12,23 @@ import pandas as pd
 from ..careers.frames import to_frame
 from ..occupations.crosswalks import GroupLevel, groups, groups_of
 from ..occupations.labels import NOT_WORKING
+from .style import (
+    COLOURS,
+    FONT,
+    GREYS,
+    HATCHES,
+    NAVY,
+    SMALL,
+    TINY,
+    VERMILION,
+    WIDTH,
+    Look,
+    heat_map,
+    new_figure,
+    save,
+    styled,
+    words,
+)
 
 
 if TYPE_CHECKING:
@@ -21,20 +36,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Occupations in colours (Okabe and Ito, 2008, and three more), states without an occupation in greys.
-COLOURS = [
-    "#0072B2",
-    "#E69F00",
-    "#56B4E9",
-    "#009E73",
-    "#D55E00",
-    "#CC79A7",
-    "#F0E442",
-    "#8B5E3C",
-    "#6A51A3",
-    "#7FBC41",
-]
-GREYS = ["#5A5A5A", "#8C8C8C", "#B8B8B8", "#DCDCDC"]
+# Occupations in colours, of which neighbours differ in grey; states without an occupation in greys.
+STATES = (*COLOURS, "#56B4E9", "#8B5E3C", "#B9A5E2", "#7FBC41")
 OTHER = "other"
 MOST_STATES = 10
 MOST_ROWS = 32
@@ -54,7 +57,7 @@ def description_figures(output: str | Path, careers: Dataset, *, seed: int = 0) 
     Args:
         output: Folder; made if it is not there.
         careers: Careers, one row per person.
-        seed: Of the samples of people.
+        seed: Random seed for drawing samples of people.
 
     Returns:
         The files.
@@ -71,7 +74,7 @@ def description_figures(output: str | Path, careers: Dataset, *, seed: int = 0) 
         "transitions.png": transitions_figure(steps),
     }
     for name, figure in figures.items():
-        figure.savefig(folder / name, dpi=110)
+        save(figure, folder / name)
     return [folder / name for name in figures]
 
 
@@ -96,6 +99,7 @@ def clocked_steps(careers: Dataset) -> tuple[pd.DataFrame, str]:
     return steps, "year"
 
 
+@styled
 def sequences_figure(steps: pd.DataFrame, clock: str, people: int = PEOPLE_SHOWN, seed: int = 0) -> Figure:
     """Sequence index plot: a line per person of a random sample, a cell per year, its colour the state.
 
@@ -103,40 +107,41 @@ def sequences_figure(steps: pd.DataFrame, clock: str, people: int = PEOPLE_SHOWN
         steps: One row per person-year: person, the clock, and occupation.
         clock: Column with age or year.
         people: How many people to draw.
-        seed: Of the sample.
+        seed: Random seed for drawing the sample.
 
     Returns:
         A matplotlib figure that no window shows. Years without an observation are white. People who were in the same
         state for most of their years stand together, the longest careers of each state on top.
     """
     from matplotlib.colors import ListedColormap
-    from matplotlib.figure import Figure
 
     names = steps["person"].unique()
     drawn = np.random.default_rng(seed).choice(names, min(people, len(names)), replace=False)
-    state, colours = _states(steps["occupation"])
+    state, state_looks = _states(steps["occupation"])
     rows = steps.assign(state=state)[steps["person"].isin(drawn)]
-    code = {name: place for place, name in enumerate(colours)}
+    code = {name: place for place, name in enumerate(state_looks)}
     table = rows.assign(state=rows["state"].map(code)).pivot(index="person", columns=clock, values="state")
     table = table.reindex(columns=range(int(table.columns.min()), int(table.columns.max()) + 1))
-    counts = pd.get_dummies(rows["state"]).groupby(rows["person"]).sum().reindex(columns=list(colours), fill_value=0)
+    counts = (
+        pd.get_dummies(rows["state"]).groupby(rows["person"]).sum().reindex(columns=list(state_looks), fill_value=0)
+    )
     order = pd.DataFrame({"state": counts.idxmax(axis=1).map(code), "years": -counts.sum(axis=1)})
     table = table.loc[order.sort_values(["state", "years"]).index]
 
-    figure = Figure(figsize=(10, 7.5), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = new_figure(8)
     first, last = table.columns[0], table.columns[-1]
-    colour_map = ListedColormap(list(colours.values()))
+    colour_map = ListedColormap([look.color for look in state_looks.values()])
     box = (first - 0.5, last + 0.5, len(table) - 0.5, -0.5)
     image = axes.imshow(np.ma.masked_invalid(table.to_numpy(float)), aspect="auto", cmap=colour_map, extent=box)
-    image.set(clim=(-0.5, len(colours) - 0.5), interpolation="nearest")
+    image.set(clim=(-0.5, len(state_looks) - 0.5), interpolation="nearest")
     axes.set(title=f"Careers of {len(table):,} people of {len(names):,}, a line each", xlabel=clock, ylabel="people")
     axes.set_yticks([])
     axes.locator_params(axis="x", integer=True)
-    _legend(axes, colours)
+    _legend(axes, {name: Look(look.color) for name, look in state_looks.items()})
     return figure
 
 
+@styled
 def states_figure(steps: pd.DataFrame, clock: str) -> Figure:
     """Shares of states at every age, or in every year, and how many people each share is of.
 
@@ -148,29 +153,27 @@ def states_figure(steps: pd.DataFrame, clock: str) -> Figure:
         A matplotlib figure that no window shows. Shares of fewer than 10 people are left out, and the axis ends
         where there are enough.
     """
-    from matplotlib.figure import Figure
-
-    state, colours = _states(steps["occupation"])
-    counts = pd.crosstab(steps[clock], state).reindex(columns=list(colours), fill_value=0)
+    state, state_looks = _states(steps["occupation"])
+    counts = pd.crosstab(steps[clock], state).reindex(columns=list(state_looks), fill_value=0)
     people = counts.sum(axis=1)
     enough = people >= FEWEST_PEOPLE
-    figure = Figure(figsize=(10, 6.5), layout="constrained")
-    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[5, 1])
+    figure, (top, bottom) = new_figure(8, 2, sharex=True, height_ratios=[5, 1])
     below = np.zeros(len(counts))
-    for name, colour in colours.items():
+    for name, look in state_looks.items():
         share = (100 * counts[name] / people).where(enough, 0.0).to_numpy()
-        top.bar(counts.index, share, bottom=below, width=0.95, color=colour)
+        top.bar(counts.index, share, bottom=below, width=0.95, **look.area)
         below += share
     top.set(title=f"States by {clock}", ylabel="percent of people", ylim=(0, 100))
     if enough.any():
         top.set_xlim(enough.idxmax() - 0.6, enough[::-1].idxmax() + 0.6)
-    bottom.bar(counts.index, people, width=0.95, color="#333333")
+    bottom.bar(counts.index, people, width=0.95, color=GREYS[0])
     bottom.set(xlabel=clock, ylabel="people", ylim=0)
     bottom.locator_params(axis="x", integer=True)
-    _legend(top, colours)
+    _legend(top, state_looks)
     return figure
 
 
+@styled
 def lengths_figure(steps: pd.DataFrame) -> Figure:
     """How many years people are observed.
 
@@ -180,20 +183,18 @@ def lengths_figure(steps: pd.DataFrame) -> Figure:
     Returns:
         A matplotlib figure that no window shows.
     """
-    from matplotlib.figure import Figure
-
     years = steps.groupby("person").size()
     counts = years.value_counts().sort_index()
-    figure = Figure(figsize=(8, 4), layout="constrained")
-    axes = figure.subplots()
-    axes.bar(counts.index, counts, width=0.9, color=COLOURS[0])
-    axes.axvline(years.mean(), color=COLOURS[4], linewidth=1.5, label=f"mean {years.mean():.1f}")
+    figure, axes = new_figure(4.5)
+    axes.bar(counts.index, counts, width=0.9, color=NAVY)
+    axes.axvline(years.mean(), color=VERMILION, linestyle="--", label=f"mean {years.mean():.1f}")
     axes.set(title=f"Years observed per career, {len(years):,} people", xlabel="years", ylabel="people", ylim=0)
     axes.locator_params(axis="x", integer=True)
-    axes.legend(frameon=False)
+    axes.legend()
     return figure
 
 
+@styled
 def transitions_figure(steps: pd.DataFrame) -> Figure:
     """Heat map of steps: of those who were in a row's state, the percentage whose next observed state is the column's.
 
@@ -203,43 +204,37 @@ def transitions_figure(steps: pd.DataFrame) -> Figure:
     Returns:
         A matplotlib figure that no window shows. Rows sum to 100, stays included.
     """
-    from matplotlib.colors import PowerNorm
-    from matplotlib.figure import Figure
-
     state, names = _heat_map_states(steps["occupation"])
     later = state.groupby(steps["person"]).shift(-1)
     counts = pd.crosstab(state, later).reindex(index=names, columns=names, fill_value=0)
-    percent = 100 * counts.div(counts.sum(axis=1).where(lambda n: n > 0), axis=0)
-    side = max(5, 3 + 0.34 * len(names))
-    figure = Figure(figsize=(side + 2, side), layout="constrained")
-    axes = figure.subplots()
-    image = axes.imshow(percent, cmap="Blues", norm=PowerNorm(0.5, 0, 100))
-    for row, column in zip(*np.nonzero(percent.to_numpy() >= 1), strict=True):
-        value = percent.iloc[row, column]
-        colour = "white" if value > 35 else "black"
-        size = 7 if len(names) > MOST_STATES else 10
-        axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=size, color=colour)
-    shown = [name.replace("_", " ") for name in names]
-    axes.set_xticks(range(len(names)), shown, rotation=90)
-    axes.set_yticks(range(len(names)), [f"{name} ({n:,})" for name, n in zip(shown, counts.sum(axis=1), strict=True)])
-    figure.suptitle("Percent of steps from a state (row; number of steps) to the next (column)", fontsize=11)
+    total = counts.sum(axis=1)
+    percent = 100 * counts.div(total.where(total > 0), axis=0)
+    percent.index = [f"{name} ({n:,})" for name, n in total.items()]
+    # A table of the 25 groups is read in full width only.
+    is_large = len(names) > MOST_STATES
+    side = max(WIDTH, 3.5 + 0.36 * len(names))
+    figure, axes = new_figure(side, width=side + 1 if is_large else WIDTH)
+    size = TINY if is_large else SMALL
+    image = heat_map(axes, percent, low=0, high=100, power=0.5, least=1, size=size, letters=None if is_large else 20)
+    figure.suptitle("Percent of steps from a state (row; number of steps)\nto the next (column)", fontsize=FONT)
     figure.colorbar(image, shrink=0.5, label="percent of the row", ticks=[1, 5, 20, 50, 100])
     return figure
 
 
-def _states(occupation: pd.Series) -> tuple[pd.Series, dict[str, str]]:
-    """The state of every row, few enough to tell apart by colour, and the colour of each, occupations first."""
+def _states(occupation: pd.Series) -> tuple[pd.Series, dict[str, Look]]:
+    """The state of every row, few enough to tell apart, and the look of each, occupations first."""
     grouped = _grouped(occupation, "major_group")
     frequent = grouped.value_counts().index
     # Groups keep their colours from one dataset to the next.
     order = [*(name for name in groups("major_group").values() if name != "military"), *frequent]
     work = [name for name in dict.fromkeys(order) if name in set(frequent) and name not in NOT_WORKING]
     if len(work) > MOST_STATES:
-        kept = [*work[: MOST_STATES - 1], *NOT_WORKING]
-        grouped = grouped.where(grouped.isin(kept), OTHER)
+        grouped = grouped.where(grouped.isin([*work[: MOST_STATES - 1], *NOT_WORKING]), OTHER)
         work = [*work[: MOST_STATES - 1], OTHER]
     idle = [name for name in NOT_WORKING if name in set(frequent)]
-    return grouped, dict(zip([*work, *idle], [*COLOURS[: len(work)], *GREYS], strict=False))
+    at_work = [Look(color, hatch=HATCHES[i % len(HATCHES)]) for i, color in enumerate(STATES)]
+    others = [Look(color, hatch=hatch) for color, hatch in zip(GREYS, ("", "///", "...", ""), strict=True)]
+    return grouped, dict(zip([*work, *idle], [*at_work[: len(work)], *others], strict=False))
 
 
 def _heat_map_states(occupation: pd.Series) -> tuple[pd.Series, list[str]]:
@@ -248,10 +243,10 @@ def _heat_map_states(occupation: pd.Series) -> tuple[pd.Series, list[str]]:
     frequent = grouped.value_counts().index
     if len(frequent) > MOST_ROWS:
         grouped = grouped.where(grouped.isin(frequent[: MOST_ROWS - 1]), OTHER)
-    found = set(grouped)
-    order = [*(name for name in groups().values() if name != "military"), *sorted(found), *NOT_WORKING]
+    states = set(grouped)
+    order = [*(name for name in groups().values() if name != "military"), *sorted(states), *NOT_WORKING]
     last = [name for name in order if name in NOT_WORKING or name == OTHER]
-    return grouped, [name for name in dict.fromkeys([*(n for n in order if n not in last), *last]) if name in found]
+    return grouped, [name for name in dict.fromkeys([*(n for n in order if n not in last), *last]) if name in states]
 
 
 def _grouped(occupation: pd.Series, level: GroupLevel) -> pd.Series:
@@ -263,8 +258,8 @@ def _grouped(occupation: pd.Series, level: GroupLevel) -> pd.Series:
     return occupation.map(groups_of(labels, level)).astype(object)
 
 
-def _legend(axes: Axes, colours: dict[str, str]) -> None:
+def _legend(axes: Axes, state_looks: Mapping[str, Look]) -> None:
     from matplotlib.patches import Patch
 
-    patches = [Patch(color=colour, label=name.replace("_", " ")) for name, colour in colours.items()]
-    axes.figure.legend(handles=patches, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    patches = [Patch(**look.area, label=words(name, 32)) for name, look in state_looks.items()]
+    axes.figure.legend(handles=patches, loc="outside lower center", ncols=2)

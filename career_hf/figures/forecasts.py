@@ -1,47 +1,68 @@
-"""Figures of forecasts: one person's, the shares of occupations, and whether probabilities mean what they say.
-
-matplotlib is imported where it is used: it is an extra.
-"""
+"""Figures of forecasts: one person's, the shares of occupations, and whether probabilities mean what they say."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from textwrap import fill
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
 
-from ..forecasting.metrics import QUANTILES
-from ..forecasting.result import Forecast
 from ..occupations.crosswalks import in_words
-from .evaluation import COLOURS, plot_reliability
+from .style import (
+    BLACK,
+    GREY,
+    GREYS,
+    NAVY,
+    SMALL,
+    VERMILION,
+    heat_map,
+    legend_below,
+    new_figure,
+    reliability,
+    short,
+    styled,
+)
 
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MOST_OCCUPATIONS = 8
 MOST_PAST_YEARS = 8
 LONGEST_NAME = 44
+# Probabilities below are neither written nor worth a row.
+LEAST = 0.005
+
+
+class Forecasts(Protocol):
+    """What a forecast of some people says: arrays of probabilities by person, year and occupation."""
+
+    @property
+    def people(self) -> Sequence[str]: ...
+    @property
+    def years(self) -> np.ndarray: ...
+    @property
+    def occupations(self) -> Sequence[str]: ...
+    @property
+    def probability(self) -> np.ndarray: ...
 
 
 def names_of(labels: Sequence[str]) -> dict[str, str]:
     """How figures call labels: `in_words`, cut where they are long."""
-    return {
-        label: f"{name[: LONGEST_NAME - 1]}…" if len(name) > LONGEST_NAME else name
-        for label, name in in_words(labels).items()
-    }
+    return {label: short(name, LONGEST_NAME) for label, name in in_words(labels).items()}
 
 
+@styled
 def person_figure(
-    forecast: Forecast, person: str, history: Mapping[str, Any], realised: Mapping[int, str] | None = None
+    forecast: Forecasts, person: str, history: Mapping[str, Any], realised: Mapping[int, str] | None = None
 ) -> Figure:
     """One person's past and forecast: years across, occupations down, probabilities in the cells.
 
     Args:
-        forecast: With this person.
-        person: Identifier.
+        forecast: Forecast with this person.
+        person: Identifier of the person.
         history: The person's career up to the forecast: year and occupation.
         realised: What became of the person, by year; drawn as frames.
 
@@ -49,104 +70,106 @@ def person_figure(
         A matplotlib figure that no window shows. Occupations are those of the last years and the likeliest of the
         coming ones; what is left, if it is not next to nothing, is one row, so that columns sum to one.
     """
-    from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
-    place = forecast.people.index(person)
-    years, p = forecast.years[place].tolist(), forecast.probability[place]
+    place = list(forecast.people).index(person)
+    years = forecast.years[place].tolist()
+    p = pd.DataFrame(forecast.probability[place], index=years, columns=list(forecast.occupations))
     realised = realised or {}
     past = list(zip(history["year"], history["occupation"], strict=True))[-MOST_PAST_YEARS:]
-    likely = [forecast.occupations[i] for i in np.argsort(-p.mean(axis=0), kind="stable")[:MOST_OCCUPATIONS]]
+    likely = p.columns[np.argsort(-p.to_numpy().mean(axis=0), kind="stable")[:MOST_OCCUPATIONS]]
     labels = list(dict.fromkeys([*likely, *(label for _, label in reversed(past))]))
-    codes = [forecast.occupations.index(label) if label in forecast.occupations else None for label in labels]
-    cells = np.zeros((len(labels) + 1, len(past) + len(years)))
-    for column, (_, label) in enumerate(past):
-        cells[labels.index(label), column] = 1
-    for row, code in enumerate(codes):
-        cells[row, len(past) :] = 0 if code is None else p[:, code]
-    cells[-1, len(past) :] = 1 - cells[:-1, len(past) :].sum(axis=0)
-    names = [*(names_of(labels)[label] for label in labels), "all others"]
-    if cells[-1].max() < 0.005 and set(realised.values()) <= set(labels):
-        cells, names = cells[:-1], names[:-1]
+    ahead = p.reindex(columns=labels, fill_value=0).T
+    # In the order of their rows, as the names of rows may be alike.
+    behind = [[float(label == held) for _, held in past] for label in labels]
+    cells = pd.DataFrame(np.hstack([behind, ahead]), columns=[*(str(year) for year, _ in past), *map(str, years)])
+    cells.index = [names_of(labels)[label] for label in labels]
+    rest = 1 - cells.sum()
+    if rest.max() >= LEAST or not set(realised.values()) <= set(labels):
+        cells.loc["all others"] = rest.where(np.arange(len(rest)) >= len(past), 0)
 
-    figure = Figure(figsize=(4.6 + 0.62 * cells.shape[1], 1.6 + 0.34 * len(cells)), layout="constrained")
-    axes = figure.subplots()
+    width = max(8.0, 4.2 + 0.62 * cells.shape[1])
+    figure, axes = new_figure(1.7 + 0.46 * len(cells), width=width)
     # Half of the colours' range, so that dark text can be read on every cell; the past is grey.
-    axes.imshow(np.ma.masked_equal(cells, 0), cmap="Blues", vmin=0, vmax=1.6, aspect="auto")
-    for row, column in np.argwhere(cells[:, len(past) :] >= 0.005):
-        axes.text(
-            column + len(past), row, f"{cells[row, column + len(past)]:.0%}", ha="center", va="center", fontsize=8
-        )
-    for column in range(len(past)):
-        row = int(cells[:, column].argmax())
-        axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor="#5A5A5A", edgecolor="white"))
+    shown = cells.mask(cells == 0)
+    heat_map(axes, shown, low=0, high=1.6, form="", letters=28)
+    for row, column in np.argwhere(cells.to_numpy()[:, len(past) :] >= LEAST):
+        text = f"{cells.iat[row, column + len(past)]:.0%}"
+        axes.text(column + len(past), row, text, ha="center", va="center", fontsize=SMALL - 1)
+    for column, (_, held) in enumerate(past):
+        cell = (column - 0.5, labels.index(held) - 0.5)
+        axes.add_patch(Rectangle(cell, 1, 1, facecolor=GREYS[0], edgecolor="white"))
     for column, year in enumerate(years, start=len(past)):
         if year in realised:
             row = labels.index(realised[year]) if realised[year] in labels else len(labels)
-            frame: dict[str, Any] = {"fill": False, "edgecolor": COLOURS[1], "linewidth": 2}
-            axes.add_patch(Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, **frame))
-    axes.axvline(len(past) - 0.5, color="black", linewidth=1)
-    axes.set_xticks(range(cells.shape[1]), [*(str(year) for year, _ in past), *map(str, years)])
-    axes.set_yticks(range(len(cells)), names)
+            frame: dict[str, Any] = {"fill": False, "edgecolor": VERMILION, "linewidth": 3}
+            axes.add_patch(Rectangle((column - 0.46, row - 0.46), 0.92, 0.92, **frame))
+    axes.axvline(len(past) - 0.5, color=BLACK, linewidth=1)
+    axes.tick_params(axis="x", rotation=45 if cells.shape[1] > 6 else 0)
     framed = "; framed: what happened" if realised else ""
-    axes.set_title(
-        f"Person {person}: observed up to {past[-1][0]}, then probabilities{framed}", fontsize=10, loc="right"
-    )
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0)
+    figure.suptitle(fill(f"Person {person}: observed up to {past[-1][0]}, then probabilities{framed}", int(8 * width)))
     return figure
 
 
+@styled
 def shares_figure(shares: pd.DataFrame, past: pd.DataFrame | None = None) -> Figure:
     """Forecast shares of occupations with their fans, and what happened, a panel for each.
 
     Args:
-        shares: What `forecast_evaluation.share_forecasts` returns.
+        shares: One row per occupation and year: occupation, year, expected, realised, and a column for each quantile
+            of the fan, named by its probability.
         past: Earlier shares of the same people: occupation, year and share.
+
+    Returns:
+        A matplotlib figure that no window shows.
     """
-    from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter
 
     labels = list(shares["occupation"].unique())
-    columns = min(3, len(labels))
-    figure = Figure(figsize=(4.2 * columns, 3.1 * -(-len(labels) // columns)), layout="constrained")
-    panels = figure.subplots(-(-len(labels) // columns), columns, squeeze=False).ravel()
-    low, inner_low, inner_high, high = map(str, QUANTILES)
-    for axes, label in zip(panels, labels, strict=False):
+    quantiles = sorted((name for name in shares.columns if str(name).startswith("0.")), key=float)
+    fans = list(zip(quantiles[: len(quantiles) // 2], reversed(quantiles), strict=False))
+    lines = -(-len(labels) // 2)
+    figure, panels = new_figure(3.0 * lines + 1.2, lines, min(2, len(labels)), squeeze=False)
+    for axes, label in zip(panels.flat, labels, strict=False):
         rows = shares[shares["occupation"] == label]
         if past is not None:
             before = past[past["occupation"] == label]
-            axes.plot(before["year"], before["share"], color="black", linewidth=1.2)
-        axes.fill_between(rows["year"], rows[low], rows[high], color=COLOURS[0], alpha=0.2, label="90%", linewidth=0)
-        inner = {"color": COLOURS[0], "alpha": 0.35, "label": "50%", "linewidth": 0}
-        axes.fill_between(rows["year"], rows[inner_low], rows[inner_high], **inner)
-        axes.plot(rows["year"], rows["expected"], color=COLOURS[0], label="forecast")
-        axes.plot(
-            rows["year"], rows["realised"], "o", color="black", markersize=4, label="what happened", clip_on=False
-        )
-        axes.set_title(names_of(labels)[label], fontsize=10)
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
-        axes.locator_params(axis="x", integer=True, nbins=6)
+            axes.plot(before["year"], before["share"], color=GREY, linestyle=":", label="past")
+        for darkness, (low, high) in enumerate(fans):
+            share = f"{float(high) - float(low):.0%} of draws"
+            alpha = 0.2 + 0.15 * darkness
+            axes.fill_between(rows["year"], rows[low], rows[high], color=NAVY, alpha=alpha, label=share, linewidth=0)
+        axes.plot(rows["year"], rows["expected"], color=NAVY, label="forecast")
+        realised = {"color": VERMILION, "marker": "s", "linestyle": "none", "clip_on": False}
+        axes.plot(rows["year"], rows["realised"], label="what happened", **realised)
+        axes.set_title(fill(names_of(labels)[label], 30))
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+        axes.locator_params(axis="x", integer=True, nbins=4)
+        axes.locator_params(axis="y", nbins=5)
         axes.set_ylim(bottom=0)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(alpha=0.3)
-    for axes in panels[len(labels) :]:
+        axes.grid()
+    for axes in panels.flat[len(labels) :]:
         axes.set_visible(False)
-    panels[0].legend(frameon=False, fontsize=8)
-    figure.suptitle("Shares of people: fans are chance alone, everybody's career drawn once", fontsize=11)
+    figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    figure.suptitle("Shares of people: fans are chance alone, everybody's career drawn once")
     return figure
 
 
+@styled
 def calibration_figure(curves: pd.DataFrame) -> Figure:
     """Reliability of the likeliest occupation's probability, a curve for each year.
 
     Args:
-        curves: What `forecast_evaluation.calibration_by_horizon` returns.
-    """
-    from matplotlib.figure import Figure
+        curves: One row per year and bin: year, predicted, observed, low and high.
 
-    figure = Figure(figsize=(6, 5.6), layout="constrained")
-    axes: Axes = figure.subplots()
-    plot_reliability(axes, curves.assign(model=curves["year"].astype(str)))
-    axes.set_title("Probability of the likeliest occupation, by forecast year", fontsize=11)
+    Returns:
+        A matplotlib figure that no window shows.
+    """
+    figure, axes = new_figure(8.5)
+    reliability(axes, curves, series="year")
+    legend_below(axes)
+    axes.set_title("Probability of the likeliest occupation, by forecast year")
     return figure
+
+
+__all__ = ["calibration_figure", "names_of", "person_figure", "shares_figure"]

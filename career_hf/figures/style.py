@@ -56,7 +56,6 @@ PARAMETERS: dict[Any, Any] = {
     "axes.labelsize": FONT,
     "axes.spines.right": False,
     "axes.spines.top": False,
-    "axes.titlelocation": "left",
     "axes.titlesize": FONT,
     "errorbar.capsize": 4,
     "figure.dpi": DPI,
@@ -186,14 +185,14 @@ def save(figure: Figure, path: Path | str) -> None:
 
 
 def words(name: Any, letters: int | None = None) -> str:
-    """A label without underscores, broken into lines of so many letters.
+    """A label without underscores, broken into lines of so many letters, after slashes too.
 
     Args:
         name: Label.
         letters: Letters of a line; no limit by default.
     """
     text = str(name).replace("_", " ")
-    return text if letters is None else fill(text, letters)
+    return text if letters is None else fill(text.replace("/", "/ "), letters).replace("/ ", "/")
 
 
 def short(text: str, letters: int) -> str:
@@ -457,6 +456,21 @@ def heat_map(
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     return image
+
+
+@styled
+def legend_below(axes: Axes, ncols: int = 2) -> None:
+    """A legend under the axes, where it covers no data.
+
+    Args:
+        axes: Axes with labelled series.
+        ncols: Columns of the legend.
+    """
+    from matplotlib.transforms import ScaledTranslation
+
+    inches = 0.65 + 0.22 * axes.get_xlabel().count("\n")
+    under_label = axes.transAxes + ScaledTranslation(0, -inches, axes.figure.dpi_scale_trans)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=under_label, ncols=ncols)
 
 
 def luminance(color: Any) -> float:

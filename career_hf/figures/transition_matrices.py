@@ -1,31 +1,33 @@
-"""Figure of transition matrices: observed, implied by a model, and their difference, side by side."""
+"""Figure of transition matrices: observed, implied by a model, and their difference, below each other."""
 
 from __future__ import annotations
 
 from textwrap import fill
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
-from ..explaining.transition_matrices import FEWEST_EXPECTED, matrix
+from .style import SMALL, TINY, WIDTH, heat_map, new_figure, styled
 
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+# Steps that have to be implied in a cell for the interval of its difference to be believed.
+FEWEST_EXPECTED = 5
 # From these on, percentages, and differences in percentage points, are written into their cells.
 FEWEST_PERCENT = 1
 FEWEST_POINTS = 0.5
-# Letters of a line of a column's name.
-WIDTH = 24
+# Categories of which a page of the usual width has room for numbers.
+MOST_CATEGORIES = 12
 
 
-def transition_matrices_figure(found: pd.DataFrame, title: str = "") -> Figure:
+@styled
+def transition_matrices_figure(rows: pd.DataFrame, title: str = "") -> Figure:
     """Heat maps of percentages of the steps from a state (row) to the next (column).
 
     Args:
-        found: What `transition_matrices` returns, of one level of `by`.
+        rows: One row per cell of one matrix: previous, occupation, n, observed, implied, difference, low and high.
         title: Above all.
 
     Returns:
@@ -33,44 +35,48 @@ def transition_matrices_figure(found: pd.DataFrame, title: str = "") -> Figure:
         in bold where the 95% interval leaves out zero and at least `FEWEST_EXPECTED` steps are implied. Beside each
         row is its number of steps.
     """
-    from matplotlib.colors import PowerNorm, TwoSlopeNorm
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    observed, implied, difference = (100 * matrix(found, name) for name in ("observed", "implied", "difference"))
-    sure = ((found["low"] > 0) | (found["high"] < 0)) & (found["n"] * found["implied"] >= FEWEST_EXPECTED)
-    surely = matrix(found.assign(sure=sure), "sure")
-    steps = found.groupby("previous", observed=True)["n"].first()
-    side = max(3.6, 0.42 * observed.shape[1])
-    figure = Figure(figsize=(3 * side + 4.5, 0.42 * len(observed) + 3.2), layout=ConstrainedLayoutEngine(h_pad=0.15))
-    panels = figure.subplots(1, 3, sharey=True)
-    shares = PowerNorm(0.5, 0, 100)
-    far = max(1.0, float(np.nanmax(np.abs(difference.to_numpy()))))
+    observed, implied, difference = (100 * matrix(rows, name) for name in ("observed", "implied", "difference"))
+    is_sure = ((rows["low"] > 0) | (rows["high"] < 0)) & (rows["n"] * rows["implied"] >= FEWEST_EXPECTED)
+    bold = matrix(rows.assign(is_sure=is_sure), "is_sure")
+    steps = rows.groupby("previous", observed=True)["n"].first()
+    names = [f"{name} ({steps[name]:,})" for name in observed.index]
+    largest = max(1.0, float(difference.abs().max(axis=None)))
+    count = len(observed.columns)
+    is_large = count > MOST_CATEGORIES
+    width = max(WIDTH, 4.5 + 0.42 * count) if is_large else WIDTH
+    letters = 36 if is_large else 28
+    figure, panels = new_figure(3 * ((0.4 if is_large else 0.5) * len(names) + 1.2) + 3, 3, width=width, sharex=True)
+    percent: dict[str, Any] = {"low": 0, "high": 100, "power": 0.5, "least": FEWEST_PERCENT}
+    points: dict[str, Any] = {
+        "low": -largest,
+        "high": largest,
+        "least": FEWEST_POINTS,
+        "diverging": True,
+        "form": "{:+.1f}",
+    }
     looks = [
-        ("Observed", observed, {"cmap": "Blues", "norm": shares}),
-        ("Implied by the model", implied, {"cmap": "Blues", "norm": shares}),
-        ("Implied less observed", difference, {"cmap": "RdBu_r", "norm": TwoSlopeNorm(0, -far, far)}),
+        ("Observed", observed, percent, "percent of the row"),
+        ("Implied by the model", implied, percent, "percent of the row"),
+        (
+            "Implied less observed",
+            difference,
+            points | {"bold": bold},
+            "percentage points\nbold: 95% interval without 0",
+        ),
     ]
-    columns = [fill(str(name).replace("_", " "), WIDTH) for name in observed.columns]
-    rows = [f"{name} ({steps[name]:,})".replace("_", " ") for name in observed.index]
-    for axes, (name, percent, look) in zip(panels, looks, strict=True):
-        image = axes.imshow(percent, aspect="auto", **look)
-        is_difference = percent is difference
-        for (row, column), value in np.ndenumerate(percent.to_numpy()):
-            bold = is_difference and surely.iat[row, column]
-            if abs(value) >= (FEWEST_POINTS if is_difference else FEWEST_PERCENT):
-                dark = abs(value) > (0.6 * far if is_difference else 35)
-                text = f"{value:+.1f}" if is_difference else f"{value:.0f}"
-                weight, colour = ("bold" if bold else "normal"), ("white" if dark else "black")
-                axes.text(column, row, text, ha="center", va="center", fontsize=7, color=colour, weight=weight)
-        axes.set_xticks(range(len(columns)), columns, rotation=90)
-        axes.set_yticks(range(len(rows)), rows)
-        axes.set_title(name, fontsize=11)
-        unit = "percentage points; bold: 95% interval without 0" if is_difference else "percent of the row"
-        figure.colorbar(image, ax=axes, location="bottom", shrink=0.8, aspect=30, label=unit)
+    for axes, (name, table, options, unit) in zip(panels, looks, strict=True):
+        named = table.set_axis(names, axis=0)
+        image = heat_map(axes, named, **options, size=TINY if count > 8 else SMALL, letters=letters)
+        axes.set_title(name)
+        figure.colorbar(image, ax=axes, label=unit, shrink=0.9)
     if title:
-        figure.suptitle(title, fontsize=12)
+        figure.suptitle(fill(title, int(8 * width)))
     return figure
 
 
-__all__ = ["transition_matrices_figure"]
+def matrix(rows: pd.DataFrame, column: str) -> pd.DataFrame:
+    """One column of one matrix as a square: previous groups in rows, groups in columns."""
+    return rows.pivot(index="previous", columns="occupation", values=column)
+
+
+__all__ = ["FEWEST_EXPECTED", "matrix", "transition_matrices_figure"]

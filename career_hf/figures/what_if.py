@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from textwrap import fill
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
-from .evaluation import COLOURS
+from .style import GREY, SMALL, forest, legend_below, new_figure, styled
 
 
 if TYPE_CHECKING:
@@ -18,51 +17,34 @@ if TYPE_CHECKING:
 MOST_OUTCOMES = 30
 
 
+@styled
 def what_if_figure(differences: pd.DataFrame) -> Figure:
-    """Differences in percentage points, a row per outcome; of forecasts, a colour per year ahead.
+    """Differences in percentage points, a row per outcome; of forecasts, a colour and marker per year ahead.
 
     Args:
-        differences: Of a `WhatIf`.
+        differences: One row per outcome, and per years_ahead of forecasts: outcome, difference, low and high.
 
     Returns:
         A matplotlib figure that no window shows. Where there are more than 30 outcomes, the 30 that differ most.
     """
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    largest = differences.groupby("outcome", sort=False)["difference"].agg(lambda values: values.abs().max())
-    kept = set(largest.nlargest(MOST_OUTCOMES).index)
-    outcomes = [name for name in largest.index if name in kept]
-    series = (
-        {"next step": differences}
-        if "years_ahead" not in differences.columns
-        else {
-            f"{years} year{'s' if years > 1 else ''} ahead": part for years, part in differences.groupby("years_ahead")
-        }
-    )
-    figure = Figure(
-        figsize=(9, 2.6 + (0.3 + 0.1 * len(series)) * len(outcomes)), layout=ConstrainedLayoutEngine(h_pad=0.08)
-    )
-    axes = figure.subplots()
-    place = np.arange(len(outcomes))
-    for i, (name, part) in enumerate(series.items()):
-        rows = 100 * part.set_index("outcome").loc[outcomes, ["difference", "low", "high"]]
-        shift = 0.7 * ((i + 0.5) / len(series) - 0.5)
-        spread = np.abs(rows[["low", "high"]].sub(rows["difference"], axis=0)).to_numpy().T
-        look: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)], "markersize": 5, "capsize": 2, "linewidth": 1.2}
-        axes.errorbar(rows["difference"], place + shift, xerr=spread, fmt="o", label=name, **look)
-    axes.axvline(0, color="#777777", linewidth=0.8)
-    axes.set_yticks(place, [name.replace("_", " ") for name in outcomes])
-    axes.set_ylim(len(outcomes) - 0.4, -0.6)
-    axes.grid(axis="x", alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.set_xlabel("edited less original, percentage points (95% intervals by resampling people)")
-    if len(series) > 1:
-        axes.legend(frameon=False, fontsize=8)
+    largest = differences["difference"].abs().groupby(differences["outcome"], sort=False).max()
+    outcomes = set(largest.nlargest(MOST_OUTCOMES).index)
+    rows = differences[differences["outcome"].isin(outcomes)]
+    points = 100 * rows[["difference", "low", "high"]]
+    points = points.assign(outcome=rows["outcome"].astype(str), series="next step")
+    if "years_ahead" in rows.columns:
+        points["series"] = [f"{years} year{'s' if years > 1 else ''} ahead" for years in rows["years_ahead"]]
+    series = points["series"].nunique()
+    figure, axes = new_figure(2.6 + 0.3 * series + (0.34 + 0.12 * series) * len(outcomes))
+    forest(axes, points, estimate="difference", name="outcome", series="series", reference=0)
+    axes.set_xlabel("edited less original, percentage points\n(95% intervals by resampling people)")
+    if series > 1:
+        legend_below(axes)
     attrs = differences.attrs
     title = f"What if {attrs['edit']}: {attrs['people']:,} people" if "edit" in attrs else "What if"
-    axes.set_title(fill(title, 90), fontsize=11)
-    figure.supxlabel(fill(attrs.get("reading", ""), 100), fontsize=8, color="#555555")
+    figure.suptitle(fill(title, 68))
+    if "reading" in attrs:
+        figure.supxlabel(fill(attrs["reading"], 84), fontsize=SMALL, color=GREY)
     return figure
 
 

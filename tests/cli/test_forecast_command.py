@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -54,8 +55,15 @@ def test_training_up_to_a_cutoff_knows_nothing_later(folder):
 
 
 @pytest.mark.parametrize("everyone", [[], ["--everyone"]])
-def test_forecasts_are_scored_saved_and_drawn(folder, everyone):
-    pytest.importorskip("matplotlib", reason="the extra 'studies' is not installed")
+def test_forecasts_are_scored_saved_and_drawn(folder, everyone, monkeypatch):
+    Figure = pytest.importorskip("matplotlib.figure", reason="the extra 'studies' is not installed").Figure
+    drawn, savefig = {}, Figure.savefig
+
+    def save_and_keep(figure, path, **options):
+        drawn[Path(path).stem] = figure
+        savefig(figure, path, **options)
+
+    monkeypatch.setattr(Figure, "savefig", save_and_keep)
     output = folder / f"forecast{len(everyone)}"
     data = ["--data", folder / "careers", "--cutoff", CUTOFF]
     printed = run(
@@ -79,8 +87,20 @@ def test_forecasts_are_scored_saved_and_drawn(folder, everyone):
     shares = pd.read_csv(output / "shares.csv")
     assert np.isclose(shares["n"], shares["year"].map(table.groupby("year").size())).all()
     assert json.loads((output / "ledger.json").read_text())["entries"][2]["step"] == "people to forecast"
-    for name in ("person", "shares", "calibration"):
-        assert (output / f"{name}.png").stat().st_size > 5_000
+    # What is drawn is what is saved.
+    assert set(drawn) == {"person", "shares", "calibration"} and all(
+        (output / f"{name}.png").exists() for name in drawn
+    )
+    assert result.people[0] in drawn["person"].get_suptitle()
+    likeliest = result.probability[0].max(axis=1)
+    texts = {text.get_text() for text in drawn["person"].axes[0].texts}
+    assert {f"{probability:.0%}" for probability in likeliest} <= texts
+    first = shares[shares["occupation"] == shares["occupation"].iloc[0]]
+    expected = [line for line in drawn["shares"].axes[0].lines if line.get_label() == "forecast"]
+    assert expected[0].get_xydata() == pytest.approx(first[["year", "expected"]].to_numpy())
+    curves = pd.read_csv(output / "calibration.csv")
+    points = [container.lines[0].get_xydata() for container in drawn["calibration"].axes[0].containers]
+    assert np.concatenate(points) == pytest.approx(curves[["predicted", "observed"]].to_numpy())
 
 
 def test_years_and_people_may_be_left_to_the_command(folder):

@@ -12,7 +12,8 @@ pytest.importorskip("matplotlib", reason="the extra `studies` is not installed")
 from matplotlib.colors import to_hex  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
-from career_hf.figures.evaluation import COLOURS, figures, plot_levels, plot_reliability, plot_steps, plot_transitions
+from career_hf.figures.evaluation import figures, plot_levels, plot_reliability, plot_steps, plot_transitions  # noqa: E402
+from career_hf.figures.style import COLOURS  # noqa: E402
 
 
 def labels(axes):
@@ -38,7 +39,9 @@ def kinds():
         for kind, d in (("new", -0.3), (None, 9.0), ("stay", 0.1), ("return", -0.5))
         for model, d in (("chain", 0.0), ("CAREER", d), ("NEMO", d / 2))
     ]
-    return pd.DataFrame(rows)
+    # As in the tables of a report, categories are in the order of Table 4.
+    frame = pd.DataFrame(rows)
+    return frame.assign(transition=pd.Categorical(frame["transition"], ["first", "stay", "return", "new"]))
 
 
 @pytest.fixture
@@ -74,13 +77,19 @@ def curves():
 def test_levels_stand_in_order_with_their_intervals(levels):
     axes = Figure().subplots()
     plot_levels(axes, levels, highlight=["CAREER"])
-    assert [text.get_text() for text in axes.get_yticklabels()] == ["chain", "NEMO", "CAREER"]
-    for place, (container, model) in enumerate(zip(axes.containers, ["chain", "NEMO", "CAREER"], strict=True)):
-        points, (span,) = bars(container)
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["CAREER", "NEMO", "chain"]
+    assert axes.get_ylim()[0] > axes.get_ylim()[1]
+    drawn = {}
+    for container in axes.containers:
+        points, spans = bars(container)
+        color = to_hex(container.lines[0].get_color()).upper()
+        drawn |= {point[1]: (point[0], span[:, 0], color) for point, span in zip(points, spans, strict=True)}
+    assert set(drawn) == {0, 1, 2}
+    for place, model in enumerate(["CAREER", "NEMO", "chain"]):
+        value, ends, color = drawn[place]
         row = levels.loc[model]
-        assert points.tolist() == [[row["perplexity"], place]]
-        assert span[:, 0].tolist() == pytest.approx([row["low"], row["high"]])
-        assert (to_hex(container.lines[0].get_color()).upper() == COLOURS[1]) == (model == "CAREER")
+        assert value == row["perplexity"] and ends == pytest.approx([row["low"], row["high"]])
+        assert (color == COLOURS[1]) == (model == "CAREER")
 
 
 def test_transitions_are_ratios_to_the_baseline_in_the_order_of_table_4(kinds):
@@ -131,6 +140,7 @@ def test_a_report_has_four_figures_in_which_a_model_keeps_its_colour(levels, kin
     )
     assert len(figures(found | {"reliability": curves[~curves["recalibrated"]]}, "chain")["reliability"].axes) == 2
     assert "by_transition" not in figures(found | {"summary": levels.iloc[:1]}, "chain")
+    assert all(axes.containers or axes.lines for figure in drawn.values() for axes in figure.axes)
     colours = {
         container.lines[0].get_color()
         for axes in [*drawn["by_transition"].axes, *drawn["reliability"].axes]
@@ -141,8 +151,8 @@ def test_a_report_has_four_figures_in_which_a_model_keeps_its_colour(levels, kin
     assert colours == {career[0].get_color()}
 
 
-def test_more_models_than_colours_differ_in_the_style_of_lines():
+def test_more_models_than_colours_differ_in_their_markers():
     axes = Figure().subplots()
     rows = [{"step": 0, "model": f"model {i}", "n": 9, "perplexity": 5.0} for i in range(2 * len(COLOURS))]
     plot_steps(axes, pd.DataFrame(rows))
-    assert len({(line.get_color(), line.get_linestyle()) for line in axes.lines}) == 2 * len(COLOURS)
+    assert len({(line.get_color(), line.get_marker()) for line in axes.lines}) == 2 * len(COLOURS)

@@ -65,7 +65,7 @@ def test_columns_of_a_persons_figure_sum_to_one(drawn):
     p = np.random.default_rng(0).dirichlet(np.ones(30), size=(1, 2)).astype(np.float32)
     wide = type(result)(["x"], np.array([[1983, 1985]]), many, p, np.zeros_like(p))
     figure = person_figure(wide, "x", {"year": [1982], "occupation": ["job29"]})
-    cells = np.ma.getdata(figure.axes[0].images[0].get_array())
+    cells = np.ma.filled(figure.axes[0].images[0].get_array(), 0)
     assert cells.sum(axis=0) == pytest.approx(np.ones(3))
     # The likeliest, the one that was held, and all others.
     assert cells.shape[0] in (MOST_OCCUPATIONS + 1, MOST_OCCUPATIONS + 2)
@@ -83,8 +83,11 @@ def test_shares_have_a_panel_each_with_fan_forecast_and_what_happened():
     assert [axes.get_title() for axes in panels] == ["cook", "in school"]
     before, expected, realised = panels[0].lines
     assert before.get_ydata().tolist() == [0.22] and realised.get_ydata().tolist() == [0.25, 0.25]
-    assert expected.get_ydata().tolist()[-2:] == [0.2, 0.3]
-    assert len(panels[0].collections) == 2
+    assert expected.get_ydata().tolist() == [0.2, 0.3] and expected.get_xdata().tolist() == [1983, 1985]
+    ends = [band.get_paths()[0].vertices[:, 1] for band in panels[0].collections]
+    assert [(low.min(), low.max()) for low in ends] == [(0.1, 0.35), (0.15, 0.3)]
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names == ["past", "90% of draws", "50% of draws", "forecast", "what happened"]
 
 
 def test_calibration_has_a_curve_for_each_year():
@@ -92,6 +95,9 @@ def test_calibration_has_a_curve_for_each_year():
     curves = curves.assign(observed=0.4, low=0.3, high=0.5)
     axes = calibration_figure(curves).axes[0]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["1983", "1985"]
+    drawn = [container.lines[0].get_xydata().tolist() for container in axes.containers]
+    assert drawn == [[[0.2, 0.4], [0.6, 0.4]], [[0.3, 0.4]]]
+    assert len({container.lines[0].get_marker() for container in axes.containers}) == 2
 
 
 def test_names_are_titles_where_labels_are_codes_and_short():

@@ -53,12 +53,13 @@ class StudyCommands(Commands):
             raise
 
 
-studies = typer.Typer(
-    cls=StudyCommands,
-    help="Train and compare many models; write tables and figures. A study that was stopped goes on.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
+studies = typer.Typer(cls=StudyCommands, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@studies.callback()
+def group() -> None:
+    """Train and compare many models; write tables and figures. A study that was stopped goes on."""
+
 
 Output = Annotated[Path, typer.Option(help="Folder of the study.")]
 Workers = Annotated[int, typer.Option(help="Number of processes; each uses one thread.")]

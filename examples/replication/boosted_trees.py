@@ -4,10 +4,10 @@
     p(class | move)                boosted; a class for each group of occupations, and one for y_{t-2}
     p(j | group, y_{t-1}, move)    counted, (n(y_{t-1}, j) + strength f(j)) / (n(y_{t-1}, group) + strength)
 
-Features are those of Appendix G, as in `baselines/regression.py`: the last two occupations, beside them their groups,
-covariates, years in the occupation and in all, a gap and a change of education. A first occupation is a move from the
-beginning of the career. n counts the moves of training careers to other occupations than y_{t-2}; f(j) is the share
-of j among all of them into its group, every occupation counted once more. y_{t-1} has no share of its group, and
+Features are those of Appendix G, as in `career_hf/rivals/regression.py`: the last two occupations, beside them their
+groups, covariates, years in the occupation and in all, a gap and a change of education. A first occupation is a move
+from the beginning of the career. n counts the moves of training careers to other occupations than y_{t-2}; f(j) is the
+share of j among all of them into its group, every occupation counted once more. y_{t-1} has no share of its group, and
 neither has y_{t-2}, which is a class of its own: what they leave is divided among the others.
 
 The booster is scikit-learn's histogram booster. It takes at most 255 levels of a feature, so the rarest occupations

@@ -10,18 +10,24 @@ trained on them.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from datasets import Dataset
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from scipy import sparse
 from transformers import PreTrainedModel, set_seed
 
 from career_hf.careers.provenance import SOURCES
+from career_hf.cli.console import say, show
 from career_hf.encoding.processing_career import CareerProcessor
+from career_hf.evaluation.metrics import INTERVAL
 from career_hf.evaluation.resampling import resample_means
 from career_hf.occupations.crosswalks import titles
 from career_hf.representing.representations import Timing, representations
@@ -32,19 +38,15 @@ from career_hf.representing.similar_careers import (
     nearest,
     occupations_held,
 )
-from career_hf.rivals.nemo import NemoConfig, NemoForOccupationPrediction
-from career_hf.simulation import type_posteriors
-from career_hf.simulation.world import NOT_WORKING, World
-from career_hf.training.trainer import Recipe, baseline_recipe
+from career_hf.rivals.nemo import NemoForOccupationPrediction
+from career_hf.simulation import World, type_posteriors
+from career_hf.simulation.world import NOT_WORKING
+from career_hf.training.cells import fit_once
+from career_hf.training.trainer import recipe_for
 
-from .cells import keep_settings, run_jobs, train_once
-from .pretraining import SURVEY_COVARIATES, SurveySettings, keep_survey, split_survey, train_from_scratch
+from .study import Made, Output, Seeds, StudyResult, Workers, studies, whiskers
+from .survey import SURVEY_COVARIATES, SurveySettings, SurveyStudy, keep_survey, train_from_scratch
 
-
-if TYPE_CHECKING:
-    from datasets import Dataset
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 CAREER, NEMO = "CAREER", "NEMO"
 TRUTH, UNTRAINED = "exact distribution of the type", "CAREER, random weights"
@@ -58,17 +60,15 @@ COLOURS = {
     OCCUPATIONS: "#CC79A7",
     UNTRAINED: "#999999",
 }
-INTERVAL = (0.025, 0.975)
 
 
-@dataclass(frozen=True)
-class Settings(SurveySettings):
+@dataclass(frozen=True, kw_only=True)
+class Figure5Settings(SurveySettings):
     """Sizes of the study; the rest as in `SurveySettings`.
 
     Args:
         years: Numbers of observed years after which people are compared; four in the paper.
-        neighbours: Nearest neighbours that are counted.
-        seeds: Training seeds.
+        neighbours: Number of nearest neighbours that are counted.
         map_years: The years of the map and of the pairs, one of `years`.
         career_rate, nemo_rate: Peak learning rates.
     """
@@ -82,133 +82,105 @@ class Settings(SurveySettings):
 
 
 @dataclass(frozen=True)
-class Found:
-    """What the study found.
-
-    Args:
-        shares: One row per number of years, who may be a neighbour, what careers are compared by, and timing; columns
-            as in `same_type`.
-        pairs: The pairs with the most similar representations and no occupation in common, and their types.
-    """
-
-    shares: pd.DataFrame
-    pairs: pd.DataFrame
-
-
-def figure5(folder: str | Path, settings: Settings | None = None, workers: int = 2) -> Found:
+class Figure5Study(SurveyStudy):
     """Trains CAREER and NEMO on a survey, and counts how often the nearest of other people have the same type.
 
-    Leaves shares.csv, pairs.csv and figure5.png in the folder; models are kept, and a study that is stopped goes on.
-
-    Args:
-        folder: Of the study.
-        settings: Sizes.
-        workers: Processes that train.
-
-    Raises:
-        ValueError: The folder holds a study with other settings.
+    Leaves shares.csv, pairs.csv and figure5.png. `shares` has one row per number of years, who may be a neighbour,
+    what careers are compared by, and timing, with the columns of `same_type`; `pairs` are those with the most similar
+    representations and no occupation in common, and their types.
     """
-    folder, settings = Path(folder), settings or Settings()
-    keep_settings(folder, asdict(settings))
-    keep_survey(folder / "survey", settings, settings.market())
-    seeds = range(settings.seeds)
-    cells = [partial(train_cell, folder, settings, name, seed) for name in (CAREER, NEMO) for seed in seeds]
-    run_jobs("Training models", cells, workers)
 
-    drawn = settings.market().simulate(settings.pool + settings.validation_people + settings.test_people)
-    type_of = drawn.types.set_index("person")["type"]
-    test = split_survey(folder / "survey", settings)["test"]
-    rows: list[dict[str, Any]] = []
-    for years in settings.years:
-        # One year more, because h_t "before" is that of the year after those that are compared.
-        longer = first_years(test, years + 1)
-        # Who never worked has nothing that could be in common.
-        worked = [i for i, held in enumerate(longer["occupation"]) if set(held[:years]) - set(NOT_WORKING)]
-        longer = longer.select(worked)
-        careers = first_years(longer, years)
-        types = type_of.loc[careers["person"][:]].to_numpy()
-        values = compared_by(folder, settings, drawn.world, careers, longer)
-        for among, held in {ALL: None, NO_SHARED: occupations_held(careers, ignored=NOT_WORKING)}.items():
-            chance = chances(types, careers, held)
-            for (name, timing), by_seed in values.items():
-                case = {"years": years, "among": among, "compared by": name, "timing": timing}
-                rows.append(case | same_type(by_seed, types, held, chance, settings))
-        if years == settings.map_years:
-            chosen = values[CAREER, "including"][0]
-            pairs = most_similar_pairs(careers, chosen, 10, held, titles())
-            pairs = pairs.assign(type=type_of.loc[pairs["person"]].to_numpy())
-            pairs["neighbours_type"] = type_of.loc[pairs["neighbour"]].to_numpy()
-            mapped = career_map(chosen), types
-    found = Found(pd.DataFrame(rows), pairs)
-    found.shares.to_csv(folder / "shares.csv", index=False)
-    found.pairs.to_csv(folder / "pairs.csv", index=False)
-    figure_of(found.shares, *mapped, settings).savefig(folder / "figure5.png", dpi=100)
-    return found
+    settings: Figure5Settings = Figure5Settings()
 
+    def prepare(self, workers: int) -> None:
+        keep_survey(self.folder / "survey", self.settings, self.settings.market())
 
-def train_cell(folder: Path, settings: Settings, name: str, seed: int) -> tuple[PreTrainedModel, CareerProcessor]:
-    """A model that is trained on the survey's training people, from its folder if it is there."""
-    splits, labels = split_survey(folder / "survey", settings), World.build(settings.market().world).labels
-    place, train, validation = folder / "models" / f"{name}, {seed}", splits["train"], splits["validation"]
-    if name == CAREER:
-        rate = settings.career_rate
-        return train_from_scratch(place, settings, train, validation, labels, rate=rate, seed=seed)
-    processor = CareerProcessor.fit(train, SURVEY_COVARIATES, occupations=labels)
+    def compute(self, workers: int) -> None:
+        runs = [(name, seed) for name in (CAREER, NEMO) for seed in range(self.settings.seeds)]
+        self.work("Training models", self.train, runs, workers)
 
-    def recipe(output: Path) -> Recipe:
-        return baseline_recipe(
-            NemoConfig.from_processor(processor),
-            output,
-            learning_rate=settings.nemo_rate,
-            warmup_steps=settings.warmup_steps,
-            tokens_per_batch=settings.tokens_per_batch,
-            patience=settings.patience,
-            max_steps=settings.most_steps,
-            eval_steps=settings.eval_steps,
-            save_steps=settings.eval_steps,
-            seed=seed,
-        )
+    def train(self, run: tuple[str, int]) -> Made:
+        """A model that is trained on the survey's training people, from its folder if it is there.
 
-    source = SOURCES["simulated"].record
-    return train_once(place, NemoForOccupationPrediction, processor, recipe, train, validation, source)
-
-
-def compared_by(
-    folder: Path, settings: Settings, world: World, careers: Dataset, longer: Dataset
-) -> dict[tuple[str, Timing], list[np.ndarray]]:
-    """All that careers are compared by: name and timing, and `(careers, size)` vectors, one array for each seed.
-
-    Args:
-        folder, settings: Of the study.
-        world: Of the survey.
-        careers: Careers of one length.
-        longer: The same people's, one year longer.
-    """
-    timings: dict[Timing, Dataset] = {"including": careers, "before": longer}
-
-    def last(model: PreTrainedModel, processor: CareerProcessor, timing: Timing) -> np.ndarray:
-        of = timings[timing]
-        return representations(model, of, processor, timing=timing, steps="last", unknown_levels="missing")
-
-    years = len(careers["year"][0])
-    code_of = {label: code for code, label in enumerate(world.labels)}
-    codes = np.array([[code_of[label] for label in held] for held in careers["occupation"]])
-    # States without work are families of their own.
-    family = np.r_[world.family, world.config.families + np.arange(len(NOT_WORKING))]
-    vectors: dict[tuple[str, Timing], list[np.ndarray]] = {
-        (TRUTH, "including"): [type_posteriors(careers, world).reshape(len(careers), years, -1)[:, -1]],
-        (OCCUPATIONS, "including"): [shares_of_years(codes)],
-        (FAMILIES, "including"): [shares_of_years(family[codes])],
-    }
-    for name in (CAREER, NEMO):
-        made = [train_cell(folder, settings, name, seed) for seed in range(settings.seeds)]
-        for timing in timings:
-            vectors[name, timing] = [last(*of_seed, timing) for of_seed in made]
+        Args:
+            run: The model's name, and its seed.
+        """
+        (name, seed), settings, splits, labels = run, self.settings, self.splits(), self.labels()
+        place, train, validation = self.place(f"{name}, {seed}"), splits["train"], splits["validation"]
         if name == CAREER:
-            set_seed(0)
-            model, processor = made[0]
-            vectors[UNTRAINED, "including"] = [last(type(model)(model.config), processor, "including")]
-    return vectors
+            rate = settings.career_rate
+            return train_from_scratch(place, settings, train, validation, labels, rate=rate, seed=seed)
+        model, processor = (
+            NemoForOccupationPrediction,
+            CareerProcessor.fit(train, SURVEY_COVARIATES, occupations=labels),
+        )
+        recipe = partial(recipe_for, model, processor, **settings.schedule(settings.nemo_rate, seed))
+        return fit_once(place, model, processor, recipe, train, validation, SOURCES["simulated"].record)
+
+    def report(self) -> StudyResult:
+        settings = self.settings
+        drawn = settings.market().simulate(settings.people)
+        type_of, test = drawn.types.set_index("person")["type"], self.test()
+        rows: list[dict[str, Any]] = []
+        for years in settings.years:
+            # One year more, because h_t "before" is that of the year after those that are compared.
+            longer = first_years(test, years + 1)
+            # Who never worked has nothing that could be in common.
+            worked = [i for i, held in enumerate(longer["occupation"]) if set(held[:years]) - set(NOT_WORKING)]
+            longer = longer.select(worked)
+            careers = first_years(longer, years)
+            types = type_of.loc[careers["person"][:]].to_numpy()
+            values = self.compared_by(drawn.world, careers, longer)
+            for among, held in {ALL: None, NO_SHARED: occupations_held(careers, ignored=NOT_WORKING)}.items():
+                chance = chances(types, careers, held)
+                for (name, timing), by_seed in values.items():
+                    case = {"years": years, "among": among, "compared by": name, "timing": timing}
+                    rows.append(case | same_type(by_seed, types, held, chance, settings))
+            if years == settings.map_years:
+                chosen = values[CAREER, "including"][0]
+                pairs = most_similar_pairs(careers, chosen, 10, held, titles())
+                pairs = pairs.assign(type=type_of.loc[pairs["person"]].to_numpy())
+                pairs["neighbours_type"] = type_of.loc[pairs["neighbour"]].to_numpy()
+                mapped = career_map(chosen), types
+        shares = pd.DataFrame(rows)
+        figure = figure5_figure(shares, *mapped, settings)
+        return StudyResult({"shares": shares, "pairs": pairs}, {"figure5": figure})
+
+    def compared_by(
+        self, world: World, careers: Dataset, longer: Dataset
+    ) -> dict[tuple[str, Timing], list[np.ndarray]]:
+        """All that careers are compared by: name and timing, and `(careers, size)` vectors, one array for each seed.
+
+        Args:
+            world: World of the survey.
+            careers: Careers of one length.
+            longer: The same people's, one year longer.
+        """
+        timings: dict[Timing, Dataset] = {"including": careers, "before": longer}
+
+        def last(model: PreTrainedModel, processor: CareerProcessor, timing: Timing) -> np.ndarray:
+            options: dict[str, Any] = {"timing": timing, "steps": "last", "unknown_levels": "missing"}
+            return representations(model, timings[timing], processor, **options)
+
+        years = len(careers["year"][0])
+        code_of = {label: code for code, label in enumerate(world.labels)}
+        codes = np.array([[code_of[label] for label in held] for held in careers["occupation"]])
+        # States without work are families of their own.
+        family = np.r_[world.family, world.config.families + np.arange(len(NOT_WORKING))]
+        vectors: dict[tuple[str, Timing], list[np.ndarray]] = {
+            (TRUTH, "including"): [type_posteriors(careers, world).reshape(len(careers), years, -1)[:, -1]],
+            (OCCUPATIONS, "including"): [shares_of_years(codes)],
+            (FAMILIES, "including"): [shares_of_years(family[codes])],
+        }
+        for name in (CAREER, NEMO):
+            made = [self.train((name, seed)) for seed in range(self.settings.seeds)]
+            for timing in timings:
+                vectors[name, timing] = [last(*of_seed, timing) for of_seed in made]
+            if name == CAREER:
+                set_seed(0)
+                model, processor = made[0]
+                vectors[UNTRAINED, "including"] = [last(type(model)(model.config), processor, "including")]
+        return vectors
 
 
 def shares_of_years(codes: np.ndarray) -> np.ndarray:
@@ -237,11 +209,11 @@ def chances(types: np.ndarray, careers: Dataset, held: sparse.csr_array | None) 
 
 
 def same_type(
-    by_seed: list[np.ndarray],
+    by_seed: Sequence[np.ndarray],
     types: np.ndarray,
     held: sparse.csr_array | None,
     chance: np.ndarray,
-    settings: Settings,
+    settings: Figure5Settings,
 ) -> dict[str, float]:
     """The share of nearest neighbours who have one's own type, with intervals from resampling people.
 
@@ -282,11 +254,11 @@ def same_type(
     }
 
 
-def figure_of(shares: pd.DataFrame, places: np.ndarray, types: np.ndarray, settings: Settings) -> Figure:
+def figure5_figure(shares: pd.DataFrame, places: np.ndarray, types: np.ndarray, settings: Figure5Settings) -> Figure:
     """Shares of neighbours of one's own type, among everybody and with no occupation in common, and a map.
 
     Args:
-        shares: As in `Found`.
+        shares: Table `shares` of the study.
         places: `(careers, 2)`, where each career is on the map.
         types: `(careers,)`.
         settings: Of the study.
@@ -294,8 +266,6 @@ def figure_of(shares: pd.DataFrame, places: np.ndarray, types: np.ndarray, setti
     Returns:
         A matplotlib figure, 15 by 5.5 inches, that no window shows.
     """
-    from matplotlib import colormaps
-    from matplotlib.figure import Figure
 
     figure = Figure(figsize=(15, 5.5), layout="constrained")
     axes = figure.subplots(1, 3, width_ratios=[1, 1, 1.1])
@@ -316,11 +286,11 @@ def figure_of(shares: pd.DataFrame, places: np.ndarray, types: np.ndarray, setti
     return figure
 
 
-def _draw_shares(ax: Axes, rows: pd.DataFrame, settings: Settings) -> None:
+def _draw_shares(ax: Axes, rows: pd.DataFrame, settings: Figure5Settings) -> None:
     for i, (name, colour) in enumerate(COLOURS.items()):
         of = rows[rows["compared by"] == name]
         x = np.arange(len(of)) + 0.05 * (i - len(COLOURS) / 2)
-        error = [of["same"] - of["low"], of["high"] - of["same"]]
+        error = whiskers(of, "same")
         ax.errorbar(x, of["same"], yerr=error, color=colour, marker="o", markersize=4, linewidth=1.2, label=name)
     ax.plot(np.arange(len(of)), of["alike"], ":", color="#555555", label="chance, same gender, race and education")
     ax.plot(np.arange(len(of)), of["chance"], "--", color="#555555", label="chance")
@@ -329,4 +299,15 @@ def _draw_shares(ax: Axes, rows: pd.DataFrame, settings: Settings) -> None:
     ax.grid(axis="y", alpha=0.3)
 
 
-__all__ = ["Found", "Settings", "figure5"]
+@studies.command()
+def figure5(output: Output, workers: Workers = 2, seeds: Seeds = 2) -> None:
+    """Do the nearest by representation have one's own latent type? On the simulated market, beside chance."""
+    result = Figure5Study(output, Figure5Settings(seeds=seeds)).run(workers)
+    columns = ["compared by", "timing", "same", "low", "high", "chance", "alike", "above", "seed_sd"]
+    for (years, among), rows in result["shares"].groupby(["years", "among"], sort=False):
+        title = f"After {years} years, {among}: share of the nearest with one's own type, 95% intervals by person"
+        show(rows[columns].set_index("compared by"), title)
+    for row in result["pairs"].itertuples():
+        say(f"{row.similarity:.3f}  type {row.type}: {row.career}")
+        say(f"       type {row.neighbours_type}: {row.neighbours_career}")
+    say(f"{output}/shares.csv, pairs.csv, figure5.png")

@@ -11,23 +11,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
+import typer
+from datasets import Dataset, concatenate_datasets
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from career_hf.careers.describing import describe
-from career_hf.careers.frames import to_frame
+from career_hf.careers.frames import load_careers, to_frame
+from career_hf.cli.console import say, show
 from career_hf.evaluation.metrics import INTERVAL
 from career_hf.evaluation.resampling import resample_means
 from career_hf.evaluation.transition_table import TRANSITIONS, transition_classes
 from career_hf.occupations.labels import NOT_WORKING
+from career_hf.simulation import miscode, preset
 
-from .likeness_figure import FEWEST, likeness_figure, moves_figure
+from .study import Data, Output, StudyResult, studies
 
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 # Broad groups of occ1990dd, first to last code: the major groups of the Census of 1990, as in David Dorn's
 # subfile_occ1990dd_occgroups.do (ddorn.net; Autor and Dorn 2013), with his two groups of managers (3-22, 23-37), of
@@ -125,17 +129,14 @@ def likeness_study(
     Returns:
         What `likeness` returns.
     """
-    folder = Path(output)
-    folder.mkdir(parents=True, exist_ok=True)
     tables = likeness(careers_by_name, draws=draws, seed=seed)
-    for name, table in tables.items():
-        if name == "summary":
-            table.to_csv(folder / "likeness.csv", float_format="%.6g")
-        else:
-            shown = table[table["people"] >= FEWEST] if "people" in table else table
-            shown.to_csv(folder / f"likeness_{name}.csv", index=False, float_format="%.6g")
-    likeness_figure(tables).savefig(folder / "likeness.png", dpi=100)
-    moves_figure(tables["moves"]).savefig(folder / "likeness_moves.png", dpi=100)
+    shown = {
+        f"likeness_{name}": (table[table["people"] >= FEWEST] if "people" in table else table).reset_index(drop=True)
+        for name, table in tables.items()
+        if name != "summary"
+    }
+    figures = {"likeness": likeness_figure(tables), "likeness_moves": moves_figure(tables["moves"])}
+    StudyResult({"likeness": tables["summary"], **shown}, figures).save(Path(output), "%.6g")
     return tables
 
 
@@ -306,3 +307,154 @@ def _summary(
     for top in TOP:
         counts[f"worked: in the {top} largest occupations"] = sizes.iloc[:top].sum()
     return pd.concat([counts.to_frame("value"), means]).rename_axis("number")
+
+
+# MERGED likeness_figure: """The figures of `likeness`. matplotlib is imported where it is used: it is an extra."""
+
+
+# Colours that the colour-blind can tell apart (Okabe and Ito 2008, "Color Universal Design"): of sources, of states.
+SOURCES = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9"]
+STATES = ["#000000", "#E69F00", "#009E73", "#CC79A7", "#56B4E9"]
+STYLES = ["-", "--", ":", "-.", (0, (1, 5))]
+FEWEST = 50  # people behind a point that is drawn
+
+
+def likeness_figure(tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """States, durations, returns, lengths and sizes: the last source in solid lines, the others dashed or dotted.
+
+    Bands are 95% intervals from resampling people. Points with fewer than `FEWEST` people are left out.
+
+    Args:
+        tables: What `likeness` returns, of five sources at most.
+
+    Returns:
+        A matplotlib figure, 15 by 9 inches, that no window shows.
+    """
+    names = list(dict.fromkeys(tables["lengths"]["careers"]))
+    looks = {
+        name: {"color": colour, "linestyle": style, "label": name}
+        for name, colour, style in zip(names[::-1], SOURCES, STYLES, strict=False)
+    }
+    figure = Figure(figsize=(15, 9), layout="constrained")
+    (states, leaving, returns), (lengths, concentration, held) = figure.subplots(2, 3)
+    _plot_states(states, tables["states"], looks)
+    year_long = tables["leaving"]["gap"] == 1
+    _plot_shares(leaving, tables["leaving"][year_long], "years", "share", looks)
+    leaving.set(
+        title="Who leaves an occupation within a year",
+        xlabel="years in the occupation so far",
+        ylabel="share who leave",
+    )
+    _plot_shares(returns, tables["returns"], "held", "share", looks)
+    returns.set(
+        title="Moves that lead back to an earlier occupation",
+        xlabel="earlier occupations that could be (last class: or more)",
+        ylabel="share of moves into occupations",
+    )
+
+    for name, look in looks.items():
+        of_name = tables["lengths"][tables["lengths"]["careers"] == name]
+        lengths.plot(of_name["waves"], of_name["share"], drawstyle="steps-mid", **look)
+        of_name = tables["concentration"][tables["concentration"]["careers"] == name]
+        concentration.plot(of_name["largest"], of_name["share"], **look)
+    lengths.set(title="Waves per person", xlabel="waves", ylabel="share of people")
+    concentration.set(
+        title="Work in the largest occupations",
+        xlabel="so many of the largest occupations (log scale)",
+        ylabel="share of person-years worked",
+        xscale="log",
+    )
+    _plot_shares(held, tables["held"], "waves_worked", "mean", looks)
+    held.set(
+        title="Different occupations held",
+        xlabel="waves worked so far (by those who worked so long)",
+        ylabel="occupations, mean",
+    )
+    for ax in (states, leaving, returns, lengths, concentration, held):
+        ax.set_ylim(bottom=0)
+        ax.grid(alpha=0.3)
+        ax.spines[["top", "right"]].set_visible(False)
+        if ax is not concentration:
+            ax.xaxis.get_major_locator().set_params(integer=True)
+        if ax is not states:
+            ax.legend(frameon=False)
+    return figure
+
+
+def moves_figure(moves: pd.DataFrame) -> Figure:
+    """Where leavers go, in the first and the last source: percent of those who leave a group, and the difference.
+
+    Args:
+        moves: The table `moves` of `likeness`.
+
+    Returns:
+        A matplotlib figure, 15 by 6 inches, that no window shows.
+    """
+    names = list(dict.fromkeys(moves["careers"]))
+    first, last = names[0], names[-1]
+    groups = list(dict.fromkeys([*moves["from"], *moves["to"]]))
+    moves = moves.assign(percent=100 * moves["share_of_moves"])
+    matrices = {
+        name: rows.pivot(index="from", columns="to", values="percent").reindex(index=groups, columns=groups).fillna(0)
+        for name, rows in moves.groupby("careers")
+    }
+    shares: dict[str, Any] = {"cmap": "Blues", "vmin": 0, "vmax": 60}
+    points: dict[str, Any] = {"cmap": "PuOr", "vmin": -30, "vmax": 30}
+    panels = [
+        (f"Where people go who leave, in percent: {last}", matrices[last], shares),
+        (first, matrices[first], shares),
+        (f"{first} minus {last}, in percentage points", matrices[first] - matrices[last], points),
+    ]
+    figure = Figure(figsize=(15, 6), layout="constrained")
+    axes = figure.subplots(1, len(panels), sharey=True)
+    for ax, (title, matrix, colours) in zip(axes, panels, strict=True):
+        values = matrix.to_numpy()
+        ax.imshow(values, aspect="auto", **colours)
+        for i, j in np.argwhere(np.abs(values) >= 0.5):
+            colour = "white" if abs(values[i, j]) > 0.6 * colours["vmax"] else "black"
+            ax.text(j, i, f"{values[i, j]:.0f}", ha="center", va="center", fontsize=9, color=colour)
+        labels = [group.replace("_", " ") for group in groups]
+        ax.set_xticks(range(len(groups)), labels, rotation=45, ha="right", rotation_mode="anchor")
+        ax.set_yticks(range(len(groups)), labels)
+        ax.set(title=title, xlabel="to")
+    axes[0].set_ylabel("from")
+    return figure
+
+
+def _plot_shares(ax: Axes, table: pd.DataFrame, x: str, y: str, looks: Mapping[str, Mapping[str, Any]]) -> None:
+    for name, look in looks.items():
+        rows = table[(table["careers"] == name) & (table["people"] >= FEWEST)]
+        ax.fill_between(rows[x], rows["low"], rows["high"], color=look["color"], alpha=0.2, linewidth=0)
+        ax.plot(rows[x], rows[y], marker="o", markersize=3, **look)
+
+
+def _plot_states(ax: Axes, states: pd.DataFrame, looks: Mapping[str, Mapping[str, Any]]) -> None:
+    """Shares of states over age or calendar years: colours are states, line styles are sources."""
+    of_states = dict(zip(sorted(states["state"].unique(), key=lambda state: state != "working"), STATES, strict=False))
+    for (name, state), rows in states[states["people"] >= FEWEST].groupby(["careers", "state"]):
+        if state in of_states:
+            ax.plot(rows["at"], rows["share"], color=of_states[state], linestyle=looks[name]["linestyle"])
+    clock = states["clock"].iloc[0]
+    ax.set(title=f"State, by {clock}", xlabel=clock, ylabel="share of people", ylim=(0, 1))
+    handles = [Line2D([], [], color=colour, label=state.replace("_", " ")) for state, colour in of_states.items()]
+    handles += [
+        Line2D([], [], color="#555555", linestyle=look["linestyle"], label=name) for name, look in looks.items()
+    ]
+    ax.legend(handles=handles, frameon=False, ncols=2)
+
+
+@studies.command("likeness")
+def likeness_command(
+    data: Data,
+    output: Output,
+    name: Annotated[str, typer.Option(help="What tables and figures call these careers.")] = "survey",
+    people: Annotated[int, typer.Option(help="Sample size of the simulated market.", min=1)] = 12_000,
+    miscoded: Annotated[float, typer.Option(help="Share of the market's waves worked that are coded wrongly.")] = 0.0,
+) -> None:
+    """The simulated market beside a survey: what people do, when they leave, where they go, how often they return."""
+    survey = concatenate_datasets(list(load_careers(data).values()))
+    market = preset("survey").simulate(people)
+    careers, _ = miscode(market.careers, market.world, miscoded)
+    tables = likeness_study(output, {"market": careers, name: survey})
+    show(tables["summary"], f"The simulated market beside {name}; standard errors from resampling people")
+    say(f"{output}/likeness*.csv, likeness.png, likeness_moves.png")

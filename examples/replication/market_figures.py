@@ -3,42 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
+import typer
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
+from career_hf.cli.console import say
+from career_hf.evaluation.metrics import bootstrap_perplexity
+from career_hf.evaluation.transition_table import TRANSITIONS
 from career_hf.occupations.crosswalks import titles
 from career_hf.simulation.filtering import Filter
 from career_hf.simulation.model import SPECIAL, TrueOccupationModel, world_processor
 from career_hf.simulation.oracles import floors
+from career_hf.simulation.presets import preset
+from career_hf.simulation.survey import Simulation
 
+from .study import Output, StudyResult, studies
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from career_hf.simulation.survey import Simulation
 
 TYPE_COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9"]
 LONGEST_TITLE = 40
 
 
-def market_figures(output: str | Path, simulation: Simulation, person: str) -> None:
-    """Writes both figures into a folder: career.png and floors.png.
+def market_figures(simulation: Simulation, person: str) -> StudyResult:
+    """Both figures: career and floors.
 
     Args:
-        output: Folder; made if it is not there.
         simulation: Careers and their world.
         person: Identifier of the person whose career is shown.
 
     Raises:
         ValueError: There is no such person.
     """
-    folder = Path(output)
-    folder.mkdir(parents=True, exist_ok=True)
-    career_figure(simulation, person).savefig(folder / "career.png", dpi=100)
-    floors_figure(floors(simulation)).savefig(folder / "floors.png", dpi=100)
+    return StudyResult({}, {"career": career_figure(simulation, person), "floors": floors_figure(floors(simulation))})
 
 
 def career_filtered(simulation: Simulation, person: str) -> dict[str, pd.DataFrame]:
@@ -95,9 +96,6 @@ def career_figure(simulation: Simulation, person: str, rows: int = 11) -> Figure
     Returns:
         A matplotlib figure, 13 by 10 inches, that no window shows.
     """
-    from matplotlib.colors import PowerNorm
-    from matplotlib.figure import Figure
-
     filtered = career_filtered(simulation, person)
     probabilities, types, waves = filtered["probabilities"], filtered["types"], filtered["waves"]
     true_type = int(simulation.types.set_index("person").loc[person, "type"])
@@ -153,10 +151,6 @@ def floors_figure(tables: Mapping[str, pd.DataFrame]) -> Figure:
         A matplotlib figure, 13 by 5 inches, that no window shows.
     """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
-
-    from career_hf.evaluation.metrics import bootstrap_perplexity
-    from career_hf.evaluation.transition_table import TRANSITIONS
 
     figure = Figure(figsize=(13, 5), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -186,3 +180,13 @@ def floors_figure(tables: Mapping[str, pd.DataFrame]) -> Figure:
 
 def _short(title: str) -> str:
     return title if len(title) <= LONGEST_TITLE else title[: LONGEST_TITLE - 1].rstrip(" ,") + "…"
+
+
+@studies.command("market-figures")
+def market_figures_command(
+    output: Output,
+    person: Annotated[str, typer.Option(help="Identifier of the person whose career is shown.")] = "01846",
+) -> None:
+    """The simulated market explained: one career as the truth sees it, and the floors by wave and kind of step."""
+    market_figures(preset("survey").simulate(), person).save(output)
+    say(f"{output}/career.png, floors.png")

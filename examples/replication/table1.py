@@ -5,70 +5,101 @@ everybody is forecast. "new people": careers of the training split train, and pe
 whom no model has seen. Every model that is trained has two stages, which the paper found to forecast better, and the
 same number of validation trials, which new people's design has for both, as the same people validate in both;
 vocabulary, levels of covariates, rates, smoothing, early stopping and resumes to pretrain on know nothing after the
-cutoff. Further seeds of training also seed the trajectories. `table1_tables.py` makes the table.
+cutoff. Further seeds of training also seed the trajectories.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Annotated, Any, Literal
 
-from datasets import concatenate_datasets
+import numpy as np
+import pandas as pd
+import typer
+from datasets import Dataset, concatenate_datasets
+from matplotlib.figure import Figure
 
-from career_hf.careers.atomic_files import complete
-from career_hf.careers.frames import load_careers, truncate
-from career_hf.encoding.processing_career import CareerProcessor
+from career_hf.careers.frames import truncate
+from career_hf.cli.console import say, show
+from career_hf.evaluation.metrics import (
+    INTERVAL,
+    mean_over_seeds,
+    perplexity_by,
+    perplexity_differences,
+    resampled_nll,
+    step_weights,
+)
+from career_hf.evaluation.transition_table import TRANSITIONS
+from career_hf.figures.style import columns, looks, new_figure, styled
 from career_hf.forecasting.forecast import forecast
+from career_hf.forecasting.metrics import state_aucs
 from career_hf.forecasting.table import Realised, check_states, forecast_table, realised_years
 from career_hf.occupations.labels import NOT_WORKING
-from career_hf.rivals.markov import tune_weight
-from career_hf.rivals.mixture import tune_mixture
+from career_hf.training.cells import keep_settings, run_jobs
 
-from .cells import keep_settings, run_jobs
-from .rivals import Budget, Study, Trial, best, pretrain, train, trials
+from . import rivals
+from .rivals import BASELINE, RivalsSettings, RivalsStudy, Trials
+from .study import (
+    Covariates,
+    Data,
+    Job,
+    Made,
+    MostSteps,
+    Output,
+    Resumes,
+    Seeds,
+    StudyResult,
+    Tables,
+    Workers,
+    page_of,
+    studies,
+    with_interval,
+    write_table,
+)
 
-
-if TYPE_CHECKING:
-    from datasets import Dataset
-    from transformers import PreTrainedModel
 
 Design = Literal["everybody", "new people"]
 DESIGNS: tuple[Design, ...] = ("everybody", "new people")
-COUNTED: dict[str, Callable[..., PreTrainedModel]] = {
-    "Markov chain, order 1": partial(tune_weight, order=1),
-    "Markov chain, order 2": partial(tune_weight, order=2),
-    "mixture of Markov chains": tune_mixture,
-}
+# Survivors count alike, as in the paper; everyone observed stands for those who were not.
+POPULATIONS = {"survivors": False, "everyone, weighted": True}
+OVERALL = "overall"
 # CPU seconds of one core, measured on the NLSY79 up to 1992: of an update of a model on average (4,000 person-years),
 # and of a person with 1,000 trajectories of three steps.
 SECONDS_OF_UPDATE = 0.13
 SECONDS_OF_PERSON = 0.06
 
 
-@dataclass(frozen=True, kw_only=True)
-class ForecastStudy(Study):
+@dataclass(frozen=True)
+class ForecastStudy(RivalsStudy):
     """One design: rivals that are trained up to a cutoff, and whom they forecast.
+
+    Leaves `forecasts/MODEL/SEED.parquet`, forecast tables of everybody observed with attrition weights.
 
     Args:
         cutoff: The last year that may be known.
         years: The forecast years.
         design: Who trains and who is forecast.
         samples: Trajectories of each person.
-        people: Forecast so many, drawn at random; everybody if None.
+        people: Number of people to forecast, drawn at random; everybody if None.
     """
 
-    cutoff: int
-    years: tuple[int, ...]
-    design: Design
+    cutoff: int = 0
+    years: tuple[int, ...] = ()
+    design: Design = "everybody"
     samples: int = 1000
     people: int | None = None
+    weighted_counts = False
+
+    def described(self) -> dict[str, Any]:
+        plan = {name: value for name, value in asdict(self).items() if name != "folder"}
+        plan["budget"] = plan.pop("settings")
+        return {name: str(value) if isinstance(value, Path) else value for name, value in plan.items()}
 
     def splits(self) -> dict[str, Dataset]:
         """Careers up to the cutoff to train and to validate on."""
-        splits = load_careers(self.data)
+        splits = super().splits()
         parts = ("train", "test") if self.design == "everybody" else ("train",)
         trained = concatenate_datasets([splits[name] for name in parts])
         return {
@@ -83,160 +114,380 @@ class ForecastStudy(Study):
 
     def realised(self) -> Realised:
         """Who is forecast, and what became of them: whoever is observed in any forecast year."""
-        splits = load_careers(self.data)
+        splits = super().splits()
         everybody = concatenate_datasets(list(splits.values()))
         careers = everybody if self.design == "everybody" else splits["test"]
-        found = realised_years(careers, self.cutoff, self.years, "observed", people=self.people)
+        realised = realised_years(careers, self.cutoff, self.years, "observed", people=self.people)
         check_states(everybody, self.cutoff, self.years)
-        return found
+        return realised
+
+    def keep_table(self, name: str, seed: int, make: Callable[[], Made]) -> None:
+        """Writes a model's forecast table, unless it is there."""
+        path = self.folder / "forecasts" / name / f"{seed}.parquet"
+        if path.exists():
+            return
+        (model, processor), realised = make(), self.realised()
+        forecasts = forecast(
+            model,
+            realised.histories,
+            processor,
+            years=self.years,
+            # As the paper does: never an occupation after the cutoff, but what covariates became.
+            covariates=realised.careers if processor.covariate_names else None,
+            unknown_levels="missing",
+            samples=self.samples,
+            seed=seed,
+        )
+        states = [state for state in NOT_WORKING if state in forecasts.occupations]
+        unknown = processor.unknown_occupation
+        write_table(path, forecast_table(forecasts, realised.rows, watch=states, unknown_occupation=unknown))
+
+    def cost(self, tuned: bool) -> tuple[int, int, float]:
+        """Training runs, forecasts of a person, and core hours if no run stops early and no two trajectories agree
+        more than people's on the NLSY79.
+
+        Args:
+            tuned: Whether this design has the trials.
+        """
+        models, settings = len(self.models), self.settings
+        runs = models * (settings.seeds + (settings.trials - 1) * tuned)
+        updates = runs * settings.most_steps
+        if self.resumes is not None:
+            updates += settings.seeds * settings.pretraining_steps
+        forecasts = (models * settings.seeds + len(rivals.COUNTED)) * len(self.realised().histories)
+        seconds = updates * settings.tokens_per_batch / 4_000 * SECONDS_OF_UPDATE
+        seconds += forecasts * SECONDS_OF_PERSON * self.samples / 1_000 * len(self.years) / 3
+        return runs, forecasts, seconds / 3600
 
 
-def designs(
-    folder: Path,
-    data: Path,
-    covariates: Sequence[str],
-    cutoff: int,
-    years: Sequence[int],
-    *,
-    budget: Budget,
-    samples: int = 1000,
-    people: int | None = None,
-    resumes: Path | None = None,
-    which: Sequence[Design] = DESIGNS,
-) -> list[ForecastStudy]:
-    """The study's designs, each in a folder of its own.
+@dataclass(frozen=True)
+class Table1Study:
+    """Both designs, each in a folder of its own; leaves table1, auc, kinds and costs as CSV, tables.md and table1.png.
 
     Args:
-        folder: Of the study.
-        data: Folder of careers in splits, as `career-hf prepare` writes it.
-        covariates: Of every model that has covariates.
-        cutoff, years, samples, people: As in `ForecastStudy`.
-        budget: What every trained model gets; taken with two stages, and without the paper's recipe.
-        resumes: Folder of resumes to pretrain CAREER on, as in `Study`.
+        plan: What both have in common, and the folder of the study; it is taken with two stages, and without the
+            paper's recipe.
         which: Designs.
     """
-    budget = replace(budget, stages=(2,), paper=False)
-    return [
-        ForecastStudy(
-            folder / design.replace(" ", "_"),
-            data,
-            tuple(covariates),
-            budget,
-            resumes=resumes,
-            cutoff=cutoff,
-            years=tuple(years),
-            design=design,
-            samples=samples,
-            people=people,
-        )
-        for design in which
-    ]
+
+    plan: ForecastStudy
+    which: Sequence[Design] = DESIGNS
+
+    @property
+    def designs(self) -> list[ForecastStudy]:
+        """The designs. The last has the validation trials, whose winners train in every design: new people's if it is
+        there, where careers to be forecast do not even train."""
+        settings = replace(self.plan.settings, stages=(2,), paper=False)
+        return [
+            replace(self.plan, folder=self.plan.folder / design.replace(" ", "_"), settings=settings, design=design)
+            for design in self.which
+        ]
+
+    def cost(self) -> tuple[int, int, float]:
+        """As in `ForecastStudy`, of both designs."""
+        *others, tuned = self.designs
+        runs, people, hours = zip(tuned.cost(True), *(design.cost(False) for design in others), strict=True)
+        return sum(runs), sum(people), sum(hours)
+
+    def run(self, workers: int = 2) -> StudyResult:
+        """Tunes and trains every model, then forecasts; what is finished is not run again.
+
+        Args:
+            workers: Processes, each of which uses one thread.
+
+        Raises:
+            ValueError: Nobody qualifies, a state is not observed on both sides of the cutoff, or a folder holds
+                another study.
+        """
+        self.compute(workers)
+        result = self.report()
+        result.save(self.plan.folder)
+        return result
+
+    def compute(self, workers: int) -> None:
+        """Everything up to the forecasts."""
+        for design in self.designs:
+            # Who cannot be forecast is said before hours of training.
+            ledger = design.realised().ledger
+            keep_settings(design.folder, design.described())
+            ledger.save(design.folder / "ledger.json")
+        for design in self.designs:
+            design.prepare(workers)
+        tuned = self.designs[-1]
+        tuned.tune(workers)
+        cells = [(design, trial) for design in self.designs for trial in tuned.frozen()]
+        run_jobs("Further seeds", [Job(design.train, trial) for design, trial in cells], workers)
+        jobs = [Job(design.score, trial) for design, trial in cells]
+        jobs += [Job(design.count, name) for design in self.designs for name in rivals.COUNTED]
+        run_jobs("Forecasting", jobs, workers)
+
+    def report(self) -> StudyResult:
+        """Tables and figures of a study that is finished."""
+        chosen, first = self.designs[-1].best(), ["design", "population"]
+        levels, areas, kinds, spent = [], [], [], []
+        for design in self.designs:
+            tables = design.tables("forecasts")
+            spent.append(design.costs(chosen).reset_index().assign(design=design.design))
+            for population, weighted in POPULATIONS.items():
+                scored = {
+                    name: [table if weighted else table[table["survivor"]] for table in seeds]
+                    for name, seeds in tables.items()
+                }
+                case = {"design": design.design, "population": population}
+                levels.append(perplexities(scored, design.settings.draws, weighted).assign(**case))
+                areas.append(aucs(scored, weighted).assign(**case))
+                kinds.append(by_kind(scored, weighted).assign(**case))
+        parts = {"table1": levels, "auc": areas, "kinds": kinds}
+        found = {name: pd.concat(part).set_index(first).reset_index() for name, part in parts.items()}
+        found["costs"] = pd.concat(spent).set_index(["design", "model"])
+        return StudyResult(found, {"table1": table1_figure(found["table1"])}, table1_page(found))
 
 
-def cost(plans: Sequence[ForecastStudy]) -> tuple[int, int, float]:
-    """Training runs, forecasts of a person, and core hours if no run stops early and no two trajectories agree more
-    than people's on the NLSY79.
-
-    Raises:
-        ValueError: As `run`.
-    """
-    runs, people, hours = 0, 0, 0.0
-    for plan in plans:
-        models = len(plan.rivals)
-        trained = models * (plan.budget.seeds + (plan.budget.trials - 1) * (plan is tuned(plans)))
-        updates = trained * plan.budget.most_steps
-        if plan.resumes is not None:
-            updates += plan.budget.seeds * plan.budget.pretraining_steps
-        forecasts = (models * plan.budget.seeds + len(COUNTED)) * len(plan.realised().histories)
-        seconds = updates * plan.budget.tokens_per_batch / 4_000 * SECONDS_OF_UPDATE
-        seconds += forecasts * SECONDS_OF_PERSON * plan.samples / 1_000 * len(plan.years) / 3
-        runs, people, hours = runs + trained, people + forecasts, hours + seconds / 3600
-    return runs, people, hours
-
-
-def tuned(plans: Sequence[ForecastStudy]) -> ForecastStudy:
-    """The design that has the validation trials, whose winners train in every design: the last, new people's if it
-    is there, where careers to be forecast do not even train."""
-    return plans[-1]
-
-
-def run(plans: Sequence[ForecastStudy], workers: int = 2) -> None:
-    """Tunes and trains every model, then forecasts; what is finished is not run again.
-
-    Leaves `forecasts/MODEL/SEED.parquet`, forecast tables of everybody observed with attrition weights, and
-    `ledger.json` in each design's folder.
+def perplexities(tables: Tables, draws: int, weighted: bool = False) -> pd.DataFrame:
+    """Perplexity of every model overall and by year, with intervals, and paired differences from CAREER's.
 
     Args:
-        plans: Designs.
-        workers: Processes, each of which uses one thread.
-
-    Raises:
-        ValueError: Nobody qualifies, a state is not observed on both sides of the cutoff, or a folder holds another
-            study.
+        tables: Forecast tables by model, one for each seed, of the same people.
+        draws: Resamples of people.
+        weighted: Use weights.
     """
-    for plan in plans:
-        # Who cannot be forecast is said before hours of training.
-        ledger = plan.realised().ledger
-        keep_settings(plan.folder, {name: _plain(value) for name, value in asdict(plan).items() if name != "folder"})
-        ledger.save(plan.folder / "ledger.json")
-    if any(plan.resumes is not None for plan in plans):
-        of_seed = [(plan, seed) for plan in plans for seed in range(plan.budget.seeds)]
-        run_jobs("Pretraining", [partial(pretrain, plan, 2, seed) for plan, seed in of_seed], workers)
-    tuning = tuned(plans)
-    run_jobs("Trials", [partial(train, tuning, trial) for trial in trials(tuning)], workers)
-    frozen = best(tuning)
-    final = [
-        (plan, replace(trial, seed=seed)) for plan in plans for trial in frozen for seed in range(plan.budget.seeds)
-    ]
-    run_jobs("Further seeds", [partial(train, plan, trial) for plan, trial in final], workers)
-    cells: list[Callable[[], Any]] = [partial(forecast_trained, plan, trial) for plan, trial in final]
-    for plan in plans:
-        cells += [partial(forecast_counted, plan, name) for name in COUNTED]
-    run_jobs("Forecasting", cells, workers)
+    k, parts = list(tables).index(BASELINE), []
+    for by in (None, "year"):
+        sizes, nll, resampled = resampled_nll(tables, draws, weighted=weighted, by=by)
+        low, high = np.nanquantile(np.exp(resampled), INTERVAL, axis=0)
+        difference_low, difference_high = np.nanquantile(resampled - resampled[..., [k]], INTERVAL, axis=0)
+        for g, (year, n) in enumerate(sizes.items()):
+            of_year = {
+                name: [_of_year(table, OVERALL if by is None else year) for table in seeds]
+                for name, seeds in tables.items()
+            }
+            # One resample: these columns need none.
+            spread = perplexity_differences(of_year, BASELINE, draws=2, weighted=weighted)
+            parts.append(
+                pd.DataFrame(
+                    {
+                        "year": OVERALL if by is None else str(year),
+                        "model": list(tables),
+                        "n": n,
+                        "perplexity": np.exp(nll[g]),
+                        "low": low[g],
+                        "high": high[g],
+                        "difference": nll[g] - nll[g, k],
+                        "difference_low": difference_low[g],
+                        "difference_high": difference_high[g],
+                        "monte_carlo": [_monte_carlo(seeds, weighted) for seeds in of_year.values()],
+                        "seeds": spread["seeds"].to_numpy(),
+                        "seed_sd": spread["seed_sd"].to_numpy(),
+                    }
+                )
+            )
+    return pd.concat(parts, ignore_index=True)
 
 
-def forecast_trained(plan: ForecastStudy, trial: Trial) -> None:
-    """Forecasts with a model that was trained."""
-    _keep(plan, trial.name, trial.seed, partial(train, plan, trial))
+def aucs(tables: Tables, weighted: bool = False) -> pd.DataFrame:
+    """Areas under the ROC curve of being in each watched state, overall and by year, averaged over seeds."""
+    rows = []
+    for model, seeds in tables.items():
+        for year in _years(seeds[0]):
+            parts = [state_aucs(_of_year(table, year), weighted) for table in seeds]
+            found = pd.concat(parts, axis=1).mean(axis=1)
+            rows += [{"state": s, "year": str(year), "model": model, "auc": auc} for s, auc in found.items()]
+    return pd.DataFrame(rows, columns=["state", "year", "model", "auc"])
 
 
-def forecast_counted(plan: ForecastStudy, name: str) -> None:
-    """Counts a Markov chain or a mixture of them up to the cutoff, tuned on validation careers, and forecasts."""
+def by_kind(tables: Tables, weighted: bool = False) -> pd.DataFrame:
+    """How many are found in the last occupation that was known, and perplexity of these and of others, by year."""
+    rows = []
+    for model, seeds in tables.items():
+        stay = np.mean([table["p_stay"] for table in seeds], axis=0)
+        mean = mean_over_seeds(seeds).assign(p_stay=stay)
+        # A step to or from an unknown occupation is of no kind.
+        mean = mean[mean["transition"].notna()]
+        for year in _years(mean):
+            part = _of_year(mean, year)
+            weights = step_weights(part, weighted)
+            shares = {
+                "predicted": np.average(part["p_stay"], weights=weights),
+                "observed": np.average(part["transition"] == "stay", weights=weights),
+            }
+            of_kinds = perplexity_by(part, "transition", weighted)["perplexity"].reindex(TRANSITIONS[1:])
+            rows.append({"year": str(year), "model": model, **shares, **of_kinds})
+    return pd.DataFrame(rows)
 
-    def fit() -> tuple[PreTrainedModel, CareerProcessor]:
-        splits = plan.splits()
-        processor = CareerProcessor.fit(splits["train"], [], **plan.vocabulary())
-        encoded, validation = (processor.encode(splits[part])[0] for part in ("train", "validation"))
-        return COUNTED[name](encoded, validation, processor), processor
 
-    _keep(plan, name, 0, fit)
+@styled
+def table1_figure(perplexity: pd.DataFrame) -> Figure:
+    """Perplexity of survivors by year, and differences of log-perplexity from CAREER's; two panels for each design."""
+    rows = perplexity[perplexity["population"] == "survivors"]
+    designs = list(rows["design"].unique())
+    figure, panels = new_figure(9.0 * len(designs), 2 * len(designs), squeeze=False)
+    # CAREER has the first look.
+    models = sorted(rows["model"].unique(), key=lambda name: (name != BASELINE, name))
+    order = rows.assign(place=rows["model"].map(models.index), later=rows["year"] != OVERALL)
+    ordered = order.sort_values(["later", "year", "place"], kind="stable")
+    series = {"name": "year", "series": "model", "series_looks": looks(models)}
+    for (upper, lower), design in zip(panels.reshape(-1, 2), designs, strict=True):
+        of_design = ordered[ordered["design"] == design]
+        columns(upper, of_design, estimate="perplexity", **series)
+        upper.set(title=title_of(design, "survivors"), ylabel="perplexity (95% intervals)")
+        upper.legend(loc="upper left", bbox_to_anchor=(0, -0.1), ncols=2)
+        others = of_design[of_design["model"] != BASELINE].rename(
+            columns={"low": "_", "high": "__", "difference_low": "low", "difference_high": "high"}
+        )
+        columns(lower, others, estimate="difference", reference=0, **series)
+        lower.set(title=f"The same, minus {BASELINE}", ylabel="log-perplexity (95% intervals)")
+    return figure
 
 
-def _keep(
-    plan: ForecastStudy, name: str, seed: int, get: Callable[[], tuple[PreTrainedModel, CareerProcessor]]
+def _years(table: pd.DataFrame) -> list[Any]:
+    """What levels are told for: all years together, and each one."""
+    return [OVERALL, *sorted(table["year"].unique())]
+
+
+def _of_year(table: pd.DataFrame, year: Any) -> pd.DataFrame:
+    return table if year == OVERALL else table[table["year"] == year]
+
+
+def _monte_carlo(seeds: Sequence[pd.DataFrame], weighted: bool) -> float:
+    """Standard error of log-perplexity from sampling trajectories, averaged over seeds of independent draws; as if a
+    person's errors were the same in all years, which is the most they can add up to."""
+    variances = []
+    for table in seeds:
+        weight = table["weight"].to_numpy() if weighted else np.ones(len(table))
+        of_people = (table["log_prob_error"] * weight).groupby(table["person"], observed=True).sum()
+        variances.append((of_people**2).sum() / weight.sum() ** 2)
+    return float(np.sqrt(np.sum(variances)) / len(variances))
+
+
+def table1_page(tables: Mapping[str, pd.DataFrame]) -> str:
+    """All tables under headings, numbers rounded, intervals in brackets.
+
+    Args:
+        tables: Tables of the study, by name.
+    """
+    parts: dict[str, pd.DataFrame] = {}
+    for (design, population), rows in tables["table1"].groupby(["design", "population"], sort=False):
+        title = title_of(design, population)
+        parts[f"{title}: perplexity"] = as_in_the_paper(rows)
+        parts[f"{title}: log-perplexity minus that of {BASELINE}"] = differences(rows)
+        parts[f"{title}: AUC of being in a state, all years together"] = areas(
+            part_of(tables["auc"], design, population)
+        )
+        parts[f"{title}: found in the last occupation known, and perplexity of these, of returns and of others"] = (
+            kinds(part_of(tables["kinds"], design, population))
+        )
+    parts["Cost"] = tables["costs"].round({"hours": 2, "validation": 3})
+    return page_of(parts)
+
+
+def part_of(frame: pd.DataFrame, design: str, population: str) -> pd.DataFrame:
+    """The rows of one design and population."""
+    return frame[(frame["design"] == design) & (frame["population"] == population)]
+
+
+def title_of(design: str, population: str) -> str:
+    """Who is forecast and who of them is scored, as headings say it."""
+    forecast = {"everybody": "Everybody trains and is forecast", "new people": "New people are forecast"}[design]
+    return f"{forecast}, scored on {population}"
+
+
+def as_in_the_paper(rows: pd.DataFrame) -> pd.DataFrame:
+    """Models down and years across, the best first, as Tables 1 and 2 stand in the paper; intervals in brackets.
+
+    Args:
+        rows: `Table1.perplexity` of one design and population.
+    """
+    texts = with_interval(rows, "perplexity", "low", "high", ".2f")
+    overall = rows[rows["year"] == OVERALL].set_index("model")
+    wide = _wide(rows.assign(text=texts), list(overall.sort_values("perplexity").index))
+    noise = overall["perplexity"] * overall["monte_carlo"]
+    wide["sampling error"] = noise.map(lambda error: f"{error:.3f}" if error < 0.1 else f"{error:.2f}")
+    if (overall["seeds"] > 1).any():
+        wide["sd of log over seeds"] = overall["seed_sd"].map("{:.3f}".format, na_action="ignore")
+    return wide
+
+
+def differences(rows: pd.DataFrame) -> pd.DataFrame:
+    """Differences of log-perplexity from CAREER's, years across, the smallest first.
+
+    Args:
+        rows: `Table1.perplexity` of one design and population.
+    """
+    others = rows[rows["model"] != BASELINE]
+    texts = with_interval(others, "difference", "difference_low", "difference_high", "+.3f")
+    order = others[others["year"] == OVERALL].sort_values("difference")["model"]
+    return _wide(others.assign(text=texts), list(order))
+
+
+def areas(rows: pd.DataFrame) -> pd.DataFrame:
+    """Areas under the ROC curve of states, all years together; states across, the best model of the first one first.
+
+    Args:
+        rows: `Table1.auc` of one design and population.
+    """
+    wide = rows[rows["year"] == OVERALL].pivot(index="model", columns="state", values="auc")
+    wide = wide[list(rows["state"].unique())]
+    return wide.sort_values(list(wide.columns), ascending=False).map("{:.3f}".format)
+
+
+def kinds(rows: pd.DataFrame) -> pd.DataFrame:
+    """Shares in the last occupation known, and perplexities by kind of step, one row for each year and model.
+
+    Args:
+        rows: `Table1.kinds` of one design and population.
+    """
+    wide = rows[rows["year"] != OVERALL].set_index("model").drop(columns=["design", "population"])
+    perplexities = wide[["stay", "return", "new"]].map("{:.2f}".format, na_action="ignore")
+    shares = wide[["predicted", "observed"]].map("{:.3f}".format)
+    return pd.concat([wide["year"], shares, perplexities], axis=1)
+
+
+def _wide(rows: pd.DataFrame, models: list[str]) -> pd.DataFrame:
+    wide = rows.pivot(index="model", columns="year", values="text")
+    return wide.loc[models, [OVERALL, *(year for year in wide.columns if year != OVERALL)]]
+
+
+@studies.command("table2", help="The same for a second data set (Table 2).")
+@studies.command("table1")
+def table1(
+    data: Data,
+    output: Output,
+    cutoff: Annotated[int, typer.Option(help="The last year that may be known.")],
+    years: Annotated[str, typer.Option(help="Forecast years, comma-separated.")],
+    covariates: Covariates = "year",
+    workers: Workers = 2,
+    seeds: Seeds = 3,
+    trials: Trials = 8,
+    most_steps: MostSteps = 1_000,
+    samples: Annotated[int, typer.Option(help="Number of trajectories of each person.", min=2)] = 1_000,
+    people: Annotated[
+        int | None, typer.Option(help="Number of people to forecast in each design, drawn at random.", min=1)
+    ] = None,
+    design: Annotated[str, typer.Option(help="Only 'everybody' or only 'new people'; both if empty.")] = "",
+    resumes: Resumes = None,
 ) -> None:
-    """Writes a model's forecast table, unless it is there."""
-    path = plan.folder / "forecasts" / name / f"{seed}.parquet"
-    if path.exists():
-        return
-    model, processor = get()
-    realised = plan.realised()
-    found = forecast(
-        model,
-        realised.histories,
-        processor,
-        years=plan.years,
-        # As the paper does: never an occupation after the cutoff, but what covariates became.
-        covariates=realised.careers if processor.covariate_names else None,
-        unknown_levels="missing",
-        samples=plan.samples,
-        seed=seed,
+    """Forecasts of CAREER and every rival, trained up to a cutoff, by year ahead (Tables 1 and 2)."""
+    if design and design not in DESIGNS:
+        raise typer.BadParameter(f"--design must be one of {', '.join(DESIGNS)}, not '{design}'")
+    plan = ForecastStudy(
+        output,
+        RivalsSettings.of_steps(most_steps, trials=trials, seeds=seeds),
+        data=data,
+        covariates=tuple(covariates.split(",")),
+        resumes=resumes,
+        cutoff=cutoff,
+        years=tuple(int(year) for year in years.split(",")),
+        samples=samples,
+        people=people,
     )
-    states = [state for state in NOT_WORKING if state in found.occupations]
-    table = forecast_table(found, realised.rows, watch=states, unknown_occupation=processor.unknown_occupation)
-    with complete(path) as unfinished:
-        table.to_parquet(unfinished)
-
-
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, Path) else value
+    study = Table1Study(plan, [name for name in DESIGNS if design in ("", name)])
+    runs, forecasts, hours = study.cost()
+    say(f"{runs} training runs and forecasts of {forecasts:,} people, at most {hours:.1f} core hours")
+    result = study.run(workers)
+    for (design_, population), rows in result["table1"].groupby(["design", "population"], sort=False):
+        title = title_of(design_, population)
+        show(as_in_the_paper(rows), f"{title}: perplexity with 95% intervals by resampling people")
+        show(differences(rows), f"{title}: log-perplexity minus CAREER's; above 0 is worse")
+        show(areas(part_of(result["auc"], design_, population)), f"{title}: AUC of being in a state")
+    show(result["costs"].reset_index("design"), "Cost of every model")
+    say(f"{output}/*.csv, tables.md, table1.png")

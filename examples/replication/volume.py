@@ -1,41 +1,56 @@
-"""How many resumes pretraining needs (Figure 2b), on the simulated market: what is trained, and on what.
+"""How many resumes pretraining needs (Figure 2b), on the simulated market.
 
 CAREER is pretrained on nested samples of one corpus of resumes and fine-tuned on the same survey; with 0 resumes it is
 trained from scratch. As in the paper, pretraining has the same ceiling of updates whatever the volume, and the
 checkpoint that held-out resumes like best is kept. What is good for a model that was pretrained on many resumes is not
 good for one that hardly was: so the learning rate on the survey is chosen anew for every volume, over the same rates,
-on validation people with the first seed. `volume_tables.py` fits the power law.
+on validation people with the first seed.
+
+    nll(n) = a n^-b + c
+
+is fitted to the test log-perplexities of all volumes n > 0, in nats. Its intervals come from resampling: every draw
+takes test people with replacement, the same for all models, and for each volume training seeds with replacement, and
+is fitted anew. (A few seeds resampled show less than their whole variance.) The law's c is what unlimited resumes
+would leave; the floor is what the truth leaves, and no model can be below it, so c is not either.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from functools import partial
-from pathlib import Path
+from dataclasses import dataclass, replace
+from typing import Annotated
 
+import numpy as np
+import pandas as pd
+import typer
+from matplotlib.figure import Figure
+from scipy.optimize import curve_fit
+
+from career_hf.cli.console import say, show
+from career_hf.comparing import score_once
+from career_hf.evaluation.metrics import INTERVAL, perplexity_differences, resampled_nll, summarize
 from career_hf.simulation import World, load_resumes, write_resumes
 from career_hf.simulation.presets import RESUMES
 
-from .cells import keep_settings, likeliest, run_jobs, score_once
-from .pretraining import (
-    Made,
+from .study import Made, Output, Seeds, StudyResult, Tables, Trial, Workers, studies, whiskers
+from .survey import (
     SurveySettings,
+    SurveyStudy,
     carry_over,
     fine_tune,
     keep_survey,
     pretrain,
     references,
-    split_survey,
     train_from_scratch,
 )
 
 
 # Person-years that one core trains on in a second, at the default size; for the cost that is announced.
 SPEED = 30_000
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#555555"
 
 
-@dataclass(frozen=True)
-class Settings(SurveySettings):
+@dataclass(frozen=True, kw_only=True)
+class VolumeSettings(SurveySettings):
     """Sizes of the study. The rest as in `SurveySettings`.
 
     Args:
@@ -61,6 +76,14 @@ class Settings(SurveySettings):
                 "because a power law with a floor has three parameters"
             )
 
+    def cost(self) -> tuple[int, int, float]:
+        """Runs of pretraining, runs on the survey, and core hours if no run stops early."""
+        volumes = len(self.volumes)
+        pretrainings = (volumes - 1) * self.seeds
+        surveys = volumes * (len(self.rates) + self.seeds - 1)
+        updates = pretrainings * self.pretraining_steps + surveys * self.most_steps
+        return pretrainings, surveys, updates * self.tokens_per_batch / SPEED / 3600
+
 
 def model_name(volume: int) -> str:
     """What a model that was pretrained on so many resumes is called in tables."""
@@ -68,104 +91,246 @@ def model_name(volume: int) -> str:
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One model: how many resumes it was pretrained on, its learning rate on the survey, and its seed."""
-
-    volume: int
-    rate: float
-    seed: int = 0
+class VolumeTrial(Trial):
+    """A run on the survey, of a model that is named after the number of resumes it was pretrained on."""
 
     @property
     def folder(self) -> str:
-        """A name for its folder."""
-        return f"survey, {model_name(self.volume)}, {self.rate:g}, {self.seed}"
+        return f"survey, {super().folder}"
+
+    @property
+    def volume(self) -> int:
+        return int(self.model.split()[0])
 
 
-def cost(settings: Settings) -> tuple[int, int, float]:
-    """Runs of pretraining, runs on the survey, and core hours if no run stops early."""
-    volumes = len(settings.volumes)
-    pretrainings = (volumes - 1) * settings.seeds
-    surveys = volumes * (len(settings.rates) + settings.seeds - 1)
-    updates = pretrainings * settings.pretraining_steps + surveys * settings.most_steps
-    return pretrainings, surveys, updates * settings.tokens_per_batch / SPEED / 3600
+@dataclass(frozen=True)
+class VolumeStudy(SurveyStudy):
+    """Leaves volume.csv, law.csv and volume.png; tables are of every volume, the true model and Markov chains."""
+
+    settings: VolumeSettings = VolumeSettings()
+
+    def volumes(self) -> list[int]:
+        """The costliest first."""
+        return sorted(self.settings.volumes, reverse=True)
+
+    def trials(self) -> list[Trial]:
+        return [VolumeTrial(model_name(n), rate) for n in self.volumes() for rate in self.settings.rates]
+
+    def prepare(self, workers: int) -> None:
+        self.work("Drawing careers", self.draw, ("resumes", "survey"), workers)
+        runs = [(volume, seed) for volume in self.volumes()[:-1] for seed in range(self.settings.seeds)]
+        self.work("Pretraining", self.pretrained, runs, workers)
+
+    def draw(self, careers: str) -> None:
+        """Draws "resumes", the corpus that all samples are the first of and the one that is held out; or "survey",
+        whose test people are scored with the truth and with Markov chains."""
+        settings = self.settings
+        if careers == "survey":
+            world, splits = keep_survey(self.folder / "survey", settings, settings.market()), self.splits()
+            for name, made in references(world, splits["train"], splits["validation"]).items():
+                score_once(self.folder / "tables" / name / "0.parquet", *made, splits["test"])
+            return
+        world = World.build(settings.market().world)
+        for name, people, seed in (("resumes", max(settings.volumes), 0), ("held out", settings.held_out, 1)):
+            write_resumes(world, replace(RESUMES["scaling"], people=people), self.folder / name, seed=seed)
+            load_resumes(self.folder / name)  # converts them once, before processes want to read them together
+
+    def pretrained(self, run: tuple[int, int]) -> Made:
+        """CAREER pretrained on the first resumes.
+
+        Args:
+            run: Number of resumes, and seed.
+        """
+        volume, seed = run
+        return pretrain(
+            self.place(f"pretraining, {model_name(volume)}, {seed}"),
+            self.settings,
+            load_resumes(self.folder / "resumes", volume),
+            load_resumes(self.folder / "held out"),
+            self.labels(),
+            seed=seed,
+            eval_steps=self.settings.pretraining_eval_steps,
+        )
+
+    def train(self, trial: VolumeTrial) -> Made:
+        splits, labels, place = self.splits(), self.labels(), self.place(trial.folder)
+        careers, run = (splits["train"], splits["validation"]), {"rate": trial.rate, "seed": trial.seed}
+        if trial.volume == 0:
+            return train_from_scratch(place, self.settings, *careers, labels, **run)
+        model, processor = self.pretrained((trial.volume, trial.seed))
+        processor = carry_over(model, processor, careers[0], labels, trial.seed)
+        return fine_tune(place, self.settings, model, processor, *careers, **run)
+
+    def report(self) -> StudyResult:
+        tables = self.tables()
+        volumes = self.volume_table(tables)
+        law, curve = fit(tables, self.settings)
+        law.loc["break-even of the runs", "estimate"] = break_even(volumes)
+        return StudyResult({"volume": volumes, "law": law}, {"volume": volume_figure(volumes, law, curve)})
+
+    def volume_table(self, tables: Tables) -> pd.DataFrame:
+        """One row per volume, and one for each reference.
+
+        Returns:
+            Columns perplexity, over_floor (its ratio to the true model's), low, high (people resampled), seeds,
+            seed_sd; difference (of log-perplexity from training from scratch), low_of_difference, high_of_difference;
+            for volumes also rate (chosen), updates and hours (of all pretraining, one core).
+        """
+        draws = self.settings.draws
+        levels = summarize(tables, draws)[["perplexity", "low", "high", "seeds", "seed_sd"]]
+        compared = perplexity_differences(tables, model_name(0), draws)[["difference", "low", "high"]]
+        table = levels.join(compared.rename(columns={"low": "low_of_difference", "high": "high_of_difference"}))
+        table.insert(1, "over_floor", table["perplexity"] / table.loc["floor", "perplexity"])
+        chosen = self.best()
+        for volume in self.settings.volumes:
+            name = model_name(volume)
+            runs = self.training_of(f"pretraining, {name}")
+            table.loc[name, ["volume", "rate"]] = volume, chosen[name].rate
+            table.loc[name, ["updates", "hours"]] = runs["updates"].sum(), runs["hours"].sum()
+        return table.sort_values("volume", na_position="first")
 
 
-def run(folder: Path, settings: Settings, workers: int = 2) -> None:
-    """Trains and scores every model; what is finished is not run again.
+def power_law(n: np.ndarray, a: float, b: float, c: float) -> np.ndarray:
+    """a n^-b + c."""
+    return a * n**-b + c
 
-    Leaves transition tables of test people in `folder/tables/MODEL/SEED.parquet`: every volume, the true model
-    ("floor") and Markov chains.
+
+def fit_power_law(n: np.ndarray, nll: np.ndarray, floor: float = 0.0) -> tuple[float, float, float]:
+    """a, b and c of `power_law` by least squares, with a >= 0, b between .01 and 5 and c not below the floor.
 
     Args:
-        folder: For careers, models and tables.
-        settings: Sizes.
-        workers: Processes, each of which uses one thread.
+        n: `(volumes,)`, increasing and positive.
+        nll: `(volumes,)`, log-perplexities.
+        floor: Log-perplexity of the truth, where it is known.
 
     Raises:
-        ValueError: The folder holds a study with other settings.
+        ValueError: There are fewer than four volumes.
     """
-    keep_settings(folder, asdict(settings))
-    run_jobs("Drawing careers", [partial(draw, folder, settings) for draw in (draw_resumes, draw_survey)], workers)
-    # The costliest first.
-    volumes, seeds = sorted(settings.volumes, reverse=True), range(settings.seeds)
-    pretraining = [partial(pretrained, folder, settings, volume, seed) for volume in volumes[:-1] for seed in seeds]
-    run_jobs("Pretraining", pretraining, workers)
-    trials = [Cell(volume, rate) for volume in volumes for rate in settings.rates]
-    run_jobs("Trials on the survey", [partial(train, folder, settings, trial) for trial in trials], workers)
-    frozen = [replace(best(folder, settings, volume), seed=seed) for volume in volumes for seed in seeds]
-    run_jobs("Further seeds, and scoring", [partial(score, folder, settings, cell) for cell in frozen], workers)
+    n, nll = np.asarray(n, dtype=float), np.asarray(nll, dtype=float)
+    if len(n) < 4:
+        raise ValueError(f"a power law with a floor has three parameters: {len(n)} volumes are too few, give four")
+    # In units of the first volume and of the fall, parameters are of the same order.
+    fall = max(nll.max() - nll.min(), 1e-6)
+    start = (1.0, 0.5, max(nll.min() / fall - 0.1, floor / fall))
+    bounds = ((0.0, 0.01, floor / fall), (np.inf, 5.0, np.inf))
+    (a, b, c), _ = curve_fit(power_law, n / n[0], nll / fall, p0=start, bounds=bounds, max_nfev=10_000)
+    return float(a * fall * n[0] ** b), float(b), float(c * fall)
 
 
-def best(folder: Path, settings: Settings, volume: int) -> Cell:
-    """The trial of a volume that validation people like best."""
-    return likeliest(folder, (Cell(volume, rate) for rate in settings.rates))
+def crossing(law: tuple[float, float, float], nll: float) -> float:
+    """The volume at which the law falls to a log-perplexity; infinite if it never does."""
+    a, b, c = law
+    return float((a / (nll - c)) ** (1 / b)) if nll > c and a > 0 else np.inf
 
 
-def draw_resumes(folder: Path, settings: Settings) -> None:
-    """Draws the corpus that all samples are the first of, and the one that is held out."""
-    world = World.build(settings.market().world)
-    for name, people, seed in (("resumes", max(settings.volumes), 0), ("held out", settings.held_out, 1)):
-        write_resumes(world, replace(RESUMES["scaling"], people=people), folder / name, seed=seed)
-        load_resumes(folder / name)  # converts them once, before processes want to read them together
+def fit(tables: Tables, settings: VolumeSettings, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Fits the law, and fits it anew to every resample of people and seeds.
+
+    Returns:
+        Its parameters a, b and c, exp(c) ("perplexity of unlimited resumes"), the volume at which it falls to training
+        from scratch, and the root mean square in nats of what it leaves; with columns estimate, low and high. And the
+        curve at a grid of volumes: the same columns of perplexity, and, with the suffix "_of_difference", of
+        log-perplexity minus that of training from scratch.
+    """
+    volumes = sorted(settings.volumes)
+    wanted = {name: tables[name] for name in ("floor", *map(model_name, volumes))}
+    estimate, resampled = resampled_seeds(wanted, settings.draws, seed)
+    n = np.array(volumes[1:], dtype=float)
+    grid = np.geomspace(n[0], n[-1] * 2, 100)
+    rows, curves, scratch = [], [], np.array([estimate[1], *resampled[:, 1]])
+    for floor, without, *nll in (estimate, *resampled):
+        law = fit_power_law(n, np.array(nll), floor)
+        rows.append([*law, np.exp(law[2]), crossing(law, without)])
+        curves.append(power_law(grid, *law))
+    names = ["a", "b", "c", "perplexity of unlimited resumes", "break-even by the law"]
+    parameters = _estimates(np.array(rows), pd.Index(names, name="parameter"))
+    left = estimate[2:] - power_law(n, *rows[0][:3])
+    parameters.loc["residual in nats", "estimate"] = np.sqrt(np.mean(left**2))
+    curve, at = np.array(curves), pd.Index(grid, name="resumes")
+    differences = _estimates(curve - scratch[:, None], at).add_suffix("_of_difference")
+    return parameters, _estimates(np.exp(curve), at).join(differences)
 
 
-def draw_survey(folder: Path, settings: Settings) -> None:
-    """Draws the survey and scores its test people with the truth and with Markov chains."""
-    world = keep_survey(folder / "survey", settings, settings.market())
-    splits = split_survey(folder / "survey", settings)
-    for name, made in references(world, splits["train"], splits["validation"]).items():
-        score_once(folder / "tables" / name / "0.parquet", *made, splits["test"])
+def _estimates(values: np.ndarray, index: pd.Index) -> pd.DataFrame:
+    """The first row, and quantiles of the others."""
+    # Order statistics, because no mean is taken of an infinite crossing and another.
+    low, high = np.quantile(values[1:], INTERVAL, axis=0, method="nearest")
+    return pd.DataFrame({"estimate": values[0], "low": low, "high": high}, index=index)
 
 
-def pretrained(folder: Path, settings: Settings, volume: int, seed: int) -> Made:
-    """CAREER pretrained on the first `volume` resumes."""
-    return pretrain(
-        folder / "models" / f"pretraining, {model_name(volume)}, {seed}",
-        settings,
-        load_resumes(folder / "resumes", volume),
-        load_resumes(folder / "held out"),
-        World.build(settings.market().world).labels,
-        seed=seed,
-        eval_steps=settings.pretraining_eval_steps,
-    )
+def resampled_seeds(tables: Tables, draws: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Log-perplexities of models, averaged over their seeds.
+
+    Args:
+        tables: For each model a transition table for each seed, on the same rows.
+        draws: Resamples.
+        seed: Of the resampling.
+
+    Returns:
+        `(models,)` as they are, and `(draws, models)` with people and seeds resampled.
+    """
+    single = {f"{name} {i}": table for name, of_model in tables.items() for i, table in enumerate(of_model)}
+    _, (estimate,), resampled = resampled_nll(single, draws, seed)
+    rng = np.random.default_rng([seed, 1])
+    means, resampled_means, start = [], [], 0
+    for of_model in tables.values():
+        seeds = start + np.arange(len(of_model))
+        drawn = rng.choice(seeds, size=(draws, len(seeds)))
+        means.append(estimate[seeds].mean())
+        resampled_means.append(np.take_along_axis(resampled[:, 0], drawn, axis=1).mean(axis=1))
+        start += len(of_model)
+    return np.array(means), np.stack(resampled_means, axis=1)
 
 
-def train(folder: Path, settings: Settings, cell: Cell) -> Made:
-    """Trains a model on the survey, or loads it."""
-    splits = split_survey(folder / "survey", settings)
-    careers = splits["train"], splits["validation"]
-    labels = World.build(settings.market().world).labels
-    place, rate, seed = folder / "models" / cell.folder, cell.rate, cell.seed
-    if cell.volume == 0:
-        return train_from_scratch(place, settings, *careers, labels, rate=rate, seed=seed)
-    model, processor = pretrained(folder, settings, cell.volume, seed)
-    processor = carry_over(model, processor, careers[0], labels, seed)
-    return fine_tune(place, settings, model, processor, *careers, rate=rate, seed=seed)
+def break_even(volumes: pd.DataFrame) -> float:
+    """The smallest volume from which on pretraining beats training from scratch, every interval below 0; else null."""
+    rows = volumes[volumes["volume"] > 0].sort_values("volume", ascending=False)
+    wins = (rows["high_of_difference"] < 0).cummin()
+    return float(rows["volume"][wins].min())
 
 
-def score(folder: Path, settings: Settings, cell: Cell) -> None:
-    """Trains a model on the survey, or loads it, and scores test people."""
-    test = split_survey(folder / "survey", settings)["test"]
-    score_once(
-        folder / "tables" / model_name(cell.volume) / f"{cell.seed}.parquet", *train(folder, settings, cell), test
-    )
+def volume_figure(volumes: pd.DataFrame, law: pd.DataFrame, curve: pd.DataFrame) -> Figure:
+    """Perplexity by volume of resumes, with the law, training from scratch and the floor; and what resumes gain."""
+    figure = Figure(figsize=(13, 5.5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    rows, scratch = volumes[volumes["volume"] > 0], volumes[volumes["volume"] == 0].iloc[0]
+    a, b, c = law.loc[["a", "b", "c"], "estimate"]
+    for axes, what, suffix in ((left, "perplexity", ""), (right, "difference", "_of_difference")):
+        low, high = f"low{suffix}", f"high{suffix}"
+        span = whiskers(rows, what, low, high)
+        axes.errorbar(rows["volume"], rows[what], yerr=span, fmt="o", capsize=3, color=BLUE, label="fine-tuned")
+        label = f"exp({a:.3g} n^-{b:.2f} + {c:.3f})"
+        axes.plot(curve.index, curve[f"estimate{suffix}"], color=BLUE, linewidth=1, label=label)
+        axes.fill_between(curve.index, curve[low], curve[high], color=BLUE, alpha=0.15)
+        axes.axhline(scratch[what], color=ORANGE, label="from scratch")
+        axes.set_xscale("log")
+        axes.set_xticks(rows["volume"], [f"{int(n):,}" for n in rows["volume"]], fontsize=8)
+        axes.minorticks_off()
+        axes.set_xlabel("resumes")
+    left.axhspan(scratch["low"], scratch["high"], color=ORANGE, alpha=0.15)
+    left.axhline(volumes.loc["floor", "perplexity"], color="black", label="floor: the truth")
+    left.axhline(np.exp(c), color=GREY, linestyle="--", label="the law with unlimited resumes")
+    left.set(title="Pretraining volume (Figure 2b), simulated market", ylabel="test perplexity (95% intervals)")
+    right.set(title="Against training from scratch", ylabel="nats per step; below 0 pretraining pays")
+    left.legend(fontsize=8)
+    return figure
+
+
+@studies.command()
+def volume(
+    output: Output,
+    workers: Workers = 2,
+    seeds: Seeds = 3,
+    volumes: Annotated[str, typer.Option(help="Numbers of resumes, comma-separated; 0 is no pretraining.")] = (
+        "0,1000,2000,5000,10000,20000,50000,100000"
+    ),
+) -> None:
+    """How many resumes pretraining needs (Figure 2b), on the simulated market."""
+    settings = VolumeSettings(seeds=seeds, volumes=tuple(map(int, volumes.split(","))))
+    pretrainings, surveys, hours = settings.cost()
+    say(f"{pretrainings} runs of pretraining and {surveys} on the survey, at most {hours:.1f} core hours")
+    result = VolumeStudy(output, settings).run(workers)
+    shown = result["volume"].drop(columns=["volume", "rate"])
+    show(shown, "Test perplexity after fine-tuning; differences of log-perplexity from training from scratch")
+    show(result["law"], "Log-perplexity as a n^-b + c; 95% intervals by resampling people and seeds")
+    say(f"{output}/volume.csv, law.csv, volume.png")

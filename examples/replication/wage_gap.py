@@ -3,34 +3,33 @@
 Two numbers are called the gap. The structural one is the coefficient of being a woman in the wage law. The
 history-adjusted one is the mean over women of E[ln w | woman, history] - E[ln w | man, history]: how much less women
 earn than men with the same career up to now. They differ where a career says something else about a woman's type than
-about a man's. `docs/explanation/simulated_wages.md` says which estimator targets which.
+about a man's. `docs/simulated_wages.md` says which estimator targets which.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from datasets import Dataset
+from matplotlib.figure import Figure
 from scipy import linalg, sparse
 from sklearn.preprocessing import OneHotEncoder
 
-from career_hf.careers.atomic_files import complete
 from career_hf.careers.frames import to_frame
+from career_hf.cli.console import say, show
 from career_hf.occupations.labels import GENDERS
 from career_hf.simulation.presets import Preset, preset
 from career_hf.simulation.survey import Simulation
 from career_hf.simulation.wages import WageConfig, draw_wages, type_posteriors, wage_summary, wage_truth
 from career_hf.simulation.world import World
 
-from .cells import keep_settings, run_jobs
+from .study import Output, Study, StudyResult, Workers, studies, write_table
 
-
-if TYPE_CHECKING:
-    from datasets import Dataset
 
 # What keeps gender out of the shares of types and out of every move.
 NO_GENDER = {"type_gender_sd": 0.0, "gender_typing_sd": 0.0, "out_women": 0.0}
@@ -44,59 +43,107 @@ ESTIMATORS = ("coefficient", "unexplained")
 PILOT_SEED = 1_000
 
 
-def wage_gap(
-    folder: str | Path,
-    *,
-    market: str = "survey",
-    people: int = 12_000,
-    seeds: Sequence[int] = (0, 1, 2),
-    candidates: Sequence[int] = tuple(range(12)),
-    pilot_people: int = 6_000,
-    config: WageConfig | None = None,
-    workers: int = 2,
-) -> pd.DataFrame:
-    """Estimates the wage gap in four worlds with every specification and both estimators; a finished cell is kept.
-
-    Two worlds are chosen among `candidates` for how wrong summary statistics are in them, judged by other people and
-    without the noise of wages; the other two are controls. Leaves in the folder `candidates.csv` (every candidate
-    world), `wage_gap.csv` (what is returned), `summary.csv` (`summarize_wage_gap`) and `wage_gap.png`.
+@dataclass(frozen=True)
+class WageGapSettings:
+    """Sizes of the study.
 
     Args:
-        folder: Where tables and figure go.
         market: Preset whose world is varied.
         people: Sample size of each world and seed.
-        seeds: Of people and of the noise in wages.
+        seeds: Seeds of people and of the noise in wages.
         candidates: Seeds of worlds to choose from.
         pilot_people: Sample size by which they are chosen.
-        config: Numbers of the wage law; the defaults of `WageConfig` unless given.
-        workers: Processes, each of which uses one thread.
-
-    Returns:
-        The rows of `estimate_wage_gap`, with columns world and seed before them.
-
-    Raises:
-        ValueError: The folder holds a study with other settings.
+        config: Numbers of the wage law.
     """
-    folder, config, base = Path(folder), config or WageConfig(), preset(market)
-    settings = {"market": base.to_dict(), "people": people, "pilot_people": pilot_people, "wages": config.to_dict()}
-    keep_settings(folder, settings)
 
-    pilot = {f"world {seed}": base.with_world(seed=seed) for seed in candidates}
-    tried = candidate_errors(_cells(folder / "pilot", pilot, pilot_people, [PILOT_SEED], config, workers))
-    over, under = (candidates[int(place)] for place in (tried[SUMMARY].argmin(), tried[SUMMARY].argmax()))
-    worlds = {
-        f"gap overstated (world {over})": base.with_world(seed=over),
-        f"gap understated (world {under})": base.with_world(seed=under),
-        "types do not depend on gender": base.with_world(type_gender_sd=0.0),
-        "gender in wages only": base.with_world(**NO_GENDER),
-    }
-    table = _cells(folder / "cells", worlds, people, seeds, config, workers)
-    summary = summarize_wage_gap(table)
-    tried.to_csv(folder / "candidates.csv", float_format="%.5f")
-    table.to_csv(folder / "wage_gap.csv", index=False, float_format="%.5f")
-    summary.to_csv(folder / "summary.csv", index=False, float_format="%.5f")
-    plot_wage_gap(summary, table, folder / "wage_gap.png")
-    return table
+    market: str = "survey"
+    people: int = 12_000
+    seeds: Sequence[int] = (0, 1, 2)
+    candidates: Sequence[int] = tuple(range(12))
+    pilot_people: int = 6_000
+    config: WageConfig = field(default_factory=WageConfig)
+
+
+@dataclass(frozen=True)
+class WageGapCell:
+    """One world with one seed, and the file of its estimates."""
+
+    path: Path
+    world: Preset
+    people: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class WageGapStudy(Study):
+    """Estimates the wage gap in four worlds with every specification and both estimators.
+
+    Two worlds are chosen among candidates for how wrong summary statistics are in them, judged by other people and
+    without the noise of wages; the other two are controls. Leaves candidates.csv (every candidate world), wage_gap.csv
+    (the rows of `estimate_wage_gap`, with columns world and seed before them), summary.csv (`summarize_wage_gap`) and
+    wage_gap.png.
+    """
+
+    settings: WageGapSettings = field(default_factory=WageGapSettings)
+    float_formats = "%.5f"
+
+    @property
+    def base(self) -> Preset:
+        """The market whose world is varied."""
+        return preset(self.settings.market)
+
+    def described(self) -> dict[str, Any]:
+        settings = self.settings
+        sizes = {"people": settings.people, "pilot_people": settings.pilot_people}
+        return {"market": self.base.to_dict(), **sizes, "wages": settings.config.to_dict()}
+
+    def cells(self, folder: str, worlds: Mapping[str, Preset], people: int, seeds: Sequence[int]) -> dict[tuple, Any]:
+        """A cell for every world and seed, by both."""
+        return {
+            (name, seed): WageGapCell(self.folder / folder / f"{name}, {seed}.csv", world, people, seed)
+            for name, world in worlds.items()
+            for seed in seeds
+        }
+
+    def pilot(self) -> dict[tuple, Any]:
+        """Cells by which worlds are chosen."""
+        worlds = {f"world {seed}": self.base.with_world(seed=seed) for seed in self.settings.candidates}
+        return self.cells("pilot", worlds, self.settings.pilot_people, [PILOT_SEED])
+
+    def chosen(self) -> dict[tuple, Any]:
+        """Cells of the four worlds."""
+        errors = candidate_errors(read_cells(self.pilot()))[SUMMARY]
+        over, under = (self.settings.candidates[int(place)] for place in (errors.argmin(), errors.argmax()))
+        worlds = {
+            f"gap overstated (world {over})": self.base.with_world(seed=over),
+            f"gap understated (world {under})": self.base.with_world(seed=under),
+            "types do not depend on gender": self.base.with_world(type_gender_sd=0.0),
+            "gender in wages only": self.base.with_world(**NO_GENDER),
+        }
+        return self.cells("cells", worlds, self.settings.people, self.settings.seeds)
+
+    def compute(self, workers: int) -> None:
+        for title, cells in (("Choosing worlds", self.pilot), ("Estimating wage gaps", self.chosen)):
+            missing = [cell for cell in cells().values() if not cell.path.exists()]
+            self.work(title, self.estimate, missing, workers)
+
+    def estimate(self, cell: WageGapCell) -> None:
+        """Writes the estimates of one cell."""
+        drawn = draw_wages(cell.world.simulate(cell.people, cell.seed), self.settings.config, seed=cell.seed)
+        write_table(cell.path, estimate_wage_gap(drawn, self.settings.config))
+
+    def report(self) -> StudyResult:
+        table = read_cells(self.chosen())
+        summary = summarize_wage_gap(table)
+        tables = {"candidates": candidate_errors(read_cells(self.pilot())), "wage_gap": table, "summary": summary}
+        return StudyResult(tables, {"wage_gap": wage_gap_figure(summary, table)})
+
+
+def read_cells(cells: Mapping[tuple, WageGapCell]) -> pd.DataFrame:
+    """Estimates of cells that are finished, with columns world and seed before them."""
+    parts = [pd.read_csv(cell.path).assign(world=name, seed=seed) for (name, seed), cell in cells.items()]
+    table = pd.concat(parts, ignore_index=True)
+    return table[["world", "seed", *table.columns.drop(["world", "seed"])]]
 
 
 def estimate_wage_gap(simulation: Simulation, config: WageConfig | None = None) -> pd.DataFrame:
@@ -256,7 +303,7 @@ def candidate_errors(pilot: pd.DataFrame) -> pd.DataFrame:
     """How wrong each specification is about the history-adjusted gap in each world, without the noise of wages.
 
     Args:
-        pilot: Rows of `wage_gap`.
+        pilot: Rows of `read_cells`.
 
     Returns:
         One row per world: history_adjusted, and for each specification the unexplained estimate minus it.
@@ -273,7 +320,7 @@ def summarize_wage_gap(table: pd.DataFrame) -> pd.DataFrame:
     """Averages over seeds, whose people are different.
 
     Args:
-        table: What `wage_gap` returns.
+        table: Table `wage_gap` of the study.
 
     Returns:
         One row per world, specification and estimator: the means of the numeric columns, standard_error of the mean
@@ -289,16 +336,13 @@ def summarize_wage_gap(table: pd.DataFrame) -> pd.DataFrame:
     return summary.reset_index()
 
 
-def plot_wage_gap(summary: pd.DataFrame, table: pd.DataFrame, path: str | Path) -> None:
+def wage_gap_figure(summary: pd.DataFrame, table: pd.DataFrame) -> Figure:
     """Draws estimates and intervals against the two truths, a panel for each world.
 
     Args:
         summary: What `summarize_wage_gap` returns.
-        table: What `wage_gap` returns: one dot for every seed.
-        path: Of the PNG.
+        table: Table `wage_gap` of the study: one dot for every seed.
     """
-    from matplotlib.figure import Figure
-
     worlds, specifications = summary["world"].unique(), list(summary["specification"].unique())
     rows = -(-len(worlds) // 2)
     figure = Figure(figsize=(10, 0.8 + 3.3 * rows), layout="constrained")
@@ -328,32 +372,22 @@ def plot_wage_gap(summary: pd.DataFrame, table: pd.DataFrame, path: str | Path) 
     panels[0].invert_yaxis()
     figure.supxlabel("women minus men, log points", fontsize=10)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=9)
-    figure.savefig(path, dpi=150)
-
-
-def _cells(
-    folder: Path, worlds: Mapping[str, Preset], people: int, seeds: Sequence[int], config: WageConfig, workers: int
-) -> pd.DataFrame:
-    """Every world with every seed, each computed once and then read from its file."""
-    paths = {(name, seed): folder / f"{name}, {seed}.csv" for name in worlds for seed in seeds}
-    jobs = [
-        partial(_cell, path, worlds[name], people, seed, config)
-        for (name, seed), path in paths.items()
-        if not path.exists()
-    ]
-    run_jobs("Estimating wage gaps", jobs, workers)
-    tables = [pd.read_csv(path).assign(world=name, seed=seed) for (name, seed), path in paths.items()]
-    table = pd.concat(tables, ignore_index=True)
-    return table[["world", "seed", *table.columns.drop(["world", "seed"])]]
-
-
-def _cell(path: Path, market: Preset, people: int, seed: int, config: WageConfig) -> None:
-    """One world with one seed."""
-    drawn = draw_wages(market.simulate(people, seed), config, seed=seed)
-    with complete(path) as unfinished:
-        estimate_wage_gap(drawn, config).to_csv(unfinished, index=False)
+    return figure
 
 
 def _dummies(values: Sequence) -> sparse.csr_array:
     """An indicator for each level but the first."""
     return OneHotEncoder(drop="first").fit_transform(np.asarray(values).reshape(-1, 1))
+
+
+@studies.command()
+def wage_gap(output: Output, workers: Workers = 2) -> None:
+    """Which controls recover the gender wage gap, on the simulated market, where it is known."""
+    summary = WageGapStudy(output).run(workers)["summary"]
+    columns = ["estimate", "low", "high", "error", "without_noise", "r2"]
+    for (world, estimator), rows in summary.groupby(["world", "estimator"], sort=False):
+        truth = rows.iloc[0]
+        gaps = f"structural gap {truth['structural']:.3f}, history-adjusted gap {truth['history_adjusted']:.3f}"
+        title = f"{world}: {gaps}, R^2 ceiling {truth['r2_ceiling']:.3f}"
+        show(rows.set_index("specification")[columns], f"{title}; {estimator}")
+    say(f"{output}/wage_gap.csv, summary.csv, candidates.csv, wage_gap.png")

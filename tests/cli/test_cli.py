@@ -204,13 +204,6 @@ def test_resumes_are_drawn_and_can_be_drawn_on(folder):
     assert (folder / "cvs" / "part-00000.parquet").exists()
 
 
-def test_a_study_says_what_to_install_before_it_starts(folder, monkeypatch):
-    monkeypatch.setattr("replication.commands.find_spec", lambda name: None)
-    result = CliRunner().invoke(app, ["study", "findings", "--output", str(folder / "findings")])
-    assert result.exit_code != 0 and not (folder / "findings").exists()
-    assert "career_hf[studies]" in re.sub(r"[^a-z_\[\]]", "", result.output)
-
-
 def test_quickstart_beats_both_markov_chains(tmp_path):
     result = quickstart(tmp_path, max_steps=150)
     perplexity = result.summary["perplexity"]

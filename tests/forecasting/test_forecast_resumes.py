@@ -8,9 +8,8 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from replication import rivals, table1
-from replication.commands import study
-from replication.rivals_tables import load
+from replication import rivals, table1  # noqa: F401  # table1 registers its command
+from replication.study import load_tables, studies
 from typer.testing import CliRunner
 
 from career_hf.careers import load_careers, to_frame
@@ -26,8 +25,8 @@ NOBODY = "no observed occupation"
 YEARS = [2015, 2016, 2017]
 
 
-def run(*arguments, command=app):
-    result = CliRunner().invoke(command, [str(argument) for argument in arguments])
+def run(*arguments, commands=app):
+    result = CliRunner().invoke(commands, [str(argument) for argument in arguments])
     assert result.exit_code == 0, result.output + str(result.exception)
     return result.output
 
@@ -67,12 +66,12 @@ def done(spells):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rivals, "RIVALS", {rivals.CAREER: rivals.RIVALS[rivals.CAREER]})
         chain = "Markov chain, order 1"
-        patch.setattr(table1, "COUNTED", {chain: table1.COUNTED[chain]})
+        patch.setattr(rivals, "COUNTED", {chain: rivals.COUNTED[chain]})
         run(
             *["table1", "--data", careers, "--output", output, "--cutoff", 2014, "--design", "new people"],
             *["--years", "2015,2016,2017", "--workers", 1, "--seeds", 1, "--trials", 1, "--most-steps", 10],
             *["--samples", 20],
-            command=study,
+            commands=studies,
         )
     return careers, output
 
@@ -83,7 +82,7 @@ def test_who_is_scored_is_who_appendix_g_names_and_no_year_is_left_out(spells, d
     known = load_careers(careers)["test"]["person"]
     span = jobs[jobs["person"].isin(known)].groupby("person").agg(first=("start", "min"), last=("end", "max"))
     expected = span[(span["first"] < 2015) & (span["last"] >= 2017)].index
-    table = load(output / "new_people" / "forecasts")[rivals.CAREER + ", two stages"][0]
+    table = load_tables(output / "new_people" / "forecasts")[rivals.CAREER + ", two stages"][0]
     alike = table[table["survivor"]]
     assert sorted(alike["person"].unique()) == sorted(expected) and len(expected) > 10
     # Three forecasts for each of them, also where no job covers the year.
@@ -98,7 +97,7 @@ def test_who_is_scored_is_who_appendix_g_names_and_no_year_is_left_out(spells, d
 
 def test_such_years_are_forecast_with_a_probability_of_their_own(done):
     careers, output = done
-    for name, (table,) in load(output / "new_people" / "forecasts").items():
+    for name, (table,) in load_tables(output / "new_people" / "forecasts").items():
         rows = table[table["occupation"] == NOBODY]
         assert len(rows) and not rows["unknown"].any() and (np.exp(rows["log_prob"]) > 0.01).all(), name
     trained = json.loads((output / "new_people" / "settings.json").read_text())

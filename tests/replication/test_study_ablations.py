@@ -1,41 +1,32 @@
 """Variants of CAREER are what they claim to be, and their study runs at a size at which nothing is learned."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from drawn_points import points_of
 from encoded_examples import LEVELS, encoded_careers, small_model
 from huggingface_hub.errors import StrictDataclassError
-from replication import ablation_models as models
 from replication import ablations as study
-from replication.ablations_tables import ablations
-from replication.cells import run_jobs
-from replication.rivals_tables import load
+from replication.study import Trial
 from transformers import AutoModelForCausalLM
-from transformers.utils import logging
 
 from career_hf import CareerForOccupationPrediction, CareerProcessor
 from career_hf.careers import load_careers, save_careers, split_careers, split_manifest
 from career_hf.encoding.collating import EncodedCareers, FlatteningCollator, PaddingCollator
-from career_hf.evaluation.metrics import perplexity, stay_auc
-from career_hf.evaluation.metrics import perplexity_differences as compare
+from career_hf.evaluation.metrics import perplexity, perplexity_differences, stay_auc
 from career_hf.models import modeling_career
 from career_hf.models.attention import SDPA_BY_LENGTH
 from career_hf.simulation import preset
 
 
-SMALL = study.Settings(rates=(1e-3, 4e-3), seeds=2, most_steps=1, tokens_per_batch=400, draws=20)
-COVARIATES = ["year", "education", "gender"]
-# Enough for every class of model and every group's reference.
-FEW = [
-    *dict.fromkeys(study.CHOICES.values()),
-    "covariates after the last layer",
-    "output weights for each covariate",
-    "no covariates",
-    "learned positions",
-    "second stage trained at stays too",
-    "NEMO, CAREER's size",
-]
+SMALL = study.AblationSettings(rates=(1e-3,), seeds=2, most_steps=1, tokens_per_batch=400, draws=20)
+COVARIATES = ("year", "education", "gender")
+# A variant in the table, and the references of it and of CAREER.
+FEW = [study.CAREER, study.NEMO, "NEMO, CAREER's size"]
 LAYERS = 2
 
 
@@ -62,20 +53,20 @@ def variant(model, config, **fields):
 
 def late(layers):
     return variant(
-        models.LateCovariatesForOccupationPrediction, models.LateCovariatesConfig, layers_before_covariates=layers
+        study.LateCovariatesForOccupationPrediction, study.LateCovariatesConfig, layers_before_covariates=layers
     )
 
 
 def learned(positions=12):
     return variant(
-        models.LearnedPositionsForOccupationPrediction,
-        models.LearnedPositionsConfig,
+        study.LearnedPositionsForOccupationPrediction,
+        study.LearnedPositionsConfig,
         max_position_embeddings=positions,
     )
 
 
 def output_weights(**fields):
-    return variant(models.CovariateOutputForOccupationPrediction, models.CovariateOutputConfig, **fields)
+    return variant(study.CovariateOutputForOccupationPrediction, study.CovariateOutputConfig, **fields)
 
 
 ALL = {"before": lambda: late(1), "after": lambda: late(2), "learned": learned, "output": output_weights}
@@ -191,7 +182,7 @@ def test_variants_are_saved_packed_and_trained_like_career(name, careers, batch,
 
 
 def test_stays_train_the_softmax_over_all_occupations_and_predict_nothing(careers, batch, tmp_path):
-    model = variant(models.TaughtByStaysForOccupationPrediction, models.TaughtByStaysConfig)
+    model = variant(study.TaughtByStaysForOccupationPrediction, study.TaughtByStaysConfig)
     career = small_model().eval()
     career.load_state_dict(model.state_dict())
     padded = model(**batch)
@@ -212,7 +203,7 @@ def test_stays_train_the_softmax_over_all_occupations_and_predict_nothing(career
     model.save_pretrained(tmp_path)
     assert type(AutoModelForCausalLM.from_pretrained(tmp_path)) is type(model)
     with pytest.raises(StrictDataclassError, match="use CareerConfig"):
-        models.TaughtByStaysConfig(two_stage=False)
+        study.TaughtByStaysConfig(two_stage=False)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -234,51 +225,59 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def done(data, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ablations")
+    """The study of few variants, what it found, and what it found when a table was lost, with times of files."""
+    made = study.AblationStudy(tmp_path_factory.mktemp("ablations"), SMALL, data=data, covariates=COVARIATES)
     with pytest.MonkeyPatch.context() as patch:
         for name in set(study.VARIANTS) - set(FEW):
             patch.delitem(study.VARIANTS, name)
-        runs, hours = study.cost(SMALL)
-        found = ablations(folder, data, COVARIATES, SMALL, workers=1)
-        assert hours > 0 and len(list((folder / "models").iterdir())) == runs
-        made = {path: path.stat().st_mtime_ns for path in folder.rglob("*.parquet")}
-        models_made = {path: path.stat().st_mtime_ns for path in folder.rglob("model.safetensors")}
-        lost = next(iter(made))
+        runs, hours = SMALL.cost()
+        found = made.run(workers=1)["ablations"]
+        assert hours > 0 and len(list((made.folder / "models").iterdir())) == runs
+        files = [*made.folder.rglob("*.parquet"), *made.folder.rglob("model.safetensors")]
+        times = {path: path.stat().st_mtime_ns for path in files}
+        lost = next(iter(times))
         lost.unlink()
-        again = ablations(folder, data, COVARIATES, SMALL, workers=1)
-    return folder, found, again, (lost, made, models_made)
+        again = made.run(workers=1)["ablations"]
+    return made, found, again, (lost, times)
 
 
-def test_what_is_finished_is_not_run_again(done, data):
-    folder, found, again, (lost, made, models_made) = done
-    assert {path for path in made if path.stat().st_mtime_ns != made[path]} == {lost}
-    assert models_made == {path: path.stat().st_mtime_ns for path in folder.rglob("model.safetensors")}
+def test_what_is_finished_is_not_run_again(done):
+    made, found, again, (lost, times) = done
+    assert {path for path in times if path.stat().st_mtime_ns != times[path]} == {lost}
     pd.testing.assert_frame_equal(found, again)
     with pytest.raises(ValueError, match="other settings"):
-        ablations(folder, data, ["year"], SMALL)
+        replace(made, covariates=("year",)).run()
 
 
-def test_every_variant_is_tuned_alike(done):
-    folder, found, *_ = done
-    assert set(found.index) == set(FEW)
-    for name in FEW:
-        trained = {path.name for path in (folder / "models").iterdir() if path.name.startswith(f"{name}, ")}
-        tried = {f"{name}, 0.001, 0", f"{name}, 0.004, 0"}
-        assert trained == tried | {f"{name}, {found.loc[name, 'rate']:g}, 1"}
-    assert (folder / "ablations.png").stat().st_size > 10_000
-    assert len(pd.read_csv(folder / "ablations.csv")) == len(FEW)
+def test_every_variant_is_tuned_alike():
+    rates = {name: [] for name in study.VARIANTS}
+    made = study.AblationStudy(Path("study"), data=Path("careers"), covariates=COVARIATES)
+    for trial in made.trials():
+        rates[trial.model].append(trial.rate)
+    assert set(map(tuple, rates.values())) == {made.settings.rates} and len(made.settings.rates) == 4
+
+
+def test_the_figure_has_every_variant_but_the_choices_and_every_size(done):
+    made, found, *_ = done
+    left, right = study.ablations_figure(found).axes
+    labels = [label.get_text().replace("\n", " ") for label in left.get_yticklabels()]
+    assert sorted(labels) == [f"NEMO, CAREER's size (against {study.NEMO})"]
+    assert points_of(left)[:, 0] == pytest.approx([found.loc["NEMO, CAREER's size", "difference_from_choice"]])
+    sizes = {tuple(point) for line in right.lines for point in line.get_xydata()}
+    assert sizes == {tuple(row) for row in found[["parameters", "perplexity"]].to_numpy()}
+    assert len(pd.read_csv(made.folder / "ablations.csv")) == len(FEW)
 
 
 def test_the_table_holds_what_transition_tables_say(done):
-    folder, found, *_ = done
-    tables = load(folder / "tables")
+    made, found, *_ = done
+    tables = made.tables()
     name = "NEMO, CAREER's size"
     row = found.loc[name]
     nll = {model: np.mean([np.log(perplexity(table)) for table in tables[model]]) for model in tables}
     assert np.log(row["perplexity"]) == pytest.approx(nll[name])
     assert row["difference_from_career"] == pytest.approx(nll[name] - nll[study.CAREER])
     assert row["difference_from_choice"] == pytest.approx(nll[name] - nll[study.NEMO])
-    whole = compare(tables, study.NEMO, draws=SMALL.draws).loc[name]
+    whole = perplexity_differences(tables, study.NEMO, draws=SMALL.draws).loc[name]
     assert row[["low_from_choice", "high_from_choice"]].tolist() == pytest.approx(whole[["low", "high"]].tolist())
     of_kind = pd.concat(tables[name]).groupby("transition", observed=True)["log_prob"].mean()
     for kind in ("stay", "return", "new"):
@@ -297,39 +296,37 @@ def test_nemo_has_as_many_parameters_as_career(done, data):
     splits = load_careers(data)
     processor = CareerProcessor.fit(splits["train"], COVARIATES, unknown_occupation="unknown")
     chosen = study.VARIANTS["NEMO, CAREER's size"]
-    config = study.config_of(chosen, processor, 20)
+    config = chosen.config_for(processor, 20)
     target = found.loc[study.CAREER, "parameters"]
     config.hidden_size -= 1
     smaller = chosen.model(config).num_parameters()
     assert smaller < target <= found.loc["NEMO, CAREER's size", "parameters"]
 
 
-def test_the_models_are_those_of_the_settings(done):
-    folder, found, *_ = done
-    career, paper = (
-        AutoModelForCausalLM.from_pretrained(folder / "models" / f"{name}, 0.001, 0")
-        for name in (study.CAREER, "learned positions")
-    )
+def test_the_models_are_those_of_the_settings(done, data):
+    made, found, *_ = done
+    career = AutoModelForCausalLM.from_pretrained(made.place(Trial(study.CAREER, 1e-3).folder))
     assert isinstance(career, CareerForOccupationPrediction)
-    assert paper.num_parameters() - career.num_parameters() == 64 * paper.config.max_position_embeddings
-    assert paper.config.max_position_embeddings == career.config.max_position_embeddings
-    blind = AutoModelForCausalLM.from_pretrained(folder / "models" / "no covariates, 0.001, 0")
-    assert blind.config.covariate_names == [] and found.loc["no covariates", "parameters"] < career.num_parameters()
+    splits = load_careers(data)
+    processor = CareerProcessor.fit(splits["train"], COVARIATES, unknown_occupation="unknown")
+    longest = study.longest(splits)
+    assert career.config.max_position_embeddings == longest == max(len(y) for s in splits.values() for y in s["year"])
+    learned_positions = study.Variant("positions", study.LearnedPositionsForOccupationPrediction)
+    paper = learned_positions.model(learned_positions.config_for(processor, longest))
+    assert paper.num_parameters() - career.num_parameters() == 64 * longest
+
+
+@pytest.mark.parametrize("name", ["no covariates", "second stage trained at stays too", "bag of jobs, D = 256"])
+def test_variants_are_trained_as_what_they_are(data, tmp_path, name):
+    made = study.AblationStudy(tmp_path, replace(SMALL, seeds=1), data=data, covariates=COVARIATES)
+    model, processor = made.train(Trial(name, 1e-3))
+    variant = study.VARIANTS[name]
+    assert type(model) is variant.model
+    assert {field: getattr(model.config, field) for field in variant.fields} == dict(variant.fields)
+    assert processor.covariate_names == (list(COVARIATES) if variant.covariates else [])
+    assert model.config.covariate_names == processor.covariate_names
 
 
 def test_covariates_must_be_named(data, tmp_path):
     with pytest.raises(ValueError, match="at least one covariate"):
-        ablations(tmp_path, data, [], SMALL)
-
-
-def test_one_worker_shows_progress_of_every_stage(capsys):
-    shown = logging.is_progress_bar_enabled()
-    logging.enable_progress_bar()
-    try:
-        for what in ("Trials", "Further seeds"):
-            run_jobs(what, [lambda: None], workers=1)
-    finally:
-        if not shown:
-            logging.disable_progress_bar()
-    printed = capsys.readouterr().err
-    assert "Trials: 100%" in printed and "Further seeds: 100%" in printed
+        study.AblationStudy(tmp_path, SMALL, data=data, covariates=()).run()

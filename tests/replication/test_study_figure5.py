@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from replication import cells
+from drawn_points import names_of, points_of
 from replication import figure5 as study
 
 from career_hf.representing.similar_careers import first_years, occupations_held
@@ -13,7 +13,7 @@ from career_hf.simulation import preset
 from career_hf.simulation.world import NOT_WORKING
 
 
-SMALL = study.Settings(
+SMALL = study.Figure5Settings(
     occupations=24,
     families=6,
     types=4,
@@ -30,47 +30,53 @@ SMALL = study.Settings(
     years=(2, 4),
     map_years=4,
     draws=50,
+    seeds=1,
 )
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("figure5")
-    return folder, study.figure5(folder, SMALL, workers=1)
+    made = study.Figure5Study(tmp_path_factory.mktemp("figure5"), SMALL)
+    return made, made.run(workers=1)
 
 
 def test_everything_is_compared_and_written(done):
-    folder, found = done
-    cases = found.shares.set_index(["years", "among", "compared by", "timing"]).index
+    made, found = done
+    shares = found["shares"]
+    cases = shares.set_index(["years", "among", "compared by", "timing"]).index
     assert cases.is_unique and len(cases) == 2 * 2 * 8
-    assert found.shares["people"].between(20, 150).all()
-    assert (found.shares["low"] <= found.shares["same"]).all() and (found.shares["same"] <= found.shares["high"]).all()
-    np.testing.assert_allclose(found.shares["above"], found.shares["same"] - found.shares["chance"])
-    of_seeds = found.shares[found.shares["compared by"].isin([study.CAREER, study.NEMO])]
-    assert of_seeds["seed_sd"].gt(0).all()
-    assert (folder / "figure5.png").stat().st_size > 10_000
-    pd.testing.assert_frame_equal(pd.read_csv(folder / "shares.csv"), found.shares)
+    assert shares["people"].between(20, 150).all()
+    np.testing.assert_allclose(shares["above"], shares["same"] - shares["chance"])
+    pd.testing.assert_frame_equal(pd.read_csv(made.folder / "shares.csv"), shares)
+    everybody, _, mapped = found.figures["figure5"].axes
+    rows = shares[(shares["among"] == study.ALL) & (shares["timing"] == "including")]
+    assert set(study.COLOURS) < set(names_of(everybody))
+    drawn = rows.set_index("compared by").loc[list(study.COLOURS)]
+    assert points_of(everybody)[:, 1] == pytest.approx(drawn["same"].to_numpy())
+    people = shares.loc[shares["years"] == SMALL.map_years, "people"].max()
+    assert sum(len(of_type.get_offsets()) for of_type in mapped.collections) >= people
 
 
 def test_knowing_the_type_beats_chance_and_pairs_have_nothing_in_common(done):
     _, found = done
-    truth = found.shares[found.shares["compared by"] == study.TRUTH]
+    truth = found["shares"][found["shares"]["compared by"] == study.TRUTH]
     assert (truth["above_low"] > 0.05).all()
-    assert found.pairs["similarity"].is_monotonic_decreasing and len(found.pairs) == 10
+    pairs = found["pairs"]
+    assert pairs["similarity"].is_monotonic_decreasing and len(pairs) == 10
     drop = r" \d{4}(-\d{4})?"
     states = set(NOT_WORKING)
-    for row in found.pairs.itertuples():
+    for row in pairs.itertuples():
         a, b = (set(pd.Series(text.split(", ")).str.replace(drop, "", regex=True)) for text in row[4:6])
         assert not (a & b) - states
 
 
 def test_a_study_goes_on_and_refuses_other_settings(done, monkeypatch):
-    folder, _ = done
-    monkeypatch.setattr(cells, "build_trainer", None)  # nothing is trained again
+    made, _ = done
+    monkeypatch.setattr("career_hf.training.cells.fit_model", None)  # nothing is trained again
     for name in (study.CAREER, study.NEMO):
-        study.train_cell(folder, SMALL, name, 1)
+        made.train((name, 0))
     with pytest.raises(ValueError, match="other settings"):
-        study.figure5(folder, study.Settings(), workers=1)
+        study.Figure5Study(made.folder, study.Figure5Settings()).run(workers=1)
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +109,10 @@ def test_vectors_without_information_are_at_chance_and_the_type_itself_is_not(dr
     noise = [np.random.default_rng(seed).normal(size=known.shape) for seed in range(20)]
     by_chance = study.same_type(noise, types, None, chance, SMALL)
     assert abs(by_chance["above"]) < 0.04 and by_chance["above_low"] < 0 < by_chance["above_high"]
+    of_seeds = [study.same_type([vectors], types, None, chance, SMALL)["same"] for vectors in noise]
+    assert by_chance["same"] == pytest.approx(np.mean(of_seeds))
+    assert by_chance["seed_sd"] == pytest.approx(np.std(of_seeds, ddof=1)) and by_chance["seed_sd"] > 0
+    assert by_chance["low"] < by_chance["same"] < by_chance["high"]
     with_type = [vectors * 1e-3 + known for vectors in noise]
     assert study.same_type(with_type, types, None, chance, SMALL)["same"] > 0.95
 

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 import torch
 from datasets import load_from_disk
+from drawn_points import points_of
 from replication import findings as study
-from replication.findings_tables import break_even, contrasts, findings, findings_table, load_tables, worth_in_people
+from replication.findings import break_even, contrasts, findings_table, models_table, worth_in_people
 
 from career_hf.careers import to_frame
 from career_hf.encoding.collating import EncodedCareers, PaddingCollator
@@ -18,7 +19,7 @@ from career_hf.simulation import TrueOccupationModel, preset, world_processor
 from career_hf.simulation.world import NOT_WORKING
 
 
-SMALL = study.Settings(
+SMALL = study.FindingsSettings(
     occupations=24,
     families=6,
     types=3,
@@ -35,48 +36,99 @@ SMALL = study.Settings(
     most_steps=4,
     eval_steps=2,
     tokens_per_batch=500,
-    seeds=2,
+    seeds=1,
     draws=20,
 )
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("findings")
-    findings(folder, SMALL, workers=1)
-    return folder
+def done(tmp_path_factory):
+    """The study in the market alone: a model from scratch in each number of stages, and one that is pretrained."""
+    made = study.FindingsStudy(tmp_path_factory.mktemp("findings"), SMALL)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in set(study.WORLDS) - {"market"}:
+            patch.delitem(study.WORLDS, name)
+        for name in set(study.CORPORA) - {"resumes"}:
+            patch.delitem(study.CORPORA, name)
+        made.prepare(workers=1)
+        for cell in FEW:
+            made.train_cell(cell)
+    return made
 
 
-def test_every_model_has_a_table_for_every_seed_and_every_contrast_is_measured(folder):
-    tables = load_tables(folder)
-    for cell in study.cells(SMALL):
-        assert len(tables[cell.world][cell.model]) == SMALL.seeds
-    found = pd.read_csv(folder / "findings.csv")
+@pytest.fixture(scope="module")
+def tables(done):
+    """Transition tables of every world, model and seed: those of the market's truth and chain, and of models that are
+    as good as they are called by chance."""
+    (of_world,) = done.world_tables().values()
+    rng, made = np.random.default_rng(0), {}
+    for cell in study.cells(replace(SMALL, seeds=2)):
+        world = made.setdefault(cell.world, {name: of_world[name] for name in ("floor", "Markov-1", "Markov-2")})
+        names = [cell.model, *([] if cell.corpus is None else [f"{cell.model}, zero-shot"])]
+        for name in names:
+            floor, chain = of_world["floor"][0], of_world["Markov-1"][0]
+            share = rng.uniform(0.1, 0.5) + rng.uniform(0, 0.2, len(floor))
+            mixed = floor.assign(log_prob=(1 - share) * floor["log_prob"] + share * chain["log_prob"])
+            world.setdefault(name, []).append(mixed)
+    return made
+
+
+FEW = [
+    study.FindingsCell("market", SMALL.train_people, 0),
+    study.FindingsCell("market", SMALL.train_people, 0, two_stage=False),
+    study.FindingsCell("market", SMALL.train_people, 0, "resumes"),
+]
+
+
+def test_every_model_is_scored_and_a_pretrained_one_before_fine_tuning_too(done):
+    scored = done.world_tables()["market"]
+    names = {cell.model for cell in FEW} | {"floor", "Markov-1", "Markov-2", "pretrained on resumes, zero-shot"}
+    assert set(scored) == names
+    for (table,) in scored.values():
+        assert len(table) == len(scored["floor"][0]) and table["log_prob_given_work"].notna().all()
+
+
+def test_every_cell_has_every_seed():
+    cells = study.cells(replace(SMALL, seeds=2))
+    assert len(set(cells)) == len(cells)
+    seeds = pd.DataFrame([(cell.world, cell.model, cell.seed) for cell in cells]).groupby([0, 1])[2].agg(set)
+    assert all(of_model == {0, 1} for of_model in seeds)
+
+
+@pytest.fixture(scope="module")
+def found(tables):
+    return findings_table(tables, SMALL)
+
+
+def test_every_contrast_is_measured_and_drawn(tables, found):
+    models = models_table(tables, SMALL)
     assert len(found) == len(contrasts(SMALL))
-    assert (found["low"] <= found["high"]).all() and found["nats"].notna().all()
+    assert (found["low"] <= found["nats"]).all() and (found["nats"] <= found["high"]).all()
     # Every finding has a control.
     assert set(found.loc[found["control"], "finding"]) == set(found["finding"])
-    assert (folder / "findings.png").stat().st_size > 10_000
+    figure = study.findings_figure(found, models, SMALL)
+    drawn = next(axes for axes in figure.axes if "Findings in the market" in axes.get_title())
+    assert len(drawn.get_yticklabels()) == len(found)
+    assert sorted(points_of(drawn)[:, 0]) == pytest.approx(sorted(found["nats"]))
+    assert (models["ratio"] >= 1).all() and set(models["world"]) == set(study.WORLDS)
 
 
-def test_what_is_finished_is_not_run_again(folder):
-    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.parquet")}
-    models = {path: path.stat().st_mtime_ns for path in folder.rglob("model.safetensors")}
-    lost = study.table_path(folder, "market", "two-stage, 40 people", 1)
+def test_what_is_finished_is_not_run_again(done):
+    before = {path: path.stat().st_mtime_ns for path in done.folder.rglob("*.parquet")}
+    models = {path: path.stat().st_mtime_ns for path in done.folder.rglob("model.safetensors")}
+    lost = done.table_path("market", "two-stage, 40 people", 0)
     kept = pd.read_parquet(lost)
     lost.unlink()
-    findings(folder, SMALL, workers=1)
-    after = {path: path.stat().st_mtime_ns for path in folder.rglob("*.parquet")}
+    for cell in FEW:
+        done.train_cell(cell)
+    after = {path: path.stat().st_mtime_ns for path in done.folder.rglob("*.parquet")}
     assert {path for path in before if before[path] != after[path]} == {lost}
-    assert models == {path: path.stat().st_mtime_ns for path in folder.rglob("model.safetensors")}
+    assert models == {path: path.stat().st_mtime_ns for path in done.folder.rglob("model.safetensors")}
     pd.testing.assert_frame_equal(pd.read_parquet(lost), kept)
-    with pytest.raises(ValueError, match="other settings"):
-        findings(folder, replace(SMALL, seeds=3))
 
 
-def test_a_contrast_is_the_difference_of_mean_log_probabilities_over_seeds(folder):
-    of_world = load_tables(folder)["market"]
-    found = findings_table(load_tables(folder), SMALL)
+def test_a_contrast_is_the_difference_of_mean_log_probabilities_over_seeds(tables, found):
+    of_world = tables["market"]
     row = found[(found["finding"] == "two stages beat one") & ~found["control"]].iloc[0]
     two, one = (of_world[f"{name}-stage, 40 people"] for name in ("two", "one"))
     by_seed = [np.log(perplexity(b)) - np.log(perplexity(a)) for a, b in zip(two, one, strict=True)]
@@ -95,9 +147,9 @@ def test_a_contrast_is_the_difference_of_mean_log_probabilities_over_seeds(folde
     assert row["nats"] == pytest.approx(gain("return") - gain("new"))
 
 
-def test_relabelled_resumes_move_alike_and_shuffled_ones_only_have_the_same_shares(folder):
+def test_relabelled_resumes_move_alike_and_shuffled_ones_only_have_the_same_shares(done):
     plain, relabelled, shuffled = (
-        to_frame(study.corpus_of(folder, name)) for name in ("resumes", "relabelled resumes", "shuffled resumes")
+        to_frame(done.corpus(name)) for name in ("resumes", "relabelled resumes", "shuffled resumes")
     )
     for frame in (relabelled, shuffled):
         pd.testing.assert_frame_equal(frame.drop(columns="occupation"), plain.drop(columns="occupation"))
@@ -108,7 +160,7 @@ def test_relabelled_resumes_move_alike_and_shuffled_ones_only_have_the_same_shar
     assert counts[0] == counts[1]
 
 
-def test_probabilities_given_work_are_those_of_occupations_over_their_sum(folder):
+def test_probabilities_given_work_are_those_of_occupations_over_their_sum():
     market = SMALL.preset("market").simulate(30, seed=5)
     truth, processor = TrueOccupationModel.of_world(market.world), world_processor(market.world)
     plain = transition_table(truth, market.careers, processor)
@@ -117,7 +169,7 @@ def test_probabilities_given_work_are_those_of_occupations_over_their_sum(folder
     logits = truth(**{name: batch[name] for name in ("input_ids", "covariates")}).logits.double()
     working = processor.occupation_ids([label for label in market.world.labels if label not in NOT_WORKING])
     share = torch.logsumexp(logits[..., working], dim=-1)[batch["labels"] != -100].numpy()
-    with study._given_work(truth, processor):
+    with study.given_work(truth, processor):
         given = transition_table(truth, market.careers, processor)
     at_work = ~plain["occupation"].isin(NOT_WORKING).to_numpy()
     np.testing.assert_allclose(given["log_prob"][at_work], (plain["log_prob"] - share)[at_work], atol=1e-5)
@@ -126,9 +178,9 @@ def test_probabilities_given_work_are_those_of_occupations_over_their_sum(folder
     pd.testing.assert_frame_equal(transition_table(truth, market.careers, processor), plain)
 
 
-def test_a_survey_of_more_people_holds_the_smaller_one(folder):
-    splits = study.survey_of(folder, SMALL, "market")
-    everyone = load_from_disk(str(folder / "surveys" / "market"))
+def test_a_survey_of_more_people_holds_the_smaller_one(done):
+    splits = done.survey("market")
+    everyone = load_from_disk(str(done.folder / "surveys" / "market"))
     assert sum(map(len, splits.values())) == len(everyone) == len(set(everyone["person"]))
 
 
@@ -142,7 +194,7 @@ def test_break_even_and_worth_interpolate():
     )
     assert break_even(found) == pytest.approx(0.75)
     assert np.isnan(break_even(found.assign(nats=0.1)))
-    settings = study.Settings(train_people=100, more_people=(400,))
+    settings = study.FindingsSettings(train_people=100, more_people=(400,))
     models = pd.DataFrame(
         {
             "world": "market",
@@ -153,11 +205,6 @@ def test_break_even_and_worth_interpolate():
     assert worth_in_people(models, settings) == pytest.approx(200)
     models.loc[2, "difference"] = 0.05
     assert np.isnan(worth_in_people(models, settings))
-
-
-def test_the_floor_is_not_above_the_models(folder):
-    models = pd.read_csv(folder / "models.csv")
-    assert (models["ratio"] >= 1).all()
 
 
 def test_settings_name_worlds_that_are_there():

@@ -8,8 +8,9 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
+from drawn_points import names_of, points_of
 from replication import rationales as study
-from replication.rationales_tables import (
+from replication.rationales import (
     EVERY,
     LATEST,
     METHODS,
@@ -18,12 +19,11 @@ from replication.rationales_tables import (
     compare_with_smallest,
     figure_3,
     outcomes,
-    rationales_study,
     recovery,
 )
 
 
-SMALL = study.Settings(
+SMALL = study.RationalesSettings(
     occupations=24,
     families=6,
     types=3,
@@ -45,13 +45,13 @@ SMALL = study.Settings(
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("rationales")
-    rationales_study(folder, SMALL, workers=1)
-    return folder
+def done(tmp_path_factory):
+    made = study.RationalesStudy(tmp_path_factory.mktemp("rationales"), SMALL)
+    return made, made.run(workers=1)
 
 
-def test_every_method_is_measured_with_an_interval(folder):
+def test_every_method_is_measured_with_an_interval(done):
+    folder, result = done[0].folder, done[1]
     table = pd.read_csv(folder / "recovery.csv")
     assert set(table["method"]) == set(METHODS)
     assert set(table["sets"]) == {"1", "2", "3", STOPPED}
@@ -65,24 +65,33 @@ def test_every_method_is_measured_with_an_interval(folder):
     parts = table[table["mechanism"] != EVERY].groupby(["sets", "method"])["pulls"].sum()
     assert (everything["pulls"] == parts.loc[everything.index]).all()
     assert (table.loc[table["method"] == study.DROPPING, "recall_behind"] == 0).all()
-    assert (folder / "rationales.png").stat().st_size > 10_000
     assert set(pd.read_csv(folder / "models.csv")["model"]) == {*study.MODELS, study.CHAIN}
     assert pd.read_csv(folder / "smallest.csv", index_col=0).loc["moves", "value"] == SMALL.exhaustive
+    figure, drawn = result.figures["rationales"], result["recovery"]
+    mechanism = next(name for name in study.MECHANISMS if (drawn["mechanism"] == name).any())
+    rows = drawn[(drawn["mechanism"] == mechanism) & (drawn["sets"] != STOPPED)]
+    precisions = np.concatenate([rows.loc[rows["method"] == method, "precision"] for method in METHODS])
+    np.testing.assert_allclose(points_of(figure.axes[0])[:, 1].astype(float), precisions.astype(float))
+    assert set(names_of(figure.axes[0])) == set(METHODS)
 
 
-def test_what_is_finished_is_not_done_again(folder):
-    kept = {path: path.stat().st_mtime_ns for path in [*folder.rglob("*.parquet"), *folder.rglob("*.safetensors")]}
-    lost = folder / "orders" / study.DROPPING / "0.parquet"
+def test_what_is_finished_is_not_done_again(done):
+    made, _ = done
+    files = [*made.folder.rglob("*.parquet"), *made.folder.rglob("*.safetensors")]
+    times = {path: path.stat().st_mtime_ns for path in files}
+    lost = made.folder / "orders" / study.DROPPING / "0.parquet"
     before = pd.read_parquet(lost)
     lost.unlink()
-    rationales_study(folder, SMALL, workers=1)
-    assert {path for path, time in kept.items() if path.stat().st_mtime_ns != time} == {lost}
+    made.prepare(workers=1)
+    made.compute(workers=1)
+    assert {path for path, time in times.items() if path.stat().st_mtime_ns != time} == {lost}
     pd.testing.assert_frame_equal(pd.read_parquet(lost), before)
     with pytest.raises(ValueError, match="other settings"):
-        rationales_study(folder, replace(SMALL, rate=1.0))
+        replace(made, settings=replace(SMALL, rate=1.0)).run()
 
 
-def test_only_strong_pulls_with_something_to_find_are_explained(folder):
+def test_only_strong_pulls_with_something_to_find_are_explained(done):
+    folder = done[0].folder
     planted = pd.read_parquet(folder / "planted.parquet")
     assert (planted["effect"] >= SMALL.weakest_effect).all() and (planted["step"] > 1).all()
     for model in study.MODELS:
@@ -178,8 +187,8 @@ def test_greedy_sets_are_compared_where_both_meet_the_rule():
     assert found.tolist() == [4, 0.75, 0.5, 1.5, 2.0, 0.5]
 
 
-def test_figure_3_shows_a_recipe_that_was_found(folder):
-    test = study.split_survey(folder / "survey", SMALL)["test"]
+def test_figure_3_shows_a_recipe_that_was_found(done):
+    test = done[0].test()
     career = next(row for row in test if len(row["year"]) > 6)
     planted = PLANTED.assign(person=PLANTED["person"].replace("a", career["person"]))
     orders = searched(**{career["person"]: (6, [4, 3, 0], [5, 2, 2, 1])})

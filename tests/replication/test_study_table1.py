@@ -7,15 +7,15 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+from drawn_points import names_of, points_of
 from replication import rivals
 from replication import table1 as study
-from replication.cells import training_log
-from replication.rivals_tables import BASELINE, load
-from replication.table1_tables import POPULATIONS, perplexities, table1
+from replication.rivals import BASELINE
+from replication.study import studies
+from replication.table1 import OVERALL, POPULATIONS, perplexities
 from typer.testing import CliRunner
 
 from career_hf.careers import load_careers, to_frame
-from career_hf.cli.app import app
 from career_hf.encoding.processing_career import CareerProcessor
 from career_hf.evaluation.metrics import perplexity
 from career_hf.forecasting.metrics import state_auc
@@ -23,8 +23,8 @@ from career_hf.rivals.mixture import tune_mixture
 from career_hf.simulation import ResumeConfig, preset, save_simulation, write_resumes
 
 
-CUTOFF, YEARS = 1986, [1988, 1990]
-BUDGET = rivals.Budget(
+CUTOFF, YEARS = 1986, (1988, 1990)
+SMALL = rivals.RivalsSettings(
     trials=2,
     seeds=1,
     tokens_per_batch=1_000,
@@ -34,16 +34,16 @@ BUDGET = rivals.Budget(
     draws=20,
     pretraining_steps=2,
 )
-TRAINED = ["CAREER, pretrained, two stages", "CAREER, two stages", "Job2Vec, two stages"]
+TRAINED = ["CAREER, pretrained, two stages", "CAREER, two stages"]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def few_rivals():
-    """All rivals take the same way through the study; two are enough to show it."""
+    """All rivals take the same way through the study; CAREER is enough to show it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rivals, "RIVALS", {name: rivals.RIVALS[name] for name in ("Job2Vec", rivals.CAREER)})
+        patch.setattr(rivals, "RIVALS", {rivals.CAREER: rivals.RIVALS[rivals.CAREER]})
         small = partial(tune_mixture, num_chains=[2], strengths=[1.0], restarts=1)
-        patch.setitem(study.COUNTED, "mixture of Markov chains", small)
+        patch.setattr(rivals, "COUNTED", {rivals.MARKOV: rivals.COUNTED[rivals.MARKOV], "mixture": small})
         yield
 
 
@@ -56,27 +56,29 @@ def data(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def done(data, tmp_path_factory):
-    """The plans by design, what the study found, and its folder."""
-    folder = tmp_path_factory.mktemp("table1")
-    plans = study.designs(
-        folder,
-        data / "careers",
-        ("year", "education", "gender"),
-        CUTOFF,
-        YEARS,
-        budget=BUDGET,
-        samples=20,
-        resumes=data / "resumes",
+def planned(folder, careers, covariates=("year", "education", "gender"), **options):
+    plan = study.ForecastStudy(
+        folder, SMALL, data=careers, covariates=covariates, cutoff=CUTOFF, years=YEARS, samples=20, **options
     )
-    return {plan.design: plan for plan in plans}, table1(plans, folder, workers=1), folder
+    return study.Table1Study(plan)
+
+
+@pytest.fixture(scope="module")
+def whole(data, tmp_path_factory):
+    return planned(tmp_path_factory.mktemp("table1"), data / "careers", resumes=data / "resumes")
+
+
+@pytest.fixture(scope="module")
+def done(whole):
+    """The plans by design, what the study found, and its folder."""
+    found = whole.run(workers=1)
+    return {plan.design: plan for plan in whole.designs}, found, whole.plan.folder
 
 
 def test_every_model_forecasts_the_same_people_and_years(done):
     for plan in done[0].values():
-        tables = load(plan.folder / "forecasts")
-        assert set(tables) == {*TRAINED, *study.COUNTED}
+        tables = plan.tables("forecasts")
+        assert set(tables) == {*TRAINED, *rivals.COUNTED}
         rows = plan.realised().rows
         assert set(rows["year"]) == set(YEARS) and 0 < rows["survivor"].mean() < 1
         for table in (table for of_model in tables.values() for table in of_model):
@@ -109,11 +111,11 @@ def test_who_trains_and_who_is_forecast(done, data):
 
 def test_tables_hold_what_forecast_tables_say(done):
     plans, found, folder = done
-    levels = found.perplexity.set_index(["design", "population", "year", "model"])
-    areas = found.auc.set_index(["design", "population", "state", "year", "model"])["auc"]
-    assert set(found.perplexity["population"]) == set(POPULATIONS)
+    levels = found["table1"].set_index(["design", "population", "year", "model"])
+    areas = found["auc"].set_index(["design", "population", "state", "year", "model"])["auc"]
+    assert set(found["table1"]["population"]) == set(POPULATIONS)
     for design, plan in plans.items():
-        for name, of_model in load(plan.folder / "forecasts").items():
+        for name, of_model in plan.tables("forecasts").items():
             for year in [None, *YEARS]:
                 alike = [table[table["survivor"]] for table in of_model]
                 parts = {"survivors": alike, "everyone, weighted": of_model}
@@ -131,14 +133,24 @@ def test_tables_hold_what_forecast_tables_say(done):
                         assert np.isnan(own)
     saved = pd.read_csv(folder / "table1.csv").set_index(["design", "population", "year", "model"])
     assert np.allclose(saved["perplexity"], levels["perplexity"])
-    assert (folder / "table1.png").stat().st_size > 10_000
+    figure = found.figures["table1"]
+    assert len(figure.axes) == 2 * len(plans)
+    for axes, design in zip(figure.axes[::2], plans, strict=True):
+        rows = found["table1"]
+        rows = rows[(rows["population"] == "survivors") & (rows["design"] == design)]
+        models = sorted(rows["model"].unique(), key=lambda name: (name != BASELINE, name))
+        assert names_of(axes) == models
+        of_models = [rows.query("model == @name").set_index("year")["perplexity"] for name in models]
+        years = [OVERALL, *map(str, YEARS)]
+        drawn = np.concatenate([of_model.loc[years] for of_model in of_models])
+        assert points_of(axes)[:, 1] == pytest.approx(drawn)
 
 
 def test_kinds_are_those_of_the_last_occupation_known(done):
     plans, found, folder = done
-    kinds = found.kinds.set_index(["design", "population", "year", "model"])
+    kinds = found["kinds"].set_index(["design", "population", "year", "model"])
     for design, plan in plans.items():
-        for name, of_model in load(plan.folder / "forecasts").items():
+        for name, of_model in plan.tables("forecasts").items():
             (table,) = (table[table["survivor"]] for table in of_model)
             ahead = table[(table["year"] == YEARS[1]) & ~table["unknown"]]
             row = kinds.loc[(design, "survivors", str(YEARS[1]), name)]
@@ -150,11 +162,11 @@ def test_kinds_are_those_of_the_last_occupation_known(done):
             moved = ahead[~same]
             lost = np.log(row[["return", "new"]].astype(float)) * moved["transition"].value_counts()[["return", "new"]]
             assert lost.sum() == pytest.approx(-moved["log_prob"].sum())
-    assert np.allclose(pd.read_csv(folder / "kinds.csv")["predicted"], found.kinds["predicted"])
+    assert np.allclose(pd.read_csv(folder / "kinds.csv")["predicted"], found["kinds"]["predicted"])
 
 
 def test_seeds_are_averaged_and_their_sampling_errors_shrink(done):
-    tables = load(done[0]["everybody"].folder / "forecasts")
+    tables = done[0]["everybody"].tables("forecasts")
     one, other = (tables[name][0] for name in TRAINED[:2])
     alone = perplexities({BASELINE: [one]}, 20).set_index("year")
     other_alone = perplexities({BASELINE: [other]}, 20).set_index("year")
@@ -172,16 +184,16 @@ def test_the_page_has_every_model_in_every_table(done):
     text = (folder / "tables.md").read_text()
     # Of perplexities and of AUCs, in both designs and populations; of kinds, in two years each; and of costs.
     assert text.count(f"\n| {BASELINE} ") == 16 and text.count("\n| Markov chain, order 1 ") == 20
-    for row in found.perplexity[found.perplexity["model"] == BASELINE].itertuples():
+    for row in found["table1"][found["table1"]["model"] == BASELINE].itertuples():
         assert f"{row.perplexity:.2f} [{row.low:.2f}, {row.high:.2f}]" in text
     assert "nan" not in text
 
 
-def test_what_it_costs_is_said_first(done):
-    runs, people, hours = study.cost(list(done[0].values()))
-    # Three models: two trials where people are new, one of which is frozen and trains in both designs.
-    assert runs == 9
-    assert people == sum(6 * len(plan.realised().histories) for plan in done[0].values())
+def test_what_it_costs_is_said_first(whole):
+    runs, people, hours = whole.cost()
+    # Two models: two trials where people are new, one of which is frozen and trains in both designs.
+    assert runs == 6
+    assert people == sum(4 * len(plan.realised().histories) for plan in whole.designs)
     assert 0 < hours < 0.1
 
 
@@ -189,32 +201,34 @@ def test_the_same_settings_are_frozen_in_both_designs(done):
     plans, found, _ = done
     frozen = {design: {path.name for path in (plan.folder / "models").iterdir()} for design, plan in plans.items()}
     assert len(frozen["everybody"]) == len(TRAINED) and frozen["everybody"] < frozen["new people"]
-    best = training_log(plans["new people"].folder)["best"]
     for name in TRAINED:
-        mine = best[best.index.str.startswith(f"{name}, 0")]
+        mine = plans["new people"].training_of(name)["best"]
         assert len(mine) == 2 and mine.idxmin() in frozen["everybody"]
-        assert found.costs.loc[("new people", name), "validation"] == mine.min()
-    assert (found.costs.loc["everybody", "trials"] == 1).all() and (found.costs.loc["new people", "trials"] == 2).all()
-    assert found.costs.loc["everybody", "rate"].equals(found.costs.loc["new people", "rate"])
+        assert found["costs"].loc[("new people", name), "validation"] == mine.min()
+    assert (found["costs"].loc["everybody", "trials"] == 1).all() and (
+        found["costs"].loc["new people", "trials"] == 2
+    ).all()
+    assert found["costs"].loc["everybody", "rate"].equals(found["costs"].loc["new people", "rate"])
 
 
-def test_what_is_finished_is_not_run_again(done, monkeypatch):
+def test_what_is_finished_is_not_run_again(done, whole, monkeypatch):
     monkeypatch.setattr(study, "forecast", None)
-    monkeypatch.setattr("replication.cells.build_trainer", None)
-    study.run(list(done[0].values()), workers=1)
+    monkeypatch.setattr("career_hf.training.cells.fit_model", None)
+    monkeypatch.setattr("career_hf.training.cells.load_checkpoint", lambda folder: None)
+    whole.compute(workers=1)
 
 
 def test_the_command_says_the_cost_and_prints_the_tables(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(rivals, "RIVALS", {rivals.CAREER: rivals.RIVALS[rivals.CAREER]})
+    monkeypatch.setattr(rivals, "COUNTED", {rivals.MARKOV: rivals.COUNTED[rivals.MARKOV]})
     arguments = ["--data", str(data / "careers"), "--cutoff", str(CUTOFF), "--years", "1988,1990", "--seeds", "1"]
     arguments += ["--workers", "1", "--trials", "1", "--most-steps", "10", "--samples", "10", "--people", "30"]
     arguments += ["--output", str(tmp_path / "study")]
-    result = CliRunner().invoke(app, ["study", "table2", *arguments, "--design", "new people"])
+    result = CliRunner().invoke(studies, ["table2", *arguments, "--design", "new people"])
     assert result.exit_code == 0, result.output
     assert result.output.startswith("1 training runs and forecasts of ")
     assert "New people are forecast, scored on survivors: perplexity" in result.output
     assert not (tmp_path / "study" / "everybody").exists()
-    result = CliRunner().invoke(app, ["study", "table1", *arguments, "--design", "nobody"])
+    result = CliRunner().invoke(studies, ["table1", *arguments, "--design", "nobody"])
     assert result.exit_code == 2 and "must be one of everybody, new people" in result.output
 
 
@@ -228,7 +242,7 @@ def test_a_state_on_one_side_of_the_cutoff_is_an_error_before_training(data, tmp
     for name, split in careers.items():
         careers[name] = split.map(collapse)
     careers.save_to_disk(tmp_path / "careers")
-    plans = study.designs(tmp_path, tmp_path / "careers", ("year",), CUTOFF, YEARS, budget=BUDGET)
+    plan = planned(tmp_path, tmp_path / "careers", ("year",))
     with pytest.raises(ValueError, match=r"state 'unemployed' occurs in 1986, and never in 1988, 1990"):
-        table1(plans, tmp_path, workers=1)
+        plan.run(workers=1)
     assert not list(tmp_path.glob("*/models"))

@@ -1,22 +1,24 @@
 """The study of titles runs at a size at which nothing is learned, and its parts are what they claim to be."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from drawn_points import points_of
 from replication import titles as study
-from replication.rivals_tables import load
-from replication.titles_tables import count_bins, titles_study, unseen_table
+from replication.titles import count_bins, unseen_table
 
 from career_hf import CareerConfig, CareerForOccupationPrediction, CareerProcessor
-from career_hf.careers import from_frame, load_careers, save_careers, split_careers, split_manifest
+from career_hf.careers import from_frame, save_careers, split_careers, split_manifest
 from career_hf.evaluation.metrics import perplexity
 from career_hf.models.title_embeddings import save_title_embeddings
 from career_hf.occupations.crosswalks import titles
 from career_hf.simulation import preset, save_simulation
 
 
-SMALL = study.Settings(rates=(1e-3, 4e-3), seeds=1, most_steps=1, tokens_per_batch=400, size=4, hidden=0.2, draws=20)
+SMALL = study.TitlesSettings(rates=(1e-3,), seeds=1, most_steps=1, tokens_per_batch=400, size=4, hidden=0.2, draws=20)
 
 
 @pytest.fixture(scope="module")
@@ -31,38 +33,48 @@ def market(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def done(market, tmp_path_factory):
-    folder, source = tmp_path_factory.mktemp("titles"), study.Source(market[0] / "mine", ("year", "education"))
-    found = titles_study(folder, source, SMALL, workers=1)
+    folder, names = tmp_path_factory.mktemp("titles"), ("year", "education")
+    made = study.TitlesStudy(folder, SMALL, data=market[0] / "mine", covariates=names)
+    found = made.run(workers=1)
     files = [*folder.rglob("*.parquet"), *folder.rglob("model.safetensors")]
-    made = {path: path.stat().st_mtime_ns for path in files}
+    times = {path: path.stat().st_mtime_ns for path in files}
     lost = folder / "unseen" / study.TITLES / "0.parquet"
     lost.unlink()
-    again = titles_study(folder, source, SMALL, workers=1)
-    return folder, source, found, again, (lost, made)
+    again = made.run(workers=1)
+    return made, found, again, (lost, times)
 
 
 def test_what_is_finished_is_not_run_again(done):
-    folder, source, found, again, (lost, made) = done
-    assert len(made) == study.cost(SMALL)[0] + 2 * len(study.VARIANTS) * SMALL.seeds
-    assert {path for path in made if path.stat().st_mtime_ns != made[path]} == {lost}
+    made, found, again, (lost, times) = done
+    assert len(times) == SMALL.cost()[0] + 2 * len(study.VARIANTS) * SMALL.seeds
+    assert {path for path in times if path.stat().st_mtime_ns != times[path]} == {lost}
     for name in ("overall", "by_count", "unseen"):
-        pd.testing.assert_frame_equal(getattr(found, name), getattr(again, name))
-        assert len(pd.read_csv(folder / f"{name}.csv")) == len(getattr(found, name))
-    assert (folder / "titles.png").stat().st_size > 10_000
+        pd.testing.assert_frame_equal(found[name], again[name])
+        assert len(pd.read_csv(made.folder / f"{name}.csv")) == len(found[name])
     with pytest.raises(ValueError, match="other settings"):
-        titles_study(folder, study.Source(source.data, ("year",)), SMALL)
+        replace(made, covariates=("year",)).run()
+
+
+def test_the_figure_shows_moves_and_choices_among_the_unseen(done):
+    _, found, *_ = done
+    left, right = found.figures["titles"].axes
+    moves = found["by_count"].query("steps == 'moves' and against == @study.CAREER")
+    assert points_of(left)[:, 1] == pytest.approx(moves["difference"].to_numpy())
+    assert [gain for _, gain in sorted(map(tuple, points_of(right)))] == pytest.approx(
+        found["unseen"]["gain"].tolist()
+    )
 
 
 def test_variants_differ_in_titles_alone(done):
-    folder, source, *_ = done
-    train = load_careers(source.data)["train"]
+    made, *_ = done
+    train = made.splits()["train"]
     models = {
-        name: CareerForOccupationPrediction.from_pretrained(folder / "models" / f"{name}, 0.001, 0")
+        name: CareerForOccupationPrediction.from_pretrained(made.folder / "models" / f"{name}, 0.001, 0")
         for name in study.VARIANTS
     }
-    processor = CareerProcessor.from_pretrained(folder / "models" / f"{study.CAREER}, 0.001, 0")
+    processor = CareerProcessor.from_pretrained(made.folder / "models" / f"{study.CAREER}, 0.001, 0")
     assert models[study.CAREER].config.title_embedding_size is None
-    given = study.vectors_of(source, SMALL, study.vocabulary(train))
+    given = made.vectors(study.vocabulary(train))
     rows = {n: models[n].lm_head.title_projection.title_embeddings for n in (study.TITLES, study.SHUFFLED)}
     for label, vector in given.items():
         np.testing.assert_allclose(rows[study.TITLES][processor.occupations.index(label)], vector)
@@ -74,14 +86,14 @@ def test_variants_differ_in_titles_alone(done):
 
 
 def test_the_tables_hold_what_transition_tables_say(done):
-    folder, source, found, *_ = done
-    tables = load(folder / "tables")
+    made, found, *_ = done
+    tables = made.tables()
     nll = {name: np.mean([np.log(perplexity(table)) for table in seeds]) for name, seeds in tables.items()}
     for name in study.VARIANTS:
-        assert found.overall.loc[name, "difference_from_career"] == pytest.approx(nll[name] - nll[study.CAREER])
-        assert found.overall.loc[name, "difference_from_shuffled"] == pytest.approx(nll[name] - nll[study.SHUFFLED])
-    bins = count_bins(study.counts_of(load_careers(source.data)["train"]))["bin"]
-    for _, row in found.by_count.iterrows():
+        assert found["overall"].loc[name, "difference_from_career"] == pytest.approx(nll[name] - nll[study.CAREER])
+        assert found["overall"].loc[name, "difference_from_shuffled"] == pytest.approx(nll[name] - nll[study.SHUFFLED])
+    bins = count_bins(study.counts_of(made.splits()["train"]))["bin"]
+    for _, row in found["by_count"].iterrows():
         means = []
         for name in (row["model"], row["against"]):
             table = pd.concat(tables[name])
@@ -91,8 +103,8 @@ def test_the_tables_hold_what_transition_tables_say(done):
             means.append(-table.loc[chosen, "log_prob"].mean())
             assert row["n"] == chosen.sum()
         assert row["difference"] == pytest.approx(means[0] - means[1], abs=1e-7)
-    assert len(found.by_count) == 2 * 4 * 3
-    everything, moves = (found.by_count.query("steps == @kind")["n"].sum() for kind in ("all", "moves"))
+    assert len(found["by_count"]) == 2 * 4 * 3
+    everything, moves = (found["by_count"].query("steps == @kind")["n"].sum() for kind in ("all", "moves"))
     assert everything > moves
 
 
@@ -104,18 +116,18 @@ def test_bins_hold_every_occupation_once():
 
 
 def test_hidden_occupations_are_unknown_to_training_and_come_back(done):
-    folder, source, found, *_ = done
-    splits = load_careers(source.data)
+    made, found, *_ = done
+    splits = made.splits()
     hidden = study.hidden_occupations(splits["train"], SMALL.hidden)
     assert hidden and all(label.isdigit() for label in hidden)
-    processor = CareerProcessor.from_pretrained(folder / "models" / f"{study.TITLES}, some hidden, 0.001, 0")
+    processor = CareerProcessor.from_pretrained(made.folder / "models" / f"{study.TITLES}, some hidden, 0.001, 0")
     assert not set(hidden) & set(processor.occupations)
-    (table,) = load(folder / "unseen")[study.TITLES]
+    (table,) = made.tables("unseen")[study.TITLES]
     assert set(table["occupation"]) <= set(hidden)
     moves = 0
     for labels in splits["test"]["occupation"]:
         moves += sum(y in hidden and y != before for before, y in zip([None, *labels], labels, strict=False))
-    assert found.unseen.loc[study.TITLES, "n"] == len(table) == moves
+    assert found["unseen"].loc[study.TITLES, "n"] == len(table) == moves
 
 
 def test_choices_among_some_occupations_are_conditional_probabilities():
@@ -176,12 +188,12 @@ def test_market_vectors_are_skills_with_noise(market):
 
 def test_vectors_come_from_where_they_are_said_to(market, tmp_path):
     folder, world = market
-    labels = study.vocabulary(load_careers(folder / "mine")["train"])
-    of_truth = study.vectors_of(study.Source(folder / "mine", (), truth=folder / "truth"), SMALL, labels)
+    plain = study.TitlesStudy(tmp_path, SMALL, data=folder / "mine", covariates=())
+    labels = study.vocabulary(plain.splits()["train"])
+    of_truth = replace(plain, truth=folder / "truth").vectors(labels)
     np.testing.assert_allclose(of_truth[labels[0]], study.market_vectors(world, SMALL.noise)[labels[0]])
     save_title_embeddings(tmp_path / "titles.safetensors", {label: np.ones(3) for label in labels[1:]})
-    source = study.Source(folder / "mine", (), titles=tmp_path / "titles.safetensors")
     with pytest.raises(ValueError, match=f"occupation '{labels[0]}' has no vector"):
-        study.vectors_of(source, SMALL, labels)
+        replace(plain, titles=tmp_path / "titles.safetensors").vectors(labels)
     with pytest.raises(ValueError, match="not codes of occ1990dd"):
-        study.vectors_of(study.Source(folder / "mine", ()), SMALL, ["cook", "waiter"])
+        plain.vectors(["cook", "waiter"])

@@ -5,19 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from drawn_points import points_of
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from replication import volume as study
-from replication.rivals_tables import load
-from replication.volume_tables import break_even, crossing, fit, fit_power_law, power_law, resampled_seeds, volume
+from replication.volume import break_even, crossing, fit, fit_power_law, power_law, resampled_seeds
 
-from career_hf.evaluation.metrics import perplexity
-from career_hf.evaluation.metrics import perplexity_differences as compare
+from career_hf.evaluation.metrics import perplexity, perplexity_differences
 from career_hf.simulation import load_resumes
 
 
-SMALL = study.Settings(
+SMALL = study.VolumeSettings(
     occupations=24,
     families=6,
     types=3,
@@ -35,15 +34,15 @@ SMALL = study.Settings(
     most_steps=2,
     eval_steps=1,
     tokens_per_batch=500,
-    rates=(1e-3, 4e-3),
-    seeds=2,
+    rates=(1e-3,),
+    seeds=1,
     draws=20,
 )
 VOLUMES = np.array([1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000])
 
 
 @given(fall=st.floats(0.01, 0.5), b=st.floats(0.1, 1.5), c=st.floats(0.5, 3.0))
-@hypothesis_settings(max_examples=50, deadline=None)
+@hypothesis_settings(max_examples=20, deadline=None)
 def test_the_power_law_that_made_the_points_is_found(fall, b, c):
     a = fall / (VOLUMES[0] ** -b - VOLUMES[-1] ** -b)
     found = fit_power_law(VOLUMES, power_law(VOLUMES, a, b, c))
@@ -92,29 +91,35 @@ def test_break_even_is_the_smallest_volume_from_which_on_all_win():
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("volume")
-    return folder, volume(folder, SMALL, workers=1)
+    made = study.VolumeStudy(tmp_path_factory.mktemp("volume"), SMALL)
+    return made, made.run(workers=1)
 
 
-def test_every_volume_is_pretrained_tuned_and_scored(done):
-    folder, found = done
-    trained = {path.name for path in (folder / "models").iterdir()}
-    expected = {f"pretraining, {n} resumes, {seed}" for n in SMALL.volumes[1:] for seed in (0, 1)}
-    for n in SMALL.volumes:
-        expected |= {f"survey, {n} resumes, 0.001, 0", f"survey, {n} resumes, 0.004, 0"}
-        expected.add(f"survey, {n} resumes, {found.volumes.loc[f'{n} resumes', 'rate']:g}, 1")
-    assert trained == expected
-    pretrainings, surveys, hours = study.cost(SMALL)
+def test_every_volume_is_pretrained_and_scored(done):
+    made, found = done
+    trained = {path.name for path in (made.folder / "models").iterdir()}
+    expected = {f"pretraining, {n} resumes, 0" for n in SMALL.volumes[1:]}
+    assert trained == expected | {f"survey, {n} resumes, 0.001, 0" for n in SMALL.volumes}
+    pretrainings, surveys, hours = SMALL.cost()
     assert pretrainings + surveys == len(trained) and hours > 0
-    tables = load(folder / "tables")
-    assert set(tables) == {"floor", "Markov-1", "Markov-2", *(f"{n} resumes" for n in SMALL.volumes)}
-    assert (folder / "volume.png").stat().st_size > 10_000
+    assert set(made.tables()) == {"floor", "Markov-1", "Markov-2", *(f"{n} resumes" for n in SMALL.volumes)}
     for name in ("volume", "law"):
-        assert len(pd.read_csv(folder / f"{name}.csv")) > 0
+        assert len(pd.read_csv(made.folder / f"{name}.csv")) == len(found[name])
+    left, right = found.figures["volume"].axes
+    rows = found["volume"].query("volume > 0")
+    for axes, column in ((left, "perplexity"), (right, "difference")):
+        np.testing.assert_allclose(points_of(axes), rows[["volume", column]])
+
+
+def test_every_volume_tries_every_rate(done):
+    made = replace(done[0], settings=replace(SMALL, rates=(1e-3, 4e-3)))
+    assert {trial.folder for trial in made.trials()} == {
+        f"survey, {n} resumes, {rate}, 0" for n in SMALL.volumes for rate in ("0.001", "0.004")
+    }
 
 
 def test_samples_of_resumes_are_nested_and_none_is_held_out(done):
-    folder, _ = done
+    folder = done[0].folder
     people = [load_resumes(folder / "resumes", n)["person"][:] for n in SMALL.volumes[1:]]
     for fewer, more in zip(people, people[1:], strict=False):
         assert more[: len(fewer)] == fewer and len(fewer) < len(more)
@@ -125,34 +130,34 @@ def test_samples_of_resumes_are_nested_and_none_is_held_out(done):
 
 
 def test_tables_hold_what_transition_tables_say(done):
-    folder, found = done
-    tables = load(folder / "tables")
+    made, found = done
+    tables = made.tables()
     nll = {name: np.mean([np.log(perplexity(table)) for table in of]) for name, of in tables.items()}
-    row = found.volumes.loc["30 resumes"]
+    row = found["volume"].loc["30 resumes"]
     assert np.log(row["perplexity"]) == pytest.approx(nll["30 resumes"])
     assert row["difference"] == pytest.approx(nll["30 resumes"] - nll["0 resumes"])
     assert np.log(row["over_floor"]) == pytest.approx(nll["30 resumes"] - nll["floor"])
-    a, b, c = found.law["estimate"].iloc[:3]
+    a, b, c = found["law"]["estimate"].iloc[:3]
     of_volume = np.array([nll[f"{n} resumes"] for n in SMALL.volumes[1:]])
     expected = fit_power_law(np.array(SMALL.volumes[1:]), of_volume, nll["floor"])
     assert (a, b, c) == pytest.approx(expected)
-    parameters = found.law.iloc[:5]
+    parameters = found["law"].iloc[:5]
     assert (parameters["low"] <= parameters["high"]).all()
 
 
 def test_resampling_people_alone_is_that_of_comparisons(done):
-    folder, _ = done
-    tables = load(folder / "tables")
+    tables = done[0].tables()
     # With one seed each there is nothing else to resample.
     single = {str(n): tables[f"{n} resumes"][:1] for n in (0, 60)}
     estimate, resampled = resampled_seeds(single, draws=50)
-    compared = compare(single, "0", draws=50).loc["60"]
+    compared = perplexity_differences(single, "0", draws=50).loc["60"]
     assert estimate[1] - estimate[0] == pytest.approx(compared["difference"])
     low, high = np.quantile(resampled[:, 1] - resampled[:, 0], [0.025, 0.975])
     assert (low, high) == pytest.approx((compared["low"], compared["high"]))
     # With two, a resample has both, or one of them twice.
-    both = {"60": tables["60 resumes"]}
-    _, of_people = resampled_seeds({str(i): [table] for i, table in enumerate(tables["60 resumes"])}, draws=50)
+    two = [tables["60 resumes"][0], tables["45 resumes"][0]]
+    both = {"60": two}
+    _, of_people = resampled_seeds({str(i): [table] for i, table in enumerate(two)}, draws=50)
     _, of_both = resampled_seeds(both, draws=50)
     first, second = of_people.T
     means = np.stack([first, second, (first + second) / 2], axis=1)
@@ -183,13 +188,14 @@ def test_the_fit_is_of_points_on_a_known_law():
 
 
 def test_what_is_finished_is_not_run_again(done):
-    folder, found = done
-    before = {path: path.stat().st_mtime_ns for path in [*folder.rglob("*.parquet"), *folder.rglob("*.safetensors")]}
-    lost = folder / "tables" / "30 resumes" / "1.parquet"
+    made, _ = done
+    files = [*made.folder.rglob("*.parquet"), *made.folder.rglob("*.safetensors")]
+    times = {path: path.stat().st_mtime_ns for path in files}
+    lost = made.folder / "tables" / "30 resumes" / "0.parquet"
+    before = pd.read_parquet(lost)
     lost.unlink()
-    again = volume(folder, SMALL, workers=1)
-    assert {path for path, time in before.items() if path.stat().st_mtime_ns != time} == {lost}
-    pd.testing.assert_frame_equal(found.volumes, again.volumes)
-    pd.testing.assert_frame_equal(found.law, again.law)
+    made.compute(workers=1)
+    assert {path for path, time in times.items() if path.stat().st_mtime_ns != time} == {lost}
+    pd.testing.assert_frame_equal(pd.read_parquet(lost), before)
     with pytest.raises(ValueError, match="other settings"):
-        volume(folder, replace(SMALL, seeds=3))
+        replace(made, settings=replace(SMALL, seeds=3)).run()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
+from drawn_points import points_of
 from replication import wage_gap as study
 from scipy import linalg, sparse
 
@@ -28,13 +30,13 @@ SPECIFICATIONS = [
     study.TYPE,
 ]
 # Enough people that women and men share occupations.
-SMALL = {"market": "tiny", "people": 400, "seeds": (0, 1), "candidates": (0, 1), "pilot_people": 300, "workers": 1}
+SMALL = study.WageGapSettings(market="tiny", people=400, seeds=(0,), candidates=(0, 1), pilot_people=300)
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wage-gap")
-    return folder, study.wage_gap(folder, **SMALL)
+    made = study.WageGapStudy(tmp_path_factory.mktemp("wage-gap"), SMALL)
+    return made, made.run(workers=1)["wage_gap"]
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +61,10 @@ def design(simulation):
 
 
 def test_every_cell_has_every_specification_and_both_estimators(done):
-    folder, table = done
+    made, table = done
+    folder = made.folder
     cells = table.groupby(["world", "seed"], sort=False)
-    assert cells.ngroups == 4 * 2
+    assert cells.ngroups == 4
     for _, rows in cells:
         assert rows["specification"].tolist() == [name for name in SPECIFICATIONS for _ in study.ESTIMATORS]
         assert rows["estimator"].tolist() == list(study.ESTIMATORS) * len(SPECIFICATIONS)
@@ -72,28 +75,41 @@ def test_every_cell_has_every_specification_and_both_estimators(done):
     assert table.drop(columns="without_noise").notna().all(axis=None)
     written = pd.read_csv(folder / "wage_gap.csv")
     pd.testing.assert_frame_equal(written, table, atol=1e-5, rtol=0, check_dtype=False)
-    assert (folder / "wage_gap.png").stat().st_size > 10_000
+    figure = study.wage_gap_figure(study.summarize_wage_gap(table), table)
+    assert [axes.get_title() for axes in figure.axes] == list(table["world"].unique())
+    for axes in figure.axes:
+        rows = table[table["world"] == axes.get_title()]
+        drawn = [rows.loc[rows["estimator"] == name, "estimate"] for name in study.ESTIMATORS]
+        assert points_of(axes)[:, 0] == pytest.approx(np.concatenate(drawn))
 
 
 def test_summary_is_the_mean_of_seeds_with_the_error_of_independent_samples(done):
-    folder, table = done
-    summary = study.summarize_wage_gap(table)
+    made, table = done
+    other = table.assign(seed=1, estimate=table["estimate"] + 0.03, standard_error=2 * table["standard_error"])
+    both = pd.concat([table, other], ignore_index=True)
+    summary = study.summarize_wage_gap(both)
     assert len(summary) == 4 * len(SPECIFICATIONS) * 2
     first = summary.iloc[3]
-    rows = table[
-        (table[["world", "specification", "estimator"]] == first[["world", "specification", "estimator"]]).all(axis=1)
+    rows = both[
+        (both[["world", "specification", "estimator"]] == first[["world", "specification", "estimator"]]).all(axis=1)
     ]
     assert len(rows) == 2
     assert first["estimate"] == pytest.approx(rows["estimate"].mean())
     error = np.hypot(*rows["standard_error"]) / 2
     assert (first["low"], first["high"]) == pytest.approx(rows["estimate"].mean() + 1.96 * error * np.array([-1, 1]))
     assert first["error"] == pytest.approx((rows["estimate"] - rows["history_adjusted"]).mean())
-    written = pd.read_csv(folder / "summary.csv")
-    pd.testing.assert_frame_equal(written, summary, atol=1e-5, rtol=0, check_dtype=False)
+    written = pd.read_csv(made.folder / "summary.csv")
+    pd.testing.assert_frame_equal(written, study.summarize_wage_gap(table), atol=1e-5, rtol=0, check_dtype=False)
+
+
+def test_every_world_has_every_seed(done):
+    both = replace(done[0], settings=replace(SMALL, seeds=(0, 1)))
+    assert len(both.chosen()) == 4 * 2 and {cell.seed for cell in both.chosen().values()} == {0, 1}
 
 
 def test_worlds_are_chosen_by_how_wrong_summary_statistics_are(done):
-    folder, table = done
+    made, table = done
+    folder = made.folder
     tried = pd.read_csv(folder / "candidates.csv", index_col="world")[study.SUMMARY]
     over, under, *_ = table["world"].unique()
     assert over == f"gap overstated ({tried.idxmin()})"
@@ -104,29 +120,29 @@ def test_worlds_are_chosen_by_how_wrong_summary_statistics_are(done):
 
 
 def test_finished_cells_are_kept_and_a_lost_one_is_made_again(done, monkeypatch):
-    folder, table = done
-    lost = folder / "cells" / "gender in wages only, 1.csv"
+    made, table = done
+    folder = made.folder
+    lost = folder / "cells" / "gender in wages only, 0.csv"
     lost.rename(folder / "lost.csv")
     before = {path: os.stat(path).st_mtime_ns for path in folder.glob("*/*.csv")}
-    assert len(before) == 2 + 8 - 1
-    made = []
+    assert len(before) == 2 + 4 - 1
+    estimated = []
 
     def counted(drawn, config):
-        made.append(drawn.world.config)
+        estimated.append(drawn.world.config)
         return estimate(drawn, config)
 
     estimate = study.estimate_wage_gap
     monkeypatch.setattr(study, "estimate_wage_gap", counted)
-    pd.testing.assert_frame_equal(study.wage_gap(folder, **SMALL), table)
-    assert made == [preset("tiny").with_world(**study.NO_GENDER).world]
+    pd.testing.assert_frame_equal(made.run(workers=1)["wage_gap"], table)
+    assert estimated == [preset("tiny").with_world(**study.NO_GENDER).world]
     assert before == {path: os.stat(path).st_mtime_ns for path in before}
     assert lost.read_bytes() == (folder / "lost.csv").read_bytes()
 
 
 def test_a_folder_belongs_to_one_study(done):
-    folder, _ = done
     with pytest.raises(ValueError, match="holds a study with other settings"):
-        study.wage_gap(folder, **SMALL | {"people": 401})
+        replace(done[0], settings=replace(SMALL, people=401)).run()
 
 
 @pytest.mark.parametrize("name", [study.SUMMARY, "+ bag of history", study.OWN_GENDER])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from datasets import load_from_disk
 from transformers import PreTrainedModel
 
 from career_hf.careers.atomic_files import complete
@@ -19,9 +20,10 @@ from career_hf.rivals.markov import tune_weight
 from career_hf.simulation import TrueOccupationModel, World, preset, world_processor
 from career_hf.simulation.presets import Preset
 from career_hf.simulation.world import NOT_WORKING
+from career_hf.training.cells import fit_once
 from career_hf.training.trainer import Recipe, finetuning_recipe, pretraining_recipe, scratch_recipe
 
-from .cells import train_once
+from .study import Made, Study, StudySettings
 
 
 if TYPE_CHECKING:
@@ -30,27 +32,23 @@ if TYPE_CHECKING:
 RESUME_COVARIATES = ("year", "education", "region")
 SURVEY_COVARIATES = (*RESUME_COVARIATES, "race", "gender", "birth_year")
 
-Made = tuple[PreTrainedModel, CareerProcessor]
 
-
-@dataclass(frozen=True)
-class SurveySettings:
+@dataclass(frozen=True, kw_only=True)
+class SurveySettings(StudySettings):
     """Sizes of a study on a survey of the simulated market. All its models have the same architecture.
 
     Args:
-        occupations, families, types, recipes: Of the world.
+        occupations, families, types, recipes: Sizes of the world.
         train_people: Survey people to train and fine-tune on.
         validation_people, test_people: Further survey people.
-        layers, hidden_size, heads: Of every CAREER model.
+        layers, hidden_size, heads: Sizes of every CAREER model.
         pretraining_steps: Updates of pretraining.
-        most_steps: Updates at most of training on a survey; early stopping comes before.
         warmup_steps: Updates to the peak rate, in pretraining and after.
         eval_steps: Updates between validations on the survey.
         pretraining_rate: Peak learning rate of pretraining.
-        tokens_per_batch: Person-years of an update.
-        patience: Validations without improvement before training stops.
-        seeds: Training seeds, of initial weights and of the order of careers, in pretraining and after.
-        draws: Resamples of test people behind the intervals.
+
+    Seeds are those of initial weights and of the order of careers, in pretraining and after. The rest as in
+    `StudySettings`.
     """
 
     occupations: int = 120
@@ -70,8 +68,6 @@ class SurveySettings:
     pretraining_rate: float = 1e-3
     tokens_per_batch: int = 2_000
     patience: int = 4
-    seeds: int = 3
-    draws: int = 1_000
 
     def market(self, **numbers: Any) -> Preset:
         """The survey at these sizes, with further numbers of the world changed."""
@@ -83,10 +79,62 @@ class SurveySettings:
         """People to choose training samples from."""
         return self.train_people
 
+    @property
+    def people(self) -> int:
+        """People of the survey."""
+        return self.pool + self.validation_people + self.test_people
+
+    @property
+    def architecture(self) -> dict[str, int]:
+        """Fields of CAREER's config."""
+        return {
+            "num_hidden_layers": self.layers,
+            "hidden_size": self.hidden_size,
+            "num_attention_heads": self.heads,
+            "intermediate_size": 4 * self.hidden_size,
+        }
+
+    def schedule(self, rate: float, seed: int, **steps: int) -> dict[str, Any]:
+        """What a recipe is told; the rate falls as the recipe says.
+
+        Args:
+            rate: Peak learning rate.
+            seed: Training seed.
+            steps: `max_steps` and `eval_steps`, where they are others than on the survey.
+        """
+        steps = {"max_steps": self.most_steps, "eval_steps": self.eval_steps} | steps
+        return {
+            "learning_rate": rate,
+            "warmup_steps": self.warmup_steps,
+            "tokens_per_batch": self.tokens_per_batch,
+            "patience": self.patience,
+            "save_steps": steps["eval_steps"],
+            "seed": seed,
+            **steps,
+        }
+
+
+@dataclass(frozen=True)
+class SurveyStudy(Study):
+    """A study whose test people are those of the survey in its folder `survey`."""
+
+    settings: SurveySettings
+
+    def splits(self) -> dict[str, Dataset]:
+        """Careers of the survey."""
+        return split_survey(self.folder / "survey", self.settings)
+
+    def test(self) -> Dataset:
+        return self.splits()["test"]
+
+    def labels(self) -> list[str]:
+        """Occupations and states of the survey's world."""
+        return World.build(self.settings.market().world).labels
+
 
 def keep_survey(path: Path, settings: SurveySettings, market: Preset) -> World:
     """Draws a survey's people, keeps their careers in `path`, and returns their world."""
-    drawn = market.simulate(settings.pool + settings.validation_people + settings.test_people)
+    drawn = market.simulate(settings.people)
     if not path.exists():
         with complete(path) as unfinished:
             drawn.careers.save_to_disk(str(unfinished))
@@ -95,28 +143,25 @@ def keep_survey(path: Path, settings: SurveySettings, market: Preset) -> World:
 
 def split_survey(path: Path, settings: SurveySettings) -> dict[str, Dataset]:
     """Careers of a survey: training people, of whom samples take the first, validation and test people."""
-    from datasets import load_from_disk
-
-    careers = load_from_disk(str(path))
-    start, splits = 0, {}
-    for name, people in {
-        "train": settings.pool,
-        "validation": settings.validation_people,
-        "test": settings.test_people,
-    }.items():
+    careers, start, splits = load_from_disk(str(path)), 0, {}
+    sizes = {"train": settings.pool, "validation": settings.validation_people, "test": settings.test_people}
+    for name, people in sizes.items():
         splits[name] = careers.select(range(start, start + people))
         start += people
     return splits
 
 
+def markov_chain(train: Dataset, validation: Dataset, labels: Sequence[str], order: int) -> Made:
+    """A tuned Markov chain."""
+    processor = CareerProcessor.fit(train, covariates=[], occupations=labels)
+    encoded, encoded_validation = (processor.encode(careers)[0] for careers in (train, validation))
+    return tune_weight(encoded, encoded_validation, processor, order=order), processor
+
+
 def references(world: World, train: Dataset, validation: Dataset) -> dict[str, Made]:
     """What models are measured by: "floor", the truth, and tuned Markov chains of both orders."""
-    processor = CareerProcessor.fit(train, covariates=[], occupations=world.labels)
-    encoded, encoded_validation = (processor.encode(careers)[0] for careers in (train, validation))
-    made: dict[str, Made] = {"floor": (TrueOccupationModel.of_world(world), world_processor(world))}
-    for order in (1, 2):
-        made[f"Markov-{order}"] = (tune_weight(encoded, encoded_validation, processor, order=order), processor)
-    return made
+    chains = {f"Markov-{order}": markov_chain(train, validation, world.labels, order) for order in (1, 2)}
+    return {"floor": (TrueOccupationModel.of_world(world), world_processor(world)), **chains}
 
 
 def pretrain(
@@ -133,28 +178,21 @@ def pretrain(
     """CAREER pretrained on resumes, from `place` if it is there.
 
     Args:
-        place: Its folder.
-        settings: Of the study.
+        place: The model's folder.
+        settings: Sizes of the study.
         train, validation: Resumes.
-        labels: Of the world; those of states without work are left out, as resumes never show them.
-        seed: Of initial weights and of the order of resumes.
-        two_stage: Of the model.
+        labels: Occupations of the world; states without work are left out, as resumes never show them.
+        seed: Seed of initial weights and of the order of resumes.
+        two_stage: Whether the model has two stages.
         eval_steps: Updates between validations; one validation at the end unless given.
     """
     occupations = [name for name in labels if name not in NOT_WORKING]
     processor = CareerProcessor.fit(train, RESUME_COVARIATES, occupations=occupations)
-    recipe = _recipe(
-        pretraining_recipe,
-        processor,
-        settings,
-        settings.pretraining_rate,
-        seed,
-        two_stage,
-        max_steps=settings.pretraining_steps,
-        eval_steps=eval_steps or settings.pretraining_steps,
-    )
+    most = settings.pretraining_steps
+    schedule = settings.schedule(settings.pretraining_rate, seed, max_steps=most, eval_steps=eval_steps or most)
+    recipe = _recipe(pretraining_recipe, processor, settings, schedule, two_stage)
     source = SOURCES["simulated-resumes"].record
-    return train_once(place, CareerForOccupationPrediction, processor, recipe, train, validation, source)
+    return fit_once(place, CareerForOccupationPrediction, processor, recipe, train, validation, source)
 
 
 def carry_over(
@@ -163,10 +201,10 @@ def carry_over(
     """Gives a pretrained model, in place, the survey's states, levels and covariates, and returns their processor.
 
     Args:
-        model, processor: Pretrained.
+        model, processor: The pretrained model.
         train: Survey careers to fine-tune on.
-        labels: Of the world.
-        seed: Of the weights of what is new.
+        labels: Occupations and states of the world.
+        seed: Seed of the weights of what is new.
     """
     new = [name for name in SURVEY_COVARIATES if name not in RESUME_COVARIATES]
     extended = processor.extend(train, occupations=labels, covariates=new)
@@ -188,8 +226,8 @@ def fine_tune(
     two_stage: bool = True,
 ) -> Made:
     """What `carry_over` made, trained on the survey; from `place` if it is there."""
-    recipe = _recipe(finetuning_recipe, processor, settings, rate, seed, two_stage)
-    return train_once(place, lambda _: model, processor, recipe, train, validation, SOURCES["simulated"].record)
+    recipe = _recipe(finetuning_recipe, processor, settings, settings.schedule(rate, seed), two_stage)
+    return fit_once(place, lambda _: model, processor, recipe, train, validation, SOURCES["simulated"].record)
 
 
 def train_from_scratch(
@@ -202,41 +240,22 @@ def train_from_scratch(
     rate: float,
     seed: int,
     two_stage: bool = True,
+    **options: Any,
 ) -> Made:
-    """CAREER trained on the survey alone, from `place` if it is there."""
+    """CAREER trained on the survey alone, from `place` if it is there; with further options of the recipe."""
     processor = CareerProcessor.fit(train, SURVEY_COVARIATES, occupations=labels)
-    recipe = _recipe(scratch_recipe, processor, settings, rate, seed, two_stage)
-    return train_once(
-        place, CareerForOccupationPrediction, processor, recipe, train, validation, SOURCES["simulated"].record
-    )
+    recipe = _recipe(scratch_recipe, processor, settings, settings.schedule(rate, seed) | options, two_stage)
+    source = SOURCES["simulated"].record
+    return fit_once(place, CareerForOccupationPrediction, processor, recipe, train, validation, source)
 
 
 def _recipe(
     paper: Callable[..., Recipe],
     processor: CareerProcessor,
     settings: SurveySettings,
-    rate: float,
-    seed: int,
+    schedule: dict[str, Any],
     two_stage: bool,
-    **steps: int,
 ) -> Callable[[Path], Recipe]:
     """From a folder for checkpoints to a recipe of the paper at the study's size."""
-    steps = {"max_steps": settings.most_steps, "eval_steps": settings.eval_steps} | steps
-    return lambda output: paper(
-        processor,
-        output,
-        learning_rate=rate,
-        warmup_steps=settings.warmup_steps,
-        tokens_per_batch=settings.tokens_per_batch,
-        patience=settings.patience,
-        save_steps=steps["eval_steps"],
-        seed=seed,
-        config_overrides={
-            "num_hidden_layers": settings.layers,
-            "hidden_size": settings.hidden_size,
-            "num_attention_heads": settings.heads,
-            "intermediate_size": 4 * settings.hidden_size,
-            "two_stage": two_stage,
-        },
-        **steps,
-    )
+    fields = {**settings.architecture, "two_stage": two_stage}
+    return lambda output: paper(processor, output, config_overrides=fields, **schedule)

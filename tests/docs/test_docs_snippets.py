@@ -11,12 +11,14 @@ import shlex
 import tomllib
 from enum import Enum
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 import torch
 import typer
-from replication.commands import study
+from replication.__main__ import STUDIES
+from replication.study import studies
 from typer.main import get_command
 
 from career_hf import CareerConfig, CareerForOccupationPrediction, CareerProcessor
@@ -297,7 +299,11 @@ def scripts() -> str:
 
 @cache
 def cli(program: str):
-    return get_command(app if program == "career-hf" else study)
+    if program == "career-hf":
+        return get_command(app)
+    for name in STUDIES:
+        import_module(f"replication.{name}")
+    return get_command(studies)
 
 
 @cache

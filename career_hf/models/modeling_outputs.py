@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 
 import torch
-from transformers.cache_utils import Cache
-from transformers.utils import ModelOutput
+from transformers.modeling_outputs import CausalLMOutputWithPast
 
 
 @dataclass
-class CareerOutput(ModelOutput):
+class CareerOutput(CausalLMOutputWithPast):
     """Output of an occupation model; steps are `(batch, time)`.
+
+    The fields that Transformers' own outputs have are inherited, because its releases name the cache differently:
+    `past_key_values` up to 5.23, `cache` from 5.24, where the old name still reads it.
 
     Args:
         loss (`torch.FloatTensor` of shape `(1,)`, *optional*):
@@ -21,7 +23,7 @@ class CareerOutput(ModelOutput):
             sigmoid of it is P(stay), Eq. 18; -1e4 at a first step. None for one-stage models.
         last_hidden_state (`torch.FloatTensor` of shape `(batch, time, hidden)`, *optional*):
             h_t.
-        past_key_values (`Cache`, *optional*):
+        past_key_values or cache (`Cache`, *optional*):
             The cache, with `use_cache`.
         hidden_states (`tuple(torch.FloatTensor)`, *optional*):
             The layers' outputs, with `output_hidden_states`.
@@ -29,10 +31,5 @@ class CareerOutput(ModelOutput):
             The attention weights, with `output_attentions`.
     """
 
-    loss: torch.Tensor | None = None
-    logits: torch.Tensor | None = None
     stay_logit: torch.Tensor | None = None
     last_hidden_state: torch.Tensor | None = None
-    past_key_values: Cache | None = None
-    hidden_states: tuple[torch.Tensor, ...] | None = None
-    attentions: tuple[torch.Tensor, ...] | None = None

@@ -1,4 +1,4 @@
-"""A whole project runs as it stands, but for a few updates of training: docs/tutorials/own_panel.md, and the script."""
+"""A whole project runs with a few updates of training: the script, and docs/tutorials/own_panel.md."""
 
 from __future__ import annotations
 

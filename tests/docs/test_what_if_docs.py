@@ -33,7 +33,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def blocks_of(page):
-    text = (Path(__file__).parents[2] / "docs" / page).read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "how_to" / page).read_text(encoding="utf-8")
     return text, re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
 
 

@@ -211,12 +211,13 @@ def test_quickstart_beats_both_markov_chains(tmp_path):
     assert (result.checkpoint / "model.safetensors").exists()
     totals = result.forecasts.groupby(["person", "year"], observed=True)["probability"].sum()
     assert len(totals) == 15 and totals.sub(1).abs().max() < 1e-5
-    # The README's first lines load this checkpoint.
-    snippet = re.search(r"```python\n(.+?)\n```", README.read_text(), re.DOTALL)[1]
+    # The tutorial's first lines of Python load this checkpoint.
+    tutorial = README.parent / "docs" / "tutorials" / "quickstart.md"
+    snippet = re.search(r"```python\n(.+?)\n```", tutorial.read_text(), re.DOTALL)[1]
     names: dict = {}
     exec(snippet.replace("runs/quickstart/career", str(result.checkpoint)), names)
     probabilities = names["log_probabilities"].exp()
-    assert probabilities.shape[:2] == (1, 2) and (probabilities.sum(-1) - 1).abs().max() < 1e-5
+    assert probabilities.shape[:2] == (1, 3) and (probabilities.sum(-1) - 1).abs().max() < 1e-5
 
 
 def test_learning_rates_are_printed_as_they_were_given(capsys):

@@ -25,6 +25,7 @@ from career_hf import CareerConfig, CareerForOccupationPrediction, CareerProcess
 from career_hf.careers import from_frame, save_careers, split_careers, to_frame
 from career_hf.cli.app import app
 from career_hf.evaluation.transition_table import transition_table
+from career_hf.registration import model_names
 from career_hf.rivals.markov import MarkovForOccupationPrediction
 from career_hf.simulation import preset
 from career_hf.sources import keane_wolpin_careers as keane_wolpin
@@ -39,6 +40,7 @@ PAGES = {
 ELSEWHERE = {
     "docs/how_to/audit.md": "docs/test_what_if_docs.py",
     "docs/tutorials/careers_from_your_data.md": "docs/test_careers_from_your_data_docs.py",
+    "docs/tutorials/own_panel.md": "docs/test_own_panel_docs.py",
     "docs/how_to/crosswalks.md": "docs/test_crosswalks_docs.py",
     "docs/how_to/export.md": "sharing/test_export.py",
     "docs/how_to/forecasts.md": "docs/test_forecasts_docs.py",
@@ -54,7 +56,8 @@ ELSEWHERE = {
 }
 # Pages with blocks marked "py", and why these cannot run.
 NOT_RUN = {
-    "docs/tutorials/careers_from_your_data.md": "needs a Spark cluster and a bucket; the same on files is tested"
+    "docs/tutorials/careers_from_your_data.md": "needs a Spark cluster and a bucket; the same on files is tested",
+    "docs/how_to/nlsy79.md": "needs files of the survey; tests/sources runs it on made-up ones",
 }
 
 
@@ -113,11 +116,21 @@ def printed_by(page, capsys):
     return texts and all(text in out for text in texts)
 
 
-def test_readme(quickstarted):
-    frame = {"id": [1, 1, 2], "year": [1990, 1991, 1990], "occ": [5, 5, 7], "education": "abc", "gender": "ffm"}
-    names = run("README.md", frame={name: list(values) for name, values in frame.items()})
-    assert names["log_probabilities"].shape[:2] == (1, 2)
-    assert Path("careers/mine/test").is_dir() and len(names["careers"]) == 2
+@pytest.mark.filterwarnings("ignore")
+def test_readme(tmp_path, monkeypatch, capsys, short_training):
+    pytest.importorskip("matplotlib", reason="the extra 'studies' is not installed")
+    pytest.importorskip("pyfixest", reason="the extra 'econ' is not installed")
+    monkeypatch.chdir(tmp_path)
+    names = run("README.md")
+    assert set(names["comparison"].to_frame().index) == {"career", "bag-of-jobs", "markov-2"}
+    assert Path("forecast.png").exists() and Path("runs/career/README.md").exists()
+    # Numbers come from longer training; the tables have the columns that the page shows.
+    printed = {" ".join(line.split()) for line in capsys.readouterr().out.splitlines()}
+    (text,) = [block for info, block in fences("README.md") if info == "text"]
+    headings = [
+        " ".join(line.split()) for line in text.splitlines() if re.search("perplexity|person|specification", line)
+    ]
+    assert len(headings) == 3 and set(headings) <= printed
 
 
 def test_home(quickstarted, capsys):
@@ -147,6 +160,9 @@ def test_data_formats_names_every_column_of_a_transition_table(folder):
 
 def test_training(folder):
     names = run("docs/how_to/training.md")
+    assert names["tuned"].processor.covariate_names == ["year", "education", "gender", "region"]
+    assert Path("runs/finetuned/README.md").exists()
+    assert set(names["comparison"].to_frame().index) == {"career", "bag-of-jobs", "markov-2"}
     assert "region" in names["processor"].covariate_names and names["pretrained"].training_stages
     assert [stage["stage"] for stage in names["trainer"].processing_class.training_stages] == [
         "training",
@@ -251,6 +267,8 @@ def check_command(line: str) -> None:
         if not is_missing and isinstance(kind, type) and issubclass(kind, (int, float, Enum)):
             for one in value if isinstance(value, (list, tuple)) else [value]:
                 kind(one)  # a ValueError that names the value
+        if not is_missing and (command.name, parameter.name) in {("train", "model"), ("compare", "models")}:
+            assert set(value.split(",")) <= set(model_names()), f"{line}: no model {value}"
 
 
 def check_script(line: str) -> None:

@@ -37,9 +37,10 @@ def test_commands_and_python_of_the_page_run(tmp_path, monkeypatch, capsys):
 
     names: dict[str, object] = {}
     blocks = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     for block in blocks:
         # As many trajectories as the page says take a while; fewer show the same.
         exec(block.replace("years=[", "samples=50, years=["), names)
+    assert names["report"].to_frame()["perplexity"].gt(1).all() and Path("shares.png").exists()
     assert names["result"].trajectories is not None and names["known"].attrs["carried_forward"]
     assert set(names["gaps_processor"].covariate_levels[1]) >= {"1"}

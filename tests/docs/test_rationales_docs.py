@@ -11,10 +11,10 @@ def test_python_of_the_page_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names: dict = {}
     blocks = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 2
     for block in blocks:
         exec(block, names)
-    assert names["found"]["complete"].all() and (tmp_path / "rationale.png").exists()
-    assert names["trainer"].train_dataset.collator.probability == 0.5
-    assert names["smallest"]["size"].item() <= len(names["found"])
+    assert names["frame"]["complete"].all() and (tmp_path / "rationale.png").exists()
+    assert names["trained"].processor.training_stages[0]["run"]["settings"]["job_dropout"] == 0.5
+    assert names["smallest"]["size"].item() <= len(names["frame"])
     assert names["made"].groupby(["person", "step"]).size().max() <= 4

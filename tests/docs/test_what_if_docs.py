@@ -33,18 +33,20 @@ def folder(tmp_path, monkeypatch):
 
 
 def blocks_of(page):
-    text = (Path(__file__).parents[2] / "docs" / page).read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "how_to" / page).read_text(encoding="utf-8")
     return text, re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
 
 
 def test_python_of_what_if_runs(folder):
     names: dict = {}
     _, blocks = blocks_of("what_if.md")
-    assert len(blocks) == 4
+    assert len(blocks) == 3
     for block in blocks:
         exec(block, names)
-    assert names["found"].differences["difference"].sum() == pytest.approx(0, abs=1e-6)
-    assert names["ahead"].differences["years_ahead"].unique().tolist() == [1, 2, 3]
+    college = names["college"]
+    assert college.next_step.differences["difference"].sum() == pytest.approx(0, abs=1e-6)
+    assert college.forecast.differences["years_ahead"].unique().tolist() == [1, 2, 3]
+    assert (folder / "college.png").exists()
     assert names["women"].sum(axis=1).to_numpy() == pytest.approx(1)
     assert (folder / "women.png").exists()
 

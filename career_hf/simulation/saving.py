@@ -8,9 +8,10 @@ from datasets import DatasetDict
 
 from ..careers.dataset_card import write_card
 from ..careers.describing import describe
-from ..careers.frames import save_careers, split_careers, split_manifest
+from ..careers.frames import save_careers
 from ..careers.ledger import Ledger
 from ..careers.provenance import SOURCES
+from ..careers.splits import split_careers, split_manifest
 from .model import TrueOccupationModel, world_processor
 from .resumes import load_resumes
 from .survey import Simulation

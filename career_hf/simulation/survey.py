@@ -17,7 +17,7 @@ from datasets import Dataset
 
 from ..careers.columns import career_table, is_list, list_lengths, list_values, make_dataset
 from ..careers.describing import describe
-from ..careers.frames import validate
+from ..careers.validation import validate
 from ..encoding.vocabulary import fail, index_labels
 from ..occupations.labels import EDUCATION, GENDERS, RACES, REGIONS
 from .law import History, Law, People

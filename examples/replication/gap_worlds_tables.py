@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from career_hf.figures.evaluation import COLOURS
+from career_hf.figures.style import COLOURS
 from career_hf.wages.finetuning import METHODS
 
 from .gap_worlds import FROZEN, Settings, gap_worlds

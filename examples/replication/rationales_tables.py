@@ -13,8 +13,8 @@ import pandas as pd
 
 from career_hf.evaluation.metrics import INTERVAL, summarize
 from career_hf.evaluation.resampling import resample_means
-from career_hf.figures.evaluation import COLOURS
 from career_hf.figures.rationales import rationale_figure
+from career_hf.figures.style import COLOURS
 from career_hf.simulation.rationales import MECHANISMS
 
 from .pretraining import split_survey

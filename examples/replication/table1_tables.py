@@ -20,7 +20,7 @@ from career_hf.evaluation.metrics import (
     perplexity_differences as compare,
 )
 from career_hf.evaluation.transition_table import TRANSITIONS
-from career_hf.figures.evaluation import COLOURS
+from career_hf.figures.style import COLOURS
 from career_hf.forecasting.metrics import state_aucs
 
 from .rivals import best

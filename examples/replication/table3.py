@@ -21,8 +21,9 @@ import pandas as pd
 from transformers import ProgressCallback, set_seed
 
 from career_hf.careers.atomic_files import complete
-from career_hf.careers.frames import load_careers, split_careers
+from career_hf.careers.frames import load_careers
 from career_hf.careers.provenance import SOURCES, source_of, years_of
+from career_hf.careers.splits import split_careers
 from career_hf.encoding.checkpoints import load_checkpoint
 from career_hf.encoding.processing_career import CareerProcessor
 from career_hf.models.modeling_career import CareerForOccupationPrediction

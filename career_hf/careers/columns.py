@@ -196,6 +196,29 @@ def list_lengths(table: pa.Table, name: str) -> np.ndarray:
     return np.asarray(lengths.to_numpy(), dtype=np.int64)
 
 
+def select_steps(table: pa.Table, selected: np.ndarray) -> tuple[dict[str, pa.Array | pa.ChunkedArray], np.ndarray]:
+    """Keeps some steps of careers, without the people who have none of them.
+
+    Args:
+        table: Careers, as `career_table` returns them.
+        selected: Mask of the steps to keep, person by person.
+
+    Returns:
+        The columns of the remaining careers, and the `(people,)` mask of the people who remain.
+    """
+    lengths = list_lengths(table, "year")
+    steps = np.bincount(np.repeat(np.arange(len(lengths)), lengths)[selected], minlength=len(lengths))
+    remains = steps > 0
+    offsets = pa.array(np.append(0, steps[remains].cumsum()), pa.int32())
+    columns = {}
+    for field in table.schema:
+        if is_list(field.type):
+            columns[field.name] = pa.ListArray.from_arrays(offsets, list_values(table, field.name).filter(selected))
+        else:
+            columns[field.name] = table[field.name].filter(remains)
+    return columns, remains
+
+
 def one_career(career: Mapping[str, Any], covariates: Sequence[str]) -> Mapping[str, Any]:
     """Turns one person's lists into a long table; a mapping with a list of people is a long table already.
 

@@ -37,6 +37,7 @@ from .columns import (
     list_lengths,
     list_values,
     make_dataset,
+    select_steps,
     sort_labels,
 )
 from .ledger import Ledger
@@ -215,23 +216,15 @@ def truncate(careers: Dataset, cutoff: int) -> tuple[Dataset, Ledger]:
         ValueError: If nobody has a step up to that year.
     """
     table = career_table(careers)
-    lengths, years = list_lengths(table, "year"), list_values(table, "year").to_numpy()
+    years = list_values(table, "year").to_numpy()
     early = years <= cutoff
-    early_steps = np.bincount(np.repeat(np.arange(len(lengths)), lengths)[early], minlength=len(lengths))
-    is_observed = early_steps > 0
-    if not is_observed.any():
+    if not early.any():
         first = f"the first year of all, {years.min()}" if len(years) else "everything: there are no careers"
         raise ValueError(f"nobody is observed up to {cutoff}, which is before {first}; choose a later cutoff")
-    offsets = pa.array(np.append(0, early_steps[is_observed].cumsum()), pa.int32())
-    columns = {}
-    for field in table.schema:
-        if is_list(field.type):
-            columns[field.name] = pa.ListArray.from_arrays(offsets, list_values(table, field.name).filter(early))
-        else:
-            columns[field.name] = table[field.name].filter(is_observed)
+    columns, remains = select_steps(table, early)
     ledger = Ledger()
-    people = {f"no step up to {cutoff}": int((~is_observed).sum())}
-    ledger.record("cut careers", "people", len(is_observed), int(is_observed.sum()), dropped=people, depends_on="past")
+    people = {f"no step up to {cutoff}": int((~remains).sum())}
+    ledger.record("cut careers", "people", len(remains), int(remains.sum()), dropped=people, depends_on="past")
     steps = {f"after {cutoff}": int((~early).sum())}
     ledger.record("cut careers", "person-years", len(years), int(early.sum()), dropped=steps, depends_on="past")
     return make_dataset(columns), ledger

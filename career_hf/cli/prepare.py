@@ -13,6 +13,7 @@ import career_hf
 from .console import say, show
 from .options import Output, names
 
+
 prepare = typer.Typer(help="Build careers from raw files, with a ledger of what was dropped.", no_args_is_help=True)
 
 Files = Annotated[str, typer.Option(help="Parquet or CSV files, one row per spell; put a name with * in quotes.")]

@@ -169,7 +169,7 @@ def load_karrierewege(
 
 
 def _read(source: str | Path, columns: list[str], features: Features | None = None) -> pd.DataFrame:
-    """Reads all splits of a dataset as one frame. Codes must be text, because "0310.3" and "2353.10" are no numbers."""
+    """Reads all splits of a dataset as one frame; codes must stay text, as "0310.3" and "2353.10" are no numbers."""
     try:
         splits = load_dataset(str(source), features=features)
     except DatasetGenerationError as error:

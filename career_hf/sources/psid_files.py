@@ -283,10 +283,12 @@ def read_folder(path: str | Path, wanted: Collection[str] | None = None) -> PSID
     for file in files:
         name, kind = str(file.relative_to(path)), file.suffix.lower()
         if kind == ".txt":
-            siblings = [
-                path for path in files if path.parent == file.parent and path.stem.lower() == file.stem.lower()
-            ]
-            setups = {path.name: read_setup(path) for path in siblings if path.suffix.lower() in SETUP_SUFFIXES}
+            siblings = [other for other in files if other.parent == file.parent]
+            setups = {
+                other.name: read_setup(other)
+                for other in siblings
+                if other.stem.lower() == file.stem.lower() and other.suffix.lower() in SETUP_SUFFIXES
+            }
             if not setups:
                 notes.append(f"{name} is skipped: no setup file ({file.stem}.sas, .do or .sps) lies beside it")
                 continue

@@ -46,7 +46,7 @@ def write_card(
         description: What `describe` returns.
         manifest: What `split_manifest` returns; None for careers that are not split.
         counted: Sentence that says which careers `description` counts.
-        settings: Settings of the build by name, besides its folders, so that the careers can be built again.
+        settings: Settings of the build by name, without its folders, so that the careers can be built again.
 
     Returns:
         The card.

@@ -1,4 +1,4 @@
-"""What a careers dataset holds, in numbers."""
+"""Describes a careers dataset in numbers."""
 
 from __future__ import annotations
 

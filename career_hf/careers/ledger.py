@@ -21,12 +21,13 @@ class LedgerEntry:
     """One step of a build.
 
     Args:
-        step: What was done, in words ("drop years before grade 9").
-        unit: What is counted ("people", "person-years", "rows").
+        step: Description of the step ("drop years before grade 9").
+        unit: Unit that is counted ("people", "person-years", "rows").
         rows_in: Count before the step.
         rows_out: Count after the step.
         dropped: Rows dropped, by reason. Reasons are exclusive: they sum to `rows_in - rows_out`.
-        altered: Rows kept but changed, by reason (an unknown occupation mapped to a named level, say). Need not sum.
+        altered: Rows kept but changed, by reason (such as an unknown occupation mapped to a named level); these need
+            not add up.
         depends_on: Whether the rule reads static facts, the person's past, or later years too.
     """
 

@@ -34,7 +34,7 @@ class PreparedCareers:
         description: What `describe` returns for the careers of all splits.
         counted: Sentence that says which careers `description` counts.
         manifest: What `split_manifest` returns.
-        settings: Settings of the build by name, besides its folders.
+        settings: Settings of the build by name, without its folders.
     """
 
     source: Source
@@ -60,7 +60,7 @@ class PreparedCareers:
             source: Key of `SOURCES`.
             built: Careers and the ledger of their build.
             salt: Salt of the split.
-            settings: Settings of the build by name, besides its folders.
+            settings: Settings of the build by name, without its folders.
         """
         careers, ledger = built
         return cls.of_splits(source, split_careers(careers, salt=salt), ledger, salt=salt, settings=settings)

@@ -69,7 +69,7 @@ _NLS_TERMS = (
     "anybody. career_hf ships no row of them: pass on how the careers were made, not the careers."
 )
 _OWN_TERMS = (
-    "Only whoever holds the data knows: ask before careers or models trained on them are passed on, and correct this "
+    "Only the owner of the data knows: ask before careers or models trained on them are passed on, and correct this "
     "card. Resumes are personal data even without names."
 )
 _SIMULATED = "Drawn from the simulated labor market of career_hf: nobody in them exists."

@@ -2,7 +2,7 @@
 
 People who write and upload resumes are younger, better educated and more often employed than the population. With
 raked weights the shares of people by gender, education and so on are those of a survey (Deming and Stephan, 1940); the
-paper's Broader Impact asks for it. Weights correct what the margins name, and nothing else: within a cell of the
+paper's Broader Impact asks for it. Weights correct the margins, and nothing else: within a cell of the
 margins, people who upload a resume are taken to be like people who do not.
 
 The whole package reads these weights from the column `weight` of careers: the loss of training, `survey_design`,
@@ -44,8 +44,9 @@ class RakedCareers:
         careers: Careers of all splits together, with the column `weight`, of mean 1.
         margins: One row per margin and level: margin, level, people, before, after and target (shares).
         ledger: How many people were left out, and how many weights were trimmed.
-        effective_sample_size: Kish's, (sum of weights)^2 / sum of their squares: as many people of equal weight would
-            give means as precise, as far as what is averaged has nothing to do with the weights.
+        effective_sample_size: Kish's effective sample size, (sum of weights)^2 / sum of their squares: so many people
+            of equal weight would give means of the same precision, if the averaged values are unrelated to the
+            weights.
         largest: The largest weight, in multiples of the mean.
         splits: The same careers by split name.
         manifest: What `split_manifest` returns for these splits, if the folder of careers had a manifest.

@@ -25,13 +25,13 @@ def rationale_figure(
     """Draws one person's career, one row of cells per explained prediction.
 
     Filled cells are the rationale, numbered in the order in which they were added; the latest occupation, which is
-    always part of it, is 0. The framed cell is what is explained. The text above the cells gives its rank and
+    always part of it, is 0. The framed cell is the explained step. The text above the cells gives its rank and
     probability from these steps alone and from the whole career.
 
     Args:
         rows: Rows of `rationales` of one person.
         career: That person's lists `year` and `occupation`, as a row of careers has them.
-        others: Rank that other models give to what is explained, by model and step.
+        others: Rank that other models give to the explained occupation, by model and step.
 
     Returns:
         A matplotlib figure that no window shows. Labels that are occ1990dd codes are shown by their titles.

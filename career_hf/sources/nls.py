@@ -54,7 +54,7 @@ def split_missing(series: pd.Series) -> tuple[pd.Series, pd.Series]:
     Returns:
         The values (Int64, null where missing), and the reasons (text, null where there is a value): one of
         `MISSING_CODES`, "code -7" for another negative value, "not in the extract" for a null. Items whose amounts may
-        be negative (net worth, say) need another reading.
+        be negative, such as net worth, need another reading.
     """
     raw = series.astype("Int64")
     codes = raw.where((raw < 0).fillna(False))

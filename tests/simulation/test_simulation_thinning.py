@@ -15,7 +15,7 @@ from career_hf.simulation import TrueOccupationModel, martingale_z, preset, worl
 from career_hf.simulation.filtering import Filter
 from career_hf.simulation.law import Law
 from career_hf.simulation.survey import Waves
-from career_hf.simulation.thinning import _keep, thin, thinned_truth
+from career_hf.simulation.thinning import _resample, thin, thinned_truth
 
 
 ANNUAL = preset("tiny").with_survey(last_annual_year=1992, skipped=0.0)
@@ -189,7 +189,7 @@ def test_children_kept_have_weights_that_leave_every_sum_unbiased():
     mass[3, 4:] = 0
     draws = np.zeros((4000, *mass.shape))
     for draw in draws:
-        parent, state, weight = _keep(mass, guess, career, 6, rng)
+        parent, state, weight = _resample(mass, guess, career, 6, rng)
         assert np.bincount(career[parent]).tolist() == [6, 4]
         assert (np.diff(parent) >= 0).all()
         draw[parent, state] = weight

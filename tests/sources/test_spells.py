@@ -233,9 +233,9 @@ def test_dates_of_every_type(column):
 
 def test_types_that_are_no_dates_and_no_labels_are_errors():
     columns = {"person": ["a"], "occupation": ["cook"], "start": ["2001"], "end": ["2001"]}
-    with pytest.raises(ValueError, match="start.* has type .*timestamp.* no date"):
+    with pytest.raises(ValueError, match="start.* has type .*timestamp.* not a date"):
         spells_to_years(pa.table(columns | {"start": pa.array([datetime(2001, 1, 1)], pa.timestamp("us", "UTC"))}))
-    with pytest.raises(ValueError, match="'occupation' has type .* no label"):
+    with pytest.raises(ValueError, match="'occupation' has type .* not a label"):
         spells_to_years(pa.table(columns | {"occupation": [date(2001, 1, 1)]}))
     with pytest.raises(ValueError, match="column 'end' is not in the table"):
         spells_to_years(pa.table(columns).drop_columns("end"))

@@ -32,6 +32,7 @@ from .evaluation.metrics import summarize
 from .evaluation.report import perplexity_in_groups
 from .evaluation.transition_table import transition_table
 from .figures.evaluation import plot_levels, plot_transitions
+from .figures.style import new_figure, save
 from .models.modeling_career import CareerForOccupationPrediction
 from .registration import model_named, model_names
 from .trained_models import UNKNOWN, Careers, source_record
@@ -142,14 +143,12 @@ class Comparison:
 
     def figure(self) -> Figure:
         """Perplexity of every model with its interval, and by kind of step relative to the baseline."""
-        from matplotlib.figure import Figure
-
-        several = len(self.tables) > 1
-        figure = Figure(figsize=(13 if several else 7, 2 + 0.4 * len(self.tables)), layout="constrained")
-        panels = figure.subplots(1, 2 if several else 1, squeeze=False)[0]
-        plot_levels(panels[0], self.to_frame().sort_values("perplexity", ascending=False), highlight=[self.baseline])
-        if several:
-            plot_transitions(panels[1], self.by_transition(), self.baseline)
+        models = len(self.tables)
+        heights = [1.2 + 0.5 * models, *([5 + 0.3 * -(-models // 2)] if models > 1 else [])]
+        figure, panels = new_figure(sum(heights), len(heights), height_ratios=heights, squeeze=False)
+        plot_levels(panels[0, 0], self.to_frame(), highlight=[self.baseline])
+        if models > 1:
+            plot_transitions(panels[1, 0], self.by_transition(), self.baseline)
         return figure
 
     def save(self, folder: str | Path) -> None:
@@ -170,7 +169,7 @@ class Comparison:
         if find_spec("matplotlib") is None:
             logger.warning("tables only: figures need matplotlib, pip install 'career_hf[studies]'")
         else:
-            self.figure().savefig(folder / "comparison.png", dpi=110)
+            save(self.figure(), folder / "comparison.png")
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ import torch
 from datasets import Dataset
 
 from .careers.describing import describe
-from .careers.frames import split_careers
 from .careers.provenance import SOURCES, years_of
+from .careers.splits import split_careers
 from .encoding.processing_career import CareerProcessor
 from .evaluation.metrics import summarize
 from .evaluation.transition_table import transition_table

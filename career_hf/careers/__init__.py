@@ -1,4 +1,4 @@
-"""What a careers dataset is, and how one is made, split, checked, saved and described; `frames` has the columns."""
+"""What a careers dataset is, and how one is made, split, checked, saved and described; `frames` lists the columns."""
 
 from .columns import RESERVED_NAMES
 from .describing import describe

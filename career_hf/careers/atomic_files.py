@@ -1,4 +1,4 @@
-"""Files and folders that are either there and complete, or not there, so that what was stopped can go on."""
+"""Files and folders that appear only when they are complete, so that a run that was stopped can go on."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 
 @contextmanager
 def complete(path: Path, move: Callable[[Path, Path], None] = os.replace) -> Iterator[Path]:
-    """Gives a path to write to, which becomes the file or folder only when it is complete.
+    """Yields a path to write to, whose content moves to the file or folder only when it is complete.
 
     Args:
-        path: The file or folder.
-        move: What moves the finished file or folder to its place, such as `move_into`.
+        path: Destination file or folder.
+        move: Function that moves the finished file or folder to its destination, such as `move_into`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.unfinished")
@@ -26,7 +26,7 @@ def complete(path: Path, move: Callable[[Path, Path], None] = os.replace) -> Ite
 
 
 def move_into(new: Path, old: Path) -> None:
-    """Moves what is in one folder into another, over what has the same name there; everything else there stays."""
+    """Moves the contents of one folder into another: files of the same name are replaced, other files stay."""
     old.mkdir(parents=True, exist_ok=True)
     for path in new.iterdir():
         target = old / path.name

@@ -1,7 +1,7 @@
 """Columns of careers in Arrow: a long table's columns read as labels, years or numbers, careers as one plain table.
 
-Whatever a frame calls its types (pandas categoricals, polars string views, Arrow dictionaries, numbers as text), what
-leaves this module is a plain string or float64 array, or a ValueError that names person, row, column and value.
+A frame may hold pandas categoricals, polars string views, Arrow dictionaries or numbers as text: this module returns
+plain string or float64 arrays, or raises a ValueError that names person, row, column and value.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NUMBER_PATTERN = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 
 
 def read_labels(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """Any column as labels: whole numbers without decimals (12 and 12.0 are both "12"), empty text and NaN as null.
+    """Reads any column as labels: 12 and 12.0 both become "12", empty text and NaN become null.
 
     Returns:
         A string array.
@@ -47,7 +47,7 @@ def read_labels(column: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 
 def read_numbers(column: pa.Array | pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
-    """Any column as float64: nulls become NaN.
+    """Reads any column as float64; nulls become NaN.
 
     Returns:
         The numbers, and a boolean mask of the values that are neither null nor a number ("19x0", dates, booleans).
@@ -66,7 +66,7 @@ def read_numbers(column: pa.Array | pa.ChunkedArray) -> tuple[np.ndarray, np.nda
 
 
 def sort_labels(labels: pa.Array) -> pa.Array:
-    """Distinct labels in order: as numbers where every label is a whole number ("9" before "10"), else as text."""
+    """Sorts distinct labels: as numbers where every label is a whole number ("9" before "10"), else as text."""
     labels = labels.drop_null()
     keys = {"label": labels}
     order = [("label", "ascending")]
@@ -77,10 +77,10 @@ def sort_labels(labels: pa.Array) -> pa.Array:
 
 
 def read_table(frame: Any, columns: Sequence[str]) -> pa.Table:
-    """The named columns of a pandas, polars, duckdb or Arrow table, a dict of columns or a `datasets.Dataset`.
+    """Selects columns of a pandas, polars, duckdb or Arrow table, a dict of columns or a `datasets.Dataset`.
 
     Raises:
-        ValueError: If a column is missing (the message lists those that are there), or the frame is not a table.
+        ValueError: If a column is missing (the message lists the table's columns), or the frame is not a table.
     """
     if hasattr(frame, "with_format"):
         frame = frame.with_format("arrow")[:]
@@ -99,7 +99,7 @@ def read_table(frame: Any, columns: Sequence[str]) -> pa.Table:
     if missing:
         raise ValueError(
             f"column '{missing[0]}' is not in the table, whose columns are {table.column_names}: rename it, or "
-            "say which one holds it (for instance person='caseid')"
+            "name the column that holds it (for instance person='caseid')"
         )
     return table.select(list(dict.fromkeys(columns)))
 
@@ -121,10 +121,10 @@ class LongTable:
         if self.table.num_rows == 0:
             raise ValueError("the table has no rows: pass one row per person and year")
         self.people = self.labels(person)
-        nobody = np.flatnonzero(pc.is_null(self.people))
-        if len(nobody):
+        unnamed = np.flatnonzero(pc.is_null(self.people))
+        if len(unnamed):
             raise ValueError(
-                f"row {nobody[0]}, column '{person}': no person is named; drop the row or name its person"
+                f"row {unnamed[0]}, column '{person}': no person is named; drop the row or name its person"
             )
 
     def fail(self, row: int, name: str, problem: str, fix: str) -> NoReturn:
@@ -133,7 +133,7 @@ class LongTable:
         raise ValueError(f"person '{person}', row {row}, column '{name}', value {value!r}: {problem}; {fix}")
 
     def labels(self, name: str, required: bool = False) -> pa.Array:
-        """A column as labels; `required` refuses missing ones."""
+        """Reads a column as labels; `required` refuses missing ones."""
         try:
             labels = read_labels(self.table[name])
         except (TypeError, pa.ArrowException) as error:
@@ -144,15 +144,15 @@ class LongTable:
         return labels
 
     def numbers(self, name: str) -> np.ndarray:
-        """A column as float64 with NaN where it is missing; infinite and unreadable values are errors."""
+        """Reads a column as float64 with NaN for missing values; infinite and unreadable values are errors."""
         numbers, unreadable = read_numbers(self.table[name])
-        bad = np.flatnonzero(unreadable | np.isinf(numbers))
-        if len(bad):
-            self.fail(int(bad[0]), name, "not a finite number", "correct it, or leave it empty if it is missing")
+        refused = np.flatnonzero(unreadable | np.isinf(numbers))
+        if len(refused):
+            self.fail(int(refused[0]), name, "not a finite number", "correct it, or leave it empty if it is missing")
         return numbers
 
     def years(self, name: str) -> np.ndarray:
-        """A column as int64 years; anything but a whole number is an error."""
+        """Reads a column as int64 years; anything but a whole number is an error."""
         numbers, unreadable = read_numbers(self.table[name])
         with np.errstate(invalid="ignore"):
             whole = ~unreadable & (np.floor(numbers) == numbers) & (np.abs(numbers) < 2**31)
@@ -196,11 +196,34 @@ def list_lengths(table: pa.Table, name: str) -> np.ndarray:
     return np.asarray(lengths.to_numpy(), dtype=np.int64)
 
 
-def one_career(career: Mapping[str, Any], covariates: Sequence[str]) -> Mapping[str, Any]:
-    """One person's lists as a long table; a mapping with a list of people is a long table already.
+def select_steps(table: pa.Table, selected: np.ndarray) -> tuple[dict[str, pa.Array | pa.ChunkedArray], np.ndarray]:
+    """Keeps some steps of careers, without the people who have none of them.
 
     Args:
-        career: `occupation`, `year` and the covariates, lists or single values; maybe `person`.
+        table: Careers, as `career_table` returns them.
+        selected: Mask of the steps to keep, person by person.
+
+    Returns:
+        The columns of the remaining careers, and the `(people,)` mask of the people who remain.
+    """
+    lengths = list_lengths(table, "year")
+    steps = np.bincount(np.repeat(np.arange(len(lengths)), lengths)[selected], minlength=len(lengths))
+    remains = steps > 0
+    offsets = pa.array(np.append(0, steps[remains].cumsum()), pa.int32())
+    columns = {}
+    for field in table.schema:
+        if is_list(field.type):
+            columns[field.name] = pa.ListArray.from_arrays(offsets, list_values(table, field.name).filter(selected))
+        else:
+            columns[field.name] = table[field.name].filter(remains)
+    return columns, remains
+
+
+def one_career(career: Mapping[str, Any], covariates: Sequence[str]) -> Mapping[str, Any]:
+    """Turns one person's lists into a long table; a mapping with a list of people is a long table already.
+
+    Args:
+        career: `occupation`, `year`, the covariates and optionally `person`; each a list or a single value.
         covariates: Names of the covariates to take.
 
     Raises:

@@ -1,7 +1,7 @@
 """Dataset cards: what careers are, where they come from, what was dropped, and what may be done with them.
 
-A card is the README.md of a folder of careers. Its metadata hold licence, source and redistribution for programs, and
-`source_of` reads them: whoever trains on the careers can copy them to the checkpoint.
+A card is the README.md of a folder of careers. Its metadata hold licence, source and redistribution for programs:
+`source_of` reads them, so that training can record them in the checkpoint.
 """
 
 from __future__ import annotations
@@ -45,13 +45,12 @@ def write_card(
         ledger: Ledger of the build.
         description: What `describe` returns.
         manifest: What `split_manifest` returns; None for careers that are not split.
-        counted: Which careers `description` is of.
-        settings: Settings of the build by name, besides its folders, for whoever builds the careers again.
+        counted: Sentence that says which careers `description` counts.
+        settings: Settings of the build by name, without its folders, so that the careers can be built again.
 
     Returns:
         The card.
     """
-
     people = sum(careers.num_rows for careers in splits.values())
     data = DatasetCardData(
         license=source.license,
@@ -69,7 +68,7 @@ def write_card(
         version=__version__,
         command=source.command or f"career-hf prepare {source.name}",
         settings=[(name, str(value).replace("`", "'")) for name, value in (settings or {}).items()],
-        ledger=_rows_of(ledger),
+        ledger=_ledger_rows(ledger),
         notes=[as_cell(note) for note in ledger.notes],
         counted=counted,
         description=[(as_cell(name), format_value(value, str(name))) for name, value in description.items()],
@@ -84,8 +83,8 @@ def write_card(
     return card
 
 
-def _rows_of(ledger: Ledger) -> list[list[str]]:
-    """A row of text per entry of a ledger."""
+def _ledger_rows(ledger: Ledger) -> list[list[str]]:
+    """One row of text per entry of a ledger."""
     rows = []
     for entry in ledger.entries:
         reasons = [f"{number:,} dropped: {as_cell(reason)}" for reason, number in entry.dropped.items()]
@@ -96,7 +95,7 @@ def _rows_of(ledger: Ledger) -> list[list[str]]:
 
 
 def as_cell(text: Any) -> str:
-    """Text that stays in its cell and is shown as it is."""
+    """Escapes text so that it stays in one table cell and Markdown shows it unchanged."""
     text = " ".join(str(text).split())
     for mark in ("\\", "|", "<", "*", "_", "`"):
         text = text.replace(mark, f"\\{mark}")

@@ -1,4 +1,4 @@
-"""What a careers dataset holds, in numbers."""
+"""Describes a careers dataset in numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .columns import career_table, list_lengths, list_values
 from .frames import as_careers, covariate_names
 
 
-# A covariate with more levels (a year of birth) would bury the rest.
+# Covariates with more levels, such as a year of birth, are not described level by level.
 MOST_LEVELS = 8
 
 
@@ -29,14 +29,14 @@ def describe(careers: Sequence[str | Path] | Mapping[str, str | Path | Dataset |
 
 
 def describe(careers: Any) -> Any:
-    """Counts that say what a careers dataset holds, the rows of the paper's Tables 6 and 7 among them.
+    """Counts what a careers dataset holds, including the rows of the paper's Tables 6 and 7.
 
-    Stays, returns and news are shares of the steps after each person's first: the same occupation as the step before,
-    one held earlier but not just before, and one never held before. Percentages are of all person-years, missing ones
-    and years without an occupation included, but for college graduates, which are of those whose education is known.
-    The tables' rows are here under these names:
+    Stays, returns and new occupations are shares of the steps after each person's first: the same occupation as the
+    step before, one held earlier but not just before, and one never held before. Percentages refer to all
+    person-years, including missing values and years without an occupation; the percentage of college graduates refers
+    to the person-years whose education is known. The tables' rows have these names in the result:
 
-    | Table 6 or 7 | here |
+    | Table 6 or 7 | name in the result |
     |---|---|
     | number of individuals, of tokens | people, person-years |
     | average sequence length | mean years per career |
@@ -45,22 +45,23 @@ def describe(careers: Any) -> Any:
     | broad occupation groups | percent managerial/professional specialty and so on, where codes are occ1990dd |
     | percent manual laborers | percent operator/fabricator/laborer |
     | percent college graduates | percent college graduates |
-    | unemployed/out-of-labor-force/student available | there if percent unemployed and so on are |
-    | demographic covariates available | there if percent gender ... and percent race ... are |
+    | unemployed/out-of-labor-force/student available | yes if percent unemployed and so on are in the result |
+    | demographic covariates available | yes if percent gender ... and percent race ... are in the result |
 
     Args:
-        careers: Careers, a folder of them, or careers by split name, which are counted together. To compare several,
-            a list of folders, or any of these by name.
+        careers: Careers, a folder of them, or careers by split name, which are counted together; or several datasets
+            to compare, as a list of folders or as any of these by name.
 
     Returns:
-        A frame with a column for each of several; else a series with people, person-years, years per career (mean,
-        median, longest), occupations, first, median and last year, shares of stays, returns and news, the missing
-        share of each covariate, and percentages: states without an occupation, broad groups of occ1990dd (the six of
-        the 1990 Census), levels of covariates that have at most eight, and college graduates where all levels of
-        `education` are called as in this package's sources.
+        A frame with one column per dataset if there are several, else a series: people, person-years, years per career
+            (mean,
+        median, longest), occupations, first, median and last year, shares of stays, returns and new occupations, the
+        missing share of each covariate, and percentages: states without an occupation, broad groups of occ1990dd (the
+        six of the 1990 Census), levels of covariates that have at most eight, and college graduates where all levels
+        of `education` have the names that this package's sources use.
     """
     if isinstance(careers, Mapping) and not isinstance(careers, DatasetDict):
-        return pd.concat({name: describe(one) for name, one in careers.items()}, axis=1)
+        return pd.concat({name: describe(dataset) for name, dataset in careers.items()}, axis=1)
     if isinstance(careers, Sequence) and not isinstance(careers, str):
         folders: dict[str, Path] = {}
         for folder in map(Path, careers):
@@ -77,9 +78,9 @@ def describe(careers: Any) -> Any:
     after_first[np.cumsum(lengths) - lengths] = False
     stays = np.zeros(len(codes), dtype=bool)
     stays[1:] = after_first[1:] & (codes[1:] == codes[:-1])
-    news = np.zeros(len(codes), dtype=bool)
-    news[np.unique(rows * len(occupations.dictionary) + codes, return_index=True)[1]] = True
-    news &= after_first
+    new = np.zeros(len(codes), dtype=bool)
+    new[np.unique(rows * len(occupations.dictionary) + codes, return_index=True)[1]] = True
+    new &= after_first
     steps = max(int(after_first.sum()), 1)
     summary: dict[str, float] = {
         "people": table.num_rows,
@@ -92,34 +93,34 @@ def describe(careers: Any) -> Any:
         "median year": float(np.median(years)),
         "last year": int(years.max()),
         "share stay": float(stays.sum() / steps),
-        "share return": float((after_first & ~stays & ~news).sum() / steps),
-        "share new": float(news.sum() / steps),
+        "share return": float((after_first & ~stays & ~new).sum() / steps),
+        "share new": float(new.sum() / steps),
     }
     varying, static = covariate_names(careers)
     values = {name: list_values(table, name) if name in varying else table[name] for name in [*varying, *static]}
     for name, column in values.items():
         summary[f"missing {name}"] = column.null_count / len(column)
     share = np.bincount(codes, minlength=len(occupations.dictionary)) / len(codes)
-    summary |= _of_occupations(pd.Series(share, index=occupations.dictionary.to_pylist()))
+    summary |= _occupation_percentages(pd.Series(share, index=occupations.dictionary.to_pylist()))
     for name, column in values.items():
         labels = pd.Series(column.to_pandas())
-        summary |= _of_levels(name, labels if name in varying else labels.repeat(lengths))
+        summary |= _level_percentages(name, labels if name in varying else labels.repeat(lengths))
     return pd.Series(summary, name="careers")
 
 
-def _of_occupations(share: pd.Series) -> dict[str, float]:
+def _occupation_percentages(share: pd.Series) -> dict[str, float]:
     """Percentages of states without an occupation, and of the six Census groups if the other labels are occ1990dd."""
     percent = {f"percent {state}": 100 * float(share[state]) for state in NOT_WORKING if state in share.index}
     group_of = groups("census_group")
     coded = share[[label for label in share.index if label[0].isdigit()]]
     if len(coded) and set(coded.index) <= set(group_of):
-        of_group = coded.groupby(coded.index.map(group_of)).sum()
-        for name in [name for name in dict.fromkeys(group_of.values()) if name in of_group.index]:
-            percent[f"percent {name.lower()}"] = 100 * float(of_group[name])
+        group_share = coded.groupby(coded.index.map(group_of)).sum()
+        for name in [name for name in dict.fromkeys(group_of.values()) if name in group_share.index]:
+            percent[f"percent {name.lower()}"] = 100 * float(group_share[name])
     return percent
 
 
-def _of_levels(name: str, labels: pd.Series) -> dict[str, float]:
+def _level_percentages(name: str, labels: pd.Series) -> dict[str, float]:
     """Percentages of a covariate's levels, and of college graduates where it is education."""
     counts = labels.value_counts().sort_index()
     if not 0 < len(counts) <= MOST_LEVELS:

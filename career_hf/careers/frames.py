@@ -1,4 +1,4 @@
-"""What a careers dataset is: a `datasets.Dataset` with one row per person, and the way from long tables and back.
+"""What a careers dataset is: a `datasets.Dataset` with one row per person; long tables become careers and back.
 
 Columns:
 
@@ -12,7 +12,7 @@ Columns:
         string          a covariate that does not change, null where missing
         list<float64>   an outcome over time (log wage), null where missing
 
-Labels are what a reader would write, never bare ids. Nothing reaches a model except through careers.
+Labels are what a reader would write, never bare ids. Every model gets its data from careers.
 """
 
 from __future__ import annotations
@@ -37,26 +37,12 @@ from .columns import (
     list_lengths,
     list_values,
     make_dataset,
+    select_steps,
     sort_labels,
 )
 from .ledger import Ledger
-from .splits import check_leaks, check_manifest, split_careers, split_manifest
+from .splits import check_leaks, check_manifest, split_careers
 from .validation import validate
-
-
-__all__ = [
-    "RESERVED_NAMES",
-    "check_leaks",
-    "covariate_names",
-    "from_frame",
-    "load_careers",
-    "save_careers",
-    "split_careers",
-    "split_manifest",
-    "to_frame",
-    "truncate",
-    "validate",
-]
 
 
 def from_frame(
@@ -114,15 +100,15 @@ def career_columns(
     weight: str | None = None,
     design: Mapping[str, str | None] = MappingProxyType({}),
 ) -> dict[str, pa.Array]:
-    """The columns of the careers that `from_frame` makes, in Arrow: a `datasets.Dataset` takes longer than they do.
+    """Makes the columns of `from_frame` as Arrow arrays, which is faster than making a `datasets.Dataset`.
 
     Args:
-        design: Column by role: "stratum", "psu", "group". The rest as in `from_frame`.
+        design: Column by role: "stratum", "psu", "group". The other arguments are those of `from_frame`.
     """
     per_person = {name: name for name in static} | {role: name for role, name in design.items() if name is not None}
     _check_names(covariates=covariates, static=static, outcomes=outcomes)
-    used = [year, occupation, *covariates, *outcomes, *per_person.values(), *([weight] if weight else [])]
-    long = LongTable(frame, person, used)
+    names_read = [year, occupation, *covariates, *outcomes, *per_person.values(), *([weight] if weight else [])]
+    long = LongTable(frame, person, names_read)
 
     codes = long.people.dictionary_encode()
     people = sort_labels(codes.dictionary)
@@ -130,9 +116,9 @@ def career_columns(
     years = long.years(year)
     key = rank * (years.max() - years.min() + 1) + (years - years.min())
     order = np.argsort(key, kind="stable")
-    twice = np.flatnonzero(key[order[1:]] == key[order[:-1]])
-    if len(twice):
-        first, second = order[twice[0]], order[twice[0] + 1]
+    repeated = np.flatnonzero(key[order[1:]] == key[order[:-1]])
+    if len(repeated):
+        first, second = order[repeated[0]], order[repeated[0] + 1]
         long.fail(
             int(second), year, f"row {first} already has this person and year", "keep one row per person and year"
         )
@@ -144,8 +130,8 @@ def career_columns(
     def over_time(values: pa.Array) -> pa.Array:
         return pa.ListArray.from_arrays(offsets, values.take(pa.array(order)))
 
-    def once(name: str, codes: np.ndarray) -> np.ndarray:
-        """The row that holds a person's value of a column, after checking that all rows of the person agree."""
+    def first_rows(name: str, codes: np.ndarray) -> np.ndarray:
+        """Each person's first row, after a check that all rows of the person agree on the column."""
         ordered = codes[order]
         varies = np.flatnonzero((ordered[1:] != ordered[:-1]) & (rank[1:] == rank[:-1]))
         if len(varies):
@@ -162,18 +148,18 @@ def career_columns(
     for role, name in per_person.items():
         labels = long.labels(name, required=role in design)
         label_codes = labels.dictionary_encode().indices
-        columns[role] = labels.take(pa.array(once(name, pc.fill_null(label_codes, -1).to_numpy())))
+        columns[role] = labels.take(pa.array(first_rows(name, pc.fill_null(label_codes, -1).to_numpy())))
     if weight is not None:
         weights = long.numbers(weight)
-        bad = np.flatnonzero(~(weights > 0))
-        if len(bad):
-            long.fail(int(bad[0]), weight, "not a positive weight", "drop the person or correct the weight")
-        columns["weight"] = pa.array(weights[once(weight, weights)])
+        refused = np.flatnonzero(~(weights > 0))
+        if len(refused):
+            long.fail(int(refused[0]), weight, "not a positive weight", "drop the person or correct the weight")
+        columns["weight"] = pa.array(weights[first_rows(weight, weights)])
     return columns
 
 
 def to_frame(careers: Dataset, kind: Literal["pandas", "polars", "arrow"] = "pandas") -> Any:
-    """Turns careers into a long table, one row per person and year; what does not change is repeated in every row.
+    """Turns careers into a long table, one row per person and year; static values are repeated in every row.
 
     Args:
         careers: Careers, one row per person.
@@ -201,7 +187,7 @@ def to_frame(careers: Dataset, kind: Literal["pandas", "polars", "arrow"] = "pan
 
 
 def covariate_names(careers: Dataset) -> tuple[list[str], list[str]]:
-    """The names of the covariates, by type: those that change over time, and those that do not.
+    """Names the covariates that change over time, and the covariates that do not.
 
     Args:
         careers: Careers, one row per person.
@@ -223,30 +209,22 @@ def truncate(careers: Dataset, cutoff: int) -> tuple[Dataset, Ledger]:
         cutoff: The last year to keep.
 
     Returns:
-        Careers with all steps up to and including that year, without the people who have none; and a ledger of people
-        and person-years.
+        The careers' steps up to and including that year, without the people who have none; and a ledger of people and
+        person-years.
 
     Raises:
         ValueError: If nobody has a step up to that year.
     """
     table = career_table(careers)
-    lengths, years = list_lengths(table, "year"), list_values(table, "year").to_numpy()
+    years = list_values(table, "year").to_numpy()
     early = years <= cutoff
-    kept = np.bincount(np.repeat(np.arange(len(lengths)), lengths)[early], minlength=len(lengths))
-    stays = kept > 0
-    if not stays.any():
+    if not early.any():
         first = f"the first year of all, {years.min()}" if len(years) else "everything: there are no careers"
         raise ValueError(f"nobody is observed up to {cutoff}, which is before {first}; choose a later cutoff")
-    offsets = pa.array(np.append(0, kept[stays].cumsum()), pa.int32())
-    columns = {}
-    for field in table.schema:
-        if is_list(field.type):
-            columns[field.name] = pa.ListArray.from_arrays(offsets, list_values(table, field.name).filter(early))
-        else:
-            columns[field.name] = table[field.name].filter(stays)
+    columns, remains = select_steps(table, early)
     ledger = Ledger()
-    people = {f"no step up to {cutoff}": int((~stays).sum())}
-    ledger.record("cut careers", "people", len(stays), int(stays.sum()), dropped=people, depends_on="past")
+    people = {f"no step up to {cutoff}": int((~remains).sum())}
+    ledger.record("cut careers", "people", len(remains), int(remains.sum()), dropped=people, depends_on="past")
     steps = {f"after {cutoff}": int((~early).sum())}
     ledger.record("cut careers", "person-years", len(years), int(early.sum()), dropped=steps, depends_on="past")
     return make_dataset(columns), ledger
@@ -258,11 +236,11 @@ def save_careers(
     ledger: Ledger | None = None,
     manifest: Mapping[str, Any] | None = None,
 ) -> None:
-    """Saves careers, and beside them the ledger of their build (`ledger.json`) and their split (`split.json`).
+    """Saves careers, the ledger of their build (`ledger.json`) and the manifest of their split (`split.json`).
 
     Args:
         splits: Careers, or careers by split name.
-        folder: Destination folder; made if it is not there.
+        folder: Destination folder; created if missing.
         ledger: What the build dropped and altered.
         manifest: What `split_manifest` returns.
     """
@@ -274,7 +252,7 @@ def save_careers(
 
 
 def load_careers(folder: str | Path) -> DatasetDict:
-    """Loads careers saved by `save_careers`, validated; careers without splits come back under the name "all".
+    """Loads and validates careers that `save_careers` wrote; careers without splits are returned as the split "all".
 
     Args:
         folder: Folder of the careers.
@@ -283,7 +261,7 @@ def load_careers(folder: str | Path) -> DatasetDict:
         Careers by split name.
 
     Raises:
-        ValueError: If careers are not valid, a person is in two splits, or the people are not those of `split.json`.
+        ValueError: If careers are not valid, a person is in two splits, or `split.json` names other people.
     """
     loaded = load_from_disk(str(folder))
     splits = loaded if isinstance(loaded, DatasetDict) else DatasetDict({"all": loaded})
@@ -297,7 +275,7 @@ def load_careers(folder: str | Path) -> DatasetDict:
 
 
 def as_splits(careers: str | Path | Dataset | DatasetDict) -> DatasetDict:
-    """Careers by split name, whichever way they are given.
+    """Returns careers by split name, whether they are given as a folder, as splits or as one dataset.
 
     Args:
         careers: A folder that `save_careers` wrote, careers by split name, or careers, which `split_careers` splits.
@@ -308,14 +286,14 @@ def as_splits(careers: str | Path | Dataset | DatasetDict) -> DatasetDict:
 
 
 def as_careers(careers: str | Path | Dataset | DatasetDict, split: str | None = None) -> Dataset:
-    """Careers of one split, or of all, whichever way they are given.
+    """Returns the careers of one split, or of all, whether they are given as a folder, as splits or as one dataset.
 
     Args:
         careers: A folder that `save_careers` wrote, careers by split name, or careers, which are returned as they are.
         split: The split to take from a folder or from careers by split name; all of them together if None.
 
     Raises:
-        ValueError: There is no such split.
+        ValueError: If there is no such split.
     """
     if isinstance(careers, Dataset):
         return careers
@@ -328,7 +306,7 @@ def as_careers(careers: str | Path | Dataset | DatasetDict, split: str | None = 
 
 
 def _check_names(**names: Sequence[str]) -> None:
-    seen: set[str] = set()
+    names_so_far: set[str] = set()
     for argument, columns in names.items():
         if isinstance(columns, str):
             raise ValueError(f"{argument}={columns!r} is a text: pass a list, {argument}=[{columns!r}]")
@@ -338,6 +316,6 @@ def _check_names(**names: Sequence[str]) -> None:
                     f"column '{name}' in {argument}= has a reserved name ({', '.join(RESERVED_NAMES)}): rename it in "
                     f"the table, or pass it as {name}='{name}'; the year need not be listed to be a covariate"
                 )
-            if name in seen:
+            if name in names_so_far:
                 raise ValueError(f"column '{name}' is named twice in covariates=, static= and outcomes=: name it once")
-            seen.add(name)
+            names_so_far.add(name)

@@ -1,7 +1,7 @@
-"""A ledger: what every step of a data build dropped or altered, and why, so that rows in = rows out + dropped.
+"""A ledger records what every step of a data build dropped or altered, and why: rows in = rows out + dropped.
 
-Nothing in this package loses a row silently. Each step that drops or alters rows writes one entry; a ledger whose
-entries do not add up raises, so a build that prints its ledger has been checked.
+Nothing in this package loses a row silently. Each step that drops or alters rows writes one entry, and entries that do
+not add up raise an error, so a build that prints its ledger has been checked.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 
-# What a rule looks at: nothing that changes, the person's past only, or (as some of the paper's rules do) later years.
+# Which facts a rule reads: static ones, the person's past, or (as some of the paper's rules do) later years.
 DependsOn = Literal["static", "past", "future"]
 
 
@@ -21,13 +21,14 @@ class LedgerEntry:
     """One step of a build.
 
     Args:
-        step: What was done, in words ("drop years before grade 9").
-        unit: What is counted ("people", "person-years", "rows").
+        step: Description of the step ("drop years before grade 9").
+        unit: Unit that is counted ("people", "person-years", "rows").
         rows_in: Count before the step.
         rows_out: Count after the step.
         dropped: Rows dropped, by reason. Reasons are exclusive: they sum to `rows_in - rows_out`.
-        altered: Rows kept but changed, by reason (an unknown occupation mapped to a named level, say). Need not sum.
-        depends_on: Whether the rule uses static facts, only the past, or later years too.
+        altered: Rows kept but changed, by reason (such as an unknown occupation mapped to a named level); these need
+            not add up.
+        depends_on: Whether the rule reads static facts, the person's past, or later years too.
     """
 
     step: str
@@ -70,9 +71,9 @@ class Ledger:
         altered: dict[str, int] | None = None,
         depends_on: DependsOn = "static",
     ) -> LedgerEntry:
-        """Appends one entry; raises a ValueError if it does not add up or does not start where its unit last ended."""
+        """Appends one entry; a ValueError if it does not add up or does not start where its unit last ended."""
         entry = LedgerEntry(step, unit, rows_in, rows_out, dict(dropped or {}), dict(altered or {}), depends_on)
-        previous = next((e for e in reversed(self.entries) if e.unit == unit), None)
+        previous = next((earlier for earlier in reversed(self.entries) if earlier.unit == unit), None)
         if previous is not None and previous.rows_out != rows_in:
             raise ValueError(
                 f"ledger step '{step}' starts with {rows_in} {unit}, but '{previous.step}' ended with "

@@ -1,4 +1,4 @@
-"""Careers that a source prepared: splits, ledger, description and source, saved complete or not at all."""
+"""Careers that a source prepared: splits, ledger, description and source, saved atomically."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from .provenance import SOURCES, Source
 from .splits import split_careers, split_manifest
 
 
-# People of whom all are counted; of more people, every second, third and so on.
-COUNTED = 1_000_000
+# `description` counts at most so many people: of more, every second, third and so on.
+MOST_DESCRIBED = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class PreparedCareers:
         splits: Careers by split name; splits without people are left out.
         ledger: What every step of the build dropped and altered.
         description: What `describe` returns for the careers of all splits.
-        counted: Which careers `description` is of, in words.
+        counted: Sentence that says which careers `description` counts.
         manifest: What `split_manifest` returns.
-        settings: Settings of the build by name, besides its folders.
+        settings: Settings of the build by name, without its folders.
     """
 
     source: Source
@@ -54,13 +54,13 @@ class PreparedCareers:
         salt: str = "career_hf",
         settings: Mapping[str, Any] | None = None,
     ) -> PreparedCareers:
-        """Splits careers that were built.
+        """Splits careers that were just built.
 
         Args:
             source: Key of `SOURCES`.
             built: Careers and the ledger of their build.
             salt: Salt of the split.
-            settings: Settings of the build by name, besides its folders.
+            settings: Settings of the build by name, without its folders.
         """
         careers, ledger = built
         return cls.of_splits(source, split_careers(careers, salt=salt), ledger, salt=salt, settings=settings)
@@ -75,22 +75,22 @@ class PreparedCareers:
         salt: str = "career_hf",
         settings: Mapping[str, Any] | None = None,
     ) -> PreparedCareers:
-        """Takes careers that are split already; the arguments are those of `of_careers`."""
-        # datasets cannot load a data set of nobody.
+        """Takes careers that are split already; the other arguments are those of `of_careers`."""
+        # datasets cannot load a dataset without rows.
         empty = [name for name, careers in splits.items() if not careers.num_rows]
         splits = DatasetDict({name: careers for name, careers in splits.items() if name not in empty})
         if empty:
             ledger.note(f"by chance nobody is in the splits {empty}, because there are so few people: left out")
         everybody = concatenate_datasets(list(splits.values()))
-        every = -(-everybody.num_rows // COUNTED)
+        interval = -(-everybody.num_rows // MOST_DESCRIBED)
         return cls(
             source=SOURCES[source],
             splits=splits,
             ledger=ledger,
-            description=describe(everybody.select(range(0, everybody.num_rows, every))),
+            description=describe(everybody.select(range(0, everybody.num_rows, interval))),
             counted="All careers, counted:"
-            if every == 1
-            else f"Counted on one career in {every}, {COUNTED:,} at most:",
+            if interval == 1
+            else f"Counted on one career in {interval}, {MOST_DESCRIBED:,} at most:",
             manifest=split_manifest(splits, salt=salt),
             settings=settings or {},
         )

@@ -1,7 +1,7 @@
 """Where careers come from, and what may be done with them: sources and their licences as data.
 
-The card of a folder of careers holds source, licence and redistribution, and `source_of` reads them: whoever trains on
-the careers copies them to the checkpoint.
+The card of a folder of careers holds source, licence and redistribution: `source_of` reads them, so that training can
+record them in the checkpoint.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from huggingface_hub import DatasetCard
 from .columns import career_table, list_values
 
 
-# The file of a folder of careers that is its card.
+# Name of the card in a folder of careers.
 CARD = "README.md"
-# May careers be passed on? "from the agency" means that everybody gets the files there, free, and agrees to its terms.
+# Whether careers may be passed on; "from the agency" means that users get the files there, free, and accept its terms.
 Redistribution = Literal["allowed", "allowed with attribution", "from the agency", "forbidden", "unknown"]
 
 
@@ -28,16 +28,16 @@ class Source:
     """Where careers come from, and what may be done with them.
 
     Args:
-        name: As `career-hf prepare` calls it.
-        title: Its full name.
-        license: As the Hub calls it: an SPDX name in lower case, "other" or "unknown".
+        name: Name of the source, as in `career-hf prepare NAME`.
+        title: Full name of the source.
+        license: Licence as the Hub spells it: an SPDX name in lower case, "other" or "unknown".
         redistribution: Whether careers may be passed on.
-        provenance: Who collected what, in sentences.
-        terms: The limits, in sentences.
-        license_name: What "other" stands for.
-        license_link: Where it is written down.
-        cite: What to cite.
-        command: What made the careers; `career-hf prepare` and the name if None.
+        provenance: Sentences that say who collected what.
+        terms: Sentences that say what users may not do.
+        license_name: Name of a licence that is "other" to the Hub.
+        license_link: Address of the licence's text.
+        cite: Work to cite.
+        command: Command that makes the careers; `career-hf prepare NAME` if None.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Source:
 
     @property
     def record(self) -> dict[str, str]:
-        """What a checkpoint keeps, as `source_of` reads it from a card."""
+        """Source, licence and redistribution, as a checkpoint records them and `source_of` reads them from a card."""
         license = license_slug(self.license_name) if self.license_name else self.license
         return {"source": self.name, "license": license, "redistribution": self.redistribution}
 
@@ -69,7 +69,7 @@ _NLS_TERMS = (
     "anybody. career_hf ships no row of them: pass on how the careers were made, not the careers."
 )
 _OWN_TERMS = (
-    "Only whoever holds the data knows: ask before careers or models trained on them are passed on, and correct this "
+    "Only the owner of the data knows: ask before careers or models trained on them are passed on, and correct this "
     "card. Resumes are personal data even without names."
 )
 _SIMULATED = "Drawn from the simulated labor market of career_hf: nobody in them exists."
@@ -184,16 +184,16 @@ SOURCES: Mapping[str, Source] = {source.name: source for source in _SOURCES}
 
 
 def source_of(folder: str | Path) -> dict[str, str]:
-    """Where the careers of a folder come from, as their card says, in a form that a checkpoint can keep.
+    """Reads from the card of a folder where its careers come from, in the form that a checkpoint records.
 
     Args:
-        folder: Careers, as `career-hf prepare` writes them.
+        folder: Folder of careers, as `career-hf prepare` writes it.
 
     Returns:
-        `source`, `license` and `redistribution`, each "unknown" where the folder has no card that says it.
+        `source`, `license` and `redistribution`, each "unknown" where no card says it.
 
     Raises:
-        ValueError: The card's `redistribution` is none of those that there are.
+        ValueError: If the card's `redistribution` is not one of `Redistribution`.
     """
     path = Path(folder) / CARD
     metadata = DatasetCard.load(path).data.to_dict() if path.exists() else {}
@@ -206,7 +206,7 @@ def source_of(folder: str | Path) -> dict[str, str]:
 
 
 def training_source(folder: str | Path, careers: Dataset) -> dict[str, Any]:
-    """`source_of` a folder, with `first_year` and `last_year` of the careers from there that a model is trained on."""
+    """`source_of` a folder, with `first_year` and `last_year` of the training careers that were loaded from it."""
     return source_of(folder) | years_of(careers)
 
 
@@ -217,5 +217,5 @@ def years_of(careers: Dataset) -> dict[str, int]:
 
 
 def license_slug(name: str) -> str:
-    """A licence's name as the Hub's metadata spell it."""
+    """The name of a licence as the Hub's metadata spell it."""
     return name.lower().replace(" ", "-")

@@ -1,13 +1,13 @@
 """Raking: weights with which careers, such as a corpus of resumes, have the margins of a population.
 
-Resumes are of those who write and upload them, more of the young, the educated and the employed than there are. With
+People who write and upload resumes are younger, better educated and more often employed than the population. With
 raked weights the shares of people by gender, education and so on are those of a survey (Deming and Stephan, 1940); the
-paper's Broader Impact asks for it. Weights correct what the margins name, and nothing else: within a cell of them, who
-uploads a resume is taken to be like who does not.
+paper's Broader Impact asks for it. Weights correct the margins, and nothing else: within a cell of the
+margins, people who upload a resume are taken to be like people who do not.
 
-The weights are those of careers everywhere in this package: they enter the loss of training when careers with them are
-encoded, `survey_design`, `what_if` and `transition_matrices`; and, with weighted=True, Markov chains, `evaluation` and
-`audit`. The library `svy` does the fitting: `pip install "career_hf[survey]"`.
+The whole package reads these weights from the column `weight` of careers: the loss of training, `survey_design`,
+`what_if` and `transition_matrices`; and, with weighted=True, Markov chains, `evaluation` and `audit`. The library
+`svy` fits them: `pip install "career_hf[survey]"`.
 """
 
 from __future__ import annotations
@@ -38,17 +38,18 @@ Margins = Mapping[str, Mapping[str, float]]
 
 @dataclass(frozen=True)
 class RakedCareers:
-    """Careers with weights, and what the weights do.
+    """Careers with raked weights, and how far these meet the margins.
 
     Args:
         careers: Careers of all splits together, with the column `weight`, of mean 1.
         margins: One row per margin and level: margin, level, people, before, after and target (shares).
-        ledger: Who was left out, and whose weight is the largest allowed.
-        effective_sample_size: Kish's, (sum of weights)^2 / sum of their squares: as many people of equal weight would
-            give means as precise, as far as what is averaged has nothing to do with the weights.
+        ledger: How many people were left out, and how many weights were trimmed.
+        effective_sample_size: Kish's effective sample size, (sum of weights)^2 / sum of their squares: so many people
+            of equal weight would give means of the same precision, if the averaged values are unrelated to the
+            weights.
         largest: The largest weight, in multiples of the mean.
         splits: The same careers by split name.
-        manifest: What `split_manifest` returns for these, if the folder of careers had a manifest.
+        manifest: What `split_manifest` returns for these splits, if the folder of careers had a manifest.
     """
 
     careers: Dataset
@@ -67,7 +68,7 @@ class RakedCareers:
         """Saves the careers in their splits, with the ledger, the split manifest and the table `margins.csv`.
 
         Args:
-            folder: Destination folder; made if it is not there.
+            folder: Destination folder; created if missing.
         """
         save_careers(self.splits, folder, self.ledger, self.manifest)
         self.margins.to_csv(Path(folder) / "margins.csv", index=False)
@@ -86,38 +87,39 @@ def rake(
 
     Args:
         careers: Careers, a folder of them, or careers by split name, whose people are weighted together, so that one
-            person counts as much in training as in testing. A `weight` that they have is what raking starts from,
-            else everybody starts alike.
+            person counts as much in training as in testing. Raking starts from their `weight`, or from equal weights
+            if they have none.
         margins: For each covariate the share of people of each level, such as {"gender": {"male": .49, "female":
             .51}}; divided by their sum. Or the names of covariates, whose shares `margins_of` takes from the survey.
             Or a frame, or a CSV file, with columns margin, level and share. A covariate that changes over a career
             (or "occupation") counts with its latest known level.
         survey: Careers that stand for the population, where `margins` are names.
-        people: A frame with `person` and a column for each margin that is no column of the careers, such as a group of
-            birth years, or two covariates jointly.
+        people: A frame with `person` and a column for each margin that is not a column of the careers, such as groups
+            of birth years, or two covariates jointly.
         drop_missing: Leave out people without a level of some margin, instead of refusing them.
-        largest: Weights above so many times the mean are trimmed, and margins fitted again, until both hold.
+        largest: Largest weight allowed, in multiples of the mean: larger ones are trimmed, and margins fitted again,
+            until both hold.
 
     Returns:
-        The careers with weights, and what these do.
+        The careers with weights, and how far these meet the margins.
 
     Raises:
-        ValueError: A margin has no column, somebody has no level, a level has people and no share or a share and no
-            people, or the margins cannot all be had. The message names the margin.
-        ImportError: `svy` is not installed.
+        ValueError: If a margin has no column, somebody has no level, a level has people and no share or a share and no
+            people, or the margins cannot all be met. The message names the margin.
+        ImportError: If `svy` is not installed.
     """
-    margins = _checked(_read_margins(margins, survey, people))
+    margins = _checked_margins(_read_margins(margins, survey, people))
     splits = load_careers(careers) if isinstance(careers, (str, Path)) else careers
     splits = splits if isinstance(splits, DatasetDict) else DatasetDict({"all": splits})
     table = career_table(as_careers(splits))
-    levels = pd.DataFrame({name: _latest(table, name, people) for name in margins})
+    levels = pd.DataFrame({name: _latest_levels(table, name, people) for name in margins})
     missing = levels.isna().any(axis=1).to_numpy()
     if missing.any() and not drop_missing:
         row = int(missing.argmax())
         name = str(levels.columns[int(levels.iloc[row].isna().to_numpy().argmax())])
         raise ValueError(
             f"person '{table['person'][row].as_py()}' ({missing.sum()} in all), column '{name}': no level is known, "
-            "so they belong to no margin; fill it in, or leave them out with drop_missing=True"
+            "so the margins cannot count them; fill it in, or leave them out with drop_missing=True"
         )
     known_people, levels = table.filter(pa.array(~missing)), levels[~missing]
     start = known_people["weight"].to_numpy() if "weight" in known_people.column_names else np.ones(len(levels))
@@ -126,18 +128,18 @@ def rake(
     margins_table = before.rename(columns={"share": "before"}).assign(after=_shares(levels, weight, margins)["share"])
     margins_table = margins_table[["margin", "level", "people", "before", "after", "target"]]
     _check_fit(margins_table, weight, largest)
-    ledger, out = Ledger(), {"no level of a margin is known": int(missing.sum())}
-    at_most = int((weight > 0.999 * largest).sum()) if largest is not None else 0
-    trimmed = {f"weight trimmed to {largest:g} times the mean": at_most} if at_most else {}
-    ledger.record("rake", "people", len(missing), len(weight), dropped=out, altered=trimmed)
+    ledger, dropped = Ledger(), {"no level of a margin is known": int(missing.sum())}
+    people_trimmed = int((weight > 0.999 * largest).sum()) if largest is not None else 0
+    trimmed = {f"weight trimmed to {largest:g} times the mean": people_trimmed} if people_trimmed else {}
+    ledger.record("rake", "people", len(missing), len(weight), dropped=dropped, altered=trimmed)
     columns = {name: known_people[name] for name in known_people.column_names} | {
         "weight": pa.array(weight, pa.float64())
     }
     raked = make_dataset(columns)
-    place = {person: row for row, person in enumerate(raked["person"])}
+    row_of_person = {person: row for row, person in enumerate(raked["person"])}
     weighted = DatasetDict(
         {
-            name: raked.select([place[person] for person in split["person"] if person in place])
+            name: raked.select([row_of_person[person] for person in split["person"] if person in row_of_person])
             for name, split in splits.items()
         }
     )
@@ -163,11 +165,11 @@ def margins_of(
         people: As in `rake`.
 
     Raises:
-        ValueError: A name is not a column.
+        ValueError: If a name is not a column.
     """
     table = career_table(survey)
     weight = table["weight"].to_numpy() if "weight" in table.column_names else np.ones(table.num_rows)
-    sums = {name: pd.Series(weight).groupby(_latest(table, name, people)).sum() for name in names}
+    sums = {name: pd.Series(weight).groupby(_latest_levels(table, name, people)).sum() for name in names}
     return {name: {str(level): float(n) for level, n in (total / total.sum()).items()} for name, total in sums.items()}
 
 
@@ -176,7 +178,7 @@ def _read_margins(
     survey: str | Path | Dataset | DatasetDict | None,
     people: pd.DataFrame | None,
 ) -> Margins:
-    """Shares of people by margin and level, whichever way they are given."""
+    """Shares of people by margin and level, from a mapping, a table, a CSV file, or the covariates of a survey."""
     if isinstance(margins, Mapping):
         return margins
     if isinstance(margins, (str, Path)):
@@ -197,32 +199,33 @@ def _read_margins(
 
 
 def _manifest(careers: Any, splits: DatasetDict) -> dict[str, Any] | None:
-    """The manifest of weighted splits of a folder that has one: some of its people may be left out."""
+    """The manifest of the weighted splits, if the folder of careers has one; some of its people may be left out."""
     if not isinstance(careers, (str, Path)) or not (Path(careers) / "split.json").exists():
         return None
     before = json.loads((Path(careers) / "split.json").read_text(encoding="utf-8"))
     return split_manifest(splits, before["salt"], dict(before["fractions"]), before["group"])
 
 
-def _checked(margins: Margins) -> Margins:
+def _checked_margins(margins: Margins) -> Margins:
     if not margins:
         raise ValueError("there are no margins to rake to: name at least one, such as {'gender': {...}}")
     for name, shares in margins.items():
-        bad = [level for level, share in shares.items() if not (np.isfinite(share) and share > 0)]
-        if bad or not shares:
-            what = f"level '{bad[0]}' has share {shares[bad[0]]}" if bad else "has no levels"
+        refused = [level for level, share in shares.items() if not (np.isfinite(share) and share > 0)]
+        if refused or not shares:
+            problem = f"level '{refused[0]}' has share {shares[refused[0]]}" if refused else "has no levels"
             raise ValueError(
-                f"margin '{name}': {what}; shares are positive, and who has none of the population is left out before"
+                f"margin '{name}': {problem}; shares must be positive: leave out people whose level the population "
+                "does not have"
             )
     return margins
 
 
-def _latest(table: pa.Table, name: str, people: pd.DataFrame | None) -> pd.Series:
-    """`(people,)` level of everybody, null where none is known."""
+def _latest_levels(table: pa.Table, name: str, people: pd.DataFrame | None) -> pd.Series:
+    """`(people,)` latest known level of each person, null where none is known."""
     if people is not None and name in people.columns and name != "person":
         if people["person"].duplicated().any():
-            twice = people.loc[people["person"].duplicated(), "person"].iloc[0]
-            raise ValueError(f"person '{twice}' has two rows in the frame of people: keep one")
+            repeated = people.loc[people["person"].duplicated(), "person"].iloc[0]
+            raise ValueError(f"person '{repeated}' has two rows in the frame of people: keep one")
         levels = people.set_index(people["person"].astype(str))[name].reindex(table["person"].to_pylist())
         return levels.reset_index(drop=True).astype("string").astype(object).where(levels.notna().to_numpy(), None)
     kind = table.schema.field(name).type if name in table.column_names else None
@@ -236,7 +239,7 @@ def _latest(table: pa.Table, name: str, people: pd.DataFrame | None) -> pd.Serie
         return pd.Series(table[name].to_pandas(), dtype=object)
     steps = pd.Series(list_values(table, name).to_pandas(), dtype=object)
     person = np.repeat(np.arange(table.num_rows), list_lengths(table, name))
-    # `last` skips what is missing.
+    # `last` skips missing levels.
     return steps.groupby(person).last().reset_index(drop=True)
 
 
@@ -246,16 +249,17 @@ def _shares(levels: pd.DataFrame, weight: np.ndarray, margins: Margins) -> pd.Da
     for name, shares in margins.items():
         grouped = pd.DataFrame({"weight": weight}).groupby(levels[name].to_numpy())["weight"]
         sums = grouped.agg(["size", "sum"])
-        strange, empty = [x for x in sums.index if x not in shares], [x for x in shares if x not in sums.index]
-        if strange:
+        unlisted = [level for level in sums.index if level not in shares]
+        empty = [level for level in shares if level not in sums.index]
+        if unlisted:
             raise ValueError(
-                f"margin '{name}': {sums['size'][strange[0]]} people have level '{strange[0]}', which has no share, "
-                f"only {list(shares)}; give it one, or leave them out before"
+                f"margin '{name}': {sums['size'][unlisted[0]]} people have level '{unlisted[0]}', which has no share, "
+                f"only {list(shares)}; give it one, or leave these people out"
             )
         if empty:
             raise ValueError(
-                f"margin '{name}': nobody has level '{empty[0]}', whose share is {shares[empty[0]]:.4g}; join it with "
-                "another level in both"
+                f"margin '{name}': nobody has level '{empty[0]}', whose share is {shares[empty[0]]:.4g}; merge it "
+                "with another level, in the careers and in the margins"
             )
         target = pd.Series(shares) / sum(shares.values())
         sums = sums.reindex(list(shares))
@@ -280,14 +284,14 @@ def _fit(levels: pd.DataFrame, start: np.ndarray, margins: Margins, largest: flo
         import svy
     except ImportError as error:
         raise ImportError("raking needs svy: pip install 'career_hf[survey]'") from error
-    # Columns of our own names: svy has reserved ones.
+    # svy reserves some names, so its columns are numbered.
     names = {name: f"margin_{i}" for i, name in enumerate(margins)}
     data = polars.DataFrame({new: levels[name].astype(str).to_numpy() for name, new in names.items()})
     data = data.with_columns(polars.Series("base", start / start.mean()))
     options: dict[str, Any] = {"tol": TOLERANCE, "max_iter": MOST_ROUNDS, "on_nonconvergence": "ignore"}
     if largest is not None:
         options["trimming"] = svy.TrimConfig(upper=float(largest), max_iter=MOST_ROUNDS)
-    shares: Any = {names[name]: dict(of_levels) for name, of_levels in margins.items()}
+    shares: Any = {names[name]: dict(level_shares) for name, level_shares in margins.items()}
     raked = svy.Sample(data, svy.Design(wgt="base")).weighting.rake(shares=shares, wgt_name="raked", **options)
     fitted: Any = raked.data
     weight = fitted["raked"].to_numpy()
@@ -295,22 +299,24 @@ def _fit(levels: pd.DataFrame, start: np.ndarray, margins: Margins, largest: flo
 
 
 def _check_fit(margins_table: pd.DataFrame, weight: np.ndarray, largest: float | None) -> None:
-    """Raises a ValueError that names the margin that is furthest from its target, or asks for the largest weights."""
+    """Raises a ValueError that names the margin furthest from its target, or the one whose weights are largest."""
     distance = ((margins_table["after"] - margins_table["target"]) / margins_table["target"]).abs()
     most = np.inf if largest is None else largest * (1 + 10 * TOLERANCE)
     if distance.max() <= 10 * TOLERANCE and weight.max() <= most:
         return
     within = f" with weights up to {largest:g} times the mean" if largest is not None else ""
     fix = (
-        "allow larger ones, join levels, or drop a margin" if largest is not None else "join levels, or drop a margin"
+        "allow larger ones, merge levels, or drop a margin"
+        if largest is not None
+        else "merge levels, or drop a margin"
     )
     if distance.max() > 10 * TOLERANCE:
         worst = margins_table.loc[distance.idxmax()]
-        what = f"has share {worst['after']:.4f} after raking"
+        problem = f"has share {worst['after']:.4f} after raking"
     else:
         worst = margins_table.loc[(margins_table["target"] / margins_table["people"]).idxmax()]
-        what = f"is a share of {worst['people'] / len(weight):.4f}, and weights of {weight.max():.2f} are left"
+        problem = f"is a share of {worst['people'] / len(weight):.4f}, and weights of {weight.max():.2f} are left"
     raise ValueError(
-        f"the margins cannot all be had{within}: margin '{worst['margin']}', level '{worst['level']}' "
-        f"({worst['people']} people) {what}; its target is {worst['target']:.4f}; {fix}"
+        f"the margins cannot all be met{within}: margin '{worst['margin']}', level '{worst['level']}' "
+        f"({worst['people']} people) {problem}; its target is {worst['target']:.4f}; {fix}"
     )

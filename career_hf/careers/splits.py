@@ -1,4 +1,4 @@
-"""Splits by person (or family) that depend on identifiers alone: stable across reruns, row orders, added people."""
+"""Splits by person (or family) that depend on identifiers alone: reruns, row orders and added people change none."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from datasets import Dataset, DatasetDict
 
 
 DEFAULT_FRACTIONS: Mapping[str, float] = {"train": 0.7, "validation": 0.1, "test": 0.2}
-# Identifiers that are Python text at one time.
-AT_ONCE = 1_000_000
+# Identifiers that are hashed at a time, as Python text.
+IDENTIFIERS_AT_ONCE = 1_000_000
 
 
 def split_careers(
@@ -42,7 +42,7 @@ def split_careers(
     Raises:
         ValueError: If the fractions do not sum to 1, the group column is not there, or a person has no group.
     """
-    unit = _unit(careers, group)
+    unit = _unit_column(careers, group)
     split_of_person = split_numbers(_identifiers(careers, unit), fractions, salt)
     splits = {name: careers.select(np.flatnonzero(split_of_person == i)) for i, name in enumerate(fractions)}
     check_leaks(splits, group=group)
@@ -52,7 +52,7 @@ def split_careers(
 def split_numbers(
     identifiers: pa.Array, fractions: Mapping[str, float] = DEFAULT_FRACTIONS, salt: str = "career_hf"
 ) -> np.ndarray:
-    """The number of each identifier's split, in the order of `fractions`; how `split_careers` splits.
+    """Numbers the split of each identifier, in the order of `fractions`, as `split_careers` splits.
 
     Args:
         identifiers: Identifiers of people or families as text, none missing.
@@ -69,13 +69,15 @@ def split_numbers(
     if any(share < 0 for share in shares) or not math.isclose(sum(shares), 1, abs_tol=1e-9):
         raise ValueError(f"fractions {dict(fractions)} must not be negative and must sum to 1, not to {sum(shares)}")
     codes = pc.dictionary_encode(identifiers)
-    places = np.array([_place(identifier, salt) for identifier in codes.dictionary.to_pylist()], dtype=np.float64)
+    places = np.array(
+        [_hash_fraction(identifier, salt) for identifier in codes.dictionary.to_pylist()], dtype=np.float64
+    )
     # The last cut is left out, so that no place in [0, 1) can fall behind it by rounding.
     return np.searchsorted(np.cumsum(shares)[:-1], places, side="right")[codes.indices.to_numpy()]
 
 
 def check_leaks(splits: Mapping[str, Dataset], group: str | None = None) -> None:
-    """Checks that nobody is in two splits, and no family either where careers have a `group` column.
+    """Checks that nobody is in two splits, nor a family where careers have a `group` column.
 
     Args:
         splits: Careers by split name.
@@ -85,14 +87,14 @@ def check_leaks(splits: Mapping[str, Dataset], group: str | None = None) -> None
         ValueError: If a person or a group is in two splits; the message names it and both splits.
     """
     for unit in ("person", "group") if group is None else ("person", group):
-        where: dict[str, str] = {}
+        split_of: dict[str, str] = {}
         for name, careers in splits.items():
             if unit not in careers.column_names:
                 continue
             for identifier in pc.unique(_identifiers(careers, unit)).to_pylist():
-                if where.setdefault(identifier, name) != name:
+                if split_of.setdefault(identifier, name) != name:
                     raise ValueError(
-                        f"{unit} '{identifier}' is in both '{where[identifier]}' and '{name}': a model would be "
+                        f"{unit} '{identifier}' is in both '{split_of[identifier]}' and '{name}': a model would be "
                         "tested on people it was trained on; split with split_careers (group= keeps families together)"
                     )
 
@@ -103,7 +105,7 @@ def split_manifest(
     fractions: Mapping[str, float] = DEFAULT_FRACTIONS,
     group: str | None = None,
 ) -> dict[str, Any]:
-    """What is needed to rebuild a split and to prove that two people used the same one.
+    """Records what is needed to rebuild a split and to prove that two people used the same one.
 
     Args:
         splits: Careers by split name.
@@ -116,7 +118,7 @@ def split_manifest(
         their sorted identifiers joined by newlines.
     """
     any_split = next(iter(splits.values()))
-    unit = _unit(any_split, group)
+    unit = _unit_column(any_split, group)
     people = {name: {"people": careers.num_rows, "sha256": _people_hash(careers)} for name, careers in splits.items()}
     return {
         "salt": salt,
@@ -142,8 +144,8 @@ def check_manifest(splits: Mapping[str, Dataset], manifest: Mapping[str, Any]) -
             )
 
 
-def _unit(careers: Dataset, group: str | None) -> str:
-    """The column that is hashed."""
+def _unit_column(careers: Dataset, group: str | None) -> str:
+    """Name of the column whose identifiers are hashed."""
     if group is None:
         return "group" if "group" in careers.column_names else "person"
     if group not in careers.column_names:
@@ -163,8 +165,8 @@ def _identifiers(careers: Dataset, unit: str) -> Any:
     return identifiers
 
 
-def _place(identifier: str, salt: str) -> float:
-    # 53 bits are what a float64 holds exactly: 64 could round up to 1.0, outside [0, 1).
+def _hash_fraction(identifier: str, salt: str) -> float:
+    # A float64 holds 53 bits exactly; 64 could round up to 1.0, outside [0, 1).
     return (int.from_bytes(hashlib.sha256(f"{salt}:{identifier}".encode()).digest()[:8], "big") >> 11) / 2.0**53
 
 
@@ -173,6 +175,8 @@ def _people_hash(careers: Dataset) -> str:
     # Arrow's order of text is Python's, and takes a tenth of the memory.
     people = people.take(pc.sort_indices(people))
     digest = hashlib.sha256()
-    for first in range(0, len(people), AT_ONCE):
-        digest.update(("\n" * (first > 0) + "\n".join(people[first : first + AT_ONCE].to_pylist())).encode())
+    for first in range(0, len(people), IDENTIFIERS_AT_ONCE):
+        digest.update(
+            ("\n" * (first > 0) + "\n".join(people[first : first + IDENTIFIERS_AT_ONCE].to_pylist())).encode()
+        )
     return digest.hexdigest()

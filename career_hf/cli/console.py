@@ -1,4 +1,4 @@
-"""What the commands print: plain text, data frames as tables, and what is wrong with what they were given."""
+"""Printing for the commands: plain text, data frames as tables, and errors in the user's input as one line."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ if TYPE_CHECKING:
     import pandas as pd
 
 console = Console()
-# Letters of a line where no terminal says how many it has, as in a log file.
+# Width of a line, in letters, where there is no terminal, as in a log file.
 LOG_WIDTH = 100
-# Texts are broken into lines of no fewer letters.
+# Texts are not broken into narrower lines.
 NARROWEST_TEXT = 12
 RULES = (("┌", "┬", "┐"), ("├", "┼", "┤"), ("└", "┴", "┘"))
 PLAIN = str.maketrans("│─┌┬┐├┼┤└┴┘", "|-+++++++++")
 
 
-def say(what: Any) -> None:
+def say(text: Any) -> None:
     """Prints plain text."""
-    console.print(str(what), highlight=False, markup=False, soft_wrap=True)
+    console.print(str(text), highlight=False, markup=False, soft_wrap=True)
 
 
 class Commands(TyperGroup):
-    """Commands that name what is wrong with what they were given without a traceback.
+    """Commands that report errors in the user's input as one line, without a traceback.
 
-    These are errors that this package raises, and files that are not there. Any other error is not the user's, and has
-    a traceback. Brackets in help texts are brackets, not markup.
+    Errors that this package raises and missing files are reported so; any other error keeps its traceback. Brackets in
+    help texts are printed as brackets, not read as markup.
     """
 
     def __init__(self, **attributes: Any) -> None:
@@ -55,14 +55,14 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except (ImportError, OSError, ValueError) as error:
             *_, (innermost, _) = walk_tb(error.__traceback__)
-            ours = innermost.f_globals.get("__name__", "").startswith("career_hf.")
-            if ours or isinstance(error, FileNotFoundError):
+            is_ours = innermost.f_globals.get("__name__", "").startswith("career_hf.")
+            if is_ours or isinstance(error, FileNotFoundError):
                 raise typer.BadParameter(str(error)) from error
             raise
 
 
 def _escape_help(command: Any) -> None:
-    """Escapes the help of a command, of its options, and of the commands in it."""
+    """Escapes the help texts of a command, of its options, and of its subcommands."""
     for described in (command, *command.params):
         if getattr(described, "help", None):
             described.help = escape(described.help)
@@ -72,7 +72,7 @@ def _escape_help(command: Any) -> None:
 
 @contextmanager
 def reading(path: Path | str) -> Iterator[None]:
-    """A file that a library cannot read is named, without a traceback."""
+    """Reports a file that a library cannot read by name, without a traceback."""
     try:
         yield
     except ValueError as error:
@@ -82,11 +82,11 @@ def reading(path: Path | str) -> Iterator[None]:
 def show(frame: pd.DataFrame, title: str) -> None:
     """Prints a frame as a table; one that is too wide is printed in blocks of columns, the index in front of each.
 
-    Numbers are never cut or broken. Texts are broken between words where they are longer than half of the line.
+    Numbers are never cut or broken. Texts that are longer than half of the line are broken between words.
 
     Args:
         frame: Any frame.
-        title: Line above the table.
+        title: Title, printed above the table.
     """
     width = console.width if console.is_terminal or "COLUMNS" in os.environ else LOG_WIDTH
     say("\n".join([title, *table_lines(frame, width)]))
@@ -102,7 +102,7 @@ class _Column:
 
     @classmethod
     def of(cls, header: Any, values: Iterable[Any], texts: Iterable[str], letters: int) -> _Column:
-        """Breaks what is no number into lines of so many letters."""
+        """Breaks texts, but not numbers, into lines of at most `letters`."""
         is_number = [isinstance(value, Real) for value in values]
         pairs = zip(texts, is_number, strict=True)
         return cls(_broken(str(header), letters), [[t] if n else _broken(t, letters) for t, n in pairs], is_number)
@@ -117,7 +117,7 @@ def table_lines(frame: pd.DataFrame, width: int) -> list[str]:
 
     Args:
         frame: Any frame.
-        width: Letters of a line. Only a number or a word that is longer makes a longer line.
+        width: Width of a line in letters; only a number or a word that is longer makes a longer line.
     """
     half = max(NARROWEST_TEXT, (width - 7) // 2)
     index_name = str(frame.index.name or "")
@@ -128,19 +128,19 @@ def table_lines(frame: pd.DataFrame, width: int) -> list[str]:
             None if missing else value
             for value, missing in zip(frame.iloc[:, place], frame.iloc[:, place].isna(), strict=True)
         ]
-        column = _label(name)
-        texts = [format_value(value, row, column) for value, row in zip(values, names, strict=True)]
-        columns.append(_Column.of(column, values, texts, half))
-    # The index may take what the columns leave, half of the line at least unless a number needs it.
+        label = _label(name)
+        texts = [format_value(value, row, label) for value, row in zip(values, names, strict=True)]
+        columns.append(_Column.of(label, values, texts, half))
+    # The index gets the room that the columns leave: at least half of the line, unless a number needs more.
     widest = max((column.width + 3 for column in columns), default=0)
     together = sum(column.width + 3 for column in columns)
     letters = width - 4 - (together if together + 4 <= width - half else widest)
     index = _Column.of(index_name, [""] * len(names), names, max(NARROWEST_TEXT, letters))
     blocks: list[list[_Column]] = [[]]
-    for each in columns:
-        if blocks[-1] and 1 + sum(column.width + 3 for column in (index, *blocks[-1], each)) > width:
+    for column in columns:
+        if blocks[-1] and 1 + sum(part.width + 3 for part in (index, *blocks[-1], column)) > width:
             blocks.append([])
-        blocks[-1].append(each)
+        blocks[-1].append(column)
     return [line for block in blocks for line in _block_lines([index, *block])]
 
 
@@ -150,12 +150,12 @@ def _label(name: Any) -> str:
 
 
 def _broken(text: str, letters: int) -> list[str]:
-    """A text in lines of so many letters, broken between words only."""
+    """Breaks a text between words into lines of at most `letters`."""
     return wrap(text, letters, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def _block_lines(columns: list[_Column]) -> list[str]:
-    """The lines of some columns with a frame around them."""
+    """The lines of a table of these columns, with rules around and between them."""
     widths = [column.width for column in columns]
     bars = [f"{left}{middle.join('─' * (width + 2) for width in widths)}{right}" for left, middle, right in RULES]
     rows = [[column.header for column in columns], *zip(*(column.cells for column in columns), strict=True)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -15,16 +14,18 @@ from .console import say, show
 
 def describe(
     folders: Annotated[list[Path], typer.Argument(help="Folders of careers, as `prepare` writes them.", exists=True)],
-    plot: Annotated[bool, typer.Option("--plot", help="Draw figures into the folder `figures` of each.")] = False,
+    plot: Annotated[
+        bool, typer.Option("--plot", help="Draw figures into the subfolder `figures` of each folder.")
+    ] = False,
 ) -> None:
     """Count what careers hold, as the paper's Tables 6 and 7 do; draw sequences, states, lengths and transitions."""
-    if plot and find_spec("matplotlib") is None:
-        raise typer.BadParameter("figures are drawn with matplotlib: pip install 'career_hf[studies]'")
+    if plot:
+        career_hf.figures.require_matplotlib()
     description = career_hf.describe(folders)
     if plot:
-        from ..figures.careers import description_figures
-
         for folder in folders:
-            for path in description_figures(folder / "figures", career_hf.careers.as_careers(folder)):
+            for path in career_hf.figures.description_figures(
+                folder / "figures", career_hf.careers.as_careers(folder)
+            ):
                 say(f"drew {path}")
     show(description, "Careers")

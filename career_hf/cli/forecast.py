@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -39,8 +38,10 @@ def forecast(
     draws: Annotated[int, typer.Option(help="Resamples of people behind the intervals.")] = 1000,
 ) -> None:
     """Forecast careers beyond a cutoff: probabilities of occupations by year, scored where the years were observed."""
-    if plot and (output is None or find_spec("matplotlib") is None):
-        raise typer.BadParameter("--plot needs --output, and matplotlib: pip install 'career_hf[studies]'")
+    if plot and output is None:
+        raise typer.BadParameter("--plot needs --output, the folder for the figures")
+    if plot:
+        career_hf.figures.require_matplotlib()
     report = career_hf.evaluate_forecast(
         model,
         data,

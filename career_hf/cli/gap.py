@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -43,8 +42,7 @@ def gap(
     ] = 0,
 ) -> None:
     """Estimate how much less a group earns than others with the same career: raw, Oaxaca-Blinder, AIPW, and more."""
-    if find_spec("matplotlib") is None:
-        raise typer.BadParameter("the figure is drawn with matplotlib: pip install 'career_hf[studies]'")
+    career_hf.figures.require_matplotlib()
     report = career_hf.wages.gap(
         checkpoint,
         data,

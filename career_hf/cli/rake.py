@@ -10,34 +10,38 @@ import typer
 import career_hf
 
 from .console import say, show
+from .options import names
 
 
 def rake(
-    data: Annotated[Path, typer.Option(help="Folder of careers to weight, as `prepare` writes it.", exists=True)],
-    output: Annotated[Path, typer.Option(help="Folder for the careers with weights.")],
+    data: Annotated[Path, typer.Option(help="Folder of the careers to weight, as `prepare` writes it.", exists=True)],
+    output: Annotated[Path, typer.Option(help="Destination folder for the careers with weights.")],
     margins: Annotated[
-        str, typer.Option(help="Comma-separated covariates whose margins --survey gives; the latest level counts.")
+        str,
+        typer.Option(help="Covariates whose margins --survey has, comma-separated; a person's latest level counts."),
     ] = "",
-    survey: Annotated[Path | None, typer.Option(help="Folder of careers of a survey.", exists=True)] = None,
+    survey: Annotated[
+        Path | None, typer.Option(help="Folder of the survey's careers, whose margins are met.", exists=True)
+    ] = None,
     table: Annotated[
         Path | None,
-        typer.Option(
-            help="Margins themselves, instead: a CSV file with columns margin, level and share.", exists=True
-        ),
+        typer.Option(help="CSV file of margins, instead of a survey: columns margin, level and share.", exists=True),
     ] = None,
     largest: Annotated[
-        float | None, typer.Option(help="Largest weight, in multiples of the mean; larger ones are trimmed.")
+        float | None, typer.Option(help="Largest weight allowed, in multiples of the mean; larger ones are trimmed.")
     ] = None,
     drop_missing: Annotated[
-        bool, typer.Option("--drop-missing", help="Leave out people without a level of a margin, instead of refusing.")
+        bool,
+        typer.Option(
+            "--drop-missing", help="Leave out people who lack a level of a margin, instead of refusing them."
+        ),
     ] = False,
 ) -> None:
-    """Weight careers so that shares of people by gender, education and so on are those of a survey."""
+    """Weight careers so that the shares of people by gender, education and so on are those of a survey."""
     if (survey is None) == (table is None) or (survey is not None) != bool(margins):
         raise typer.BadParameter("give --survey with --margins, or --table")
-    names = [name for name in margins.split(",") if name]
     raked = career_hf.rake(
-        data, names if table is None else table, survey=survey, drop_missing=drop_missing, largest=largest
+        data, names(margins) if table is None else table, survey=survey, drop_missing=drop_missing, largest=largest
     )
     raked.save(output)
     say(raked.ledger)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -46,8 +45,7 @@ def rationale(
     output: Annotated[Path, typer.Option(help="File for the figure, a PNG.")] = Path("rationale.png"),
 ) -> None:
     """Find the few years of a career that are enough for a prediction, like the paper's Figure 3."""
-    if find_spec("matplotlib") is None:
-        raise typer.BadParameter("the figure is drawn with matplotlib: pip install 'career_hf[studies]'")
+    career_hf.figures.require_matplotlib()
     rationales = career_hf.rationales(
         checkpoint,
         data,
@@ -61,5 +59,5 @@ def rationale(
     for prediction, table in rationales.by_prediction().items():
         show(table, prediction)
     output.parent.mkdir(parents=True, exist_ok=True)
-    rationales.figure().savefig(output, dpi=100)
+    career_hf.figures.save(rationales.figure(), output)
     say(f"{output}; 'probability' and 'rank' are those given the row's year and the rows above it")

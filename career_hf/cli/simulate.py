@@ -17,17 +17,20 @@ def simulate(
     preset: Annotated[
         str,
         typer.Option(
-            help="A survey: tiny, kw, survey, or a control: markov, one_type, no_returns, gender_free. Or resumes: "
-            "resume, scaling."
+            help="Preset of the market. Surveys: tiny, kw, survey; surveys without one mechanism: markov, one_type, "
+            "no_returns, gender_free; resumes: resume, scaling."
         ),
     ] = "survey",
     departure: Annotated[
-        float, typer.Option(help="For resumes: 0 is the survey's labor market, 1 another one.")
+        float,
+        typer.Option(
+            help="Distance of the resumes' labor market from the survey's: 0 is the same market, 1 another one."
+        ),
     ] = 0.0,
-    people: Annotated[int | None, typer.Option(help="Sample size; the preset's if not given.")] = None,
-    seed: Annotated[int, typer.Option(help="Random seed for drawing people; the world has a seed of its own.")] = 0,
+    people: Annotated[int | None, typer.Option(help="Number of people drawn; by default that of the preset.")] = None,
+    seed: Annotated[int, typer.Option(help="Random seed for drawing people; the preset fixes the market itself.")] = 0,
 ) -> None:
-    """Draw careers from a labor market whose true probabilities are known; save them and the truth."""
+    """Draw careers from a labor market whose true probabilities are known, and save both."""
     report = career_hf.simulation.draw_market(preset, output=output, people=people, seed=seed, departure=departure)
     if isinstance(report, career_hf.simulation.ResumeReport):
         say(report.ledger)

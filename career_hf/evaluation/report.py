@@ -16,6 +16,7 @@ import pandas as pd
 from transformers.utils import logging
 
 from ..figures.evaluation import figures
+from ..figures.style import save
 from .calibration import calibration_error, reliability
 from .metrics import (
     INTERVAL,
@@ -177,7 +178,7 @@ class EvaluationReport:
             logger.warning("tables only: figures need matplotlib, pip install 'career_hf[studies]'")
             return written
         for name, figure in self.figures().items():
-            figure.savefig(folder / f"{name}.png", dpi=110)
+            save(figure, folder / f"{name}.png")
             written.append(folder / f"{name}.png")
         return written
 

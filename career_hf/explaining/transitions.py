@@ -22,6 +22,7 @@ from ..encoding.collating import EncodedCareers
 from ..evaluation.metrics import INTERVAL
 from ..evaluation.resampling import resample_means
 from ..evaluation.transition_table import distributions
+from ..figures.style import save
 from ..figures.transition_matrices import FEWEST_EXPECTED, matrix, transition_matrices_figure
 from .outcome_groups import Groups, group_matrix
 
@@ -121,7 +122,7 @@ class Transitions:
         for level in self.by_level():
             name = f"transitions_{level}" if level else "transitions"
             path = folder / f"{name.replace(' ', '_').replace('/', '_')}.png"
-            self.figure(level).savefig(path, dpi=110)
+            save(self.figure(level), path)
 
 
 def transitions(

@@ -32,6 +32,7 @@ from ..encoding.processing_career import CareerProcessor
 from ..evaluation.metrics import INTERVAL
 from ..evaluation.resampling import resample_means
 from ..evaluation.transition_table import distributions
+from ..figures.style import save
 from ..figures.what_if import what_if_figure
 from ..forecasting.forecast import forecast
 from .edits import Edit, check_known, edit_careers, support
@@ -128,7 +129,7 @@ class WhatIf:
             comparison.differences.to_csv(folder / f"{name}.csv", index=False)
             comparison.ledger.save(folder / f"{name}_ledger.json")
             if figures:
-                what_if_figure(comparison.differences).savefig(folder / f"{name}.png", dpi=110)
+                save(what_if_figure(comparison.differences), folder / f"{name}.png")
         if self.next_step.support is not None:
             self.next_step.support.to_csv(folder / "support.csv", index=False)
 

@@ -6,8 +6,10 @@ from .evaluation import plot_levels, plot_reliability, plot_steps, plot_transiti
 from .forecasts import calibration_figure, person_figure, shares_figure
 from .gaps import gap_figure
 from .rationales import rationale_figure
-from .style import save
+from .style import require_matplotlib, save
+from .training import plot_training
 from .transition_matrices import transition_matrices_figure
+from .wage_regressions import r2_figure
 from .what_if import what_if_figure
 
 
@@ -21,8 +23,11 @@ __all__ = [
     "plot_levels",
     "plot_reliability",
     "plot_steps",
+    "plot_training",
     "plot_transitions",
+    "r2_figure",
     "rationale_figure",
+    "require_matplotlib",
     "save",
     "sequences_figure",
     "shares_figure",

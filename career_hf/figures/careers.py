@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Occupations in colours, of which neighbours differ in grey; states without an occupation in greys.
-STATES = (*COLOURS, "#56B4E9", "#8B5E3C", "#B9A5E2", "#7FBC41")
+# Colours of occupations, whose neighbours differ in grey; states without an occupation are drawn in greys.
+STATE_COLOURS = (*COLOURS, "#56B4E9", "#8B5E3C", "#B9A5E2", "#7FBC41")
 OTHER = "other"
 MOST_STATES = 10
 MOST_ROWS = 32
@@ -51,16 +51,16 @@ def description_figures(output: str | Path, careers: Dataset, *, seed: int = 0) 
 
     Careers in occ1990dd are drawn by broad group: the six of Autor and Dorn (2013) where colours tell states apart,
     the 25 of David Dorn in the heat map. Other careers are drawn by occupation, the less frequent ones as "other".
-    The clock is age where careers have it or a `birth_year`, else the year. Of more than 100,000 people a random
+    The clock is age where careers have `age` or `birth_year`, else the year. Of more than 100,000 people a random
     sample of that size is drawn.
 
     Args:
-        output: Folder; made if it is not there.
+        output: Destination folder; created if missing.
         careers: Careers, one row per person.
         seed: Random seed for drawing samples of people.
 
     Returns:
-        The files.
+        Paths of the files.
     """
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
@@ -79,34 +79,34 @@ def description_figures(output: str | Path, careers: Dataset, *, seed: int = 0) 
 
 
 def clocked_steps(careers: Dataset) -> tuple[pd.DataFrame, str]:
-    """One row per person-year, and the column that says when: age where it is known for everybody, else year.
+    """Makes a long table and chooses its clock: age where it is known for everybody, else year.
 
     Args:
         careers: Careers, one row per person.
 
     Returns:
-        The careers as a long table, with age where they have it or a `birth_year`; and "age" or "year".
+        The careers as a long table, with `age` where they have `age` or `birth_year`; and "age" or "year".
     """
     steps = to_frame(careers)
     if "birth_year" in steps.columns:
         steps["age"] = steps["year"] - pd.to_numeric(steps["birth_year"], errors="coerce")
     if "age" in steps.columns:
         age = pd.to_numeric(steps["age"], errors="coerce")
-        # A survey whose interviews move within the year has people who are one age in two years: no clock.
-        once = not pd.DataFrame({"person": steps["person"], "age": age}).duplicated().any()
-        if age.notna().all() and (age % 1 == 0).all() and once:
+        # Where interviews move within the year, people are one age in two years: age is no clock.
+        is_unique = not pd.DataFrame({"person": steps["person"], "age": age}).duplicated().any()
+        if age.notna().all() and (age % 1 == 0).all() and is_unique:
             return steps.assign(age=age.astype(int)), "age"
     return steps, "year"
 
 
 @styled
 def sequences_figure(steps: pd.DataFrame, clock: str, people: int = PEOPLE_SHOWN, seed: int = 0) -> Figure:
-    """Sequence index plot: a line per person of a random sample, a cell per year, its colour the state.
+    """Draws a sequence index plot: one line per person of a random sample, one cell per year, coloured by state.
 
     Args:
         steps: One row per person-year: person, the clock, and occupation.
         clock: Column with age or year.
-        people: How many people to draw.
+        people: Number of people to draw.
         seed: Random seed for drawing the sample.
 
     Returns:
@@ -119,13 +119,13 @@ def sequences_figure(steps: pd.DataFrame, clock: str, people: int = PEOPLE_SHOWN
     drawn = np.random.default_rng(seed).choice(names, min(people, len(names)), replace=False)
     state, state_looks = _states(steps["occupation"])
     rows = steps.assign(state=state)[steps["person"].isin(drawn)]
-    code = {name: place for place, name in enumerate(state_looks)}
-    table = rows.assign(state=rows["state"].map(code)).pivot(index="person", columns=clock, values="state")
+    state_codes = {name: code for code, name in enumerate(state_looks)}
+    table = rows.assign(state=rows["state"].map(state_codes)).pivot(index="person", columns=clock, values="state")
     table = table.reindex(columns=range(int(table.columns.min()), int(table.columns.max()) + 1))
     counts = (
         pd.get_dummies(rows["state"]).groupby(rows["person"]).sum().reindex(columns=list(state_looks), fill_value=0)
     )
-    order = pd.DataFrame({"state": counts.idxmax(axis=1).map(code), "years": -counts.sum(axis=1)})
+    order = pd.DataFrame({"state": counts.idxmax(axis=1).map(state_codes), "years": -counts.sum(axis=1)})
     table = table.loc[order.sort_values(["state", "years"]).index]
 
     figure, axes = new_figure(8)
@@ -143,15 +143,15 @@ def sequences_figure(steps: pd.DataFrame, clock: str, people: int = PEOPLE_SHOWN
 
 @styled
 def states_figure(steps: pd.DataFrame, clock: str) -> Figure:
-    """Shares of states at every age, or in every year, and how many people each share is of.
+    """Draws the shares of states at every age or in every year, and the number of people behind them.
 
     Args:
         steps: One row per person-year: person, the clock, and occupation.
         clock: Column with age or year.
 
     Returns:
-        A matplotlib figure that no window shows. Shares of fewer than 10 people are left out, and the axis ends
-        where there are enough.
+        A matplotlib figure that no window shows. Shares of fewer than 10 people are left out, and the axis
+        ends where more people are observed.
     """
     state, state_looks = _states(steps["occupation"])
     counts = pd.crosstab(steps[clock], state).reindex(columns=list(state_looks), fill_value=0)
@@ -175,7 +175,7 @@ def states_figure(steps: pd.DataFrame, clock: str) -> Figure:
 
 @styled
 def lengths_figure(steps: pd.DataFrame) -> Figure:
-    """How many years people are observed.
+    """Draws how many years people are observed.
 
     Args:
         steps: One row per person-year, with the person.
@@ -196,7 +196,7 @@ def lengths_figure(steps: pd.DataFrame) -> Figure:
 
 @styled
 def transitions_figure(steps: pd.DataFrame) -> Figure:
-    """Heat map of steps: of those who were in a row's state, the percentage whose next observed state is the column's.
+    """Draws a heat map of steps: of the people in a row's state, the percentage whose next state is the column's.
 
     Args:
         steps: One row per person-year: person, year, and occupation.
@@ -210,7 +210,7 @@ def transitions_figure(steps: pd.DataFrame) -> Figure:
     total = counts.sum(axis=1)
     percent = 100 * counts.div(total.where(total > 0), axis=0)
     percent.index = [f"{name} ({n:,})" for name, n in total.items()]
-    # A table of the 25 groups is read in full width only.
+    # A table of the 25 groups can be read in full width only.
     is_large = len(names) > MOST_STATES
     side = max(WIDTH, 3.5 + 0.36 * len(names))
     figure, axes = new_figure(side, width=side + 1 if is_large else WIDTH)
@@ -222,7 +222,7 @@ def transitions_figure(steps: pd.DataFrame) -> Figure:
 
 
 def _states(occupation: pd.Series) -> tuple[pd.Series, dict[str, Look]]:
-    """The state of every row, few enough to tell apart, and the look of each, occupations first."""
+    """The state of every row, few enough to tell apart, and the look of each state, occupations first."""
     grouped = _grouped(occupation, "major_group")
     frequent = grouped.value_counts().index
     # Groups keep their colours from one dataset to the next.
@@ -232,13 +232,13 @@ def _states(occupation: pd.Series) -> tuple[pd.Series, dict[str, Look]]:
         grouped = grouped.where(grouped.isin([*work[: MOST_STATES - 1], *NOT_WORKING]), OTHER)
         work = [*work[: MOST_STATES - 1], OTHER]
     idle = [name for name in NOT_WORKING if name in set(frequent)]
-    at_work = [Look(color, hatch=HATCHES[i % len(HATCHES)]) for i, color in enumerate(STATES)]
-    others = [Look(color, hatch=hatch) for color, hatch in zip(GREYS, ("", "///", "...", ""), strict=True)]
-    return grouped, dict(zip([*work, *idle], [*at_work[: len(work)], *others], strict=False))
+    work_looks = [Look(color, hatch=HATCHES[i % len(HATCHES)]) for i, color in enumerate(STATE_COLOURS)]
+    idle_looks = [Look(color, hatch=hatch) for color, hatch in zip(GREYS, ("", "///", "...", ""), strict=True)]
+    return grouped, dict(zip([*work, *idle], [*work_looks[: len(work)], *idle_looks], strict=False))
 
 
 def _heat_map_states(occupation: pd.Series) -> tuple[pd.Series, list[str]]:
-    """The state of every row, and the states in order: groups in that of their codes, then states without one."""
+    """The state of every row, and the states in order: groups by their codes, then states without an occupation."""
     grouped = _grouped(occupation, "group")
     frequent = grouped.value_counts().index
     if len(frequent) > MOST_ROWS:

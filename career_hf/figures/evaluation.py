@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from .style import BLACK, COLOURS, bands, columns, forest, legend_below, looks, new_figure, reliability, styled
+from .style import BLACK, bands, columns, forest, legend_below, looks, new_figure, reliability, styled
 
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Share of people who reach a step that is drawn: beyond, careers are few and perplexities far apart.
-FEWEST = 0.1
+# Steps that a smaller share of people reach are not drawn, because few careers give wide intervals.
+LEAST_REACHED = 0.1
 PROBABILITIES = {"stay": "Probability of staying", "top": "Probability of the likeliest occupation"}
 
 
 @styled
 def figures(tables: Mapping[str, pd.DataFrame], baseline: str) -> dict[str, Figure]:
-    """The figures of a report, by name: levels, by_transition (of two models or more), by_step and reliability.
+    """Draws the figures of a report, by name: levels, by_transition (of two models or more), by_step and reliability.
 
     Args:
         tables: Tables of a report by name: summary, by_transition, by_step and reliability are drawn.
-        baseline: The model that by_transition compares with, and whose intervals by_step shows.
+        baseline: Name of the model that by_transition compares with, and whose intervals by_step shows.
 
     Returns:
         matplotlib figures that no window shows.
@@ -53,12 +53,12 @@ def figures(tables: Mapping[str, pd.DataFrame], baseline: str) -> dict[str, Figu
 
 @styled
 def plot_levels(axes: Axes, levels: pd.DataFrame, highlight: Collection[str] = ()) -> None:
-    """Perplexity of every model with its interval, the best on top.
+    """Draws the perplexity of every model with its interval, the best on top.
 
     Args:
-        axes: Where to draw.
+        axes: Axes to draw on.
         levels: One row per model: perplexity, low and high.
-        highlight: Models with another colour and marker.
+        highlight: Names of models drawn in another colour and marker.
     """
     rows = levels.sort_values("perplexity", kind="stable")
     rows = rows.assign(is_highlighted=rows.index.isin(list(highlight)))
@@ -69,13 +69,13 @@ def plot_levels(axes: Axes, levels: pd.DataFrame, highlight: Collection[str] = (
 
 @styled
 def plot_transitions(axes: Axes, rows: pd.DataFrame, baseline: str) -> None:
-    """Perplexity over the baseline's by kind of step, with intervals (Table 4).
+    """Draws the ratio of perplexity to the baseline's by kind of step, with intervals (Table 4).
 
     Args:
-        axes: Where to draw.
+        axes: Axes to draw on.
         rows: One row per kind of step and model: transition (categories in the order of kinds), model, difference,
             difference_low and difference_high, of log-perplexity.
-        baseline: The model that they compare with.
+        baseline: Name of the model that the others are compared with.
     """
     kinds = rows.dropna(subset="transition").sort_values("transition", kind="stable")
     ratios = pd.DataFrame({end: np.exp(kinds[f"difference_{end}"]) for end in ("low", "high")})
@@ -92,17 +92,17 @@ def plot_transitions(axes: Axes, rows: pd.DataFrame, baseline: str) -> None:
 
 @styled
 def plot_steps(axes: Axes, rows: pd.DataFrame, highlight: Collection[str] = ()) -> None:
-    """Perplexity by how many observations of a career came before (Figure 4).
+    """Draws perplexity by the number of earlier observations of a career (Figure 4).
 
     Steps that fewer than a tenth of people reach are left out.
 
     Args:
-        axes: Where to draw.
+        axes: Axes to draw on.
         rows: One row per step and model: step, model, n and perplexity, low and high of highlighted models.
-        highlight: Models with a thicker line, and their intervals as bands. Who is in the sample moves all models
-            alike, so that bands of all of them would hide more than they say.
+        highlight: Names of models drawn with a thicker line and their intervals as bands. The choice of people moves
+            all models alike, so that bands of all models would hide more than they say.
     """
-    drawn = rows[rows["n"] >= FEWEST * rows["n"].max()]
+    drawn = rows[rows["n"] >= LEAST_REACHED * rows["n"].max()]
     names = {model: f"{model} (95% interval)" if model in highlight else model for model in rows["model"].unique()}
     low, high = ("low", "high") if highlight else (None, None)
     bands(
@@ -122,14 +122,14 @@ def plot_steps(axes: Axes, rows: pd.DataFrame, highlight: Collection[str] = ()) 
 
 @styled
 def plot_reliability(axes: Axes, curves: pd.DataFrame) -> None:
-    """What happened against what was predicted, bin by bin.
+    """Draws observed shares against predicted probabilities, bin by bin.
 
     Args:
-        axes: Where to draw.
+        axes: Axes to draw on.
         curves: Reliability curves of one kind: model, predicted, observed, low and high.
     """
     reliability(axes, curves)
     legend_below(axes)
 
 
-__all__ = ["COLOURS", "figures", "plot_levels", "plot_reliability", "plot_steps", "plot_transitions"]
+__all__ = ["figures", "plot_levels", "plot_reliability", "plot_steps", "plot_transitions"]

@@ -1,4 +1,4 @@
-"""Figures of forecasts: one person's, the shares of occupations, and whether probabilities mean what they say."""
+"""Figures of forecasts: one person's forecast, the shares of occupations, and the reliability of probabilities."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 MOST_OCCUPATIONS = 8
 MOST_PAST_YEARS = 8
 LONGEST_NAME = 44
-# Probabilities below are neither written nor worth a row.
-LEAST = 0.005
+# Smaller probabilities are not written, and rows of them not drawn.
+LEAST_PROBABILITY = 0.005
 
 
 class Forecasts(Protocol):
-    """What a forecast of some people says: arrays of probabilities by person, year and occupation."""
+    """The parts of a forecast that figures read: probabilities by person, year and occupation."""
 
     @property
     def people(self) -> Sequence[str]: ...
@@ -50,7 +50,7 @@ class Forecasts(Protocol):
 
 
 def names_of(labels: Sequence[str]) -> dict[str, str]:
-    """How figures call labels: `in_words`, cut where they are long."""
+    """Names of labels in figures: those of `in_words`, cut where they are long."""
     return {label: short(name, LONGEST_NAME) for label, name in in_words(labels).items()}
 
 
@@ -58,17 +58,17 @@ def names_of(labels: Sequence[str]) -> dict[str, str]:
 def person_figure(
     forecast: Forecasts, person: str, history: Mapping[str, Any], realised: Mapping[int, str] | None = None
 ) -> Figure:
-    """One person's past and forecast: years across, occupations down, probabilities in the cells.
+    """Draws one person's past and forecast: years across, occupations down, probabilities in the cells.
 
     Args:
-        forecast: Forecast with this person.
+        forecast: Forecast that includes this person.
         person: Identifier of the person.
         history: The person's career up to the forecast: year and occupation.
-        realised: What became of the person, by year; drawn as frames.
+        realised: Occupation that the person had, by year; drawn as frames.
 
     Returns:
-        A matplotlib figure that no window shows. Occupations are those of the last years and the likeliest of the
-        coming ones; what is left, if it is not next to nothing, is one row, so that columns sum to one.
+        A matplotlib figure that no window shows. Rows are the occupations of the last years and the likeliest
+        of the coming ones; the remaining probability, unless it is negligible, is one row, so that columns sum to one.
     """
     from matplotlib.patches import Rectangle
 
@@ -80,12 +80,12 @@ def person_figure(
     likely = p.columns[np.argsort(-p.to_numpy().mean(axis=0), kind="stable")[:MOST_OCCUPATIONS]]
     labels = list(dict.fromkeys([*likely, *(label for _, label in reversed(past))]))
     ahead = p.reindex(columns=labels, fill_value=0).T
-    # In the order of their rows, as the names of rows may be alike.
-    behind = [[float(label == held) for _, held in past] for label in labels]
+    # Built in the order of rows, because two rows may have the same name.
+    behind = [[float(label == occupation) for _, occupation in past] for label in labels]
     cells = pd.DataFrame(np.hstack([behind, ahead]), columns=[*(str(year) for year, _ in past), *map(str, years)])
     cells.index = [names_of(labels)[label] for label in labels]
     rest = 1 - cells.sum()
-    if rest.max() >= LEAST or not set(realised.values()) <= set(labels):
+    if rest.max() >= LEAST_PROBABILITY or not set(realised.values()) <= set(labels):
         cells.loc["all others"] = rest.where(np.arange(len(rest)) >= len(past), 0)
 
     width = max(8.0, 4.2 + 0.62 * cells.shape[1])
@@ -93,11 +93,11 @@ def person_figure(
     # Half of the colours' range, so that dark text can be read on every cell; the past is grey.
     shown = cells.mask(cells == 0)
     heat_map(axes, shown, low=0, high=1.6, form="", letters=28)
-    for row, column in np.argwhere(cells.to_numpy()[:, len(past) :] >= LEAST):
+    for row, column in np.argwhere(cells.to_numpy()[:, len(past) :] >= LEAST_PROBABILITY):
         text = f"{cells.iat[row, column + len(past)]:.0%}"
         axes.text(column + len(past), row, text, ha="center", va="center", fontsize=SMALL - 1)
-    for column, (_, held) in enumerate(past):
-        cell = (column - 0.5, labels.index(held) - 0.5)
+    for column, (_, occupation) in enumerate(past):
+        cell = (column - 0.5, labels.index(occupation) - 0.5)
         axes.add_patch(Rectangle(cell, 1, 1, facecolor=GREYS[0], edgecolor="white"))
     for column, year in enumerate(years, start=len(past)):
         if year in realised:
@@ -113,7 +113,7 @@ def person_figure(
 
 @styled
 def shares_figure(shares: pd.DataFrame, past: pd.DataFrame | None = None) -> Figure:
-    """Forecast shares of occupations with their fans, and what happened, a panel for each.
+    """Draws forecast shares of occupations with their fans, and what happened, one panel per occupation.
 
     Args:
         shares: One row per occupation and year: occupation, year, expected, realised, and a column for each quantile
@@ -157,7 +157,7 @@ def shares_figure(shares: pd.DataFrame, past: pd.DataFrame | None = None) -> Fig
 
 @styled
 def calibration_figure(curves: pd.DataFrame) -> Figure:
-    """Reliability of the likeliest occupation's probability, a curve for each year.
+    """Draws the reliability of the likeliest occupation's probability, one curve per year.
 
     Args:
         curves: One row per year and bin: year, predicted, observed, low and high.

@@ -25,9 +25,9 @@ def gap_figure(
     group: str = "group",
     others: str = "others",
 ) -> Figure:
-    """Estimates on top; below them propensities and balance, one line for each propensity model.
+    """Draws estimates on top; below them propensities and balance, one line of panels per propensity model.
 
-    Outcome-only estimates are hollow, as their intervals take the fitted network for granted.
+    Outcome-only estimates are hollow, because their intervals ignore the uncertainty of the fitted network.
 
     Args:
         gaps: One row per estimate: adjusted_for, estimator, clip, estimate, low, high and interval; effective_people
@@ -35,7 +35,7 @@ def gap_figure(
         propensities: Histograms: adjusted_for, low, high, group and others.
         balance: Imbalances of features: adjusted_for, raw and weighted.
         group: Name of the group whose gap it is.
-        others: Name of those it is compared with.
+        others: Name of the group that it is compared with.
 
     Returns:
         A matplotlib figure that no window shows.
@@ -45,7 +45,7 @@ def gap_figure(
     models = _propensity_models(propensities)
     heights = [1.1 + 0.45 * len(gaps), *[3.2] * len(models)]
     figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
-    # Parts of their own, so that the long names of estimates do not narrow the panels below.
+    # Subfigures, so that the long names of estimates do not narrow the panels below.
     top, *lower = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
     _draw_estimates(top.subplots(), gaps, f"Wage gap, {group} minus {others}")
     sides = looks((group, others))
@@ -62,7 +62,7 @@ def gap_figure(
 
 
 def _propensity_models(propensities: pd.DataFrame) -> dict[str, list[str]]:
-    """What was adjusted for, by the first name that has the same propensities: several names may share one model."""
+    """Names of what was adjusted for that share one propensity model, by the first of these names."""
     histograms: dict[str, pd.DataFrame] = {}
     models: dict[str, list[str]] = {}
     for name, rows in propensities.groupby("adjusted_for", sort=False) if len(propensities) else ():
@@ -102,7 +102,7 @@ def _draw_propensities(axes: Axes, histogram: pd.DataFrame, title: str, sides: d
 
 
 def _draw_balance(axes: Axes, balance: pd.DataFrame) -> None:
-    """Sorted imbalances, so that hundreds of features are as readable as three."""
+    """Draws sorted imbalances, so that hundreds of features are as readable as three."""
     labels = {"raw": "raw", "weighted": "weighted by the odds"}
     for column, look in looks(labels).items():
         largest_first = np.sort(balance[column].abs())[::-1]

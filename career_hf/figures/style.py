@@ -1,8 +1,8 @@
 """The one style of all figures: sizes, colours that can be told apart in grey, and the kinds of plots that recur.
 
-A figure is 8 inches wide and is saved with 150 dots per inch, so that its PNG is 1,200 pixels wide and its letters are
-still read when a phone shows it 360 pixels wide. Series differ in luminance, marker, line style and hatch, not in hue
-alone. matplotlib is an optional extra: only functions in here and functions under `styled` import it.
+A figure is 8 inches wide and is saved with 150 dots per inch, so that its PNG is 1,200 pixels wide and its letters can
+be read when a phone shows it 360 pixels wide. Series differ in luminance, marker, line style and hatch, not in hue
+alone. matplotlib is an optional extra: only functions of this file and functions decorated with `styled` import it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 WIDTH = 8.0
-"""Inches of a figure."""
+"""Width of a figure in inches."""
 DPI = 150
 FONT, SMALL, TINY = 14, 12, 9
 """Points of text, of ticks and legends, and of numbers within the cells of large heat maps."""
@@ -38,7 +38,7 @@ COLOURS = (NAVY, VERMILION, YELLOW, GREEN, TEAL, PLUM)
 """Colours of series: CIE lightness 21, 54, 76, 44, 64 and 32, so that any two differ by 9 or more in grey, and by 18
 or more in CIELAB for people without red, green or blue cones (simulated as Machado et al. 2009 do)."""
 BLACK, GREY, PALE = "#000000", "#6E6E6E", "#E3E3E3"
-"""Truths and references; what is secondary; cells and grids in the background."""
+"""Colours of truths and references; of secondary marks; of cells and grids in the background."""
 GREYS = ("#4D4D4D", "#808080", "#B3B3B3", "#DEDEDE")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 LINES: tuple[Any, ...] = (
@@ -105,7 +105,7 @@ class Look:
 
 
 def looks(names: Iterable[Any]) -> dict[Any, Look]:
-    """A look for each name, in the order in which names first come: figures that share the order share the looks.
+    """Gives each name a look, in the order of first mention: figures that share the order share the looks.
 
     Args:
         names: Names of series, repeated ones included.
@@ -130,7 +130,7 @@ def require_matplotlib() -> None:
 
 
 def styled(draw: Callable[P, T]) -> Callable[P, T]:
-    """Decorator of a function that draws: it draws in this style, and says how to install matplotlib if it is missing.
+    """Makes a function draw in this style, and say how to install matplotlib if it is missing (a decorator).
 
     Args:
         draw: Function that makes a figure or draws on axes.
@@ -151,18 +151,18 @@ def styled(draw: Callable[P, T]) -> Callable[P, T]:
 def new_figure(
     height: float, rows: int = 1, columns: int = 1, *, width: float = WIDTH, mosaic: Any = None, **subplots: Any
 ) -> tuple[Figure, Any]:
-    """A figure in this style that no window shows, and its axes.
+    """Makes a figure in this style that no window shows, and its axes.
 
     Args:
-        height: Inches.
-        rows: Panels below each other.
-        columns: Panels beside each other.
-        width: Inches; more than 8 only for pictures that cannot be read on a phone anyway.
+        height: Height in inches.
+        rows: Number of panels below each other.
+        columns: Number of panels beside each other.
+        width: Width in inches; more than 8 only for pictures that cannot be read on a phone anyway.
         mosaic: Layout of named panels, as `Figure.subplot_mosaic` takes it, instead of rows and columns.
         **subplots: Further options of `Figure.subplots` or `Figure.subplot_mosaic`, such as sharex and height_ratios.
 
     Returns:
-        The figure; and its axes, an array of them if there are several, or a dictionary by name of a mosaic.
+        The figure; and its axes, an array of them if there are several, or a dictionary by name for a mosaic.
     """
     from matplotlib.figure import Figure
 
@@ -178,29 +178,29 @@ def save(figure: Figure, path: Path | str) -> None:
     """Saves a figure as PNG, byte for byte the same whenever the same figure is drawn.
 
     Args:
-        figure: Figure of any function of this room.
+        figure: A matplotlib figure.
         path: Destination file.
     """
     figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None})
 
 
 def words(name: Any, letters: int | None = None) -> str:
-    """A label without underscores, broken into lines of so many letters, after slashes too.
+    """Writes a label without underscores, broken into lines between words and after slashes.
 
     Args:
         name: Label.
-        letters: Letters of a line; no limit by default.
+        letters: Most letters of a line; no limit by default.
     """
     text = str(name).replace("_", " ")
     return text if letters is None else fill(text.replace("/", "/ "), letters).replace("/ ", "/")
 
 
 def short(text: str, letters: int) -> str:
-    """A text that is cut with an ellipsis where it is longer than so many letters.
+    """Cuts a long text and ends it with an ellipsis.
 
     Args:
         text: Text.
-        letters: Letters at most.
+        letters: Most letters of the result.
     """
     return text if len(text) <= letters else text[: letters - 1].rstrip(" ,") + "…"
 
@@ -221,22 +221,22 @@ def forest(
     reference: float | None = None,
     letters: int | None = 30,
 ) -> None:
-    """Estimates with intervals, a line for each name, the first one on top.
+    """Draws estimates with intervals, one line per name, the first on top.
 
     Args:
-        axes: Where to draw.
+        axes: Axes to draw on.
         rows: One row per name and series.
         estimate: Column of estimates.
         low: Column of the intervals' lower ends.
         high: Column of their upper ends.
-        name: Column that names the lines, in the order in which names come; by default each row is a line, named by
-            the index.
-        series: Column that says which series a row is of; each has its own look. The caller makes the legend.
+        name: Column that names the lines, in the order of first mention; by default each row is a line, named by the
+            index.
+        series: Column that names each row's series; each series has its own look. The caller makes the legend.
         series_looks: Looks of the series; by default `looks` of the column.
-        dodge: Whether several series of one name are drawn a little above each other.
-        hollow: Column that is true where the marker is hollow.
-        reference: Value at which a vertical line stands.
-        letters: Letters of a line of a name.
+        dodge: Whether the series of one name are drawn a little above each other.
+        hollow: Column that is true where a marker is hollow.
+        reference: Value at which a vertical line is drawn.
+        letters: Most letters of a line of a name.
     """
     names, places = _places(rows, name)
     parts = _parts(rows, series, series_looks)
@@ -264,21 +264,21 @@ def columns(
     reference: float | None = None,
     letters: int | None = None,
 ) -> None:
-    """Estimates with intervals, a column for each name, the first one at the left: a forest that stands upright.
+    """Draws estimates with intervals, one column per name, the first at the left: an upright forest.
 
     Args:
-        axes: Where to draw.
+        axes: Axes to draw on.
         rows: One row per name and series.
         estimate: Column of estimates.
         low: Column of the intervals' lower ends.
         high: Column of their upper ends.
-        name: Column that names the columns; by default each row is one, named by the index.
-        series: Column that says which series a row is of; each has its own look. The caller makes the legend.
+        name: Column that names the columns; by default each row is a column, named by the index.
+        series: Column that names each row's series; each series has its own look. The caller makes the legend.
         series_looks: Looks of the series; by default `looks` of the column.
-        dodge: Whether several series of one name stand side by side.
+        dodge: Whether the series of one name stand side by side.
         joined: Whether a line joins the points of a series.
-        reference: Value at which a horizontal line lies.
-        letters: Letters of a line of a name.
+        reference: Value at which a horizontal line is drawn.
+        letters: Most letters of a line of a name.
     """
     names, places = _places(rows, name)
     parts = _parts(rows, series, series_looks)
@@ -304,7 +304,7 @@ def _parts(
 
 
 def _places(rows: pd.DataFrame, name: str | None) -> tuple[list[Any], np.ndarray]:
-    """The names in the order in which they come, and the place of every row among them."""
+    """The names in the order of first mention, and the place of every row among them."""
     if name is None:
         return list(rows.index), np.arange(len(rows))
     codes, names = pd.factorize(rows[name])
@@ -323,7 +323,7 @@ def _intervals(
     horizontal: bool = False,
     joined: bool = False,
 ) -> None:
-    """Error bars of every series at the places of their names."""
+    """Draws the error bars of every series at the places of their names."""
     middle, low, high = (rows[column].to_numpy(float) for column in columns_read)
     span = np.vstack([middle - low, high - middle])
     is_hollow = np.zeros(len(rows), bool) if hollow is None else rows[hollow].to_numpy(bool)
@@ -352,16 +352,16 @@ def bands(
     banded: Collection[str] | None = None,
     markers: bool = True,
 ) -> None:
-    """A line for each series, with its interval as a band.
+    """Draws one line per series, with its interval as a band.
 
     Args:
-        axes: Where to draw.
+        axes: Axes to draw on.
         rows: One row per x and series.
-        x: Column of places.
+        x: Column of horizontal positions.
         y: Column of values.
         low: Column of the intervals' lower ends; no bands without it.
         high: Column of their upper ends.
-        series: Column that says which series a row is of; each has its own look. The caller makes the legend.
+        series: Column that names each row's series; each series has its own look. The caller makes the legend.
         series_looks: Looks of the series; by default `looks` of the column.
         banded: Names of series whose intervals are drawn, with a thicker line; by default all have bands.
         markers: Whether points have markers.
@@ -388,12 +388,12 @@ def reliability(
     series: str | None = "model",
     series_looks: Mapping[Any, Look] | None = None,
 ) -> None:
-    """What happened against what was predicted, bin by bin; on the diagonal, probabilities mean what they say.
+    """Draws observed shares against predicted probabilities, bin by bin; on the diagonal the two agree.
 
     Args:
-        axes: Where to draw.
+        axes: Axes to draw on.
         curves: One row per series and bin: predicted, observed, low and high.
-        series: Column that says which series a row is of. The caller makes the legend.
+        series: Column that names each row's series. The caller makes the legend.
         series_looks: Looks of the series; by default `looks` of the column.
     """
     axes.axline((0, 0), slope=1, color=GREY, linewidth=1)
@@ -421,10 +421,10 @@ def heat_map(
     size: float = SMALL,
     letters: int | None = 24,
 ) -> AxesImage:
-    """A table as colours, its values written into the cells where they are large enough to matter.
+    """Draws a table as colours, and writes the values that are large enough into their cells.
 
     Args:
-        axes: Where to draw.
+        axes: Axes to draw on.
         table: Values; its index names the rows and its columns the columns. Missing values are white.
         low: Value of the palest colour, or of the most negative one.
         high: Value of the darkest colour.
@@ -434,7 +434,7 @@ def heat_map(
         diverging: Whether colours tell negative from positive values.
         bold: Table of the same shape that is true where a value is written in bold.
         size: Points of the numbers.
-        letters: Letters of a line of a name.
+        letters: Most letters of a line of a name.
 
     Returns:
         The image, for a colour bar.
@@ -460,11 +460,11 @@ def heat_map(
 
 @styled
 def legend_below(axes: Axes, ncols: int = 2) -> None:
-    """A legend under the axes, where it covers no data.
+    """Puts a legend under the axes, where it covers no data.
 
     Args:
         axes: Axes with labelled series.
-        ncols: Columns of the legend.
+        ncols: Number of columns of the legend.
     """
     from matplotlib.transforms import ScaledTranslation
 
@@ -474,7 +474,7 @@ def legend_below(axes: Axes, ncols: int = 2) -> None:
 
 
 def luminance(color: Any) -> float:
-    """Relative luminance of a colour, between 0 of black and 1 of white (WCAG 2): what is left of it in grey.
+    """Relative luminance of a colour, from 0 for black to 1 for white (WCAG 2).
 
     Args:
         color: Any colour of matplotlib.
@@ -487,7 +487,7 @@ def luminance(color: Any) -> float:
 
 
 def ink_on(color: Any) -> str:
-    """Black or white, whichever is read better on a colour.
+    """Black or white, whichever is easier to read on a colour.
 
     Args:
         color: Any colour of matplotlib.

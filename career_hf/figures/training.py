@@ -4,27 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
+from .style import looks, new_figure, styled
+
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.figure import Figure
 
 
+@styled
 def plot_training(log: pd.DataFrame) -> Figure:
-    """Loss of training careers and negative log-likelihood of validation careers, by update.
+    """Draws the loss of training careers and the negative log-likelihood of validation careers, by update.
 
     Args:
         log: Training log, one row per update (the index): `loss`, `eval_nll`; either may be absent or null.
-    """
-    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
-    curves = {"loss": ("training careers", "--"), "eval_nll": ("validation careers", "-")}
-    for column, (label, style) in curves.items():
+    Returns:
+        A matplotlib figure that no window shows.
+    """
+    labels = {"loss": "training careers", "eval_nll": "validation careers"}
+    figure, axes = new_figure(4.5)
+    for column, look in looks(labels).items():
         if column in log.columns:
             values = log[column].dropna()
-            axes.plot(values.index, values, style, label=label)
+            axes.plot(values.index, values, color=look.color, linestyle=look.linestyle, label=labels[column])
     axes.set(xlabel="update", ylabel="negative log-likelihood per person-year")
     axes.legend()
     return figure

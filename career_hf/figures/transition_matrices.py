@@ -13,27 +13,27 @@ from .style import SMALL, TINY, WIDTH, heat_map, new_figure, styled
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Steps that have to be implied in a cell for the interval of its difference to be believed.
+# Differences count as sure only in cells of which at least so many steps are implied.
 FEWEST_EXPECTED = 5
-# From these on, percentages, and differences in percentage points, are written into their cells.
+# Smaller percentages, and differences in percentage points, are not written into their cells.
 FEWEST_PERCENT = 1
 FEWEST_POINTS = 0.5
-# Categories of which a page of the usual width has room for numbers.
+# With more categories a figure of the usual width has no room for numbers.
 MOST_CATEGORIES = 12
 
 
 @styled
 def transition_matrices_figure(rows: pd.DataFrame, title: str = "") -> Figure:
-    """Heat maps of percentages of the steps from a state (row) to the next (column).
+    """Draws heat maps of percentages of the steps from a state (row) to the next (column).
 
     Args:
         rows: One row per cell of one matrix: previous, occupation, n, observed, implied, difference, low and high.
-        title: Above all.
+        title: Title above the figure.
 
     Returns:
         A matplotlib figure that no window shows: observed, implied, and implied less observed in percentage points,
-        in bold where the 95% interval leaves out zero and at least `FEWEST_EXPECTED` steps are implied. Beside each
-        row is its number of steps.
+        in bold where the 95% interval excludes zero and at least `FEWEST_EXPECTED` steps are implied. The number of
+        steps stands beside each row.
     """
     observed, implied, difference = (100 * matrix(rows, name) for name in ("observed", "implied", "difference"))
     is_sure = ((rows["low"] > 0) | (rows["high"] < 0)) & (rows["n"] * rows["implied"] >= FEWEST_EXPECTED)
@@ -54,7 +54,7 @@ def transition_matrices_figure(rows: pd.DataFrame, title: str = "") -> Figure:
         "diverging": True,
         "form": "{:+.1f}",
     }
-    looks = [
+    panel_options = [
         ("Observed", observed, percent, "percent of the row"),
         ("Implied by the model", implied, percent, "percent of the row"),
         (
@@ -64,7 +64,7 @@ def transition_matrices_figure(rows: pd.DataFrame, title: str = "") -> Figure:
             "percentage points\nbold: 95% interval without 0",
         ),
     ]
-    for axes, (name, table, options, unit) in zip(panels, looks, strict=True):
+    for axes, (name, table, options, unit) in zip(panels, panel_options, strict=True):
         named = table.set_axis(names, axis=0)
         image = heat_map(axes, named, **options, size=TINY if count > 8 else SMALL, letters=letters)
         axes.set_title(name)
@@ -75,7 +75,7 @@ def transition_matrices_figure(rows: pd.DataFrame, title: str = "") -> Figure:
 
 
 def matrix(rows: pd.DataFrame, column: str) -> pd.DataFrame:
-    """One column of one matrix as a square: previous groups in rows, groups in columns."""
+    """Turns one column of the rows into a square: previous groups in rows, groups in columns."""
     return rows.pivot(index="previous", columns="occupation", values=column)
 
 

@@ -1,4 +1,4 @@
-"""The figure of wage regressions: what every specification explains of the wages of people held out."""
+"""The figure of wage regressions: how much every specification explains of the wages of people held out."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 @styled
 def r2_figure(r2: pd.DataFrame) -> Figure:
-    """R^2 within year of people held out, with 95% intervals, a panel for all years and for each decade.
+    """Draws R^2 within year of people held out, with 95% intervals, one panel for all years and one per decade.
 
     Args:
         r2: One row per years and specification: years, specification, people, within_year, within_year_low and
-            within_year_high. The first specification of each, year dummies alone, is 0 by definition and not drawn.
+            within_year_high. The first specification of each panel, year dummies alone, is 0 by definition and not
+            drawn.
 
     Returns:
         A matplotlib figure that no window shows.

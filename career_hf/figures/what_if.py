@@ -13,19 +13,19 @@ from .style import GREY, SMALL, forest, legend_below, new_figure, styled
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Outcomes drawn at most: those that differ most.
+# Of more outcomes, those that differ most are drawn.
 MOST_OUTCOMES = 30
 
 
 @styled
 def what_if_figure(differences: pd.DataFrame) -> Figure:
-    """Differences in percentage points, a row per outcome; of forecasts, a colour and marker per year ahead.
+    """Draws differences in percentage points, one row per outcome; of forecasts, one look per year ahead.
 
     Args:
         differences: One row per outcome, and per years_ahead of forecasts: outcome, difference, low and high.
 
     Returns:
-        A matplotlib figure that no window shows. Where there are more than 30 outcomes, the 30 that differ most.
+        A matplotlib figure that no window shows. Of more than 30 outcomes, it shows the 30 that differ most.
     """
     largest = differences["difference"].abs().groupby(differences["outcome"], sort=False).max()
     outcomes = set(largest.nlargest(MOST_OUTCOMES).index)

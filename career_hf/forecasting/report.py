@@ -15,6 +15,7 @@ from ..careers.frames import as_careers, as_splits, to_frame
 from ..careers.ledger import Ledger
 from ..encoding.checkpoints import as_checkpoint
 from ..figures.forecasts import calibration_figure, shares_figure
+from ..figures.style import save
 from ..occupations.labels import NOT_WORKING
 from .forecast import check_not_trained_after, forecast, years_after
 from .metrics import by_horizon, calibration_by_horizon, prediction_sets, share_forecasts
@@ -103,7 +104,7 @@ class ForecastReport:
             frame.to_csv(folder / f"{name}.csv", index=name in INDEXED_TABLES)
         if figures:
             for name in get_args(FigureName):
-                self.figure(name, person).savefig(folder / f"{name}.png", dpi=110)
+                save(self.figure(name, person), folder / f"{name}.png")
 
 
 def evaluate_forecast(

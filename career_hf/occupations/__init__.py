@@ -1,4 +1,4 @@
-"""Coding schemes of occupations, crosswalks between them, titles, groups, and the labels that all rooms speak.
+"""Coding schemes of occupations, crosswalks between them, titles, groups, and the labels that all rooms use.
 
 `__init__.pyi` lists the public names; each is imported when it is first used.
 """

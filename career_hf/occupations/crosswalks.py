@@ -1,7 +1,7 @@
-"""Census occupation codes to occ1990dd, the occupation coding of the paper's surveys (Autor and Dorn, 2013), and its
-titles and broad groups. `weighted_crosswalks` has the same for SOC, O*NET-SOC, ISCO-08 and ESCO.
+"""Crosswalks from Census occupation codes to occ1990dd, the coding of the paper's surveys (Autor and Dorn, 2013), and
+its titles and broad groups. `weighted_crosswalks` has crosswalks from SOC, O*NET-SOC, ISCO-08 and ESCO.
 
-occ1990dd is a balanced panel of occupations, so codes of different Census years become comparable. Source: Autor, D.
+occ1990dd is a balanced panel of occupations, which makes codes of different Census years comparable. Source: Autor, D.
 H. and Dorn, D. (2013), "The Growth of Low-Skill Service Jobs and the Polarization of the US Labor Market", American
 Economic Review 103(5), and the tables at ddorn.net; `data/README.md` says where each file comes from.
 """
@@ -19,15 +19,15 @@ import pandas as pd
 
 GroupLevel = Literal["group", "major_group", "census_group"]
 
-# Digits of a code in each Census year's table. The list of 2002 is that of 2000 with a fourth digit, which is 0.
+# Number of digits of the codes of each Census year. The list of 2002 is that of 2000 with a fourth digit, which is 0.
 DIGITS = {1970: 3, 1980: 3, 1990: 3, 2000: 3, 2002: 4, 2010: 4}
 # Code 874 occurs in the 1990 table only; the other years call the same occupation 873.
 MERGED = {"874": "873"}
-# Targets of the tables that are no occupations: armed forces, and unemployed without an occupation.
+# Targets of the tables that are not occupations: armed forces, and unemployed without an occupation.
 NOT_OCCUPATIONS = frozenset({"905", "991"})
-# Of the names list, not of the vocabulary; resumes use 905.
+# Codes of the armed forces, which have titles but are not among the 330; resumes use 905.
 MILITARY_OCC1990DD = ("903", "904", "905")
-# Codes of the armed forces by Census year (as the NLSY79 codebooks list them); most have no row in the tables.
+# Codes of the armed forces by Census year, as in the NLSY79 codebooks; most have no row in the tables.
 MILITARY = {
     1970: frozenset({580, 590}),
     1980: frozenset({903, 904, 905}),
@@ -58,8 +58,8 @@ def crosswalk(vintage: int) -> pd.Series:
     """Occ1990dd code (text) by Census code (integer) of one Census year: 1970, 1980, 1990, 2000 (3 digits), 2002 or
     2010 (4 digits).
 
-    The 874 of the 1990 table is merged into 873, as in the other years. Targets 905 (armed forces) and 991
-    (unemployed, no occupation) are kept here; `map_codes` does not take them for occupations.
+    The 874 of the 1990 table is merged into 873, as in the other years. The result includes the targets 905 (armed
+    forces) and 991 (unemployed, no occupation), which `map_codes` does not take for occupations.
     """
     return _table(vintage).copy()
 
@@ -76,8 +76,11 @@ def titles() -> dict[str, str]:
 
 
 def titles_of(labels: Collection[str]) -> dict[str, str]:
-    """Titles of the labels that have one; none where a label that is a number is no code of occ1990dd, because the
-    same numbers mean other occupations in other schemes."""
+    """Titles of the labels that have one.
+
+    There are none if a label is a number but not an occ1990dd code, because numbers mean other occupations in other
+    coding schemes.
+    """
     title_of_code = titles()
     if any(label.isdigit() and label not in title_of_code for label in labels):
         return {}
@@ -85,7 +88,7 @@ def titles_of(labels: Collection[str]) -> dict[str, str]:
 
 
 def in_words(labels: Collection[str]) -> dict[str, str]:
-    """How people read labels: a code of occ1990dd with its title, any other label with spaces."""
+    """Labels for readers: an occ1990dd code with its title, any other label with spaces."""
     title_of_label = titles_of(labels)
     return {
         label: f"{label} {title_of_label[label]}" if label in title_of_label else label.replace("_", " ")
@@ -101,7 +104,7 @@ def groups(level: GroupLevel = "group") -> dict[str, str]:
             Table 1), "census_group" for the six of the 1990 Census, five of which are in the paper's Table 6.
 
     Raises:
-        ValueError: If the level is none of these.
+        ValueError: If the level is not one of these.
     """
     if level not in get_args(GroupLevel):
         raise ValueError(f"level {level!r} of occupation groups is not one of {get_args(GroupLevel)}")
@@ -118,22 +121,22 @@ def groups(level: GroupLevel = "group") -> dict[str, str]:
 def groups_of(labels: Iterable[str], level: GroupLevel = "group") -> dict[str, str]:
     """Broad group of every label of careers; labels that are words (unemployed, in_school, unknown) stay themselves.
 
-    Made for `transition_table(groups=groups_of(processor.occupations))`.
+    Use it as `transition_table(groups=groups_of(processor.occupations))`.
 
     Args:
         labels: Occupation labels: occ1990dd codes, and words for states without an occupation.
         level: As in `groups`.
 
     Raises:
-        ValueError: If a label begins with a digit and is no occ1990dd code, so it is a code of something else.
+        ValueError: If a label begins with a digit and is not an occ1990dd code.
     """
     group_of_code = groups(level)
     group_of_label = {label: group_of_code.get(label, label) for label in labels}
     codes = [label for label in group_of_label if label not in group_of_code and label[:1].isdigit()]
     if codes:
         raise ValueError(
-            f"occupation '{codes[0]}' ({len(codes)} in all) is no occ1990dd code, so it has no group: map the codes "
-            "to occ1990dd first, or write the mapping of occupations to groups yourself"
+            f"occupation '{codes[0]}' ({len(codes)} in all) is not an occ1990dd code, so it has no group: map the "
+            "codes to occ1990dd first, or write the mapping of occupations to groups yourself"
         )
     return group_of_label
 
@@ -146,8 +149,8 @@ def map_codes(codes: pd.Series, vintage: int) -> tuple[pd.Series, pd.Series]:
         vintage: Census year of the codes: 1970, 1980, 1990, 2000, 2002 or 2010.
 
     Returns:
-        The occ1990dd codes as text, null where there is none; and the number of cells per Census code that got none
-        (codes without a row, and codes of the armed forces or of the unemployed), by falling count.
+        The occ1990dd codes as text, null where there is none; and the number of cells per Census code without a
+        target (codes without a row, and codes of the armed forces or of the unemployed), by falling count.
 
     Raises:
         ValueError: If a code has too many digits for the Census year, or is negative.
@@ -157,7 +160,7 @@ def map_codes(codes: pd.Series, vintage: int) -> tuple[pd.Series, pd.Series]:
     outside = codes[(codes < 0) | (codes >= 10 ** DIGITS[vintage])].dropna()
     if len(outside):
         raise ValueError(
-            f"code {outside.iloc[0]} (row {outside.index[0]}, {len(outside)} in all) is no Census {vintage} code: "
+            f"code {outside.iloc[0]} (row {outside.index[0]}, {len(outside)} in all) is not a Census {vintage} code: "
             f"these have {DIGITS[vintage]} digits; map missing codes to null, and divide codes with a fourth digit by "
             "10, rounding down"
         )
@@ -167,7 +170,7 @@ def map_codes(codes: pd.Series, vintage: int) -> tuple[pd.Series, pd.Series]:
 
 
 def is_military(codes: pd.Series, vintage: int) -> pd.Series:
-    """Whether a Census code is one of the armed forces (False for null)."""
+    """Whether a Census code belongs to the armed forces (False for null)."""
     if vintage not in MILITARY:
         raise ValueError(f"there is no crosswalk from Census {vintage}; choose one of {sorted(MILITARY)}")
     return codes.isin(MILITARY[vintage])

@@ -1,7 +1,7 @@
-"""The one dialect of labels that sources, simulation, defaults and docs speak.
+"""The labels that sources, simulation, defaults and docs share.
 
-Models are transferred by the names of levels, so a level that two parts of the package spell differently is lost
-between them. Every label of education, region, race and gender that the package writes is in `LEVELS`.
+Models are transferred by the names of levels, so a level with two spellings would be lost in transfer. `LEVELS` has
+every label of education, region, race and gender that the package writes.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from collections.abc import Mapping
 NOT_WORKING = ("unemployed", "out_of_labor_force", "in_school", "not_working")
 
 EDUCATION = ("no_high_school", "high_school", "some_college", "college", "graduate")
-# Degrees on resumes that are none of these levels.
+# Degrees on resumes that do not belong to one of these levels.
 OTHER_DEGREES = ("certificate", "license", "diploma")
 COLLEGE = frozenset({"college", "graduate"})
 BELOW_COLLEGE = frozenset({"no_high_school", "high_school", "some_college", *OTHER_DEGREES})
 
 REGIONS = ("northeast", "northcentral", "south", "west")
-# The region of resumes from Puerto Rico, an unknown state or none.
+# Region of resumes from Puerto Rico, or with an unknown or missing state.
 OTHER_REGION = "other"
 
 GENDERS = ("male", "female")

@@ -1,4 +1,4 @@
-"""SOC 2010, O*NET-SOC 2010, ISCO-08, ESCO and Census codes to occ1990dd, with weights where a code has more targets.
+"""Crosswalks from SOC 2010, O*NET-SOC 2010, ISCO-08, ESCO and Census codes to occ1990dd, with weights of targets.
 
 A crosswalk is a frame with one row per pair: `source` (text), `occ1990dd` (text) and `weight`, the share of the source
 code's jobs that the target gets; weights of a source code sum to one. The chain for resumes is O*NET-SOC 2010 -> SOC
@@ -23,8 +23,8 @@ System = Literal[
     "soc2010", "onet_soc2010", "isco08",
 ]
 # fmt: on
-# What ESCO calls an occupation by: its address, its preferred label in English, its code ("2353.1"), or the first four
-# digits of that, which are the ISCO-08 unit group.
+# Ways in which ESCO identifies an occupation: its address, its preferred label in English, its code ("2353.1"), or the
+# first four digits of the code, which are the ISCO-08 unit group.
 ESCOKey = Literal["uri", "label", "code", "isco08"]
 MILITARY_TARGET = "905"
 ESCO_URI = "http://data.europa.eu/esco/occupation/"
@@ -33,13 +33,13 @@ ESCO_COLUMNS = {"conceptUri": "uri", "preferredLabel": "label", "code": "code"}
 
 @dataclass(frozen=True)
 class Coverage:
-    """How much of some data a crosswalk maps.
+    """The part of some data that a crosswalk maps.
 
     Args:
-        cells: Cells with a code, person-years as a rule.
-        mapped: Cells whose code has a target.
-        split: Cells whose code has several targets, so that the modal one is a choice; None if that is not known.
-        unmapped: Cells per code without a target, by falling count.
+        cells: Number of cells with a code, usually person-years.
+        mapped: Number of cells whose code has a target.
+        split: Number of cells whose code has several targets, so that the modal one is a choice; None if unknown.
+        unmapped: Number of cells per code without a target, by falling count.
     """
 
     cells: int
@@ -60,11 +60,11 @@ class Coverage:
 
 
 def weighted_crosswalk(system: System) -> pd.DataFrame:
-    """The crosswalk of one coding system to occ1990dd.
+    """Loads the crosswalk of one coding system to occ1990dd.
 
-    Codes of the armed forces have the target 905 here, which is none of the 330 occupations; codes of the unemployed
-    have none. None of the sources has weights, so the targets of an ISCO-08 code share it equally by the number of SOC
-    codes behind them; the other systems have one target per code.
+    Codes of the armed forces have the target 905 here, which is not among the 330 occupations; codes of the unemployed
+    have no target. The sources have no weights, so the targets of an ISCO-08 code are weighted by the number of SOC
+    codes behind them; in the other systems a code has one target.
 
     Args:
         system: "census1970" to "census2010" (source codes with leading zeros, such as "0010"), "soc2010" ("11-1011"),
@@ -87,28 +87,28 @@ def weighted_crosswalk(system: System) -> pd.DataFrame:
 
 
 def esco_crosswalk(key: ESCOKey = "uri", occupations_file: str | Path | None = None) -> pd.DataFrame:
-    """The crosswalk of ESCO occupations to occ1990dd, by way of O*NET-SOC 2010 (Kanders et al., 2020).
+    """Loads the crosswalk of ESCO occupations to occ1990dd, by way of O*NET-SOC 2010 (Kanders et al., 2020).
 
-    The table that ships has the 1,680 occupations just below the ISCO-08 unit groups, by address and English label.
+    The shipped table has the 1,680 occupations just below the ISCO-08 unit groups, by address and English label.
     ESCO's own file adds codes and all finer occupations: each has the target of its closest ancestor in the table,
-    else those of its ISCO-08 unit group, with weights. A unit group's weights are shares of its ESCO occupations in
-    the table that ships; groups without any (armed forces among them) have those of `weighted_crosswalk("isco08")`.
+    else the weighted targets of its ISCO-08 unit group. A unit group's weights are shares of its ESCO occupations in
+    the shipped table; groups without any (such as the armed forces) have those of `weighted_crosswalk("isco08")`.
 
     Args:
-        key: What the source column holds: "uri", "label" (lower case), "code", which needs the file, or "isco08".
+        key: Content of the source column: "uri", "label" (lower case), "code", which needs the file, or "isco08".
         occupations_file: `occupations_en.csv` of a download from the ESCO portal, version 1.1 or later.
 
     Returns:
         A frame with source, occ1990dd and weight.
 
     Raises:
-        ValueError: If the key is unknown, codes are wanted without the file, or the file lacks columns.
+        ValueError: If the key is unknown, the key is "code" without the file, or the file lacks columns.
     """
     if key not in get_args(ESCOKey):
         raise ValueError(f"key {key!r} of ESCO occupations is not one of {get_args(ESCOKey)}")
     if key == "code" and occupations_file is None:
         raise ValueError(
-            "ESCO codes are in none of the tables that ship: pass occupations_file=, occupations_en.csv of a download "
+            "the shipped tables have no ESCO codes: pass occupations_file=, occupations_en.csv of a download "
             "from the ESCO portal, or map their first four digits, key='isco08'"
         )
     shipped = read_data("esco_onet_soc2010.csv").rename(columns={"onet_soc2010": "via"})
@@ -126,29 +126,29 @@ def esco_crosswalk(key: ESCOKey = "uri", occupations_file: str | Path | None = N
         return by_onet(shipped, key)
     listed = _read_esco(occupations_file)
     onet_of_code = listed.set_index("code")["uri"].map(shipped.set_index("uri")["via"]).dropna().to_dict()
-    listed["via"] = [_of_closest_ancestor(code, onet_of_code) for code in listed["code"]]
+    listed["via"] = [_value_of_closest_ancestor(code, onet_of_code) for code in listed["code"]]
     with_ancestor, without_ancestor = listed.dropna(subset="via"), listed[listed["via"].isna()]
-    if key != "code":  # labels and addresses of the version that the table was made with
+    if key != "code":  # labels and addresses may differ between versions of ESCO
         with_ancestor = pd.concat([with_ancestor, shipped[~shipped[key].isin(listed[key])]])
     pairs = pd.DataFrame({"source": without_ancestor[key], "via": without_ancestor["code"].str[:4], "weight": 1.0})
     return _tidy(pd.concat([by_onet(with_ancestor, key), chain(pairs, groups)]))
 
 
 def make_crosswalk(frame: Any, source: str, occ1990dd: str, weight: str | None = None) -> pd.DataFrame:
-    """A crosswalk from a table of one's own, checked; the way in for codings that do not ship.
+    """Makes and checks a crosswalk from a user's table, for codings that the package does not ship.
 
     Args:
-        frame: A pandas frame, or a dict of columns, with one row per pair of codes.
+        frame: pandas frame, or dict of columns, with one row per pair of codes.
         source: Column of the source codes.
         occ1990dd: Column of the targets, text or whole numbers.
-        weight: Column of positive weights, scaled to sum to one per source code; equal weights without one.
+        weight: Column of positive weights, which are scaled to sum to one per source code; equal weights if None.
 
     Returns:
         A frame with source, occ1990dd and weight.
 
     Raises:
-        ValueError: If a target is none of the 330 occupations nor 905 (as in Deming's variant, which must not be mixed
-            with Dorn's tables), a weight is not positive, or a pair is there twice.
+        ValueError: If a target is neither one of the 330 occupations nor 905 (as in Deming's variant, which must not
+            be mixed with Dorn's tables), a weight is not positive, or a pair occurs twice.
     """
     frame = pd.DataFrame(frame)
     pairs = pd.DataFrame({"source": _text(frame[source]), "occ1990dd": _text(frame[occ1990dd]).replace(MERGED)})
@@ -162,26 +162,26 @@ def make_crosswalk(frame: Any, source: str, occ1990dd: str, weight: str | None =
     foreign = sorted(set(pairs["occ1990dd"]) - {*codes(), MILITARY_TARGET})
     if foreign:
         raise ValueError(
-            f"column '{occ1990dd}' has {len(foreign)} values that are no occ1990dd codes of Autor and Dorn (2013): "
+            f"column '{occ1990dd}' has {len(foreign)} values that are not occ1990dd codes of Autor and Dorn (2013): "
             f"{', '.join(foreign[:20])}; Deming's variant has targets of its own: start from Dorn's tables instead"
         )
-    bad = pairs[~(pairs["weight"] > 0)]
-    if len(bad):
+    refused = pairs[~(pairs["weight"] > 0)]
+    if len(refused):
         raise ValueError(
-            f"weight {bad['weight'].iloc[0]} of code {bad['source'].iloc[0]} is not positive: drop the row"
+            f"weight {refused['weight'].iloc[0]} of code {refused['source'].iloc[0]} is not positive: drop the row"
         )
-    twice = pairs[pairs.duplicated(["source", "occ1990dd"])]
-    if len(twice):
-        first = twice.iloc[0]
+    repeated = pairs[pairs.duplicated(["source", "occ1990dd"])]
+    if len(repeated):
+        first = repeated.iloc[0]
         raise ValueError(f"code {first['source']} has {first['occ1990dd']} twice: keep one row per pair of codes")
     return _tidy(pairs)
 
 
 def read_crosswalk(path: str | Path) -> pd.DataFrame:
-    """A crosswalk from a CSV file with columns source, occ1990dd and maybe weight, checked as `make_crosswalk` does.
+    """Reads a crosswalk from a CSV file with columns source, occ1990dd and, if wished, weight, and checks it.
 
     Raises:
-        ValueError: If the file cannot be read, or as `make_crosswalk` does.
+        ValueError: If the file cannot be read, or for the reasons of `make_crosswalk`.
     """
     try:
         frame = pd.read_csv(path, dtype=str)
@@ -191,15 +191,15 @@ def read_crosswalk(path: str | Path) -> pd.DataFrame:
 
 
 def chain(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
-    """Two crosswalks end to end, such as a national coding to ISCO-08 and on to occ1990dd.
+    """Joins two crosswalks end to end, such as a national coding to ISCO-08 and ISCO-08 to occ1990dd.
 
     Args:
-        first: A frame with source, via and weight.
-        second: A crosswalk whose source codes are the `via` codes of the first.
+        first: Frame with source, via and weight.
+        second: Crosswalk whose source codes are the `via` codes of the first.
 
     Returns:
         A frame with source, occ1990dd and weight. `via` codes without a target are left out, and the weights of the
-        others made to sum to one; a source code left with none is not in the frame, and `coverage` will count it.
+        others scaled to sum to one; source codes without any target are not in the frame, and `recode` counts them.
     """
     joined = first.merge(second.rename(columns={"source": "via"}), on="via", suffixes=("", "_via"))
     joined["weight"] *= joined.pop("weight_via")
@@ -207,12 +207,12 @@ def chain(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
 
 
 def modal(table: pd.DataFrame) -> pd.Series:
-    """The one target of each source code: that of the largest weight; of several, the smallest occ1990dd code.
+    """Finds one target per source code: the target of largest weight; of several, the smallest occ1990dd code.
 
     The tie rule is arbitrary but fixed, so that the same data give the same careers; `Coverage.split` counts the cells
     where it, or the weight, had to choose.
     """
-    # Rounded, because thirds that were added up differ in the last digit.
+    # Weights are rounded, because sums of thirds differ in the last digit.
     ranked = table.assign(number=table["occ1990dd"].astype(int), weight=table["weight"].round(9)).sort_values(
         ["source", "weight", "number"], ascending=[True, False, True]
     )
@@ -228,7 +228,7 @@ def recode(codes: pd.Series, table: pd.DataFrame) -> tuple[pd.Series, Coverage]:
         table: A crosswalk: source, occ1990dd and weight.
 
     Returns:
-        The occ1990dd codes, null where there is none; and what was mapped.
+        The occ1990dd codes, null where there is none; and the coverage.
     """
     width = table["source"].str.len().min() if table["source"].str.isdigit().all() else 0
     codes = _text(codes).str.zfill(int(width)) if pd.api.types.is_numeric_dtype(codes) else _text(codes)
@@ -236,23 +236,23 @@ def recode(codes: pd.Series, table: pd.DataFrame) -> tuple[pd.Series, Coverage]:
     targets = table.groupby("source").size()
     mapped = codes.map(target).astype("string")
     unmapped = codes[mapped.isna()].dropna().value_counts()
-    report = Coverage(
+    coverage = Coverage(
         cells=int(codes.notna().sum()),
         mapped=int(mapped.notna().sum()),
         split=int(codes.map(targets).gt(1).sum()),
         unmapped=unmapped.rename("count"),
     )
-    return mapped.rename("occ1990dd"), report
+    return mapped.rename("occ1990dd"), coverage
 
 
 def coverage_of(person_years: pd.Series) -> Coverage:
-    """How many person-years of careers have an occ1990dd code.
+    """Counts the person-years of careers that have an occ1990dd code.
 
     Args:
-        person_years: Their number by occupation, without words for states (unemployed, in_school).
+        person_years: Number of person-years by occupation, without states such as unemployed and in_school.
 
     Returns:
-        The coverage. What was split cannot be seen in careers, so `split` is None.
+        The coverage; `split` is None, because careers do not show it.
     """
     has_code = person_years.index.isin([*codes(), MILITARY_TARGET])
     unmapped = person_years[~has_code].sort_values(ascending=False, kind="stable")
@@ -269,13 +269,13 @@ def _from_census(vintage: int) -> pd.DataFrame:
 
 
 def _table(name: str) -> pd.DataFrame:
-    """A shipped table of two columns, source and via, with equal weights."""
+    """Reads a shipped table of two columns, source and via, with equal weights."""
     pairs = read_data(name).set_axis(["source", "via"], axis=1)
     return pairs.assign(weight=1.0)
 
 
 def _read_esco(path: str | Path) -> pd.DataFrame:
-    """ESCO's own list of occupations: uri, label (lower case) and code."""
+    """Reads ESCO's own list of occupations: uri, label (lower case) and code."""
     listed = pd.read_csv(path, dtype=str, keep_default_na=False)
     missing = [name for name in ESCO_COLUMNS if name not in listed.columns]
     if missing:
@@ -284,7 +284,7 @@ def _read_esco(path: str | Path) -> pd.DataFrame:
     return listed.assign(label=listed["label"].str.strip().str.lower())
 
 
-def _of_closest_ancestor(code: str, values: dict[str, str]) -> str | None:
+def _value_of_closest_ancestor(code: str, values: dict[str, str]) -> str | None:
     """The value of an ESCO code ("3118.3.12"), else of its parent ("3118.3") and so on."""
     while code:
         if code in values:
@@ -294,18 +294,20 @@ def _of_closest_ancestor(code: str, values: dict[str, str]) -> str | None:
 
 
 def _text(codes: pd.Series) -> pd.Series:
-    """Codes as text without surrounding blanks; whole numbers without a decimal point, missing ones null."""
+    """Turns codes into text without surrounding blanks; whole numbers without a decimal point, missing ones null."""
     if pd.api.types.is_numeric_dtype(codes):
-        broken = codes[(codes % 1).fillna(0) != 0]
-        if len(broken):
-            raise ValueError(f"code {broken.iloc[0]} is no whole number: read codes with dots or letters as text")
+        fractions = codes[(codes % 1).fillna(0) != 0]
+        if len(fractions):
+            raise ValueError(
+                f"code {fractions.iloc[0]} is not a whole number: read codes with dots or letters as text"
+            )
         codes = codes.astype("Int64")
     text = codes.astype("string").str.strip()
     return text.mask(text.eq("")).astype("string")
 
 
 def _tidy(pairs: pd.DataFrame) -> pd.DataFrame:
-    """One row per pair, weights that sum to one per source code, in a fixed order."""
+    """Makes one row per pair, weights that sum to one per source code, and a fixed order."""
     summed = pairs.groupby(["source", "occ1990dd"], as_index=False)["weight"].sum()
     summed["weight"] /= summed.groupby("source")["weight"].transform("sum")
     summed["number"] = summed["occ1990dd"].astype(int)

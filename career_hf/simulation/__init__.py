@@ -1,4 +1,4 @@
-"""A simulated labor market whose true probabilities are known: see `docs/explanation/simulated_market.md`.
+"""A simulated labor market whose true probabilities are known; `docs/explanation/simulated_market.md` describes it.
 
 `__init__.pyi` lists the public names; each is imported when it is first used.
 """

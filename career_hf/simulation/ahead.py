@@ -1,7 +1,7 @@
-"""The truth some waves ahead: exact by enumeration where that is possible, else sampled from the true law.
+"""True probabilities some waves ahead: exact by enumeration where possible, else sampled from the true law.
 
-Education ahead is not known, so it is averaged over; `forecasting.forecast` on the true model instead takes covariates
-as given. The two agree for people who are not in school.
+Future education is not known, so it is averaged over; `forecasting.forecast` with the true model instead takes
+covariates as given. The two agree for people who are not in school.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .model import SPECIAL, TrueOccupationModel, world_processor
 from .survey import draw_rows
 
 
-# Enumerated paths of one person at most: with 330 occupations enough for two waves, not for three.
+# Most paths of one person that are enumerated: with 330 occupations enough for two waves, but not for three.
 MOST_BRANCHES = 20_000
 
 
@@ -30,13 +30,13 @@ def truth_ahead(
     paths: int | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """True probability of every state in each of the next waves, given the whole of each career.
+    """Computes the true probability of every state in each of the next waves, given each whole career.
 
     Args:
         model: The true model.
         careers: Careers to continue, of the same world.
-        horizon: Waves ahead.
-        gap: Years between them.
+        horizon: Number of waves ahead.
+        gap: Number of years between waves.
         paths: Number of sampled paths per person; None to enumerate all paths, which is exact.
         seed: Random seed for sampling paths.
 
@@ -45,8 +45,8 @@ def truth_ahead(
         where the probability is exact.
 
     Raises:
-        ValueError: There are too many paths to enumerate: pass `paths`. Or the model knows types, which careers do not
-            hold.
+        ValueError: If there are too many paths to enumerate (pass `paths`), or the model knows types, which careers do
+            not hold.
     """
     if model.config.knowledge == "type" or horizon < 1 or (paths is not None and paths < 2):
         raise ValueError(
@@ -64,8 +64,8 @@ def truth_ahead(
     rng = np.random.default_rng(seed)
     results = []
     for career in encoded.with_format("numpy"):
-        filter_ = _filtered(model, career["labels"], np.asarray(career["covariates"]))
-        results.append(_ahead(filter_, horizon, gap, paths, rng))
+        filter_ = _filter_after(model, career["labels"], np.asarray(career["covariates"]))
+        results.append(_probabilities_ahead(filter_, horizon, gap, paths, rng))
     long = to_frame(careers)
     last_year = long.groupby("person", sort=False)["year"].last()
     return pd.DataFrame(
@@ -81,7 +81,7 @@ def truth_ahead(
     )
 
 
-def _filtered(model: TrueOccupationModel, labels: np.ndarray, levels: np.ndarray) -> Filter:
+def _filter_after(model: TrueOccupationModel, labels: np.ndarray, levels: np.ndarray) -> Filter:
     """The filter of one person after the last wave."""
     names = list(model.config.covariate_names or [])
     years = model.law.world.config.first_year + levels[:, names.index("year")] - 1
@@ -93,7 +93,7 @@ def _filtered(model: TrueOccupationModel, labels: np.ndarray, levels: np.ndarray
     return filter_
 
 
-def _ahead(
+def _probabilities_ahead(
     filter_: Filter, horizon: int, gap: int, paths: int | None, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities and their standard errors, `(horizon, states)`."""
@@ -105,7 +105,7 @@ def _ahead(
         year = filter_.history.year + gap
         rises = (filter_.weights * filter_.law.completes_level(filter_.history, year)).sum(axis=1)
         if paths is None:
-            # Each path goes on with the present level, and with the next where that can be.
+            # Each path continues with the present level, and also with the next one where that is possible.
             rising = np.flatnonzero(rises > 0)
             rows = np.r_[np.arange(len(rises)), rising]
             rose = np.arange(len(rows)) >= len(rises)

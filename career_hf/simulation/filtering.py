@@ -1,6 +1,6 @@
 """The exact filter: p*(y_t | earlier occupations, covariates) = sum over types of w_tk p(y_t | type k, past).
 
-The weights w start from p(type | gender, race, birth year) and are updated by Bayes' rule after everything that is
+The weights w start from p(type | gender, race, birth year). Bayes' rule updates them after every observation that is
 informative about the type: every occupation, the first education level, and whether a level is completed in school.
 """
 
@@ -24,9 +24,9 @@ class Filter:
 
     Args:
         law: The true law.
-        people: What does not change.
-        weights: `(people, types)`, distribution of types to start from; the population's unless given. Rows that name
-            one type make a filter that knows it.
+        people: Static covariates.
+        weights: `(people, types)`, initial distribution of types; that of the population by default. Rows with all
+            weight on one type make a filter that knows the type.
         learns: Whether weights are updated.
     """
 
@@ -62,14 +62,14 @@ class Filter:
         self.learn(self.current().likelihood(state), "occupation")
         self.history.observe(state, self.year, self.education, self.law.world)
 
-    def learn(self, likelihood: np.ndarray, what: str) -> None:
-        """Bayes' rule, with the `(people, types)` probability of what was seen."""
+    def learn(self, likelihood: np.ndarray, observation: str) -> None:
+        """Updates weights by Bayes' rule, with the `(people, types)` probability of an observation."""
         weights = self.weights * likelihood
         total = weights.sum(axis=1, keepdims=True)
         if (total == 0).any():
             row = int((total == 0).argmax())
             raise ValueError(
-                f"row {row}, year {self.year[row]}: this {what} (education level {self.education[row]}, before "
+                f"row {row}, year {self.year[row]}: this {observation} (education level {self.education[row]}, before "
                 f"{self.history.education[row]}) cannot happen in this world, where education rises by one "
                 "level at most, and only after a wave in school"
             )
@@ -77,15 +77,15 @@ class Filter:
             self.weights = weights / total
 
     def take(self, rows: np.ndarray) -> Filter:
-        """The filter of these people, in this order, which goes its own way; a row may occur more than once."""
-        taken = copy.copy(self)
-        taken.people, taken.history = self.people.take(rows), self.history.take(rows)
-        taken.weights, taken.year, taken.education = self.weights[rows], self.year[rows], self.education[rows]
-        taken.step = None if self.step is None else self.step.take(rows)
-        return taken
+        """An independent filter of these people, in this order; a row may occur more than once."""
+        filter_ = copy.copy(self)
+        filter_.people, filter_.history = self.people.take(rows), self.history.take(rows)
+        filter_.weights, filter_.year, filter_.education = self.weights[rows], self.year[rows], self.education[rows]
+        filter_.step = None if self.step is None else self.step.take(rows)
+        return filter_
 
     def current(self) -> Step:
-        """The law at the wave under way."""
+        """The law at the present wave."""
         if self.step is None:
             raise ValueError("no wave is under way: call observe_covariates first")
         return self.step

@@ -1,6 +1,6 @@
 """The law of the simulated labor market: p(y_t | type, earlier occupations, covariates), for many people at once.
 
-Given the type, everything is a function of what is observed. States are numbered: occupations 0..J-1, then unemployed,
+Given the type, the law is a function of observed values. States are numbered: occupations 0..J-1, then unemployed,
 out of the labor force, in school. In the equations of `docs/explanation/simulated_market.md`:
 
     stage one   stay in y_{t-1}, or not                                                (Eq. 1)
@@ -8,8 +8,8 @@ out of the labor force, in school. In the equations of `docs/explanation/simulat
                 then, among occupations other than y_{t-1}, which one                  (Eq. 3)
 
 The type enters Eq. 3 through its taste alone, u_kj = u_j + taste_kj. So exp(u_kj) is a product of one factor per
-person and one per type, and a mixture over types is a product of matrices: no array of people x types x occupations
-exists.
+person and one per type, and a mixture over types is a product of matrices, which needs no array of people x types x
+occupations.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ NONE = -1  # no occupation yet
 
 @dataclass
 class People:
-    """What does not change, as `(people,)` int64 codes.
+    """Static covariates of people, as `(people,)` int64 codes.
 
     Args:
-        birth_year: Calendar year.
-        gender, race, region: Places in `GENDERS`, `RACES`, `REGIONS`.
+        birth_year: Calendar year of birth.
+        gender, race, region: Indices into `GENDERS`, `RACES`, `REGIONS`.
     """
 
     birth_year: np.ndarray
@@ -60,10 +60,10 @@ class History:
         since: `(people,)`, year in which the present spell began.
         last_occupation: `(people,)`, last occupation held; `NONE` if none was.
         family_run: `(people,)`, waves worked in a row in the family of the last occupation.
-        waves_worked: `(people,)`.
+        waves_worked: `(people,)`, number of waves worked.
         skill_sum: `(people, skills)`, skills summed over waves worked.
-        held: `(people, occupations)` int16, waves in which each occupation was held.
-        last_held: `(people, occupations)` int16, year in which it was last.
+        waves_held: `(people, occupations)` int16, waves in which each occupation was held.
+        last_held: `(people, occupations)` int16, year in which each occupation was last held.
     """
 
     year: np.ndarray
@@ -74,12 +74,12 @@ class History:
     family_run: np.ndarray
     waves_worked: np.ndarray
     skill_sum: np.ndarray
-    held: np.ndarray
+    waves_held: np.ndarray
     last_held: np.ndarray
 
     @classmethod
     def empty(cls, people: int, world: World) -> History:
-        """Nothing remembered."""
+        """Histories before the first wave."""
 
         def zeros() -> np.ndarray:
             return np.zeros(people, dtype=np.int64)
@@ -93,7 +93,7 @@ class History:
             family_run=zeros(),
             waves_worked=zeros(),
             skill_sum=np.zeros((people, world.config.skills)),
-            held=np.zeros((people, world.config.occupations), dtype=np.int16),
+            waves_held=np.zeros((people, world.config.occupations), dtype=np.int16),
             last_held=np.zeros((people, world.config.occupations), dtype=np.int16),
         )
 
@@ -114,7 +114,7 @@ class History:
         self.last_occupation[rows] = occupation
         self.waves_worked = self.waves_worked + (state < world.config.occupations)
         self.skill_sum[rows] += world.skill[occupation]
-        self.held[rows, occupation] += 1
+        self.waves_held[rows, occupation] += 1
         self.last_held[rows, occupation] = year[rows]
 
 
@@ -140,8 +140,8 @@ class Step:
 
     def take(self, rows: np.ndarray) -> Step:
         """The law for these people, in this order; a row may occur more than once."""
-        of_people = {name: getattr(self, name)[rows] for name in ("previous", "stay", "classes", "pull", "total")}
-        return Step(taste_pull=self.taste_pull, **of_people)
+        arrays = {name: getattr(self, name)[rows] for name in ("previous", "stay", "classes", "pull", "total")}
+        return Step(taste_pull=self.taste_pull, **arrays)
 
     def mixture(self, weights: np.ndarray) -> np.ndarray:
         """Sum over types of weight times p(y_t | type, past), `(people, states)`.
@@ -159,7 +159,7 @@ class Step:
     def likelihood(self, state: np.ndarray) -> np.ndarray:
         """p(y_t = state | type, past), `(people, types)`, for one state per person."""
         people, j = np.arange(len(state)), self.pull.shape[1]
-        occupation = np.minimum(state, j - 1)  # of no consequence in states without work
+        occupation = np.minimum(state, j - 1)  # has no effect in states without work
         share = self.pull[people, occupation][:, None] * self.taste_pull[:, occupation].T / self.total
         kind = np.maximum(state - j + 1, 0)
         moved = (1 - self.stay) * self.classes[people, :, kind] * np.where((kind == 0)[:, None], share, 1.0)
@@ -246,8 +246,8 @@ class Law:
 
         Args:
             history: Earlier waves.
-            people: What does not change.
-            year: `(people,)`.
+            people: Static covariates.
+            year: `(people,)`, year of this wave.
             education: `(people,)`, level at this wave.
         """
         pull = self._pull(history, people, year, education)
@@ -264,7 +264,7 @@ class Law:
         )
 
     def _stay(self, history: History, year: np.ndarray, age: np.ndarray, young_women: np.ndarray) -> np.ndarray:
-        """Eq. 1, `(people, types)`; of no meaning before the first wave."""
+        """Eq. 1, `(people, types)`; meaningless at the first wave."""
         c = self.world.config
         duration = np.log(history.year - history.since + 1.0)
         kind = np.maximum(history.previous - c.occupations + 1, 0)
@@ -298,8 +298,8 @@ class Law:
         )
         common[first, 1:] += [c.first_unemployed, c.first_out, c.first_school]
         p = np.exp(common[:, None] + self.class_by_type)
-        left = np.flatnonzero(history.previous >= c.occupations)
-        p[left, :, history.previous[left] - c.occupations + 1] = 0
+        out_of_work = np.flatnonzero(history.previous >= c.occupations)
+        p[out_of_work, :, history.previous[out_of_work] - c.occupations + 1] = 0
         return p / p.sum(axis=-1, keepdims=True)
 
     def _pull(self, history: History, people: People, year: np.ndarray, education: np.ndarray) -> np.ndarray:
@@ -313,14 +313,15 @@ class Law:
         u += self.nearness[last]
         u += (c.mean_skill * history.skill_sum / np.maximum(history.waves_worked, 1)[:, None]) @ world.skill.T
         if c.return_strength:
-            rows, held = history.held.nonzero()
-            decay = np.exp(-c.return_decay * (year[rows] - history.last_held[rows, held]))
-            waves = history.held[rows, held].astype(np.float64)  # of int16, numpy's logarithm is in single precision
-            u[rows, held] += c.return_strength * np.log1p(waves) * decay
+            rows, occupation = history.waves_held.nonzero()
+            decay = np.exp(-c.return_decay * (year[rows] - history.last_held[rows, occupation]))
+            # The logarithm of int16 would be in single precision.
+            waves = history.waves_held[rows, occupation].astype(np.float64)
+            u[rows, occupation] += c.return_strength * np.log1p(waves) * decay
         climbers = np.flatnonzero(history.family_run >= c.ladder_waves)
         u[climbers, world.senior[world.family[history.last_occupation[climbers]]]] += c.ladder
         a, b, result = world.recipes.T
-        u[:, result] += c.recipe_strength * ((history.held[:, a] > 0) & (history.held[:, b] > 0))
+        u[:, result] += c.recipe_strength * ((history.waves_held[:, a] > 0) & (history.waves_held[:, b] > 0))
         pull = np.exp(u - u.max(axis=1, keepdims=True))
         working = np.flatnonzero((history.previous != NONE) & (history.previous < c.occupations))
         pull[working, history.previous[working]] = 0

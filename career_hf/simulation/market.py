@@ -1,4 +1,4 @@
-"""One call draws a market by the name of its preset: a survey and what is true of it, or a corpus of resumes."""
+"""Draws a market by the name of its preset: a survey with its truth, or a corpus of resumes."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class MarketReport:
 
     Args:
         simulation: Careers, types and world.
-        description: Counts of what the careers hold, one by row.
-        floors: Metrics of the truth, one model by row: knowing the type, the past (the floor), and neither.
-        oracles: What `oracle_summary` returns; its z is standard normal if the truth is true.
+        description: What `describe` counts, one count per row.
+        floors: Metrics of the truth, one row for each knowledge: of the type, of the past (the floor), of neither.
+        oracles: What `oracle_summary` returns; its z is standard normal if the probabilities are right.
     """
 
     simulation: Simulation
@@ -46,12 +46,12 @@ class MarketReport:
 
 @dataclass(frozen=True)
 class ResumeReport:
-    """A simulated corpus of resumes, which lies in its folder.
+    """A simulated corpus of resumes, saved in a folder.
 
     Args:
-        folder: The folder, which `load_resumes` reads.
+        folder: Folder of the corpus, which `load_resumes` reads.
         ledger: What was dropped and altered.
-        description: Counts of what the careers hold, one by row.
+        description: What `describe` counts, one count per row.
     """
 
     folder: Path
@@ -74,15 +74,15 @@ def draw_market(
     """Draws careers from a labor market whose true probabilities are known.
 
     Args:
-        name: A survey: tiny, kw, survey, or a control: markov, one_type, no_returns, gender_free. Or resumes: resume,
-            scaling.
-        output: Destination folder. Resumes, which can be larger than memory, need one.
-        people: Sample size; the preset's unless given.
-        seed: Random seed for drawing people; the world has a seed of its own.
-        departure: How far the labor market of resumes is from that of the survey: 0 is the same, 1 another one.
+        name: Name of the preset. Surveys: tiny, kw, survey; surveys without one mechanism: markov, one_type,
+            no_returns, gender_free; resumes: resume, scaling.
+        output: Destination folder; resumes need one, because they can be larger than memory.
+        people: Number of people drawn; by default that of the preset.
+        seed: Random seed for drawing people; the preset fixes the market itself.
+        departure: Distance of the resumes' labor market from the survey's: 0 is the same market, 1 another one.
 
     Raises:
-        ValueError: There is no such preset, or resumes have no output folder.
+        ValueError: If there is no such preset, or resumes have no output folder.
     """
     if name in RESUMES:
         if output is None:

@@ -1,8 +1,8 @@
 """Occupations coded wrongly, as in real surveys and resumes, where many "returns" are coding noise.
 
-A wrong code is another occupation of the same family. It is drawn anew at every wave, or once for a whole spell, as
-when a coder sees one description of one employer. Given miscoded careers the true law is unknown: the probabilities of
-`TrueOccupationModel` are then those of someone who takes every code for right, and its perplexity is no floor.
+A wrong code is another occupation of the same family. It is drawn at every wave, or once for a whole spell, as when a
+coder sees one description of one employer. The true law given miscoded careers is unknown: `TrueOccupationModel` takes
+every code for right, so its perplexity is not a floor.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from .world import World
 def miscode(
     careers: Dataset, world: World, share: float, *, by_spell: bool = False, seed: int = 0
 ) -> tuple[Dataset, Ledger]:
-    """Careers of a world with some occupations coded wrongly.
+    """Codes some occupations of careers wrongly.
 
     Args:
-        careers: Careers, coded right.
-        world: Their world.
+        careers: Careers with right codes.
+        world: World from which the careers were drawn.
         share: Share of waves worked (of spells, with `by_spell`) that are coded as another occupation of the family.
-        by_spell: Code a spell, consecutive waves in one occupation, alike.
+        by_spell: Whether all waves of a spell (consecutive waves in one occupation) get one code.
         seed: Random seed for coding occupations wrongly.
 
     Returns:
-        The careers, states without work as they were, and a ledger with the number of person-years altered.
+        The careers, whose states without work are unchanged, and a ledger with the number of person-years altered.
     """
     if not 0 <= share <= 1:
         raise ValueError(f"share must be between 0 and 1, not {share}")
@@ -63,24 +63,24 @@ def miscoded(
     rng: np.random.Generator,
     inflated: float = 0.0,
 ) -> np.ndarray:
-    """Occupations as coded.
+    """Codes occupations, some of them wrongly.
 
     Args:
         occupation: `(steps,)`, occupations held.
-        unit: `(steps,)`, not decreasing; steps of one unit hold one occupation and are coded alike.
-        world: Its families.
-        share: Share of units coded as another occupation of the family; a family of one has no other.
-        rng: Random numbers.
+        unit: `(steps,)`, not decreasing; steps of one unit hold one occupation and get one code.
+        world: World whose families are used.
+        share: Share of units coded as another occupation of the family, if the family has another.
+        rng: Random number generator.
         inflated: Share of units coded as the senior occupation of the family.
     """
     begins = np.r_[True, unit[1:] != unit[:-1]][: len(unit)]
-    of_unit = occupation[begins]
-    family = world.family[of_unit]
+    unit_occupation = occupation[begins]
+    family = world.family[unit_occupation]
     # Families are blocks of neighbouring numbers: any other member is a shift within the block.
     start = np.searchsorted(world.family, family)
     size = np.searchsorted(world.family, family, side="right") - start
-    shift = np.where(size > 1, 1 + np.floor(rng.random(len(of_unit)) * (size - 1)).astype(np.int64), 0)
-    other = start + (of_unit - start + shift) % size
-    chance = rng.random(len(of_unit))
+    shift = np.where(size > 1, 1 + np.floor(rng.random(len(unit_occupation)) * (size - 1)).astype(np.int64), 0)
+    other = start + (unit_occupation - start + shift) % size
+    chance = rng.random(len(unit_occupation))
     choices = [chance < share, chance < share + inflated]
-    return np.select(choices, [other, world.senior[family]], default=of_unit)[begins.cumsum() - 1]
+    return np.select(choices, [other, world.senior[family]], default=unit_occupation)[begins.cumsum() - 1]

@@ -1,8 +1,8 @@
 """The true law as an occupation model: the exact filter behind the forward signature of every other model.
 
-Whatever scores or forecasts with an occupation model (`evaluation.transition_table`, `forecasting.forecast`,
-`career-hf evaluate`) does so with the truth. The arrays of the world are saved as weights, so a checkpoint does not
-depend on how a later numpy draws random numbers.
+All that scores or forecasts with an occupation model (`evaluation.transition_table`, `forecasting.forecast`,
+`career-hf evaluate`) works with the truth too. The arrays of the world are saved as weights, so that a checkpoint does
+not depend on how a later numpy draws random numbers.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class TrueOccupationConfig(OccupationConfig):
 
     Args:
         world (`dict`): The numbers of the `WorldConfig`, by name.
-        knowledge (`str`): What the model knows about a person's type: "history", whatever the past tells (the exact
-            filter, p*); "nothing", only its share among people of that gender, race and birth year; "type", the type
-            itself, which is then a covariate.
+        knowledge (`str`): Knowledge that the model has of a person's type: "history", all that the past tells (the
+            exact filter, p*); "nothing", only the shares of types among people of that gender, race and birth year;
+            "type", the type itself, which is then a covariate.
 
-    The rest as in [`OccupationConfig`], from `world_processor`.
+    The other arguments are those of [`OccupationConfig`], from `world_processor`.
     """
 
     model_type = "career_truth"
@@ -54,10 +54,10 @@ class TrueOccupationConfig(OccupationConfig):
 
 
 class TrueOccupationModel(OccupationModel):
-    """p*(y_t | past), exact, in double precision inside. Made by [`TrueOccupationModel.of_world`].
+    """p*(y_t | past), computed exactly in double precision. [`TrueOccupationModel.of_world`] makes it.
 
-    One career per row, padded on the right, with every covariate known: the probabilities of a career with a missing
-    covariate are not those of this law, so a missing level is an error. No gradients, no cache.
+    A row holds one career, padded on the right, with every covariate known: this law gives no probabilities for
+    careers with a missing covariate, so a missing level is an error. The model has no gradients and no cache.
     """
 
     config: TrueOccupationConfig
@@ -65,7 +65,7 @@ class TrueOccupationModel(OccupationModel):
     model_tags = ["career", "occupation-prediction", "simulation"]
     description = "the true law of a simulated labor market"
     why_not_exported = "its filter is not made of tensors"
-    filter_class = Filter  # what a test replaces to see that a wrong filter is found out
+    filter_class = Filter  # tests replace it to check that a wrong filter is detected
 
     def __init__(self, config: TrueOccupationConfig):
         super().__init__(config)
@@ -95,7 +95,7 @@ class TrueOccupationModel(OccupationModel):
 
     @property
     def law(self) -> Law:
-        """The law, from the arrays that the model was saved with."""
+        """The law, made from the arrays that the model was saved with."""
         if self._law is None:
             rounded = [name for name, value in self.world_arrays.items() if value.dtype != torch.float64]
             if rounded:
@@ -129,7 +129,7 @@ class TrueOccupationModel(OccupationModel):
         return torch.from_numpy(logits).to(input_ids.device, torch.float32), None
 
     def start(self, levels: np.ndarray) -> Filter:
-        """A filter before the first wave, from `(people, covariates)` levels at it."""
+        """A filter before the first wave, from the `(people, covariates)` levels at the first wave."""
         world = self.law.world
         codes = dict(zip(self.config.covariate_names, levels.T - 1, strict=True))  # level 0 is "missing"
         people = People(
@@ -141,17 +141,17 @@ class TrueOccupationModel(OccupationModel):
         return self.filter_class(self.law, people, learns=self.config.knowledge == "history")
 
     def _probabilities(self, ids: np.ndarray, levels: np.ndarray) -> np.ndarray:
-        """`(batch, time, vocabulary)`, zero at special ids; at padded steps, nothing but the first occupation."""
+        """`(batch, time, vocabulary)`, zero at special ids; at padded steps the first occupation has all mass."""
         names = self.config.covariate_names
         first_year = self.law.world.config.first_year
         p = np.zeros((*ids.shape, self.config.vocab_size))
         p[:, :, len(SPECIAL)] = 1
         rows, forward_filter = np.arange(len(ids)), None
         for t in range(ids.shape[1]):
-            going_on = ids[rows, t] != self.config.pad_token_id
-            if not going_on.all():
-                rows = rows[going_on]
-                forward_filter = forward_filter.take(going_on) if forward_filter is not None else None
+            continues = ids[rows, t] != self.config.pad_token_id
+            if not continues.all():
+                rows = rows[continues]
+                forward_filter = forward_filter.take(continues) if forward_filter is not None else None
             if len(rows) == 0:
                 break
             x = levels[rows, t]
@@ -172,7 +172,7 @@ class TrueOccupationModel(OccupationModel):
 
 
 def world_processor(world: World, knowledge: Knowledge = "history") -> CareerProcessor:
-    """The processor of a world's true model: every state and every level that the world has, seen or not.
+    """Makes the processor of a world's true model: it knows all states and levels of the world, seen or not.
 
     Args:
         world: The world.
@@ -184,7 +184,7 @@ def world_processor(world: World, knowledge: Knowledge = "history") -> CareerPro
     return CareerProcessor(
         occupations=[*SPECIAL, *world.labels],
         covariate_names=list(levels),
-        covariate_levels=[[MISSING, *of_covariate] for of_covariate in levels.values()],
+        covariate_levels=[[MISSING, *names] for names in levels.values()],
         time_covariate="year",
     )
 

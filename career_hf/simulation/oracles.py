@@ -1,7 +1,7 @@
-"""What only the truth can say about careers and about models: floors, entropies, distances to the truth, and tests.
+"""Facts about careers and models that only the truth can tell: floors, entropies, distances to the truth, tests.
 
-Everything that a transition table can hold is one, so floors are read with `evaluation.summarize`, `perplexity_by` and
-`stay_auc` like any model's. Only expectations under the truth, which need whole distributions, have functions here.
+Floors are transition tables, so `evaluation.summarize`, `perplexity_by` and `stay_auc` read them like any model's.
+Only expectations under the truth, which need whole distributions, have functions of their own.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from .survey import Simulation
 
 
 def floors(simulation: Simulation, *, split: str | None = None) -> dict[str, pd.DataFrame]:
-    """Transition tables of the truth, knowing three different things about people's types.
+    """Makes transition tables of the truth with three kinds of knowledge about people's types.
 
     Args:
-        simulation: Careers and the world they come from.
+        simulation: Careers and their world.
         split: As in `transition_table`.
 
     Returns:
-        "type known": what nobody can reach from observed data; "floor": p*, the best that any model can do; "no
-        inference": the best that can be done without learning from the past what type a person is. Expected
-        perplexities rise in this order.
+        "type known", which no model can reach from observed data; "floor", p*, the best that any model can do; and "no
+        inference", the best that a model can do without learning a person's type from the past. Expected perplexities
+        rise in this order.
     """
     types = pd.Series(simulation.types["type"].astype(str).to_numpy(), index=simulation.types["person"])
     people = simulation.careers["person"][:]
@@ -58,29 +58,29 @@ def scores(
     seed: int = 0,
     weighted: bool = False,
 ) -> pd.DataFrame:
-    """How close models come to the truth.
+    """Measures how close models come to the truth.
 
     Args:
         tables: Transition tables by model, or lists of them, one for each training seed.
-        floor: The true model's table on the same careers.
-        markov: A Markov chain's, the other end of the scale.
-        draws, seed: Number of resamples of people, and their random seed.
-        weighted: Use survey weights.
+        floor: Transition table of the true model on the same careers.
+        markov: Transition table of a Markov chain, the other end of the scale.
+        draws, seed: Number of resamples of people, and the random seed for drawing them.
+        weighted: Whether survey weights are used.
 
     Returns:
         The columns of `metrics.perplexity_differences` with the floor as the baseline, so that `ratio` is perplexity
         over the floor's and `difference` the excess in nats with its interval; and gap_closed, the share of the way
         from Markov to floor in log-perplexity (0 for the chain, 1 for the truth), with the interval gap_low, gap_high.
     """
-    everything = {"floor": floor, "markov": markov, **tables}
-    compared = perplexity_differences(everything, "floor", draws=draws, seed=seed, weighted=weighted)
-    _, (estimate,), resampled = resampled_nll(everything, draws, seed, weighted)
+    all_tables = {"floor": floor, "markov": markov, **tables}
+    compared = perplexity_differences(all_tables, "floor", draws=draws, seed=seed, weighted=weighted)
+    _, (estimate,), resampled = resampled_nll(all_tables, draws, seed, weighted)
 
-    def closed(nll: np.ndarray) -> np.ndarray:
+    def gap_closed(nll: np.ndarray) -> np.ndarray:
         return (nll[..., [1]] - nll) / (nll[..., [1]] - nll[..., [0]])
 
-    low, high = np.quantile(closed(resampled[:, 0]), INTERVAL, axis=0)
-    return compared.assign(gap_closed=closed(estimate), gap_low=low, gap_high=high)
+    low, high = np.quantile(gap_closed(resampled[:, 0]), INTERVAL, axis=0)
+    return compared.assign(gap_closed=gap_closed(estimate), gap_low=low, gap_high=high)
 
 
 def expectations(
@@ -92,49 +92,49 @@ def expectations(
     *,
     batch_tokens: int = 16_000,
 ) -> pd.DataFrame:
-    """Expectations under the truth at every step: its entropy, and a model's distance from it.
+    """Computes expectations under the truth at every step: its entropy, and a model's distance from it.
 
-    -log p of what happened is one draw; its mean under p*(. | past) is entropy + kl, with far less noise.
+    -log p of the realised occupation is one draw; its mean under p*(. | past) is entropy + kl, with far less noise.
 
     Args:
         truth: The true model.
-        careers: Careers.
-        processor: The true model's processor.
+        careers: Careers of the world.
+        processor: Processor of the true model.
         model: Any occupation model, or None for the entropy alone.
-        model_processor: Its processor. Occupations are matched by label; one that the model does not have costs what
-            it costs at probability exp(-1e4).
-        batch_tokens: Steps per batch.
+        model_processor: Processor of that model. Occupations are matched by label; one that the model does not have
+            counts as probability exp(-1e4).
+        batch_tokens: Number of steps in a batch.
 
     Returns:
         One row per step in the order of the careers (as in `transition_table`): person, step, entropy, and with a
         model kl, both in nats.
     """
-    own = _encoded(truth, careers, processor)
-    other: Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor, torch.Tensor]] | None = None
+    encoded = _encoded(truth, careers, processor)
+    model_batches: Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor, torch.Tensor]] | None = None
     columns = np.zeros(0, dtype=int)
     if model is not None:
         if model_processor is None:
             raise ValueError("model_processor is missing: pass the model's own processor")
-        places = {label: i for i, label in enumerate(model_processor.occupations)}
-        columns = np.array([places.get(label, -1) for label in processor.occupations])
-        other = distributions(model, _encoded(model, careers, model_processor), batch_tokens)
-    steps = int(own.lengths.sum())
+        model_ids = {label: i for i, label in enumerate(model_processor.occupations)}
+        columns = np.array([model_ids.get(label, -1) for label in processor.occupations])
+        model_batches = distributions(model, _encoded(model, careers, model_processor), batch_tokens)
+    steps = int(encoded.lengths.sum())
     table = pd.DataFrame(
         {
-            "person": np.repeat(np.array(careers["person"][:], dtype=object), own.lengths),
-            "step": own.gather(np.arange(len(own))).positions,
+            "person": np.repeat(np.array(careers["person"][:], dtype=object), encoded.lengths),
+            "step": encoded.gather(np.arange(len(encoded))).positions,
         }
     )
     entropy, kl = np.empty(steps), np.empty(steps)
-    for place, log_probs, _, _ in distributions(truth, own, batch_tokens):
+    for rows, log_probs, _, _ in distributions(truth, encoded, batch_tokens):
         log_p = log_probs.double().cpu().numpy()
         p = np.exp(log_p)
-        entropy[place] = -(p * log_p).sum(axis=1)
-        if other is not None:
-            log_q = np.where(columns < 0, -1e4, next(other)[1].double().cpu().numpy()[:, columns])
-            kl[place] = (p * (log_p - log_q)).sum(axis=1)
+        entropy[rows] = -(p * log_p).sum(axis=1)
+        if model_batches is not None:
+            log_q = np.where(columns < 0, -1e4, next(model_batches)[1].double().cpu().numpy()[:, columns])
+            kl[rows] = (p * (log_p - log_q)).sum(axis=1)
     table["entropy"] = entropy
-    return table if other is None else table.assign(kl=kl)
+    return table if model_batches is None else table.assign(kl=kl)
 
 
 def _encoded(model: PreTrainedModel, careers: Dataset, processor: CareerProcessor) -> EncodedCareers:
@@ -143,7 +143,7 @@ def _encoded(model: PreTrainedModel, careers: Dataset, processor: CareerProcesso
 
 
 def martingale_z(table: pd.DataFrame, entropy: np.ndarray, by: str | None = None) -> pd.Series:
-    """Tests whether probabilities are those that careers were drawn from.
+    """Tests whether careers were drawn from given probabilities.
 
     Under the truth -log p(y_t) - entropy_t has mean zero given the past, so its mean over steps, divided by a standard
     error clustered by person, is close to a standard normal variable. A filter that forgets something (a Bayes update,
@@ -154,29 +154,29 @@ def martingale_z(table: pd.DataFrame, entropy: np.ndarray, by: str | None = None
     Args:
         table: A transition table.
         entropy: `(steps,)`, entropy of the same model at the same steps.
-        by: A column known before the occupation (education, year, step, previous, gender): one z for each group.
+        by: Column known before the occupation (education, year, step, previous, gender), whose groups get one z each.
 
     Returns:
-        z by group; a single "all" without `by`.
+        z by group; by default the single group "all".
     """
     group = np.repeat("all", len(table)) if by is None else table[by].astype(str).to_numpy()
     excess = pd.DataFrame({"person": table["person"].astype(str).to_numpy(), "group": group})
     excess["excess"] = -table["log_prob"].to_numpy() - entropy
-    of_people = excess.groupby(["group", "person"], sort=False)["excess"].sum()
-    groups = of_people.groupby("group", sort=False)
-    return groups.sum() / np.sqrt((of_people**2).groupby("group", sort=False).sum())
+    excess_of_person = excess.groupby(["group", "person"], sort=False)["excess"].sum()
+    groups = excess_of_person.groupby("group", sort=False)
+    return groups.sum() / np.sqrt((excess_of_person**2).groupby("group", sort=False).sum())
 
 
 def oracle_summary(tables: Mapping[str, pd.DataFrame], entropy: pd.DataFrame) -> pd.Series:
-    """Numbers that say how predictable careers are.
+    """Summarises how predictable careers are.
 
     Args:
         tables: What `floors` returns.
         entropy: What `expectations` returns.
 
     Returns:
-        Perplexities of the three tables, exp of the mean entropy (the floor without the luck of the draw), and the
-        martingale z of the floor.
+        Perplexities of the three tables, exp of the mean entropy (the floor without the noise of realised
+        occupations), and the martingale z of the floor.
     """
     summary = {f"perplexity, {name}": perplexity(table) for name, table in tables.items()}
     summary["exp(mean entropy)"] = float(np.exp(entropy["entropy"].mean()))

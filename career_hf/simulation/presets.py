@@ -1,4 +1,4 @@
-"""Worlds and surveys by name, and controls: worlds in which one mechanism is switched off."""
+"""Worlds and surveys by name, and controls, in which one mechanism of the world is switched off."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .world import World, WorldConfig
 
 @dataclass(frozen=True)
 class Preset:
-    """A world and how it is surveyed.
+    """A world and the way in which it is surveyed.
 
     Args:
         world: Numbers of the world.
@@ -26,18 +26,18 @@ class Preset:
         """Draws careers.
 
         Args:
-            people: Sample size; the preset's unless given.
+            people: Number of people drawn; by default that of the preset.
             seed: Random seed for drawing people.
         """
         survey = self.survey if people is None else replace(self.survey, people=people)
         return simulate(World.build(self.world), survey, seed=seed)
 
     def with_world(self, **numbers: Any) -> Preset:
-        """The same, with some numbers of the world changed."""
+        """The preset with some numbers of the world changed."""
         return replace(self, world=replace(self.world, **numbers))
 
     def with_survey(self, **numbers: Any) -> Preset:
-        """The same, with some numbers of the survey changed."""
+        """The preset with some numbers of the survey changed."""
         return replace(self, survey=replace(self.survey, **numbers))
 
     def to_dict(self) -> dict[str, Any]:
@@ -79,7 +79,7 @@ KEANE_WOLPIN = Preset(
     SurveyConfig(people=1_400, last_annual_year=2012, fewest_waves=10, most_waves=25, skipped=0.0),
 )
 
-# What makes the law depend on more than the previous occupation, each at the value that switches it off.
+# Mechanisms that make the law depend on more than the previous occupation, each switched off.
 NO_HISTORY = {
     "stay_duration": 0.0,
     "stay_unemployed_duration": 0.0,
@@ -121,10 +121,10 @@ SCALING = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 
 
 def preset(name: str) -> Preset:
-    """A preset by name: tiny, kw, survey, or a control of survey: markov, one_type, no_returns, gender_free.
+    """Finds a preset by name: tiny, kw, survey, or a control of survey: markov, one_type, no_returns, gender_free.
 
     Raises:
-        ValueError: There is no such preset.
+        ValueError: If there is no such preset.
     """
     if name not in PRESETS:
         raise ValueError(f"there is no preset '{name}', only {', '.join(PRESETS)}")

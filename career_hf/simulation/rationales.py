@@ -1,10 +1,10 @@
 """True rationales: which earlier steps made an occupation likely, where the law says so.
 
-Everything a person did tells something about the type and so has some effect on every p*(y_t | past). But three
-mechanisms of the law name particular steps: a recipe (a, b, c) draws to c who has held a and b, a ladder to its senior
-occupation who has worked in a family for long enough, and returns draw to an occupation those who have held it. Where
-an occupation was reached under such a pull, those steps are its rationale, and a method that explains predictions
-(attention, gradients, leaving steps out) can be compared with it.
+Every step of a career tells something about the type and so has some effect on every p*(y_t | past). But three
+mechanisms of the law name particular steps: a recipe (a, b, c) pulls people who have held a and b to c, a ladder pulls
+people who have worked in a family for long enough to its senior occupation, and returns pull people to occupations
+that they have held. Where an occupation was entered under such a pull, these steps are its rationale, and a method
+that explains predictions (attention, gradients, leaving steps out) can be compared with it.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ MECHANISMS = ["recipe", "ladder", "return"]
 
 
 def rationale_sets(simulation: Simulation) -> pd.DataFrame:
-    """The earlier steps that pulled people to the occupations that they moved to, and what each pull did.
+    """Finds the earlier steps that pulled people to the occupations that they entered, and the effect of each pull.
 
     Args:
-        simulation: Careers and the world they come from.
+        simulation: Careers and their world.
 
     Returns:
         One row for each step at which an occupation was entered (not stayed in) and each mechanism that pulled to it:
         person; step (0 for the first, as in a transition table); occupation; mechanism, "recipe", "ladder" or
-        "return"; steps, all earlier steps that the pull depends on: those in a and in b, the waves worked in the
-        family in a row, or those in the occupation itself; needs, lists of steps such that one of each list is needed
-        for the pull and one of each is enough (for a return it is enough for some of its strength, which grows with
-        waves held and fades with time); minimal, the smallest set of steps that is enough, the latest of each list;
-        strength, the pull in u_kj; probability, p*(y_t | past); without, the same with this pull on this occupation
-        switched off at this step, types as likely as before; effect, the ratio of the two.
+        "return"; steps, all earlier steps that the pull depends on: steps in a and in b, the waves worked in the
+        family in a row, or steps in the occupation itself; needs, lists of steps such that one of each list is needed
+        for the pull and one of each is enough (a return has some of its strength then, which grows with waves held and
+        fades with time); minimal, the smallest set of steps that is enough, the latest of each list; strength, the
+        pull in u_kj; probability, p*(y_t | past); without, the probability with this pull on this occupation switched
+        off at this step and types as likely as before; effect, the ratio of the two probabilities.
     """
     world = simulation.world
     law, waves = Law(world), Waves.of(simulation.careers, world)
@@ -45,9 +45,9 @@ def rationale_sets(simulation: Simulation) -> pd.DataFrame:
         pulls = _pulls(law, waves.take(block))
         blocks.append(pulls.assign(row=pulls["row"] + start))
     pulls = pd.concat(blocks).sort_values(["row", "step", "mechanism"], ignore_index=True)
-    places = zip(pulls["row"], pulls["step"], pulls["state"], pulls["mechanism"], strict=True)
     sets = [
-        _sets(world, MECHANISMS[mechanism], waves.states[row, :step], state) for row, step, state, mechanism in places
+        _steps_and_needs(world, MECHANISMS[mechanism], waves.states[row, :step], state)
+        for row, step, state, mechanism in pulls[["row", "step", "state", "mechanism"]].itertuples(index=False)
     ]
     return pd.DataFrame(
         {
@@ -57,7 +57,7 @@ def rationale_sets(simulation: Simulation) -> pd.DataFrame:
             "mechanism": pd.Categorical.from_codes(pulls["mechanism"], MECHANISMS),
             "steps": pd.Series([steps for steps, _ in sets], dtype=object),
             "needs": pd.Series([needs for _, needs in sets], dtype=object),
-            "minimal": pd.Series([sorted(each[-1] for each in needs) for _, needs in sets], dtype=object),
+            "minimal": pd.Series([sorted(steps[-1] for steps in needs) for _, needs in sets], dtype=object),
             **pulls[["strength", "probability", "without"]],
             "effect": pulls["probability"] / pulls["without"],
         }
@@ -65,14 +65,14 @@ def rationale_sets(simulation: Simulation) -> pd.DataFrame:
 
 
 def _pulls(law: Law, waves: Waves) -> pd.DataFrame:
-    """Pulls at work: row of the person, step, state, mechanism (its place in `MECHANISMS`), and what each did."""
+    """The pulls at work: row of the person, step, state, index of the mechanism in `MECHANISMS`, and effect."""
     frames = []
     rows = np.arange(len(waves.lengths))
     forward = Filter(law, waves.people)
     for t in range(waves.years.shape[1]):
-        going_on = waves.lengths[rows] > t
-        if not going_on.all():
-            rows, forward = rows[going_on], forward.take(going_on)
+        continues = waves.lengths[rows] > t
+        if not continues.all():
+            rows, forward = rows[continues], forward.take(continues)
         state = waves.states[rows, t]
         forward.observe_covariates(waves.years[rows, t], waves.levels[rows, t])
         step = forward.current()
@@ -89,26 +89,26 @@ def _pulls(law: Law, waves: Waves) -> pd.DataFrame:
 
 
 def _strengths(world: World, history: History, year: np.ndarray, state: np.ndarray) -> list[np.ndarray]:
-    """For each mechanism, `(people,)` its pull on the occupation that was entered; 0 where it was not at work."""
+    """For each mechanism, the `(people,)` pull on the occupation that was entered; 0 where it was not at work."""
     c = world.config
     people = np.arange(len(state))
     entered = (history.previous != NONE) & (state < c.occupations) & (state != history.previous)
     occupation = np.where(entered, state, 0)
     a, b, result = world.recipes.T
-    with_both = (history.held[:, a] > 0) & (history.held[:, b] > 0) & (result == occupation[:, None])
+    is_completed = (history.waves_held[:, a] > 0) & (history.waves_held[:, b] > 0) & (result == occupation[:, None])
     climbed = (history.family_run >= c.ladder_waves) & (
         occupation == world.senior[world.family[history.last_occupation]]
     )
-    held = history.held[people, occupation].astype(np.float64)
+    waves_held = history.waves_held[people, occupation].astype(np.float64)
     since = year - history.last_held[people, occupation]
-    returns = c.return_strength * np.log1p(held) * np.exp(-c.return_decay * np.where(held > 0, since, 0))
-    return [entered * c.recipe_strength * with_both.any(axis=1), entered * c.ladder * climbed, entered * returns]
+    returns = c.return_strength * np.log1p(waves_held) * np.exp(-c.return_decay * np.where(waves_held > 0, since, 0))
+    return [entered * c.recipe_strength * is_completed.any(axis=1), entered * c.ladder * climbed, entered * returns]
 
 
 def _switched_off(
     step: Step, weights: np.ndarray, occupation: np.ndarray, strength: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """p*(y_t = occupation | past), and the same where u of that occupation is lower by `strength`.
+    """p*(y_t = occupation | past), and its value where u of that occupation is lower by `strength`.
 
     For each type the odds of the occupation against all others that a mover can enter are lower by exp(strength);
     whether people stay and which class they move to is as before.
@@ -119,11 +119,13 @@ def _switched_off(
     return likelihood.sum(axis=1), (likelihood * fade / (1 - share * (1 - fade))).sum(axis=1)
 
 
-def _sets(world: World, mechanism: str, past: np.ndarray, occupation: int) -> tuple[list[int], list[list[int]]]:
-    """All steps that a pull depends on, and lists of which it needs one each."""
+def _steps_and_needs(
+    world: World, mechanism: str, past: np.ndarray, occupation: int
+) -> tuple[list[int], list[list[int]]]:
+    """All steps that a pull depends on, and the lists of steps of which it needs one each."""
     if mechanism == "recipe":
         a, b = world.recipes[world.recipes[:, 2] == occupation][0, :2]
-        needs = [np.flatnonzero(past == one).tolist() for one in (a, b)]
+        needs = [np.flatnonzero(past == ingredient).tolist() for ingredient in (a, b)]
         return sorted(sum(needs, [])), needs
     if mechanism == "return":
         steps = np.flatnonzero(past == occupation).tolist()

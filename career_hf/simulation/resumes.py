@@ -1,11 +1,11 @@
-"""The resume view: the same law seen through resumes, which is how a pretraining corpus differs from a survey.
+"""Resumes drawn from the law of the market, which differ from a survey as a pretraining corpus does.
 
-Other people (the educated are over-represented), years without work deleted, gender, race and birth year hidden,
-education and region often missing, occupations coded wrongly, first and last years cut off. The truth given such a
-resume is not known, so no floor is claimed for it.
+The educated are over-represented, years without work are deleted, gender, race and birth year are hidden, education
+and region are often missing, some occupations are coded wrongly, and first and last years are cut off. The truth given
+such a resume is not known, so no floor is claimed for it.
 
-People are drawn in parts, each with a random stream of its own, and each part is a Parquet file that appears only when
-it is complete. So memory does not grow with the corpus, and a run that was stopped goes on where it was.
+People are drawn in parts, each with its own random stream, and each part is a Parquet file that appears only when it
+is complete. So memory does not grow with the corpus, and a run that was stopped resumes where it was.
 """
 
 from __future__ import annotations
@@ -43,19 +43,19 @@ class ResumeConfig:
     """How resumes differ from careers. Shares are between 0 and 1.
 
     Args:
-        people: Size of the corpus, before people who never work are dropped.
+        people: Number of people drawn, before people who never work are dropped.
         tilt: Log-odds of being in the corpus per unit of a type's schooling propensity.
         race_shares: Shares of races, in the order of `RACES`, before the tilt.
         entry_age: Age at the first year of the market that is drawn.
         fewest_years, most_years: Bounds of the uniformly distributed number of years drawn.
         education_missing, region_missing: Shares of resumes without education, without region.
-        miscoded: Share of spells whose occupation is coded as another of its family, the whole spell alike.
+        miscoded: Share of spells whose occupation is coded as another occupation of its family.
         inflated: Share of spells that are coded as the senior occupation of their family.
-        cut: At most so many of the working years at either end are not on the resume.
-        drift: How much rounds of collection differ, from 0 to 1: from the first to the last, `tilt`, `miscoded` and
-            `inflated` go from 1 - drift to 1 + drift times their values. (Sizes of occupations drift with calendar
-            years in any case: `WorldConfig.trend_sd`.)
-        rounds: Number of rounds. The people of each part of a corpus are of the first, second, ... round in turn.
+        cut: Most working years at either end that are missing from a resume.
+        drift: Difference between rounds of collection, from 0 to 1: from the first to the last round, `tilt`,
+            `miscoded` and `inflated` rise from 1 - drift to 1 + drift times their values. (Sizes of occupations drift
+            with calendar years in any case: `WorldConfig.trend_sd`.)
+        rounds: Number of rounds. The people of each part of a corpus belong to the first, second, ... round in turn.
     """
 
     people: int = 200_000
@@ -87,29 +87,29 @@ class ResumeConfig:
                 f"{self.people}, {self.fewest_years}, {self.most_years}, {self.cut}"
             )
 
-    def drifted(self, people: int) -> np.ndarray:
-        """`(people,)`, how many times as much tilt and wrong coding the round of each of a part's people has."""
-        of_round = 1 + self.drift * np.linspace(-1, 1, self.rounds)
-        return of_round[np.arange(people) % self.rounds]
+    def drift_factors(self, people: int) -> np.ndarray:
+        """`(people,)` factors by which the rounds of a part's people change tilt and wrong coding."""
+        factors = 1 + self.drift * np.linspace(-1, 1, self.rounds)
+        return factors[np.arange(people) % self.rounds]
 
 
 def write_resumes(
     world: World, config: ResumeConfig, folder: str | Path, *, seed: int = 0, workers: int = 1
 ) -> Ledger:
-    """Draws a corpus of resumes into Parquet files; called again after it was stopped, it goes on.
+    """Draws a corpus of resumes into Parquet files; called again after it was stopped, it resumes.
 
     Args:
-        world: The world; the survey's own, or another one.
+        world: World of the resumes, which may be that of the survey or another one.
         config: How resumes differ from careers.
-        folder: Destination folder; made if it is not there.
+        folder: Destination folder; created if missing.
         seed: Random seed for drawing people.
-        workers: Processes that draw parts; how many has no effect on what is drawn.
+        workers: Number of processes that draw parts; it has no effect on the resumes.
 
     Returns:
         What was dropped and altered, summed over parts.
 
     Raises:
-        ValueError: The folder holds a corpus of another world, config or seed.
+        ValueError: If the folder holds a corpus of another world, config or seed.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -137,7 +137,7 @@ def _paths(folder: Path, people: int) -> list[Path]:
 
 
 def _write_part(world: World, config: ResumeConfig, people: int, seed: list[int], path: Path) -> dict[str, int]:
-    """Draws a part unless it is there, and returns its counts."""
+    """Draws a part unless its file exists, and returns its counts."""
     if not path.exists():
         prefix = path.stem.removeprefix("part-") + "-"
         table, counts = draw_resumes(Law(world), config, people, np.random.default_rng(seed), prefix)
@@ -148,15 +148,15 @@ def _write_part(world: World, config: ResumeConfig, people: int, seed: list[int]
 
 
 def load_resumes(folder: str | Path, people: int | None = None) -> Dataset:
-    """The careers of a corpus that `write_resumes` finished.
+    """Loads the careers of a corpus that `write_resumes` finished.
 
     Args:
         folder: Folder of the corpus.
-        people: Those of the first so many people drawn, of whom some never worked. Samples of one corpus are nested,
-            for comparing volumes of pretraining.
+        people: Number of people drawn first whose resumes are loaded (some never worked, and have none); by default
+            all. Samples of one corpus are nested, so that volumes of pretraining can be compared.
 
     Raises:
-        ValueError: Parts are missing, or the corpus has fewer people.
+        ValueError: If parts are missing, or the corpus has fewer people.
     """
     folder = Path(folder)
     drawn = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["resumes"]["people"]
@@ -187,9 +187,9 @@ def draw_resumes(
     Args:
         law: The law.
         config: How resumes differ from careers.
-        n: People drawn.
-        rng: Random numbers.
-        prefix: What people's names begin with.
+        n: Number of people drawn.
+        rng: Random number generator.
+        prefix: Prefix of people's identifiers.
 
     Returns:
         Careers with the covariates education (over time) and region, and counts of what was dropped and altered.
@@ -201,8 +201,8 @@ def draw_resumes(
         race=rng.choice(len(RACES), size=n, p=np.array(config.race_shares) / sum(config.race_shares)),
         region=rng.integers(len(REGIONS), size=n),
     )
-    drifted = config.drifted(n)
-    types = draw_rows(law.prior(people) * np.exp(config.tilt * drifted[:, None] * world.schooling), rng)
+    drift_factors = config.drift_factors(n)
+    types = draw_rows(law.prior(people) * np.exp(config.tilt * drift_factors[:, None] * world.schooling), rng)
     first = np.maximum(people.birth_year + config.entry_age, c.first_year)
     years = first[:, None] + np.arange(config.most_years)
     lengths = np.minimum(rng.integers(config.fewest_years, config.most_years + 1, n), c.last_year + 1 - first)
@@ -214,33 +214,33 @@ def draw_resumes(
 
     drawn = np.arange(config.most_years) < lengths[:, None]
     working = drawn & (states < c.occupations)
-    kept = _cut(working, config.cut, rng)
-    coded = _coded(states, kept, config, drifted, world, rng)
-    hired = kept.any(axis=1)
+    is_listed = _cut(working, config.cut, rng)
+    coded = _coded(states, is_listed, config, drift_factors, world, rng)
+    has_years = is_listed.any(axis=1)
     names = pa.array([f"{prefix}{i:0{len(str(n - 1))}d}" for i in range(n)])
     no_education, no_region = rng.random(n) < config.education_missing, rng.random(n) < config.region_missing
     resumes = pa.table(
         {
             "person": names,
-            **waves_as_lists(years, coded, levels, kept, world),
+            **waves_as_lists(years, coded, levels, is_listed, world),
             "region": pc.if_else(pa.array(no_region), pa.scalar(None, pa.string()), named(people.region, REGIONS)),
         }
-    ).filter(pa.array(hired))
-    education = _without(resumes["education"].combine_chunks(), no_education[hired])
+    ).filter(pa.array(has_years))
+    education = _blank_lists(resumes["education"].combine_chunks(), no_education[has_years])
     resumes = resumes.set_column(resumes.schema.get_field_index("education"), "education", education)
     counts = {
         "years": int(drawn.sum()),
         "without work": int((drawn & ~working).sum()),
-        "cut off at either end": int((working & ~kept).sum()),
-        "coded as another occupation": int((coded != states)[kept].sum()),
+        "cut off at either end": int((working & ~is_listed).sum()),
+        "coded as another occupation": int((coded != states)[is_listed].sum()),
         "people": n,
-        "never at work, or cut off altogether": int((~hired).sum()),
+        "never at work, or cut off altogether": int((~has_years).sum()),
     }
     return resumes, counts
 
 
 def _cut(working: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
-    """Working years without up to `most` at either end."""
+    """Mask of working years, without up to `most` years at either end."""
     place, total = working.cumsum(axis=1), working.sum(axis=1, keepdims=True)
     start, end = rng.integers(most + 1, size=(2, len(working), 1))
     return working & (place > start) & (place <= total - end)
@@ -248,27 +248,27 @@ def _cut(working: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray
 
 def _coded(
     states: np.ndarray,
-    kept: np.ndarray,
+    is_listed: np.ndarray,
     config: ResumeConfig,
-    drifted: np.ndarray,
+    drift_factors: np.ndarray,
     world: World,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Occupations as coded, a spell alike throughout."""
-    rows, columns = kept.nonzero()
+    """Codes occupations, some of them wrongly; all years of a spell get one code."""
+    rows, columns = is_listed.nonzero()
     occupation = states[rows, columns]
     spells = np.r_[0, np.cumsum((rows[1:] != rows[:-1]) | (occupation[1:] != occupation[:-1]))][: len(rows)]
     coded = states.copy()
-    for times in np.unique(drifted):
-        here = drifted[rows] == times
-        coded[rows[here], columns[here]] = miscoded(
-            occupation[here], spells[here], world, config.miscoded * times, rng, config.inflated * times
+    for factor in np.unique(drift_factors):
+        in_round = drift_factors[rows] == factor
+        coded[rows[in_round], columns[in_round]] = miscoded(
+            occupation[in_round], spells[in_round], world, config.miscoded * factor, rng, config.inflated * factor
         )
     return coded
 
 
-def _without(lists: pa.ListArray, missing: np.ndarray) -> pa.ListArray:
-    """Lists whose values are all missing for some people."""
+def _blank_lists(lists: pa.ListArray, missing: np.ndarray) -> pa.ListArray:
+    """Makes all values in the lists of some people missing."""
     steps = np.repeat(missing, pc.list_value_length(lists).to_numpy())
     values = pc.if_else(pa.array(steps), pa.scalar(None, pa.string()), lists.flatten())
     lengths = pc.list_value_length(lists).to_numpy()
@@ -280,7 +280,7 @@ def _ledger(counts: Mapping[str, int]) -> Ledger:
     ledger = Ledger()
     years = counts["years"]
     dropped = {name: counts[name] for name in ("without work", "cut off at either end")}
-    altered = {name: counts[name] for name in ("coded as another occupation",)}
+    altered = {"coded as another occupation": counts["coded as another occupation"]}
     ledger.record("write resumes", "person-years", years, years - sum(dropped.values()), dropped, altered)
     reason = "never at work, or cut off altogether"
     ledger.record(

@@ -1,4 +1,4 @@
-"""A simulation as folders that the rest of the package reads: careers, and the truth as a checkpoint."""
+"""Saves simulations as folders that the rest of the package reads: careers, and the truth as a checkpoint."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from datasets import DatasetDict
 
 from ..careers.dataset_card import write_card
 from ..careers.describing import describe
-from ..careers.frames import save_careers, split_careers, split_manifest
+from ..careers.frames import save_careers
 from ..careers.ledger import Ledger
 from ..careers.provenance import SOURCES
+from ..careers.splits import split_careers, split_manifest
 from .model import TrueOccupationModel, world_processor
 from .resumes import load_resumes
 from .survey import Simulation
@@ -20,11 +21,11 @@ def save_simulation(simulation: Simulation, folder: str | Path, salt: str = "car
     """Saves a simulation.
 
     `folder/careers` holds the careers in splits and their dataset card, for `career-hf train`; `folder/truth` the true
-    model and its processor, for `career-hf evaluate truth=folder/truth`; `folder/types.parquet` everybody's type.
+    model and its processor, for `career-hf evaluate truth=folder/truth`; `folder/types.parquet` each person's type.
 
     Args:
         simulation: Careers, types and world.
-        folder: Destination folder; made if it is not there.
+        folder: Destination folder; created if missing.
         salt: Salt of the split.
     """
     folder = Path(folder)

@@ -1,7 +1,7 @@
 """Draws careers from a world and observes them as a survey does: a stratified sample, waves annual and then biennial.
 
-The law is defined from one observed wave to the next, with the gap in years as one of its arguments. So what the
-survey sees is all there is, and the true probabilities of what it sees are exact.
+The law is defined from one observed wave to the next, with the gap in years as one of its arguments. So nothing
+happens between waves, and the true probabilities of the observed careers are exact.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from datasets import Dataset
 
 from ..careers.columns import career_table, is_list, list_lengths, list_values, make_dataset
 from ..careers.describing import describe
-from ..careers.frames import validate
+from ..careers.validation import validate
 from ..encoding.vocabulary import fail, index_labels
 from ..occupations.labels import EDUCATION, GENDERS, RACES, REGIONS
 from .law import History, Law, People
 from .world import COVARIATES, NOT_WORKING, World
 
 
-# People are drawn in blocks of this size, each with a random stream of its own, so memory does not grow with them.
+# People are drawn in blocks of this size, each with its own random stream, so memory does not grow with their number.
 BLOCK = 5_000
 
 
@@ -33,15 +33,15 @@ class SurveyConfig:
     """Who is sampled and when.
 
     Args:
-        people: Sample size.
+        people: Number of people sampled.
         entry_age: Age at the first wave, in the survey's first year or later.
         last_annual_year: Waves are annual until then, and every second year after it.
-        fewest_waves, most_waves: Bounds of the uniformly distributed number of waves of a person; the last wave of all
-            is another bound.
-        skipped: Share of interviews that are missed, at random; never the first.
+        fewest_waves, most_waves: Bounds of the uniformly distributed number of waves of a person; careers also end at
+            the survey's last wave.
+        skipped: Share of interviews that are missed at random; the first is never missed.
         race_shares: Shares of the population, in the order of `RACES`.
         oversampling: Rate at which each race is sampled, relative to the others. Weights are the inverse.
-        psus: Primary sampling units in each stratum. They have no effect on careers.
+        psus: Number of primary sampling units in each stratum; they have no effect on careers.
     """
 
     people: int = 12_000
@@ -72,13 +72,13 @@ class SurveyConfig:
 
 @dataclass(frozen=True)
 class Simulation:
-    """Simulated careers and what only a simulation knows.
+    """Simulated careers, and the types and the world that only a simulation knows.
 
     Args:
         careers: Careers with the covariates education (over time), region, race, gender and birth_year, and with
             weight, stratum and psu.
-        types: Type of each person: columns person and type. Kept apart, so that no model meets it by accident.
-        world: The world they were drawn from.
+        types: Type of each person, in columns person and type; kept apart so that no model reads it by accident.
+        world: World from which the careers were drawn.
     """
 
     careers: Dataset
@@ -86,7 +86,7 @@ class Simulation:
     world: World
 
     def describe(self) -> pd.Series:
-        """`describe`, and the share of person-years in each state without work."""
+        """What `describe` counts, and the share of person-years in each state without work."""
         states = pd.Series(list_values(career_table(self.careers), "occupation").to_pandas())
         shares = states.value_counts(normalize=True).reindex(NOT_WORKING, fill_value=0.0)
         return pd.concat([describe(self.careers), shares.add_prefix("share ")]).rename("careers")
@@ -97,7 +97,7 @@ def simulate(world: World, survey: SurveyConfig | None = None, *, seed: int = 0)
 
     Args:
         world: The world.
-        survey: Who is sampled and when; the defaults of `SurveyConfig` unless given.
+        survey: Who is sampled and when; by default that of `SurveyConfig()`.
         seed: Random seed for drawing people. The same world, survey and seed always give the same careers.
     """
     survey = survey or SurveyConfig()
@@ -120,17 +120,17 @@ def draw_careers(
 
     Args:
         law: The law.
-        people: What does not change.
-        types: `(people,)`, their types.
-        years: `(people, waves)`, years of the waves; increasing.
-        lengths: `(people,)`, how many of them each person has.
-        rng: Random numbers.
+        people: Static covariates.
+        types: `(people,)`, type of each person.
+        years: `(people, waves)`, years of the waves, increasing.
+        lengths: `(people,)`, number of waves of each person.
+        rng: Random number generator.
 
     Returns:
-        `(people, waves)` states and education levels, of no meaning beyond a person's length.
+        `(people, waves)` states and education levels, meaningless beyond a person's length.
     """
     states, levels = np.zeros(years.shape, dtype=np.int64), np.zeros(years.shape, dtype=np.int64)
-    # The longest careers first, so that those still going on are always the first rows.
+    # The longest careers come first, so that the careers that continue are always the first rows.
     order = np.argsort(-lengths, kind="stable")
     history, everyone = History.empty(len(order), law.world), people.take(order)
     for t in range(int(lengths.max())):
@@ -144,22 +144,22 @@ def draw_careers(
         else:
             rises = law.completes_level(history, year)[np.arange(n), type_]
             level = history.education + (rng.random(n) < rises)
-        known = np.eye(law.world.config.types)[type_]
-        state = draw_rows(law.step(history, everyone, year, level).mixture(known), rng)
+        known_type = np.eye(law.world.config.types)[type_]
+        state = draw_rows(law.step(history, everyone, year, level).mixture(known_type), rng)
         history.observe(state, year, level, law.world)
         states[rows, t], levels[rows, t] = state, level
     return states, levels
 
 
 def draw_rows(probabilities: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One draw from each row."""
+    """Draws one state from each row of probabilities."""
     cumulative = probabilities.cumsum(axis=1)
-    # Times the total, which is one but for rounding: the draw is never beyond the last state.
+    # The total is one but for rounding; times the total, a draw is never beyond the last state.
     return (cumulative <= (rng.random(len(cumulative)) * cumulative[:, -1])[:, None]).sum(axis=1)
 
 
 def _draw_block(law: Law, survey: SurveyConfig, n: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Columns of some people: one number per person, and `(people, waves)` arrays, padded alike in every block."""
+    """Columns of some people: one number per person, or `(people, waves)` arrays of one width in every block."""
     config = law.world.config
     share = np.array(survey.race_shares) * survey.oversampling
     people = People(
@@ -188,7 +188,7 @@ def _draw_block(law: Law, survey: SurveyConfig, n: int, rng: np.random.Generator
 def _waves(
     world: World, survey: SurveyConfig, people: People, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`(people, most_waves)` years of the waves, and `(people,)` how many each person has."""
+    """`(people, most_waves)` years of the waves, and the `(people,)` number of waves of each person."""
     first, last = world.config.first_year, world.config.last_year
     calendar = np.array([y for y in range(first, last + 1) if y <= survey.last_annual_year or (last - y) % 2 == 0])
     entry = np.searchsorted(calendar, np.maximum(people.birth_year + survey.entry_age, first))
@@ -204,7 +204,7 @@ def _waves(
     interviewed = (interviewed & (wave > entry[:, None])) | (wave == entry[:, None])
     interviewed &= interviewed.cumsum(axis=1) <= wanted[:, None]
     lengths = interviewed.sum(axis=1)
-    # Interviews first, in calendar order; what follows is never read.
+    # Interviews come first, in calendar order; the rest of a row is never read.
     order = np.argsort(~interviewed, axis=1, kind="stable")[:, : survey.most_waves]
     years = calendar[order]
     return np.pad(years, ((0, 0), (0, survey.most_waves - years.shape[1]))), lengths
@@ -238,23 +238,23 @@ def _career_columns(columns: dict[str, np.ndarray], survey: SurveyConfig, world:
 def waves_as_lists(
     years: np.ndarray, states: np.ndarray, levels: np.ndarray, observed: np.ndarray, world: World
 ) -> dict[str, pa.Array]:
-    """The columns year, occupation and education of careers, from `(people, waves)` arrays and what is observed."""
+    """Makes the list columns year, occupation and education from `(people, waves)` arrays and the observed mask."""
     offsets = pa.array(np.r_[0, observed.sum(axis=1).cumsum()], pa.int32())
     values = {
         "year": pa.array(years[observed], pa.int32()),
         "occupation": named(states[observed], world.labels),
         "education": named(levels[observed], EDUCATION),
     }
-    return {name: pa.ListArray.from_arrays(offsets, of_waves) for name, of_waves in values.items()}
+    return {name: pa.ListArray.from_arrays(offsets, array) for name, array in values.items()}
 
 
 @dataclass(frozen=True)
 class Waves:
-    """Careers of a world as arrays, `(people, waves)` and padded with zeros unless said otherwise.
+    """Careers of a world as `(people, waves)` arrays, padded with zeros.
 
     Args:
-        people: What does not change.
-        lengths: `(people,)`, waves of each person.
+        people: Static covariates.
+        lengths: `(people,)`, number of waves of each person.
         years, states, levels: Year, state and education level at each wave.
     """
 
@@ -270,10 +270,10 @@ class Waves:
 
     @classmethod
     def of(cls, careers: Dataset, world: World) -> Waves:
-        """Reads careers with the covariates of the law, none of them missing.
+        """Reads careers with all covariates of the law.
 
         Raises:
-            ValueError: A covariate is not there, or a label is not one of the world's.
+            ValueError: If a covariate is missing, or a label is not one of the world's.
         """
         table = career_table(careers)
         lengths = list_lengths(table, "year")
@@ -285,14 +285,14 @@ class Waves:
         def codes(name: str, labels: Sequence[str]) -> np.ndarray:
             over_time = is_list(table.schema.field(name).type)
             values = list_values(table, name) if over_time else table[name].combine_chunks()
-            found = index_labels(values, labels).astype(np.int64)
-            if (found < 0).any():
-                place = int((found < 0).argmax())
+            indices = index_labels(values, labels).astype(np.int64)
+            if (indices < 0).any():
+                place = int((indices < 0).argmax())
                 row = int(np.searchsorted(lengths.cumsum(), place, side="right")) if over_time else place
                 step = place if over_time else int(lengths[:place].sum())
-                of_world = "is not one of the world's: pass the world that careers were drawn from"
-                fail(table, row, step, f"{name} {values[place].as_py()!r} {of_world}")
-            return found
+                problem = "is not one of the world's: pass the world that careers were drawn from"
+                fail(table, row, step, f"{name} {values[place].as_py()!r} {problem}")
+            return indices
 
         def padded(values: np.ndarray) -> np.ndarray:
             grid = np.zeros(observed.shape, dtype=np.int64)
@@ -313,5 +313,5 @@ class Waves:
 
 
 def named(codes: np.ndarray, labels: Sequence[str]) -> pa.Array:
-    """Labels of codes."""
+    """The label of each code."""
     return pa.array(labels, pa.string()).take(pa.array(codes))

@@ -1,10 +1,10 @@
-"""Wages of the simulated labor market, and what is true of them: expectations, the R^2 ceiling, gender gaps.
+"""Wages of the simulated labor market, and their truth: expectations, the R^2 ceiling, gender gaps.
 
-The log wage of a wave worked is linear in what is observed of the career up to that wave, plus an effect of the
-person's type, plus noise. The type is the only thing that is not observed, and the exact filter carries its
-distribution: so E[ln w | history] is known for every wave, and with it every quantity that wage regressions estimate.
-Wages do not feed back into careers, and what is true here is given careers, not given earlier wages.
-`docs/explanation/simulated_wages.md` has the equations.
+The log wage of a wave worked is linear in observed features of the career up to that wave, plus an effect of the
+person's type, plus noise. Only the type is not observed, and the exact filter carries its distribution: so
+E[ln w | history] is known for every wave, and with it every quantity that wage regressions estimate. Wages do not feed
+back into careers, and the truth is given careers, not given earlier wages. `docs/explanation/simulated_wages.md` has
+the equations.
 """
 
 from __future__ import annotations
@@ -26,26 +26,27 @@ from .survey import BLOCK, Simulation, Waves
 from .world import World
 
 
-# Wages have a random stream of their own: worlds and careers are the same with and without them.
+# Wages have their own random stream: worlds and careers are the same with and without them.
 WAGE_STREAM = 2_000_000
 
 
 @dataclass(frozen=True)
 class WageConfig:
-    """The numbers of the wage law, in log points per unit of what they belong to.
+    """The numbers of the wage law, in log points.
 
     Args:
-        level: Log wage of a man with nothing of the below.
-        occupation_requirement: Per education level that the occupation requires.
-        occupation_sd: Of what is left of the occupation's level, drawn from the world's seed.
-        education: Per level of education.
-        experience, experience_squared: Per wave worked, the present one included, and per square of it.
-        gaps: Per wave without work since the first wave worked.
-        family_run: Per log of one plus waves worked in a row in the family of the present occupation.
-        recipe: Once all three occupations of a recipe of the world have been held.
+        level: Log wage of a man for whom all other terms are zero.
+        occupation_requirement: Effect of each education level that the occupation requires.
+        occupation_sd: Standard deviation of the rest of the occupation's level, drawn from the world's seed.
+        education: Effect of each level of education.
+        experience, experience_squared: Effects of the number of waves worked, the present one included, and of its
+            square.
+        gaps: Effect of each wave without work since the first wave worked.
+        family_run: Effect of the log of one plus waves worked in a row in the family of the present occupation.
+        recipe: Effect of having held all three occupations of a recipe of the world.
         female: Effect of being a woman, all else equal: the structural gap.
         type_sd: Standard deviation over types of the type's effect, drawn from the world's seed.
-        noise: Standard deviation of what nothing explains.
+        noise: Standard deviation of the unexplained part.
     """
 
     level: float = 1.5
@@ -76,7 +77,7 @@ class WageLaw:
     """The wage law of a world.
 
     Args:
-        config: Its numbers.
+        config: Numbers of the wage law.
         occupation: `(J,)`, level of each occupation.
         type_effect: `(K,)`, effect of each type, with mean 0 over types; 0 where there is one type.
     """
@@ -91,13 +92,13 @@ class WageLaw:
 
         Args:
             world: The world.
-            config: Numbers of the wage law; the defaults of `WageConfig` unless given.
+            config: Numbers of the wage law; by default those of `WageConfig()`.
         """
         config = config or WageConfig()
-        of_occupations, of_types = np.random.default_rng([world.config.seed, WAGE_STREAM]).spawn(2)
-        effect = of_types.normal(size=world.config.types)
+        occupation_rng, type_rng = np.random.default_rng([world.config.seed, WAGE_STREAM]).spawn(2)
+        effect = type_rng.normal(size=world.config.types)
         effect -= effect.mean()
-        noise = config.occupation_sd * of_occupations.normal(size=world.config.occupations)
+        noise = config.occupation_sd * occupation_rng.normal(size=world.config.occupations)
         return cls(
             config=config,
             occupation=config.occupation_requirement * world.requirement + noise,
@@ -118,11 +119,11 @@ def draw_wages(simulation: Simulation, config: WageConfig | None = None, *, seed
 
     Args:
         simulation: Careers, types and world.
-        config: Numbers of the wage law; the defaults of `WageConfig` unless given.
+        config: Numbers of the wage law; by default those of `WageConfig()`.
         seed: Random seed for drawing noise.
 
     Returns:
-        The simulation, its careers with an outcome `log_wage` over time, null in waves without work.
+        The simulation, whose careers have an outcome `log_wage` over time, null in waves without work.
     """
     careers, world = simulation.careers, simulation.world
     law, features = WageLaw.of_world(world, config), wage_features(careers, world)
@@ -140,29 +141,30 @@ def draw_wages(simulation: Simulation, config: WageConfig | None = None, *, seed
 
 
 def wage_features(careers: Dataset, world: World) -> pd.DataFrame:
-    """What the wage law uses of observed careers, up to and including each wave.
+    """Computes the features of observed careers that the wage law uses, up to and including each wave.
 
     Args:
         careers: Careers of the world, with every covariate.
         world: The world.
 
     Returns:
-        One row per wave worked; the index is the wave's place among all waves, as in `to_frame(careers)`. Columns:
+        One row per wave worked; the index is the wave's position among all waves, as in `to_frame(careers)`. Columns:
         person, year; occupation, education and female as numbers; experience (waves worked, this one included), gaps
         (waves without work since the first one worked), family_run (waves worked in a row in the occupation's family)
         and recipe (whether all three occupations of a recipe have been held).
 
     Raises:
-        ValueError: A label is not one of the world's.
+        ValueError: If a label is not one of the world's.
     """
     arrays = Waves.of(careers, world)
-    waves = _rows(arrays)
+    waves = _unpadded(arrays)
     person = waves["person"].to_numpy()
     worked = (waves["state"] < world.config.occupations).to_numpy()
     experience = waves.assign(worked=worked).groupby("person")["worked"].cumsum()
     gaps = waves.assign(gap=~worked & (experience > 0)).groupby("person")["gap"].cumsum()
-    held = waves["state"].to_numpy()[:, None] == world.recipes.ravel()
-    held = pd.DataFrame(held).groupby(person).cummax().to_numpy().reshape(len(waves), *world.recipes.shape)
+    is_ingredient = waves["state"].to_numpy()[:, None] == world.recipes.ravel()
+    has_held = pd.DataFrame(is_ingredient).groupby(person).cummax().to_numpy()
+    has_held = has_held.reshape(len(waves), *world.recipes.shape)
     at_work, occupation = person[worked], waves["state"].to_numpy()[worked]
     family = world.family[occupation]
     runs = np.cumsum(np.r_[True, (at_work[1:] != at_work[:-1]) | (family[1:] != family[:-1])][: len(family)])
@@ -176,26 +178,26 @@ def wage_features(careers: Dataset, world: World) -> pd.DataFrame:
             "experience": experience.to_numpy()[worked],
             "gaps": gaps.to_numpy()[worked],
             "family_run": pd.Series(runs).groupby(runs).cumcount().to_numpy() + 1,
-            "recipe": held.all(axis=2).any(axis=1)[worked].astype(np.int64),
+            "recipe": has_held.all(axis=2).any(axis=1)[worked].astype(np.int64),
         },
         index=np.flatnonzero(worked),
     )
 
 
 def type_posteriors(careers: Dataset, world: World, gender: str | None = None) -> np.ndarray:
-    """P(type | covariates and occupations up to and including each wave), by the exact filter.
+    """Computes P(type | covariates and occupations up to and including each wave), by the exact filter.
 
     Args:
         careers: Careers of the world, with every covariate.
         world: The world.
-        gender: One of `GENDERS`, to read every career as if it were that of a man, or of a woman: gender then enters
-            the shares of types and the probability of every move as it does for them. As recorded unless given.
+        gender: One of `GENDERS`, to read every career as if it were that of a man, or of a woman: shares of types and
+            probabilities of moves are then those of that gender. By default the recorded gender.
 
     Returns:
         `(waves, types)`, in the order of `to_frame(careers)`, waves without work included.
 
     Raises:
-        ValueError: A label is not one of the world's, or a career cannot happen in it.
+        ValueError: If a label is not one of the world's, or a career cannot happen in it.
     """
     if gender is not None and gender not in GENDERS:
         raise ValueError(f"gender must be one of {', '.join(GENDERS)}, or None, not {gender!r}")
@@ -206,13 +208,13 @@ def type_posteriors(careers: Dataset, world: World, gender: str | None = None) -
     starts = waves.lengths.cumsum() - waves.lengths
     posterior = np.empty((waves.lengths.sum(), world.config.types))
     for block in range(0, len(people), BLOCK):
-        # The longest careers first, so that those still going on are always the first rows.
+        # The longest careers come first, so that the careers that continue are always the first rows.
         rows = block + np.argsort(-waves.lengths[block : block + BLOCK], kind="stable")
         filter_ = Filter(law, people.take(rows))
         for t in range(waves.lengths[rows[0]]):
-            going_on = int((waves.lengths[rows] > t).sum())
-            if going_on < len(rows):
-                rows, filter_ = rows[:going_on], filter_.take(np.arange(going_on))
+            careers_left = int((waves.lengths[rows] > t).sum())
+            if careers_left < len(rows):
+                rows, filter_ = rows[:careers_left], filter_.take(np.arange(careers_left))
             filter_.observe_covariates(waves.years[rows, t], waves.levels[rows, t])
             filter_.observe_occupation(waves.states[rows, t])
             posterior[starts[rows] + t] = filter_.weights
@@ -225,28 +227,28 @@ def wage_truth(
     config: WageConfig | None = None,
     posteriors: Mapping[str, np.ndarray] | None = None,
 ) -> pd.DataFrame:
-    """What is true of the wage of every wave worked, given the career up to and including that wave.
+    """Computes the truth about the wage of every wave worked, given the career up to and including that wave.
 
-    Nothing here depends on wages drawn, and earlier wages are not conditioned on.
+    It does not depend on drawn wages, and does not condition on earlier ones.
 
     Args:
         careers: Careers of the world, with every covariate; with or without wages.
         world: The world.
-        config: Numbers of the wage law; the defaults of `WageConfig` unless given.
-        posteriors: `type_posteriors` as if men and as if women, by name of `GENDERS`, where they are at hand already.
+        config: Numbers of the wage law; by default those of `WageConfig()`.
+        posteriors: `type_posteriors` with each gender, by name of `GENDERS`; computed by default.
 
     Returns:
         The rows and columns of `wage_features`, and expected, E[ln w | gender, history]; variance, Var[ln w | gender,
         history]; structural, the coefficient of being a woman; gap, E[ln w | woman, history] - E[ln w | man, history]
-        for this very history, whoever's it is; and log_wage where careers hold it. The history-adjusted gap is the
-        mean of gap over women's rows.
+        for the same history, whatever the person's gender; and log_wage where careers hold it. The history-adjusted
+        gap is the mean of gap over women's rows.
     """
     law, features = WageLaw.of_world(world, config), wage_features(careers, world)
     if posteriors is None:
         posteriors = {gender: type_posteriors(careers, world, gender) for gender in GENDERS}
     man, woman = (posteriors[gender][features.index] for gender in GENDERS)
-    own = np.where(features[["female"]] == 1, woman, man)
-    mean, square = own @ law.type_effect, own @ law.type_effect**2
+    posterior = np.where(features[["female"]] == 1, woman, man)
+    mean, square = posterior @ law.type_effect, posterior @ law.type_effect**2
     truth = features.assign(
         expected=law.observed(features) + law.config.female * features["female"] + mean,
         variance=law.config.noise**2 + square - mean**2,
@@ -260,7 +262,7 @@ def wage_truth(
 
 
 def wage_summary(truth: pd.DataFrame) -> pd.Series:
-    """The truth in a few numbers.
+    """Summarises the truth in a few numbers.
 
     Args:
         truth: What `wage_truth` returns.
@@ -272,13 +274,13 @@ def wage_summary(truth: pd.DataFrame) -> pd.Series:
         gap and the R^2 that the expectation has on them.
     """
     women = truth["female"] == 1
-    explained, left = truth["expected"].var(ddof=0), truth["variance"].mean()
+    explained, unexplained = truth["expected"].var(ddof=0), truth["variance"].mean()
     summary = {
         "observations": len(truth),
         "structural gap": truth["structural"].mean(),
         "history-adjusted gap": truth.loc[women, "gap"].mean(),
         "its standard deviation": truth.loc[women, "gap"].std(),
-        "R^2 ceiling": explained / (explained + left),
+        "R^2 ceiling": explained / (explained + unexplained),
     }
     if "log_wage" in truth:
         wage = truth["log_wage"]
@@ -287,8 +289,8 @@ def wage_summary(truth: pd.DataFrame) -> pd.Series:
     return pd.Series(summary, name="wages")
 
 
-def _rows(waves: Waves) -> pd.DataFrame:
-    """Waves without padding, as in `to_frame(careers)`: person (place among people), year, state and education."""
+def _unpadded(waves: Waves) -> pd.DataFrame:
+    """Waves without padding, as in `to_frame(careers)`: person (its position), year, state and education."""
     person, t = np.nonzero(np.arange(waves.years.shape[1]) < waves.lengths[:, None])
     columns = {"year": waves.years, "state": waves.states, "education": waves.levels}
     return pd.DataFrame({"person": person} | {name: values[person, t] for name, values in columns.items()})

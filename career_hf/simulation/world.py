@@ -1,7 +1,7 @@
 """The world of the simulated labor market: occupations, latent types and the numbers of the law, from one seed.
 
-A `WorldConfig` is a set of named numbers; `World.build` turns it into arrays. The law that uses them is in `law.py`,
-in words and equations in `docs/explanation/simulated_market.md`.
+A `WorldConfig` is a set of named numbers; `World.build` turns it into arrays. The law that uses them is in `law.py`;
+`docs/explanation/simulated_market.md` describes it in words and equations.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from ..occupations.labels import EDUCATION, GENDERS, RACES, REGIONS
 # Three states without work follow the occupations, in this order.
 NOT_WORKING = ("unemployed", "out_of_labor_force", "in_school")
 COVARIATES = ("year", "education", "region", "race", "gender", "birth_year")
-# Years after the last wave that the true model can still be asked about.
+# Number of years after the last wave for which the true model gives probabilities.
 YEARS_AHEAD = 20
 DEPARTURE_SEED = 1_000_000
 
 
 @dataclass(frozen=True)
 class WorldConfig:
-    """The numbers of a world. Numbers named `_sd` are standard deviations of what `seed` draws.
+    """The numbers of a world. Numbers named `_sd` are standard deviations of values that `seed` draws.
 
-    Log-odds unless another unit is given. A strength of 0 switches a mechanism off.
+    Numbers are log-odds unless another unit is given. A strength of 0 switches a mechanism off.
 
     Args:
-        seed: Random seed for drawing occupations and types; people have a seed of their own.
-        occupations: J; the states without work come on top.
-        families: G, groups of occupations with neighbouring codes and similar skills.
-        types: K, latent types of people.
-        skills: Dimensions of the skill space.
-        recipes: R, triples (a, b, c): who has held both a and b is drawn to c.
+        seed: Random seed for drawing occupations and types; `simulate` has another one for drawing people.
+        occupations: Number of occupations, J, without the states without work.
+        families: Number of families, G: groups of occupations with neighbouring codes and similar skills.
+        types: Number of latent types of people, K.
+        skills: Number of dimensions of the skill space.
+        recipes: Number of recipes, R: triples (a, b, c) such that people who have held both a and b are drawn to c.
         first_year, last_year: Calendar years of the market.
         first_birth_year, last_birth_year: Birth years of the population.
-        departure: How far this world is from the one with departure 0, from 0 to 1: at 1 skills, sizes, trends and
-            types are drawn anew, in between they are a mixture. Families, requirements, ladders, recipes and the
-            numbers below stay. For a pretraining corpus whose law is not the survey's.
+        departure: Distance of this world from the one with departure 0, from 0 to 1: at 1 skills, sizes, trends and
+            types are other draws, in between they are a mixture. Families, requirements, ladders, recipes and the
+            numbers below stay. It serves for pretraining corpora whose law is not the survey's.
         occupation_labels: Labels of the occupations; empty for the first J codes of occ1990dd.
         size_sd: Of the log-size of occupations.
         trend_sd: Of families' growth in log-size per decade.
@@ -56,7 +56,7 @@ class WorldConfig:
         education_start, education_by_age: Mean of latent education at age 20, in levels, and its rise per year of age
             at the first wave.
         education_by_type, education_noise: Effect of schooling propensity on latent education, in levels, and the
-            standard deviation of what is left.
+            standard deviation of the rest.
         education_progress: Upper bound of the yearly probability to complete a level while in school.
         stay_occupation, stay_unemployed, stay_out, stay_school: Stage one, intercepts by previous state.
         stay_duration, stay_unemployed_duration: Per log year in the present occupation; in unemployment.
@@ -173,7 +173,7 @@ class World:
     """The arrays of a world, float64 unless said otherwise. J occupations, G families, K types, D skills, R recipes.
 
     Args:
-        config: The numbers it was made from.
+        config: Numbers of the world.
         family: `(J,)` int, family of each occupation.
         skill: `(J, D)`, position in the skill space.
         size: `(J,)`, log-size in 1990.
@@ -209,7 +209,7 @@ class World:
 
     @classmethod
     def build(cls, config: WorldConfig) -> World:
-        """Draws a world; the same config always gives the same one."""
+        """Draws a world; the same config always gives the same world."""
         world = cls._draw(config, config.seed)
         if config.departure == 0:
             return world
@@ -224,7 +224,7 @@ class World:
 
     @classmethod
     def _draw(cls, config: WorldConfig, seed: int) -> World:
-        # Each trait has a stream of its own, so that switching one mechanism off leaves the rest of the world alone.
+        # Each trait has its own random stream, so that switching one mechanism off does not change the others.
         streams = iter(np.random.default_rng(seed).spawn(16))
         j, g, k, d = config.occupations, config.families, config.types, config.skills
         family = np.repeat(np.arange(g), [len(part) for part in np.array_split(np.arange(j), g)])
@@ -295,14 +295,14 @@ class World:
 
 
 def _traits(rng: np.random.Generator, types: int, *shape: int) -> np.ndarray:
-    """Types' values of a trait, with mean 0 and variance 1 over types; 0 where there is one type."""
+    """Draws types' values of a trait, with mean 0 and variance 1 over types; 0 where there is one type."""
     values = rng.normal(size=(types, *shape))
     values -= values.mean(axis=0)
     return values / values.std(axis=0) if types > 1 else values
 
 
 def _recipes(rng: np.random.Generator, recipes: int, size: np.ndarray, skill: np.ndarray) -> np.ndarray:
-    """Triples of occupations, no occupation in two: a large, b close to it so that people do hold both, c any."""
+    """Draws disjoint triples of occupations: a is large, b is close to a so that people hold both, c is any other."""
     triples = []
     free = np.ones(len(size), dtype=bool)
     for _ in range(recipes):

@@ -2,9 +2,9 @@
 
 1,384 men of the NLSY79, one row per year of age from 16 on, at most to 50, each year one of five states. The file is
 `eckstein-keane-wolpin-extended.csv` of github.com/OpenSourceEconomics/ekw-data (commit 2209455, MIT licence), row for
-row. It builds the data of Keane and Wolpin (1997, "The Career Decisions of Young Men", Journal of Political Economy
-105(3)) anew from the NLSY79 and follows the men to later ages. Rows are observations, none is simulated; a career ends
-where observation does.
+row. It rebuilds the data of Keane and Wolpin (1997, "The Career Decisions of Young Men", Journal of Political Economy
+105(3)) from the NLSY79 and follows the men to later ages. All rows are observations, none is simulated; a career ends
+where observation ends.
 """
 
 from __future__ import annotations
@@ -44,17 +44,17 @@ def keane_wolpin(*, salt: str = "career_hf") -> PreparedCareers:
 def load() -> tuple[Dataset, Ledger]:
     """Loads the careers.
 
-    **The column `year` holds the year of age**, 16 to 50, not a calendar year: the source gives ages only, and for men
-    who are all followed from 16 on, age is the time that orders a career. A year runs from October to September.
+    **The column `year` holds the year of age**, 16 to 50, not a calendar year: the source gives ages only, and since
+    all men are followed from 16 on, age orders their careers. A year runs from October to September.
 
     Columns:
         person: The source's identifier.
         year: Age.
-        occupation: "school", "white_collar", "blue_collar", "military" or "home" (none of the others, so also
-            part-time work and school years that were not completed).
+        occupation: "school", "white_collar", "blue_collar", "military" or "home" (none of these, which
+            includes part-time work and school years that were not completed).
         age: Age as a label, for tables by age; the same as `year`, so a model needs only one of the two.
-        schooling: Years of school completed before this year, so known before the state it predicts: those at the
-            start, plus the earlier years spent in school.
+        schooling: Years of school completed before this year, so known before the state it predicts: the years
+            at the start, plus the earlier years spent in school.
         log_wage: Natural log of yearly pay in dollars of 1987 (mean weekly pay times 50); null where there is none.
 
     Returns:

@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.csv
 
 
-# The person's number: CASEID in the NLSY79, PUBID in the NLSY97.
+# Reference number of the person's number: CASEID in the NLSY79, PUBID in the NLSY97.
 PERSON = "R0000100"
 MISSING_CODES = {-1: "refused", -2: "don't know", -3: "invalid skip", -4: "valid skip", -5: "not interviewed"}
-# Two releases of one item differ in a few corrected cells; files that differ in more are not the same people or item.
+# Two releases of one item differ in few cells; files that differ in more hold other people or another item.
 MAX_DISAGREEMENT = 0.01
 EXAMPLES_SHOWN = 5
 
@@ -40,7 +40,7 @@ class Variable(NamedTuple):
 
 
 def normalise_name(question_name: str) -> str:
-    """The form in which question names are compared: `WKSWK-PCY`, `WKSWK_PCY` and `KEY!WKSWK~PCY` are one name."""
+    """Normalises question names for comparison: `WKSWK-PCY`, `WKSWK_PCY` and `KEY!WKSWK~PCY` are one name."""
     return re.sub(r"[~\-.#!]", "_", question_name.strip().upper().removeprefix("KEY!"))
 
 
@@ -49,12 +49,12 @@ def split_missing(series: pd.Series) -> tuple[pd.Series, pd.Series]:
 
     Args:
         series: Raw values as `NLSExtract.variable` returns them; a null is a person whom no file with this variable
-            has.
+            contains.
 
     Returns:
         The values (Int64, null where missing), and the reasons (text, null where there is a value): one of
         `MISSING_CODES`, "code -7" for another negative value, "not in the extract" for a null. Items whose amounts may
-        be negative (net worth, say) need another reading.
+        be negative, such as net worth, need another reading.
     """
     raw = series.astype("Int64")
     codes = raw.where((raw < 0).fillna(False))
@@ -70,8 +70,8 @@ class NLSExtract:
     Args:
         tables: Data by file, each indexed by person, one integer column per reference number.
         sdf: Variables described by .sdf files.
-        cdb: Variables described by .cdb files, asked second.
-        notes: What a reader should know: files skipped, cells in which two files differ.
+        cdb: Variables described by .cdb files, searched second.
+        notes: Notes for readers: files skipped, cells in which two files differ.
     """
 
     tables: dict[str, pd.DataFrame]
@@ -82,8 +82,8 @@ class NLSExtract:
     def __post_init__(self) -> None:
         # Files with more people come first: where two files hold a variable, the fuller one is used.
         self._tables = sorted(self.tables.items(), key=lambda item: (-len(item[1]), item[0]))
-        self._held = {column for _, table in self._tables for column in table.columns}
-        self._named = [_by_name(described) for described in (self.sdf, self.cdb)]
+        self._references = {column for _, table in self._tables for column in table.columns}
+        self._descriptions = [_variables_by_name(variables) for variables in (self.sdf, self.cdb)]
         self._check_cohort()
         self._check_agreement()
 
@@ -100,54 +100,56 @@ class NLSExtract:
 
         Args:
             question_name: As in the .sdf or .cdb file; case and the separators `-`, `_`, `~`, `.` do not matter.
-            year: Survey year; None for an item asked once (matches any year).
+            year: Survey year; None for an item asked once, which matches any year.
             reference: Reference number (`R0216700` or `R02167.00`), used where no .sdf or .cdb names the variable.
 
         Returns:
             Integers indexed by person (`people` of the file with most people), missing codes kept.
 
         Raises:
-            ValueError: If no file holds the variable, or if the name fits several variables and `reference` is none of
-                them.
+            ValueError: If no file holds the variable, or the name fits several variables and `reference` is not one
+                of them.
         """
-        column = self._find(question_name, year, reference)
+        column = self._find_reference(question_name, year, reference)
         if column is None:
             raise ValueError(self._missing_message([(question_name, year, reference)]))
         return next(table[column] for _, table in self._tables if column in table.columns).rename(question_name)
 
     def require(self, variables: list[tuple[str, int | None, str | None]]) -> None:
         """Raises one ValueError listing every variable (question name, year, reference number) that no file holds."""
-        missing = [variable for variable in variables if self._find(*variable) is None]
+        missing = [variable for variable in variables if self._find_reference(*variable) is None]
         if missing:
             raise ValueError(self._missing_message(missing))
 
     def has(self, question_name: str, year: int | None = None, reference: str | None = None) -> bool:
         """Whether a file holds the variable."""
-        return self._find(question_name, year, reference) is not None
+        return self._find_reference(question_name, year, reference) is not None
 
     def matching(self, pattern: str) -> list[Variable]:
-        """Variables that a file holds and an .sdf or .cdb names, by a regular expression of their question names."""
-        described = dict.fromkeys(variable for variable in self.sdf + self.cdb if variable.reference in self._held)
-        return [variable for variable in described if re.fullmatch(pattern, variable.question_name)]
+        """Variables that a file holds and an .sdf or .cdb describes, by a regular expression of question names."""
+        variables = dict.fromkeys(
+            variable for variable in self.sdf + self.cdb if variable.reference in self._references
+        )
+        return [variable for variable in variables if re.fullmatch(pattern, variable.question_name)]
 
-    def _find(self, question_name: str, year: int | None, reference: str | None) -> str | None:
+    def _find_reference(self, question_name: str, year: int | None, reference: str | None) -> str | None:
         reference = normalise_reference(reference) if reference is not None else None
-        for named in self._named:
+        for by_name in self._descriptions:
             references = sorted(
                 {
                     variable.reference
-                    for variable in named.get(normalise_name(question_name), ())
-                    if variable.reference in self._held and (year is None or variable.year == str(year))
+                    for variable in by_name.get(normalise_name(question_name), ())
+                    if variable.reference in self._references and (year is None or variable.year == str(year))
                 }
             )
             if len(references) > 1 and reference not in references:
                 raise ValueError(
                     f"question name {question_name} of year {year} fits several variables of this extract: "
-                    f"{references}; give the year, or the reference number of the one you mean"
+                    f"{references}; give the year, or the reference number of the variable you mean"
                 )
             if references:
                 return references[0] if len(references) == 1 else reference
-        return reference if reference in self._held else None
+        return reference if reference in self._references else None
 
     def _missing_message(self, missing: list[tuple[str, int | None, str | None]]) -> str:
         lines = []
@@ -164,7 +166,7 @@ class NLSExtract:
         )
 
     def _check_cohort(self) -> None:
-        """Every cohort starts its numbers at R0000100, so files of two cohorts would join without complaint."""
+        """Refuses files of two cohorts, which would join silently: every cohort starts its numbers at R0000100."""
         names = {
             normalise_name(variable.question_name) for variable in self.sdf + self.cdb if variable.reference == PERSON
         }
@@ -183,12 +185,12 @@ class NLSExtract:
                     continue
                 other_file, other = first[column]
                 shared = table.index.intersection(other.index)
-                here, there = table[column].loc[shared], other[column].loc[shared]
-                differ = shared[here.to_numpy() != there.to_numpy()]
+                values, other_values = table[column].loc[shared], other[column].loc[shared]
+                differ = shared[values.to_numpy() != other_values.to_numpy()]
                 if len(differ) == 0:
                     continue
                 cells = "; ".join(
-                    f"person {person}: {there.loc[person]} and {here.loc[person]}"
+                    f"person {person}: {other_values.loc[person]} and {values.loc[person]}"
                     for person in differ[:EXAMPLES_SHOWN]
                 )
                 text = (
@@ -202,19 +204,19 @@ class NLSExtract:
                 self.notes.append(f"{text}; the values of {other_file}, the file with more people, are used")
 
 
-def _by_name(described: list[Variable]) -> dict[str, list[Variable]]:
-    named: dict[str, list[Variable]] = {}
-    for variable in described:
-        named.setdefault(normalise_name(variable.question_name), []).append(variable)
-    return named
+def _variables_by_name(variables: list[Variable]) -> dict[str, list[Variable]]:
+    by_name: dict[str, list[Variable]] = {}
+    for variable in variables:
+        by_name.setdefault(normalise_name(variable.question_name), []).append(variable)
+    return by_name
 
 
 def normalise_reference(reference: str) -> str:
-    """`R02163.00`, as descriptions print it, and `R0216300`, as data headers do, are one reference number."""
+    """Normalises a reference number: descriptions print `R02163.00`, data headers `R0216300`."""
     plain = reference.strip().upper().replace(".", "")
     if not REFERENCE.fullmatch(plain):
         raise ValueError(
-            f"'{reference}' is no NLS reference number; expected a letter and seven digits, as in R0216300"
+            f"'{reference}' is not an NLS reference number; expected a letter and seven digits, as in R0216300"
         )
     return plain
 
@@ -241,7 +243,7 @@ def read_extract(path: str | Path) -> NLSExtract:
 def read_folder(path: str | Path) -> NLSExtract:
     """Reads and joins all extracts in a folder and its subfolders.
 
-    Files that are no Investigator data (tidy tables under a .csv name, say) are skipped, and a note says so.
+    Files that are not Investigator data, such as tidy tables named .csv, are skipped, and a note says so.
 
     Raises:
         ValueError: If the folder has no extract, if a file is damaged, or if two files disagree about one variable in
@@ -275,7 +277,7 @@ def read_folder(path: str | Path) -> NLSExtract:
 
 
 def _header(path: Path) -> list[str] | None:
-    """Reference numbers in a csv's first line whatever the delimiter, or None if it holds anything else."""
+    """The reference numbers in a csv's first line, whatever the delimiter; None if the line holds anything else."""
     with path.open("rb") as file:
         line = file.readline()
     for mark in BYTE_ORDER_MARKS:
@@ -287,8 +289,8 @@ def _header(path: Path) -> list[str] | None:
 
 def _tagset(path: Path) -> Path | None:
     """The tagset of a .dat file: same name, ending in the cohort's name."""
-    beside = [file for file in path.parent.glob(f"{path.stem}.*") if re.fullmatch(r"\.NLS\w+", file.suffix)]
-    return beside[0] if beside else None
+    tagsets = [file for file in path.parent.glob(f"{path.stem}.*") if re.fullmatch(r"\.NLS\w+", file.suffix)]
+    return tagsets[0] if tagsets else None
 
 
 def _read_table(path: Path) -> tuple[pd.DataFrame, list[str]]:
@@ -317,13 +319,14 @@ def _read_table(path: Path) -> tuple[pd.DataFrame, list[str]]:
         header = _header(path)
         if header is None:
             raise ValueError(
-                f"{path.name} is no NLS Investigator extract: its first line is not a row of reference numbers, such "
-                f"as {PERSON}"
+                f"{path.name} is not an NLS Investigator extract: its first line is not a row of reference numbers, "
+                f"such as {PERSON}"
             )
-        first = data.split(b"\n", 1)[0]
-        if len(header) > 1 and first.count(b",") != len(header) - 1:
+        first_line = data.split(b"\n", 1)[0]
+        if len(header) > 1 and first_line.count(b",") != len(header) - 1:
             raise ValueError(
-                f"{path.name} is not separated by commas: its first line starts with {first[:40]!r}; {EXPORT_AGAIN}"
+                f"{path.name} is not separated by commas: its first line starts with {first_line[:40]!r}; "
+                f"{EXPORT_AGAIN}"
             )
         columns, delimiter, header_lines = header, ",", 1
     table = _parse(path, data, columns, delimiter, header_lines)
@@ -332,8 +335,8 @@ def _read_table(path: Path) -> tuple[pd.DataFrame, list[str]]:
 
 def _parse(path: Path, data: bytes, columns: list[str], delimiter: str, header_lines: int) -> pd.DataFrame:
     if len(set(columns)) < len(columns):
-        twice = next(column for column in columns if columns.count(column) > 1)
-        raise ValueError(f"{path.name} has column {twice} twice; {EXPORT_AGAIN}")
+        repeated = next(column for column in columns if columns.count(column) > 1)
+        raise ValueError(f"{path.name} has column {repeated} twice; {EXPORT_AGAIN}")
     if PERSON not in columns:
         raise ValueError(
             f"{path.name} has no column {PERSON}, the person's number on which extracts are joined; tick R00001.00 in "
@@ -356,9 +359,11 @@ def _parse(path: Path, data: bytes, columns: list[str], delimiter: str, header_l
             f"{path.name} cannot be read (every cell must be a whole number, every line must have {len(columns)} of "
             f"them; a short last line means a truncated download): {error}; {EXPORT_AGAIN}"
         ) from error
-    empty = [(column, arrow[column].is_null().index(True).as_py()) for column in columns if arrow[column].null_count]
-    if empty:
-        column, row = empty[0]
+    empty_cells = [
+        (column, arrow[column].is_null().index(True).as_py()) for column in columns if arrow[column].null_count
+    ]
+    if empty_cells:
+        column, row = empty_cells[0]
         raise ValueError(
             f"{path.name} has an empty cell in column {column}, line {row + header_lines + 1}; {EXPORT_AGAIN}"
         )
@@ -371,7 +376,7 @@ def _parse(path: Path, data: bytes, columns: list[str], delimiter: str, header_l
 
 
 def _compare_with_codebook(path: Path, table: pd.DataFrame) -> list[str]:
-    """A file cut at a line's end looks whole; the codebook beside it knows how many people there should be."""
+    """Compares the number of people with the codebook's: a file that was cut at the end of a line looks whole."""
     codebook = path.with_suffix(".cdb")
     if not codebook.is_file():
         return []

@@ -1,8 +1,9 @@
 """Careers of the National Longitudinal Survey of Youth 1979, by the paper's rules (Appendix F), from raw extracts.
 
-Two builds, because these extracts hold employment status only to 1998 (and in 2006): `full` is 1980-1998 with the
-paper's three states without employment; `extended` goes to 2012, with unemployed and out of the labor force collapsed
-in every year. What is read is in `nlsy79_variables`, states are in `nlsy79_states`, exclusions in `survey_steps`.
+There are two yearly builds, because these extracts hold employment status only to 1998 (and in 2006): `full` is
+1980-1998 with the paper's three states without employment; `extended` goes to 2012, with unemployed and out of the
+labor force collapsed in every year. `nlsy79_variables` lists the variables, `nlsy79_states` makes the states, and
+`survey_steps` the exclusions.
 """
 
 from __future__ import annotations
@@ -53,11 +54,11 @@ def build(
     """Builds careers from NLS Investigator extracts of the NLSY79.
 
     The state comes first and the occupation second, since people without work report their last occupation. Where
-    employment status (ESR_COL, week before the interview) is observed: employed, unemployed, out of the labor force,
-    or, if out of the labor force and enrolled in high school or college on May 1 (ENROLLMT), in school. Where it is
-    not (2000-2004 and 2008-2012, `extended` only): not working if no week was worked in the past calendar year
-    (WKSWK-PCY), in school if enrolled besides. `extended` calls unemployed and out of the labor force `not_working` in
-    every year. An employed person's occupation is crosswalked to occ1990dd.
+    employment status (ESR_COL, week before the interview) is observed, the state is employed, unemployed, out of the
+    labor force, or, if out of the labor force and enrolled in high school or college on May 1 (ENROLLMT), in school.
+    Elsewhere (2000-2004 and 2008-2012, `extended` only) it is not working if no week was worked in the past calendar
+    year (WKSWK-PCY), or in school if the person was also enrolled. `extended` calls unemployed and out of the labor
+    force `not_working` in every year. An employed person's occupation is crosswalked to occ1990dd.
 
     `weekly` counts the weeks of each calendar year instead (`nlsy79_weekly`), also of the years between interviews,
     and takes the yearly items where an extract has no week of a round's year.
@@ -68,16 +69,16 @@ def build(
         rule: "paper" for Appendix F, three of whose rules look at later years; "no_lookahead" for the same rules
             applied to what is known by each year (`survey_steps`). The ledger notes both counts.
         wages: Whether to add outcomes log_wage, weekly_hours, experience and schooling, and the label industry
-            (`nlsy79_wages`; no industry of weekly jobs). Not by default: they need more variables, and industry says
-            who is employed.
+            (`nlsy79_wages`; weekly jobs have no industry). The default is not to, because they need more variables,
+            and industry tells who is employed.
 
     Returns:
         Careers (`career_hf.careers`) with covariates education (by year: last grade known by then), region (first
         observed), race and gender, besides year; `sample` (cross-sectional, supplemental or military sample) for
         reports; and `occupation_vintage`, the Census coding of the year, a function of the year alone, so that
         evaluation can tell changes of coding from moves. Where the extract has them, `group` is the household of 1979
-        (HHID), which splits keep together, and `weight` the sampling weight of 1979. And the ledger, which counts
-        people and person-years at every step.
+        (HHID), which splits keep together, and `weight` the sampling weight of 1979. The ledger counts people and
+        person-years at every step.
 
     Raises:
         ValueError: If the variant or rule is unknown, or variables are missing; the message lists what to tick in NLS
@@ -149,10 +150,10 @@ def nlsy79(
 
 
 # Person-years, pay and hours by person and year, share of each calendar year worked, and notes.
-Raw = tuple[SurveySteps, pd.DataFrame, pd.DataFrame, list[str]]
+RawSurvey = tuple[SurveySteps, pd.DataFrame, pd.DataFrame, list[str]]
 
 
-def _yearly_steps(extract: NLSExtract, last: int, wages: bool) -> Raw:
+def _yearly_steps(extract: NLSExtract, last: int, wages: bool) -> RawSurvey:
     rounds = [year for year in ROUNDS if year <= last]
     if covers_everyone(extract, occupation_item(1981)) and extract.has(*item("ESR_COL", 1981)):
         rounds.insert(1, 1981)
@@ -169,10 +170,10 @@ def _yearly_steps(extract: NLSExtract, last: int, wages: bool) -> Raw:
     return SurveySteps(yearly_person_years(extract, rounds)), jobs, work, [note, _coding_note(rounds)]
 
 
-def _weekly_steps(extract: NLSExtract, wages: bool) -> Raw:
+def _weekly_steps(extract: NLSExtract, wages: bool) -> RawSurvey:
     weeks = Weeks(extract)
     extract.require([item(name) for name in STATIC])
-    frame, jobs, known = weekly_person_years(weeks)
+    frame, jobs, week_counts = weekly_person_years(weeks)
     yearly = [
         year
         for year in ROUNDS
@@ -181,8 +182,8 @@ def _weekly_steps(extract: NLSExtract, wages: bool) -> Raw:
     if yearly:
         frame = pd.concat([frame, yearly_person_years(extract, yearly)], ignore_index=True)
     steps = SurveySteps(frame)
-    total, kept = sum(known.values()), known.pop("known")
-    steps.ledger.record("read weekly status", "person-weeks", total, kept, known, depends_on="past")
+    total, known_weeks = sum(week_counts.values()), week_counts.pop("known")
+    steps.ledger.record("read weekly status", "person-weeks", total, known_weeks, week_counts, depends_on="past")
     per_year = {len(weeks.weeks[year]) for year in weeks.years}
     notes = [
         f"weekly status of {min(per_year)}-{max(per_year)} weeks a year in {weeks.years[0]}-{weeks.years[-1]}; the "
@@ -194,7 +195,7 @@ def _weekly_steps(extract: NLSExtract, wages: bool) -> Raw:
 
 
 def _regions(extract: NLSExtract, last: int) -> pd.DataFrame:
-    """Region by person and round; null in rounds that the extract does not hold, which the yearly builds refuse."""
+    """Region by person and round; null in rounds that the extract lacks, which the yearly builds refuse."""
     regions = pd.DataFrame(pd.NA, index=extract.people, columns=grade_years(last), dtype="Int64")
     for year in regions:
         if extract.has(*item("REGION", year)):
@@ -203,7 +204,7 @@ def _regions(extract: NLSExtract, last: int) -> pd.DataFrame:
 
 
 def _add_static(steps: SurveySteps, extract: NLSExtract) -> dict[str, str]:
-    """Adds what does not change; returns the columns of the survey's design that the extract has."""
+    """Adds static columns; returns the columns of the survey design that the extract has, by role."""
     frame = steps.frame.copy()
     for column, name, labels in (("race", "SAMPLE_RACE", RACE), ("gender", "SAMPLE_SEX", GENDER_OF_CODE)):
         frame[column] = frame["person"].map(extract.variable(*item(name))).map(labels)
@@ -211,40 +212,40 @@ def _add_static(steps: SurveySteps, extract: NLSExtract) -> dict[str, str]:
     frame["sample"] = pd.cut(sample, [0, 8, 14, 20], labels=["cross_sectional", "supplemental", "military"]).astype(
         "string"
     )
-    # Set in every year: if it were null without employment, it would tell a model the state that is to be predicted.
+    # The column is set in every year: null without employment, it would tell a model the state to be predicted.
     frame["occupation_vintage"] = "census" + frame["vintage"].astype("string")
     steps.frame = frame
 
     design = {}
     if extract.has(*HOUSEHOLD):
         household = frame["person"].map(values(extract, HOUSEHOLD)).astype("string")
-        alone = household.isna()
+        is_alone = household.isna()
         frame["household"] = household.fillna("person " + frame["person"].astype("string"))
         design["group"] = "household"
-        altered = {"household not known: alone in it": int(frame.loc[alone, "person"].nunique())}
+        altered = {"household not known: alone in it": int(frame.loc[is_alone, "person"].nunique())}
         steps.alter("household of 1979 (HHID)", "people", altered, "static")
     if extract.has(*WEIGHT):
         # Two decimals are implied: a weight of 1 is one person of the population.
         frame["weight_1979"] = frame["person"].map(values(extract, WEIGHT)).astype("Float64") / 100
-        none = reason(~frame["weight_1979"].gt(0).fillna(False), "no sampling weight in 1979")
-        steps.drop("drop people without a sampling weight", none, "static")
+        no_weight = reason(~frame["weight_1979"].gt(0).fillna(False), "no sampling weight in 1979")
+        steps.drop("drop people without a sampling weight", no_weight, "static")
         design["weight"] = "weight_1979"
     return design
 
 
 def _coding_note(rounds: list[int]) -> str:
-    coded: dict[int, list[int]] = {}
+    years_by_census: dict[int, list[int]] = {}
     for year in rounds:
-        coded.setdefault(vintage(year), []).append(year)
+        years_by_census.setdefault(vintage(year), []).append(year)
     vintages = ", ".join(
         f"Census {census} codes in {'-'.join(str(year) for year in dict.fromkeys((years[0], years[-1])))}"
-        for census, years in coded.items()
+        for census, years in years_by_census.items()
     )
     return f"occupation coding: {vintages}; moves across a change are partly recoding (column occupation_vintage)"
 
 
 def _standing_notes(variant: Variant, design: dict[str, str]) -> list[str]:
-    """What a reader must know of the survey itself, whatever the counts are."""
+    """Facts about the survey that a reader must know, whatever the counts are."""
     households = (
         "people of a household are in one split (column group)"
         if "group" in design

@@ -1,7 +1,6 @@
 """Yearly states of the NLSY79: employment status first, the occupation of the employed second.
 
-`yearly_person_years` reads them raw; `apply_states` turns them into states, and does the same for those that
-`nlsy79_weekly` counts from weeks.
+`yearly_person_years` reads raw values; `apply_states` turns these, and the counts of `nlsy79_weekly`, into states.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ ENROLLED = (2, 3)  # in high school, in college; 1 and 4 are not enrolled, witho
 
 
 def three_digits(codes: pd.Series, variable: Item) -> pd.Series:
-    """Census codes with three digits; the rounds from 2004 on print a fourth, a zero, whatever their labels say.
+    """Cuts Census codes to three digits: rounds from 2004 on print a fourth, a zero, whatever their labels say.
 
     Args:
         codes: Occupation codes by person, null where missing.
-        variable: The variable that the codes are from.
+        variable: Variable that holds the codes.
 
     Raises:
-        ValueError: If a code is none of its round; the message names the person.
+        ValueError: If a code cannot be one of its round; the message names the person.
     """
     name, year, _ = variable
     with_zero = year is not None and year >= 2004
@@ -51,7 +50,7 @@ def three_digits(codes: pd.Series, variable: Item) -> pd.Series:
 
 
 def yearly_person_years(extract: NLSExtract, rounds: list[int]) -> pd.DataFrame:
-    """Every person in every round, with status, weeks worked, occupation code and enrollment, still uninterpreted."""
+    """Reads status, weeks worked, occupation code and enrollment of every person in every round, uninterpreted."""
     people = extract.people
     parts = []
     for year in rounds:
@@ -83,11 +82,11 @@ def apply_states(steps: SurveySteps, variant: Variant) -> None:
     steps.drop("keep rounds with an interview", reason(absent, frame["status_missing"]), "past")
     frame = steps.frame
     unknown = frame["status"].isna() | (frame["by_status"] & ~frame["status"].isin(STATUS))
-    why = "employment: " + frame["status_missing"].fillna("unknown code")
-    steps.drop("keep years with a known employment state", reason(unknown, why), "past")
+    unknown_status = "employment: " + frame["status_missing"].fillna("unknown code")
+    steps.drop("keep years with a known employment state", reason(unknown, unknown_status), "past")
 
     frame = steps.frame.copy()
-    # Weeks worked in the past calendar year say employed or not, no more.
+    # Weeks worked in the past calendar year only tell whether a person was employed.
     by_weeks = frame["status"].gt(0).map({True: "employed", False: "not_working"})
     state = frame["status"].map(STATUS).where(frame["by_status"], by_weeks)
     frame["state"] = state.mask(frame["enrolled"] & state.isin(["out_of_labor_force", "not_working"]), "in_school")
@@ -121,7 +120,7 @@ def apply_states(steps: SurveySteps, variant: Variant) -> None:
 
     frame = steps.frame.copy()
     frame["occupation"] = frame["occ1990dd"].where(frame["state"].eq("employed"), frame["state"].astype("string"))
-    # Kept for the rule on people out of the labor force throughout: after 1998 not working is all that is known.
+    # For the rule on people out of the labor force throughout: after 1998 only "not working" is known.
     frame["out"] = frame["state"].isin(["out_of_labor_force", "not_working"])
     steps.frame = frame
     if variant == "extended":

@@ -1,4 +1,4 @@
-"""Which variables of the NLSY79 a build reads, by round: question names, reference numbers and missing values."""
+"""The variables of the NLSY79 that a build reads, by round: question names, reference numbers, missing values."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ Variant = Literal["full", "extended", "weekly"]
 Item = tuple[str, int | None, str | None]
 
 LAST_ROUND: dict[Variant, int] = {"full": 1998, "extended": 2012, "weekly": 2014}
-# Annual to 1994, then every second year; the number of a round, which weekly status counts by, is its place, from 1.
+# Annual to 1994, then every second year. Weekly status counts rounds by their place in this tuple, from 1.
 ALL_ROUNDS = (*range(1979, 1995), *range(1996, 2015, 2))
-# 1981 joins where its occupation is in the extract for everybody; 2014 is not in the yearly builds.
+# 1981 is added where the extract has its occupation for everybody; the yearly builds leave 2014 out.
 ROUNDS = (1980, *(year for year in ALL_ROUNDS if 1982 <= year <= 2012))
 # Employment status of the week before the interview (ESR_COL).
 STATUS_ROUNDS = frozenset({*range(1979, 1995), 1996, 1998, 2006})
@@ -35,11 +35,11 @@ def _references() -> dict[tuple[str, str], str]:
 
 
 def item(name: str, year: int | None = None) -> Item:
-    """A variable by its question name and year; raises a KeyError if the variable table does not have it."""
+    """Finds a variable by question name and year; raises a KeyError if the variable table does not have it."""
     return name, year, _references()[name, "" if year is None else str(year)]
 
 
-# Used where the extract holds them: household of the 1979 screening, and sampling weight of 1979.
+# Household of the 1979 screening and sampling weight of 1979, which are used where the extract holds them.
 HOUSEHOLD, WEIGHT = item("HHID"), item("SAMPWEIGHT", 1979)
 
 
@@ -66,7 +66,7 @@ def grade_years(last: int) -> list[int]:
 
 
 def yearly_items(rounds: list[int]) -> list[Item]:
-    """What the yearly states of some rounds are made of."""
+    """Variables from which the yearly states of some rounds are made."""
     items = []
     for year in rounds:
         items += [occupation_item(year), employment_item(year)]
@@ -75,19 +75,20 @@ def yearly_items(rounds: list[int]) -> list[Item]:
 
 
 def covariate_items(last: int) -> list[Item]:
-    """What covariates and exclusions are made of."""
+    """Variables from which covariates and exclusions are made."""
     return [item(name) for name in STATIC] + [
         item(name, year) for name in ("HGC", "REGION") for year in grade_years(last)
     ]
 
 
 def grade_item(extract: NLSExtract, year: int) -> Item:
-    """Highest grade completed as of May 1; the revised one (later rounds correct it) where only that is there."""
+    """Highest grade completed as of May 1; the grade as later rounds revised it where the extract has only that."""
     revised = f"HGCREV{year % 100:02d}", year, None
     return revised if extract.has(*revised) and not extract.has(*item("HGC", year)) else item("HGC", year)
 
 
 def covers_everyone(extract: NLSExtract, variable: Item) -> bool:
+    """Whether the extract holds the variable for all people."""
     return extract.has(*variable) and len(extract.variable(*variable)) == len(extract.people)
 
 

@@ -1,8 +1,8 @@
 """Wages of the NLSY79 and what explains them: hours, experience, schooling, industry.
 
-These are outcomes, not covariates of a model: they say whether a person works. Pay and hours belong to the current job
-at the interview, the one whose occupation is the state, so both are null unless employment status (ESR_COL) says
-employed. Years of experience know the past only.
+These are outcomes, not covariates of a model, because they tell whether a person works. Pay and hours belong to the
+current job at the interview, whose occupation is the state, so both are null unless employment status (ESR_COL) is
+employed. Years of experience are computed from the past only.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from .survey_steps import SurveySteps, reason
 
 # Consumer Price Index for All Urban Consumers, annual averages; wages are in dollars of this year.
 BASE_YEAR = 2010
-# Nominal dollars an hour; outside are wrong units and typing errors (up to $60,000).
+# Nominal dollars an hour; values outside are wrong units and typing errors (up to $60,000).
 LOWEST_PAY, HIGHEST_PAY = 1, 500
 MOST_HOURS = 168
 WEEKS = 52
-# In the other rounds up to 1993 the hours are those of a job that is not the current one, or not in these extracts.
+# In the other rounds these extracts lack hours, or (up to 1993) hold those of a job that is not the current one.
 HOURS_ROUNDS = frozenset({1982, 1994, 1996, 1998, 2006})
 OUTCOMES = ("log_wage", "weekly_hours", "experience", "schooling")
 
@@ -51,7 +51,7 @@ def industry_vintage(year: int) -> int:
 
 
 def wage_items(rounds: list[int], last: int) -> list[Item]:
-    """What `yearly_jobs` and `yearly_work` read."""
+    """Variables that `yearly_jobs` and `yearly_work` read."""
     items = [industry_item(year) for year in rounds]
     items += [pay_item(year) for year in rounds if year in STATUS_ROUNDS]
     items += [hours_item(year) for year in rounds if year in HOURS_ROUNDS]
@@ -66,7 +66,7 @@ def price_index() -> pd.Series:
 
 
 def industries(codes: pd.Series, vintage: int) -> pd.Series:
-    """Industry group by Census code: the 14 groups of Blau and Kahn (2017), and the one they leave out.
+    """Maps Census codes to industry groups: the 14 groups of Blau and Kahn (2017), and the one that they leave out.
 
     Args:
         codes: Three-digit Census industry codes, null where missing.
@@ -76,24 +76,24 @@ def industries(codes: pd.Series, vintage: int) -> pd.Series:
         Labels, null where the code is null or in no group (armed forces, uncodeable).
     """
     table = read_data("census_industries.csv", "career_hf.sources")
-    found = pd.Series(pd.NA, index=codes.index, dtype="string")
+    labels = pd.Series(pd.NA, index=codes.index, dtype="string")
     for row in table[table["vintage"].astype(int) == vintage].itertuples(index=False):
-        found = found.mask(codes.between(int(row.first_code), int(row.last_code)).fillna(False), row.industry)
-    return found
+        labels = labels.mask(codes.between(int(row.first_code), int(row.last_code)).fillna(False), row.industry)
+    return labels
 
 
 def yearly_jobs(extract: NLSExtract, rounds: list[int]) -> pd.DataFrame:
-    """Pay (cents), hours and industry of the current job, of every person in every round, with reasons where null."""
+    """Reads pay (cents), hours and industry of everybody's current job in every round, with reasons where null."""
     people = extract.people
-    nothing = pd.Series(pd.NA, index=people, dtype="Int64")
+    no_values = pd.Series(pd.NA, index=people, dtype="Int64")
     parts = []
     for year in rounds:
-        unknown = nothing, pd.Series("employment at the interview not observed", index=people, dtype="string")
-        pay, pay_missing = _raw(extract, pay_item(year)) if year in STATUS_ROUNDS else unknown
-        unknown = nothing, pd.Series("hours of the current job not in this round", index=people, dtype="string")
-        hours, hours_missing = _raw(extract, hours_item(year)) if year in HOURS_ROUNDS else unknown
-        code, industry_missing = _raw(extract, industry_item(year))
-        # A fourth digit from 2004 on, mostly zero.
+        unknown = no_values, pd.Series("employment at the interview not observed", index=people, dtype="string")
+        pay, pay_missing = _values_and_reasons(extract, pay_item(year)) if year in STATUS_ROUNDS else unknown
+        unknown = no_values, pd.Series("hours of the current job not in this round", index=people, dtype="string")
+        hours, hours_missing = _values_and_reasons(extract, hours_item(year)) if year in HOURS_ROUNDS else unknown
+        code, industry_missing = _values_and_reasons(extract, industry_item(year))
+        # Codes from 2004 on have a fourth digit, mostly zero.
         code = code // 10 if year >= 2004 else code
         part = {"person": people, "year": year, "pay": pay, "pay_missing": pay_missing}
         part |= {"hours": hours, "hours_missing": hours_missing}
@@ -104,15 +104,15 @@ def yearly_jobs(extract: NLSExtract, rounds: list[int]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _raw(extract: NLSExtract, variable: Item) -> tuple[pd.Series, pd.Series]:
+def _values_and_reasons(extract: NLSExtract, variable: Item) -> tuple[pd.Series, pd.Series]:
     return split_missing(extract.variable(*variable).reindex(extract.people))
 
 
 def yearly_work(extract: NLSExtract, last: int) -> pd.DataFrame:
-    """Share of each calendar year worked, by person (rows) and year (columns), null where not reported.
+    """Computes the share of each calendar year worked, by person (rows) and year (columns), null where not reported.
 
-    Weeks worked in the past calendar year over 52, so the year before each round. A few reports of more than 52 weeks
-    count as 52.
+    The share is weeks worked in the past calendar year over 52, so it belongs to the year before each round. The few
+    reports of more than 52 weeks count as 52.
     """
     rounds = [year for year in ALL_ROUNDS if year <= last]
     weeks = pd.DataFrame({year - 1: values(extract, item("WKSWK-PCY", year)) for year in rounds})
@@ -163,23 +163,26 @@ def add_outcomes(steps: SurveySteps, jobs: pd.DataFrame, work: pd.DataFrame) -> 
 
 
 def experience(frame: pd.DataFrame, work: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """Years worked before the year of each person-year, and whether a year of them was carried forward.
+    """Counts the years worked before each person-year, and tells whether one of them was carried forward.
 
-    A year without a report (every second one after 1993, and where a person was not interviewed) is taken as the last
-    one reported before it. Years before the first report count as none. Null until there is a report.
+    A year without a report (every second one after 1993, and where a person was not interviewed) is taken
+    to be like the last reported year before it. Years before the first report count as none. Experience is null until
+    there is a report.
     """
     years = range(int(work.columns.min()), int(frame["year"].max()))
     shares = work.reindex(columns=years).astype(float)
-    known = shares.ffill(axis=1)
-    total = known.fillna(0).cumsum(axis=1).where(known.notna())
-    carried = (shares.isna() & known.notna()).cummax(axis=1)
+    last_reported = shares.ffill(axis=1)
+    total = last_reported.fillna(0).cumsum(axis=1).where(last_reported.notna())
+    carried = (shares.isna() & last_reported.notna()).cummax(axis=1)
     keys = pd.MultiIndex.from_arrays([frame["person"], frame["year"] - 1])
-    at = [table.stack(future_stack=True).reindex(keys).set_axis(frame.index) for table in (total, carried)]
-    return at[0].astype(float), at[1].eq(True)
+    years_worked, is_carried = (
+        table.stack(future_stack=True).reindex(keys).set_axis(frame.index) for table in (total, carried)
+    )
+    return years_worked.astype(float), is_carried.eq(True)
 
 
 def _counts(missing: pd.Series) -> dict[str, int]:
-    """Observed values and reasons for null ones; they add up to all rows."""
+    """Counts observed values, and null ones by reason; the counts add up to all rows."""
     return {"observed": int(missing.isna().sum())} | {
         str(text): int(count) for text, count in missing.value_counts().items()
     }

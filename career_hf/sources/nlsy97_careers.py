@@ -1,7 +1,7 @@
 """Careers of the National Longitudinal Survey of Youth 1997, by the paper's rules (Appendix F), from raw extracts.
 
-One step a round: yearly from 1997 to 2011, then every second year to 2019. `docs/how_to/nlsy97_psid.md` says what to
-download, and which variables no extract has confirmed yet.
+Each round is one step: yearly from 1997 to 2011, then every second year to 2019. `docs/how_to/nlsy97_psid.md` says
+what to download, and which variables have not been checked against an extract yet.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ VINTAGE = 2002
 MOST_JOBS = 15
 WEEKS = 52
 
-# Weekly status: an employer's number from here on; 0 and 3 say nothing certain of the week.
+# Larger weekly statuses are numbers of employers; 0 and 3 leave the week's status open.
 FIRST_EMPLOYER = 9701
 NOT_SEARCHING, NOT_WORKING, UNEMPLOYED, OUT_OF_LABOR_FORCE, MILITARY = 1, 2, 4, 5, 6
 ENROLLED = (8, 9, 10, 11)  # in high school, a 2-year college, a 4-year college, a graduate program
@@ -43,12 +43,12 @@ def build(extract_folder: str | Path, *, rule: Rule = "paper") -> tuple[datasets
     """Builds careers from NLS Investigator extracts of the NLSY97.
 
     The state comes first and the occupation second. Where all weeks of a round's calendar year are in the extract
-    (EMP_STATUS), the year belongs to what most of its weeks with a known status were spent on: working for employers,
-    not working, or military service; of ties, the first of these. Not working is unemployed if there are more such
-    weeks than weeks out of the labor force. Elsewhere the yearly item decides (CVC_WKSWK_YR_ALL, weeks worked in the
-    calendar year): not working if there were none; one such year, and unemployed and out of the labor force are called
-    `not_working` in every year. Out of the labor force (or not working) and enrolled at the interview (CV_ENROLLSTAT)
-    is in school.
+    (EMP_STATUS), the state of the year is that of most weeks with a known status: working for employers, not working,
+    or military service; of ties, the first of these. Not working is unemployed if there are more weeks of unemployment
+    than weeks out of the labor force. Elsewhere the yearly item decides (CVC_WKSWK_YR_ALL, weeks worked in the
+    calendar year): without any, the state is not working. If this happens in any year, unemployed and out of the labor
+    force are called `not_working` in every year. People who are out of the labor force (or not working) and enrolled
+    at the interview (CV_ENROLLSTAT) are in school.
 
     The occupation is that of the employer with most weeks of the year, found on the round's roster (YEMP_UID), else
     that of the main job at the interview (CV_MAINJOB_FLG).
@@ -60,7 +60,7 @@ def build(extract_folder: str | Path, *, rule: Rule = "paper") -> tuple[datasets
     Returns:
         Careers with covariates education (by year), region, race and gender; `sample` for reports; outcomes
         `hourly_wage` (nominal dollars) and `weekly_hours` of the year's job; and, where the extract has them, `weight`
-        (of the first round), `stratum`, `psu` and `group` (the household of 1997). And the ledger.
+        (of the first round), `stratum`, `psu` and `group` (the household of 1997). The ledger counts every step.
 
     Raises:
         ValueError: If the rule is unknown, the extract is damaged, variables are missing (the message lists what to
@@ -120,20 +120,20 @@ def _references() -> dict[tuple[str, str], str]:
 def _item(extract: NLSExtract, names: str, year: int) -> Item:
     """Question name, year and reference number of a variable; of several names, the first that the extract has."""
     reference = _references().get((names, str(year)))
-    # Some numbers of this series may be those of another one, compensation: it is found by name or not at all.
+    # Some reference numbers of this series may be those of compensation, so it is found by name only.
     reference = None if names.startswith("CV_HRLY_PAY") else reference
-    named = [name for name in names.split("|") if extract.has(name, year)]
-    return (named or names.split("|"))[0], year, reference
+    names_held = [name for name in names.split("|") if extract.has(name, year)]
+    return (names_held or names.split("|"))[0], year, reference
 
 
 def _weeks(extract: NLSExtract, year: int) -> list[Item]:
-    """The weekly items of a year, 52 or 53; none if the extract has none of them."""
+    """The 52 or 53 weekly items of a year; none if the extract has none of them."""
     numbered: list[Item] = [
         (f"EMP_STATUS_{year}.{week:02d}", None, f"E001{year - 1980:02d}{week:02d}") for week in range(1, WEEKS + 2)
     ]
-    held = [item for item in numbered if extract.has(*item)]
-    # Some weeks only: all are required, so that the error names those that are not there.
-    return numbered[: max(WEEKS, len(held))] if held else []
+    items_held = [item for item in numbered if extract.has(*item)]
+    # If the extract has only some weeks, all are required, so that the error names the missing ones.
+    return numbered[: max(WEEKS, len(items_held))] if items_held else []
 
 
 def _weeks_worked(year: int) -> Item:
@@ -155,7 +155,7 @@ def _variables(extract: NLSExtract, weekly: dict[int, list[Item]]) -> list[Item]
 
 
 def _by_year(extract: NLSExtract, names: str) -> pd.DataFrame:
-    """Values of a yearly variable, one row per person, one column per round, null where missing."""
+    """Values of a yearly variable: one row per person, one column per round, null where missing."""
     return pd.DataFrame({year: _values(extract, _item(extract, names, year)) for year in ROUNDS})
 
 
@@ -166,47 +166,47 @@ def _values(extract: NLSExtract, item: Item) -> pd.Series:
 
 
 def _jobs(extract: NLSExtract, name: str, year: int) -> pd.DataFrame:
-    """Raw values of a variable of the employer roster, one row per person, one column per job that the extract has."""
+    """Raw values of a variable of the employer roster: one row per person, one column per job in the extract."""
     items = {job: _item(extract, f"{name}.{job:02d}", year) for job in range(1, MOST_JOBS + 1)}
-    held = {job: extract.variable(*item) for job, item in items.items() if extract.has(*item)}
-    return pd.DataFrame(held, index=extract.people)
+    columns = {job: extract.variable(*item) for job, item in items.items() if extract.has(*item)}
+    return pd.DataFrame(columns, index=extract.people)
 
 
 def _round(extract: NLSExtract, year: int, weeks: list[Item]) -> pd.DataFrame:
-    """Every person in one round, with state, occupation code, pay and hours, before anybody is dropped."""
+    """State, occupation code, pay and hours of every person in one round, before anybody is dropped."""
     people = extract.people
     enrollment, absent = split_missing(
         extract.variable(*_item(extract, "CV_ENROLLSTAT_EDT|CV_ENROLLSTAT", year)).reindex(people)
     )
-    state, why, employer = _weekly_state(extract, weeks) if weeks else _yearly_state(extract, year)
+    state, unknown_state, employer = _weekly_state(extract, weeks) if weeks else _yearly_state(extract, year)
     flag, flag_missing = split_missing(extract.variable(*_item(extract, "CV_MAINJOB_FLG", year)).reindex(people))
-    # People who do not work have a main job too, their last.
-    matched = _on_roster(employer, _jobs(extract, "YEMP_UID", year))
+    # The main job of people who do not work is their last one.
+    matched = _job_on_roster(employer, _jobs(extract, "YEMP_UID", year))
     job = matched.fillna(flag)
     codes = _jobs(extract, "YEMP_OCCODE-2002", year)
-    code, code_missing = split_missing(_of_job(codes, job))
-    not_held = job.notna() & ~job.isin(codes.columns)
+    code, code_missing = split_missing(_job_values(codes, job))
+    is_lacking = job.notna() & ~job.isin(codes.columns)
     code_missing = code_missing.mask(job.isna(), "no main job: " + flag_missing)
-    code_missing = code_missing.mask(not_held, "the extract lacks job " + job.astype("string"))
+    code_missing = code_missing.mask(is_lacking, "the extract lacks job " + job.astype("string"))
     part = {
         "person": people,
         "year": year,
         "age": year - _values(extract, _item(extract, "KEY!BDATE_Y", 1997)),
         "absent": absent.where(absent.isin(["not interviewed", "not in the extract"])),
         "state": state,
-        "unknown": why,
+        "unknown": unknown_state,
         "enrolled": enrollment.isin(ENROLLED),
         "matched": matched.notna(),
         "code": code,
         "code_missing": code_missing,
-        "hourly_wage": _positive(_of_job(_jobs(extract, "CV_HRLY_PAY", year), job)) / 100,
-        "weekly_hours": _positive(_of_job(_jobs(extract, "CV_HRS_PER_WEEK", year), job)),
+        "hourly_wage": _positive(_job_values(_jobs(extract, "CV_HRLY_PAY", year), job)) / 100,
+        "weekly_hours": _positive(_job_values(_jobs(extract, "CV_HRS_PER_WEEK", year), job)),
     }
     return pd.DataFrame(part)
 
 
 def _weekly_state(extract: NLSExtract, weeks: list[Item]) -> tuple[pd.Series, pd.Series, pd.Series]:
-    """State by most weeks; why it is not known; and the employer with most weeks, of ties the one that came first."""
+    """State by most weeks; the reason where it is unknown; the employer with most weeks, of ties the first one."""
     people = extract.people
     status = np.column_stack([extract.variable(*item).reindex(people).fillna(-5).to_numpy(int) for item in weeks])
 
@@ -214,43 +214,43 @@ def _weekly_state(extract: NLSExtract, weeks: list[Item]) -> tuple[pd.Series, pd
         return np.isin(status, codes).sum(axis=1)
 
     employed, military, unemployed = (status >= FIRST_EMPLOYER).sum(axis=1), count(MILITARY), count(UNEMPLOYED)
-    out, either = count(NOT_SEARCHING, OUT_OF_LABOR_FORCE), count(NOT_WORKING)
-    spent = np.column_stack([employed, out + unemployed + either, military])
-    most = np.where(spent.any(axis=1), spent.argmax(axis=1), -1)
+    out, unspecified = count(NOT_SEARCHING, OUT_OF_LABOR_FORCE), count(NOT_WORKING)
+    weeks_spent = np.column_stack([employed, out + unemployed + unspecified, military])
+    longest = np.where(weeks_spent.any(axis=1), weeks_spent.argmax(axis=1), -1)
     idle = np.where(unemployed > out, "unemployed", np.where(out > 0, "out_of_labor_force", "not_working"))
-    state = np.select([most == 0, most == 1, most == 2], ["employed", idle, "military"], default="")
+    state = np.select([longest == 0, longest == 1, longest == 2], ["employed", idle, "military"], default="")
     state = pd.Series(state, index=people, dtype="string")
     state = state.mask(state.eq(""))
-    why = reason(state.isna(), "no week with a known status")
+    unknown_state = reason(state.isna(), "no week with a known status")
 
     person, week = np.nonzero(status >= FIRST_EMPLOYER)
     spells = pd.DataFrame({"person": people[person], "employer": status[person, week], "week": week})
     by_employer = spells.groupby(["person", "employer"])["week"].agg(["size", "min"]).reset_index()
     first = by_employer.sort_values(["size", "min"], ascending=[False, True]).drop_duplicates("person")
-    return state, why, first.set_index("person")["employer"].reindex(people).astype("Int64")
+    return state, unknown_state, first.set_index("person")["employer"].reindex(people).astype("Int64")
 
 
 def _yearly_state(extract: NLSExtract, year: int) -> tuple[pd.Series, pd.Series, pd.Series]:
-    """State by weeks worked in the calendar year: employed or not, no more; and no employer."""
+    """State by weeks worked in the calendar year, which only tell whether a person was employed; no employer."""
     weeks, missing = split_missing(extract.variable(*_weeks_worked(year)).reindex(extract.people))
     state = weeks.gt(0).map({True: "employed", False: "not_working"}).astype("string")
     return state, "weeks worked: " + missing, pd.Series(pd.NA, index=extract.people, dtype="Int64")
 
 
-def _on_roster(employer: pd.Series, numbers: pd.DataFrame) -> pd.Series:
-    """The job on the round's roster that is this employer; null if it is not there, as when it was held later."""
-    same = numbers.eq(employer.astype("float"), axis=0)
-    if same.empty:
+def _job_on_roster(employer: pd.Series, numbers: pd.DataFrame) -> pd.Series:
+    """The employer's job number on the round's roster; null if it is not there, as when the job began later."""
+    is_employer = numbers.eq(employer.astype("float"), axis=0)
+    if is_employer.empty:
         return pd.Series(pd.NA, index=employer.index, dtype="Int64")
-    return same.idxmax(axis=1).where(same.any(axis=1)).astype("Int64")
+    return is_employer.idxmax(axis=1).where(is_employer.any(axis=1)).astype("Int64")
 
 
-def _of_job(values: pd.DataFrame, job: pd.Series) -> pd.Series:
-    """The raw value of each person's job; null where the job, or its column, is not there."""
-    place = values.columns.get_indexer(job.fillna(-1))
+def _job_values(values: pd.DataFrame, job: pd.Series) -> pd.Series:
+    """The raw value of each person's job; null where there is no job, or no column of it."""
+    column = values.columns.get_indexer(job.fillna(-1))
     rows = np.arange(len(job))
-    found = values.to_numpy(float)[rows, place] if len(values.columns) else np.full(len(job), np.nan)
-    return pd.Series(np.where(place >= 0, found, np.nan), index=job.index).astype("Int64")
+    job_values = values.to_numpy(float)[rows, column] if len(values.columns) else np.full(len(job), np.nan)
+    return pd.Series(np.where(column >= 0, job_values, np.nan), index=job.index).astype("Int64")
 
 
 def _positive(values: pd.Series) -> pd.Series:
@@ -258,7 +258,7 @@ def _positive(values: pd.Series) -> pd.Series:
 
 
 def _apply_states(steps: SurveySteps, collapsed: bool) -> None:
-    """Drops years without an interview, too young, without a known state, or military; names the occupation."""
+    """Drops years without an interview, before age 19, without a known state, or military; adds the occupation."""
     steps.drop("keep rounds with an interview", steps.frame["absent"], "past")
     young = reason(
         ~steps.frame["age"].gt(OLDEST_TOO_YOUNG).fillna(False), f"turns {OLDEST_TOO_YOUNG} or less, or no birth year"
@@ -321,17 +321,19 @@ def _apply_states(steps: SurveySteps, collapsed: bool) -> None:
 
 
 def _add_static(steps: SurveySteps, extract: NLSExtract) -> dict[str, str]:
-    """Adds what does not change; returns the columns of the survey's design that everybody has."""
+    """Adds static columns; returns the columns of the survey design that everybody has, by role."""
 
-    def once(name: str) -> pd.Series:
+    def static_values(name: str) -> pd.Series:
         return steps.frame["person"].map(_values(extract, _item(extract, name, 1997)))
 
-    group, race = once("KEY!RACE_ETHNICITY"), once("KEY!RACE")
+    group, race = static_values("KEY!RACE_ETHNICITY"), static_values("KEY!RACE")
     # The groups do not tell white from Asian or Native American; the first question on race does.
     names = pd.Series("other", index=steps.frame.index, dtype="string")
     names = names.mask(group.eq(4) & race.eq(1), "white").mask(group.eq(1), "black").mask(group.eq(2), "hispanic")
     steps.frame = steps.frame.assign(
-        race=names, gender=once("KEY!SEX").map(GENDER_OF_CODE), sample=once("CV_SAMPLE_TYPE").map(SAMPLE)
+        race=names,
+        gender=static_values("KEY!SEX").map(GENDER_OF_CODE),
+        sample=static_values("CV_SAMPLE_TYPE").map(SAMPLE),
     )
     design = {}
     for role, name in DESIGN.items():
@@ -339,7 +341,7 @@ def _add_static(steps: SurveySteps, extract: NLSExtract) -> dict[str, str]:
         if not extract.has(*item):
             steps.ledger.note(f"no {role} in these careers: {name} ({item[2]}, 1997) is not in the extract")
             continue
-        values = once(name)
+        values = static_values(name)
         values = values.where(values > 0) / 100 if role == "weight" else values  # two decimals are implied
         if role == "psu" and "stratum" in design:
             values = steps.frame["stratum"].astype("string") + "-" + values.astype("string")
@@ -353,7 +355,7 @@ def _add_static(steps: SurveySteps, extract: NLSExtract) -> dict[str, str]:
 
 
 def _standing_notes(extract: NLSExtract, weekly: dict[int, list[Item]], collapsed: bool) -> list[str]:
-    """What a reader must know of the survey itself, whatever the counts are."""
+    """Facts about the survey that a reader must know, whatever the counts are."""
     notes = [
         "occupation coding: Census 2002 codes in all rounds, by the name of the item (YEMP_OCCODE-2002)",
         f"over {OLDEST_TOO_YOUNG}: by the age that a person reaches in the calendar year of the round",

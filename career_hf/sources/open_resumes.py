@@ -1,11 +1,12 @@
-"""Open resume sets in ESCO: JobHop and Karrierewege, read with `datasets.load_dataset` and mapped to occ1990dd.
+"""Open resume datasets in ESCO: JobHop and Karrierewege, read with `datasets.load_dataset` and mapped to occ1990dd.
 
 * JobHop (aida-ugent/JobHop on the Hugging Face Hub, CC BY 4.0): resumes from VDAB, the public employment service of
   Flanders, with ESCO codes and quarters (arXiv:2505.07653).
 * Karrierewege (ElenaSenger/Karrierewege, no licence on its card): German resumes with ESCO labels and no dates
   (arXiv:2412.14612).
 
-Neither has sex, race or region, and both are European: pretraining data, not a sample of the United States.
+Neither has sex, race or region, and both are European: they serve for pretraining, not as a sample of the United
+States.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from .spell_rules import Recode, SpellRules
 JOBHOP_COLUMNS = ["resume_id", "matched_code", "start_date", "end_date", "university_level"]
 KARRIEREWEGE_COLUMNS = ["_id", "experience_order", "preferredLabel_en"]
 UNKNOWN = "unknown"
-# Levels of education by JobHop's `university_level`; levels that are not here stay as they are.
+# Levels of education by JobHop's `university_level`; other levels stay as they are.
 DEGREES = {"Bachelor": "college", "Master": "graduate", "PhD": "graduate", "Doctorate": "graduate"}
 
 
@@ -42,9 +43,9 @@ def jobhop(
     """Prepares careers of JobHop, 360,000 Flemish resumes with ESCO codes and quarters; `load_jobhop` has the details.
 
     Args:
-        source: Name on the Hugging Face Hub, or a folder with the csv files of its splits.
+        source: Name on the Hugging Face Hub, or folder with the csv files of the splits.
         esco_occupations: ESCO's `occupations_en.csv`, with which codes are mapped one by one.
-        as_of: Day at which experiences without an end are taken to end; without it they are dropped.
+        as_of: Day at which experiences without an end are cut; without it they are dropped.
         salt: Salt of the split.
 
     Raises:
@@ -65,8 +66,8 @@ def karrierewege(
     """Prepares Karrierewege, 500,000 German career paths in order, without dates; `load_karrierewege` has the details.
 
     Args:
-        source: Name on the Hugging Face Hub, or a folder with files of its splits.
-        esco_occupations: ESCO's `occupations_en.csv`, with which labels of finer occupations are known too.
+        source: Name on the Hugging Face Hub, or folder with the files of the splits.
+        esco_occupations: ESCO's `occupations_en.csv`, which adds the labels of finer occupations.
         latest_first: Whether experiences are numbered from the latest to the first.
         salt: Salt of the split.
 
@@ -84,18 +85,18 @@ def load_jobhop(
     esco_occupations: str | Path | None = None,
     as_of: str | None = None,
 ) -> tuple[Dataset, Ledger]:
-    """Careers of JobHop: one occupation a year, by the rules of `spells_to_careers`.
+    """Loads careers of JobHop: one occupation a year, by the rules of `spells_to_careers`.
 
-    Besides person, year and occupation there is education, the level that the resume states (static), named as in the
-    surveys. It is that of
-    the career's end: a model that sees it in earlier years looks ahead.
+    Besides person, year and occupation, careers have the static covariate education, the level that the resume states,
+    named as in the surveys. It is the level at the end of the career, so a model that sees it in earlier years looks
+    ahead.
 
     Args:
-        source: Name on the Hub, or a folder with the csv files of its splits, which are put together.
+        source: Name on the Hub, or folder with the csv files of the splits, which are joined.
         esco_occupations: ESCO's `occupations_en.csv`, with which codes are mapped one by one. Without it, or where it
-            lacks a code, their first four digits are, the ISCO-08 unit group; nearly half of these have more targets.
-        as_of: A day, such as "2024-12-31", at which experiences without an end are taken to end; without it they are
-            dropped.
+            lacks a code, the first four digits are mapped, the ISCO-08 unit group; nearly half of these groups have
+            several targets.
+        as_of: Day, such as "2024-12-31", at which experiences without an end are cut; without it they are dropped.
 
     Returns:
         Careers in occ1990dd (905 is the armed forces), and the ledger.
@@ -136,17 +137,17 @@ def load_karrierewege(
     esco_occupations: str | Path | None = None,
     latest_first: bool = False,
 ) -> tuple[Dataset, Ledger]:
-    """Paths of Karrierewege, which have an order but no dates.
+    """Loads paths of Karrierewege, which have an order but no dates.
 
     **The column `year` holds the number of the experience, not a year**: leave `year` out of a model's covariates, and
     do not read stays as years. Experiences that are dropped leave a gap in the numbers.
 
     Args:
-        source: Name on the Hub, or a folder with files of its splits, which are put together.
-        esco_occupations: ESCO's `occupations_en.csv`. Without it only the 1,680 occupations just below the ISCO-08
-            unit groups are known by their label.
-        latest_first: Whether experiences are numbered from the latest to the first. The card does not say: look at a
-            few paths.
+        source: Name on the Hub, or folder with the files of the splits, which are joined.
+        esco_occupations: ESCO's `occupations_en.csv`. Without it, labels are known of only the 1,680 occupations just
+            below the ISCO-08 unit groups.
+        latest_first: Whether experiences are numbered from the latest to the first. The dataset's card does not
+            say so: look at a few paths.
 
     Returns:
         Careers in occ1990dd (905 is the armed forces), and the ledger.
@@ -168,7 +169,7 @@ def load_karrierewege(
 
 
 def _read(source: str | Path, columns: list[str], features: Features | None = None) -> pd.DataFrame:
-    """All splits of a data set as one frame. Codes must be read as text: "0310.3" and "2353.10" are no numbers."""
+    """Reads all splits of a dataset as one frame; codes must stay text, as "0310.3" and "2353.10" are no numbers."""
     try:
         splits = load_dataset(str(source), features=features)
     except DatasetGenerationError as error:
@@ -184,6 +185,7 @@ def _read(source: str | Path, columns: list[str], features: Features | None = No
 
 
 def _keep_mapped(rows: pd.DataFrame, code: pd.Series, occupation: pd.Series, ledger: Ledger) -> pd.DataFrame:
+    """Adds the occupation, drops rows without one, and records both reasons for this in the ledger."""
     mapped = rows.assign(occupation=occupation.astype(object))[occupation.notna()]
     dropped = {
         "occupation unknown": int(code.isna().sum()),

@@ -1,7 +1,8 @@
 """Careers of the Panel Study of Income Dynamics, by the paper's rules (Appendix F), from files of the Data Center.
 
-Reference persons (heads) and their spouses, who alone are asked for an occupation, from the waves of 1996, 1997 and
-every second year to 2019. `docs/how_to/nlsy97_psid.md` says what to download. The PSID may not be redistributed.
+Careers are those of reference persons (heads) and their spouses, who alone are asked for an occupation, in the waves
+of 1996, 1997 and every second year to 2019. `docs/how_to/nlsy97_psid.md` says what to download. The PSID may not be
+redistributed.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from .survey_steps import GENDER_OF_CODE, REGION_OF_CODE, Rule, SurveySteps, che
 
 LICENCE = "PSID, no redistribution"
 WAVES = (1996, 1997, *range(1999, 2020, 2))
-# Whoever is a reference person or spouse in one of these was not added after 1995.
+# Reference persons and spouses of these waves were not added after 1995.
 EARLIER_WAVES = (1994, 1995)
 HEAD, SPOUSES = 10, (20, 22)  # relation to the reference person; 22 are partners
 LAST_PRESENT = 20  # sequence numbers from 51 on are people in institutions, who moved out, or who died
@@ -32,12 +33,12 @@ LAST_PRESENT = 20  # sequence numbers from 51 on are people in institutions, who
 STATUS = {1: "employed", 2: "unemployed", 3: "unemployed", 7: "in_school"}
 STATUS |= dict.fromkeys((4, 5, 6), "out_of_labor_force")  # retired, disabled, keeping house
 OTHER_STATUS = 8
-MOST_GRADES = 17  # stands for any postgraduate work; 98 and 99 are not known
+MOST_GRADES = 17  # any postgraduate work; 98 and 99 are unknown
 PSID_MILITARY_1970 = 600  # not a Census code
 REGION = {**REGION_OF_CODE, 5: "west"}  # 5: Alaska and Hawaii
 RACES = range(1, 8)
 WEEKS_A_YEAR = 52
-# Words that the label of a variable should have, where a setup file gives labels.
+# Word that the label of each variable should contain, where a setup file gives labels.
 LABELS = {
     "interview": "INTERVIEW",
     "sequence": "SEQUENCE",
@@ -65,12 +66,14 @@ OPTIONAL = ("hourly_earnings", "annual_hours")
 def build(extract_folder: str | Path, *, rule: Rule = "paper") -> tuple[datasets.Dataset, Ledger]:
     """Builds careers from files of the PSID Data Center.
 
-    Employment status of the individual at the interview comes first: working now; temporarily laid off or looking for
-    work is unemployed; retired, disabled and keeping house are out of the labor force; student is in school. Who works
-    has the occupation of the main job, by the reference person's or the spouse's item. Codes are of the Census of 1970
-    to 2001, of 2000 to 2015 and of 2010 from 2017 on, unless the variable's label names another.
+    Employment status of the individual at the interview comes first: people who work now are employed; people who are
+    temporarily laid off or look for work are unemployed; retired and disabled people and people who keep house are out
+    of the labor force; students are in school. The occupation of the employed is that of the main job, from the
+    reference person's or the spouse's item. Codes are Census 1970 codes to 2001, Census 2000 codes to 2015, and Census
+    2010 codes from 2017 on, unless the variable's label names another Census year.
 
-    Added after 1995 means: reference person or spouse in 1996 or later, and not in 1994 or 1995.
+    People count as added after 1995 if they are a reference person or spouse in 1996 or later, and not in 1994 or
+    1995.
 
     Args:
         extract_folder: Folder with the files, searched with its subfolders.
@@ -81,8 +84,8 @@ def build(extract_folder: str | Path, *, rule: Rule = "paper") -> tuple[datasets
         `hourly_wage` (labor income over hours of the past calendar year, nominal dollars), `weekly_hours` (hours of
         the past calendar year over 52) and `survey_weight` (cross-sectional, from 1997 on); `group`, the family of
         1968; and, where the files have them, `stratum`, `psu`, and `weight`, each person's first positive one, if
-        everybody has one (see `weighted_psid`). And the ledger. `careers.info.license` says that they may not be
-        passed on.
+        everybody has one (see `weighted_psid`). The ledger counts every step. `careers.info.license` says that the
+        careers may not be passed on.
 
     Raises:
         ValueError: If the rule is unknown, a file is damaged, variables are missing (the message lists them), or
@@ -93,7 +96,7 @@ def build(extract_folder: str | Path, *, rule: Rule = "paper") -> tuple[datasets
     files.require(_needed())
     notes, vintages = _check_labels(files)
 
-    steps = SurveySteps(pd.concat([_wave(files, year, vintages[year]) for year in WAVES], ignore_index=True))
+    steps = SurveySteps(pd.concat([_wave_frame(files, year, vintages[year]) for year in WAVES], ignore_index=True))
     _keep_entrants(steps, files)
     _apply_states(steps)
     grades = pd.DataFrame({year: _values(files, "education", year) for year in WAVES})
@@ -136,7 +139,7 @@ def psid(extract: str | Path, *, rule: Rule = "paper", salt: str = "career_hf") 
 
 
 def weighted_psid(careers: datasets.Dataset) -> tuple[datasets.Dataset, Ledger]:
-    """Careers with a `weight`, the first positive `survey_weight`, without the people who have none.
+    """Adds a `weight`, each person's first positive `survey_weight`, and leaves out people who have none.
 
     Raises:
         ValueError: If nobody has a positive weight.
@@ -155,7 +158,7 @@ def weighted_psid(careers: datasets.Dataset) -> tuple[datasets.Dataset, Ledger]:
 
 @functools.cache
 def _variables() -> dict[tuple[str, str], str]:
-    """Variable by item and wave (as text, empty for what does not change)."""
+    """Variable by item and wave (as text, empty for static items)."""
     table = read_data("psid_variables.csv", "career_hf.sources")
     return dict(zip(zip(table["item"], table["year"], strict=True), table["variable"], strict=True))
 
@@ -179,15 +182,15 @@ def _values(files: PSIDFiles, item: str, year: int) -> pd.Series:
 
 
 def _check_labels(files: PSIDFiles) -> tuple[list[str], dict[int, int]]:
-    """Warnings where labels say that a variable is another item or wave; and the Census year of each wave's codes."""
+    """Warnings about labels that name another item or wave; and the Census year of each wave's codes."""
     notes, vintages = [], {year: 1970 if year <= 2001 else 2000 if year <= 2015 else 2010 for year in WAVES}
     for (item, year), variable in _variables().items():
         label = files.labels.get(variable, "").upper()
         if not label or item not in LABELS:
             continue
         suffix = re.search(r"\s(\d\d)$", label)
-        of_individuals = variable.startswith(("ER30", "ER33", "ER34"))
-        if LABELS[item] not in label or (of_individuals and suffix and suffix[1] != year[2:]):
+        is_individual = variable.startswith(("ER30", "ER33", "ER34"))
+        if LABELS[item] not in label or (is_individual and suffix and suffix[1] != year[2:]):
             notes.append(f"warning: {variable} should be {item} of {year}, but its label is '{label}'")
         census = re.search(r"\b(1970|2000|2010)(?= CODE)", label)
         if item.startswith("occupation") and census and int(census[0]) != vintages[int(year)]:
@@ -204,8 +207,8 @@ def _role(files: PSIDFiles, year: int) -> pd.Series:
     return role.where(sequence.between(1, LAST_PRESENT))
 
 
-def _wave(files: PSIDFiles, year: int, vintage: int) -> pd.DataFrame:
-    """Every individual in one wave, with status, occupation code, pay, hours and race, still uninterpreted."""
+def _wave_frame(files: PSIDFiles, year: int, vintage: int) -> pd.DataFrame:
+    """Status, occupation code, pay, hours and race of every individual in one wave, still uninterpreted."""
     role = _role(files, year)
 
     def by_role(item: str) -> pd.Series:
@@ -214,17 +217,17 @@ def _wave(files: PSIDFiles, year: int, vintage: int) -> pd.DataFrame:
 
     interview, code = _values(files, "interview", year), by_role("occupation")
     present = _values(files, "sequence", year).between(1, LAST_PRESENT)
-    why = pd.Series("neither reference person nor spouse", index=files.people, dtype="string")
-    why = why.mask(~present, "not in the family at the interview").mask(~interview.gt(0), "not in the panel")
-    known = code.gt(0) & code.lt(10 ** DIGITS[vintage] - 1)
-    # Digits beyond those of the Census year are no code of it; they are dropped with their number.
-    mapped, _ = map_codes(code.where(known).round().astype("Int64"), vintage)
+    absence = pd.Series("neither reference person nor spouse", index=files.people, dtype="string")
+    absence = absence.mask(~present, "not in the family at the interview").mask(~interview.gt(0), "not in the panel")
+    is_code = code.gt(0) & code.lt(10 ** DIGITS[vintage] - 1)
+    # Numbers with more digits are no codes of the Census year; `_apply_states` drops and counts them.
+    mapped, _ = map_codes(code.where(is_code).round().astype("Int64"), vintage)
     military = is_military(code, vintage) | (code.eq(PSID_MILITARY_1970) & (vintage == 1970))
     part = {
         "person": files.people,
         "year": year,
         "vintage": vintage,
-        "absent": why.where(role.isna()),
+        "absent": absence.where(role.isna()),
         "status": _values(files, "employment_status", year),
         "code": code,
         "occ1990dd": mapped,
@@ -239,8 +242,8 @@ def _wave(files: PSIDFiles, year: int, vintage: int) -> pd.DataFrame:
 
 def _keep_entrants(steps: SurveySteps, files: PSIDFiles) -> None:
     steps.drop("keep reference persons and spouses", steps.frame["absent"], "past")
-    before = pd.DataFrame({year: _role(files, year).notna() for year in EARLIER_WAVES}).any(axis=1)
-    earlier = steps.frame["person"].map(before)
+    is_earlier = pd.DataFrame({year: _role(files, year).notna() for year in EARLIER_WAVES}).any(axis=1)
+    earlier = steps.frame["person"].map(is_earlier)
     waves = " or ".join(str(year) for year in EARLIER_WAVES)
     steps.drop("keep people added after 1995", reason(earlier, f"reference person or spouse in {waves}"), "past")
 
@@ -265,9 +268,9 @@ def _apply_states(steps: SurveySteps) -> None:
     frame = steps.frame
     employed = frame["state"].eq("employed")
     largest = frame["vintage"].map({vintage: 10**digits - 1 for vintage, digits in DIGITS.items()})
-    none = reason(employed & (frame["code"].isna() | frame["code"].eq(0)), "occupation: inapplicable")
-    none = none.fillna(reason(employed & frame["code"].eq(largest), "occupation: not known"))
-    steps.drop("drop employed years without an occupation", none, "past")
+    no_occupation = reason(employed & (frame["code"].isna() | frame["code"].eq(0)), "occupation: inapplicable")
+    no_occupation = no_occupation.fillna(reason(employed & frame["code"].eq(largest), "occupation: not known"))
+    steps.drop("drop employed years without an occupation", no_occupation, "past")
     frame = steps.frame
     employed = frame["state"].eq("employed")
     code = frame["code"].round().astype("Int64").astype("string")
@@ -288,7 +291,7 @@ def _apply_states(steps: SurveySteps) -> None:
 
 
 def _add_static(steps: SurveySteps, files: PSIDFiles) -> dict[str, str]:
-    """Adds what does not change; returns the columns of the survey's design that everybody has."""
+    """Adds static columns; returns the columns of the survey design that everybody has, by role."""
     frame = steps.frame.sort_values(["person", "year"], ignore_index=True)
     race = frame["race"].where(frame["race"].isin(list(RACES)))
     first_race = race.groupby(frame["person"]).transform("first")
@@ -330,7 +333,7 @@ def _add_static(steps: SurveySteps, files: PSIDFiles) -> dict[str, str]:
 
 
 def _standing_notes(files: PSIDFiles) -> list[str]:
-    """What a reader must know of the survey itself, whatever the counts are."""
+    """Facts about the survey that a reader must know, whatever the counts are."""
     notes = [
         "occupation coding: Census 1970 codes to 2001, 2000 to 2015, 2010 from 2017; moves across a change are partly "
         "recoding (column occupation_vintage)",

@@ -1,8 +1,8 @@
 """Reads files of the PSID Data Center (https://simba.isr.umich.edu) as they come: fixed-width text, csv or xlsx.
 
-A text file has no header: a setup file beside it, for SAS (.sas), Stata (.do) or SPSS (.sps), says which columns each
-variable has. A file with ER30001 and ER30002 has one row per individual; one without has one row per family of a wave,
-and its values go to the people of the family by that wave's interview number. Values stay raw here.
+A text file has no header: a setup file beside it, for SAS (.sas), Stata (.do) or SPSS (.sps), gives the columns of
+each variable. A file with ER30001 and ER30002 has one row per individual; any other has one row per family of a wave,
+whose values go to the people of the family by that wave's interview number. Values stay raw here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pandas as pd
 FAMILY_1968, PERSON_1968 = "ER30001", "ER30002"
 SETUP_SUFFIXES = (".sas", ".do", ".sps")
 VARIABLE = re.compile(r"[A-Z]+\d+[A-Z]?(_[A-Z0-9]+)?")
-# Where each kind of setup file lists the columns: `INPUT ... ;`, `infix ... using`, `DATA LIST ... / ... .`
+# Section of each kind of setup file that lists the columns: `INPUT ... ;`, `infix ... using`, `DATA LIST ... / ... .`
 SECTIONS = {
     ".sas": re.compile(r"^\s*INPUT\b(.*?);", re.DOTALL | re.IGNORECASE | re.MULTILINE),
     ".do": re.compile(r"^\s*infix\b(.*?)\busing\b", re.DOTALL | re.IGNORECASE | re.MULTILINE),
@@ -36,13 +36,13 @@ Needed = tuple[str, int | None, str]
 
 @dataclass(frozen=True)
 class Setup:
-    """What a setup file says of its data file.
+    """What a setup file says about its data file.
 
     Args:
         columns: Name, first and last position (counting from 1) of each variable.
         labels: Label by variable, empty if the file has none.
-        record_length: Characters of a line, None if it does not say.
-        observations: Number of lines, None if it does not say.
+        record_length: Number of characters of a line, None if the file does not say.
+        observations: Number of lines, None if the file does not say.
     """
 
     columns: tuple[tuple[str, int, int], ...]
@@ -55,18 +55,19 @@ def read_setup(path: str | Path) -> Setup:
     """Reads a setup file for SAS, Stata or SPSS.
 
     Raises:
-        ValueError: If it is of another kind, lists no columns, or lists a variable twice or columns that overlap.
+        ValueError: If the file is of another kind, lists no columns, lists a variable twice, or lists overlapping
+            columns.
     """
     path = Path(path)
     kind = path.suffix.lower()
     if kind not in SECTIONS:
-        raise ValueError(f"{path.name} is no setup file: its name should end in {', '.join(SETUP_SUFFIXES)}")
-    text = path.read_bytes().decode("latin-1")  # labels only may hold more than ASCII
+        raise ValueError(f"{path.name} is not a setup file: its name should end in {', '.join(SETUP_SUFFIXES)}")
+    text = path.read_bytes().decode("latin-1")  # only labels may hold more than ASCII
     section = SECTIONS[kind].search(text)
-    found = COLUMNS.findall(section[1]) if section else []
-    if not found:
+    column_texts = COLUMNS.findall(section[1]) if section else []
+    if not column_texts:
         raise ValueError(f"{path.name} lists no columns, as a PSID setup file does; {DOWNLOAD_AGAIN}")
-    columns = tuple((name.upper(), int(first), int(last)) for name, first, last in found)
+    columns = tuple((name.upper(), int(first), int(last)) for name, first, last in column_texts)
     end, names = 0, set()
     for name, first, last in sorted(columns, key=lambda column: column[1]):
         if first <= end or last < first or name in names:
@@ -88,22 +89,24 @@ def read_text(path: str | Path, setup: Setup, wanted: Collection[str] | None = N
 
     Args:
         path: The data file.
-        setup: What its setup file says.
-        wanted: Variables to read; all if None. The files of whole waves have thousands.
+        setup: Content of its setup file.
+        wanted: Variables to read; all if None. Files of whole waves have thousands.
 
     Returns:
         One column of numbers per variable, null where the file has blanks.
 
     Raises:
-        ValueError: If it is not the file that the setup file describes, or is damaged: bytes that are not ASCII, lines
-            that are too short or too long, too few lines, or anything but numbers.
+        ValueError: If the file is not the one that the setup file describes, or is damaged: it has bytes that are not
+            ASCII, lines that are too short or too long, too few lines, or anything but numbers.
     """
     path = Path(path)
     data = path.read_bytes()
-    odd = re.search(rb"[^\x00-\x7f]", data)
-    if odd:
-        line = data[: odd.start()].count(b"\n") + 1
-        raise ValueError(f"{path.name} is not plain text: byte {odd[0][0]:#04x} in line {line}; {DOWNLOAD_AGAIN}")
+    not_ascii = re.search(rb"[^\x00-\x7f]", data)
+    if not_ascii:
+        line = data[: not_ascii.start()].count(b"\n") + 1
+        raise ValueError(
+            f"{path.name} is not plain text: byte {not_ascii[0][0]:#04x} in line {line}; {DOWNLOAD_AGAIN}"
+        )
     lines = data.decode("ascii").splitlines()
     length = max(setup.record_length or 0, max(last for _, _, last in setup.columns))
     for number, text in enumerate(lines, 1):
@@ -133,15 +136,15 @@ def read_text(path: str | Path, setup: Setup, wanted: Collection[str] | None = N
 def _numbers(cells: pd.Series, file: str, column: str, first_line: int) -> pd.Series:
     text = cells.astype("string").str.strip()
     numbers = pd.to_numeric(text.mask(text.isin(["", "."])), errors="coerce")
-    bad = numbers.isna() & text.notna() & ~text.isin(["", "."])
-    if bad.any():
-        row = int(np.flatnonzero(bad)[0])
+    is_unreadable = numbers.isna() & text.notna() & ~text.isin(["", "."])
+    if is_unreadable.any():
+        row = int(np.flatnonzero(is_unreadable)[0])
         raise ValueError(f"{file} has {text.iloc[row]!r} for {column} in line {row + first_line}, which is no number")
     return numbers.astype("float64").reset_index(drop=True)
 
 
 def _read_spreadsheet(path: Path) -> pd.DataFrame | None:
-    """A csv or xlsx file whose first line holds PSID variables; None if it holds anything else."""
+    """Reads a csv or xlsx file whose first line holds PSID variables; None if that line holds anything else."""
     if path.suffix.lower() == ".csv":
         try:
             cells = pd.read_csv(path, dtype=str, encoding="utf-8-sig", keep_default_na=False)
@@ -167,7 +170,7 @@ class PSIDFiles:
         individuals: Tables with one row per individual, by file.
         families: Tables with one row per family of one or more waves, by file.
         labels: Label by variable, from setup files.
-        notes: What a reader should know, such as files skipped.
+        notes: Notes for readers, such as files skipped.
     """
 
     individuals: dict[str, pd.DataFrame]
@@ -178,7 +181,7 @@ class PSIDFiles:
     def __post_init__(self) -> None:
         if not self.individuals:
             raise ValueError(
-                f"no file of the PSID here has one row per individual (columns {FAMILY_1968} and {PERSON_1968}): add "
+                f"none of the PSID files has one row per individual (columns {FAMILY_1968} and {PERSON_1968}): add "
                 "both to the cart of the Data Center, or download the cross-year individual file"
             )
         self.individuals = {file: _by_person(file, table) for file, table in self.individuals.items()}
@@ -199,16 +202,16 @@ class PSIDFiles:
         """Raw values of one variable.
 
         Args:
-            variable: Its name, such as ER33412.
-            interview: The individual file's interview number of the wave, for variables of family files.
-            family_interview: The family file's.
+            variable: Name of the variable, such as ER33412.
+            interview: Name of the wave's interview number in the individual file, for variables of family files.
+            family_interview: Name of the wave's interview number in the family file.
 
         Returns:
-            Numbers indexed by person, 1000 times the 1968 family plus the person's number in it; null where there is
-            none.
+            Numbers indexed by person, 1000 times the 1968 family plus the person's number in it; null where the
+            value is missing.
 
         Raises:
-            ValueError: If no file holds it, or a family file cannot be joined.
+            ValueError: If no file holds the variable, or a family file cannot be joined.
         """
         if variable in self._values:
             return self._values[variable].reindex(self.people)
@@ -224,15 +227,15 @@ class PSIDFiles:
             if keys.duplicated().any():
                 raise ValueError(f"{file} has interview {keys[keys.duplicated()].iloc[0]:.0f} more than once")
             return self.variable(interview).map(table.set_index(family_interview)[variable])
-        raise ValueError(self._missing([("", None, variable)]))
+        raise ValueError(self._missing_message([("", None, variable)]))
 
     def require(self, needed: list[Needed]) -> None:
         """Raises one ValueError listing every variable (item, wave, name) that no file holds."""
         missing = [item for item in needed if not self.has(item[2])]
         if missing:
-            raise ValueError(self._missing(missing))
+            raise ValueError(self._missing_message(missing))
 
-    def _missing(self, missing: list[Needed]) -> str:
+    def _missing_message(self, missing: list[Needed]) -> str:
         lines = [f"  {variable} ({item}, {'all waves' if year is None else year})" for item, year, variable in missing]
         files = ", ".join([*self.individuals, *self.families])
         return (
@@ -280,8 +283,12 @@ def read_folder(path: str | Path, wanted: Collection[str] | None = None) -> PSID
     for file in files:
         name, kind = str(file.relative_to(path)), file.suffix.lower()
         if kind == ".txt":
-            beside = [f for f in files if f.parent == file.parent and f.stem.lower() == file.stem.lower()]
-            setups = {f.name: read_setup(f) for f in beside if f.suffix.lower() in SETUP_SUFFIXES}
+            siblings = [other for other in files if other.parent == file.parent]
+            setups = {
+                other.name: read_setup(other)
+                for other in siblings
+                if other.stem.lower() == file.stem.lower() and other.suffix.lower() in SETUP_SUFFIXES
+            }
             if not setups:
                 notes.append(f"{name} is skipped: no setup file ({file.stem}.sas, .do or .sps) lies beside it")
                 continue
@@ -312,7 +319,7 @@ def _by_person(file: str, table: pd.DataFrame) -> pd.DataFrame:
         raise ValueError(f"{file} has a row without {FAMILY_1968} or {PERSON_1968}; {DOWNLOAD_AGAIN}")
     person = (1000 * table[FAMILY_1968] + table[PERSON_1968]).astype("int64")
     if person.duplicated().any():
-        twice = person[person.duplicated()].iloc[0]
-        rows = [int(row) + 1 for row in np.flatnonzero(person == twice)]
-        raise ValueError(f"{file} has person {twice} more than once (people {rows}); {DOWNLOAD_AGAIN}")
+        repeated = person[person.duplicated()].iloc[0]
+        rows = [int(row) + 1 for row in np.flatnonzero(person == repeated)]
+        raise ValueError(f"{file} has person {repeated} more than once (people {rows}); {DOWNLOAD_AGAIN}")
     return table.set_index(pd.Index(person, name="person"))

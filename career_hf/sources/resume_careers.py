@@ -1,4 +1,4 @@
-"""Resumes as the paper had them (Appendix F): O*NET-SOC 2010 codes, degrees and states, as rules for spells.
+"""Resumes in the paper's layout (Appendix F): O*NET-SOC 2010 codes, degrees and states, as rules for spells.
 
 One row per job: a person, an O*NET-SOC 2010 code, start and end, the degree by then and the state of residence.
 `resumes` makes the careers that the paper pretrains on; `resume_rules` are its rules, for `spells_to_careers`.
@@ -18,7 +18,7 @@ from .spell_careers import prepare_spells
 from .spell_rules import Recode, SpellRules
 
 
-# The eight degrees of the paper's resumes. Levels are called as in the surveys, so that transfer finds them;
+# The eight degrees of the paper's resumes. Levels have the names of the surveys' levels, so that transfer finds them;
 # certificates, licenses and diplomas stay levels of their own.
 DEGREES = {
     "high school diploma": "high_school",
@@ -49,7 +49,7 @@ STATES = {
     "VA": "Virginia", "WA": "Washington", "WV": "West Virginia", "WI": "Wisconsin", "WY": "Wyoming",
 }
 # fmt: on
-# "Washington DC" is no state of Washington.
+# Names of the capital, which do not mean the state of Washington.
 CAPITAL = ("Washington DC", "Washington D.C.", "Washington, DC", "Washington, D.C.")
 
 
@@ -76,11 +76,12 @@ def resumes(
         spells: Parquet or CSV files (`*` allowed), or a table in memory, one row per job.
         output: Destination folder, written atomically and part by part, so that memory does not grow with the number
             of people; a run that was stopped goes on. Without it, careers are made in memory.
-        as_of: The day on which the resumes were collected, to which open spells last.
+        as_of: Day on which the resumes were collected, at which spells without an end are cut.
         person, onet_soc, start, end, degree, state: Names of the columns.
-        no_occupation: Label of years without an occupation between the first and the last, which are else left out.
-        drop_open: Whether spells without an end are dropped, instead of going on.
-        memory, threads: Memory and threads of the database.
+        no_occupation: Label of years without an occupation between the first and the last; if None, such years are
+            left out.
+        drop_open: Whether spells without an end are dropped, instead of lasting to `as_of`.
+        memory, threads: Memory and number of threads of the database.
         salt: Salt of the split.
 
     Raises:
@@ -122,18 +123,18 @@ def resume_rules(
     O*NET-SOC 2010 codes become occ1990dd codes before the occupation of a year is chosen, so that two jobs of one
     occupation count together; codes without a counterpart stay as they are, codes of their own. Jobs without a code or
     a date are dropped. Education is the latest degree, as a level; the region is one of the four of the Census, or
-    "other" for Puerto Rico, unknown and missing states. A missing degree stays missing, which is a level of its own to
-    `CareerProcessor`. Years without a job are left out, as in pretraining, unless `no_occupation` names them.
+    "other" for Puerto Rico, unknown and missing states. A missing degree stays missing, which `CareerProcessor` treats
+    as a level of its own. Years without a job are left out, as in pretraining, unless `no_occupation` names them.
 
     Args:
-        as_of: The day on which the resumes were collected.
+        as_of: Day on which the resumes were collected.
         person, occupation, start, end, degree, state: Names of the columns.
-        occ1990dd: Occ1990dd code by O*NET-SOC 2010 code; `weighted_crosswalks`' own, with the most frequent target
-            where there are several, if None. Add entries with `|`.
-        degrees: Level by degree, whose case does not matter; degrees that are not in it stay as they are.
+        occ1990dd: Occ1990dd code by O*NET-SOC 2010 code. If None, the modal targets of
+            `weighted_crosswalk("onet_soc2010")`.
+        degrees: Level by degree, whose case does not matter; other degrees stay as they are.
         missing_end: As in `SpellRules`.
-        no_occupation: Label of years between the first and the last without a job; the paper's forecasts on resumes
-            have one.
+        no_occupation: Label of years between the first and the last without a job, as in the paper's forecasts on
+            resumes; if None, such years are left out.
 
     Returns:
         Rules whose careers have the covariate education, and the region, which does not change.

@@ -74,18 +74,19 @@ def spells(
         spells: Parquet or CSV files (`*` allowed), or a table in memory, one row per spell.
         output: Destination folder, written atomically and part by part, so that memory does not grow with the number
             of people; a run that was stopped goes on. Without it, careers are made in memory.
-        as_of: The last day of the data, to which open spells last.
+        as_of: Last day of the data, at which spells without an end are cut.
         person, occupation, start, end: Names of the columns.
-        covariates: Columns of the spell, such as the employer, as names or as columns by new name.
-        carried: Columns that stay true until the next value, as degrees do.
+        covariates: Columns that belong to a spell, such as the employer, as names or as columns by new name.
+        carried: Columns whose value lasts until the next one, such as degrees.
         static: Columns that do not change within a person.
-        crosswalk: Coding of the occupations, to map them to occ1990dd: census1970 to census2010, soc2010,
-            onet_soc2010, isco08; or a frame or a CSV file with columns source, occ1990dd and maybe weight.
-        no_occupation: Label of years without an occupation between the first and the last, which are else left out.
-        drop_open: Whether spells without an end are dropped, instead of going on.
-        first_year: Spells that start earlier are dropped.
-        longest: Spells and careers of more years are dropped.
-        memory, threads: Memory and threads of the database.
+        crosswalk: Coding of the occupations, which are mapped to occ1990dd: census1970 to census2010, soc2010,
+            onet_soc2010, isco08; or a frame or a CSV file with columns source, occ1990dd and, if wished, weight.
+        no_occupation: Label of years without an occupation between the first and the last; if None, such years are
+            left out.
+        drop_open: Whether spells without an end are dropped, instead of lasting to `as_of`.
+        first_year: Earliest start year; spells that start before it are dropped.
+        longest: Most years of a spell and of a career; longer ones are dropped.
+        memory, threads: Memory and number of threads of the database.
         salt: Salt of the split.
 
     Raises:
@@ -135,8 +136,8 @@ def prepare_spells(
     Args:
         source: Key of `SOURCES`.
         spells, output, memory, threads, salt: As in `spells`.
-        rules: What the columns are, and how spells become years.
-        settings: Settings of the build that are no field of the rules, such as the crosswalk.
+        rules: Meaning of the columns, and how spells become years.
+        settings: Settings of the build that are not fields of the rules, such as the crosswalk.
     """
     parts = None
     if output is None:
@@ -150,8 +151,10 @@ def prepare_spells(
     if "crosswalk" in settings:
         ledger.note(f"person-years in occ1990dd: {coverage_of(_person_years(splits, rules.no_occupation))}")
     files = {"spells": Path(spells).name} if isinstance(spells, (str, Path)) else {}
-    of_rules = {name: value for name, value in vars(replace(rules, recode={})).items() if value not in (None, {}, ())}
-    settings = {**files, **of_rules, **settings}
+    rule_settings = {
+        name: value for name, value in vars(replace(rules, recode={})).items() if value not in (None, {}, ())
+    }
+    settings = {**files, **rule_settings, **settings}
     prepared = PreparedCareers.of_splits(source, splits, ledger, salt=salt, settings=settings)
     if output is None or parts is None:
         return prepared
@@ -161,7 +164,7 @@ def prepare_spells(
 
 
 def _person_years(splits: DatasetDict, no_occupation: str | None) -> pd.Series:
-    """Number of person-years by occupation, without the label of years that have none."""
+    """Number of person-years by occupation, without the label of years that have no occupation."""
     counts: list[pd.Series] = []
     for careers in splits.values():
         for batch in careers.select_columns("occupation").with_format("arrow").iter(CAREERS_AT_ONCE):
@@ -192,18 +195,19 @@ def write_careers(
     threads: int | None = None,
     spells_per_part: int = SPELLS_PER_PART,
 ) -> Ledger:
-    """Turns files of spells into Parquet files of careers; called again after it was stopped, it goes on.
+    """Turns files of spells into Parquet files of careers; called again after it was stopped, it resumes.
 
     Args:
         spells: Parquet or CSV files (`*` allowed).
-        folder: Destination folder; made if it is not there. What does not fit in memory spills to disk here.
-        rules: What the columns are, and what is dropped.
-        memory_limit: Memory of DuckDB; Python and its libraries take up to one GB besides.
-        threads: Threads of DuckDB; as many as there are cores if None.
-        spells_per_part: Spells of one file, about. Fewer need less memory, and read the files more often.
+        folder: Destination folder; created if missing. Data that do not fit in memory spill to disk here.
+        rules: Meaning of the columns, and what is dropped.
+        memory_limit: Memory of DuckDB; Python and its libraries take up to 1 GB more.
+        threads: Number of threads of DuckDB; one per core if None.
+        spells_per_part: Approximate number of spells of one part. Smaller parts need less memory, and read the files
+            more often.
 
     Returns:
-        The ledger, which is saved as `ledger.json` too.
+        The ledger, which is also saved as `ledger.json`.
 
     Raises:
         ValueError: As `spells_to_years` does, or if the folder holds careers of other files or rules.
@@ -218,22 +222,22 @@ def write_careers(
         memory_limit=memory_limit, temp_directory=str(spill), preserve_insertion_order=False, **settings
     )
     try:
-        made_of = {"spells": _files(spells), "rules": json.loads(json.dumps(asdict(rules), default=str))}
-        if (folder / MANIFEST).exists() and _manifest(folder)["made_of"] != made_of:
+        inputs = {"spells": _file_states(spells), "rules": json.loads(json.dumps(asdict(rules), default=str))}
+        if (folder / MANIFEST).exists() and _manifest(folder)["made_of"] != inputs:
             raise ValueError(f"{folder} holds careers of other spells or rules: choose another folder, or remove it")
         with readable(spells):
             if is_text_file(spells):
                 spells = _as_parquet(spells, folder / "spells.parquet", rules, connection)
             table = read_spells(spells, rules, connection)
         if not (folder / MANIFEST).exists():
-            manifest = {"made_of": made_of, "cuts": _cuts(table, rules, spells_per_part)}
+            manifest = {"made_of": inputs, "cuts": _cuts(table, rules, spells_per_part)}
             with complete(folder / MANIFEST) as unfinished:
                 unfinished.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         cuts, totals = _manifest(folder)["cuts"], Counts()
         parts = list(zip([None, *cuts], [*cuts, None], _paths(folder, cuts), strict=True))
         for low, high, path in tqdm(parts, desc="Turning spells into careers", unit="part"):
             if not path.exists():
-                _write_part(_between(table, rules, low, high), rules, path)
+                _write_part(_spells_between(table, rules, low, high), rules, path)
             for kind, counts in json.loads(parquet.read_schema(path).metadata[b"counts"]).items():
                 totals[kind] = totals.get(kind, Counter()) + Counter(counts)
     finally:
@@ -245,38 +249,38 @@ def write_careers(
 
 
 def load_written_careers(folder: str | Path) -> Dataset:
-    """The careers that `write_careers` wrote, in the order of people's identifiers, on disk rather than in memory.
+    """Loads the careers that `write_careers` wrote, in the order of people's identifiers, from disk, not into memory.
 
     Raises:
-        ValueError: Parts are missing.
+        ValueError: If parts are missing.
     """
     folder = Path(folder)
-    return Dataset.from_parquet([str(path) for path in _finished(folder)], cache_dir=str(folder / "cache"))
+    return Dataset.from_parquet([str(path) for path in _complete_parts(folder)], cache_dir=str(folder / "cache"))
 
 
 def split_written_careers(
     folder: str | Path, fractions: Mapping[str, float] = DEFAULT_FRACTIONS, salt: str = "career_hf"
 ) -> DatasetDict:
-    """The careers that `write_careers` wrote, split as `split_careers` does, but part by part: on disk, not in memory.
+    """Splits the careers that `write_careers` wrote, as `split_careers` does, but part by part and on disk.
 
     Args:
-        folder: Folder of the careers; the splits go into `splits` below it.
+        folder: Folder of the careers; the splits go into its subfolder `splits`.
         fractions, salt: As in `split_careers`.
 
     Returns:
         Careers by split name, in the order of the parts.
 
     Raises:
-        ValueError: Parts are missing, or the fractions do not sum to 1.
+        ValueError: If parts are missing, or the fractions do not sum to 1.
     """
     folder, shards = Path(folder), {name: list[Dataset]() for name in fractions}
-    # Splits by other shares or another salt are in another folder.
+    # Splits by other fractions or another salt go into another folder.
     key = hashlib.sha256(json.dumps([salt, list(fractions.items())]).encode()).hexdigest()[:12]
-    for path in tqdm(_finished(folder), desc="Splitting careers by person", unit="part"):
-        of_part = {name: folder / "splits" / key / f"{path.stem}-{name}.arrow" for name in fractions}
-        if not all(shard.exists() for shard in of_part.values()):
-            _split_part(path, list(of_part.values()), fractions, salt)
-        for name, shard in of_part.items():
+    for path in tqdm(_complete_parts(folder), desc="Splitting careers by person", unit="part"):
+        part_shards = {name: folder / "splits" / key / f"{path.stem}-{name}.arrow" for name in fractions}
+        if not all(shard.exists() for shard in part_shards.values()):
+            _split_part(path, list(part_shards.values()), fractions, salt)
+        for name, shard in part_shards.items():
             shards[name].append(Dataset.from_file(str(shard)))
     return DatasetDict({name: concatenate_datasets(parts) for name, parts in shards.items()})
 
@@ -293,11 +297,11 @@ def _split_part(path: Path, shards: list[Path], fractions: Mapping[str, float], 
                 writer.write_batch(batch.filter(pa.array(numbers == number)).replace_schema_metadata(None))
 
 
-def _finished(folder: Path) -> list[Path]:
-    """All parts, in order.
+def _complete_parts(folder: Path) -> list[Path]:
+    """Paths of all parts, in order.
 
     Raises:
-        ValueError: Parts are missing.
+        ValueError: If parts are missing.
     """
     paths = _paths(folder, _manifest(folder)["cuts"])
     missing = [path.name for path in paths if not path.exists()]
@@ -314,8 +318,8 @@ def _paths(folder: Path, cuts: list[Any]) -> list[Path]:
     return [folder / f"part-{part:05d}.parquet" for part in range(len(cuts) + 1)]
 
 
-def _files(spells: str | Path) -> list[list[Any]]:
-    """Path, size and time of each file, by which other spells are noticed."""
+def _file_states(spells: str | Path) -> list[list[Any]]:
+    """Path, size and time of each file, which tell other or changed spells from the same ones."""
     paths = sorted(Path(path) for path in glob(str(spells)))
     if not paths:
         raise ValueError(f"there is no file {spells}")
@@ -323,7 +327,7 @@ def _files(spells: str | Path) -> list[list[Any]]:
 
 
 def _cuts(table: ir.Table, rules: SpellRules, spells_per_part: int) -> list[Any]:
-    """Identifiers that cut the people into parts with about as many spells each; a sample of spells is enough."""
+    """Identifiers that cut the people into parts with equally many spells, estimated from a sample of spells."""
     total = table.count().to_pyarrow().as_py()
     parts = -(-total // spells_per_part)
     if parts < 2:
@@ -333,8 +337,8 @@ def _cuts(table: ir.Table, rules: SpellRules, spells_per_part: int) -> list[Any]
     return sorted({sample[len(sample) * part // parts] for part in range(1, parts)}) if sample else []
 
 
-def _between(table: ir.Table, rules: SpellRules, low: Any, high: Any) -> ir.Table:
-    """The spells of people after `low` up to `high`; those of nobody are in the first part."""
+def _spells_between(table: ir.Table, rules: SpellRules, low: Any, high: Any) -> ir.Table:
+    """The spells of people after `low` up to `high`; spells without a person are in the first part."""
     person = table[rules.person]
     if high is not None:
         table = table.filter(person <= high if low is not None else (person <= high) | person.isnull())
@@ -342,7 +346,7 @@ def _between(table: ir.Table, rules: SpellRules, low: Any, high: Any) -> ir.Tabl
 
 
 def _as_parquet(spells: str | Path, path: Path, rules: SpellRules, connection: DuckDB) -> Path:
-    """Text files as Parquet, which can be read in parts."""
+    """Converts text files to Parquet, which can be read in parts."""
     if not path.exists():
         with complete(path) as unfinished:
             read_spells(spells, rules, connection).to_parquet(unfinished)
@@ -352,9 +356,9 @@ def _as_parquet(spells: str | Path, path: Path, rules: SpellRules, connection: D
 def _write_part(spells: ir.Table, rules: SpellRules, path: Path) -> None:
     years, counts = build_years(spells, rules)
     over_time = ("year", "occupation", *rules.covariates, *rules.carried)
-    kinds = {name: pa.list_(pa.int32() if name == "year" else pa.string()) for name in over_time}
-    kinds = {"person": pa.string()} | kinds | dict.fromkeys(rules.static, pa.string())
-    schema = pa.schema(kinds, metadata={"counts": json.dumps(counts)})
+    types = {name: pa.list_(pa.int32() if name == "year" else pa.string()) for name in over_time}
+    types = {"person": pa.string()} | types | dict.fromkeys(rules.static, pa.string())
+    schema = pa.schema(types, metadata={"counts": json.dumps(counts)})
     with years, complete(path) as unfinished, parquet.ParquetWriter(unfinished, schema, compression="zstd") as writer:
         for rows in _whole_people(years):
             careers = career_table(_careers(rows, rules)).select(schema.names)
@@ -362,21 +366,21 @@ def _write_part(spells: ir.Table, rules: SpellRules, path: Path) -> None:
 
 
 def _whole_people(years: ir.Table) -> Iterator[pa.Table]:
-    """The rows of successive people, in order, so that no person is in two tables."""
+    """Yields the rows of successive people, in order, so that no person is in two tables."""
     import ibis
 
-    rest = None
+    pending = None
     ordered = ibis.to_sql(years.order_by("person", "year"))
-    # Not `to_pyarrow_batches`, with which ibis 12 asks DuckDB 2 for a method that it no longer has.
+    # `to_pyarrow_batches` of ibis 12 calls a method that DuckDB 2 no longer has.
     for batch in years.get_backend().con.sql(ordered).to_arrow_reader(YEARS_AT_ONCE):
         rows = pa.Table.from_batches([batch])
-        rows = rows if rest is None else pa.concat_tables([rest, rows])
-        last = pc.index(rows["person"], rows["person"][-1]).as_py()
-        if last:
-            yield rows[:last]
-        rest = rows[last:]
-    if rest is not None:
-        yield rest
+        rows = rows if pending is None else pa.concat_tables([pending, rows])
+        last_person = pc.index(rows["person"], rows["person"][-1]).as_py()
+        if last_person:
+            yield rows[:last_person]
+        pending = rows[last_person:]
+    if pending is not None:
+        yield pending
 
 
 def _careers(years: pa.Table, rules: SpellRules) -> Dataset:

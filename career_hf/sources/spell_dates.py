@@ -1,4 +1,4 @@
-"""Dates of spells, written as days, months, quarters or years, as numbers of days; one expression for every engine.
+"""Reads dates of spells (days, months, quarters or years) as numbers of days, with one expression for every engine.
 
 A date stands for the whole period it names: a spell from "2014" to "2016-03" begins on the first of January 2014 and
 ends on the last of March 2016. Texts may be
@@ -8,8 +8,8 @@ ends on the last of March 2016. Texts may be
     Q3 2014, 2014-Q3, 2014Q3           a quarter
     2014, 2014.0                       a year
 
-with "/" in place of "-" if wished. Numbers are years. Years are those from 1000 to 2999, in which no calendar that
-anybody kept a resume by has a surprise, and which no marker such as 9999 is among.
+with "/" in place of "-" if wished. Numbers are years. Only years from 1000 to 2999 are read, so that markers such as
+9999 are not taken for years.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ YEARS = (1000, 2999)
 
 
 def day_number(day: ir.DateValue) -> ir.IntegerColumn:
-    """Days since the first of January 1970."""
+    """Number of days since the first of January 1970."""
     return day.delta(EPOCH, unit="day").cast("int32")
 
 
 def new_year(year: ir.IntegerValue) -> ir.IntegerColumn:
-    """The number of a year's first day."""
+    """Number of the first day of a year."""
     import ibis
 
     return day_number(ibis.date(year.cast("int32"), 1, 1))
 
 
 def read_dates(dates: ir.Column) -> ir.Table:
-    """Reads the distinct dates of a column. Each is read once, however many spells share it.
+    """Reads the distinct dates of a column, each once, however many spells share it.
 
     Args:
         dates: Text, whole numbers (years), dates or timestamps without time zone.
 
     Returns:
-        `written`, the column's values; `year` of the period, its `first` day and the first day `after` it, all
-        three null where the value cannot be read.
+        `written`, the column's values; the period's `year`, its `first` day and the first day `after` it, all three
+        null where the value cannot be read.
 
     Raises:
-        ValueError: If the type is none of these.
+        ValueError: If the column has another type.
     """
     written = dates.name("written").as_table().distinct()
     kind = dates.type()
@@ -67,8 +67,8 @@ def read_dates(dates: ir.Column) -> ir.Table:
         first = read.year.notnull().ifelse(day_number(day), None)
         return read.mutate(first=first, after=first + 1)
     raise ValueError(
-        f"column '{dates.get_name()}' has type {kind}, which is no date: pass text, years or dates "
-        "(with a time zone the day would depend on the machine: convert to dates first)"
+        f"column '{dates.get_name()}' has type {kind}, which is not a date: pass text, years or "
+        "dates (with a time zone the day would depend on the machine: convert to dates first)"
     )
 
 
@@ -94,12 +94,12 @@ def _read_text(written: ir.Table, value: ir.StringValue) -> ir.Table:
     days = parts.select(
         "written", "months", "written_year", "day", begin=day_number(begin), end=day_number(readable.ifelse(end, None))
     )
-    # The 31st of April is no date.
-    there = (days.months > 0) | days.day.between(1, days.end - days.begin)
+    # Days such as the 31st of April do not exist.
+    is_date = (days.months > 0) | days.day.between(1, days.end - days.begin)
     first = days.begin + days.day - 1
     return days.select(
         "written",
-        year=there.ifelse(days.written_year, None),
-        first=there.ifelse(first, None),
-        after=there.ifelse((days.months > 0).ifelse(days.end, first + 1), None),
+        year=is_date.ifelse(days.written_year, None),
+        first=is_date.ifelse(first, None),
+        after=is_date.ifelse((days.months > 0).ifelse(days.end, first + 1), None),
     )

@@ -1,4 +1,4 @@
-"""What the columns of a table of spells are, and how spells become years."""
+"""Rules that say what the columns of a table of spells mean, and how spells become years."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from ..occupations.weighted_crosswalks import modal
 
 # Names of columns, or columns by new name.
 Columns = Sequence[str] | Mapping[str, str]
-# Names of columns that the expressions add.
+# Names of columns that the expressions of `spell_years` add.
 ADDED = frozenset(
     "written year first after start_written end_written start_day stop_day fresh_day covered start_year last_year "
-    "ongoing cut reason days place next_year occupations held span label new".split()
+    "ongoing cut reason days place next_year occupations used_spells span label new".split()
 )
 
 
 @dataclass(frozen=True)
 class Recode:
-    """New labels for the labels of a column, compared without regard to case and outer blanks.
+    """New labels for the labels of a column, which are compared without regard to case and outer blanks.
 
     Args:
         labels: New label by label.
-        otherwise: For labels that are not in `labels`; if None they stay as they are.
-        missing: For missing labels; if None they stay missing.
-        prefix: What labels that are not in `labels` and stay begin with from then on, so that no code of one coding is
-            taken for a code of another.
+        otherwise: New label of labels that are not in `labels`; if None, these stay as they are.
+        missing: New label of missing labels; if None, these stay missing.
+        prefix: Prefix of labels that are not in `labels` and stay, so that no code of one coding is taken for a code
+            of another.
     """
 
     labels: Mapping[str, str]
@@ -41,11 +41,11 @@ class Recode:
 
 
 def crosswalk_recode(crosswalk: pd.DataFrame, prefix: str = "") -> Recode:
-    """A crosswalk as new labels of occupations, with the modal target of each code.
+    """Turns a crosswalk into new labels of occupations: the modal target of each code.
 
     Args:
         crosswalk: A frame with source, occ1990dd and weight, as `career_hf.occupations.weighted_crosswalk` returns.
-        prefix: What codes without a target begin with, "isco08 " say, so that none is taken for an occ1990dd code.
+        prefix: Prefix of codes without a target, such as "isco08 ", so that none is taken for an occ1990dd code.
 
     Returns:
         New labels by code. Codes of digits count with and without their leading zeros.
@@ -62,26 +62,27 @@ def _by_name(columns: Columns) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class SpellRules:
-    """What the columns of a table of spells are, and how spells become years.
+    """What the columns of a table of spells mean, and how spells become years.
 
     Args:
         person, occupation, start, end: Names of the columns; `start` and `end` as `spell_dates` reads them.
         covariates: Columns that belong to the spell, such as the employer, as names or as columns by new name: a year
-            has the value of the spell that gives it its occupation, of the one with most days where there are several.
-        carried: Columns that stay true until the next value, such as the latest degree: a year has the last value that
-            started in it or earlier. Rows without an occupation count for these: a degree may be a row of its own.
+            has the value of the spell that gives the year its occupation; of several such spells, the one with most
+            days counts.
+        carried: Columns whose value lasts until the next one, such as the latest degree: a year has the last value
+            that started in it or earlier. Rows without an occupation count too, as a degree may be a row of its own.
         static: Columns that must not change within a person.
         recode: New labels of the occupation and of covariates by name, given before anything else is done.
-        as_of: The day after which nothing is known, as a date or ISO text: spells that go on end then.
-        missing_end: What a missing end means: "as_of" that the spell goes on, "drop" that the spell is of no use. Ends
-            that say so in words ("present") always go on.
-        first_year: Spells that start earlier are dropped.
-        longest: Spells of more years, and people whose years from first to last are more, are dropped.
-        no_occupation: Label of the years between the first and the last without an occupation; if None, they are left
-            out, as the paper does when it pretrains.
+        as_of: Last day of the data, as a date or ISO text: spells that go on are cut there.
+        missing_end: Meaning of a missing end: "as_of" that the spell goes on, "drop" that the spell is dropped. Spells
+            whose end is a word ("present") always go on.
+        first_year: Earliest start year; spells that start before it are dropped.
+        longest: Most years of a spell, and of a person from the first to the last; others are dropped.
+        no_occupation: Label of years without an occupation between the first and the last; if None, these are left
+            out, as in the paper's pretraining.
 
     Raises:
-        ValueError: If names or values contradict each other.
+        ValueError: If names are given twice or reserved, or values are out of range.
     """
 
     person: str = "person"

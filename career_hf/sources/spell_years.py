@@ -1,9 +1,9 @@
-"""Dated spells to one occupation a year (Appendix F, "Resumes"), written once as ibis expressions.
+"""Turns dated spells into one occupation a year (Appendix F, "Resumes"), by ibis expressions.
 
 An engine turns the expressions into its own SQL: DuckDB by default, which is embedded, keeps to a memory limit and
 spills to disk, or Spark where one machine is not enough. Both give the same rows. `clean_spells` gives every spell its
-days and, where it is of no use, the reason; `people_of` sums up each person; `person_years` chooses the occupation of
-each year. Nothing is computed until an engine is asked for the rows.
+days and, if it is dropped, the reason; `people_of` sums up each person; `person_years` chooses the occupation of each
+year. Nothing is computed until an engine is asked for the rows.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     from ibis.backends.duckdb import Backend as DuckDB
 
-# Ends that say in words that the spell goes on.
+# Words in the place of an end date which say that the spell goes on.
 ONGOING = ("present", "current", "now", "today", "ongoing")
-# Reasons that are asked for by name. Spells of the first two tell of the person, though not of an occupation.
+# Reasons that the code refers to. Spells of the first two describe the person, though they give no occupation.
 NO_OCCUPATION = "no occupation"
 REPEATS = "covers no day that other spells of the occupation leave"
 NO_AS_OF = "goes on, but there is no as_of"
-# Added to a day so that it has eight digits from the year 1000 to 2999, and sorts as text as it does as a number.
+# A day plus this number has eight digits from the year 1000 to 2999, so that it sorts as text as it does as a number.
 EIGHT_DIGITS = 20_000_000
 # Labels and dates that a ledger names one by one.
 EXAMPLES = 20
@@ -43,21 +43,20 @@ EXAMPLES = 20
 def spells_to_years(spells: Any, rules: SpellRules | None = None) -> tuple[ir.CachedTable, Ledger]:
     """Turns dated spells into one occupation a year: the one with most days in the year (Appendix F).
 
-    Days of spells of one occupation are counted once, however many of them cover the day. Ties go to the occupation
-    whose spell started earlier, of those in that year, then to the label that comes first in the alphabet. The order
-    of rows has no effect.
+    A day that several spells of one occupation cover is counted once. Ties go to the occupation whose spell in that
+    year started earlier, then to the label that comes first in the alphabet. The order of rows has no effect.
 
     Args:
         spells: Path of Parquet or CSV files (`*` allowed), a pandas, polars or Arrow table, all for DuckDB; or an ibis
             table of any engine, such as `ibis.pyspark.connect(session).read_parquet(path)`.
-        rules: What the columns are, and what is dropped.
+        rules: Meaning of the columns, and what is dropped.
 
     Returns:
         A table on the engine with one row per person and year and the columns person, year, occupation, `occupations`
-        (how many the person had in the year), and those that `rules` names; and the ledger.
+        (how many the person had in the year), and the columns that `rules` names; and the ledger.
 
     Raises:
-        ValueError: If a column is missing or has no use as what it is named for, a static column changes within a
+        ValueError: If a column is missing or has the wrong type, a static column changes within a
             person, a spell goes on but there is no `as_of`, or no spell is left.
     """
     import ibis
@@ -70,7 +69,7 @@ def spells_to_years(spells: Any, rules: SpellRules | None = None) -> tuple[ir.Ca
 
 
 def read_spells(spells: Any, rules: SpellRules, connection: DuckDB) -> ir.Table:
-    """A table of spells; CSV files are read as text, so that "007" stays as it is.
+    """Reads a table of spells; CSV files are read as text, so that "007" stays as it is.
 
     Raises:
         ValueError: If a column is missing, or a file cannot be read.
@@ -88,29 +87,29 @@ def read_spells(spells: Any, rules: SpellRules, connection: DuckDB) -> ir.Table:
 
 
 def is_text_file(path: str | Path) -> bool:
-    """Whether a path is one of CSV files."""
+    """Whether a path names CSV files."""
     return str(path).removesuffix(".gz").endswith((".csv", ".tsv", ".txt"))
 
 
 def _read_csv(path: str, connection: DuckDB) -> ir.Table:
-    # DuckDB would guess the form from all lines: with one broken line it skips others, or takes all for one column.
+    # DuckDB's own detection reads all lines: one broken line makes it skip others, or read all as one column.
     files = sorted(glob(path)) or [path]
     delimiter, names = _read_header(files[0])
     for file in files[1:]:
         if _read_header(file) != (delimiter, names):
             raise ValueError(f"{file} has other columns than {files[0]}, {names}, or has them in another order")
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise ValueError(f"{files[0]} has two columns '{twice[0]}': rename one")
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"{files[0]} has two columns '{repeated[0]}': rename one")
     types = dict.fromkeys(names, "VARCHAR")
     form = {"header": True, "auto_detect": False, "delim": delimiter, "quote": '"', "escape": '"'}
     return connection.read_csv(path, columns=types, **form)
 
 
 def _read_header(path: str) -> tuple[str, list[str]]:
-    """The delimiter and the names of a CSV file's columns.
+    """Reads the delimiter and the column names of a CSV file.
 
     Raises:
-        ValueError: If there is no first line, or it is not text.
+        ValueError: If the file has no first line, or the line is not text.
     """
     opened = gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb")
     with opened as lines:
@@ -118,7 +117,7 @@ def _read_header(path: str) -> tuple[str, list[str]]:
     try:
         text = line.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} cannot be read: its first line is no UTF-8; save the file as UTF-8") from error
+        raise ValueError(f"{path} cannot be read: its first line is not UTF-8; save the file as UTF-8") from error
     if not text.strip():
         raise ValueError(f"{path} cannot be read: it has no first line with the names of its columns")
     delimiter = max([",", ";", "\t", "|"], key=text.count)
@@ -135,7 +134,7 @@ def readable(spells: Any) -> Iterator[None]:
     except (duckdb.InvalidInputException, duckdb.IOException, OSError) as error:
         if not isinstance(spells, str | Path):
             raise
-        # What DuckDB suggests are settings of its own.
+        # The message ends with suggestions of DuckDB settings, which users cannot make.
         raise ValueError(f"{spells} cannot be read: {str(error).partition('Possible')[0].strip()}") from error
 
 
@@ -143,7 +142,7 @@ Counts = dict[str, Counter[str]]
 
 
 def build_years(spells: ir.Table, rules: SpellRules) -> tuple[ir.CachedTable, Counts]:
-    """The years of `spells_to_years`, held by the engine, and counts from which `ledger_of` makes the ledger.
+    """Builds the years of `spells_to_years` on the engine, and the counts from which `ledger_of` makes the ledger.
 
     Raises:
         ValueError: As `spells_to_years` does, except where no spell is left.
@@ -151,20 +150,20 @@ def build_years(spells: ir.Table, rules: SpellRules) -> tuple[ir.CachedTable, Co
     with clean_spells(spells, rules).cache() as cleaned, people_of(cleaned, rules).cache() as people:
         counts = _count_spells(cleaned, rules) | _count_people(people, rules)
         years = person_years(cleaned, people, rules).cache()
-        # Spark computes what it holds only when it is asked for rows: ask while it still holds the spells.
+        # Spark computes a cached table only when it is asked for rows: ask while the spells are cached too.
         filled = (years.occupations == 0).sum()
         totals = years.aggregate(all=years.count(), filled=filled, occupations=years.occupations.sum())
-        counts["years"] = Counter(_row(totals))
+        counts["years"] = Counter(_only_row(totals))
     return years, counts
 
 
-def _row(table: ir.Table) -> dict[str, Any]:
+def _only_row(table: ir.Table) -> dict[str, Any]:
     """The only row of a table, with 0 for sums of nothing."""
     return {name: value or 0 for name, value in table.to_pyarrow().to_pylist()[0].items()}
 
 
 def _count_spells(spells: ir.Table, rules: SpellRules) -> Counts:
-    """Spells by reason, altered spells, labels that were not recoded, dates that were not read."""
+    """Counts spells by reason, altered spells, labels that were not recoded, and dates that were not read."""
     reasons = spells.group_by("reason").aggregate(n=spells.count(), goes_on=spells.ongoing.sum(), cut=spells.cut.sum())
     counts = {name: Counter[str]() for name in ("spells", "altered", "labels", "dates")}
     for row in reasons.to_pyarrow().to_pylist():
@@ -182,10 +181,10 @@ def _count_spells(spells: ir.Table, rules: SpellRules) -> Counts:
     for column in ("start", "end"):
         if counts["spells"][f"{column} cannot be read"]:
             unread = spells.filter(spells.reason == f"{column} cannot be read")[f"{column}_written"].cast("string")
-            for written, number in _frequent(unread).items():
+            for written, number in _value_counts(unread).items():
                 counts["dates"][f"{getattr(rules, column)} '{written}'"] += number
     for name, recode in rules.recode.items():
-        for label, number in _frequent(spells[name]).items():
+        for label, number in _value_counts(spells[name]).items():
             if label == recode.otherwise:
                 counts["altered"][f"{name} without a counterpart: {label}"] += number
             elif label not in recode.labels.values():
@@ -193,14 +192,14 @@ def _count_spells(spells: ir.Table, rules: SpellRules) -> Counts:
     return counts
 
 
-def _frequent(column: ir.StringColumn) -> dict[str, int]:
-    """How often each value that is not missing occurs."""
+def _value_counts(column: ir.StringColumn) -> dict[str, int]:
+    """Counts how often each value occurs, without missing ones."""
     rows = column.name("value").as_table().drop_null().group_by("value").aggregate(n=lambda table: table.count())
     return {row["value"]: row["n"] for row in rows.to_pyarrow().to_pylist()}
 
 
 def _count_people(people: ir.Table, rules: SpellRules) -> Counts:
-    """People by what becomes of them, and their spells and years."""
+    """Counts people who are used, unused or dropped, and their spells and years."""
     for name in rules.static:
         other = people[f"{name}_other"]
         differing = people.filter(people[name] != other).order_by("person").limit(1).to_pyarrow().to_pylist()
@@ -217,14 +216,14 @@ def _count_people(people: ir.Table, rules: SpellRules) -> Counts:
         if name in rules.recode and rules.recode[name].missing is not None
     }
     return {
-        "missing": Counter(_row(people.aggregate(**missing)) if missing else {}),
+        "missing": Counter(_only_row(people.aggregate(**missing)) if missing else {}),
         "people": Counter(
-            _row(
+            _only_row(
                 people.aggregate(
                     all=people.count(),
-                    unused=(people.held == 0).sum(),
+                    unused=(people.used_spells == 0).sum(),
                     long=long.sum(),
-                    long_spells=people.held.sum(where=long),
+                    long_spells=people.used_spells.sum(where=long),
                     span=people.span.sum(where=~long),
                 )
             )
@@ -233,7 +232,7 @@ def _count_people(people: ir.Table, rules: SpellRules) -> Counts:
 
 
 def ledger_of(counts: Counts, rules: SpellRules) -> Ledger:
-    """The ledger of counts, added up over parts where there are several.
+    """Makes the ledger from counts, which are sums over all parts where there are several.
 
     Raises:
         ValueError: If no spell is left.
@@ -252,11 +251,13 @@ def ledger_of(counts: Counts, rules: SpellRules) -> Ledger:
 
     used = people["all"] - people["unused"]
     ledger.record("read spells", "people", people["all"], used, _if_any("no spell left", people["unused"]))
-    reason, kept = f"more than {rules.longest} years from first to last", spells["kept"] - people["long_spells"]
+    reason, spells_left = f"more than {rules.longest} years from first to last", spells["kept"] - people["long_spells"]
     step = "drop careers too long to be true"
-    ledger.record(step, "spells", spells["kept"], kept, _if_any(reason, people["long_spells"]), depends_on="future")
-    left, gone = used - people["long"], _if_any(reason, people["long"])
-    ledger.record(step, "people", used, left, gone, counts["missing"], depends_on="future")
+    ledger.record(
+        step, "spells", spells["kept"], spells_left, _if_any(reason, people["long_spells"]), depends_on="future"
+    )
+    people_left, dropped = used - people["long"], _if_any(reason, people["long"])
+    ledger.record(step, "people", used, people_left, dropped, counts["missing"], depends_on="future")
     step, observed = "one occupation a year", years["all"] - years["filled"]
     others = _if_any(
         "another has more days in the year, or as many and started earlier", years["occupations"] - observed
@@ -275,17 +276,17 @@ def _if_any(reason: str, number: int) -> dict[str, int]:
 
 
 def clean_spells(spells: ir.Table, rules: SpellRules) -> ir.Table:
-    """Spells with their days, and the reason why each is of no use.
+    """Gives spells their days, and the reason why each is dropped, if it is.
 
     Args:
-        spells: A table with the columns that `rules` names.
-        rules: The rules.
+        spells: Table with the columns that `rules` names.
+        rules: Meaning of the columns, and what is dropped.
 
     Returns:
         One row per spell: person, occupation and the other columns as labels, recoded; the dates as written;
-        `start_day`, `stop_day` (the first day after the spell) and `fresh_day` (from which on no other spell of the
-        same person and occupation covers it), in days since 1970; `start_year` and `last_year`; `ongoing`, and `cut`
-        if it ended after `as_of`; and `reason`, null for a spell that is used.
+        `start_day`, `stop_day` (the first day after the spell) and `fresh_day` (the first day from which no other
+        spell of the same person and occupation covers it), in days since 1970; `start_year` and `last_year`;
+        `ongoing`, and `cut` if it ended after `as_of`; and `reason`, null for a spell that is used.
     """
     person = spells[rules.person]
     spells = spells.select(
@@ -296,7 +297,7 @@ def clean_spells(spells: ir.Table, rules: SpellRules) -> ir.Table:
         **{name: _label(spells[column]) for name, column in rules.others.items()},
     )
     for name, recode in rules.recode.items():
-        spells = _recoded(spells, name, recode)
+        spells = _with_new_labels(spells, name, recode)
     return _without_repeats(_with_reasons(_with_days(spells, rules), rules), rules).select(
         "person",
         "occupation",
@@ -328,7 +329,7 @@ def _with_days(spells: ir.Table, rules: SpellRules) -> ir.Table:
 
 
 def _with_reasons(spells: ir.Table, rules: SpellRules) -> ir.Table:
-    """Adds the first reason, if any, for which a spell is of no use."""
+    """Adds the first reason, if any, for which a spell is dropped."""
     import ibis
 
     dated, as_of = ~spells.ongoing, rules.as_of
@@ -350,7 +351,7 @@ def _with_reasons(spells: ir.Table, rules: SpellRules) -> ir.Table:
 
 
 def _without_repeats(spells: ir.Table, rules: SpellRules) -> ir.Table:
-    """Adds the day from which on no earlier spell of the same occupation covers a spell, and drops what has none."""
+    """Adds the first day that no earlier spell of the occupation covers; spells without such a day are dropped."""
     import ibis
 
     used = spells.reason.isnull()
@@ -359,7 +360,7 @@ def _without_repeats(spells: ir.Table, rules: SpellRules) -> ir.Table:
         order_by=["start_day", ibis.desc("stop_day"), "ongoing", "cut", *rules.covariates],
         preceding=(None, 1),
     )
-    # A spell that starts no earlier than others lacks no day between its start and the last of their ends.
+    # The earlier spells start no later, so together they cover all days from this spell's start to their last end.
     spells = spells.mutate(covered=spells.stop_day.max().over(earlier))
     spells = spells.mutate(fresh_day=ibis.coalesce(ibis.greatest(spells.covered, spells.start_day), spells.start_day))
     repeats = spells.reason.isnull() & (spells.fresh_day >= spells.stop_day)
@@ -367,40 +368,40 @@ def _without_repeats(spells: ir.Table, rules: SpellRules) -> ir.Table:
 
 
 def people_of(spells: ir.Table, rules: SpellRules) -> ir.Table:
-    """One row per person of `clean_spells`.
+    """Sums up each person of `clean_spells` in one row.
 
     Returns:
-        person; `held`, spells that are used; `span`, years from the first to the last of these; and for each static
-        column its value, and `<column>_other`, another value where there are several.
+        person; `used_spells`, their number; `span`, years from the first to the last of these; and for each
+        static column its value, and `<column>_other`, which is another value where there are several.
     """
-    used, told = spells.reason.isnull(), _tells(spells)
+    used, describes = spells.reason.isnull(), _describes_person(spells)
     static = {}
     for name in rules.static:
-        static[name] = spells[name].min(where=told)
-        static[f"{name}_other"] = spells[name].max(where=told)
+        static[name] = spells[name].min(where=describes)
+        static[f"{name}_other"] = spells[name].max(where=describes)
     return (
         spells.filter(spells.person.notnull())
         .group_by("person")
         .aggregate(
-            held=used.sum(),
+            used_spells=used.sum(),
             span=spells.last_year.max(where=used) - spells.start_year.min(where=used) + 1,
             **static,
         )
     )
 
 
-def _tells(spells: ir.Table) -> ir.BooleanColumn:
-    """Whether what a spell says of a person is used, such as the degree."""
+def _describes_person(spells: ir.Table) -> ir.BooleanColumn:
+    """Whether the person's attributes in a spell, such as the degree, are used."""
     return spells.reason.isnull() | spells.reason.isin([NO_OCCUPATION, REPEATS])
 
 
 def person_years(spells: ir.Table, people: ir.Table, rules: SpellRules) -> ir.Table:
-    """One row per person and year, of people whose years are not too many.
+    """Makes one row per person and year, without people whose careers are too long.
 
     Args:
         spells: What `clean_spells` returns.
         people: What `people_of` returns.
-        rules: The rules.
+        rules: Meaning of the columns, and what is dropped.
 
     Returns:
         person, year, occupation (the one with most days), `occupations` (how many there were; 0 in a year that is
@@ -408,20 +409,22 @@ def person_years(spells: ir.Table, people: ir.Table, rules: SpellRules) -> ir.Ta
     """
     import ibis
 
-    held = spells.filter(spells.reason.isnull())
-    held = held.select(
+    used = spells.filter(spells.reason.isnull())
+    spell_years = used.select(
         *("person", "occupation", "start_day", "stop_day", "fresh_day", *rules.covariates),
-        year=ibis.range(held.start_year, held.last_year + 1).unnest(),
+        year=ibis.range(used.start_year, used.last_year + 1).unnest(),
     )
-    days = ibis.least(held.stop_day, new_year(held.year + 1)) - ibis.greatest(held.fresh_day, new_year(held.year))
-    held = held.mutate(days=days)
-    held = held.filter(held.days > 0)
-    # The value of the spell with most days: text that begins with the days, then with the day (fewer the later).
-    key = (held.days + 1000).cast("string") + (EIGHT_DIGITS - held.fresh_day).cast("string")
-    occupations = held.group_by("person", "year", "occupation").aggregate(
-        days=held.days.sum(),
-        start_day=held.start_day.min(),
-        **{name: (key + held[name]).max().substr(12) for name in rules.covariates},
+    days = ibis.least(spell_years.stop_day, new_year(spell_years.year + 1)) - ibis.greatest(
+        spell_years.fresh_day, new_year(spell_years.year)
+    )
+    spell_years = spell_years.mutate(days=days)
+    spell_years = spell_years.filter(spell_years.days > 0)
+    # The value of the spell with most days is the largest text that begins with the days, then the earliness.
+    key = (spell_years.days + 1000).cast("string") + (EIGHT_DIGITS - spell_years.fresh_day).cast("string")
+    occupations = spell_years.group_by("person", "year", "occupation").aggregate(
+        days=spell_years.days.sum(),
+        start_day=spell_years.start_day.min(),
+        **{name: (key + spell_years[name]).max().substr(12) for name in rules.covariates},
     )
     place = ibis.row_number().over(
         group_by=["person", "year"], order_by=[ibis.desc("days"), "start_day", "occupation"]
@@ -429,11 +432,11 @@ def person_years(spells: ir.Table, people: ir.Table, rules: SpellRules) -> ir.Ta
     ranked = occupations.mutate(place=place, occupations=ibis._.count().over(group_by=["person", "year"]))
     years = ranked.filter(ranked.place == 0).select("person", "year", "occupation", "occupations", *rules.covariates)
     if rules.no_occupation is not None:
-        years = _filled(years, rules.no_occupation)
+        years = _with_gaps_filled(years, rules.no_occupation)
     if rules.carried:
-        years = _carried(years, spells, rules)
-    known = people.filter(people.span <= rules.longest).select("person", *rules.static)
-    years = years.mutate(year=years.year.cast("int32")).inner_join(known, "person")
+        years = _with_carried_values(years, spells, rules)
+    static = people.filter(people.span <= rules.longest).select("person", *rules.static)
+    years = years.mutate(year=years.year.cast("int32")).inner_join(static, "person")
     missing = {name: recode.missing for name, recode in rules.recode.items() if recode.missing is not None}
     years = years.fill_null({name: label for name, label in missing.items() if name != "occupation"})
     return years.select(
@@ -441,8 +444,8 @@ def person_years(spells: ir.Table, people: ir.Table, rules: SpellRules) -> ir.Ta
     )
 
 
-def _filled(years: ir.Table, label: str) -> ir.Table:
-    """Years with those between them in which the person had no occupation."""
+def _with_gaps_filled(years: ir.Table, label: str) -> ir.Table:
+    """Adds the years between the first and the last in which the person had no occupation."""
     import ibis
 
     gaps = years.mutate(next_year=years.year.lead().over(group_by="person", order_by="year"))
@@ -453,35 +456,35 @@ def _filled(years: ir.Table, label: str) -> ir.Table:
     return years.union(gaps.mutate(**(empty | filled)))
 
 
-def _carried(years: ir.Table, spells: ir.Table, rules: SpellRules) -> ir.Table:
-    """Years with the last value of each carried column that started in the year or earlier."""
+def _with_carried_values(years: ir.Table, spells: ir.Table, rules: SpellRules) -> ir.Table:
+    """Adds each carried column: the last value that started in the year or earlier."""
     import ibis
 
-    told = spells.filter(_tells(spells))
+    described = spells.filter(_describes_person(spells))
     # Text that begins with the day grows with time, so the last value is the greatest so far.
-    day = (told.start_day + EIGHT_DIGITS).cast("string")
-    values = told.select(
-        "person", year=told.start_year.cast("int64"), **{name: day + told[name] for name in rules.carried}
+    day = (described.start_day + EIGHT_DIGITS).cast("string")
+    values = described.select(
+        "person", year=described.start_year.cast("int64"), **{name: day + described[name] for name in rules.carried}
     )
     values = values.filter(ibis.or_(*(values[name].notnull() for name in rules.carried)))
-    rest = [name for name in years.columns if name not in ("person", "year")]
+    other_columns = [name for name in years.columns if name not in ("person", "year")]
     rows = years.mutate(**{name: ibis.null("string") for name in rules.carried})
-    values = values.mutate(**{name: ibis.null(years[name].type()) for name in rest}).select(*rows.columns)
-    both = rows.union(values)
+    values = values.mutate(**{name: ibis.null(years[name].type()) for name in other_columns}).select(*rows.columns)
+    merged = rows.union(values)
     so_far = ibis.window(
-        group_by="person", order_by=[both.year, both.occupation.notnull()], preceding=None, following=0
+        group_by="person", order_by=[merged.year, merged.occupation.notnull()], preceding=None, following=0
     )
-    both = both.mutate(**{name: both[name].max().over(so_far) for name in rules.carried})
-    both = both.filter(both.occupation.notnull())
-    return both.mutate(**{name: both[name].substr(8) for name in rules.carried})
+    merged = merged.mutate(**{name: merged[name].max().over(so_far) for name in rules.carried})
+    merged = merged.filter(merged.occupation.notnull())
+    return merged.mutate(**{name: merged[name].substr(8) for name in rules.carried})
 
 
-def _recoded(spells: ir.Table, name: str, recode: Recode) -> ir.Table:
-    """The table with new labels in one column."""
+def _with_new_labels(spells: ir.Table, name: str, recode: Recode) -> ir.Table:
+    """Gives one column its new labels."""
     import ibis
 
     table = {label.strip().lower(): new for label, new in recode.labels.items()}
-    # A literal and no memtable, which ibis does not hand to Spark where a result is cached.
+    # A literal, because ibis does not hand a memtable to Spark where a result is cached.
     pairs = ibis.literal(
         [{"label": label, "new": new} for label, new in table.items()],
         type="array<struct<label: string, new: string>>",
@@ -489,16 +492,16 @@ def _recoded(spells: ir.Table, name: str, recode: Recode) -> ir.Table:
     labels = pairs.unnest().name("pair").as_table().unpack("pair")
     spells = spells.left_join(labels, spells[name].strip().lower() == labels.label)
     if recode.otherwise is None:
-        kept = ibis.literal(recode.prefix) + spells[name] if recode.prefix else spells[name]
+        unlisted = ibis.literal(recode.prefix) + spells[name] if recode.prefix else spells[name]
     else:
-        kept = spells[name].notnull().ifelse(recode.otherwise, None)
-    # A covariate that is missing here may be known from another spell, so it is called missing in the end only.
+        unlisted = spells[name].notnull().ifelse(recode.otherwise, None)
+    # Another spell may give a covariate that is missing in this one, so `person_years` labels missing covariates.
     missing = recode.missing if name == "occupation" else None
-    return spells.mutate(**{name: ibis.coalesce(spells.new, kept, missing)}).drop("label", "new")
+    return spells.mutate(**{name: ibis.coalesce(spells.new, unlisted, missing)}).drop("label", "new")
 
 
 def _no_blanks(column: ir.Column) -> ir.Column:
-    """A column with empty text and NaN as null."""
+    """Turns empty text and NaN into null."""
     kind = column.type()
     if kind.is_floating():
         return column.isnan().ifelse(None, column)
@@ -506,7 +509,7 @@ def _no_blanks(column: ir.Column) -> ir.Column:
 
 
 def _label(column: ir.Column) -> ir.StringColumn:
-    """A column as labels: whole numbers without decimals, empty text and NaN as null (as `read_labels` does)."""
+    """Turns a column into labels, as `read_labels` does: 12.0 becomes "12", empty text and NaN become null."""
     kind = column.type()
     if kind.is_string():
         return (column.strip() == "").ifelse(None, column)
@@ -515,4 +518,4 @@ def _label(column: ir.Column) -> ir.StringColumn:
         return column.isnan().ifelse(None, whole.ifelse(column.cast("int64").cast("string"), column.cast("string")))
     if kind.is_integer() or kind.is_null():
         return column.cast("string")
-    raise ValueError(f"column '{column.get_name()}' has type {kind}, which is no label: convert it to text")
+    raise ValueError(f"column '{column.get_name()}' has type {kind}, which is not a label: convert it to text")

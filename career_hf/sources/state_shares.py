@@ -1,6 +1,6 @@
-"""Who is in which state, and who stays, by year: what every build of a survey notes in its ledger.
+"""Shares of people in each state and of people who stay, by year, which every build of a survey notes in its ledger.
 
-A share that jumps may be a change of the survey and not of the labor market, which no model can foresee.
+A share that jumps may reflect a change of the survey, which no model can foresee, and not of the labor market.
 """
 
 from __future__ import annotations
@@ -14,30 +14,30 @@ from ..occupations.labels import NOT_WORKING
 
 
 SHARE_JUMP = 0.05
-# Who stays also changes with the labor market and with age, by up to .06 a year in the NLSY79.
+# The share of stayers also changes with the labor market and with age, by up to .06 a year in the NLSY79.
 STAY_JUMP = 0.1
 
 
 def note_state_shares(careers: datasets.Dataset, ledger: Ledger) -> None:
-    """Notes the shares of people in each state and of those who stay by year, after a warning for each that jumps."""
+    """Notes warnings about shares that jump, then the shares of people in each state and of stayers, by year."""
     shares, stays = state_shares(careers), stay_shares(careers)
     for warning in [*share_jumps(shares), *share_jumps(stays, STAY_JUMP)]:
         ledger.note(warning)
-    for what, of_year in (
+    for title, by_year in (
         ("state shares by year, in percent of the people observed", shares),
         ("shares of people who stay, in percent of those observed in the round before too", stays),
     ):
-        if len(of_year):  # nobody stays in a single round
-            table = (100 * of_year.drop(columns="people")).round(1).assign(people=of_year["people"])
-            ledger.note(f"{what}:\n{table.to_string(na_rep='')}")
+        if len(by_year):  # nobody stays in a single round
+            table = (100 * by_year.drop(columns="people")).round(1).assign(people=by_year["people"])
+            ledger.note(f"{title}:\n{table.to_string(na_rep='')}")
 
 
 def state_shares(careers: datasets.Dataset) -> pd.DataFrame:
-    """Share of people in each state, by year.
+    """Computes the share of people in each state, by year.
 
     Returns:
-        One row per year; columns `employed` (any occupation), one per state without employment, and `people`, their
-        number.
+        One row per year; columns `employed` (any occupation), one per state without employment, and `people`, the
+        number of people.
     """
     frame = to_frame(careers, "pandas")
     state = frame["occupation"].where(frame["occupation"].isin(NOT_WORKING), "employed")
@@ -49,18 +49,18 @@ def state_shares(careers: datasets.Dataset) -> pd.DataFrame:
 
 
 def stay_shares(careers: datasets.Dataset) -> pd.DataFrame:
-    """Share of people in the occupation or state of the round before, by year, among those observed in both.
+    """Computes the share of people in the occupation or state of the round before, among people observed in both.
 
     Returns:
         One row per year but the first; a column for each distance of rounds, such as `same occupation 1 year before`,
-        which is null where rounds are at another distance; and `people`, their number.
+        which is null where rounds are at another distance; and `people`, the number of people.
     """
     frame = to_frame(careers, "pandas")[["person", "year", "occupation"]]
     years = sorted(frame["year"].unique())
     before = dict(zip(years[:-1], years[1:], strict=True))
     earlier = frame.assign(year=frame["year"].map(before)).dropna()
-    both = frame.merge(earlier, on=["person", "year"], suffixes=("", "_before"))
-    stays = (both["occupation"] == both["occupation_before"]).groupby(both["year"]).agg(["mean", "size"])
+    pairs = frame.merge(earlier, on=["person", "year"], suffixes=("", "_before"))
+    stays = (pairs["occupation"] == pairs["occupation_before"]).groupby(pairs["year"]).agg(["mean", "size"])
     distance = pd.Series({after: after - first for first, after in before.items()})
     shares = pd.DataFrame(index=stays.index)
     for years_before in sorted(set(distance[stays.index])):
@@ -70,11 +70,11 @@ def stay_shares(careers: datasets.Dataset) -> pd.DataFrame:
 
 
 def share_jumps(shares: pd.DataFrame, threshold: float = SHARE_JUMP) -> list[str]:
-    """Warnings for shares that change by more than `threshold` between adjacent rounds.
+    """Writes warnings about shares that change by more than `threshold` between adjacent rounds.
 
     Args:
         shares: What `state_shares` or `stay_shares` returns.
-        threshold: A share.
+        threshold: Largest change, as a share, without a warning.
     """
     warnings = []
     for state in shares.columns.drop("people"):

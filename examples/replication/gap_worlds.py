@@ -24,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 from career_hf.careers.provenance import SOURCES
 from career_hf.cli.console import say, show
 from career_hf.encoding.processing_career import CareerProcessor
-from career_hf.figures.evaluation import COLOURS
+from career_hf.figures.style import COLOURS
 from career_hf.models.modeling_career import CareerForOccupationPrediction
 from career_hf.occupations.labels import GENDERS, NOT_WORKING
 from career_hf.representing.representations import representations

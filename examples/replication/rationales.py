@@ -25,8 +25,8 @@ from career_hf.comparing import score_once
 from career_hf.evaluation.metrics import INTERVAL, summarize
 from career_hf.evaluation.resampling import resample_means
 from career_hf.explaining.rationales import Rule, rationales, smallest_rationales
-from career_hf.figures.evaluation import COLOURS
 from career_hf.figures.rationales import rationale_figure
+from career_hf.figures.style import COLOURS
 from career_hf.simulation import rationale_sets
 from career_hf.simulation.presets import Preset
 from career_hf.simulation.rationales import MECHANISMS

@@ -21,8 +21,9 @@ import typer
 from datasets import Dataset, DatasetDict, concatenate_datasets
 from matplotlib.figure import Figure
 
-from career_hf.careers.frames import load_careers, split_careers
+from career_hf.careers.frames import load_careers
 from career_hf.careers.provenance import SOURCES, source_of
+from career_hf.careers.splits import split_careers
 from career_hf.cli.console import say, show
 from career_hf.encoding.checkpoints import load_checkpoint
 from career_hf.encoding.processing_career import CareerProcessor

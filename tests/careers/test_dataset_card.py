@@ -41,11 +41,11 @@ def test_the_hub_reads_the_metadata_and_a_checkpoint_can_keep_them(tmp_path, car
     card = DatasetCard.load(tmp_path / "README.md")
     assert card.data.license == source.license and card.data.pretty_name == source.title
     assert card.data.size_categories == ["n<1K"]
-    kept = source_of(tmp_path)
-    assert kept == source.record
-    assert kept["source"] == source.name and kept["redistribution"] == source.redistribution
+    record = source_of(tmp_path)
+    assert record == source.record
+    assert record["source"] == source.name and record["redistribution"] == source.redistribution
     # "other" is the Hub's word, and says nothing to whoever reads the checkpoint.
-    assert kept["license"] != "other"
+    assert record["license"] != "other"
     assert source.terms in card.text and source.provenance in card.text
 
 
@@ -85,6 +85,8 @@ def test_a_folder_without_a_card_of_ours_says_unknown(tmp_path):
 
 
 def test_a_source_of_ones_own_has_a_card_too(tmp_path, careers, ledger):
-    own = Source("register", "A register", "other", "forbidden", "A ministry.", "Ask it.", license_name="Contract 7")
-    write(tmp_path, careers, ledger, own)
+    register = Source(
+        "register", "A register", "other", "forbidden", "A ministry.", "Ask it.", license_name="Contract 7"
+    )
+    write(tmp_path, careers, ledger, register)
     assert source_of(tmp_path) == {"source": "register", "license": "contract-7", "redistribution": "forbidden"}

@@ -68,9 +68,11 @@ def test_percentages_of_states_and_broad_groups_are_of_all_person_years(careers,
 def test_percentages_of_levels_are_of_all_person_years_and_those_of_graduates_of_the_known(careers, rows):
     summary = describe(careers)
     count = Counter(row[3] for row in rows)
-    known = len(rows) - count[None]
+    with_education = len(rows) - count[None]
     assert summary["percent education college"] == pytest.approx(100 * count["college"] / len(rows))
-    assert summary["percent college graduates"] == pytest.approx(100 * (count["college"] + count["graduate"]) / known)
+    assert summary["percent college graduates"] == pytest.approx(
+        100 * (count["college"] + count["graduate"]) / with_education
+    )
     assert summary["missing education"] == pytest.approx(count[None] / len(rows))
 
 

@@ -34,10 +34,10 @@ def test_people_without_a_step_are_dropped_and_counted(spans, cut):
     )
     cutoff = min(first for first, _ in spans) + cut
     short, ledger = truncate(careers, cutoff)
-    kept = [(p, y) for p, y in rows if y <= cutoff]
-    assert [(p, y) for p, years in zip(short["person"], short["year"], strict=True) for y in years] == kept
-    nobody = len(spans) - len({p for p, _ in kept})
-    assert ledger.dropped() == {f"no step up to {cutoff}": nobody, f"after {cutoff}": len(rows) - len(kept)}
+    rows_left = [(p, y) for p, y in rows if y <= cutoff]
+    assert [(p, y) for p, years in zip(short["person"], short["year"], strict=True) for y in years] == rows_left
+    nobody = len(spans) - len({p for p, _ in rows_left})
+    assert ledger.dropped() == {f"no step up to {cutoff}": nobody, f"after {cutoff}": len(rows) - len(rows_left)}
 
 
 def test_rows_that_were_selected_are_cut_like_others(careers):

@@ -71,7 +71,7 @@ def test_what_cannot_be_done_is_said(folder, monkeypatch):
         code=2,
     )
     assert "for CAREER" in output
-    monkeypatch.setattr("career_hf.cli.rationale.find_spec", lambda name: None)
+    monkeypatch.setattr("career_hf.figures.style.find_spec", lambda name: None)
     assert "career_hf[studies]" in re.sub(r"[^a-z_\[\]]", "", run("rationale", folder / "model", *person, "1", code=2))
 
 
@@ -115,5 +115,5 @@ def test_the_figure_fills_the_rationale_and_frames_what_is_explained():
 
 
 def test_the_figure_is_of_one_person():
-    with pytest.raises(ValueError, match=r"of \['7', '8'\]"):
+    with pytest.raises(ValueError, match=r"to \['7', '8'\]"):
         rationale_figure(pd.concat([FOUND, FOUND.assign(person="8")]), CAREER)

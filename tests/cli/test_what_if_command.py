@@ -115,4 +115,4 @@ def test_rake_weights_careers_to_a_survey_and_keeps_their_splits(market, tmp_pat
         (market / "careers" / "split.json").read_text()
     )
     assert "give --survey with --margins, or --table" in run(*given, code=2)
-    assert "cannot all be had with weights up to 1 times" in run(*again, "--largest", 1, code=2)
+    assert "cannot all be met with weights up to 1 times" in run(*again, "--largest", 1, code=2)

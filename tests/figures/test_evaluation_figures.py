@@ -60,14 +60,14 @@ def curves():
         {
             "model": model,
             "recalibrated": is_so,
-            "of": of,
+            "of": event,
             "predicted": p,
             "observed": p + 0.05,
             "low": p,
             "high": p + 0.1,
         }
         for is_so in (False, True)
-        for of in ("stay", "top")
+        for event in ("stay", "top")
         for model in ("chain", "CAREER", "NEMO")
         for p in (0.2, 0.5, 0.8)
     ]
@@ -131,15 +131,15 @@ def test_reliability_is_drawn_beside_the_diagonal(curves):
 
 
 def test_a_report_has_four_figures_in_which_a_model_keeps_its_colour(levels, kinds, steps, curves):
-    found = {"summary": levels, "by_transition": kinds, "by_step": steps, "reliability": curves}
-    drawn = figures(found, "chain")
+    tables = {"summary": levels, "by_transition": kinds, "by_step": steps, "reliability": curves}
+    drawn = figures(tables, "chain")
     assert list(drawn) == ["levels", "by_transition", "by_step", "reliability"]
     titles = [axes.get_title() for axes in drawn["reliability"].axes]
     assert (
         titles[0] == "Probability of staying" and titles[3] == "Probability of the likeliest occupation, recalibrated"
     )
-    assert len(figures(found | {"reliability": curves[~curves["recalibrated"]]}, "chain")["reliability"].axes) == 2
-    assert "by_transition" not in figures(found | {"summary": levels.iloc[:1]}, "chain")
+    assert len(figures(tables | {"reliability": curves[~curves["recalibrated"]]}, "chain")["reliability"].axes) == 2
+    assert "by_transition" not in figures(tables | {"summary": levels.iloc[:1]}, "chain")
     assert all(axes.containers or axes.lines for figure in drawn.values() for axes in figure.axes)
     colours = {
         container.lines[0].get_color()

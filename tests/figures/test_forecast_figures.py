@@ -33,11 +33,11 @@ def cells_of(figure):
     """Rows by their names: texts by column."""
     axes = figure.axes[0]
     names = [label.get_text() for label in axes.get_yticklabels()]
-    found: dict[str, dict[int, str]] = {name: {} for name in names}
+    texts: dict[str, dict[int, str]] = {name: {} for name in names}
     for text in axes.texts:
         column, row = text.get_position()
-        found[names[int(row)]][int(column)] = text.get_text()
-    return [label.get_text() for label in axes.get_xticklabels()], found
+        texts[names[int(row)]][int(column)] = text.get_text()
+    return [label.get_text() for label in axes.get_xticklabels()], texts
 
 
 def test_a_persons_figure_has_the_probabilities_of_every_year(drawn):
@@ -49,7 +49,7 @@ def test_a_persons_figure_has_the_probabilities_of_every_year(drawn):
     assert years == [*map(str, career["year"]), "1983", "1985"]
     assert set(cells) == {*result.occupations, "all others"}
     for occupation, p in zip(result.occupations, result.probability[1].T, strict=True):
-        expected = {past + i: f"{own:.0%}" for i, own in enumerate(p) if own >= 0.005}
+        expected = {past + i: f"{probability:.0%}" for i, probability in enumerate(p) if probability >= 0.005}
         assert cells[occupation] == expected
     # One grey cell for each past year, one frame for each realised one: of what has no row among all others.
     patches = figure.axes[0].patches

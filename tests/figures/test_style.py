@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="the extra `studies` is not installed")
 
-from career_hf.figures import style  # noqa: E402
+from career_hf.figures import plot_training, style  # noqa: E402
 
 
 ROWS = pd.DataFrame(
@@ -111,6 +111,27 @@ def test_bands_have_lines_and_the_intervals_of_the_series_that_are_chosen():
     (band,) = axes.collections
     edges = {tuple(vertex) for vertex in band.get_paths()[0].vertices.tolist()}
     assert {(1983, 3.5), (1985, 5), (1983, 4.5), (1985, 8)} <= edges
+
+
+def test_reliability_has_every_bin_with_its_interval_and_the_diagonal():
+    figure, axes = style.new_figure(4)
+    style.reliability(axes, ROWS.assign(predicted=[0.1, 0.6, 0.2, 0.7], observed=ROWS["estimate"]), series="model")
+    drawn = error_bars(axes)
+    assert list(drawn) == ["CAREER", "chain"]
+    assert drawn["CAREER"][0] == [[0.1, 2], [0.6, 3]] and drawn["chain"][0] == [[0.2, 4], [0.7, 6]]
+    for model, rows in ROWS.groupby("model"):
+        assert np.array(drawn[model][1])[:, :, 1].tolist() == rows[["low", "high"]].to_numpy().tolist()
+    diagonal = axes.lines[0]
+    assert diagonal.get_xy1() == (0, 0) and diagonal.get_slope() == 1
+    assert axes.get_xlim() == axes.get_ylim() == (0, 1)
+
+
+def test_a_learning_curve_has_both_losses_without_the_updates_that_lack_them():
+    log = pd.DataFrame({"loss": [3.0, 2.0, np.nan], "eval_nll": [np.nan, 2.5, 2.25]}, index=[1, 2, 4])
+    (axes,) = plot_training(log).axes
+    drawn = {line.get_label(): line.get_xydata().tolist() for line in axes.lines}
+    assert drawn == {"training careers": [[1, 3], [2, 2]], "validation careers": [[2, 2.5], [4, 2.25]]}
+    assert len({line.get_linestyle() for line in axes.lines}) == 2 and axes.get_legend() is not None
 
 
 def test_a_heat_map_writes_what_is_large_enough_in_ink_that_can_be_read():

@@ -61,7 +61,7 @@ def test_the_row_labels_of_the_codes_are_kept():
 
 
 def test_a_four_digit_code_with_a_three_digit_table_is_an_error_that_names_the_fix():
-    with pytest.raises(ValueError, match=r"code 4720 \(row 1, 1 in all\) is no Census 2000 code.*divide"):
+    with pytest.raises(ValueError, match=r"code 4720 \(row 1, 1 in all\) is not a Census 2000 code.*divide"):
         crosswalks.map_codes(pd.Series([472, 4720]), 2000)
 
 
@@ -111,13 +111,13 @@ def test_known_occupations_are_in_their_groups(code, group, major_group):
 
 
 def test_states_without_an_occupation_are_groups_of_their_own():
-    found = crosswalks.groups_of(["unemployed", "22", "unknown"])
+    groups = crosswalks.groups_of(["unemployed", "22", "unknown"])
     expected = {"unemployed": "unemployed", "22": "Executive, administrative and managerial", "unknown": "unknown"}
-    assert found == expected
+    assert groups == expected
 
 
 def test_a_code_that_is_not_occ1990dd_has_no_group():
-    with pytest.raises(ValueError, match="occupation '4720' .1 in all. is no occ1990dd code.*map the codes"):
+    with pytest.raises(ValueError, match="occupation '4720' .1 in all. is not an occ1990dd code.*map the codes"):
         crosswalks.groups_of(["22", "4720", "unemployed"])
 
 

@@ -54,8 +54,8 @@ def test_every_part_of_the_package_speaks_of_levels_in_one_dialect(name, market)
     for part, levels in SPOKEN[name].items():
         assert set(levels) <= set(LEVELS[name]), part
     values = market.careers[name][:]
-    seen = set(values) if isinstance(values[0], str) else {level for levels in values for level in levels}
-    assert seen <= set(world) <= set(LEVELS[name])
+    levels_used = set(values) if isinstance(values[0], str) else {level for levels in values for level in levels}
+    assert levels_used <= set(world) <= set(LEVELS[name])
     # The surveys have all levels of the market, so that what is pretrained on it goes over whole.
     assert set(world) <= set(next(iter(SPOKEN[name].values())))
 

@@ -122,8 +122,8 @@ def test_a_chain_equals_its_sum_over_the_middle(first, second):
         if via in second:
             mass[source][second[via]] += weight
     expected = {(s, t): w / sum(mass[s].values()) for s in mass for t, w in mass[s].items()}
-    found = {(row.source, row.occ1990dd): row.weight for row in table.itertuples()}
-    assert found == pytest.approx(expected)
+    weights = {(row.source, row.occ1990dd): row.weight for row in table.itertuples()}
+    assert weights == pytest.approx(expected)
 
 
 @settings(deadline=None, max_examples=50)
@@ -152,14 +152,14 @@ def test_numbers_get_the_leading_zeros_of_the_crosswalk():
 
 
 def test_codes_read_as_decimal_numbers_are_an_error():
-    with pytest.raises(ValueError, match="code 2353.1 is no whole number: read codes with dots or letters as text"):
+    with pytest.raises(ValueError, match="code 2353.1 is not a whole number: read codes with dots or letters as text"):
         recode(pd.Series([2353.1]), weighted_crosswalk("isco08"))
 
 
 @pytest.mark.parametrize(
     ("frame", "message"),
     [
-        ({"s": ["a", "b"], "t": [9, 4]}, "column 't' has 1 values that are no occ1990dd codes .*: 9; Deming"),
+        ({"s": ["a", "b"], "t": [9, 4]}, "column 't' has 1 values that are not occ1990dd codes .*: 9; Deming"),
         ({"s": ["a", "b"], "t": [None, 4]}, "column 't' has no code in row 0 .1 in all.: drop rows"),
         ({"s": [None, "b"], "t": [4, 4]}, "column 's' has no code in row 0"),
         ({"s": ["a", "a"], "t": [4, 4]}, "code a has 4 twice"),
@@ -195,9 +195,9 @@ def test_unit_groups_are_weighted_by_their_esco_occupations():
         targets[row.isco08].append(onet[row.onet_soc2010])
     table = esco_crosswalk("isco08")
     assert set(table["source"]) == set(weighted_crosswalk("isco08")["source"])
-    for group, found in targets.items():
+    for group, group_targets in targets.items():
         rows = table[table["source"] == group]
-        expected = {code: found.count(code) / len(found) for code in found}
+        expected = {code: group_targets.count(code) / len(group_targets) for code in group_targets}
         assert dict(zip(rows["occ1990dd"], rows["weight"], strict=True)) == pytest.approx(expected)
     assert table[table["source"] == "0210"]["occ1990dd"].tolist() == ["905"]
 
@@ -258,5 +258,5 @@ def test_census_codes_of_onet_codes_agree_with_an_independent_table(shared):
 
 def test_demings_variant_is_refused(shared):
     webb = pd.read_stata(shared / "data/occ1990dd_crosswalks/webb/onet_to_occ1990dd.dta")
-    with pytest.raises(ValueError, match="14 values that are no occ1990dd codes"):
+    with pytest.raises(ValueError, match="14 values that are not occ1990dd codes"):
         make_crosswalk(webb.dropna(subset=["occ1990dd"]), "onetsoccode", "occ1990dd")

@@ -68,9 +68,9 @@ class StaleWeights(Filter):
         self.late = likelihood
 
     def take(self, rows):
-        taken = super().take(rows)
-        taken.late = None if self.late is None else self.late[rows]
-        return taken
+        filter_ = super().take(rows)
+        filter_.late = None if self.late is None else self.late[rows]
+        return filter_
 
 
 class ThinksWavesAreAnnual(Filter):

@@ -89,21 +89,23 @@ def test_drawn_careers_have_the_frequencies_of_the_law():
     p_level = law.first_education(people.take(np.arange(1)), np.array([1979]))[0, kind]
     assert chisquare(np.bincount(levels[:, 0], minlength=5), p_level * n).pvalue > 1e-3
 
-    known = np.eye(TINY.config.types)[[kind]]
+    known_type = np.eye(TINY.config.types)[[kind]]
     at, first = 1, IN_SCHOOL  # a frequent first wave, after which education can rise
     step = law_at(TINY, people.take(np.arange(1)), [], 1979, at)[2]
-    here = levels[:, 0] == at
-    assert chisquare(*pooled(states[here, 0], step.mixture(known)[0])).pvalue > 1e-3
+    at_level = levels[:, 0] == at
+    assert chisquare(*pooled(states[at_level, 0], step.mixture(known_type)[0])).pvalue > 1e-3
 
-    here &= states[:, 0] == first
+    at_level &= states[:, 0] == first
     law, history, _ = law_at(TINY, people.take(np.arange(1)), [(1979, at, first)], 1981, at)
     rises = law.completes_level(history, np.array([1981]))[0, kind]
-    rose = (levels[here, 1] == at + 1).sum()
-    assert chisquare([rose, here.sum() - rose], [rises * here.sum(), (1 - rises) * here.sum()]).pvalue > 1e-3
+    rose = (levels[at_level, 1] == at + 1).sum()
+    assert (
+        chisquare([rose, at_level.sum() - rose], [rises * at_level.sum(), (1 - rises) * at_level.sum()]).pvalue > 1e-3
+    )
     step = law_at(TINY, people.take(np.arange(1)), [(1979, at, first)], 1981, at)[2]
-    here &= levels[:, 1] == at
-    assert here.sum() > 1000
-    assert chisquare(*pooled(states[here, 1], step.mixture(known)[0])).pvalue > 1e-3
+    at_level &= levels[:, 1] == at
+    assert at_level.sum() > 1000
+    assert chisquare(*pooled(states[at_level, 1], step.mixture(known_type)[0])).pvalue > 1e-3
 
 
 def pooled(states, p):

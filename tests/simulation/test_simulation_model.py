@@ -102,8 +102,8 @@ def test_two_waves_ahead_equals_the_frequencies_of_careers_drawn_from_the_law():
     types = rng.choice(world.config.types, p=law.prior(people)[0], size=n)
     years = np.tile([1980, 1982, 1984], (n, 1))
     states, levels = draw_careers(law, people, types, years, np.full(n, 3), rng)
-    here = (states[:, 0] == world.num_states - 1) & (levels[:, 0] == 1)
-    drawn = np.bincount(states[here, 2], minlength=world.num_states)
+    matches = (states[:, 0] == world.num_states - 1) & (levels[:, 0] == 1)
+    drawn = np.bincount(states[matches, 2], minlength=world.num_states)
 
     one = {"person": ["a"], "year": [1980], "occupation": ["in_school"], "education": ["high_school"]}
     one |= {"region": ["west"], "race": ["non_black_non_hispanic"], "gender": ["female"], "birth_year": ["1959"]}
@@ -113,8 +113,8 @@ def test_two_waves_ahead_equals_the_frequencies_of_careers_drawn_from_the_law():
     assert exact["year"].unique().tolist() == [1982, 1984]
     p = exact[exact["year"] == 1984]["probability"].to_numpy()
     assert exact.groupby("year")["probability"].sum().to_numpy() == pytest.approx(1)
-    assert here.sum() > 4000
-    assert chisquare(drawn, p * here.sum()).pvalue > 1e-3
+    assert matches.sum() > 4000
+    assert chisquare(drawn, p * matches.sum()).pvalue > 1e-3
 
     sampled = truth_ahead(truth, career, horizon=2, gap=2, paths=4000)
     z = (sampled["probability"] - exact["probability"]) / sampled["standard_error"].clip(lower=1e-12)

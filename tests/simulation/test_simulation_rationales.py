@@ -23,7 +23,7 @@ def simulation():
 
 
 @pytest.fixture(scope="module")
-def found(simulation):
+def rationales(simulation):
     return rationale_sets(simulation)
 
 
@@ -36,10 +36,10 @@ def careers_of(simulation):
         yield person, who, career
 
 
-def test_probabilities_with_and_without_a_pull_are_those_of_the_law_in_plain_python(simulation, found):
+def test_probabilities_with_and_without_a_pull_are_those_of_the_law_in_plain_python(simulation, rationales):
     world = simulation.world
     careers = {person: (who, career) for person, who, career in careers_of(simulation)}
-    chosen = found.groupby("mechanism", observed=True).head(12)
+    chosen = rationales.groupby("mechanism", observed=True).head(12)
     assert set(chosen["mechanism"]) == set(OFF)
     for row in chosen.itertuples():
         who, career = careers[row.person]
@@ -64,12 +64,12 @@ def test_probabilities_with_and_without_a_pull_are_those_of_the_law_in_plain_pyt
         assert row.effect == pytest.approx(row.probability / without, rel=1e-9) and row.effect > 1
 
 
-def test_strengths_are_what_the_law_adds(simulation, found):
+def test_strengths_are_what_the_law_adds(simulation, rationales):
     world = simulation.world
     careers = {person: (who, career) for person, who, career in careers_of(simulation)}
     for mechanism, number in OFF.items():
         other = replace(world, config=replace(world.config, **{number: 0.0}))
-        for row in found[found["mechanism"] == mechanism].head(10).itertuples():
+        for row in rationales[rationales["mechanism"] == mechanism].head(10).itertuples():
             who, career = careers[row.person]
             past, (year, level, state) = career[: row.step], career[row.step]
             rest = [j for j in range(world.config.occupations) if j not in (state, past[-1][2])]
@@ -80,7 +80,7 @@ def test_strengths_are_what_the_law_adds(simulation, found):
             assert row.strength == pytest.approx(log_ratio + untouched, rel=1e-6)
 
 
-def test_every_move_under_a_pull_is_found_and_no_other(simulation, found):
+def test_every_move_under_a_pull_is_found_and_no_other(simulation, rationales):
     world, n = simulation.world, simulation.world.config.occupations
     expected = set()
     for person, _, career in careers_of(simulation):
@@ -89,24 +89,24 @@ def test_every_move_under_a_pull_is_found_and_no_other(simulation, found):
             state, past = states[t], states[:t]
             if state >= n or state == past[-1]:
                 continue
-            held = [s for s in past if s < n]
-            if state in held:
+            jobs = [s for s in past if s < n]
+            if state in jobs:
                 expected.add((person, t, "return"))
-            if any(state == c and a in held and b in held for a, b, c in world.recipes):
+            if any(state == c and a in jobs and b in jobs for a, b, c in world.recipes):
                 expected.add((person, t, "recipe"))
             run = 0
-            while run < len(held) and world.family[held[-1 - run]] == world.family[held[-1]]:
+            while run < len(jobs) and world.family[jobs[-1 - run]] == world.family[jobs[-1]]:
                 run += 1
-            if held and run >= world.config.ladder_waves and state == world.senior[world.family[held[-1]]]:
+            if jobs and run >= world.config.ladder_waves and state == world.senior[world.family[jobs[-1]]]:
                 expected.add((person, t, "ladder"))
-    assert set(zip(found["person"], found["step"], found["mechanism"], strict=True)) == expected
+    assert set(zip(rationales["person"], rationales["step"], rationales["mechanism"], strict=True)) == expected
     assert {mechanism for _, _, mechanism in expected} == set(OFF)
 
 
-def test_minimal_sets_are_enough_and_nothing_less_is(simulation, found):
+def test_minimal_sets_are_enough_and_nothing_less_is(simulation, rationales):
     world = simulation.world
     careers = {person: [state for _, _, state in career] for person, _, career in careers_of(simulation)}
-    for row in found.itertuples():
+    for row in rationales.itertuples():
         past = careers[row.person][: row.step]
         assert set(row.minimal) <= set().union(*row.needs) <= set(row.steps)
         assert row.minimal == sorted(max(need) for need in row.needs)
@@ -131,10 +131,10 @@ def test_where_nothing_else_of_the_past_matters_without_is_what_a_changed_past_g
     market = preset("tiny").with_world(**numbers).simulate(1500, seed=1)
     world, idle = market.world, market.world.config.occupations + 1
     careers = {person: (who, career) for person, who, career in careers_of(market)}
-    found = rationale_sets(market)
-    assert set(found["mechanism"]) == {"recipe"}
+    rationales = rationale_sets(market)
+    assert set(rationales["mechanism"]) == {"recipe"}
     changed = spared = 0
-    for row in found.itertuples():
+    for row in rationales.itertuples():
         who, career = careers[row.person]
         year, level, state = career[row.step]
 
@@ -153,10 +153,10 @@ def test_where_nothing_else_of_the_past_matters_without_is_what_a_changed_past_g
     assert changed > 20 and spared > 20
 
 
-def test_probabilities_are_those_of_the_floor(simulation, found):
+def test_probabilities_are_those_of_the_floor(simulation, rationales):
     table = transition_table(
         TrueOccupationModel.of_world(simulation.world), simulation.careers, world_processor(simulation.world)
     )
     log_prob = table.set_index([table["person"].astype(str), "step"])["log_prob"]
-    here = log_prob.loc[list(zip(found["person"], found["step"], strict=True))]
-    np.testing.assert_allclose(np.exp(here), found["probability"], rtol=1e-5)
+    floor_log_prob = log_prob.loc[list(zip(rationales["person"], rationales["step"], strict=True))]
+    np.testing.assert_allclose(np.exp(floor_log_prob), rationales["probability"], rtol=1e-5)

@@ -130,8 +130,8 @@ def test_rounds_of_collection_differ_with_drift_and_not_without():
     coded = by_round(replace(CLEAN, tilt=0.0, miscoded=0.2, inflated=0.3, drift=1.0, rounds=3))
     right = by_round(replace(CLEAN, tilt=0.0, drift=1.0, rounds=3))
     wrong = [
-        np.mean([b["occupation"][0] != a["occupation"][0] for a, b in zip(*both, strict=True)])
-        for both in zip(right, coded, strict=True)
+        np.mean([b["occupation"][0] != a["occupation"][0] for a, b in zip(*samples, strict=True)])
+        for samples in zip(right, coded, strict=True)
     ]
     assert wrong[0] == 0
     assert wrong[2] == pytest.approx(2 * wrong[1], rel=0.15)

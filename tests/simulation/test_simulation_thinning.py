@@ -15,7 +15,7 @@ from career_hf.simulation import TrueOccupationModel, martingale_z, preset, worl
 from career_hf.simulation.filtering import Filter
 from career_hf.simulation.law import Law
 from career_hf.simulation.survey import Waves
-from career_hf.simulation.thinning import _keep, thin, thinned_truth
+from career_hf.simulation.thinning import _resample, thin, thinned_truth
 
 
 ANNUAL = preset("tiny").with_survey(last_annual_year=1992, skipped=0.0)
@@ -45,9 +45,9 @@ def biennial():
 def enumerated(world, person, career, keep):
     """p*(y_t = j | observed past) at observed waves, and how many hidden pasts there are, from the equations."""
     years, levels, states = zip(*career, strict=True)
-    seen = [year in keep for year in years]
-    last = max(t for t, observed in enumerate(seen) if observed)
-    choices = [[(levels[t], states[t])] if seen[t] else everything(world) for t in range(last + 1)]
+    is_observed = [year in keep for year in years]
+    last = max(t for t, observed in enumerate(is_observed) if observed)
+    choices = [[(levels[t], states[t])] if is_observed[t] else everything(world) for t in range(last + 1)]
     joint = {(): np.array(simulated_law.prior(world, person))}
     answers = []
     for t, year in enumerate(years[: last + 1]):
@@ -64,7 +64,7 @@ def enumerated(world, person, career, keep):
                     if (with_level * p[:, state]).any():
                         following[(*past, (year, level, state))] = with_level * p[:, state]
         joint = following
-        if seen[t]:
+        if is_observed[t]:
             answers.append(predicted / predicted.sum())
     return np.array(answers), len(joint)
 
@@ -128,13 +128,13 @@ def test_with_nothing_deleted_one_particle_is_the_exact_filter():
                 exact.append(filter_.probabilities()[0, waves.states[i, t]])
                 filter_.observe_occupation(waves.states[[i], t])
         np.testing.assert_allclose(truth.replicates, np.repeat(np.array(exact)[:, None], 2, axis=1), rtol=1e-9)
-    own = transition_table(
+    floor_table = transition_table(
         TrueOccupationModel.of_world(simulation.world), simulation.careers, world_processor(simulation.world)
     )
     estimated = ["log_prob", "p_stay", "p_top"]
     more = ["standard_error", "entropy"]
-    assert truth.table.drop(columns=[*estimated, *more]).equals(own.drop(columns=estimated))
-    np.testing.assert_allclose(truth.table[estimated], own[estimated], rtol=1e-4)
+    assert truth.table.drop(columns=[*estimated, *more]).equals(floor_table.drop(columns=estimated))
+    np.testing.assert_allclose(truth.table[estimated], floor_table[estimated], rtol=1e-4)
 
 
 @pytest.mark.parametrize("deleted", [1979, 1981])  # a first wave, and one between others
@@ -189,7 +189,7 @@ def test_children_kept_have_weights_that_leave_every_sum_unbiased():
     mass[3, 4:] = 0
     draws = np.zeros((4000, *mass.shape))
     for draw in draws:
-        parent, state, weight = _keep(mass, guess, career, 6, rng)
+        parent, state, weight = _resample(mass, guess, career, 6, rng)
         assert np.bincount(career[parent]).tolist() == [6, 4]
         assert (np.diff(parent) >= 0).all()
         draw[parent, state] = weight

@@ -62,17 +62,17 @@ def observed_wage(law, world, c, waves):
     """The wage law once more, without gender, type and noise; waves are (year, education, state) up to now."""
     _, education, occupation = waves[-1]
     states = [state for _, _, state in waves]
-    held = [state for state in states if state < world.config.occupations]
-    first = states.index(held[0])
+    jobs = [state for state in states if state < world.config.occupations]
+    first = states.index(jobs[0])
     gaps = sum(state >= world.config.occupations for state in states[first:])
     run = 0
-    for state in reversed(held):
+    for state in reversed(jobs):
         if world.family[state] != world.family[occupation]:
             break
         run += 1
     wage = c.level + law.occupation[occupation] + c.education * education + c.gaps * gaps
-    wage += c.experience * len(held) + c.experience_squared * len(held) ** 2 + c.family_run * math.log(1 + run)
-    return wage + c.recipe * any(set(recipe) <= set(held) for recipe in world.recipes.tolist())
+    wage += c.experience * len(jobs) + c.experience_squared * len(jobs) ** 2 + c.family_run * math.log(1 + run)
+    return wage + c.recipe * any(set(recipe) <= set(jobs) for recipe in world.recipes.tolist())
 
 
 @pytest.mark.parametrize("name", ["tiny", "market", "kw"])
@@ -90,8 +90,8 @@ def test_wages_without_noise_are_those_of_the_law_in_plain_python(name):
             expected = observed_wage(law, world, config, waves[: t + 1])
             expected += law.type_effect[type_] + config.female * (career["gender"] == "female")
             assert wage == pytest.approx(expected, abs=1e-12)
-        held = {state for _, _, state in waves}
-        recipes += any(set(recipe) <= held for recipe in world.recipes.tolist())
+        states_held = {state for _, _, state in waves}
+        recipes += any(set(recipe) <= states_held for recipe in world.recipes.tolist())
     assert recipes > 0 or name != "market"
 
 
@@ -135,14 +135,14 @@ def test_truth_equals_summing_whole_careers_over_types(simulation, truth):
                     joint[k] *= simulated_law.p_state(world, k, person, waves[:t], year, level)[state]
                 mean[person.gender, t] = joint @ law.type_effect / joint.sum()
                 square[person.gender, t] = joint @ law.type_effect**2 / joint.sum()
-        own = GENDERS.index(career["gender"])
+        gender = GENDERS.index(career["gender"])
         for t, (year, _, state) in enumerate(waves):
             if state >= world.config.occupations:
                 continue
             row = rows.loc[(career["person"], year)]
             observed = observed_wage(law, world, law.config, waves[: t + 1])
-            assert row["expected"] == pytest.approx(observed + law.config.female * own + mean[own, t])
-            assert row["variance"] == pytest.approx(0.35**2 + square[own, t] - mean[own, t] ** 2)
+            assert row["expected"] == pytest.approx(observed + law.config.female * gender + mean[gender, t])
+            assert row["variance"] == pytest.approx(0.35**2 + square[gender, t] - mean[gender, t] ** 2)
             assert row["gap"] == pytest.approx(law.config.female + mean[1, t] - mean[0, t])
             assert row["log_wage"] == career["log_wage"][t]
 
@@ -175,13 +175,13 @@ def test_reading_women_as_men_is_found_out():
 
 def test_posteriors_do_not_depend_on_blocks_and_gender_is_the_only_thing_that_is_flipped(simulation, monkeypatch):
     careers, world = simulation.careers.select(range(300)), simulation.world
-    own, men, women = (type_posteriors(careers, world, gender) for gender in (None, *GENDERS))
-    np.testing.assert_allclose(own.sum(axis=1), 1)
+    recorded, men, women = (type_posteriors(careers, world, gender) for gender in (None, *GENDERS))
+    np.testing.assert_allclose(recorded.sum(axis=1), 1)
     is_woman = to_frame(careers)["gender"].to_numpy() == "female"
-    np.testing.assert_array_equal(own, np.where(is_woman[:, None], women, men))
+    np.testing.assert_array_equal(recorded, np.where(is_woman[:, None], women, men))
     assert np.abs(men - women).max() > 0.05
     monkeypatch.setattr(module, "BLOCK", 70)
-    np.testing.assert_allclose(type_posteriors(careers, world), own, rtol=1e-12)
+    np.testing.assert_allclose(type_posteriors(careers, world), recorded, rtol=1e-12)
 
 
 def test_ceiling_is_what_the_expectation_explains_and_no_regression_on_the_past_explains_more(truth):
@@ -216,10 +216,10 @@ def test_gap_is_of_the_history_whoever_has_it(simulation):
     careers, world = simulation.careers.select(range(200)), simulation.world
     other = {"female": "male", "male": "female"}
     swapped = careers.map(lambda career: {"gender": other[career["gender"]]})
-    own, of_other = wage_truth(careers, world), wage_truth(swapped, world)
-    np.testing.assert_allclose(own["gap"], of_other["gap"])
-    sign = np.where(own["female"] == 1, 1, -1)
-    np.testing.assert_allclose(own["expected"] - of_other["expected"], sign * own["gap"])
+    truth, swapped_truth = wage_truth(careers, world), wage_truth(swapped, world)
+    np.testing.assert_allclose(truth["gap"], swapped_truth["gap"])
+    sign = np.where(truth["female"] == 1, 1, -1)
+    np.testing.assert_allclose(truth["expected"] - swapped_truth["expected"], sign * truth["gap"])
 
 
 def test_history_adjusted_gap_is_the_mean_over_women(truth):

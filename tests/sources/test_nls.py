@@ -139,7 +139,7 @@ def test_a_folder_without_extract_is_an_error_that_names_what_was_skipped(tmp_pa
 
 def test_a_tidy_table_read_on_its_own_is_an_error(tmp_path):
     path = write(tmp_path, csv="person,age\n1,20\n")
-    with pytest.raises(ValueError, match="extract.csv is no NLS Investigator extract"):
+    with pytest.raises(ValueError, match="extract.csv is not an NLS Investigator extract"):
         nls.read_extract(path)
 
 
@@ -171,7 +171,7 @@ def test_a_name_that_fits_several_years_asks_for_the_year(tmp_path):
         (CSV.replace("305", "30\xe9").encode("latin-1"), "extract.csv is not UTF-8 text: byte 0xe9 in line 3"),
         ((CSV + "2,10,305\n").encode(), r"extract.csv has person 2 more than once \(lines \[3, 5\]\)"),
         (CSV.replace("305", "305.5").encode(), r"cannot be read.*Row #3.*'305.5'"),
-        (b"", "is no NLS Investigator extract|no NLS Investigator data file"),
+        (b"", "is not an NLS Investigator extract|no NLS Investigator data file"),
         (CSV.splitlines()[0].encode(), "extract.csv has a header and no people.*export it again"),
         (CSV.replace("305", "nurse").encode(), r"cannot be read.*Row #3.*'nurse'"),
         (CSV.replace("305", "").encode(), "empty cell in column R0263400, line 3"),
@@ -202,7 +202,7 @@ def test_files_of_two_cohorts_are_not_joined(tmp_path):
 
 
 def test_a_malformed_reference_number_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match="'R21' is no NLS reference number"):
+    with pytest.raises(ValueError, match="'R21' is not an NLS reference number"):
         nls.read_extract(write(tmp_path)).variable("HGC", 1979, "R21")
 
 

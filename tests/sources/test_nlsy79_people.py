@@ -36,8 +36,8 @@ def test_the_real_builds_have_their_size(shared, variant, people, years):
 
 def test_real_occupations_are_the_canonical_ones_and_the_states(shared):
     careers, _ = real_build(shared, "full")
-    seen = {occupation for career in careers["occupation"] for occupation in career}
-    assert seen - set(codes()) == {"unemployed", "out_of_labor_force", "in_school"}
+    labels = {occupation for career in careers["occupation"] for occupation in career}
+    assert labels - set(codes()) == {"unemployed", "out_of_labor_force", "in_school"}
 
 
 def test_the_extended_build_is_the_full_one_collapsed_up_to_1998(shared):

@@ -124,8 +124,8 @@ def test_schooling_is_the_last_grade_known_by_then(tmp_path):
     ],
 )
 def test_industries_are_the_groups_of_blau_and_kahn(vintage, code, industry):
-    found = nlsy79_wages.industries(pd.Series([code], dtype="Int64"), vintage)[0]
-    assert (None if pd.isna(found) else found) == industry
+    label = nlsy79_wages.industries(pd.Series([code], dtype="Int64"), vintage)[0]
+    assert (None if pd.isna(label) else label) == industry
 
 
 def test_ranges_of_industries_do_not_overlap_and_name_14_groups_and_the_base():

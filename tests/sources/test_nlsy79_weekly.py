@@ -178,16 +178,16 @@ def test_the_wide_extract_becomes_careers_and_every_week_and_year_is_accounted_f
 def test_weekly_and_yearly_states_agree_for_most_people(shared):
     # One is most weeks of the year, the other the week before the interview.
     yearly, weekly = (to_frame(build[0]) for build in (real_build(shared, "full"), wide_build(shared)))
-    both = weekly.merge(yearly, on=["person", "year"])
-    states = [both[name].where(both[name].isin(NOT_WORKING), "employed") for name in both.columns
+    pairs = weekly.merge(yearly, on=["person", "year"])
+    states = [pairs[name].where(pairs[name].isin(NOT_WORKING), "employed") for name in pairs.columns
               if name.startswith("occupation_") and "vintage" not in name]  # fmt: skip
     assert (states[0] == states[1]).mean() == pytest.approx(0.863, abs=0.01)
 
 
 def test_person_12010_in_school_with_jobs_aside_then_employed(shared):
     careers, _ = wide_build(shared)
-    found = by_year(careers, 12010, "occupation")
-    assert {year: found[year] for year in range(1979, 1991)} == {
+    occupation_of_year = by_year(careers, 12010, "occupation")
+    assert {year: occupation_of_year[year] for year in range(1979, 1991)} == {
         1979: "in_school",  # 5 in all nine weeks; ENROLLMTREV79 2, in high school on May 1
         1980: "453",  # 5, 201, 301 x7; job 1 of 1981 is the current one (QES-52.01 1): CPSOCC70 903 -> 453
         1981: "453",  # 301 x2, 401 x4, 5 x3; job 1 of 1982: 903 too

@@ -136,8 +136,8 @@ def test_the_rules_on_schooling_labor_force_and_region_with_and_without_later_ye
     paper, ledger = nlsy97.build(folder)
     check_sums(paper, ledger, len(people))
     years = {row["person"]: row["year"] for row in paper}
-    kept = ("later", "unknown", "out first", "searched", "seen late")
-    assert list(years) == [str(number[name]) for name in kept]
+    people_left = ("later", "unknown", "out first", "searched", "seen late")
+    assert list(years) == [str(number[name]) for name in people_left]
     assert years[str(number["out first"])] == [2000, 2001, 2002]
     region_of = dict(zip(paper["person"], paper["region"], strict=True))
     assert region_of[str(number["searched"])] == "northcentral"
@@ -148,7 +148,7 @@ def test_the_rules_on_schooling_labor_force_and_region_with_and_without_later_ye
     strict, ledger = nlsy97.build(folder, rule="no_lookahead")
     check_sums(strict, ledger, len(people), "no_lookahead")
     years = {row["person"]: row["year"] for row in strict}
-    assert list(years) == [str(number[name]) for name in kept]
+    assert list(years) == [str(number[name]) for name in people_left]
     assert years[str(number["later"])] == years[str(number["out first"])] == years[str(number["searched"])] == [2002]
     assert dict(zip(strict["person"], strict["region"], strict=True))[str(number["seen late"])] is None
     counts = next(note for note in ledger.notes if note.startswith("person-years left by the rules"))
@@ -162,14 +162,14 @@ def test_an_unknown_rule_is_an_error(tmp_path):
 
 def test_static_covariates_and_the_design_of_the_survey(tmp_path):
     def person(group, race, sex=1, sample=1, household=1):
-        asked = {
+        answers = {
             "KEY!RACE_ETHNICITY": group,
             "KEY!RACE": race,
             "KEY!SEX": sex,
             "CV_SAMPLE_TYPE": sample,
             "SIDCODE": household,
         }
-        return employed(2004) | {(name, "1997"): value for name, value in asked.items()}
+        return employed(2004) | {(name, "1997"): value for name, value in answers.items()}
 
     people = {1: person(1, 2), 2: person(2, 1, sex=2), 3: person(4, 1, sample=0), 4: person(4, 4), 5: person(3, -2)}
     careers, ledger = nlsy97.build(write_extract(tmp_path, people))
@@ -265,8 +265,12 @@ def test_nothing_is_lost_and_the_order_of_people_does_not_matter(three_rounds, t
 def test_the_tagset_that_ships_has_every_number_that_a_build_looks_for():
     shipped = read_data("tagsets/nlsy97.NLSY97", "career_hf.sources")
     numbers = {shipped.columns[0], *shipped.iloc[:, 0]}
-    found = {reference for reference, _, name in items() if not name.startswith(("YEMP_UID", "CV_HRLY_PAY", "CV_HRS"))}
-    assert found | set(read_data("nlsy97_variables.csv", "career_hf.sources")["reference"]) | {"R0000100"} == numbers
+    references = {
+        reference for reference, _, name in items() if not name.startswith(("YEMP_UID", "CV_HRLY_PAY", "CV_HRS"))
+    }
+    assert (
+        references | set(read_data("nlsy97_variables.csv", "career_hf.sources")["reference"]) | {"R0000100"} == numbers
+    )
     assert len(numbers) == len(shipped) + 1
     assert set(PERSON) <= set(read_data("nlsy97_variables.csv", "career_hf.sources")["question_name"])
 

@@ -180,8 +180,8 @@ def test_who_is_kept_and_why_the_others_are_not(tmp_path):
     number = {name: str(1000 * p["ER30001"] + p["ER30002"]) for name, p in people.items()}
     careers, ledger = psid.build(folder)
     check_sums(careers, ledger, len(people))
-    kept = ("head", "partner", "child before", "out first", "schooled late")
-    assert set(careers["person"]) == {number[name] for name in kept}
+    people_left = ("head", "partner", "child before", "out first", "schooled late")
+    assert set(careers["person"]) == {number[name] for name in people_left}
     assert {entry.depends_on for entry in ledger.entries if "schooling" in entry.step} == {"future"}
     dropped = ledger.dropped()
     assert dropped["reference person or spouse in 1994 or 1995"] == 1
@@ -193,7 +193,7 @@ def test_who_is_kept_and_why_the_others_are_not(tmp_path):
     careers, ledger = psid.build(folder, rule="no_lookahead")
     check_sums(careers, ledger, len(people))
     years = dict(zip(careers["person"], careers["year"], strict=True))
-    assert set(years) == {number[name] for name in kept}
+    assert set(years) == {number[name] for name in people_left}
     assert years[number["out first"]] == years[number["schooled late"]] == [2001]
     assert all(entry.depends_on != "future" for entry in ledger.entries)
 
@@ -241,14 +241,14 @@ def test_people_without_a_positive_weight_stay_and_weighted_leaves_them_out(tmp_
 
 
 def test_labels_that_contradict_the_variable_list_are_pointed_out(tmp_path):
-    held = [
+    relabelled = [
         (name, width, {"ER34016": "EMPLOYMENT STATUS                     11", "ER72195": "MAIN OCC: 2000 CODE (RP)",
                        "ER16430": "CURRENT STATE"}.get(name, label))
         for name, width, label in columns()
     ]  # fmt: skip
     people = [person(4, 1) | wave(2009, code=472) | wave(2019, code=472)]
-    (tmp_path / "J1.txt").write_text(data_text(held, people))
-    (tmp_path / "J1.sas").write_text(setup_text("sas", held, 1))
+    (tmp_path / "J1.txt").write_text(data_text(relabelled, people))
+    (tmp_path / "J1.sas").write_text(setup_text("sas", relabelled, 1))
     careers, ledger = psid.build(tmp_path)
     assert over_time(careers, 4001) == {2009: "276", 2019: "276"}
     warnings = [note for note in ledger.notes if note.startswith("warning: ER")]

@@ -108,15 +108,15 @@ def test_spark_gives_the_same_rows_and_the_same_ledger(spark, tmp_path):
     on_duckdb, ledger = spells_to_years(path, rules)
     on_spark, spark_ledger = spells_to_years(ibis.pyspark.connect(spark).read_parquet(str(path)), rules)
     with on_duckdb, on_spark:
-        found = by_person_and_year(on_spark)
-        assert found == by_person_and_year(on_duckdb)
+        spark_rows = by_person_and_year(on_spark)
+        assert spark_rows == by_person_and_year(on_duckdb)
         on_spark.to_parquet_dir(tmp_path / "years")
     assert spark_ledger.to_dict() == ledger.to_dict()
     plain = reference([(*row[:1], "chef" if row[1] == "cook" else row[1], *row[2:]) for row in rows], rules)
-    assert parquet.read_table(tmp_path / "years").num_rows == len(found)
+    assert parquet.read_table(tmp_path / "years").num_rows == len(spark_rows)
     region = {None: "none", "s3": "one"}
-    assert found == {key: (*row[:3], region.get(row[3], "other"), row[4]) for key, row in plain.items()}
-    assert {row[3] for row in found.values()} == {"one", "other", "none"}
+    assert spark_rows == {key: (*row[:3], region.get(row[3], "other"), row[4]) for key, row in plain.items()}
+    assert {row[3] for row in spark_rows.values()} == {"one", "other", "none"}
 
 
 def years_of(rows, columns=("person", "occupation", "start", "end"), **rules):
@@ -185,8 +185,8 @@ def test_open_ends_last_until_as_of_and_later_ends_are_cut():
     years, ledger = spells_to_years(
         table([(*row, None, None, None) for row in rows]), SpellRules(as_of=date(2020, 2, 29))
     )
-    found = [(row["person"], row["year"]) for row in years.order_by("person", "year").to_pyarrow().to_pylist()]
-    assert found == [
+    person_years = [(row["person"], row["year"]) for row in years.order_by("person", "year").to_pyarrow().to_pylist()]
+    assert person_years == [
         ("a", 2018),
         ("a", 2019),
         ("a", 2020),
@@ -233,9 +233,9 @@ def test_dates_of_every_type(column):
 
 def test_types_that_are_no_dates_and_no_labels_are_errors():
     columns = {"person": ["a"], "occupation": ["cook"], "start": ["2001"], "end": ["2001"]}
-    with pytest.raises(ValueError, match="start.* has type .*timestamp.* no date"):
+    with pytest.raises(ValueError, match="start.* has type .*timestamp.* not a date"):
         spells_to_years(pa.table(columns | {"start": pa.array([datetime(2001, 1, 1)], pa.timestamp("us", "UTC"))}))
-    with pytest.raises(ValueError, match="'occupation' has type .* no label"):
+    with pytest.raises(ValueError, match="'occupation' has type .* not a label"):
         spells_to_years(pa.table(columns | {"occupation": [date(2001, 1, 1)]}))
     with pytest.raises(ValueError, match="column 'end' is not in the table"):
         spells_to_years(pa.table(columns).drop_columns("end"))

@@ -13,14 +13,18 @@ from .console import say, show
 
 
 def evaluate(
-    models: Annotated[list[str], typer.Argument(help="FOLDER or NAME=FOLDER; folders of one NAME are seeds.")],
+    models: Annotated[
+        list[str], typer.Argument(help="Models, as FOLDER or NAME=FOLDER; folders with one NAME are seeds.")
+    ],
     data: Annotated[Path, typer.Option(help="Folder of careers, as `prepare` writes it.", exists=True)],
-    split: Annotated[str, typer.Option(help="Split whose careers are scored.")] = "test",
-    baseline: Annotated[str, typer.Option(help="NAME to compare with; the first if empty.")] = "",
+    split: Annotated[str, typer.Option(help="Split of the careers to score.")] = "test",
+    baseline: Annotated[str, typer.Option(help="NAME of the model to compare with; the first one if empty.")] = "",
     by: Annotated[str, typer.Option(help="Comma-separated columns of the careers to audit by, such as race.")] = "",
-    watch: Annotated[list[str] | None, typer.Option(help="State whose entry is predicted; may be repeated.")] = None,
+    watch: Annotated[
+        list[str] | None, typer.Option(help="State whose entry is predicted, such as unemployed; may be repeated.")
+    ] = None,
     recalibrate: Annotated[
-        bool, typer.Option("--recalibrate", help="Score models after recalibration on validation careers too.")
+        bool, typer.Option("--recalibrate", help="Score models again after recalibration on validation careers.")
     ] = False,
     output: Annotated[
         Path | None, typer.Option(help="Folder for tables (CSV, LaTeX, HTML), figures and the transition tables.")

@@ -8,25 +8,27 @@ import typer
 import career_hf
 
 
-Output = Annotated[Path, typer.Option(help="Folder to write to.")]
+Output = Annotated[Path, typer.Option(help="Destination folder.")]
 Data = Annotated[Path, typer.Option(help="Folder of careers, as `prepare` writes it.", exists=True, file_okay=False)]
-Seed = Annotated[int, typer.Option(help="Seed of initial weights and of the order of careers.")]
-WarmupSteps = Annotated[int, typer.Option(help="Updates to the peak of the learning rate.")]
-TokensPerBatch = Annotated[int, typer.Option(help="Person-years of one update.")]
-MaxSteps = Annotated[int, typer.Option(help="Updates at most; early stopping usually comes first.")]
-EvalSteps = Annotated[int, typer.Option(help="Updates between validations.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in the output folder.")]
-Patience = Annotated[int, typer.Option(help="Validations without improvement before stopping.")]
-Cutoff = Annotated[int | None, typer.Option(help="Train on years up to this one alone, to forecast later ones.")]
+Seed = Annotated[int, typer.Option(help="Random seed of the initial weights and of the order of careers.")]
+WarmupSteps = Annotated[int, typer.Option(help="Number of updates until the peak of the learning rate.")]
+TokensPerBatch = Annotated[int, typer.Option(help="Number of person-years in one update.")]
+MaxSteps = Annotated[int, typer.Option(help="Maximum number of updates; early stopping usually comes first.")]
+EvalSteps = Annotated[int, typer.Option(help="Number of updates between validations.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint in the output folder.")]
+Patience = Annotated[int, typer.Option(help="Number of validations without improvement after which training stops.")]
+Cutoff = Annotated[
+    int | None, typer.Option(help="Last year to train on, to forecast later years. All years if left out.")
+]
 JobDropout = Annotated[
     float,
-    typer.Option(help="For CAREER: share of careers in which earlier years are hidden; .5 for rationales."),
+    typer.Option(help="For CAREER: share of careers in which some earlier years are hidden; 0.5 for rationales."),
 ]
 TitleEmbeddings = Annotated[
     Path | None,
-    typer.Option(help="For CAREER: file of title vectors, as `save_title_embeddings` writes it.", exists=True),
+    typer.Option(help="For CAREER: safetensors file of title vectors.", exists=True),
 ]
-Untitled = Annotated[str, typer.Option(help="Occupations that have no title, comma-separated.")]
+Untitled = Annotated[str, typer.Option(help="Comma-separated occupations that have no title.")]
 MODELS = ", ".join(career_hf.registration.model_names())
 
 

@@ -1,4 +1,4 @@
-"""`career-hf wage-regression`: wages regressed on what careers hold, with and without a model's representations."""
+"""`career-hf wage-regression`: regresses wages on careers, with and without a model's representations."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def wage_regression(
     model: Annotated[
         str,
         typer.Option(
-            help="Folder or Hub id of a model whose representations are added, and predictions of its wage head."
+            help="Folder or Hub id of a model. Its representations are added, and predictions of its wage head."
         ),
     ] = "",
     split: Annotated[

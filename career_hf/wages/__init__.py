@@ -3,7 +3,7 @@
 import transformers  # noqa: F401  # registers the models before any file here is imported: see `registration`
 
 from .decomposition import gelbach, oaxaca_blinder
-from .design import BLAU_KAHN, BLOCKS, held, wage_frame
+from .design import BLAU_KAHN, BLOCKS, available_blocks, wage_frame
 from .finetuning import METHODS
 from .gap_estimates import GapGroups, GapReport, gap, gap_sample
 from .gaps import GapEstimate, GapResult, GapSample, Nuisances, Overlap, aipw_gap, outcome_only_gap, raw_gap
@@ -36,6 +36,7 @@ __all__ = [
     "WageRegression",
     "WageReport",
     "aipw_gap",
+    "available_blocks",
     "build_wage_trainer",
     "coefficient_table",
     "encode_wages",
@@ -43,7 +44,6 @@ __all__ = [
     "gap",
     "gap_sample",
     "gelbach",
-    "held",
     "held_out_r2",
     "oaxaca_blinder",
     "outcome_only_gap",

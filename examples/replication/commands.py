@@ -267,8 +267,8 @@ def table3(
 
     if (data is None) != market:
         raise typer.BadParameter("say where wages come from: --data FOLDER, or --market")
-    if find_spec("statsmodels") is None:
-        raise typer.BadParameter("coefficients are estimated with statsmodels: pip install 'career_hf[econ]'")
+    if find_spec("pyfixest") is None:
+        raise typer.BadParameter("coefficients are estimated with pyfixest: pip install 'career_hf[econ]'")
     settings = Settings(
         people=people,
         seeds=seeds,

@@ -31,7 +31,7 @@ from career_hf.representing.cross_fitting import check_not_trained_on, cross_fit
 from career_hf.representing.representations import Timing, representations
 from career_hf.simulation import World, draw_wages, preset, wage_truth
 from career_hf.training.trainer import Recipe, scratch_recipe
-from career_hf.wages.design import BLAU_KAHN, LOG_WAGE, held, wage_frame
+from career_hf.wages.design import BLAU_KAHN, LOG_WAGE, available_blocks, wage_frame
 from career_hf.wages.regression import predict_held_out
 from career_hf.wages.wage_head import build_wage_trainer, encode_wages, predict_log_wages, wage_recipe
 
@@ -306,7 +306,7 @@ def frame_of(
 
 def specifications(frame: pd.DataFrame) -> dict[str, list[str]]:
     """The rows of the table that are regressions: names of blocks, by the name of the row."""
-    base = held(BLAU_KAHN, frame)[0]
+    base = available_blocks(BLAU_KAHN, frame)[0]
     with_occupation = [*base, "occupation"]
     rows = {}
     if "industry" in base:

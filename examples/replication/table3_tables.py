@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from career_hf.simulation import wage_summary, wage_truth
-from career_hf.wages.design import BLAU_KAHN, BLOCKS, held, wage_frame
+from career_hf.wages.design import BLAU_KAHN, BLOCKS, available_blocks, wage_frame
 from career_hf.wages.regression import ALL_YEARS, YEAR_ONLY, coefficient_table, estimate, held_out_r2, save_table
 
 from .cells import keep_settings, run_jobs, training_log
@@ -98,7 +98,9 @@ def table3(folder: str | Path, source: Source, settings: Settings | None = None,
     figure_of(r2, "the simulated market" if source.data is None else source.data.name).savefig(
         folder / "table3.png", dpi=100
     )
-    missing = pd.Series({name: BLOCKS[name].stands_for for name in held(BLAU_KAHN, frame)[1]}, name="stands for")
+    missing = pd.Series(
+        {name: BLOCKS[name].stands_for for name in available_blocks(BLAU_KAHN, frame)[1]}, name="stands for"
+    )
     return Found(r2, missing, models, ceiling)
 
 

@@ -171,9 +171,9 @@ def test_special_labels_cannot_be_occupations():
     frame = {"person": [1], "year": [1990], "occupation": ["<start>"]}
     with pytest.raises(ValueError, match="occupation '<start>' has two ids"):
         CareerProcessor.fit(from_frame(frame))
-    known = CareerProcessor.fit(from_frame(frame | {"occupation": ["cook"]}))
+    processor = CareerProcessor.fit(from_frame(frame | {"occupation": ["cook"]}))
     with pytest.raises(ValueError, match="occupation '<start>' is not among the 1 known"):
-        known.encode(from_frame(frame))
+        processor.encode(from_frame(frame))
 
 
 def test_unseen_year_is_an_error_that_names_the_trained_range(processor, careers):

@@ -10,7 +10,7 @@ import typer
 import career_hf
 
 from .console import say
-from .options import names
+from .options import Draws, names
 
 
 def card(
@@ -23,7 +23,7 @@ def card(
     ] = None,
     split: Annotated[str, typer.Option(help="Split of the careers to evaluate on.")] = "test",
     by: Annotated[str, typer.Option(help="Comma-separated columns of the careers to audit by, such as gender.")] = "",
-    draws: Annotated[int, typer.Option(help="Number of resamples of people behind the intervals.")] = 1000,
+    draws: Draws = 1000,
     name: Annotated[str | None, typer.Option(help="Heading of the card; the folder's name if left out.")] = None,
     note: Annotated[str | None, typer.Option(help="Text that readers of the card should read first.")] = None,
 ) -> None:

@@ -9,7 +9,7 @@ import typer
 import career_hf
 
 from .console import say, show
-from .options import MODELS, Data, EvalSteps, MaxSteps, Output, Patience, TokensPerBatch, WarmupSteps, names
+from .options import MODELS, Data, Draws, EvalSteps, MaxSteps, Output, Patience, TokensPerBatch, WarmupSteps, names
 
 
 def compare(
@@ -40,7 +40,7 @@ def compare(
     ] = None,
     watch: Annotated[str, typer.Option(help="Comma-separated states without work whose probabilities are kept.")] = "",
     weighted: Annotated[bool, typer.Option("--weighted", help="Use survey weights in the tables.")] = False,
-    draws: Annotated[int, typer.Option(help="Number of resamples of people behind the intervals.")] = 1000,
+    draws: Draws = 1000,
     workers: Annotated[int, typer.Option(help="Number of processes, each with one thread.", min=1)] = 1,
 ) -> None:
     """Compare models with equal budgets: equally many trials, further seeds of the best, then test careers."""

@@ -11,11 +11,12 @@ import typer
 import career_hf
 
 from .console import say, show
+from .options import Data, Draws
 
 
 def forecast(
     model: Annotated[str, typer.Argument(help="Folder or Hub id of a model that was trained up to the cutoff.")],
-    data: Annotated[Path, typer.Option(help="Folder of careers, as `prepare` writes it.", exists=True)],
+    data: Data,
     cutoff: Annotated[int, typer.Option(help="Last known year.")],
     years: Annotated[
         str,
@@ -36,7 +37,7 @@ def forecast(
     output: Annotated[Path | None, typer.Option(help="Destination folder of the forecast and the tables.")] = None,
     plot: Annotated[bool, typer.Option("--plot", help="Save figures in the folder too.")] = False,
     person: Annotated[str, typer.Option(help="Person whose forecast is drawn; the first one if empty.")] = "",
-    draws: Annotated[int, typer.Option(help="Number of resamples of people behind the intervals.")] = 1000,
+    draws: Draws = 1000,
 ) -> None:
     """Forecast careers beyond a cutoff: probabilities of occupations by year, scored where the years were observed."""
     if plot and (output is None or find_spec("matplotlib") is None):

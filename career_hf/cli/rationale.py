@@ -12,6 +12,7 @@ import typer
 import career_hf
 
 from .console import say, show
+from .options import Data, names
 
 
 class RuleName(StrEnum):
@@ -24,7 +25,7 @@ def rationale(
     checkpoint: Annotated[
         str, typer.Argument(help="Folder or Hub id of a CAREER model, best trained with job dropout.")
     ],
-    data: Annotated[Path, typer.Option(help="Folder of careers, as `prepare` writes it.", exists=True)],
+    data: Data,
     person: Annotated[str, typer.Option(help="Person whose career is explained, from any split.")],
     year: Annotated[
         int | None, typer.Option(help="Year whose occupation is explained; every move if left out.")
@@ -59,7 +60,7 @@ def rationale(
         person=person,
         year=year,
         max_size=max_size,
-        covariates=None if covariates is None else [name for name in covariates.split(",") if name],
+        covariates=None if covariates is None else names(covariates),
         unknown_levels="missing",
     )
     for prediction, table in rationales.by_prediction().items():

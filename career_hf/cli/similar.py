@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,11 +9,12 @@ import typer
 import career_hf
 
 from .console import say
+from .options import Data, names
 
 
 def similar(
     checkpoint: Annotated[str, typer.Argument(help="Folder or Hub id of a model with a representation.")],
-    data: Annotated[Path, typer.Option(help="Folder of careers, as `prepare` writes it.", exists=True)],
+    data: Data,
     person: Annotated[list[str], typer.Option(help="Person whose neighbours are wanted; may be repeated.")],
     neighbours: Annotated[int, typer.Option(help="Number of neighbours to show for each person.", min=1)] = 10,
     split: Annotated[
@@ -39,7 +39,7 @@ def similar(
         split=split,
         years=years,
         nothing_in_common=nothing_in_common,
-        ignored=[label for label in ignored.split(",") if label],
+        ignored=names(ignored),
     )
     for name, career in table.attrs["careers"].items():
         say(f"person {name}: {career}")

@@ -10,6 +10,7 @@ import typer
 import career_hf
 
 from .console import say, show
+from .options import names
 
 
 def wage_regression(
@@ -37,8 +38,8 @@ def wage_regression(
         data,
         model or None,
         split=split,
-        add=[name for name in add.split(",") if name],
-        leave_out=leave_out.split(","),
+        add=names(add),
+        leave_out=names(leave_out),
         splits=splits,
         draws=draws,
     )

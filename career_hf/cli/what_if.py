@@ -11,12 +11,13 @@ import typer
 import career_hf
 
 from .console import say, show
+from .options import Data, Draws
 from .transitions import Groups
 
 
 def what_if(
     checkpoint: Annotated[str, typer.Argument(help="Folder or Hub id of a model.")],
-    data: Annotated[Path, typer.Option(help="Folder of careers, as `prepare` writes it.", exists=True)],
+    data: Data,
     covariate: Annotated[
         list[str] | None,
         typer.Option(
@@ -43,7 +44,7 @@ def what_if(
     fewest: Annotated[
         int, typer.Option(help="Number of person-years of training below which a combination is rare.")
     ] = 10,
-    draws: Annotated[int, typer.Option(help="Number of resamples of people behind the intervals.")] = 1000,
+    draws: Draws = 1000,
     seed: Annotated[int, typer.Option(help="Random seed of forecasts and resamples.")] = 0,
     output: Annotated[Path | None, typer.Option(help="Destination folder of the tables and figures.")] = None,
 ) -> None:

@@ -22,12 +22,12 @@ def label_counts(labels: pa.Array) -> dict[str, int]:
 
 
 def by_frequency(counts: Mapping[str, int]) -> list[str]:
-    """Labels from the most to the least frequent, ties by label."""
+    """Labels from the most to the least frequent, with ties by label."""
     return sorted(counts, key=lambda label: (-counts[label], label))
 
 
 def learn_levels(table: pa.Table, name: str) -> list[str]:
-    """The levels of one covariate of careers, sorted (as numbers where all are), without "missing"."""
+    """The sorted levels of a covariate (as numbers if all are numbers), without "missing"."""
     labels = pc.unique(_covariate_labels(table, name))
     return [level for level in sort_labels(labels).to_pylist() if level != MISSING]
 
@@ -109,7 +109,7 @@ def level_codes(table: pa.Table, name: str, levels: Sequence[str], unknown_is_mi
 
 
 def fail(table: pa.Table, row: int, step: int, problem: str) -> NoReturn:
-    """Raises the ValueError for one person-year; `step` counts the person-years of all careers from 0."""
+    """Raises a ValueError about one person-year; `step` counts the person-years of all careers from 0."""
     person, year = table["person"][row].as_py(), list_values(table, "year")[step].as_py()
     raise ValueError(f"person '{person}', row {row}, year {year}: {problem}")
 

@@ -98,7 +98,7 @@ def edit_careers(careers: Dataset, edit: Edit) -> tuple[Dataset, Ledger]:
         if not over_time and (edit.from_year is not None or edit.from_age is not None):
             raise ValueError(
                 f"'{name}' does not change over a career, so it cannot be edited from a year or an age on: edit whole "
-                "careers, or what changes in an edit of its own"
+                "careers, or make a separate edit of covariates that change"
             )
         labels = pd.Series((list_values(table, name) if over_time else table[name]).to_pandas(), dtype=object)
         edited = labels.where(~in_time, new) if isinstance(new, str) and over_time else labels

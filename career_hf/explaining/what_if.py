@@ -218,7 +218,7 @@ def next_step_differences(
     batch_tokens: int = 16_000,
     unknown_levels: Literal["error", "missing"] = "error",
 ) -> Comparison:
-    """Average differences in p(y_t | past) between careers as they are and edited ones.
+    """Average differences in p(y_t | past) between original and edited careers.
 
     Averages are over all predictions that the edit can reach: the first step whose input, x_t or y_{t-1}, is edited,
     and all later steps. The occupation of a year does not affect the prediction of that year.

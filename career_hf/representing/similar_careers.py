@@ -81,9 +81,11 @@ def similar(
     if years:
         compared = first_years(compared, years)
     values = representations(model, compared, processor, timing="including", steps="last", unknown_levels="missing")
-    held = occupations_held(compared, ignored=ignored) if nothing_in_common else None
+    held_occupations = occupations_held(compared, ignored=ignored) if nothing_in_common else None
     names = titles()
-    table = similar_careers(compared, values, people, neighbours=neighbours, held=held, names=names)
+    table = similar_careers(
+        compared, values, people, neighbours=neighbours, held_occupations=held_occupations, names=names
+    )
     place = {person: row for row, person in enumerate(compared["person"])}
     words = in_words(compared, [place[person] for person in people], names)
     table.attrs["careers"] = dict(zip(people, words, strict=True))
@@ -142,7 +144,7 @@ def occupations_held(careers: Dataset, timing: Timing = "including", ignored: Se
 
 
 def nearest(
-    values: np.ndarray, rows: np.ndarray, neighbours: int, held: sparse.csr_array | None = None
+    values: np.ndarray, rows: np.ndarray, neighbours: int, held_occupations: sparse.csr_array | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """The nearest neighbours of some careers among all careers, exactly, without a matrix of all pairs.
 
@@ -150,7 +152,8 @@ def nearest(
         values: `(careers, hidden)`: representations.
         rows: `(queries,)`: places of the careers whose neighbours are wanted.
         neighbours: Number of neighbours for each.
-        held: What `occupations_held` returns. If given, careers with a common occupation are no neighbours.
+        held_occupations: What `occupations_held` returns. If given, careers with a common occupation are no
+            neighbours.
 
     Returns:
         `(queries, neighbours)`: places of the neighbours, the nearest first, and their cosine similarities. If there
@@ -162,8 +165,8 @@ def nearest(
     for some in np.split(rows, range(0, len(rows), max(1, SIMILARITIES // len(unit))))[1:]:
         similarity = unit[some] @ unit.T
         similarity[np.arange(len(some)), some] = -torch.inf
-        if held is not None:
-            shared = held @ held[some].T.toarray() > 0
+        if held_occupations is not None:
+            shared = held_occupations @ held_occupations[some].T.toarray() > 0
             similarity.masked_fill_(torch.from_numpy(shared).T, -torch.inf)
         top = similarity.topk(neighbours)
         places.append(top.indices.masked_fill(top.values.isinf(), -1).numpy())
@@ -178,7 +181,7 @@ def similar_careers(
     people: Sequence[str],
     *,
     neighbours: int = 10,
-    held: sparse.csr_array | None = None,
+    held_occupations: sparse.csr_array | None = None,
     names: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """The people with the most similar careers, from representations.
@@ -188,7 +191,7 @@ def similar_careers(
         values: `(careers, hidden)`: representations with `steps="last"`.
         people: People whose neighbours are wanted.
         neighbours: Number of neighbours for each.
-        held: As in `nearest`.
+        held_occupations: As in `nearest`.
         names: As in `in_words`.
 
     Returns:
@@ -206,7 +209,7 @@ def similar_careers(
             f"person '{strangers[0]}' is not among the {len(everyone)} careers, the first of which is '{everyone[0]}'"
         )
     rows = np.array([place[person] for person in people], dtype=np.int64)
-    places, similarity = nearest(values, rows, neighbours, held)
+    places, similarity = nearest(values, rows, neighbours, held_occupations)
     query, rank = np.nonzero(places >= 0)
     others = places[query, rank]
     return pd.DataFrame(
@@ -223,13 +226,14 @@ def most_similar_pairs(
     careers: Dataset,
     values: np.ndarray,
     pairs: int = 10,
-    held: sparse.csr_array | None = None,
+    held_occupations: sparse.csr_array | None = None,
     names: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
-    """The most similar pairs among all careers or, with `held`, among pairs without a common occupation (Figure 5).
+    """The most similar pairs among all careers or, with `held_occupations`, among pairs without a common occupation
+    (Figure 5).
 
     Args:
-        careers, values, held, names: As in `similar_careers`.
+        careers, values, held_occupations, names: As in `similar_careers`.
         pairs: Number of pairs.
 
     Returns:
@@ -239,7 +243,7 @@ def most_similar_pairs(
     everyone = careers["person"][:]
     _check_one_row_each(everyone, values)
     # Each of the most similar pairs is among this many nearest neighbours of both its people.
-    places, similarity = nearest(values, np.arange(len(values)), pairs, held)
+    places, similarity = nearest(values, np.arange(len(values)), pairs, held_occupations)
     query, rank = np.nonzero((places >= 0) & (places > np.arange(len(values))[:, None]))
     order = np.argsort(-similarity[query, rank], kind="stable")[:pairs]
     first, second = query[order], places[query, rank][order]

@@ -182,7 +182,7 @@ def licence_problems(stages: Sequence[Mapping[str, Any]]) -> tuple[list[str], li
         elif redistribution != "allowed":
             refusals.append(
                 f"Stage '{stage['stage']}' was trained on {what}, and nobody recorded whether it may be passed on."
-                f"{terms} Ask whoever holds the careers, write `redistribution` into the README.md of their folder "
+                f"{terms} Ask the owner of the careers, write `redistribution` into the README.md of their folder "
                 f"(see docs/how_to/sharing.md) and train again, {override}"
             )
     return refusals, notices

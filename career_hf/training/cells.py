@@ -30,7 +30,7 @@ STATE = "trainer_state.json"
 
 
 class Trial(Protocol):
-    """One training run, which has a folder of its own."""
+    """One training run, which has its own folder."""
 
     @property
     def folder(self) -> str: ...

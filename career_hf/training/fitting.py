@@ -49,7 +49,7 @@ class FittedModel:
         """The training log, one row per logged update (the index `step`), with `loss` and validation metrics."""
         if not self.log:
             return pd.DataFrame(index=pd.Index([], name="step"))
-        # The loss and the validation of one update are entries of their own.
+        # The loss and the validation metrics of one update are separate entries.
         return pd.DataFrame(self.log).groupby("step").first()
 
     def save(self, folder: str | Path) -> Self:

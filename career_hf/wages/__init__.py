@@ -11,12 +11,10 @@ from .regression import (
     CoefficientTable,
     WageRegression,
     WageReport,
-    coefficient_table,
     estimate,
     held_out_r2,
     predict_held_out,
     regress,
-    save_table,
 )
 from .wage_head import build_wage_trainer, encode_wages, predict_log_wages, wage_recipe
 
@@ -38,7 +36,6 @@ __all__ = [
     "aipw_gap",
     "available_blocks",
     "build_wage_trainer",
-    "coefficient_table",
     "encode_wages",
     "estimate",
     "gap",
@@ -51,7 +48,6 @@ __all__ = [
     "predict_log_wages",
     "raw_gap",
     "regress",
-    "save_table",
     "wage_frame",
     "wage_recipe",
 ]

@@ -376,14 +376,7 @@ def aipw_gap(
     Raises:
         ValueError: As in `overlap`.
     """
-    comparable = overlap(sample, nuisances.propensity, clip)
-    within = kept_rows(nuisances.propensity, clip)
-    part, w, e = sample.take(within), sample.weight[within], nuisances.propensity[within]
-    contrast = np.where(part.group, 1.0, -e / (1 - e)) * (part.outcome - nuisances.others[within])
-    theta = (w * contrast).sum() / (w * part.group).sum()
-    influence = w * (contrast - theta * part.group) / (w * part.group).sum()
-    estimate = _estimate("AIPW", adjusted_for, theta, influence, part, CLUSTERED, comparable)
-    return _bootstrapped(estimate, part, contrast, bootstrap, seed) if bootstrap else estimate
+    return _adjusted_gap("AIPW", sample, nuisances, adjusted_for, clip, bootstrap, seed)
 
 
 def outcome_only_gap(
@@ -400,14 +393,7 @@ def outcome_only_gap(
     The interval covers the drawing of people into the group, but not that of the people whom the network was fitted
     on.
     """
-    comparable = overlap(sample, nuisances.propensity, clip)
-    within = kept_rows(nuisances.propensity, clip)
-    part, w = sample.take(within), sample.weight[within]
-    contrast = part.group * nuisances.difference[within]
-    theta = (w * contrast).sum() / (w * part.group).sum()
-    influence = w * (contrast - theta * part.group) / (w * part.group).sum()
-    estimate = _estimate("outcome-only", adjusted_for, theta, influence, part, CONDITIONAL, comparable)
-    return _bootstrapped(estimate, part, contrast, bootstrap, seed) if bootstrap else estimate
+    return _adjusted_gap("outcome-only", sample, nuisances, adjusted_for, clip, bootstrap, seed)
 
 
 def r_loss(sample: GapSample, difference: np.ndarray, marginal: np.ndarray, propensity: np.ndarray) -> float:
@@ -445,6 +431,23 @@ def people_clustered(influence: np.ndarray, person: np.ndarray) -> float:
     _, codes = np.unique(person, return_inverse=True)
     sums = np.bincount(codes, weights=influence)
     return float(np.sqrt(len(sums) / (len(sums) - 1) * (sums**2).sum()))
+
+
+def _adjusted_gap(
+    estimator: str, sample: GapSample, nuisances: Nuisances, adjusted_for: str, clip: float, bootstrap: int, seed: int
+) -> GapEstimate:
+    comparable = overlap(sample, nuisances.propensity, clip)
+    within = kept_rows(nuisances.propensity, clip)
+    part, w, e = sample.take(within), sample.weight[within], nuisances.propensity[within]
+    if estimator == "AIPW":
+        contrast = np.where(part.group, 1.0, -e / (1 - e)) * (part.outcome - nuisances.others[within])
+    else:
+        contrast = part.group * nuisances.difference[within]
+    theta = (w * contrast).sum() / (w * part.group).sum()
+    influence = w * (contrast - theta * part.group) / (w * part.group).sum()
+    interval = CLUSTERED if estimator == "AIPW" else CONDITIONAL
+    estimate = _estimate(estimator, adjusted_for, theta, influence, part, interval, comparable)
+    return _bootstrapped(estimate, part, contrast, bootstrap, seed) if bootstrap else estimate
 
 
 def _estimate(

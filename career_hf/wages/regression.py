@@ -1,7 +1,7 @@
 """Wage regressions (Eq. 9): w = alpha + theta'x + gamma'h, their held-out R^2, and tables of coefficients.
 
     wage_frame -> predict_held_out -> predictions, one row per person-year -> held_out_r2
-    wage_frame -> estimate -> regressions by pyfixest -> coefficient_table
+    wage_frame -> estimate -> regressions by pyfixest -> CoefficientTable
 
 People are held out, not person-years, and every specification meets the same splits. There are two R^2, both of
 predictions for people who were not fitted on. With e the error of a specification, e_0 the error of a regression on
@@ -90,7 +90,7 @@ class WageReport:
     def table(self) -> CoefficientTable:
         """Coefficients of Blau and Kahn's terms, years excepted, in every specification."""
         shown = [name for name in self.regressions[BASE].params.index if not name.startswith("year_")]
-        return coefficient_table(self.regressions, shown)
+        return CoefficientTable(self.regressions, shown)
 
     def to_frame(self) -> pd.DataFrame:
         """R^2 on people held out: one row per period and specification."""
@@ -106,7 +106,7 @@ class WageReport:
         Args:
             folder: Destination folder.
         """
-        save_table(self.table, Path(folder) / "coefficients")
+        self.table.save(Path(folder) / "coefficients")
         self.r2.to_csv(Path(folder) / "r2.csv", index=False, float_format="%.5f")
 
 
@@ -493,6 +493,17 @@ class CoefficientTable:
     results: Mapping[str, WageRegression]
     coefficients: Sequence[str]
 
+    def save(self, path: str | Path) -> None:
+        """Writes the table as text, LaTeX and HTML.
+
+        Args:
+            path: Path of the files without a suffix; .txt, .tex and .html are added.
+        """
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for suffix, text in ((".txt", self.as_text()), (".tex", self.as_latex()), (".html", self.as_html())):
+            path.with_name(path.name + suffix).write_text(text + "\n", encoding="utf-8")
+
     def as_text(self) -> str:
         """The table for a terminal, in several parts below each other where it is wider than 80 columns."""
         table = self._etable("df").droplevel(0).droplevel(1, axis="columns")
@@ -538,41 +549,16 @@ class CoefficientTable:
         )
 
 
-def coefficient_table(results: Mapping[str, WageRegression], coefficients: Sequence[str]) -> CoefficientTable:
-    """Regressions side by side, standard errors below coefficients.
-
-    Args:
-        results: What `estimate` returns.
-        coefficients: Names of the coefficients to show, in order.
-    """
-    return CoefficientTable(results, coefficients)
-
-
-def save_table(table: CoefficientTable, path: str | Path) -> None:
-    """Writes a table as text, LaTeX and HTML.
-
-    Args:
-        table: The table.
-        path: Path of the files without a suffix; .txt, .tex and .html are added.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for suffix, text in ((".txt", table.as_text()), (".tex", table.as_latex()), (".html", table.as_html())):
-        path.with_name(path.name + suffix).write_text(text + "\n", encoding="utf-8")
-
-
 __all__ = [
     "YEAR_ONLY",
     "CoefficientTable",
     "WageRegression",
     "WageReport",
-    "coefficient_table",
     "estimate",
     "held_out_r2",
     "independent",
     "normal_equations",
     "predict_held_out",
     "regress",
-    "save_table",
     "solve",
 ]

@@ -11,7 +11,7 @@ import pandas as pd
 
 from career_hf.simulation import wage_summary, wage_truth
 from career_hf.wages.design import BLAU_KAHN, BLOCKS, available_blocks, wage_frame
-from career_hf.wages.regression import ALL_YEARS, YEAR_ONLY, coefficient_table, estimate, held_out_r2, save_table
+from career_hf.wages.regression import ALL_YEARS, YEAR_ONLY, CoefficientTable, estimate, held_out_r2
 
 from .cells import keep_settings, run_jobs, training_log
 from .table3 import (
@@ -88,7 +88,7 @@ def table3(folder: str | Path, source: Source, settings: Settings | None = None,
     if not (folder / "coefficients.html").exists():
         results = estimate(frame, {name: specifications(frame)[name] for name in TABLE})
         shown = [name for name in results[BLAU_KAHN_ROW].params.index if not name.startswith("year_")]
-        save_table(coefficient_table(results, shown), folder / "coefficients")
+        CoefficientTable(results, shown).save(folder / "coefficients")
     r2.to_csv(folder / "r2.csv", index=False, float_format="%.5f")
     models.to_csv(folder / "models.csv", float_format="%.5f")
     ceiling = None

@@ -201,7 +201,9 @@ def test_the_command_prints_the_neighbours(tmp_path):
     test = first_years(splits["test"], 2)
     person = test["person"][0]
     values = representations(model, test, processor, timing="including", steps="last", unknown_levels="missing")
-    expected = similar_careers(test, values, [person], neighbours=3, held=occupations_held(test, ignored=["job 1"]))
+    expected = similar_careers(
+        test, values, [person], neighbours=3, held_occupations=occupations_held(test, ignored=["job 1"])
+    )
     options = ["--person", person, "--neighbours", "3", "--years", "2", "--nothing-in-common", "--ignored", "job 1"]
     printed = run(*options)
     assert printed.exit_code == 0, printed.output

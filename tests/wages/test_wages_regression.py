@@ -21,13 +21,12 @@ from career_hf.simulation import draw_wages, preset
 from career_hf.wages.design import BLAU_KAHN, PerFold, available_blocks, design, wage_frame
 from career_hf.wages.regression import (
     YEAR_ONLY,
-    coefficient_table,
+    CoefficientTable,
     estimate,
     held_out_r2,
     independent,
     predict_held_out,
     regress,
-    save_table,
 )
 
 
@@ -299,7 +298,7 @@ def test_the_panel_of_vella_and_verbeek(shared):
 
 def test_tables_are_written_as_text_latex_and_html(frame, tmp_path):
     results = estimate(frame, {"short": BLOCKS[:4], "+ occupation": BLOCKS}, rare=1)
-    save_table(coefficient_table(results, ["schooling", "gender_women"]), tmp_path / "new" / "table")
+    CoefficientTable(results, ["schooling", "gender_women"]).save(tmp_path / "new" / "table")
     text = (tmp_path / "new" / "table.txt").read_text()
     assert (
         f"{results['short'].params['schooling']:.4f}" in text and f"({results['short'].bse['schooling']:.4f})" in text

@@ -1,9 +1,9 @@
-"""`compare`: models with equal budgets on anybody's careers.
+"""`compare`: compares models with equal budgets on any careers.
 
-Every model that is trained gets the same number of validation trials over learning rates and, where it has them,
-dropout and sizes (`trial_rates` and `trial_fields` of its class), the same batches, schedule and patience, and the
-same ceiling of updates. Trials have the first seed; the best is frozen, and further seeds are trained with it. Counted
-models choose their smoothing on the same validation careers. Test careers are scored once, at the end, with one set of
+Every trained model gets the same number of validation trials over learning rates and, if it has them, dropout and
+sizes (`trial_rates` and `trial_fields` of its class), the same batches, schedule and patience, and the same maximum of
+updates. Trials have the first seed; the settings of the best trial are then trained with further seeds. Models made of
+counts choose their smoothing on the same validation careers. Test careers are scored once, at the end, with one set of
 labels, so that all transition tables have the same rows.
 """
 
@@ -50,17 +50,17 @@ logger = logging.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Budget:
-    """What every trained model gets.
+    """The budget of every trained model.
 
     Args:
-        trials: Validation trials of each model.
-        seeds: Training seeds; the first also has the trials.
-        stages: Which forms are trained: 2 and 1 are two stages and one.
-        tokens_per_batch: Person-years of an update.
-        max_steps: Updates at most, where the learning rate reaches zero; early stopping may come before.
-        warmup_steps: Updates to the peak.
-        eval_steps: Updates between validations.
-        patience: Validations without improvement before training stops.
+        trials: Number of validation trials of each model.
+        seeds: Number of training seeds; trials have the first seed.
+        stages: Forms that are trained: 2 is two stages, 1 is one softmax.
+        tokens_per_batch: Number of person-years in one update.
+        max_steps: Maximum number of updates, at which the learning rate is zero; early stopping may come before.
+        warmup_steps: Number of updates until the peak rate.
+        eval_steps: Number of updates between validations.
+        patience: Number of validations without improvement after which training stops.
     """
 
     trials: int = 8
@@ -75,7 +75,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Trial:
-    """One training run: a model in one or two stages, its peak learning rate, fields of its config, and a seed."""
+    """One training run: a model in one or two stages, its peak learning rate, fields of its config, and its seed."""
 
     model: str
     stages: int
@@ -90,22 +90,22 @@ class Trial:
 
     @property
     def folder(self) -> str:
-        """A name for its folder."""
+        """The name of the trial's folder."""
         fields = "".join(f", {key}={value}" for key, value in self.fields.items())
         return f"{self.name}, {self.rate:g}{fields}, {self.seed}"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Models on the same test careers.
+    """A comparison of models on the same test careers.
 
     Args:
         tables: For each model its transition tables, one for each seed.
         trials: One row per training run: model, rate, fields, seed, updates, hours, the best validation negative
             log-likelihood, and whether its settings were chosen.
-        baseline: The model that others are compared with.
-        draws: Resamples of people behind the intervals.
-        weighted: Whether survey weights are used.
+        baseline: The model that the others are compared with.
+        draws: Number of resamples of people behind the intervals.
+        weighted: Whether numbers use survey weights.
     """
 
     tables: Mapping[str, Sequence[pd.DataFrame]]
@@ -122,7 +122,7 @@ class Comparison:
             log-perplexity from the baseline's with its interval (difference_low, difference_high); perplexity by kind
             of step (first, stay, return, new); stay_auc; seeds and seed_sd; trials, updates and hours of all training.
         """
-        # All rows have the same split, so this is one group.
+        # All rows have the same split, and so are one group.
         levels = self._groups("split").drop(columns=["split", "n", "people", "perplexity", "low", "high"])
         summary = summarize(self.tables, self.draws, weighted=self.weighted)
         runs = self.trials.groupby("model")
@@ -135,7 +135,7 @@ class Comparison:
         return whole[[*sizes, *(name for name in whole if name not in sizes)]].sort_values("perplexity")
 
     def by_transition(self) -> pd.DataFrame:
-        """Perplexity by kind of step with intervals, one row per kind and model, as `perplexity_in_groups` has it."""
+        """Perplexity by kind of step with intervals, one row per kind and model, as in `perplexity_in_groups`."""
         return self._groups("transition")
 
     def _groups(self, column: str) -> pd.DataFrame:
@@ -155,7 +155,7 @@ class Comparison:
         """Writes comparison.csv, by_transition.csv, trials.csv, the transition tables and comparison.png.
 
         Args:
-            folder: Destination folder. Without matplotlib there is no figure, and a warning says so.
+            folder: Destination folder. Without matplotlib a warning says that there is no figure.
         """
         folder = Path(folder)
         for name, tables in self.tables.items():
@@ -174,7 +174,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class _Setup:
-    """What is compared on what, for the processes that do it."""
+    """Everything that the processes of a comparison need."""
 
     folder: Path
     splits: Mapping[str, Dataset]
@@ -185,9 +185,9 @@ class _Setup:
     watch: tuple[str, ...]
 
     def vocabulary(self) -> dict[str, Any]:
-        """Occupations of all models: those of training careers, and one for all others.
+        """The occupations of all models: those of training careers, and the unknown occupation for all others.
 
-        Occupations that a pretrained model alone has are unknown to all models alike.
+        Occupations that only a pretrained model has are unknown to all models.
         """
         labels = {label for occupations in self.splits["train"]["occupation"] for label in occupations}
         return {"unknown_occupation": UNKNOWN, "occupations": sorted(labels)}
@@ -218,28 +218,28 @@ def compare(
     """Tunes, trains and scores models with equal budgets.
 
     Args:
-        careers: A folder of careers, careers by split name, or careers, which are split here.
-        models: Names of models, of `career_hf.registration.model_names()`; all of them if None.
+        careers: A folder of careers, careers by split name, or careers, which are then split.
+        models: Names of models from `career_hf.registration.model_names()`; all of them if None.
         covariates: The year, and columns of the careers, for every model that has covariates.
-        trials: Validation trials of each trained model, 8 at most.
-        seeds: Training seeds; the first also has the trials.
+        trials: Number of validation trials of each trained model, 8 at most.
+        seeds: Number of training seeds; trials have the first seed.
         stages: Forms of each trained model: 2 is two stages, 1 is one softmax.
-        tokens_per_batch: Person-years of an update.
-        max_steps: Updates at most; the learning rate falls to zero there.
-        warmup_steps: Updates to the peak.
-        eval_steps: Updates between validations.
-        patience: Validations without improvement before training stops.
-        pretrained: Folder or Hub id of a CAREER model, which is fine-tuned and compared too; in two stages only.
-        baseline: The model that others are compared with; the first one if None.
+        tokens_per_batch: Number of person-years in one update.
+        max_steps: Maximum number of updates, at which the learning rate is zero.
+        warmup_steps: Number of updates until the peak rate.
+        eval_steps: Number of updates between validations.
+        patience: Number of validations without improvement after which training stops.
+        pretrained: Folder or Hub id of a CAREER model that is fine-tuned and compared too, in two stages only.
+        baseline: The model that the others are compared with; the first one if None.
         watch: States without work whose probabilities the transition tables keep.
-        weighted: Use survey weights in the tables.
-        draws: Resamples of people behind the intervals.
-        output: Folder of the comparison. One that was stopped goes on; nothing is kept if None.
-        workers: Number of processes, each of which uses one thread.
-        source: Key of `careers.provenance.SOURCES` that says where careers in memory come from.
+        weighted: Whether to use survey weights in the tables.
+        draws: Number of resamples of people behind the intervals.
+        output: Destination folder. A comparison that was stopped continues from it; nothing is kept if None.
+        workers: Number of processes, each with one thread.
+        source: Key of `careers.provenance.SOURCES` for the source of careers in memory.
 
     Returns:
-        The comparison; with `output` it is saved there too.
+        The comparison, which is also saved in `output`.
 
     Raises:
         ValueError: There is no such model or baseline, a model has fewer settings to try than `trials`, splits are
@@ -295,15 +295,15 @@ def compare(
 
 
 def planned_trials(models: Sequence[str], budget: Budget, pretrained: bool = False) -> list[Trial]:
-    """Every trial on the first seed, as many for each model.
+    """All trials, with the first seed and the same number for each model.
 
     Args:
         models: Names of trained models.
-        budget: What every model gets.
+        budget: The budget of every model.
         pretrained: Whether a pretrained CAREER is fine-tuned too.
 
     Raises:
-        ValueError: A model has fewer settings to try than there are to be trials.
+        ValueError: A model has fewer settings to try than trials.
     """
     grids = {name: (model_named(name)[0].trial_rates, model_named(name)[0].trial_fields) for name in models}
     forms = [(name, stages) for stages in budget.stages for name in models]
@@ -321,16 +321,16 @@ def planned_trials(models: Sequence[str], budget: Budget, pretrained: bool = Fal
 def trial_grid(
     rates: Sequence[float], fields: Sequence[Mapping[str, Any]], trials: int
 ) -> list[tuple[float, Mapping[str, Any]]]:
-    """Pairs of a learning rate and fields of a config, those of what comes first in both first, so that a few trials
-    vary both.
+    """Pairs of a learning rate and fields of a config, ordered by the sum of their places, so that few trials vary
+    both.
 
     Args:
-        rates: Peak learning rates.
-        fields: Fields of the config.
-        trials: How many pairs.
+        rates: Peak learning rates, the most promising first.
+        fields: Fields of the config, the most promising first.
+        trials: Number of pairs.
 
     Raises:
-        ValueError: There are fewer pairs.
+        ValueError: There are fewer pairs than trials.
     """
     pairs = sorted(itertools.product(enumerate(rates), enumerate(fields)), key=lambda pair: pair[0][0] + pair[1][0])
     if trials > len(pairs):
@@ -347,14 +347,14 @@ def score_once(
     split: str = "test",
     **options: Any,
 ) -> None:
-    """Writes the transition table of careers to a Parquet file, unless it is there.
+    """Writes the transition table of careers to a Parquet file, unless the file exists.
 
     Args:
         path: Destination file.
-        model, processor: What scores them.
+        model, processor: The model that scores the careers, and its processor.
         careers: Careers to score.
-        split: Their split.
-        options: As in `transition_table`.
+        split: Name of the split in the table.
+        options: Further options of `transition_table`.
     """
     if not path.exists():
         _write_table(
@@ -363,7 +363,7 @@ def score_once(
 
 
 def _train(setup: _Setup, trial: Trial) -> tuple[PreTrainedModel, CareerProcessor]:
-    """Trains one model, or loads it."""
+    """Trains the model of a trial, or loads it."""
     budget, splits, vocabulary = setup.budget, setup.splits, setup.vocabulary()
     settings: dict[str, Any] = {
         "learning_rate": trial.rate,
@@ -405,7 +405,7 @@ def _score(setup: _Setup, trial: Trial) -> None:
 
 
 def _count(setup: _Setup, name: str) -> None:
-    """Counts a model, tunes it, and scores test careers."""
+    """Makes a model of counts, tunes it, and scores test careers."""
     path = _table_path(setup.folder, name, 0)
     if not path.exists():
         model_class, fields = model_named(name)
@@ -417,11 +417,11 @@ def _count(setup: _Setup, name: str) -> None:
 
 
 def _best(folder: Path, trials: Sequence[Trial]) -> list[Trial]:
-    """For each model the trial that validation careers like best."""
+    """For each model the trial with the best validation metric."""
     by_name: dict[str, list[Trial]] = {}
     for trial in trials:
         by_name.setdefault(trial.name, []).append(trial)
-    return [best_trial(folder, same) for same in by_name.values()]
+    return [best_trial(folder, model_trials) for model_trials in by_name.values()]
 
 
 def _trial_log(folder: Path, planned: Sequence[Trial], frozen: Sequence[Trial]) -> pd.DataFrame:

@@ -1,7 +1,7 @@
-"""The main job in one function: careers that ship with the package in, a trained and scored CAREER checkpoint out.
+"""`quickstart`: trains, scores and forecasts with the careers that are in the package.
 
-1,384 young men in five states (Keane and Wolpin, 1997). CAREER is trained on 70% of them and scored, on people it
-never saw, against Markov chains of first and second order; then it forecasts three people's next years.
+The careers are those of 1,384 young men in five states (Keane and Wolpin, 1997). CAREER is trained on 70% of them and
+scored on others, beside Markov chains of first and second order; then it forecasts the next years of three people.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ FORECAST_PEOPLE, FORECAST_YEARS = 3, 5
 
 @dataclass(frozen=True)
 class Quickstart:
-    """What the quickstart made.
+    """What `quickstart` returns.
 
     Args:
-        description: `describe` of all careers.
+        description: What `describe` returns for all careers.
         summary: One row per model: perplexity on test careers with a person-clustered 95% interval, and more.
         tables: Transition tables by model.
-        histories: The forecast people's careers up to the forecast.
-        forecasts: Their next years, one row per person, year and state.
+        histories: Observed careers of the people whose years are forecast.
+        forecasts: Forecasts of their next years, one row per person, year and state.
         checkpoint: Folder of the trained model and its processor.
     """
 
@@ -55,7 +55,7 @@ class Quickstart:
     checkpoint: Path
 
     def people(self) -> Iterator[tuple[str, str, pd.DataFrame]]:
-        """The forecast people one by one: who it is, the last five years in words, and the forecast by year."""
+        """For each forecast the person, the last five observed years in words, and probabilities by year."""
         for history in self.histories:
             years = self.forecasts[self.forecasts["person"] == history["person"]]
             forecast = years.pivot(index="year", columns="occupation", values="probability")
@@ -67,9 +67,9 @@ def quickstart(output: str | Path, max_steps: int = MAX_STEPS, seed: int = 0) ->
     """Trains CAREER on the Keane-Wolpin careers, scores it against both Markov chains, and forecasts three people.
 
     Args:
-        output: Folder for the checkpoint.
-        max_steps: Updates at most; training stops earlier when validation careers stop getting likelier.
-        seed: Of the model's initial weights, the order of careers and the forecasts' draws.
+        output: Destination folder of the checkpoint.
+        max_steps: Maximum number of updates; training stops earlier if validation careers stop getting likelier.
+        seed: Random seed of the initial weights, the order of careers and the forecasts.
     """
     with _one_thread():
         return _quickstart(Path(output), max_steps, seed)
@@ -94,7 +94,7 @@ def _quickstart(output: Path, max_steps: int, seed: int) -> Quickstart:
     )
     source = SOURCES["keane-wolpin"].record | years_of(train)
     fitted = fit_model(CareerForOccupationPrediction, processor, recipe, train, validation, source=source)
-    # The processor has recorded what the model was trained on, which forecasts need.
+    # This processor has recorded the training careers, which forecasts need.
     model, processor = fitted.model, fitted.processor
     checkpoint = output / "career"
     fitted.save(checkpoint)
@@ -107,7 +107,7 @@ def _quickstart(output: Path, max_steps: int, seed: int) -> Quickstart:
         tables[name] = transition_table(chain, test, without_covariates, split="test")
     tables["CAREER"] = transition_table(model, test, processor, split="test", unknown_levels="missing")
 
-    # Men with years to come that the model has seen others live through.
+    # People whose next years are among the ages in training.
     ahead = [i for i, ages in enumerate(test["year"]) if 25 <= ages[-1] <= 50 - FORECAST_YEARS]
     histories = test.select(ahead[:FORECAST_PEOPLE])
     forecasts = forecast(model, histories, processor, horizon=FORECAST_YEARS, seed=seed).to_frame()
@@ -116,7 +116,7 @@ def _quickstart(output: Path, max_steps: int, seed: int) -> Quickstart:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """A second thread gains a model this small little, and costs it much when another program wants the core."""
+    """One thread for torch: a second one helps so small a model little, and hurts it if another program runs."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,8 +1,8 @@
 """Pipelines: `pipeline("occupation-prediction", model=FOLDER)` and `pipeline("career-forecast", model=FOLDER)`.
 
-They take one career as a mapping, several as a list of mappings, or many as a long table, and return labels with
-titles. Both call `forecast`: the next step of a career is a forecast one step ahead, which is exact. A list or table
-is one call of `forecast`, which cuts it into batches of `batch_tokens`.
+They take one career as a mapping, several careers as a list of mappings, or many as a long table, and return labels
+with titles. Both call `forecast`: the next step of a career is a forecast one step ahead, which is exact. A list or
+table is one call of `forecast`, which divides it into batches of `batch_tokens`.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class CareerForecastPipeline(Pipeline):
 
     Inputs are one person's career (a mapping of `year`, `occupation` and the model's covariates to lists; a covariate
     that does not change may be a single value), a list of such mappings, a long table with columns person, year,
-    occupation and the covariates, or careers. Every argument of [`forecasting.forecast`] can be given, when the
-    pipeline is made or called, and:
+    occupation and the covariates, or careers. Arguments of [`forecasting.forecast`] can be given when the pipeline is
+    made or called, and also:
 
     Args:
-        top_k: Number of occupations to return for each year, the likeliest first.
+        top_k: Number of occupations that are returned for each year, the likeliest first.
 
     Returns:
         For a mapping one dict, otherwise a list of one dict per person (for a table, sorted by person) with person and
@@ -45,7 +45,7 @@ class CareerForecastPipeline(Pipeline):
         occupations, a list of dicts with occupation, title (None without one), probability and standard_error.
 
     Raises:
-        ValueError: As `processor.encode` and `forecast`; the message names person, column and value.
+        ValueError: As in `processor.encode` and `forecast`; the message names person, column and value.
     """
 
     feature_extractor: Any  # a CareerProcessor
@@ -64,9 +64,9 @@ class CareerForecastPipeline(Pipeline):
         return {}, kwargs, {} if top_k is None else {"top_k": top_k}
 
     def __call__(self, inputs: Any, **kwargs: Any) -> Any:  # type: ignore[override]
-        """Predicts occupations; inputs and result are described in the class."""
+        """Predicts occupations; the class describes inputs and results."""
         if isinstance(inputs, list | tuple):
-            # One call for the whole list, where Transformers would make one for each entry.
+            # One call for the whole list; Transformers would make one call for each entry.
             return super().__call__({"list": list(inputs)}, **kwargs) if inputs else []
         predictions = super().__call__({"table": inputs}, **kwargs)
         return predictions[0] if isinstance(inputs, Mapping) and len(predictions) == 1 else predictions
@@ -77,7 +77,7 @@ class CareerForecastPipeline(Pipeline):
         return {"careers": self._careers_of_table(input_["table"])}
 
     def _careers_of_table(self, table: Any) -> Dataset:
-        """Careers of a long table or of one mapping; careers are returned as they are."""
+        """Careers from a long table or from one mapping; careers are returned unchanged."""
         if isinstance(table, Dataset) and is_list(table.features.arrow_schema.field("occupation").type):
             return table
         covariates = [name for name in self.feature_extractor.covariate_names if name != "year"]
@@ -85,7 +85,7 @@ class CareerForecastPipeline(Pipeline):
         return from_frame(frame, covariates=covariates)
 
     def _careers_of_list(self, entries: list[Any]) -> Dataset:
-        """Careers in the order of the list; a person without a name is called by place."""
+        """Careers in the order of the list; a person without a name is named by the place in the list."""
         covariates = [name for name in self.feature_extractor.covariate_names if name != "year"]
         table: dict[str, list[Any]] = {}
         people: dict[str, int] = {}
@@ -99,8 +99,8 @@ class CareerForecastPipeline(Pipeline):
             person = columns["person"][0]
             if person in people:
                 raise ValueError(
-                    f"entries {people[person]} and {place} of the list are both person {person!r}: give each a name "
-                    "of its own, or none; an entry without a name is called by its place"
+                    f"entries {people[person]} and {place} of the list are both person {person!r}: give each "
+                    "a different name, or none; an entry without a name is named by its place"
                 )
             people[person] = place
             for name, values in columns.items():
@@ -143,7 +143,7 @@ class CareerForecastPipeline(Pipeline):
 
 
 class OccupationPredictionPipeline(CareerForecastPipeline):
-    """The next occupation, exact: one step of the model after each person's last year.
+    """The exact prediction of the next occupation, one step of the model after each person's last year.
 
     Inputs and errors are those of [`CareerForecastPipeline`]. `covariates` may hold the covariates of the coming year;
     otherwise they keep their latest value.

@@ -1,9 +1,9 @@
 """Makes the models of this package known to Transformers' Auto classes and pipelines, and finds them by name.
 
-Transformers finds models outside it only where somebody registers their classes, which takes torch and seconds.
-`import career_hf` takes neither: registration waits until Transformers itself is imported, so that preparing or
-describing careers never pays for a model. Rooms that need Transformers import it in their `__init__`, before any file
-of theirs, because registration imports the files of several rooms.
+Transformers only knows models of other packages after their classes are registered, which imports torch and takes
+seconds. `import career_hf` does not: registration waits until Transformers itself is imported, so that preparing and
+describing careers load no model. Rooms that need Transformers import it in their `__init__`, before any of their
+files, because registration imports the files of several rooms.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from typing import Any
 import wrapt
 
 
-# Where the class of each model is, and the names under which `train` and `compare` know it. A new rival has its own
-# file and a line here.
+# The class of each model, and its names in `train` and `compare`. A new rival has its own file and a line here.
 MODELS: dict[str, tuple[str, ...]] = {
     "models.modeling_career.CareerForOccupationPrediction": ("career",),
     "models.modeling_wage.CareerForWagePrediction": (),
@@ -30,22 +29,22 @@ MODELS: dict[str, tuple[str, ...]] = {
     "simulation.model.TrueOccupationModel": (),
 }
 
-# Classes of models by name, and all of them, once they are registered.
+# Registered classes by name, and all registered classes.
 _named: dict[str, Any] = {}
 _registered: list[Any] = []
 
 
 def register_with_transformers() -> None:
-    """Registers models and processors when Transformers is imported, or at once if it is; pipelines with theirs."""
+    """Registers models, processors and pipelines as soon as Transformers and its pipelines are imported."""
     wrapt.register_post_import_hook(_register_models, "transformers")
     wrapt.register_post_import_hook(_import_pipelines, "transformers.pipelines")
 
 
 def register(model_class: Any, *names: str) -> None:
-    """Registers one model, which may stand outside this package, with Transformers and with `train` and `compare`.
+    """Registers a model, perhaps of another package, with Transformers and with `train` and `compare`.
 
     Args:
-        model_class: Class of the model; its `config_class` has a `model_type` of its own.
+        model_class: Class of the model; its `config_class` needs its own `model_type`.
         names: Names of the model for `train` and `compare`.
     """
     from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForCausalLM, AutoProcessor
@@ -61,20 +60,20 @@ def register(model_class: Any, *names: str) -> None:
 
 
 def model_names() -> list[str]:
-    """Names of the models that `train` and `compare` know; without loading any of them."""
+    """Names of the models that `train` and `compare` know; no model is loaded."""
     return list(dict.fromkeys([*(name for names in MODELS.values() for name in names), *_named]))
 
 
 def model_classes() -> list[Any]:
-    """Classes of all registered models. Transformers has to be imported."""
+    """Classes of all registered models; Transformers must be imported before."""
     return list(_registered)
 
 
 def model_named(name: str) -> tuple[Any, Mapping[str, Any]]:
-    """The class that a name stands for, and what the name says of the model, such as a chain's order.
+    """The class for a name, and the settings that the name implies, such as the order of a chain.
 
     Raises:
-        ValueError: There is no model of that name; the message lists those that there are.
+        ValueError: There is no model with this name; the message lists the names.
     """
     if name not in model_names():
         raise ValueError(f"there is no model '{name}'; models are {', '.join(model_names())}")
@@ -93,7 +92,7 @@ def _register_models(transformers: Any) -> None:
 
 
 def _import_pipelines(pipelines: Any) -> None:
-    # The file registers its pipelines, since it may be the one that imports Transformers' first.
+    # The file itself registers its pipelines, because its import may be what imports Transformers' pipelines first.
     import_module(f"{__package__}.pipelines")
 
 

@@ -1,8 +1,8 @@
-"""`train` and `finetune`: careers in, a trained model with its processor and its card out.
+"""`train` and `finetune`: from careers to a trained model with its processor and its card.
 
-They are the recipes of Appendix G for CAREER and every rival, with a model's name and numbers as arguments. Who wants
-a recipe or a model of their own calls `training.fitting.fit_model`. The two stand behind `sharing`, because what they
-save has a model card.
+They use the recipes of Appendix G for CAREER and every rival, with the model's name and numbers as arguments. Use
+`training.fitting.fit_model` for another recipe or model. This file is not in `training`, because saving a model writes
+its card, and `sharing` imports `training`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class TrainedModel(FittedModel):
     """What `train` and `finetune` return.
 
     Args:
-        transfer: What fine-tuning kept of the pretrained vocabulary; None without pretraining.
+        transfer: Names of the vocabulary that fine-tuning kept, added and dropped; None without pretraining.
     """
 
     transfer: TransferReport | None = None
@@ -58,7 +58,7 @@ class TrainedModel(FittedModel):
         """The learning curve: loss of training careers, and negative log-likelihood of validation careers.
 
         Raises:
-            ValueError: The model was counted, so that there is no curve.
+            ValueError: The model is made of counts and has no curve.
         """
         if self.state is None:
             raise ValueError(f"a {type(self.model).__name__} is counted, so it has no learning curve")
@@ -68,7 +68,7 @@ class TrainedModel(FittedModel):
         """Writes the model, its processor and its model card, README.md, into a folder.
 
         Args:
-            folder: Destination folder. Evaluation results of a model that was there before are deleted.
+            folder: Destination folder. Evaluation results of an earlier model in the folder are deleted.
         """
         super().save(folder)
         (Path(folder) / RESULTS).unlink(missing_ok=True)
@@ -102,32 +102,32 @@ def train(
 ) -> TrainedModel:
     """Trains a model from scratch on careers: CAREER or one of its rivals, in two stages or one.
 
-    With survey weights training stops by the weighted likelihood, since that is what it maximises.
+    With survey weights training stops by the weighted likelihood, which it maximises.
 
     Args:
-        careers: A folder of careers, careers by split name, or careers, which are split here.
-        output: Destination folder of the model, its processor and its card; intermediate checkpoints stand in its
+        careers: A folder of careers, careers by split name, or careers, which are then split.
+        output: Destination folder of the model, its processor and its card; intermediate checkpoints are in its
             subfolder `training`. Nothing is kept if None.
         model: Name of the model, one of `career_hf.registration.model_names()`.
         covariates: The year, and columns of the careers. Markov chains have none.
         cutoff: Last year to train on, to forecast later ones; all years if None.
-        one_stage: Use one softmax instead of two stages.
+        one_stage: Whether to use one softmax instead of two stages.
         learning_rate: Peak learning rate; the paper's is 5e-4 for CAREER.
-        warmup_steps: Updates to the peak.
-        tokens_per_batch: Person-years of one update.
-        max_steps: Updates at most; early stopping usually comes first.
-        eval_steps: Updates between validations.
-        patience: Validations without improvement before training stops.
-        dropout: Dropout of CAREER's feedforward network and attention.
-        job_dropout: For CAREER, the share of careers in which earlier years are hidden; .5 for rationales.
+        warmup_steps: Number of updates until the peak rate.
+        tokens_per_batch: Number of person-years in one update.
+        max_steps: Maximum number of updates; early stopping usually comes first.
+        eval_steps: Number of updates between validations.
+        patience: Number of validations without improvement after which training stops.
+        dropout: Dropout in CAREER's feedforward network and attention.
+        job_dropout: For CAREER, the share of careers in which some earlier years are hidden; 0.5 for rationales.
         title_embeddings: For CAREER, vectors of titles by occupation, or a file that `save_title_embeddings` wrote.
         untitled: Occupations that have no title.
-        tune_smoothing: For Markov chains, choose smoothing weights on validation careers; a mixture always does.
+        tune_smoothing: For Markov chains, whether to choose smoothing weights on validation careers, as a mixture
+            always does.
         fields: Further fields of the model's config, such as num_hidden_layers.
-        source: Key of `careers.provenance.SOURCES` that says where careers in memory come from; a folder says it
-            itself.
-        seed: Seed of initial weights and of the order of careers.
-        resume: Go on from the last checkpoint in the output folder.
+        source: Key of `careers.provenance.SOURCES` for the source of careers in memory; a folder records its own.
+        seed: Random seed of the initial weights and of the order of careers.
+        resume: Whether to continue from the last checkpoint in the output folder.
 
     Returns:
         The model, its processor, validation metrics and the training log.
@@ -157,10 +157,10 @@ def train(
         config_fields |= {"title_embedding_size": _titles_size(titles)}
 
     def make_model(config: Any) -> PreTrainedModel:
-        made = model_class(config)
+        new_model = model_class(config)
         if titles:
-            made.set_title_embeddings(titles, untitled_occupations(processor, titles, untitled))
-        return made
+            new_model.set_title_embeddings(titles, untitled_occupations(processor, titles, untitled))
+        return new_model
 
     with _training_folder(output, resume) as training:
         recipe = recipe_for(
@@ -209,30 +209,30 @@ def finetune(
 
     Args:
         pretrained: Folder or Hub id of a CAREER model, a pair of model and processor, or what `train` returns; it is
-            left as it is.
-        careers: A folder of careers, careers by split name, or careers, which are split here.
+            not changed.
+        careers: A folder of careers, careers by split name, or careers, which are then split.
         output: As in `train`.
-        covariates: Covariates; those that pretraining did not have are added to those that it had.
+        covariates: Covariates of the model; it keeps the pretrained ones and gets the others.
         learning_rate: Peak learning rate; the paper's is 1e-4.
         cutoff, warmup_steps, tokens_per_batch, max_steps, eval_steps, patience: As in `train`.
         job_dropout, title_embeddings, untitled, source, seed, resume: As in `train`.
 
     Returns:
-        As `train`, with what fine-tuning kept of the pretrained vocabulary as `transfer`.
+        As in `train`, and with the `transfer` of the vocabulary.
 
     Raises:
-        ValueError: There is no such checkpoint, or it is not of CAREER, or as in `train`.
+        ValueError: There is no such checkpoint, it is not a CAREER model, or as in `train`.
     """
     titles = _load_titles(title_embeddings)
     splits = _training_splits(careers, cutoff)
     record = {**source_record(careers, source), **years_of(splits["train"])}
     with _checkpoint_folder(pretrained) as checkpoint, _training_folder(output, resume) as training:
-        known = load_processor(checkpoint)
+        pretrained_processor = load_processor(checkpoint)
         config = AutoConfig.from_pretrained(checkpoint)
         if not isinstance(config, CareerConfig):
             raise ValueError(f"only CAREER is fine-tuned, and {checkpoint} is of the kind '{config.model_type}'")
-        new = [name for name in covariates if name not in known.covariate_names]
-        processor = known.extend(splits["train"], covariates=new, unknown_occupation=UNKNOWN)
+        new = [name for name in covariates if name not in pretrained_processor.covariate_names]
+        processor = pretrained_processor.extend(splits["train"], covariates=new, unknown_occupation=UNKNOWN)
         transfers: list[TransferReport] = []
 
         def make_model(_: Any) -> PreTrainedModel:
@@ -241,9 +241,9 @@ def finetune(
                 model = CareerForOccupationPrediction.from_pretrained(
                     checkpoint, title_embedding_size=_titles_size(titles)
                 )
-                model.set_title_embeddings(titles, untitled_occupations(known, titles, untitled))
+                model.set_title_embeddings(titles, untitled_occupations(pretrained_processor, titles, untitled))
             without_title = untitled_occupations(processor, titles, untitled)
-            transfers.append(model.resize_vocabulary(known, processor, titles, without_title))
+            transfers.append(model.resize_vocabulary(pretrained_processor, processor, titles, without_title))
             return model
 
         recipe = finetuning_recipe(
@@ -269,17 +269,17 @@ def finetune(
 def untitled_occupations(
     processor: CareerProcessor, titles: Mapping[str, Any] | None, untitled: Collection[str]
 ) -> list[str]:
-    """Occupations of a model that have no title: those that are named, and the unknown one."""
+    """Occupations of a model that have no title: the `untitled` ones, and the unknown one."""
     labels = [str(processor.unknown_occupation), *untitled]
     return [label for label in labels if label in processor.occupations and label not in (titles or {})]
 
 
 def source_record(careers: Careers, source: str | None = None) -> dict[str, Any]:
-    """Where careers come from, in a form that a checkpoint can keep.
+    """The source of careers, in a form that a checkpoint can keep.
 
     Args:
-        careers: Careers; a folder says where they come from.
-        source: Key of `careers.provenance.SOURCES` that says it of careers in memory.
+        careers: Careers; a folder records its source.
+        source: Key of `careers.provenance.SOURCES` for the source of careers in memory.
 
     Raises:
         ValueError: There is no such source.
@@ -300,7 +300,7 @@ def _count(
     seed: int,
     fields: Mapping[str, Any],
 ) -> TrainedModel:
-    """A model that is made of counts."""
+    """Makes a model of counts."""
     model_class, _ = model_named(name)
     encoded, _ = processor.encode(splits["train"])
     validation, ledger = processor.encode(splits["validation"], unknown_levels="missing")
@@ -330,13 +330,13 @@ def _load_titles(titles: Titles | None) -> Mapping[str, Any] | None:
 
 
 def _titles_size(titles: Mapping[str, Any] | None) -> int | None:
-    """Length of the vectors of titles, None without any."""
+    """Length of the title vectors; None without titles."""
     return len(next(iter(titles.values()))) if titles else None
 
 
 @contextmanager
 def _training_folder(output: str | Path | None, resume: bool) -> Iterator[Path]:
-    """Folder of intermediate checkpoints, for a time if there is no output folder."""
+    """The folder of intermediate checkpoints, a temporary one without an output folder."""
     if output is not None:
         training = Path(output) / "training"
         if resume and last_checkpoint(training) is None:
@@ -351,7 +351,7 @@ def _training_folder(output: str | Path | None, resume: bool) -> Iterator[Path]:
 
 @contextmanager
 def _checkpoint_folder(pretrained: Any) -> Iterator[str | Path]:
-    """Folder or Hub id of a pretrained model; a model in memory is saved for a time."""
+    """The folder or Hub id of a pretrained model; a model in memory is saved in a temporary folder."""
     if isinstance(pretrained, (str, Path)):
         yield pretrained
     else:

@@ -35,15 +35,17 @@ CAREER = {
 
 
 def test_one_career_gets_the_models_own_next_step(predict):
-    found = predict(CAREER, top_k=2)
+    prediction = predict(CAREER, top_k=2)
     batch = predict.feature_extractor(
         {name: (values if name == "race" else [*values, values[-1]]) for name, values in CAREER.items()}
         | {"year": [1980, 1981, 1982, 1983]}
     )
     p = predict.model(**batch).logits[0, -1].softmax(-1)
-    assert (found["person"], found["year"], len(found["occupations"])) == ("1", 1983, 2)
-    assert found["stay_probability"] == pytest.approx(p[predict.feature_extractor.occupation_ids(["nurse"])[0]].item())
-    best = found["occupations"][0]
+    assert (prediction["person"], prediction["year"], len(prediction["occupations"])) == ("1", 1983, 2)
+    assert prediction["stay_probability"] == pytest.approx(
+        p[predict.feature_extractor.occupation_ids(["nurse"])[0]].item()
+    )
+    best = prediction["occupations"][0]
     assert best["probability"] == pytest.approx(p.max().item(), rel=1e-5)
     assert predict.feature_extractor.occupations[int(p.argmax())] == best["occupation"]
     assert best["standard_error"] == 0 and best["title"] is None
@@ -54,9 +56,9 @@ def test_lists_tables_and_careers_are_one_call_and_agree(predict):
     of_table, of_careers = predict(to_frame(careers)), predict(careers)
     rows = to_frame(careers)
     as_dicts = [
-        {"person": person, "race": own["race"].iloc[0]}
-        | {name: own[name].tolist() for name in ("year", "occupation", "education")}
-        for person, own in rows.groupby("person")
+        {"person": person, "race": person_rows["race"].iloc[0]}
+        | {name: person_rows[name].tolist() for name in ("year", "occupation", "education")}
+        for person, person_rows in rows.groupby("person")
     ]
     of_list = predict(as_dicts)
     assert of_table == of_careers == of_list
@@ -68,8 +70,8 @@ def test_lists_tables_and_careers_are_one_call_and_agree(predict):
 
 
 def test_a_list_keeps_its_order_and_names_the_nameless_by_place(predict):
-    found = predict([CAREER, CAREER | {"person": "zoe"}, CAREER])
-    assert [entry["person"] for entry in found] == ["0", "zoe", "2"]
+    predictions = predict([CAREER, CAREER | {"person": "zoe"}, CAREER])
+    assert [entry["person"] for entry in predictions] == ["0", "zoe", "2"]
 
 
 def test_two_entries_with_one_name_are_an_error(predict):
@@ -80,16 +82,16 @@ def test_two_entries_with_one_name_are_an_error(predict):
 def test_the_forecast_pipeline_is_the_forecast(folder):
     ahead = pipeline("career-forecast", model=str(folder), device="cpu", samples=40)
     careers = careers_of(5)
-    found = ahead(careers, horizon=3, seed=1, top_k=99)
+    forecasts = ahead(careers, horizon=3, seed=1, top_k=99)
     expected = forecast(ahead.model, careers, CareerProcessor.from_pretrained(folder), horizon=3, samples=40, seed=1)
-    assert len(found) == 5
-    for i, person in enumerate(found):
+    assert len(forecasts) == 5
+    for i, person in enumerate(forecasts):
         assert [entry["year"] for entry in person["years"]] == expected.years[i].tolist()
         for t, entry in enumerate(person["years"]):
             by_label = {row["occupation"]: row["probability"] for row in entry["occupations"]}
             assert sum(by_label.values()) == pytest.approx(1, abs=1e-5)
-            own = [by_label[label] for label in expected.occupations]
-            np.testing.assert_allclose(own, expected.probability[i, t], rtol=1e-6)
+            probabilities = [by_label[label] for label in expected.occupations]
+            np.testing.assert_allclose(probabilities, expected.probability[i, t], rtol=1e-6)
 
 
 def test_covariates_to_come_are_used(predict):
@@ -103,8 +105,8 @@ def test_rivals_have_the_pipelines_too(name, tmp_path):
     model, processor = model_and_processor(name)
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
-    found = pipeline("occupation-prediction", model=str(tmp_path), device="cpu")(CAREER)
-    assert sum(row["probability"] for row in found["occupations"]) == pytest.approx(1, abs=1e-5)
+    prediction = pipeline("occupation-prediction", model=str(tmp_path), device="cpu")(CAREER)
+    assert sum(row["probability"] for row in prediction["occupations"]) == pytest.approx(1, abs=1e-5)
 
 
 def test_what_cannot_be_used_is_said(predict, folder):

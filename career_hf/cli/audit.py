@@ -10,6 +10,7 @@ import typer
 import career_hf
 
 from .console import say, show
+from .options import Draws, names
 
 
 def audit(
@@ -17,23 +18,22 @@ def audit(
         Path,
         typer.Argument(help="Transition table: a Parquet file that `evaluate --output` writes.", exists=True),
     ],
-    by: Annotated[str, typer.Option(help="Comma-separated columns, such as gender,race; combined if several.")],
-    weighted: Annotated[bool, typer.Option("--weighted", help="Use survey weights, or raked ones.")] = False,
+    by: Annotated[str, typer.Option(help="Comma-separated columns, such as gender,race; several are combined.")],
+    weighted: Annotated[bool, typer.Option("--weighted", help="Use survey weights, or raked weights.")] = False,
     bins: Annotated[int, typer.Option(help="Number of bins of calibration errors.", min=1)] = 10,
-    draws: Annotated[int, typer.Option(help="Number of resamples of people behind the intervals.")] = 1000,
-    output: Annotated[Path | None, typer.Option(help="CSV file for the numbers.")] = None,
+    draws: Draws = 1000,
+    output: Annotated[Path | None, typer.Option(help="Destination file of the numbers, a CSV.")] = None,
 ) -> None:
     """Audit one model by group: size, perplexity, accuracy and calibration, with intervals."""
-    names = [name for name in by.split(",") if name]
-    report = career_hf.audit(table, names, weighted=weighted, bins=bins, draws=draws)
+    report = career_hf.audit(table, names(by), weighted=weighted, bins=bins, draws=draws)
     wide = report.side_by_side()
     calibration = [name for name in wide.columns if name.startswith(("gap", "error"))]
     how = "weighted" if weighted else "not weighted"
     show(wide.drop(columns=calibration), f"{table} by {by}, {how}; 95% intervals by resampling people")
     show(wide[calibration], "Calibration of staying, and of the likeliest occupation")
     say(
-        "gap: mean probability less what happened; error: expected calibration error, whose interval is how far "
-        "chance may carry it, so that only a lower end above 0 says that the model is off"
+        "gap: mean probability less observed share; error: expected calibration error, which chance alone makes "
+        "positive. Its interval allows for that: only a lower end above 0 is evidence against the model"
     )
     if output is not None:
         report.save(output)

@@ -9,7 +9,7 @@ import typer
 import career_hf
 
 from .console import say, show
-from .options import MODELS, Data, EvalSteps, MaxSteps, Output, Patience, TokensPerBatch, WarmupSteps, names
+from .options import MODELS, Data, Draws, EvalSteps, MaxSteps, Output, Patience, TokensPerBatch, WarmupSteps, names
 
 
 def compare(
@@ -17,28 +17,33 @@ def compare(
     output: Output,
     models: Annotated[str, typer.Option(help=f"Comma-separated models: {MODELS}; all of them if empty.")] = "",
     covariates: Annotated[
-        str, typer.Option(help="Comma-separated: year, and columns of the careers. Markov chains have none.")
+        str,
+        typer.Option(help="Comma-separated covariates: year, and columns of the careers. Markov chains have none."),
     ] = "year",
-    trials: Annotated[int, typer.Option(help="Validation trials of each trained model, 8 at most.", min=1)] = 8,
-    seeds: Annotated[int, typer.Option(help="Training seeds of each trained model.", min=1)] = 3,
-    stages: Annotated[str, typer.Option(help="Comma-separated forms: 2 is two stages, 1 is one softmax.")] = "2",
+    trials: Annotated[
+        int, typer.Option(help="Number of validation trials of each trained model, 8 at most.", min=1)
+    ] = 8,
+    seeds: Annotated[int, typer.Option(help="Number of training seeds of each trained model.", min=1)] = 3,
+    stages: Annotated[
+        str, typer.Option(help="Comma-separated forms of each trained model: 2 is two stages, 1 is one softmax.")
+    ] = "2",
     tokens_per_batch: TokensPerBatch = 4_000,
     max_steps: MaxSteps = 1_000,
     warmup_steps: WarmupSteps = 100,
     eval_steps: EvalSteps = 100,
     patience: Patience = 3,
     pretrained: Annotated[
-        str | None, typer.Option(help="Folder or Hub id of a CAREER model, to fine-tune and compare too.")
+        str | None, typer.Option(help="Folder or Hub id of a CAREER model that is fine-tuned and compared too.")
     ] = None,
     baseline: Annotated[
-        str | None, typer.Option(help="Model that others are compared with; the first one if not given.")
+        str | None, typer.Option(help="Model that the others are compared with; the first one if left out.")
     ] = None,
-    watch: Annotated[str, typer.Option(help="Comma-separated states without work to watch for.")] = "",
+    watch: Annotated[str, typer.Option(help="Comma-separated states without work whose probabilities are kept.")] = "",
     weighted: Annotated[bool, typer.Option("--weighted", help="Use survey weights in the tables.")] = False,
-    draws: Annotated[int, typer.Option(help="Resamples of people behind the intervals.")] = 1000,
-    workers: Annotated[int, typer.Option(help="Processes of one thread each.", min=1)] = 1,
+    draws: Draws = 1000,
+    workers: Annotated[int, typer.Option(help="Number of processes, each with one thread.", min=1)] = 1,
 ) -> None:
-    """Compare models with equal budgets: as many trials for each, further seeds of the best, then test careers."""
+    """Compare models with equal budgets: equally many trials, further seeds of the best, then test careers."""
     comparison = career_hf.compare(
         data,
         models=names(models) or None,

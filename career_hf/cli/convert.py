@@ -19,13 +19,15 @@ def convert(
         typer.Argument(help="Checkpoint of CAREER, bag-of-jobs or regression, such as checkpoint_best.pt."),
     ],
     dictionaries: Annotated[
-        Path, typer.Option(help="Folder of the binary data it was trained on: job/dict.txt, year/dict.txt ...")
+        Path, typer.Option(help="Folder of the binary training data, with job/dict.txt, year/dict.txt and so on.")
     ],
-    output: Annotated[Path, typer.Option(help="Folder to write to.")],
-    heads: Annotated[int | None, typer.Option(help="Attention heads, if the checkpoint does not say.", min=1)] = None,
-    covariates: Annotated[str, typer.Option(help="Comma-separated covariates, if the checkpoint does not say.")] = "",
+    output: Annotated[Path, typer.Option(help="Destination folder.")],
+    heads: Annotated[
+        int | None, typer.Option(help="Number of attention heads, if the checkpoint does not tell.", min=1)
+    ] = None,
+    covariates: Annotated[str, typer.Option(help="Comma-separated covariates, if the checkpoint does not tell.")] = "",
 ) -> None:
-    """Convert a checkpoint of the original program, with its dictionaries; nothing in it is executed."""
+    """Convert a checkpoint of the original program with its dictionaries, without executing anything in it."""
     settings: dict[str, int] = {f"include_{name}": True for name in names(covariates)}
     if heads is not None:
         settings |= {"decoder_attention_heads": heads}

@@ -10,29 +10,34 @@ import typer
 import career_hf
 
 from .console import say, show
+from .options import Data, Draws, names
 
 
 def evaluate(
-    models: Annotated[list[str], typer.Argument(help="FOLDER or NAME=FOLDER; folders of one NAME are seeds.")],
-    data: Annotated[Path, typer.Option(help="Folder of careers, as `prepare` writes it.", exists=True)],
-    split: Annotated[str, typer.Option(help="Split whose careers are scored.")] = "test",
-    baseline: Annotated[str, typer.Option(help="NAME to compare with; the first if empty.")] = "",
+    models: Annotated[
+        list[str], typer.Argument(help="Models, as FOLDER or NAME=FOLDER; folders with one NAME are seeds.")
+    ],
+    data: Data,
+    split: Annotated[str, typer.Option(help="Split of the careers to score.")] = "test",
+    baseline: Annotated[str, typer.Option(help="NAME of the model to compare with; the first one if empty.")] = "",
     by: Annotated[str, typer.Option(help="Comma-separated columns of the careers to audit by, such as race.")] = "",
-    watch: Annotated[list[str] | None, typer.Option(help="State whose entry is predicted; may be repeated.")] = None,
+    watch: Annotated[
+        list[str] | None, typer.Option(help="State whose entry is predicted, such as unemployed; may be repeated.")
+    ] = None,
     recalibrate: Annotated[
-        bool, typer.Option("--recalibrate", help="Score models after recalibration on validation careers too.")
+        bool, typer.Option("--recalibrate", help="Score models again after recalibration on validation careers.")
     ] = False,
     output: Annotated[
         Path | None, typer.Option(help="Folder for tables (CSV, LaTeX, HTML), figures and the transition tables.")
     ] = None,
     weighted: Annotated[bool, typer.Option("--weighted", help="Use the careers' survey weights everywhere.")] = False,
-    draws: Annotated[int, typer.Option(help="Number of resamples of people behind the intervals.")] = 1000,
+    draws: Draws = 1000,
 ) -> None:
     """Score any number of models on the same careers: perplexity, audits, calibration, differences, with intervals."""
     seeds: dict[str, list[str]] = {}
     for name, _, folder in (argument.rpartition("=") for argument in models):
         seeds.setdefault(name or folder, []).append(folder)
-    columns = [name for name in by.split(",") if name]
+    columns = names(by)
     report = career_hf.evaluate(
         seeds,
         data,

@@ -1,4 +1,4 @@
-"""`career-hf export`: a checkpoint's scoring path as an ONNX file, for programs without this package."""
+"""`career-hf export`: writes a checkpoint's scoring path as an ONNX file, for programs without this package."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .console import say
 
 def export(
     checkpoint: Annotated[str, typer.Argument(help="Folder or Hub id of CAREER or of most of its rivals.")],
-    output: Annotated[Path, typer.Option(help="File to write to, such as model.onnx.")],
+    output: Annotated[Path, typer.Option(help="Destination file, such as model.onnx.")],
 ) -> None:
     """Write a model's scoring path as one ONNX file with its labels, and compare onnxruntime with the model."""
     difference = career_hf.export_onnx(checkpoint, output)

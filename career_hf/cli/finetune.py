@@ -32,7 +32,7 @@ def finetune(
     data: Data,
     output: Output,
     covariates: Annotated[
-        str, typer.Option(help="Comma-separated covariates; those that pretraining did not have are added.")
+        str, typer.Option(help="Comma-separated covariates; the model keeps the pretrained ones and gets the others.")
     ] = "",
     cutoff: Cutoff = None,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate; the paper's is 1e-4.")] = 1e-4,

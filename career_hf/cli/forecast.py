@@ -10,32 +10,33 @@ import typer
 import career_hf
 
 from .console import say, show
+from .options import Data, Draws
 
 
 def forecast(
     model: Annotated[str, typer.Argument(help="Folder or Hub id of a model that was trained up to the cutoff.")],
-    data: Annotated[Path, typer.Option(help="Folder of careers, as `prepare` writes it.", exists=True)],
-    cutoff: Annotated[int, typer.Option(help="The last year that may be known.")],
+    data: Data,
+    cutoff: Annotated[int, typer.Option(help="Last known year.")],
     years: Annotated[
         str,
         typer.Option(help="Comma-separated years to forecast; the first three observed after the cutoff if empty."),
     ] = "",
-    split: Annotated[str, typer.Option(help="Split whose careers are forecast; all careers if empty.")] = "",
+    split: Annotated[str, typer.Option(help="Split of the careers to forecast; all careers if empty.")] = "",
     everyone: Annotated[
         bool,
         typer.Option(
             "--everyone",
-            help="Score everybody who is observed in any of the years, with weights for those who drop out; otherwise "
-            "the people who are observed in the last year.",
+            help="Score everybody who is observed in any of the years, with weights for dropping out. Otherwise only "
+            "people who are observed in the last year are scored.",
         ),
     ] = False,
     people: Annotated[int | None, typer.Option(help="Number of people to forecast, drawn at random.", min=1)] = None,
-    samples: Annotated[int, typer.Option(help="Trajectories of each person.", min=2)] = 1000,
+    samples: Annotated[int, typer.Option(help="Number of trajectories of each person.", min=2)] = 1000,
     seed: Annotated[int, typer.Option(help="Random seed of the trajectories.")] = 0,
-    output: Annotated[Path | None, typer.Option(help="Folder for the forecast and the tables.")] = None,
-    plot: Annotated[bool, typer.Option("--plot", help="Draw figures into the folder, too.")] = False,
+    output: Annotated[Path | None, typer.Option(help="Destination folder of the forecast and the tables.")] = None,
+    plot: Annotated[bool, typer.Option("--plot", help="Save figures in the folder too.")] = False,
     person: Annotated[str, typer.Option(help="Person whose forecast is drawn; the first one if empty.")] = "",
-    draws: Annotated[int, typer.Option(help="Resamples of people behind the intervals.")] = 1000,
+    draws: Draws = 1000,
 ) -> None:
     """Forecast careers beyond a cutoff: probabilities of occupations by year, scored where the years were observed."""
     if plot and output is None:

@@ -23,12 +23,15 @@ def gap(
         ),
     ] = "test",
     protected: Annotated[str, typer.Option(help="Column that tells the groups apart.")] = "gender",
-    group: Annotated[str, typer.Option(help="Label, in that column, of the group whose gap is asked for.")] = "female",
-    others: Annotated[str, typer.Option(help="Label of those whom the group is compared with.")] = "male",
+    group: Annotated[str, typer.Option(help="Label, in that column, of the group whose gap is estimated.")] = "female",
+    others: Annotated[str, typer.Option(help="Label of the people whom the group is compared with.")] = "male",
     folds: Annotated[int, typer.Option(help="Number of folds of people in cross-fitting.", min=2)] = 5,
     seeds: Annotated[int, typer.Option(help="Number of random seeds of fine-tuning.", min=1)] = 2,
     updates: Annotated[
-        int, typer.Option(help="Updates of each fine-tuned network. 0 estimates with the frozen model only.", min=0)
+        int,
+        typer.Option(
+            help="Number of updates of each fine-tuned network. 0 estimates with the frozen model only.", min=0
+        ),
     ] = 20,
     learning_rate: Annotated[float, typer.Option(help="Learning rate of fine-tuning.")] = 1e-3,
     clip: Annotated[
@@ -37,7 +40,8 @@ def gap(
     bootstrap: Annotated[
         int,
         typer.Option(
-            help="Number of resamples of people behind the intervals. 0 takes the influence function's.", min=0
+            help="Number of resamples of people behind the intervals. 0 takes intervals of the influence function.",
+            min=0,
         ),
     ] = 0,
 ) -> None:
@@ -66,7 +70,7 @@ def gap(
     show(shown, f"log wage, {group} minus {others}, 95% intervals clustered by person; {people}")
     say("Intervals of outcome-only estimates take the fitted network for granted.")
     if clip:
-        say(f"Adjusted gaps are of {gaps['population'].iloc[-1]}.")
+        say(f"Adjusted gaps are those of {gaps['population'].iloc[-1]}.")
     columns = ["estimator", "estimate", "low", "high", "clipped", "group_clipped", "effective_people", "population"]
     adjusted_for = sensitivity["adjusted_for"].iloc[0]
     show(sensitivity.set_index("clip")[columns], f"{adjusted_for}: careers with extreme propensities left out")

@@ -10,6 +10,7 @@ import career_hf
 
 Output = Annotated[Path, typer.Option(help="Destination folder.")]
 Data = Annotated[Path, typer.Option(help="Folder of careers, as `prepare` writes it.", exists=True, file_okay=False)]
+Draws = Annotated[int, typer.Option(help="Number of resamples of people behind the intervals.")]
 Seed = Annotated[int, typer.Option(help="Random seed for initial weights and for the order of careers.")]
 WarmupSteps = Annotated[int, typer.Option(help="Number of updates until the learning rate peaks.")]
 TokensPerBatch = Annotated[int, typer.Option(help="Number of person-years in one update.")]

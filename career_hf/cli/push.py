@@ -1,4 +1,4 @@
-"""`career-hf push`: publishes a checkpoint on the Hub in one commit, or shows what that would upload."""
+"""`career-hf push`: publishes a checkpoint on the Hub in one commit, or shows what would be uploaded."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ from .console import say, show
 
 def push(
     folder: Annotated[Path, typer.Argument(help="Folder of a checkpoint.", exists=True, file_okay=False)],
-    repo: Annotated[str, typer.Argument(help="USER/NAME on the Hub; the repository is made if it is not there.")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Upload nothing; show what would be uploaded.")] = False,
+    repo: Annotated[str, typer.Argument(help="Repository on the Hub, USER/NAME; it is created if it does not exist.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Upload nothing, and show what would be uploaded.")
+    ] = False,
     public: Annotated[
         bool, typer.Option("--public", help="Make a new repository public; it is private otherwise.")
     ] = False,
     data: Annotated[
-        Path | None, typer.Option(help="Folder of the training careers, to report how rare they are.")
+        Path | None, typer.Option(help="Folder of the training careers, for a report on rare careers.")
     ] = None,
     k: Annotated[
         int,
         typer.Option(
-            help="Training counts are rounded up to multiples of this number; cells of fewer people are rare.", min=1
+            help="Number to whose multiples training counts are rounded up; cells of fewer people are rare.", min=1
         ),
     ] = 5,
     with_code: Annotated[
@@ -36,10 +38,10 @@ def push(
     ] = False,
     override_licence: Annotated[
         str | None,
-        typer.Option(help="Who permitted it, in words, where the record does not: written into the card."),
+        typer.Option(help="Who permitted publication, in words, if the recorded terms do not. The card quotes it."),
     ] = None,
 ) -> None:
-    """Publish model, processor, card and results in one commit; refuses what its training data do not allow."""
+    """Publish model, processor, card and results in one commit, if the training data allow it."""
     publication = career_hf.publish(
         folder,
         repo,

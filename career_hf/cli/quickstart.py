@@ -15,7 +15,7 @@ from .options import Output, Seed
 
 def quickstart(
     output: Output = Path("runs/quickstart"),
-    max_steps: Annotated[int, typer.Option(help="Updates at most.")] = 400,
+    max_steps: Annotated[int, typer.Option(help="Maximum number of updates.")] = 400,
     seed: Seed = 0,
 ) -> None:
     """Train CAREER on careers that ship with the package, score it against Markov chains, forecast three people."""

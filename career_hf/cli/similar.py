@@ -1,8 +1,7 @@
-"""`career-hf similar`: the people with the most similar careers, in words."""
+"""`career-hf similar`: finds the people with the most similar careers."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,24 +9,25 @@ import typer
 import career_hf
 
 from .console import say
+from .options import Data, names
 
 
 def similar(
     checkpoint: Annotated[str, typer.Argument(help="Folder or Hub id of a model with a representation.")],
-    data: Annotated[Path, typer.Option(help="Folder of careers, as `prepare` writes it.", exists=True)],
+    data: Data,
     person: Annotated[list[str], typer.Option(help="Person whose neighbours are wanted; may be repeated.")],
     neighbours: Annotated[int, typer.Option(help="Number of neighbours to show for each person.", min=1)] = 10,
     split: Annotated[
-        str, typer.Option(help="Split among whose people to search; 'all' includes people who were trained on.")
+        str, typer.Option(help="Split whose people are compared. 'all' includes people of the training split.")
     ] = "test",
     years: Annotated[
-        int, typer.Option(help="Compare only this many first observed years; whole careers if 0.", min=0)
+        int, typer.Option(help="Number of first observed years to compare; whole careers if 0.", min=0)
     ] = 0,
     nothing_in_common: Annotated[
-        bool, typer.Option("--nothing-in-common", help="Only people without an occupation in common (Figure 5).")
+        bool, typer.Option("--nothing-in-common", help="Show only people without an occupation in common (Figure 5).")
     ] = False,
     ignored: Annotated[
-        str, typer.Option(help="Comma-separated labels that may be in common: states without work.")
+        str, typer.Option(help="Comma-separated labels that may be in common, such as states without work.")
     ] = "",
 ) -> None:
     """Find the people with the most similar careers, by the cosine of representations that include the last year."""
@@ -39,7 +39,7 @@ def similar(
         split=split,
         years=years,
         nothing_in_common=nothing_in_common,
-        ignored=[label for label in ignored.split(",") if label],
+        ignored=names(ignored),
     )
     for name, career in table.attrs["careers"].items():
         say(f"person {name}: {career}")

@@ -34,23 +34,26 @@ def train(
     output: Output,
     model: Annotated[str, typer.Option(help=f"Model to train: {MODELS}.")] = "career",
     covariates: Annotated[
-        str, typer.Option(help="Comma-separated: year, and columns of the careers. Markov chains have none.")
+        str,
+        typer.Option(help="Comma-separated covariates: year, and columns of the careers. Markov chains have none."),
     ] = "year",
     cutoff: Cutoff = None,
-    one_stage: Annotated[bool, typer.Option("--one-stage", help="One softmax instead of two stages.")] = False,
+    one_stage: Annotated[bool, typer.Option("--one-stage", help="Use one softmax instead of two stages.")] = False,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate; the paper's is 5e-4 for CAREER.")] = 5e-4,
     warmup_steps: WarmupSteps = 500,
     tokens_per_batch: TokensPerBatch = 16_000,
     max_steps: MaxSteps = 20_000,
     eval_steps: EvalSteps = 100,
     patience: Patience = 10,
-    dropout: Annotated[float, typer.Option(help="Dropout of CAREER's feedforward network and attention.")] = 0.1,
+    dropout: Annotated[float, typer.Option(help="Dropout in CAREER's feedforward network and attention.")] = 0.1,
     job_dropout: JobDropout = 0.0,
     title_embeddings: TitleEmbeddings = None,
     untitled: Untitled = "",
     tune_smoothing: Annotated[
         bool,
-        typer.Option(help="For Markov chains: choose weights on validation careers; a mixture always does."),
+        typer.Option(
+            help="For Markov chains: choose smoothing weights on validation careers, as a mixture always does."
+        ),
     ] = False,
     seed: Seed = 0,
     resume: Resume = False,
@@ -81,7 +84,7 @@ def train(
 
 
 def say_trained(trained: Any, output: Path) -> None:
-    """Prints what `train` and `finetune` return."""
+    """Prints the ledger, the transfer and the metrics of a model that `train` or `finetune` returned."""
     say(trained.ledger)
     if trained.transfer is not None:
         say(trained.transfer)

@@ -1,4 +1,4 @@
-"""`career-hf transitions`: matrices of moves that a model implies beside those that were observed."""
+"""`career-hf transitions`: compares the moves that a model implies with observed moves."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typer
 import career_hf
 
 from .console import say, show
+from .options import Data, Draws
 
 
 class Groups(StrEnum):
@@ -23,14 +24,14 @@ class Groups(StrEnum):
 
 def transitions(
     checkpoint: Annotated[str, typer.Argument(help="Folder or Hub id of a model.")],
-    data: Annotated[Path, typer.Option(help="Folder of careers, as `prepare` writes it.", exists=True)],
-    split: Annotated[str, typer.Option(help="Split whose careers are counted.")] = "test",
+    data: Data,
+    split: Annotated[str, typer.Option(help="Split of the careers to count.")] = "test",
     groups: Annotated[Groups, typer.Option(help="States: single occupations, or broad groups of occ1990dd.")] = (
         Groups.group
     ),
-    by: Annotated[str | None, typer.Option(help="Covariate of which every level gets a matrix of its own.")] = None,
-    draws: Annotated[int, typer.Option(help="Resamples of people behind the intervals.")] = 1000,
-    output: Annotated[Path | None, typer.Option(help="Folder for the table and the figures.")] = None,
+    by: Annotated[str | None, typer.Option(help="Covariate whose levels each get a matrix.")] = None,
+    draws: Draws = 1000,
+    output: Annotated[Path | None, typer.Option(help="Destination folder of the table and the figures.")] = None,
 ) -> None:
     """Compare the moves between occupations or broad groups that a model implies with those that were observed."""
     moves = career_hf.transitions(checkpoint, data, split=split, groups=groups.value, by=by, draws=draws)

@@ -1,4 +1,4 @@
-"""`career-hf wage-regression`: wages regressed on what careers hold, with and without a model's representations."""
+"""`career-hf wage-regression`: regresses wages on careers, with and without a model's representations."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 import career_hf
 
 from .console import say, show
+from .options import names
 
 
 def wage_regression(
@@ -18,7 +19,7 @@ def wage_regression(
     model: Annotated[
         str,
         typer.Option(
-            help="Folder or Hub id of a model whose representations are added, and predictions of its wage head."
+            help="Folder or Hub id of a model. Its representations are added, and predictions of its wage head."
         ),
     ] = "",
     split: Annotated[
@@ -37,8 +38,8 @@ def wage_regression(
         data,
         model or None,
         split=split,
-        add=[name for name in add.split(",") if name],
-        leave_out=leave_out.split(","),
+        add=names(add),
+        leave_out=names(leave_out),
         splits=splits,
         draws=draws,
     )

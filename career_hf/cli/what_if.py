@@ -1,4 +1,4 @@
-"""`career-hf what-if`: how predictions and forecasts differ where careers read otherwise. Predictive, not causal."""
+"""`career-hf what-if`: compares predictions from careers and from edited careers. Predictive, not causal."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import typer
 import career_hf
 
 from .console import say, show
+from .options import Data, Draws
 from .transitions import Groups
 
 
 def what_if(
     checkpoint: Annotated[str, typer.Argument(help="Folder or Hub id of a model.")],
-    data: Annotated[Path, typer.Option(help="Folder of careers, as `prepare` writes it.", exists=True)],
+    data: Data,
     covariate: Annotated[
         list[str] | None,
         typer.Option(
@@ -31,19 +32,23 @@ def what_if(
     from_age: Annotated[
         int | None, typer.Option(help="First age that is edited; the careers need a birth_year.")
     ] = None,
-    split: Annotated[str, typer.Option(help="Split whose careers are edited.")] = "test",
-    horizon: Annotated[int, typer.Option(help="Steps ahead that are forecast, too; 0 for none.", min=0)] = 0,
-    cutoff: Annotated[int | None, typer.Option(help="Last year that is known; careers are cut there.")] = None,
-    samples: Annotated[int, typer.Option(help="Trajectories of each person.", min=2)] = 200,
+    split: Annotated[str, typer.Option(help="Split of the careers to edit.")] = "test",
+    horizon: Annotated[
+        int, typer.Option(help="Number of steps ahead to forecast too; 0 for no forecasts.", min=0)
+    ] = 0,
+    cutoff: Annotated[int | None, typer.Option(help="Last known year, after which careers are cut.")] = None,
+    samples: Annotated[int, typer.Option(help="Number of trajectories of each person.", min=2)] = 200,
     groups: Annotated[Groups, typer.Option(help="Outcomes: single occupations, or broad groups of occ1990dd.")] = (
         Groups.group
     ),
-    fewest: Annotated[int, typer.Option(help="Person-years of training below which a combination is rare.")] = 10,
-    draws: Annotated[int, typer.Option(help="Resamples of people behind the intervals.")] = 1000,
+    fewest: Annotated[
+        int, typer.Option(help="Number of person-years of training below which a combination is rare.")
+    ] = 10,
+    draws: Draws = 1000,
     seed: Annotated[int, typer.Option(help="Random seed of forecasts and resamples.")] = 0,
-    output: Annotated[Path | None, typer.Option(help="Folder for tables and figures.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Destination folder of the tables and figures.")] = None,
 ) -> None:
-    """Compare predictions from careers with those from careers that read otherwise. Predictive, not causal."""
+    """Compare predictions from careers with predictions from edited careers. Predictive, not causal."""
     result = career_hf.what_if(
         checkpoint,
         data,
@@ -70,7 +75,7 @@ def what_if(
 
 
 def _change(covariate: list[str], occupation: list[str]) -> dict[str, str | dict[str, str]]:
-    """New labels, or new labels by old ones, for each column that the options name."""
+    """For each column that the options name its new label, or new labels by old ones."""
     by_name: dict[str, list[tuple[str, str]]] = {}
     for text in covariate:
         left, _, new = text.rpartition("=")
@@ -86,7 +91,7 @@ def _change(covariate: list[str], occupation: list[str]) -> dict[str, str | dict
 
 
 def _new_labels(pairs: list[tuple[str, str]], option: str) -> str | dict[str, str]:
-    """A new label for all, or new labels by old ones."""
+    """The new label, or new labels by old ones."""
     if len(pairs) == 1 and not pairs[0][0]:
         return pairs[0][1]
     if not all(old and new for old, new in pairs) or len(dict(pairs)) < len(pairs):
@@ -112,7 +117,7 @@ def _print(comparison: Any, name: str, fewest: int) -> None:
     elif name == "next_step":
         show(
             comparison.support.set_index("combination"),
-            f"Edited person-years whose combination training has fewer than {fewest} times (rare), or never",
+            f"Edited person-years with a combination that training has fewer than {fewest} times (rare), or never",
         )
     if placed := table.attrs.get("years_placed_at"):
         say(f"years without training use the latest trained year: {placed}")

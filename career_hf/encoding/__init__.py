@@ -1,3 +1,3 @@
-"""From careers to what models read: the processor, its vocabulary, batches, and loading checkpoints."""
+"""Encoding: the processor and its vocabulary, batches of model inputs, and loading checkpoints."""
 
 import transformers  # noqa: F401  # registers the models before any file here is imported: see `registration`

@@ -20,7 +20,7 @@ def load_checkpoint(checkpoint: Path | str) -> tuple[Any, CareerProcessor]:
         The model and its processor.
 
     Raises:
-        ValueError: As `load_processor`; or if a file is not the one that was saved.
+        ValueError: As in `load_processor`; or a file is not the one that was saved.
     """
     processor = load_processor(checkpoint)
     return AutoModelForCausalLM.from_pretrained(checkpoint), processor
@@ -33,7 +33,7 @@ def load_processor(checkpoint: Path | str) -> CareerProcessor:
         checkpoint: Folder or Hub id.
 
     Raises:
-        ValueError: If the folder has no checkpoint; or if there is no such folder, and none on the Hub.
+        ValueError: The folder has no checkpoint, or there is no such folder and no such checkpoint on the Hub.
     """
     try:
         return CareerProcessor.from_pretrained(checkpoint)
@@ -41,18 +41,24 @@ def load_processor(checkpoint: Path | str) -> CareerProcessor:
         # The message of Transformers may not name the folder, because it takes a missing folder for a Hub id.
         if Path(checkpoint).is_dir():
             raise ValueError(f"the folder '{checkpoint}' holds no checkpoint: {error}") from error
-        raise ValueError(f"there is no folder '{checkpoint}', nor can the Hub be asked for it: {error}") from error
+        raise ValueError(
+            f"there is no folder '{checkpoint}', and it cannot be loaded from the Hub: {error}"
+        ) from error
 
 
-def as_checkpoint(model: Any) -> tuple[Any, CareerProcessor]:
-    """A model and its processor, whichever way they are given.
+def as_checkpoint(model: Any, processor: CareerProcessor | None = None) -> tuple[Any, CareerProcessor]:
+    """A model and its processor, from any form in which a caller may pass them.
 
     Args:
-        model: A folder or Hub id, a pair of model and processor, or a result of training, which has both.
+        model: A folder or Hub id, a pair of model and processor, or a result of training, which has both; with
+            `processor`, the model itself.
+        processor: The processor of a model that is passed by itself.
 
     Raises:
-        ValueError: As `load_checkpoint`; or if it is given in none of these ways.
+        ValueError: As in `load_checkpoint`; or the model is passed in none of these forms.
     """
+    if processor is not None:
+        return model, processor
     if isinstance(model, (str, Path)):
         return load_checkpoint(model)
     if isinstance(model, tuple) and len(model) == 2:

@@ -45,7 +45,7 @@ class FlatCareers:
 
     @classmethod
     def from_rows(cls, rows: Sequence[Mapping[str, Any]]) -> FlatCareers:
-        """From rows of an encoded dataset: mappings with `input_ids`, `labels` and whichever other columns it has."""
+        """Gathers rows of an encoded dataset: mappings with `input_ids`, `labels` and perhaps other columns."""
         lengths = np.array([len(row["input_ids"]) for row in rows])
         covariates = None
         if "covariates" in rows[0]:
@@ -77,7 +77,7 @@ class FlatCareers:
         return batch
 
     def followed_by_filler(self, steps: int, pad_token_id: int) -> FlatCareers:
-        """These careers and one more of `steps` steps that is not scored."""
+        """These careers, followed by a career of `steps` steps that is not scored."""
         rows = {"input_ids": pad_token_id, "labels": -100, "covariates": 0, "log_wage": np.nan}
         filled = {
             name: np.concatenate([values, np.full((steps, *values.shape[1:]), rows[name], dtype=values.dtype)])
@@ -94,8 +94,7 @@ class FlatCareers:
             shape: `(rows, time)`.
             row: `(steps,)`, the row of each step.
             column: `(steps,)`, the column of each step.
-            pad_token_id: Occupation id of places that no step takes; their label is -100, their covariates are 0 and
-                their wage is NaN.
+            pad_token_id: Occupation id of empty places, whose label is -100, covariates are 0 and wage is NaN.
         """
         place = torch.from_numpy(row * shape[1] + column)
         batch: Batch = {}
@@ -130,8 +129,8 @@ class EncodedCareers:
         table = dataset.data.table
         starts, lengths, self.input_ids = _list_buffers(table, "input_ids")
         self.starts, self.lengths = starts, lengths
-        # Each column has offsets of its own. They agree in every dataset written by datasets; a table put together by
-        # hand may have them shifted, and is then gathered once.
+        # Each column has its own offsets. They agree in every dataset that datasets writes; in a table made by hand
+        # they may be shifted, and the values are then gathered once.
         self.labels = self._aligned(table, "labels")
         self.covariates = self._aligned(table, "covariates") if "covariates" in dataset.column_names else None
         self.log_wage = self._aligned(table, "log_wage") if "log_wage" in dataset.column_names else None
@@ -173,7 +172,7 @@ class EncodedCareers:
         return career
 
     def gather(self, rows: np.ndarray) -> FlatCareers:
-        """The careers of `rows`, in that order."""
+        """The careers in some rows, in the order of the rows."""
         lengths = self.lengths[rows]
         steps = _steps(self.starts[rows], lengths)
         return FlatCareers(
@@ -187,7 +186,7 @@ class EncodedCareers:
 
 
 def _steps(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Indices of the steps of careers that start at `starts`, career by career."""
+    """Indices of all steps of some careers, career by career, from their starts and lengths."""
     return np.repeat(starts - (lengths.cumsum() - lengths), lengths) + np.arange(lengths.sum())
 
 
@@ -213,7 +212,7 @@ class PaddingCollator:
     """One career per row, padded on the right: `(careers, longest)`, with `weight` of shape `(careers,)`.
 
     Args:
-        pad_token_id: Occupation id of padding. It is never seen by a scored step.
+        pad_token_id: Occupation id of padding, which no scored step sees.
     """
 
     def __init__(self, pad_token_id: int = 0):
@@ -272,7 +271,7 @@ def first_fit_decreasing(lengths: np.ndarray, row_length: int) -> tuple[np.ndarr
     Careers of one length are placed together, so this loops over distinct lengths and not over careers.
 
     Args:
-        lengths: `(careers,)`, none above `row_length`.
+        lengths: `(careers,)`: number of steps of each career, at most `row_length`.
         row_length: Steps per row.
 
     Returns:
@@ -300,13 +299,13 @@ def first_fit_decreasing(lengths: np.ndarray, row_length: int) -> tuple[np.ndarr
 class FlatteningCollator:
     """All careers end to end in one row of `(1, steps)`, without padding.
 
-    For attention that is told where careers end: "sdpa_by_length" on CPU, which is fastest when careers of one length
-    lie side by side, and varlen flash attention on GPU. `cu_seq_lens_q/k` and `max_length_q/k` are Transformers'
-    names; `position_ids` restart at 0 where a career does, and `weight` is `(1, steps)`.
+    For attention that takes the ends of careers: "sdpa_by_length" on CPU, which is fastest if careers of one length
+    are adjacent, and varlen flash attention on GPU. `cu_seq_lens_q/k` and `max_length_q/k` are Transformers' names;
+    `position_ids` restart at 0 where a career does, and `weight` is `(1, steps)`.
 
     Args:
-        multiple_of: Fills the row to a multiple of this many steps, with a career of its own whose labels are -100.
-            In bfloat16 on CPU every new number of steps compiles kernels, and so it pays to have few of them.
+        multiple_of: Number of steps to a multiple of which the row is filled, with a career whose labels are -100. In
+            bfloat16 on CPU every new number of steps compiles kernels, so that few different numbers are faster.
         pad_token_id: Occupation id of filler steps.
     """
 

@@ -1,10 +1,10 @@
 """Job dropout: hiding earlier occupations from attention, so that a model learns to predict from part of a history.
 
-Appendix G of the paper ("Rationalization"), after Vafa et al. (2021); the original's `--word-dropout-mixture`. Greedy
-rationales (`explaining/rationales.py`) ask a model what it predicts from a few steps of a career, and a model that was
-trained on whole careers alone has never been asked that. With probability one half a random number of steps is hidden:
-their occupation, and the covariates that are added to it, are invisible to every later step. A hidden step still
-predicts, from itself and the visible steps before it, so the latest occupation is always seen.
+Job dropout is described in Appendix G of the paper ("Rationalization"), after Vafa et al. (2021), and is the
+original's `--word-dropout-mixture`. Greedy rationales (`explaining/rationales.py`) need predictions from a few steps
+of a career, which a model that was trained on whole careers never made. With probability one half a random number of
+steps is hidden: their occupation, and the covariates that are added to it, are invisible to every later step. A hidden
+step still predicts, from itself and the visible steps before it, so the latest occupation is always seen.
 
 `scratch_recipe(..., job_dropout=0.5)` and the other recipes train with it (`JobDropoutMicroBatches`) and validate on
 whole careers. Any other Trainer can use `data_collator=JobDropoutCollator()`.
@@ -26,23 +26,25 @@ from .micro_batches import MicroBatches
 JobDropoutUnit = Literal["person", "batch"]
 
 
-def job_dropout_mask(kept: torch.Tensor, dtype: torch.dtype = torch.float32, hidden: float = -1e4) -> torch.Tensor:
+def job_dropout_mask(
+    kept_steps: torch.Tensor, dtype: torch.dtype = torch.float32, hidden: float = -1e4
+) -> torch.Tensor:
     """A 4-D attention mask under which each step sees itself and the kept steps before it.
 
     Args:
-        kept: `(batch, time)` or `(time,)` booleans, True where the input of that step may be seen by later steps.
-        dtype: Dtype of the mask, that of the attention weights.
-        hidden: What is added to the attention score of a hidden earlier step. The original adds -1e4.
+        kept_steps: `(batch, time)` or `(time,)` booleans, True where later steps may see the input of the step.
+        dtype: Dtype of the mask, which is that of the attention weights.
+        hidden: Number that is added to the attention score of a hidden earlier step; -1e4 in the original.
 
     Returns:
-        `(batch, 1, time, time)` additive mask, `finfo.min` for steps that lie ahead. Pass it as `attention_mask` with
-        sdpa or eager attention.
+        `(batch, 1, time, time)` additive mask, `finfo.min` for later steps. Pass it as `attention_mask` with sdpa or
+        eager attention.
     """
-    kept = kept.bool().reshape(-1, kept.shape[-1])
-    time = kept.shape[-1]
-    visible = kept[:, None, :] | torch.eye(time, dtype=torch.bool, device=kept.device)
-    mask = torch.zeros(visible.shape, dtype=dtype, device=kept.device).masked_fill(~visible, hidden)
-    ahead = torch.ones(time, time, dtype=torch.bool, device=kept.device).triu(1)
+    time, device = kept_steps.shape[-1], kept_steps.device
+    kept_steps = kept_steps.bool().reshape(-1, time)
+    visible = kept_steps[:, None, :] | torch.eye(time, dtype=torch.bool, device=device)
+    mask = torch.zeros(visible.shape, dtype=dtype, device=device).masked_fill(~visible, hidden)
+    ahead = torch.ones(time, time, dtype=torch.bool, device=device).triu(1)
     return mask.masked_fill(ahead, torch.finfo(dtype).min).unsqueeze(1)
 
 
@@ -52,15 +54,15 @@ def draw_kept_steps(
     per: JobDropoutUnit = "person",
     generator: torch.Generator | None = None,
 ) -> torch.Tensor:
-    """Draws which steps are kept: with `probability` a uniformly random number of them, at random places, else all.
+    """Draws the steps to keep: with `probability` a uniformly random number at random places, otherwise all steps.
 
     Args:
-        lengths: `(people,)`, steps of each career.
-        probability: Probability that anything is dropped; one draw for each person, or for the batch.
-        per: "person" draws for every career by itself, from 0 to all of its steps. "batch" draws the same places for
-            all, as the original program does, out of the longest career's steps and one more (its slot for the end of
-            a career, which nothing sees), so that a short career may lose everything or nothing.
-        generator: Generator of random numbers; torch's global one if None.
+        lengths: `(people,)`: number of steps of each career.
+        probability: Probability that any step is dropped, drawn for each person or once for the batch.
+        per: "person" draws for every career separately, from 0 to all of its steps. "batch" draws the same places for
+            all careers, as the original program does, from the steps of the longest career and one more (its slot for
+            the end of a career, which nothing sees), so that a short career may lose all steps or none.
+        generator: Generator of random numbers; torch's global generator if None.
 
     Returns:
         `(people, longest)` booleans. The first place is the beginning of the career, which can be dropped as well.
@@ -72,17 +74,17 @@ def draw_kept_steps(
     key = torch.rand(len(lengths), width, generator=generator)
     key = key.masked_fill(torch.arange(width) >= lengths[:, None], 2.0)
     number = (torch.rand(len(lengths), generator=generator) * (lengths + 1)).long()  # uniform on 0, ..., length
-    kept = key.argsort(dim=1).argsort(dim=1) < number[:, None]
-    kept = kept | (torch.rand(len(lengths), 1, generator=generator) >= probability)
-    return kept[:, :longest].expand(people, -1)
+    kept_steps = key.argsort(dim=1).argsort(dim=1) < number[:, None]
+    kept_steps = kept_steps | (torch.rand(len(lengths), 1, generator=generator) >= probability)
+    return kept_steps[:, :longest].expand(people, -1)
 
 
 class JobDropoutCollator:
     """Padded training batches with job dropout: the batch of another collator and an `attention_mask`.
 
     Args:
-        collator: Makes the padded batch, one career per row.
-        probability: Probability that anything is dropped, as in `draw_kept_steps`; the paper's is 0.5.
+        collator: Collator that makes the padded batch, one career per row.
+        probability: Probability that any step is dropped, as in `draw_kept_steps`; the paper's is 0.5.
         per: Whether steps are drawn for each "person" or once for the "batch", as in `draw_kept_steps`.
 
     Raises:
@@ -103,15 +105,15 @@ class JobDropoutCollator:
     ) -> Batch:
         if not isinstance(careers, FlatCareers):
             careers = FlatCareers.from_rows(careers)
-        kept = draw_kept_steps(torch.from_numpy(careers.lengths), self.probability, self.per, generator)
-        return self.collator(careers) | {"attention_mask": job_dropout_mask(kept)}
+        kept_steps = draw_kept_steps(torch.from_numpy(careers.lengths), self.probability, self.per, generator)
+        return self.collator(careers) | {"attention_mask": job_dropout_mask(kept_steps)}
 
 
 class JobDropoutMicroBatches(MicroBatches):
     """Micro-batches whose collator is a `JobDropoutCollator`.
 
-    The dropped steps are a function of (seed, epoch, index) too, so that a resumed run drops what it would have
-    dropped without the interruption; torch's global generator would not do, because data loaders read ahead.
+    The dropped steps are a function of (seed, epoch, index), so that a resumed run drops the same steps as a run
+    without interruption. Torch's global generator would not do this, because data loaders read ahead.
     """
 
     def __getitem__(self, index: int) -> Batch:

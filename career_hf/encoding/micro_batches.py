@@ -1,15 +1,14 @@
 """Training batches for the stock Trainer: a dataset whose items are ready-made micro-batches.
 
-The paper trains on batches of about 16,000 steps drawn at random. Handing such batches to Trainer through a batch
-sampler goes wrong twice: micro-batches of one batch can land in different updates, and ragged batches are repeated
-across processes. So the items of the training dataset are micro-batches, in exactly the order in which Trainer and
-accelerate consume them: with `per_device_train_batch_size=1` and sequential sampling, item i goes to process
-i % processes, and `gradient_accumulation_steps` of them per process make one update.
+The paper trains on batches of about 16,000 steps drawn at random. A batch sampler in Trainer has two problems:
+micro-batches of one batch can be in different updates, and ragged batches are repeated across processes. So the items
+of the training dataset are micro-batches, in exactly the order in which Trainer and accelerate consume them: with
+`per_device_train_batch_size=1` and sequential sampling, item i goes to process i % processes, and
+`gradient_accumulation_steps` of them per process make one update.
 
-Each epoch shuffles the people and cuts them into the same number of batches of nearly equal size, so nobody is left
-over, everybody is seen exactly once an epoch, and the dataset's length never changes. Inside a batch people are sorted
-by length, which keeps micro-batches nearly free of padding without touching which people make up an update: batches
-stay random.
+Each epoch shuffles the people and cuts them into the same number of batches of nearly equal size, so that everybody is
+seen exactly once an epoch and the length of the dataset never changes. Within a batch people are sorted by length, so
+that micro-batches have little padding. This does not change which people are in an update: batches stay random.
 """
 
 from __future__ import annotations
@@ -30,14 +29,14 @@ class MicroBatches(torch.utils.data.Dataset):
     An epoch has B = ceil(all steps / `tokens_per_batch`) batches, each within one career of (all steps / B), and each
     is cut into `micro_batches_per_batch` items of nearly equal numbers of steps. Every item is a function of (seed,
     epoch, index) alone. Loading one takes well under a millisecond, so `dataloader_num_workers` stays 0 (workers would
-    not hear of `set_epoch`).
+    not get calls of `set_epoch`).
 
     Args:
         encoded: What `CareerProcessor.encode` returns.
-        collator: Layout of a micro-batch, one of the collators of `career_hf.encoding.collating`.
-        tokens_per_batch: Steps (person-years) of one update, over all processes; no padding is counted.
+        collator: One of the collators of `career_hf.encoding.collating`, which determines the layout.
+        tokens_per_batch: Number of steps (person-years) in one update, over all processes and without padding.
         micro_batches_per_batch: `gradient_accumulation_steps` times the number of processes.
-        seed: Random seed for shuffling people; the epoch enters too.
+        seed: Random seed for shuffling people, which the epoch changes.
 
     Raises:
         ValueError: If there are too few people to put one into every micro-batch.
@@ -108,13 +107,13 @@ class MicroBatches(torch.utils.data.Dataset):
 def cut_evenly(lengths: np.ndarray, pieces: int, at_least: int = 1) -> np.ndarray:
     """Cuts a sequence of careers into pieces of nearly equal numbers of steps.
 
-    Each cut falls beside the career nearest to its ideal place, so a piece is within one career of the mean, unless
-    that would leave a piece with fewer than `at_least` careers.
+    Each cut is beside the career nearest to its ideal place, so a piece is within one career of the mean, unless a
+    piece would then have fewer than `at_least` careers.
 
     Args:
-        lengths: `(careers,)`.
+        lengths: `(careers,)`: number of steps of each career.
         pieces: Number of pieces; `pieces * at_least` careers are needed.
-        at_least: Careers in the smallest piece.
+        at_least: Number of careers in the smallest piece.
 
     Returns:
         `(pieces + 1,)`, bounds: piece i is `careers[bounds[i] : bounds[i + 1]]`.
@@ -131,13 +130,13 @@ def cut_evenly(lengths: np.ndarray, pieces: int, at_least: int = 1) -> np.ndarra
 
 
 class MicroBatchCollator:
-    """The one `data_collator` of Trainer: passes on a ready-made micro-batch, and pads ordinary rows for evaluation.
+    """The `data_collator` of Trainer, which returns a ready-made micro-batch, and pads ordinary rows for evaluation.
 
     Args:
         padding: Collator for ordinary rows.
 
     Raises:
-        ValueError: If several ready-made micro-batches are to be one step.
+        ValueError: If one step has several ready-made micro-batches.
     """
 
     def __init__(self, padding: PaddingCollator | None = None):

@@ -2,8 +2,8 @@
 
 The model sees `input_ids[t]` = y_{t-1} (the beginning of a career at t = 0), `covariates[t]` = x_t, `labels[t]` = y_t.
 `preprocessor_config.json` is written with sorted keys, so all state is in ordered lists: an id is a place in a list.
-Careers come and go as a `datasets.Dataset`; in between they are Arrow tables, because making a dataset takes
-milliseconds, which is longer than a model takes for one career.
+Inputs and results are `datasets.Dataset`s; in between careers are Arrow tables, because making a dataset takes
+milliseconds, longer than a model takes for one career.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ class CareerProcessor(Checksummed, FeatureExtractionMixin):
     Make one with [`CareerProcessor.fit`] on the training careers, or load one with `from_pretrained`.
 
     Args:
-        occupations: Labels; the index is the id. Special ids included.
+        occupations: Labels, including those of special ids; the index is the id.
         covariate_names: Covariates in the order of the last axis of the `covariates` input.
         covariate_levels: Levels of each covariate; the index is the id, and level 0 is "missing".
-        unknown_occupation: Occupation to which labels outside the vocabulary are mapped; if None they are errors.
+        unknown_occupation: Occupation to which labels outside the vocabulary are mapped; if None, these are errors.
         special_token_ids: Ids that are not occupations.
         pad_token_id: Id of padding.
         bos_token_id: Id of the beginning of a career.
         time_covariate: "year" if the year is a covariate, else None.
         step_length: The most common gap between a person's observed years, in years.
         weight_scale: Factor that gives survey weights a mean of 1 per scored step of the training careers; None if
-            those had no weights, in which case weights are left out.
-        training_stages: What each training run saw; see `record_training`.
+            these had no weights, and then encoding leaves weights out.
+        training_stages: Records of the training runs; see `record_training`.
         padding_value: Level of covariates at padded steps.
         padding_side: Always "right".
 
@@ -119,19 +119,19 @@ class CareerProcessor(Checksummed, FeatureExtractionMixin):
         unknown_occupation: str | None = None,
         occupations: Sequence[str] | None = None,
     ) -> CareerProcessor:
-        """Learns the vocabulary from training careers, and from those only.
+        """Learns the vocabulary from training careers.
 
         Args:
             careers: Training careers.
             covariates: Covariates of the model, in order: "year", or columns of the careers.
-            unknown_occupation: A label, such as "unknown", that stands for occupations outside the vocabulary. It is
-                an occupation like any other, with an id and a probability.
-            occupations: The labels of a coding scheme, all of which get ids even if nobody here held them. If None,
-                the occupations that occur.
+            unknown_occupation: A label, such as "unknown", for occupations outside the vocabulary. It is an occupation
+                like any other, with an id and a probability.
+            occupations: The labels of a coding scheme, all of which get ids even if they do not occur. If None, the
+                occupations that occur.
 
         Returns:
-            A processor: special ids first, then occupations from the most to the least frequent, ties by label;
-            covariate levels sorted, as numbers where all are.
+            A processor whose ids are special ids first, then occupations from the most to the least frequent, with
+            ties by label; covariate levels are sorted, as numbers if all are numbers.
 
         Raises:
             ValueError: If careers are not valid, a covariate is not one of their columns, or an occupation is outside
@@ -194,7 +194,7 @@ class CareerProcessor(Checksummed, FeatureExtractionMixin):
         return make_dataset(columns), ledger
 
     def _encode_steps(self, table: pa.Table, unknown_is_missing: bool) -> tuple[FlatCareers, Ledger]:
-        """The ids of every step of careers in Arrow, and a ledger of altered labels; raises what `encode` raises."""
+        """The ids of every step, and a ledger of altered labels; raises the errors of `encode`."""
         lengths = list_lengths(table, "year")
         labels, unknown = occupation_codes(table, self.occupations, self.special_token_ids, self.unknown_occupation)
         altered = {f"occupation outside the vocabulary, now '{self.unknown_occupation}'": unknown} if unknown else {}
@@ -215,7 +215,7 @@ class CareerProcessor(Checksummed, FeatureExtractionMixin):
 
         Args:
             careers: Careers; or a long table with columns person, year, occupation and the covariates; or a mapping
-                with one person's lists (what does not change may be a single value).
+                with one person's lists (a covariate that does not change may be a single value).
             return_tensors: "pt", "np" or None.
 
         Returns:
@@ -224,12 +224,12 @@ class CareerProcessor(Checksummed, FeatureExtractionMixin):
             table are sorted by person.
 
         Raises:
-            ValueError: As `encode` and `from_frame`.
+            ValueError: As in `encode` and `from_frame`.
         """
         if hasattr(careers, "with_format") and is_list(careers.features.arrow_schema.field("occupation").type):
             table = validated_table(careers)
         else:
-            # Arrow columns and no `datasets.Dataset`: for one career, making one takes longer than all the rest.
+            # Arrow columns, because making a `datasets.Dataset` of one career takes longer than everything else.
             covariates = [name for name in self.covariate_names if name != "year"]
             frame = one_career(careers, covariates) if isinstance(careers, Mapping) else careers
             table = pa.table(career_columns(frame, covariates=covariates))
@@ -261,7 +261,7 @@ class CareerProcessor(Checksummed, FeatureExtractionMixin):
         outside = ids[(ids != -100) & ((ids < 0) | (ids > last))]
         if outside.size:
             raise ValueError(f"id {outside.flat[0]} is not an occupation: ids go from 0 to {last}")
-        # The label of -100 is put last, where index -1 finds it.
+        # The label of -100 is the last one, at index -1.
         labels = np.array([*self.occupations, None], dtype=object)
         return np.asarray(labels[np.where(ids == -100, -1, ids)], dtype=object).tolist()
 
@@ -308,16 +308,16 @@ class CareerProcessor(Checksummed, FeatureExtractionMixin):
         covariates: Sequence[str] = (),
         unknown_occupation: str | None = None,
     ) -> CareerProcessor:
-        """A processor for fine-tuning: what this one knows keeps its id, anything new is appended.
+        """A processor for fine-tuning, in which known labels keep their ids and new ones are appended.
 
-        Follow it with `model.resize_vocabulary(old, new)`.
+        Then call `model.resize_vocabulary(old, new)`.
 
         Args:
             careers: Training careers of the next stage. Their new occupations (most frequent first) and levels are
-                appended; step length and weight scale become theirs.
+                appended, and they determine step length and weight scale.
             occupations: Further occupations to append.
             covariates: New covariates, columns of `careers` or "year".
-            unknown_occupation: Sets the occupation for unknown labels, appended if it is new; None keeps the present.
+            unknown_occupation: Occupation for unknown labels, appended if it is new; None keeps the present one.
 
         Returns:
             A new processor; this one is unchanged.
@@ -329,7 +329,7 @@ class CareerProcessor(Checksummed, FeatureExtractionMixin):
         new_names = [name for name in covariates if name not in self.covariate_names]
         if new_names and careers is None:
             raise ValueError(
-                f"the levels of new covariates {new_names} are unknown: pass careers=, the training careers"
+                f"the levels of new covariates {new_names} are unknown: pass the training careers as careers="
             )
         state["covariate_names"] += new_names
         state["covariate_levels"] += [[MISSING] for _ in new_names]
@@ -350,12 +350,12 @@ class CareerProcessor(Checksummed, FeatureExtractionMixin):
         return type(self)(**state)
 
     def record_training(self, encoded: Dataset, stage: str, source: Mapping[str, Any] | None = None) -> None:
-        """Records how often each occupation (as y_t) and covariate level is trained on, which forecasts need to know.
+        """Records counts of each occupation (as y_t) and covariate level in training, which forecasts need.
 
         Args:
             encoded: The training set of a run, as `encode` returns it.
-            stage: "pretraining", "finetuning" or another name. A stage recorded again becomes a further entry.
-            source: Where its careers come from, as `careers.provenance.source_of` says; unknown if None.
+            stage: Name of the stage, such as "pretraining" or "finetuning". A repeated stage is a further entry.
+            source: Source of the careers, as `careers.provenance.source_of` returns it; unknown if None.
 
         Raises:
             ValueError: If the training set has ids that this processor does not have.
@@ -363,7 +363,7 @@ class CareerProcessor(Checksummed, FeatureExtractionMixin):
         self.training_stages.append(count_stage(career_table(encoded), stage, self._sizes, source))
 
     def trained_counts(self, stage: str | None = None) -> tuple[np.ndarray, list[np.ndarray]]:
-        """How often each id was trained on in a stage, summed over its entries.
+        """Counts of each id in a training stage, summed over its entries.
 
         Args:
             stage: Name of the stage; the last recorded one if None.
@@ -377,7 +377,7 @@ class CareerProcessor(Checksummed, FeatureExtractionMixin):
         return sum_stage(self.training_stages, stage)
 
     def last_trained_year(self, stage: str | None = None) -> int:
-        """The latest year that a stage (the last recorded one if None) was trained on; later ones are untrained.
+        """The latest year in a training stage (the last recorded stage if None); later years are untrained.
 
         Raises:
             ValueError: If the year is not a covariate, or the stage was not recorded or saw no year.
@@ -392,7 +392,7 @@ class CareerProcessor(Checksummed, FeatureExtractionMixin):
         return max(years)
 
     def config_kwargs(self) -> dict[str, Any]:
-        """What a config shares with this processor: `CareerConfig(**processor.config_kwargs(), hidden_size=64)`."""
+        """Fields of a config for this processor: `CareerConfig(**processor.config_kwargs(), hidden_size=64)`."""
         return {
             "vocab_size": len(self.occupations),
             "covariate_names": list(self.covariate_names),
@@ -408,7 +408,7 @@ class CareerProcessor(Checksummed, FeatureExtractionMixin):
         """Checks that a model's config has this processor's vocabulary.
 
         Raises:
-            ValueError: If it has not; the message names the field that differs, or the first id and its two labels.
+            ValueError: If they differ; the message names the field, or the first id and its two labels.
         """
         fix = "load both from one checkpoint, or move the model with model.resize_vocabulary(old, new)"
         expected = self.config_kwargs()
@@ -451,7 +451,7 @@ class CareerProcessor(Checksummed, FeatureExtractionMixin):
 
 
 def _most_common_gap(table: pa.Table) -> int:
-    """The most common gap between a person's observed years, the shortest of several; 1 if nobody has two."""
+    """The most common gap between a person's observed years; the shortest if several are, and 1 if there are none."""
     lengths = list_lengths(table, "year")
     has_earlier_year = np.ones(lengths.sum(), dtype=bool)
     has_earlier_year[np.cumsum(lengths) - lengths] = False

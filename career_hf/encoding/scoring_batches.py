@@ -1,4 +1,4 @@
-"""The one way in which a model reads many careers: in batches of like length, each of which knows where it belongs."""
+"""Batches for scoring many careers: careers of similar length together, with their places among all careers."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class ScoringBatch:
     """Some careers, padded on the right. Tensors are on the model's device.
 
     Args:
-        inputs: What every occupation model takes: `input_ids`, `(careers, longest)`, and `covariates`, `(careers,
-            longest, covariates)`, where there are any. No labels, so that no loss is computed.
-        labels: `(careers, longest)`, occupations y_t; -100 in padding.
-        real: `(careers, longest)`, whether a step is one of its career's and no padding.
-        people: `(careers,)`, rows of these careers among all.
-        places: `(steps,)`, places of the real steps among all steps of all careers, end to end, in the order in which
-            `real` picks them.
+        inputs: Inputs of every occupation model: `input_ids`, `(careers, longest)`, and `covariates`, `(careers,
+            longest, covariates)`, if the model has any. They have no labels, so that no loss is computed.
+        labels: `(careers, longest)`: occupations y_t; -100 in padding.
+        real: `(careers, longest)`: whether a step belongs to the career and is no padding.
+        people: `(careers,)`: rows of these careers among all careers.
+        places: `(steps,)`: places of the real steps among all steps of all careers, in the order in which `real`
+            selects them.
     """
 
     inputs: dict[str, torch.Tensor]
@@ -35,7 +35,7 @@ class ScoringBatch:
 
     @property
     def last_steps(self) -> torch.Tensor:
-        """`(careers,)`, index of each career's last step."""
+        """`(careers,)`: index of each career's last step."""
         return self.real.sum(dim=1) - 1
 
 
@@ -47,18 +47,18 @@ def scoring_batches(
     tokens_per_step: int = 1,
     description: str = "Scoring careers",
 ) -> Iterator[ScoringBatch]:
-    """Batches of careers of like length, so that padding is little; the model is in eval mode meanwhile.
+    """Batches of careers of similar length, so that there is little padding; the model is in eval mode meanwhile.
 
     The longest careers come first, so that a batch that does not fit into memory fails at once. Batches depend on the
-    lengths of careers only, so those of two models on the same careers go together. Gradients are left as they are:
-    a caller who needs none says so (`torch.inference_mode`).
+    lengths of careers only, so two models have the same batches of the same careers. Gradients stay enabled; a caller
+    who needs none uses `torch.inference_mode`.
 
     Args:
         model: Any model with a `pad_token_id`.
         careers: Encoded careers.
-        batch_tokens: Tokens per batch, padding included; a single longer career is a batch.
-        tokens_per_step: Tokens that the model makes of a step.
-        description: What the progress bar says.
+        batch_tokens: Number of tokens per batch, including padding; a longer career is a batch by itself.
+        tokens_per_step: Number of tokens that the model uses for a step.
+        description: Text of the progress bar.
     """
     order = np.argsort(-careers.lengths, kind="stable")
     starts = careers.lengths.cumsum() - careers.lengths

@@ -1,10 +1,9 @@
-"""What each training stage saw: counts of every occupation and covariate level, kept in the processor's state.
+"""Training stages: counts of every occupation and covariate level in training, kept in the processor's state.
 
-A stage is a mapping for JSON: `stage` (its name), `source` (where its careers come from, as
-`careers.provenance.source_of` says), `people` and `person_years`, `occupation_counts` (by id) and `covariate_counts`
-(by covariate, by level), and, once it is over, `run` (how it was trained, see `training_record`). Whoever fine-tunes
-keeps the stages before, so a checkpoint names every source that went into it. A stage recorded twice, as when training
-is continued, is two entries.
+A stage is a mapping for JSON: `stage` (its name), `source` (as `careers.provenance.source_of` returns it), `people`
+and `person_years`, `occupation_counts` (by id) and `covariate_counts` (by covariate, by level), and, after training,
+`run` (see `training/run_record.py`). Fine-tuning keeps the earlier stages, so a checkpoint names every source of its
+training data. A stage that is recorded twice, as when training is continued, is two entries.
 """
 
 from __future__ import annotations
@@ -31,10 +30,7 @@ def count_stage(
         encoded: Encoded careers.
         name: Name of the stage.
         sizes: Number of occupation ids, then of each covariate's levels.
-        source: Where its careers come from; unknown if None.
-
-    Returns:
-        The stage.
+        source: Source of the careers; unknown if None.
 
     Raises:
         ValueError: If there are ids beyond the sizes.
@@ -55,7 +51,7 @@ def count_stage(
 
 
 def pad_stage(stage: Mapping[str, Any], sizes: Sequence[int]) -> dict[str, Any]:
-    """A stage for larger vocabularies: the occupations and levels that were appended since were never seen."""
+    """A stage for larger vocabularies, in which the appended occupations and levels have counts of zero."""
     counts = [stage["occupation_counts"], *stage["covariate_counts"]]
     counts += [[] for _ in sizes[len(counts) :]]
     padded = [[*count, *[0] * (size - len(count))] for count, size in zip(counts, sizes, strict=True)]
@@ -65,8 +61,8 @@ def pad_stage(stage: Mapping[str, Any], sizes: Sequence[int]) -> dict[str, Any]:
 def round_stage(stage: Mapping[str, Any], k: int) -> dict[str, Any]:
     """A stage whose counts are rounded up to multiples of k, so that no count reveals fewer than k person-years.
 
-    Whatever was seen keeps a positive count, which is all that forecasts ask. All counts are rounded, because a single
-    exact one could be computed from sums of the others. `people` and `person_years` stay as they are.
+    Positive counts stay positive, which is enough for forecasts. All counts are rounded, because a single exact count
+    could be computed from sums of the others. `people` and `person_years` stay as they are.
     """
     if k == 1:
         return dict(stage)
@@ -83,7 +79,7 @@ def round_stage(stage: Mapping[str, Any], k: int) -> dict[str, Any]:
 
 
 def same_counts(stage: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two stages have the same counts, where those of `stage` may be rounded."""
+    """Whether two stages have the same counts; the counts of `stage` may be rounded."""
     other = round_stage(other, stage.get("counts_rounded_to", 1))
     return all(stage[name] == other[name] for name in ("occupation_counts", "covariate_counts"))
 
@@ -92,7 +88,7 @@ def check_stage(stage: Mapping[str, Any], sizes: Sequence[int]) -> None:
     """Checks that a stage has one count for every id.
 
     Raises:
-        ValueError: If it has not.
+        ValueError: If the numbers of counts and ids differ.
     """
     counted = [len(stage["occupation_counts"]), *map(len, stage["covariate_counts"])]
     if counted != list(sizes):

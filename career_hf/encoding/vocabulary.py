@@ -1,4 +1,4 @@
-"""Vocabularies: which labels careers hold, and which id each label has. An id is a place in an ordered list."""
+"""Vocabularies: the labels of careers, and the id of each label. An id is a place in an ordered list."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def label_counts(labels: pa.Array) -> dict[str, int]:
 
 
 def by_frequency(counts: Mapping[str, int]) -> list[str]:
-    """Labels from the most to the least frequent, ties by label."""
+    """Labels from the most to the least frequent, with ties by label."""
     return sorted(counts, key=lambda label: (-counts[label], label))
 
 
 def learn_levels(table: pa.Table, name: str) -> list[str]:
-    """The levels of one covariate of careers, sorted (as numbers where all are), without "missing"."""
+    """The sorted levels of a covariate (as numbers if all are numbers), without "missing"."""
     labels = pc.unique(_covariate_labels(table, name))
     return [level for level in sort_labels(labels).to_pylist() if level != MISSING]
 
@@ -35,7 +35,7 @@ def learn_levels(table: pa.Table, name: str) -> list[str]:
 def occupation_codes(
     table: pa.Table, occupations: Sequence[str], special_token_ids: Sequence[int], unknown_occupation: str | None
 ) -> tuple[np.ndarray, int]:
-    """The ids of occupations, `(person-years,)` in int32, and how many became the unknown occupation.
+    """The ids of occupations, `(person-years,)` in int32, and the number of those that became the unknown occupation.
 
     Raises:
         ValueError: If an occupation is not known and there is no unknown occupation.
@@ -67,18 +67,23 @@ def index_occupations(labels: pa.Array, occupations: Sequence[str], special_toke
 
 def index_labels(labels: pa.Array, vocabulary: Sequence[str]) -> np.ndarray:
     """The place of each label in the vocabulary, in int32; -1 where the vocabulary does not have it."""
-    places = pc.index_in(labels, value_set=pa.array(vocabulary, pa.string()))
-    return pc.fill_null(places, -1).to_numpy(zero_copy_only=False).astype(np.int32)
+    places = _without_nulls(pc.index_in(labels, value_set=pa.array(vocabulary, pa.string())), -1)
+    return places.to_numpy(zero_copy_only=False).astype(np.int32)
+
+
+def _without_nulls(values: pa.Array, value: int | str) -> pa.Array:
+    """An array whose nulls are replaced; without a copy if it has none, which saves time for a single career."""
+    return pc.fill_null(values, value) if values.null_count else values
 
 
 def level_codes(table: pa.Table, name: str, levels: Sequence[str], unknown_is_missing: bool) -> tuple[np.ndarray, int]:
-    """The ids of a covariate's levels, `(person-years,)` in int32, and how many unknown levels became "missing".
+    """The ids of a covariate's levels, `(person-years,)` in int32, and the number of unknown ones, now "missing".
 
     Raises:
         ValueError: If the covariate is not a column, or a level is not known and `unknown_is_missing` is False.
     """
     labels = _covariate_labels(table, name)
-    codes = index_labels(pc.fill_null(labels, MISSING), levels)
+    codes = index_labels(_without_nulls(labels, MISSING), levels)
     per_person = len(codes) == table.num_rows and name != "year" and not is_list(table.schema.field(name).type)
     unknown = codes < 0
     if unknown.any() and not unknown_is_missing:
@@ -104,7 +109,7 @@ def level_codes(table: pa.Table, name: str, levels: Sequence[str], unknown_is_mi
 
 
 def fail(table: pa.Table, row: int, step: int, problem: str) -> NoReturn:
-    """Raises the ValueError for one person-year; `step` counts the person-years of all careers from 0."""
+    """Raises a ValueError about one person-year; `step` counts the person-years of all careers from 0."""
     person, year = table["person"][row].as_py(), list_values(table, "year")[step].as_py()
     raise ValueError(f"person '{person}', row {row}, year {year}: {problem}")
 

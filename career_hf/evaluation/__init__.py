@@ -1,3 +1,3 @@
-"""The transition table, and all that is computed from it."""
+"""Evaluation: the transition table, and everything that is computed from it."""
 
 import transformers  # noqa: F401  # registers the models before any file here is imported: see `registration`

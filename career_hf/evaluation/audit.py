@@ -1,11 +1,12 @@
 """Audit of one model by demographic group: size, perplexity, accuracy and calibration, with intervals.
 
 The paper's Broader Impact asks that a model be checked for people of each gender, race or region before it is used.
-`report.perplexity_in_groups` compares several models in groups; here one model's numbers stand beside each other, so
-that a group for which it says less, or says it with too much confidence, is seen.
+`report.perplexity_in_groups` compares several models in groups. Here the numbers of one model are side by side, to
+show the groups that it predicts worse or with too much confidence.
 
-Perplexities and accuracies of groups differ because careers do: a group that changes occupations more is harder to
-predict for the truth too. Calibration is what a good model owes to every group: among those whom it gives 30%, 30%.
+Perplexities and accuracies of groups differ because careers differ: a group that changes occupations more often is
+harder to predict, even with the truth. A good model should be calibrated in every group: of the people with a
+predicted 30%, the event should happen to 30%.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from .resampling import resample_means
 
 METRICS = ["perplexity", "accuracy", "accuracy_top5", "stay_gap", "stay_error", "top_gap", "top_error"]
 EVERYBODY = "all"
-# What columns are called in tables for people.
+# Names of columns in tables for people.
 ENGLISH = {
     "n": "steps",
     "share": "share of steps",
@@ -46,7 +47,7 @@ class AuditReport:
     table: pd.DataFrame
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per group and metric, as `audit` describes it."""
+        """One row per group and metric, as described in `audit`."""
         return self.table
 
     def side_by_side(self) -> pd.DataFrame:
@@ -83,30 +84,30 @@ def audit(
     Args:
         table: A transition table, or a Parquet file of one, as `evaluate` writes it.
         by: Columns of the table, such as gender or race; several are combined. Null is a group.
-        weighted: Use survey weights (or those of `raking.rake`).
-        bins: Number of bins of calibration errors, as in `calibration.reliability`, of each group's own predictions.
-        draws, seed: Number of resamples of people, and their random seed.
+        weighted: Whether to use survey weights (or weights from `raking.rake`).
+        bins: Number of bins of each group's predictions for calibration errors, as in `calibration.reliability`.
+        draws, seed: Number and random seed of the resamples of people.
 
     Returns:
         A report whose frame has one row per group and metric, everybody ("all") first: group, metric, n (steps),
-        people, share (of all steps, weighted if asked for), estimate, low and high (95%). The metrics:
+        people, share (of all steps, perhaps weighted), estimate, low and high (95%). The metrics:
 
-        perplexity: of all steps;
+        perplexity: perplexity of all steps;
         accuracy, accuracy_top5: share of steps whose occupation is the likeliest, or among the five likeliest;
-        stay_gap: mean probability of staying less the share who stay, from the second step on: above zero, the model
+        stay_gap: mean probability of staying less the share who stay, from the second step on; above zero, the model
             expects too few moves of this group;
-        stay_error: expected error, staying, the mean distance over bins of observed shares from
-            predictions. Chance alone makes it positive, so it has an interval of another kind: how far chance may
-            carry it (the 95% quantile of its distance from itself over resamples) on both sides. `low` above zero
-            means that chance does not explain it;
-        top_gap, top_error: likewise for the probability of the likeliest occupation, and whether it was right: above
-            zero, the model is too sure of itself.
+        stay_error: expected calibration error of staying, the mean distance over bins between observed shares and
+            predictions. Chance alone makes it positive, so its interval is the estimate plus and minus the distance
+            that chance may explain (the 95% quantile over resamples). `low` above zero means that chance does not
+            explain the error;
+        top_gap, top_error: the same for the probability of the likeliest occupation, and whether it was right; a gap
+            above zero means that the model is too confident.
 
-        Steps from or to the unknown occupation are in perplexity only. `attrs` of the frame say by, weighted, draws
+        Steps from or to the unknown occupation count in perplexity only. `attrs` of the frame have by, weighted, draws
         and bins.
 
     Raises:
-        ValueError: The file cannot be read, a column is not there, or is weighted without weights.
+        ValueError: The file cannot be read, a column does not exist, or `weighted` is set and weights are missing.
     """
     if isinstance(table, (str, Path)):
         path = table
@@ -119,7 +120,7 @@ def audit(
     if absent:
         raise ValueError(f"the transition table has no column '{absent[0]}' to audit by, only {list(table.columns)}")
     weight = step_weights(table, weighted)
-    # Everybody, and then the same rows by group: one code more than there are groups.
+    # The first label is everybody; the others are groups.
     grouped = table.groupby(names, observed=True, dropna=False)
     code, keys = grouped.ngroup().to_numpy(), [key for key, _ in grouped]
     labels = [EVERYBODY, *(", ".join("missing" if pd.isna(part) else str(part) for part in key) for key in keys)]
@@ -130,7 +131,7 @@ def audit(
     stayed = (table["transition"] == "stay").to_numpy()
 
     def means(values: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """`(columns,)` means over some steps and `(draws, columns)` of resamples of their people; NaN without any."""
+        """`(columns,)` means over some steps, and `(draws, columns)` in resamples of people; NaN without any steps."""
         if not chosen.any():
             return np.full(values.shape[1], np.nan), np.full((1, values.shape[1]), np.nan)
         people, one_group = pd.factorize(person[chosen])[0], np.zeros(int(chosen.sum()), dtype=np.int64)
@@ -171,7 +172,7 @@ def audit(
 
 
 def _bins(predicted: np.ndarray, bins: int) -> np.ndarray:
-    """Bins of equally many predictions, as in `calibration.reliability`."""
+    """The number of each prediction's bin; bins hold equally many predictions, as in `calibration.reliability`."""
     numbers = pd.qcut(predicted, bins, labels=False, duplicates="drop") if len(predicted) else predicted
     return np.nan_to_num(numbers).astype(int)
 
@@ -184,8 +185,8 @@ def _gap_and_error(mean: np.ndarray, resampled: np.ndarray) -> list[tuple[float,
         resampled: `(draws, bins)`, the same in resamples of people.
     """
     gap, error = mean.sum(), np.abs(mean).sum()
-    # |error - true error| is at most the sum over bins of how far each mean is from the truth (triangle inequality),
-    # and how far resamples are from the sample tells how far that may be.
+    # By the triangle inequality |error - true error| is at most the sum over bins of the distances of means from the
+    # truth; the distances of resamples from the sample estimate these.
     chance = np.quantile(np.abs(resampled - mean).sum(axis=1), 0.95)
     low, high = np.quantile(resampled.sum(axis=1), INTERVAL)
     return [(gap, low, high), (error, max(0.0, error - chance), error + chance)]

@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say: reliability curves, their error, and recalibration on other careers."""
+"""Calibration: reliability curves, calibration errors, and recalibration on validation careers."""
 
 from __future__ import annotations
 
@@ -25,36 +25,35 @@ from .resampling import resample_means
 from .transition_table import distributions
 
 
-# Probabilities of staying are kept this far from 0 and 1 where their log-odds are taken.
+# Smallest distance from 0 and 1 of probabilities whose log-odds are computed.
 TINY = 1e-6
 
 
 def reliability(
     table: pd.DataFrame,
-    of: Literal["stay", "top"] = "stay",
+    event: Literal["stay", "top"] = "stay",
     bins: int = 10,
     draws: int = 1000,
     seed: int = 0,
     weighted: bool = False,
 ) -> pd.DataFrame:
-    """Predicted probabilities beside what happened.
+    """Predicted probabilities and observed shares of an event, by bins of predictions.
 
     Args:
         table: A transition table.
-        of: Whose reliability: "stay", the probability of staying from the second step on; or "top", the largest
-            probability of each step.
-        bins: Number of bins of equally many steps each, from the smallest predictions to the largest.
-        draws, seed: Number of resamples of people behind the interval of `observed`, and their random seed.
-        weighted: Use survey weights, in means and shares.
+        event: The event: "stay", to stay, from the second step on; or "top", that the likeliest occupation is right.
+        bins: Number of bins with equally many steps, from the smallest predictions to the largest.
+        draws, seed: Number and random seed of the resamples of people behind the interval of `observed`.
+        weighted: Whether to use survey weights in means and shares.
 
     Returns:
-        One row per bin: n, share (of all steps), predicted (mean probability), observed (share in which it happened),
-        low, high. Bins that equal predictions would split are one.
+        One row per bin: n, share (of all steps), predicted (mean probability), observed (share of steps with the
+        event), low, high. Bins that equal predictions would split are merged.
     """
-    rows = table[(table["step"] > 0) & ~table["unknown"]] if of == "stay" else table[~table["unknown"]]
-    predicted = rows["p_stay" if of == "stay" else "p_top"].to_numpy()
-    happened = (rows["transition"] == "stay" if of == "stay" else rows["rank"] == 1).to_numpy()
-    # Where all predictions are equal qcut finds no bin.
+    rows = table[(table["step"] > 0) & ~table["unknown"]] if event == "stay" else table[~table["unknown"]]
+    predicted = rows["p_stay" if event == "stay" else "p_top"].to_numpy()
+    happened = (rows["transition"] == "stay" if event == "stay" else rows["rank"] == 1).to_numpy()
+    # If all predictions are equal, qcut returns NaN.
     group = np.nan_to_num(pd.qcut(predicted, bins, labels=False, duplicates="drop")).astype(int)
     person = pd.factorize(rows["person"])[0]
     weight = step_weights(rows, weighted)
@@ -77,13 +76,14 @@ def calibration_error(curve: pd.DataFrame) -> float:
 
 @dataclass(frozen=True)
 class Recalibration:
-    """Another stay probability and another temperature, for any occupation model.
+    """A correction of the stay probability and of the temperature of moves, for any occupation model.
 
     Staying has log-odds `stay_intercept + stay_slope * log-odds of the model`, and moves have the model's
-    probabilities to the power of 1 / `temperature`, normalised. Nothing changes with 0, 1 and 1.
+    probabilities to the power of 1 / `temperature`, normalised. An intercept of 0 and slope and temperature of 1
+    change nothing.
 
     Args:
-        temperature: Temperature of moves; above 1 they become more alike.
+        temperature: Temperature of moves; above 1 their probabilities become more equal.
         stay_slope, stay_intercept: Slope and intercept of the log-odds of staying.
     """
 
@@ -95,8 +95,8 @@ class Recalibration:
         """Recalibrated log-probabilities.
 
         Args:
-            log_probs: `(..., vocabulary)`, the model's own log-probabilities.
-            previous: `(...)`, ids of y_{t-1}; special ids where there was none.
+            log_probs: `(..., vocabulary)`: the model's log-probabilities.
+            previous: `(...)`: ids of y_{t-1}; special ids at first steps.
             special_token_ids: Ids that are not occupations.
         """
         place = previous.unsqueeze(-1)
@@ -108,17 +108,17 @@ class Recalibration:
         return (moves + F.logsigmoid(-stay)).scatter(-1, place, F.logsigmoid(stay)).clamp(min=IMPOSSIBLE)
 
     def applied_to(self, model: PreTrainedModel) -> AbstractContextManager[PreTrainedModel]:
-        """A context in which the model's probabilities are recalibrated, in `transition_table` and everywhere else."""
+        """A context in which the model predicts recalibrated probabilities, in `transition_table` and elsewhere."""
         special = model.config.special_token_ids
         return changed_predictions(model, lambda log_probs, previous: self.log_probs(log_probs, previous, special))
 
 
 def recalibrate(model: PreTrainedModel, validation: Dataset, processor: CareerProcessor) -> Recalibration:
-    """Chooses temperature and stay log-odds by the likelihood of validation careers (Guo et al., 2017; Platt, 1999).
+    """Fits temperature and stay log-odds to validation careers by likelihood (Guo et al., 2017; Platt, 1999).
 
     Args:
         model: Any occupation model.
-        validation: Careers that were not trained on, and are not those it will be scored on.
+        validation: Careers that the model was not trained on and will not be scored on.
         processor: The model's processor.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A model whose predictions are changed for a while, wherever it is used: in a table, a forecast, a rationale."""
+"""A context in which a model's predictions are changed, wherever it is used: in a table, a forecast, a rationale."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def changed_predictions(
     """A context in which a model's log-probabilities are changed.
 
     Args:
-        model: Any occupation model; its other outputs are left as they are.
-        change: From `(batch, time, vocabulary)` log-probabilities and `(batch, time)` ids of y_{t-1} to other
-            log-probabilities, normalised too.
+        model: Any occupation model; its other outputs do not change.
+        change: A function from `(batch, time, vocabulary)` log-probabilities and `(batch, time)` ids of y_{t-1} to
+            other normalised log-probabilities.
     """
 
     def hook(_module: Any, _args: Any, given: dict[str, Any], output: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Scoring any number of models on the same careers, and the report on them."""
+"""`evaluate`: scores any number of models on the same careers, and reports on them."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ def evaluate(
 ) -> EvaluationReport:
     """Scores models on the same careers: perplexity, audits, calibration and differences, with intervals.
 
-    All models are loaded, and checked against the careers, before the first is scored.
+    All models are loaded and checked against the careers before the first one is scored.
 
     Args:
         models: Models by name: the folder or Hub id of a checkpoint, a pair (model, processor), a result of training,
-            or a list of these, which are seeds of one model. Models that are loaded here run on a GPU where there is
-            one; others run where they are.
-        careers: Careers by split name, a folder of them, or careers, which are scored as they are.
-        split: The split to score.
+            or a list of these, which are seeds of one model. Models that are loaded here run on a GPU if there is one;
+            others stay on their device.
+        careers: A folder of careers, careers by split name, or careers, which are all scored.
+        split: Name of the split to score.
         baseline: Name of the model to compare with; the first one if None.
         by: Columns of the careers, or of the transition table, to audit by, such as race.
         watch: States whose entry is predicted, such as unemployment.
-        recalibrate: Whether models are scored once more after `calibration.recalibrate` on the split "validation".
+        recalibrate: Whether models are scored again after `calibration.recalibrate` on the split "validation".
         weighted: Whether to use the careers' survey weights everywhere.
         draws: Number of resamples of people behind the intervals.
-        output: Destination folder; the transition tables are written as soon as there are any, and the report at the
+        output: Destination folder; each transition table is written as soon as it is complete, and the report at the
             end (`EvaluationReport.save`).
 
     Returns:
@@ -57,9 +57,9 @@ def evaluate(
         stay_slope and stay_intercept.
 
     Raises:
-        ValueError: There is no such baseline, split or column, validation careers are needed or would be scored,
-            weights are asked for and not there, or a model cannot be loaded or cannot score these careers. Nothing has
-            been scored then.
+        ValueError: There is no such baseline, split or column; validation careers are missing or would be scored;
+            weights are missing; or a model cannot be loaded or cannot score these careers. The error comes before any
+            model is scored.
     """
     if not isinstance(models, Mapping) or not models:
         raise ValueError("models have names: pass a mapping such as {'markov': 'runs/markov', 'career': 'runs/mine'}")
@@ -84,23 +84,23 @@ def evaluate(
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     checkpoints: dict[str, list[tuple[Any, CareerProcessor]]] = {name: [] for name in seeds}
-    for name, given in seeds.items():
-        for one in given:
+    for name, model_forms in seeds.items():
+        for form in model_forms:
             try:
-                model, processor = as_checkpoint(one)
+                model, processor = as_checkpoint(form)
                 for part in (scored, validation):
                     if part is not None:
                         encode_to_score(model, part, processor, "missing", watch=watched)
             except (OSError, ValueError) as error:
                 raise ValueError(f"model '{name}': {error}") from error
-            checkpoints[name].append((model.to(device) if isinstance(one, (str, Path)) else model, processor))
+            checkpoints[name].append((model.to(device) if isinstance(form, (str, Path)) else model, processor))
 
     tables: dict[str, list[pd.DataFrame]] = {name: [] for name in seeds}
     recalibrated: dict[str, list[pd.DataFrame]] = {name: [] for name in seeds}
     recalibrations = []
 
-    def keep(table: pd.DataFrame, name: str) -> pd.DataFrame:
-        """Writes a table as soon as it is there, because scoring may take long."""
+    def save_if_asked(table: pd.DataFrame, name: str) -> pd.DataFrame:
+        """Writes a table as soon as it is complete, because scoring the others may take long."""
         if output is not None:
             save_transition_table(table, output, name)
         return table
@@ -111,12 +111,12 @@ def evaluate(
             score = partial(
                 transition_table, model, scored, processor, split=label, unknown_levels="missing", watch=watched
             )
-            tables[name].append(keep(score(), f"{name}_{seed}"))
+            tables[name].append(save_if_asked(score(), f"{name}_{seed}"))
             if validation is not None:
                 fitted = fit_recalibration(model, validation, processor)
                 recalibrations.append({"model": name, "seed": seed, **asdict(fitted)})
                 with fitted.applied_to(model):
-                    recalibrated[name].append(keep(score(), f"{name}_{seed}_recalibrated"))
+                    recalibrated[name].append(save_if_asked(score(), f"{name}_{seed}_recalibrated"))
 
     results = report(
         tables,

@@ -1,4 +1,4 @@
-"""Metrics of models, all computed from their transition tables: perplexity, who moves, and comparisons with intervals.
+"""Metrics of models, computed from their transition tables: perplexity, AUCs, ranks, and differences with intervals.
 
 Perplexity is exp(-mean log p(y_t | past)) over all steps, the first included (Section 4 of the paper). Intervals come
 from resampling people, because one person's steps are not independent.
@@ -21,12 +21,12 @@ INTERVAL = [0.025, 0.975]
 
 
 def perplexity(table: pd.DataFrame, weighted: bool = False, per_person: bool = False) -> float:
-    """exp(-mean log-probability) over the table's rows; with survey weights, of the weighted mean.
+    """exp(-mean log-probability) over the rows of a table.
 
     Args:
         table: A transition table.
-        weighted: Use survey weights.
-        per_person: Every person counts alike, however long the career.
+        weighted: Whether the mean uses survey weights.
+        per_person: Whether every person counts alike, however long the career.
     """
     weight = step_weights(table, weighted)
     if per_person:
@@ -35,7 +35,7 @@ def perplexity(table: pd.DataFrame, weighted: bool = False, per_person: bool = F
 
 
 def first_as_new(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with the kinds of steps that the paper has (Table 4): a first occupation is a new one."""
+    """The table with the paper's kinds of steps (Table 4), in which a first occupation is a new one."""
     kinds = table["transition"].astype(object).replace("first", "new")
     return table.assign(transition=pd.Categorical(kinds, categories=TRANSITIONS[1:]))
 
@@ -44,7 +44,7 @@ def perplexity_by(table: pd.DataFrame, column: str | Sequence[str], weighted: bo
     """Perplexity in each group of a column (transition: Table 4; step: Figure 4; year; any covariate).
 
     Returns:
-        One row per group, null among them, with n (steps), nll (mean negative log-probability) and perplexity.
+        One row per group, including null, with n (steps), nll (mean negative log-probability) and perplexity.
     """
     weight = step_weights(table, weighted)
     columns = pd.DataFrame({"n": 1, "total": table["log_prob"] * weight, "weight": weight}, index=table.index)
@@ -75,8 +75,8 @@ def entry_auc(table: pd.DataFrame, label: str, weighted: bool = False) -> float:
 
     Args:
         table: A transition table made with `watch=[label]`.
-        label: The state.
-        weighted: Use survey weights.
+        label: Label of the state.
+        weighted: Whether to use survey weights.
 
     Raises:
         ValueError: The label was not watched, or nobody enters.
@@ -91,14 +91,14 @@ def entry_auc(table: pd.DataFrame, label: str, weighted: bool = False) -> float:
 
 
 def ranking(table: pd.DataFrame, tops: Sequence[int] = (1, 5, 10), weighted: bool = False) -> pd.Series:
-    """How high the true occupation ranks: top-k accuracies, mean reciprocal rank, and the mean rank of true moves.
+    """Ranks of the true occupation: top-k accuracies, mean reciprocal rank, and the mean rank of true moves.
 
-    A move's rank is among the occupations that are moves, the previous one left out.
+    The rank of a move is its rank among all moves, which exclude the previous occupation.
 
     Args:
         table: A transition table.
         tops: Values of k.
-        weighted: Use survey weights.
+        weighted: Whether to use survey weights.
     """
     weight, rank = step_weights(table, weighted), table["rank"].to_numpy()
     shares = {f"top-{k}": np.average(rank <= k, weights=weight) for k in tops}
@@ -121,13 +121,13 @@ def bootstrap_perplexity(
     Args:
         table: A transition table.
         draws: Number of resamples.
-        seed: Seed of the resampling.
-        weighted: Use survey weights.
-        by: Columns to group by; all rows together without it.
+        seed: Random seed of the resamples.
+        weighted: Whether to use survey weights.
+        by: Columns to group by; all rows are one group if None.
 
     Returns:
-        One row per group (a single row "all" without `by`): n, people, perplexity, standard_error, low, high. A group
-        so small that some resamples miss it is summarised over the resamples that have it.
+        One row per group (a single row "all" without `by`): n, people, perplexity, standard_error, low, high. If some
+        resamples have nobody of a group, its numbers come from the other resamples.
     """
     person = _person_codes(table)
     keys = _keys(table, by) if by is not None else [pd.Series("all", index=table.index, name="steps")]
@@ -154,19 +154,20 @@ def perplexity_differences(
 ) -> pd.DataFrame:
     """Log-perplexity of each model minus the baseline's, on the same rows, with intervals from resampling people.
 
-    A model trained with several seeds gives a list of tables. Its log-perplexity is the mean over seeds; how much it
-    varies between seeds (`seed_sd`) is another thing than how much the difference varies with the people who happen to
-    be in the test set (`standard_error`, `low`, `high`), and stands apart.
+    A model that was trained with several seeds has a list of tables, and its log-perplexity is the mean over seeds.
+    The variation between seeds (`seed_sd`) is reported apart from the variation with the people in the test set
+    (`standard_error`, `low`, `high`).
 
     Args:
         tables: For each model a transition table, or one for each seed.
-        baseline: The model to subtract.
+        baseline: The model whose log-perplexity is subtracted.
         draws: Number of resamples.
-        seed: Seed of the resampling.
-        weighted: Use survey weights.
+        seed: Random seed of the resamples.
+        weighted: Whether to use survey weights.
 
     Returns:
-        One row per model: perplexity (exp of the mean log-perplexity), ratio to the baseline's, difference (its log),
+        One row per model: perplexity (exp of the mean log-perplexity), ratio to the baseline's, difference (log
+            ratio),
         standard_error, low and high of the difference, seeds, seed_sd (of log-perplexity; null for one seed).
 
     Raises:
@@ -213,7 +214,7 @@ def perplexity_differences_by(
         by: Column to group by.
 
     Returns:
-        One row per group and model but the baseline: n (steps), difference, low and high.
+        One row per group and model, the baseline excepted: n (steps), difference, low and high.
     """
     if baseline not in tables:
         raise ValueError(f"baseline '{baseline}' is not among the tables: {list(tables)}")
@@ -240,11 +241,11 @@ def resampled_nll(
 
     Args:
         tables, draws, seed, weighted: As in `perplexity_differences`.
-        by: Column to group by; all rows are one group "all" without it.
+        by: Column to group by; all rows are one group "all" if None.
 
     Returns:
-        Number of steps by group; `(groups, models)` as it is; `(draws, groups, models)` for resamples of people, from
-        which the interval of anything that follows from the means can be read.
+        Number of steps by group; `(groups, models)` means; and `(draws, groups, models)` means in resamples of people,
+        from which intervals of functions of the means follow.
 
     Raises:
         ValueError: The tables do not have the same rows.
@@ -265,14 +266,14 @@ def summarize(
     seed: int = 0,
     weighted: bool = False,
 ) -> pd.DataFrame:
-    """One row per model, for printing: sizes, perplexity with its interval, perplexity by kind of step, AUC of moving.
+    """One row per model: sizes, perplexity with its interval, perplexity by kind of step, and AUC of moving.
 
     Args:
         tables: For each model a transition table, or one for each seed; log-perplexities and AUCs are averaged over
             seeds.
         draws: Number of resamples behind the interval.
-        seed: Seed of the resampling.
-        weighted: Use survey weights.
+        seed: Random seed of the resamples.
+        weighted: Whether to use survey weights.
 
     Returns:
         Columns n, people, perplexity, low, high, first, stay, return, new, stay_auc (null where nobody moves or nobody
@@ -320,7 +321,7 @@ def _person_codes(table: pd.DataFrame) -> np.ndarray:
 
 
 def as_seeds(tables: pd.DataFrame | Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
-    """A model's tables, one for each seed, where a single one may stand for itself."""
+    """A list of a model's tables, one for each seed, from such a list or from a single table."""
     return [tables] if isinstance(tables, pd.DataFrame) else list(tables)
 
 
@@ -340,7 +341,7 @@ def check_same_rows(tables: Mapping[str, list[pd.DataFrame]]) -> None:
         tables: For each model its tables, one for each seed.
 
     Raises:
-        ValueError: Two tables are not; the message names the first row in which they differ.
+        ValueError: Two tables differ; the message names the first row in which they do.
     """
     (first_name, first), *others = [(name, table) for name, model_tables in tables.items() for table in model_tables]
     for name, table in others:

@@ -1,6 +1,6 @@
-"""The report on some models: every table that follows from their transition tables, and its figures.
+"""The report on some models: every table that follows from their transition tables, and the figures.
 
-`evaluate` scores models and reports on them; `report` is for whoever has transition tables already.
+`evaluate` scores models and reports on them; `report` reports on existing transition tables.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 logger = logging.get_logger(__name__)
 
 Tables = Mapping[str, Sequence[pd.DataFrame]]
-# The events whose probabilities are held against what happened: `reliability`.
-OF: tuple[Literal["stay", "top"], ...] = ("stay", "top")
+# Events whose predicted probabilities are compared with observed shares.
+EVENTS: tuple[Literal["stay", "top"], ...] = ("stay", "top")
 
-# What numbers are called in tables for people; the frames and CSV files keep the short names.
+# Names of columns in tables for people; frames and CSV files keep the short names.
 ENGLISH = {
     "n": "steps",
     "first": "perplexity, first steps",
@@ -67,20 +67,20 @@ ENGLISH = {
     "stay_slope": "slope of staying",
     "stay_intercept": "intercept of staying",
 }
-# Whose interval `low` and `high` are, and whose spread `seed_sd` is, where a table does not speak of perplexity.
+# Quantities whose interval is `low` and `high`, and whose spread is `seed_sd`, in tables not about perplexity.
 SUBJECTS = {"differences": "difference", "reliability": "observed share"}
 SPREADS = {"summary": "perplexity", "differences": "log-perplexity"}
 
 
 @dataclass(frozen=True, repr=False)
 class EvaluationReport:
-    """Every table about some models that were scored on the same careers.
+    """All tables about models that were scored on the same careers.
 
     Args:
         tables: Tables by name; see `report`.
         baseline: The model that the others are compared with.
         transition_tables: For each model its transition tables, one for each seed.
-        recalibrated: The same after recalibration; None without it.
+        recalibrated: The transition tables after recalibration; None without it.
     """
 
     tables: Mapping[str, pd.DataFrame]
@@ -99,7 +99,7 @@ class EvaluationReport:
         return self.tables[name]
 
     def in_english(self, name: str = "summary") -> pd.DataFrame:
-        """One of the tables for people: with columns in plain English.
+        """One of the tables, with names of columns in plain English.
 
         Raises:
             ValueError: There is no table of that name.
@@ -117,7 +117,7 @@ class EvaluationReport:
         return table.rename(columns=names)
 
     def side_by_side(self, column: str) -> pd.DataFrame:
-        """Groups of a column in rows: their sizes, and for each model "perplexity [low, high]".
+        """A table with groups of a column in rows: their sizes, and for each model "perplexity [low, high]".
 
         Raises:
             ValueError: There is no table by that column.
@@ -129,7 +129,7 @@ class EvaluationReport:
         return sizes.assign(**{model: part["text"] for model, part in parts.items()})
 
     def figures(self) -> dict[str, Figure]:
-        """All figures by name: levels, by_transition (of two models or more), by_step and reliability."""
+        """All figures by name: levels, by_transition (for two models or more), by_step and reliability."""
         return figures(self.tables, self.baseline)
 
     def figure(self, name: str = "levels") -> Figure:
@@ -149,10 +149,10 @@ class EvaluationReport:
         Figures are left out, with a warning, where matplotlib is not installed.
 
         Args:
-            folder: Destination folder; made if it is not there.
+            folder: Destination folder; it is created if it does not exist.
 
         Returns:
-            The files.
+            Paths of the files.
         """
         written = [
             save_transition_table(table, folder, f"{model}_{seed}{suffix}")
@@ -163,11 +163,11 @@ class EvaluationReport:
         return written + self.save_tables(folder)
 
     def save_tables(self, folder: str | Path) -> list[Path]:
-        """What `save` does, without the transition tables."""
+        """Writes everything that `save` writes, without the transition tables."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         for name, table in self.tables.items():
-            # Tables by model have their models as an index, others only numbers.
+            # In tables by model the index names models; in other tables it only has numbers.
             index = table.index.name is not None
             table.to_csv(folder / f"{name}.csv", index=index)
             readable = self.in_english(name)
@@ -187,7 +187,7 @@ class EvaluationReport:
 
 
 def save_transition_table(table: pd.DataFrame, folder: str | Path, name: str) -> Path:
-    """Writes a transition table to a Parquet file of a folder, which is made if it is not there."""
+    """Writes a transition table to a Parquet file in a folder, which is created if it does not exist."""
     path = Path(folder) / f"{name.replace('/', '_')}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     table.to_parquet(path)
@@ -203,7 +203,7 @@ def report(
     draws: int = 1000,
     weighted: bool = False,
 ) -> EvaluationReport:
-    """Every table about some models, on the same rows.
+    """All tables about some models, on the same rows.
 
     Args:
         tables: For each model its transition tables, one for each seed.
@@ -211,7 +211,7 @@ def report(
         by: Columns of the tables to audit, such as race or gender.
         recalibrated: Tables of the same models, recalibrated.
         draws: Number of resamples of people behind the intervals.
-        weighted: Use survey weights, in every table.
+        weighted: Whether all tables use survey weights.
 
     Returns:
         A report with the tables summary (`metrics.summarize`) and differences (`metrics.perplexity_differences`);
@@ -243,11 +243,11 @@ def perplexity_in_groups(
         tables: For each model its transition tables, one for each seed, whose log-probabilities are averaged.
         by: Column of the tables (transition: Table 4; step: Figure 4; year; any covariate: a subgroup audit).
         baseline: The model to compare with.
-        draws, seed: Number of resamples of people, and their random seed.
-        weighted: Use survey weights.
+        draws, seed: Number and random seed of the resamples of people.
+        weighted: Whether to use survey weights.
 
     Returns:
-        One row per group (null among them) and model: the column itself, model, n (steps), people, perplexity, low,
+        One row per group (including null) and model: the column itself, model, n (steps), people, perplexity, low,
         high, difference (of log-perplexity from the baseline's), difference_low, difference_high.
 
     Raises:
@@ -283,7 +283,7 @@ def perplexity_in_groups(
 
 
 def accuracy(tables: Tables, weighted: bool = False) -> pd.DataFrame:
-    """Areas under the ROC curve of moving and of entering watched states (Table 5), and how high the truth ranks.
+    """Areas under the ROC curve of moving and of entering watched states (Table 5), and ranks of the truth.
 
     Args:
         tables: For each model its transition tables, one for each seed, over which numbers are averaged.
@@ -306,23 +306,23 @@ def accuracy(tables: Tables, weighted: bool = False) -> pd.DataFrame:
 
 
 def calibration(tables: Tables, recalibrated: Tables | None = None, weighted: bool = False) -> pd.DataFrame:
-    """Perplexity and expected calibration errors, averaged over seeds, maybe also after recalibration.
+    """Perplexity and expected calibration errors, averaged over seeds, before and after recalibration.
 
     Args:
         tables: For each model its transition tables, one for each seed.
-        recalibrated: Tables of the same models, recalibrated.
-        weighted: Use survey weights.
+        recalibrated: Tables of the same models after recalibration; None without it.
+        weighted: Whether to use survey weights.
 
     Returns:
-        One row per model: perplexity, stay_ece, top_ece (`calibration_error` of `reliability`, of staying and of the
-        likeliest occupation); with `recalibrated` the same again, with names that end in "_recalibrated".
+        One row per model: perplexity, stay_ece, top_ece (`calibration_error` of `reliability`, for staying and for the
+        likeliest occupation); with `recalibrated` the same columns with the ending "_recalibrated".
     """
 
     def errors(models: Tables) -> pd.DataFrame:
         rows = {
             model: {
                 "perplexity": np.exp(np.mean([np.log(perplexity(table, weighted)) for table in seeds])),
-                **{f"{of}_ece": np.mean([_error(table, of, weighted) for table in seeds]) for of in OF},
+                **{f"{event}_ece": np.mean([_error(table, event, weighted) for table in seeds]) for event in EVENTS},
             }
             for model, seeds in models.items()
         }
@@ -344,27 +344,27 @@ def reliability_curves(
         weighted: Use survey weights.
 
     Returns:
-        One row per curve and bin: model, recalibrated (whether), of ("stay" or "top"), and the columns of
-        `reliability`, n counting the steps of all seeds.
+        One row per curve and bin: model, recalibrated (whether), of (the event, "stay" or "top"), and the columns of
+        `reliability`, where n counts the steps of all seeds.
     """
     curves = [
-        reliability(pd.concat(seeds), of, draws=draws, weighted=weighted)
+        reliability(pd.concat(seeds), event, draws=draws, weighted=weighted)
         .reset_index()
-        .assign(model=model, recalibrated=is_recalibrated, of=of)
+        .assign(model=model, recalibrated=is_recalibrated, of=event)
         for is_recalibrated, models in ((False, tables), (True, recalibrated or {}))
         for model, seeds in models.items()
-        for of in OF
+        for event in EVENTS
     ]
     columns = ["model", "recalibrated", "of", "bin", "n", "share", "predicted", "observed", "low", "high"]
     return pd.concat(curves, ignore_index=True)[columns]
 
 
-def _error(table: pd.DataFrame, of: Literal["stay", "top"], weighted: bool) -> float:
-    return calibration_error(reliability(table, of, draws=1, weighted=weighted))
+def _error(table: pd.DataFrame, event: Literal["stay", "top"], weighted: bool) -> float:
+    return calibration_error(reliability(table, event, draws=1, weighted=weighted))
 
 
 def _or_null(auc: Callable[..., float], *arguments: object) -> float:
-    """An area under a curve, null where one of the two outcomes never happens."""
+    """An area under a curve; NaN where one of the two outcomes never happens."""
     try:
         return auc(*arguments)
     except ValueError:

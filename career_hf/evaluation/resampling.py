@@ -1,4 +1,4 @@
-"""Resampling people, the bootstrap behind every interval: a person's steps are dependent, so people are drawn."""
+"""Resampling people, the bootstrap behind every interval: people are drawn, because a person's steps are dependent."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import numpy as np
 def resample_means(
     values: np.ndarray, weight: np.ndarray, person: np.ndarray, group: np.ndarray, *, draws: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted means of some columns in each group, once as they are and once for every resample of people.
+    """Weighted means of some columns in each group, in the sample and in every resample of people.
 
-    All columns meet the same resamples, so differences between them are paired. A resample is a count for every
-    person, and needs only each person's sums: many resamples are one matrix product.
+    All columns have the same resamples, so differences between them are paired. A resample is a count for every
+    person and needs only each person's sums, so many resamples are one matrix product.
 
     Args:
-        values: `(rows, columns)`.
-        weight: `(rows,)`.
-        person: `(rows,)`, numbers 0, 1, ... of the people who are drawn with replacement.
-        group: `(rows,)`, numbers 0, 1, ... of the groups.
+        values: `(rows, columns)`: the values to average.
+        weight: `(rows,)`: weights of the means.
+        person: `(rows,)`: numbers 0, 1, ... of the people who are drawn with replacement.
+        group: `(rows,)`: numbers 0, 1, ... of the groups.
         draws: Number of resamples.
-        seed: Seed of the resampling.
+        seed: Random seed of the resamples.
 
     Returns:
         `(groups, columns)` means, and `(draws, groups, columns)` means; NaN where a resample has nobody of a group.

@@ -1,14 +1,14 @@
-"""Perplexity of the population that a survey stands for, with standard errors from how people were sampled.
+"""Perplexity of the population of a survey, with standard errors from the survey's sampling design.
 
-`metrics` resamples people, as if they had been drawn one by one. Surveys draw whole places from strata, and give
-people weights. Here standard errors are those of survey sampling: mean negative log-likelihood is a ratio of two
-weighted totals, linearised, and its variance is that of totals of primary sampling units (PSUs) within strata, which
-count as drawn with replacement (Binder, 1983). A subgroup is a domain, in which PSUs without any of its people still
-count. The library `svy` does the sums: `pip install "career_hf[survey]"`.
+`metrics` resamples people as if they had been drawn one by one. Surveys draw whole places from strata, and give people
+weights. Here standard errors are those of survey sampling: the mean negative log-likelihood is a ratio of two weighted
+totals, linearised, and its variance is that of totals of primary sampling units (PSUs) within strata, which count as
+drawn with replacement (Binder, 1983). A subgroup is a domain, in which PSUs without any of its people still count. The
+library `svy` computes the estimates: `pip install "career_hf[survey]"`.
 
-Careers carry the design: `from_frame(frame, weight=..., stratum=..., psu=...)` makes columns `weight`, `stratum` and
-`psu` of it, which `transition_table` hands on; it hands on `static` columns too, which may hold the design as well.
-Where careers do not have it, a frame of people does (`SurveyDesign.people`).
+Careers have the design: `from_frame(frame, weight=..., stratum=..., psu=...)` makes columns `weight`, `stratum` and
+`psu`, which `transition_table` keeps; it also keeps `static` columns, which may hold the design too. For careers
+without a design, pass a frame of people (`SurveyDesign.people`).
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from .metrics import as_seeds, check_same_rows, mean_over_seeds
 
 @dataclass(frozen=True)
 class SurveyDesign:
-    """Where a transition table, or a frame of people, says how people were sampled.
+    """The columns of a transition table, or of a frame of people, that describe how people were sampled.
 
     Args:
         weight: Column of survey weights; None counts all steps alike.
-        stratum: Column of strata; None if there are none.
+        stratum: Column of strata; None if there are no strata.
         psu: Column of primary sampling units. Without strata and places, people are the units.
-        people: One row per person of the survey, with `person` and the columns above, which are then not looked for in
-            the table. People who were not scored count: with the whole survey here, scored people are a domain of it,
-            as a test split is, and a stratum of which one PSU alone was scored is no obstacle.
-        singleton: What strata with a single PSU add to the variance. None refuses them; "center" takes the mean of all
-            PSUs for theirs, "scale" the average of other strata, "skip" nothing (R's survey.lonely.psu calls them
-            "adjust", "average" and "remove").
+        people: A frame with one row per person of the survey, with `person` and the columns above, which then need not
+            be in the table. People who were not scored count: scored people, such as a test split, are a domain of the
+            whole survey, and a stratum may have a single scored PSU.
+        singleton: Contribution of strata with a single PSU to the variance. None refuses such strata; "center" uses
+            the mean of all PSUs instead of theirs, "scale" the average of other strata, "skip" nothing (in R's
+            survey.lonely.psu, "adjust", "average" and "remove").
 
     Example:
         >>> SurveyDesign(stratum="stratum", psu="psu")
@@ -55,13 +55,13 @@ def survey_perplexity(
 ) -> pd.DataFrame:
     """Weighted perplexity with design-based standard errors and 95% intervals.
 
-    The standard error of perplexity is that of the mean times perplexity (delta method). Intervals are those of the
-    mean, from Student's t with as many degrees of freedom as PSUs less strata, exponentiated.
+    The standard error of perplexity is that of the mean times perplexity (delta method). Intervals are exponentials of
+    those of the mean, from Student's t with PSUs less strata degrees of freedom.
 
     Args:
         table: A transition table.
-        design: How people were sampled; weights of the table's own and no clusters without it.
-        by: Columns to group by; all rows together without it.
+        design: The sampling design; if None, the weights of the table and people as units.
+        by: Columns to group by; all rows are one group if None.
 
     Returns:
         One row per group (a single row "all" without `by`): n (steps), people, psus, nll (mean negative
@@ -70,7 +70,7 @@ def survey_perplexity(
 
     Raises:
         ValueError: A column is missing or has nulls, a weight is not positive, a person has two values of a column, a
-            PSU is in two strata, or a stratum has a single PSU and the design does not say what to do with it.
+            PSU is in two strata, or a stratum has a single PSU and the design has no `singleton`.
         ImportError: `svy` is not installed.
     """
     estimates = _linearised({"nll": -table["log_prob"].to_numpy()}, table, design or SurveyDesign(), by)["nll"]
@@ -97,11 +97,12 @@ def survey_differences(
 
     Args:
         tables: For each model a transition table, or one for each seed, whose log-probabilities are averaged.
-        baseline: The model to subtract.
+        baseline: The model whose log-perplexity is subtracted.
         design, by: As in `survey_perplexity`.
 
     Returns:
-        One row per group and model but the baseline: n, people, psus, ratio of perplexities, difference (its log),
+        One row per group and model, the baseline excepted: n, people, psus, ratio of perplexities, difference (its
+            log),
         standard_error, low and high of the difference, df.
 
     Raises:
@@ -141,7 +142,7 @@ def _linearised(
     steps = pd.DataFrame({"person": place, "psu": people["psu"].to_numpy()[place]}, index=table.index)
     grouped = steps.groupby(keys, observed=True, dropna=False)
     sizes = grouped.agg(n=("person", "size"), people=("person", "nunique"), psus=("psu", "nunique"))
-    # People who were not scored are a row each outside of every group.
+    # Each person who was not scored has one row outside the scored domain.
     absent = np.setdiff1d(np.arange(len(people)), place)
     rows = people.iloc[np.concatenate([place, absent])]
     group = np.concatenate([grouped.ngroup().to_numpy(), np.zeros_like(absent)])
@@ -154,7 +155,7 @@ def _linearised(
 def _means(
     values: np.ndarray, group: np.ndarray, rows: pd.DataFrame, scored: int, design: SurveyDesign
 ) -> dict[str, np.ndarray]:
-    """mean, standard_error, low, high and df of each group, of the first `scored` rows as a domain of all."""
+    """mean, standard_error, low, high and df of each group, where the first `scored` rows are a domain of all rows."""
     try:
         import polars
         import svy
@@ -174,17 +175,17 @@ def _means(
 
 
 def _people(table: pd.DataFrame, design: SurveyDesign) -> pd.DataFrame:
-    """weight, and codes of stratum and psu, of every person, by identifier; checked."""
+    """Weight and codes of stratum and PSU of every person, by identifier, after checks."""
     source, where = (table, "table") if design.people is None else (design.people, "frame of people")
     roles = {"person": "person", "weight": design.weight, "stratum": design.stratum, "psu": design.psu}
-    wanted = {role: name for role, name in roles.items() if name is not None}
-    for role, name in wanted.items():
+    design_columns = {role: name for role, name in roles.items() if name is not None}
+    for role, name in design_columns.items():
         if name not in source.columns:
             raise ValueError(
                 f"the {where} has no column '{name}' for the {role}, only {list(source.columns)}: give the careers "
                 f"one (from_frame(..., {role}=...)), or pass SurveyDesign(people=...)"
             )
-    columns = list(dict.fromkeys(wanted.values()))
+    columns = list(dict.fromkeys(design_columns.values()))
     people = source[columns].drop_duplicates()
     identifier = people["person"].astype(str)
     twice = identifier.duplicated()
@@ -195,23 +196,23 @@ def _people(table: pd.DataFrame, design: SurveyDesign) -> pd.DataFrame:
             f"person '{rows['person'].iloc[0]}', column '{name}': {rows[name].iloc[0]!r} and {rows[name].iloc[1]!r}; "
             "a sampling design does not change over a career: take a column with one value for each person"
         )
-    for role, name in wanted.items():
+    for role, name in design_columns.items():
         if people[name].isna().any():
             person = people.loc[people[name].isna(), "person"].iloc[0]
             fix = "or SurveyDesign(weight=None) to count all steps alike" if role == "weight" else "or leave them out"
             raise ValueError(f"person '{person}', column '{name}': no {role}; give everybody one, {fix}")
 
     weight = np.ones(len(people)) if design.weight is None else people[design.weight].to_numpy(dtype=np.float64)
-    bad = ~((weight > 0) & np.isfinite(weight))
-    if bad.any():
-        row = int(bad.argmax())
+    invalid = ~((weight > 0) & np.isfinite(weight))
+    if invalid.any():
+        row = int(invalid.argmax())
         raise ValueError(
             f"person '{people['person'].iloc[row]}', column '{design.weight}', value {weight[row]}: not a positive "
             "weight; correct it, or leave the person out"
         )
-    none = np.zeros(len(people), dtype=np.int64)
+    one_stratum = np.zeros(len(people), dtype=np.int64)
     strata, stratum_names = (
-        (none, pd.Index(["all"])) if design.stratum is None else pd.factorize(people[design.stratum])
+        (one_stratum, pd.Index(["all"])) if design.stratum is None else pd.factorize(people[design.stratum])
     )
     units, unit_names = pd.factorize(people[design.psu])
     nested = pd.DataFrame({"stratum": strata, "psu": units}).drop_duplicates()

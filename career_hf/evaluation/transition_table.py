@@ -1,7 +1,7 @@
 """The transition table: one row per predicted step, from which `metrics` computes everything.
 
-`transition_table` meets a model and never asks which one. One run of a model serves every table, figure, audit and
-interval, and models are compared row by row. The table is a plain pandas frame: keep it with `table.to_parquet(path)`
+`transition_table` works with any occupation model. One run of a model serves every table, figure, audit and interval,
+and models are compared row by row. The table is a plain pandas frame: keep it with `table.to_parquet(path)`
 and `pandas.read_parquet(path)`.
 """
 
@@ -50,19 +50,17 @@ def transition_table(
     """Scores every step of every career with any occupation model.
 
     Args:
-        model: A model whose `output.logits` are normalised log-probabilities, `(batch, time, vocabulary)`; or, without
-            `processor`, whatever has both: the folder or Hub id of a checkpoint, a pair (model, processor), or a
-            result of training.
+        model: A model whose `output.logits` are normalised log-probabilities, `(batch, time, vocabulary)`, with its
+            `processor`; or the folder or Hub id of a checkpoint, a pair (model, processor), or a result of training.
         careers: Careers, careers by split name, or a folder of them; labels, not ids.
         processor: The model's processor; it is checked against the model's config.
         batch_tokens: Steps per batch, padding included.
-        split: The split to score, of a folder or of careers by split name (all together if None), and the label of the
-            column `split`, such as "test".
+        split: Name of the split to score (all splits together if None), and label in the column `split`.
         unknown_levels: What to do with covariate levels that training never saw, as in `processor.encode`.
-        groups: Group of every occupation. With it the table is about groups: their probabilities are sums, to stay is
-            to stay in the group.
-        watch: Labels whose probability at every step is kept, in columns "p(label)"; labels of groups where there are
-            `groups`.
+        groups: Group of every occupation. With groups the table is about groups: their probabilities are sums, and
+            staying means to stay in the group.
+        watch: Labels whose probability at every step is kept in columns "p(label)"; labels of groups if `groups` is
+            given.
 
     Returns:
         One row per step, in the order of the careers:
@@ -70,19 +68,18 @@ def transition_table(
         occupation, the labels of y_{t-1} (null at step 0) and y_t; log_prob, the natural log of p(y_t | past); p_stay,
         the probability of y_{t-1} (null at step 0); rank of y_t, one more than the number of occupations that are
         likelier; p_top, the largest probability; transition, "first", "stay", "return" (an earlier occupation, but not
-        the previous one) or "new", as in Table 4 (null where it cannot be known); aba, whether the step goes back to
-        where the career was before the last move, y_t = y_{t-2} and not y_{t-1}; coding_changed, whether the careers'
-        `occupation_vintage` is not that of the last step that has one (false without that column); unknown, whether
-        y_t or y_{t-1} is the processor's unknown occupation; weight, the survey weight (null without one); split; then
-        the watched probabilities, and the careers' covariates and other label columns.
+        the previous one) or "new", as in Table 4 (null where it cannot be known); aba, whether the step returns to the
+        occupation before the last move, y_t = y_{t-2} and not y_{t-1}; coding_changed, whether the careers'
+        `occupation_vintage` differs from that of the last step that has one (false without that column); unknown,
+        whether y_t or y_{t-1} is the processor's unknown occupation; weight, the survey weight (null without one);
+        split; then the watched probabilities, and the careers' covariates and other label columns.
 
     Raises:
         ValueError: The processor does not belong to the model, a career cannot be encoded, a column of the careers has
-            the name of one of the table's own, there is no such split, an occupation has no group, or a watched label
+            the name of a column of the table, there is no such split, an occupation has no group, or a watched label
             is not predicted.
     """
-    if processor is None:
-        model, processor = as_checkpoint(model)
+    model, processor = as_checkpoint(model, processor)
     careers = as_careers(careers, split)
     everyone, code_of_id, labels = encode_to_score(model, careers, processor, unknown_levels, groups, watch)
     flat = everyone.gather(np.arange(len(everyone)))
@@ -136,13 +133,13 @@ def encode_to_score(
     groups: Mapping[str, str] | None = None,
     watch: Sequence[str] = (),
 ) -> tuple[EncodedCareers, np.ndarray, list[str]]:
-    """All that has to be right before a model can score careers.
+    """Encodes careers, after all checks that a model can score them.
 
     Args:
         model, careers, processor, unknown_levels, groups, watch: As in `transition_table`.
 
     Returns:
-        Encoded careers, and what `codes_of_ids` returns.
+        Encoded careers, and the two results of `codes_of_ids`.
 
     Raises:
         ValueError: As in `transition_table`.
@@ -150,7 +147,9 @@ def encode_to_score(
     processor.check(model.config)
     taken = sorted(set(careers.column_names) & set(SCORE_COLUMNS))
     if taken:
-        raise ValueError(f"careers have columns {taken}, which are names of the transition table's own; rename them")
+        raise ValueError(
+            f"careers have columns {taken}, which are names of columns of the transition table; rename them"
+        )
     code_of_id, labels = codes_of_ids(processor, groups)
     missing = [label for label in watch if label not in labels]
     if missing:
@@ -161,12 +160,12 @@ def encode_to_score(
 def transition_classes(
     person: np.ndarray, occupation: np.ndarray, unknown: np.ndarray | None = None
 ) -> pd.Categorical:
-    """The kind of step that each row is: "first", "stay", "return" or "new" (Table 4).
+    """The kind of each step: "first", "stay", "return" or "new" (Table 4).
 
     Args:
-        person: `(steps,)` person numbers; a person's steps stand together, in time order.
-        occupation: `(steps,)` occupation numbers.
-        unknown: `(steps,)` steps whose kind cannot be known; they are null.
+        person: `(steps,)`: person numbers; a person's steps are adjacent and in time order.
+        occupation: `(steps,)`: occupation numbers.
+        unknown: `(steps,)`: whether the kind of a step cannot be known, and so is null.
     """
     first = np.r_[True, person[1:] != person[:-1]]
     stay = ~first & np.r_[False, occupation[1:] == occupation[:-1]]
@@ -190,7 +189,7 @@ def distributions(
         vocabulary)` log-probabilities; `(steps,)` ids of y_{t-1} and of y_t; tensors on the model's device.
     """
     for batch in scoring_batches(model, careers, batch_tokens):
-        # Not around the yield: whoever takes the batch may want gradients of something else.
+        # The context does not include the yield, because the caller may need gradients.
         with torch.inference_mode():
             log_probs = model(**batch.inputs).logits[batch.real]
         yield batch.places, log_probs, batch.inputs["input_ids"][batch.real], batch.labels[batch.real]
@@ -199,7 +198,7 @@ def distributions(
 def _score(
     model: PreTrainedModel, careers: EncodedCareers, batch_tokens: int, code_of_id: np.ndarray, watched: list[int]
 ) -> dict[str, np.ndarray]:
-    """Numbers of every step by name, in the order of the careers, from distributions over codes."""
+    """Scores of every step by name, in the order of the careers, from distributions over codes."""
     codes, count = torch.from_numpy(code_of_id).to(model.device), int(code_of_id.max()) + 1
     ordinary = codes >= 0
     one_to_one = int(ordinary.sum()) == count
@@ -213,9 +212,9 @@ def _score(
             sums = log_probs.new_zeros((len(log_probs), count), dtype=torch.float64)
             code_log_probs = sums.index_add(1, codes[ordinary], log_probs[:, ordinary].double().exp()).log()
         truth_and_stay = torch.stack([codes[occupation], codes[previous].clamp(min=0)], dim=-1)
-        asked = code_log_probs.gather(-1, truth_and_stay)
-        scores["log_prob"][place], scores["log_p_stay"][place] = asked.double().cpu().numpy().T
-        scores["rank"][place] = ((code_log_probs > asked[:, :1]).sum(dim=-1) + 1).cpu().numpy()
+        truth_and_stay_log_probs = code_log_probs.gather(-1, truth_and_stay)
+        scores["log_prob"][place], scores["log_p_stay"][place] = truth_and_stay_log_probs.double().cpu().numpy().T
+        scores["rank"][place] = ((code_log_probs > truth_and_stay_log_probs[:, :1]).sum(dim=-1) + 1).cpu().numpy()
         scores["log_p_top"][place] = code_log_probs.max(dim=-1).values.double().cpu().numpy()
         for code in watched:
             scores[f"log_p {code}"][place] = code_log_probs[:, code].double().cpu().numpy()
@@ -223,7 +222,7 @@ def _score(
 
 
 def codes_of_ids(processor: CareerProcessor, groups: Mapping[str, str] | None) -> tuple[np.ndarray, list[str]]:
-    """Numbers for what a transition table is about: occupations, or groups of them.
+    """Codes for the outcomes of a transition table: occupations, or groups of occupations.
 
     Args:
         processor: A model's processor.
@@ -250,7 +249,7 @@ def codes_of_ids(processor: CareerProcessor, groups: Mapping[str, str] | None) -
 
 
 def _coding_changed(long: pa.Table, first: np.ndarray) -> np.ndarray:
-    """Whether the coding scheme is not that of the person's last step that has one."""
+    """`(person-years,)`: whether the coding scheme differs from that of the person's last step that has one."""
     if VINTAGE not in long.column_names:
         return np.zeros(len(first), dtype=bool)
     vintage = pd.Series(long[VINTAGE].to_pandas())

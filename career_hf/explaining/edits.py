@@ -1,7 +1,7 @@
-"""Careers that read otherwise than they did, and how often training saw anything like them.
+"""Edited careers, and how often training saw anything like them.
 
-An edit changes labels and nothing else: years, who is observed and survey weights stay. Edited careers are careers
-like any others. `what_if.py` compares what a model predicts from the two.
+An edit changes labels and nothing else: years, people and survey weights stay. Edited careers are careers like any
+others. `what_if.py` compares the predictions that a model makes from the original and from the edited careers.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ PREVIOUS = "previous occupation"
 
 @dataclass(frozen=True)
 class Edit:
-    """What is to read otherwise in careers, and from when on. The year is held fixed.
+    """New labels for careers, and the time from which they apply. The year is held fixed.
 
     Args:
-        covariates: For each covariate its new level, or new levels by old ones; old levels that are not named stay,
-            and so do missing ones. A covariate that does not change over a career is edited in all of it.
+        covariates: For each covariate its new level, or new levels by old ones; other old levels stay, and missing
+            levels too. A covariate that does not change over a career is edited for the whole career.
         occupations: The new occupation, or new occupations by old ones.
-        from_year: The first year that is edited; earlier ones stay as they are.
+        from_year: The first year that is edited; earlier years stay as they are.
         from_age: The first age that is edited; careers need a `birth_year`. Without a year or an age, whole careers
             are edited.
 
@@ -52,11 +52,11 @@ class Edit:
         if self.from_year is not None and self.from_age is not None:
             raise ValueError(f"give from_year or from_age, not both ({self.from_year} and {self.from_age})")
         if "year" in self.covariates:
-            raise ValueError("the year is held fixed: an edit is of other covariates, or of occupations")
+            raise ValueError("the year is held fixed: edit other covariates, or occupations")
 
     @property
     def changes(self) -> dict[str, str | Mapping[str, str]]:
-        """New labels, or new ones by old ones, of each edited column of the careers."""
+        """For each edited column of the careers its new label, or new labels by old ones."""
         return {**self.covariates, **({} if self.occupations is None else {"occupation": self.occupations})}
 
     def __str__(self) -> str:
@@ -74,18 +74,18 @@ def edit_careers(careers: Dataset, edit: Edit) -> tuple[Dataset, Ledger]:
 
     Args:
         careers: Careers, one row per person.
-        edit: What is to read otherwise in them.
+        edit: The new labels.
 
     Returns:
-        The careers with other labels, and a ledger of what was altered, by column, old and new label.
+        The careers with the new labels, and a ledger of the altered labels by column, old label and new label.
 
     Raises:
-        ValueError: A column is not there or holds no labels of a covariate, an old label does not occur in it, a
-            covariate that does not change is to be edited from a year on, or an age is not known.
+        ValueError: A column does not exist or does not hold labels, an old label does not occur in it, a covariate
+            that does not change is to be edited from a year on, or an age is not known.
     """
     table = career_table(careers)
     lengths = list_lengths(table, "year")
-    late = _late(table, lengths, edit)
+    in_time = _edited_years(table, lengths, edit)
     columns = {name: table[name] for name in table.column_names}
     altered: dict[str, dict[str, int]] = {"person-years": {}, "people": {}}
     for name, new in edit.changes.items():
@@ -98,15 +98,15 @@ def edit_careers(careers: Dataset, edit: Edit) -> tuple[Dataset, Ledger]:
         if not over_time and (edit.from_year is not None or edit.from_age is not None):
             raise ValueError(
                 f"'{name}' does not change over a career, so it cannot be edited from a year or an age on: edit whole "
-                "careers, or what changes in an edit of its own"
+                "careers, or make a separate edit of covariates that change"
             )
         labels = pd.Series((list_values(table, name) if over_time else table[name]).to_pandas(), dtype=object)
-        edited = labels.where(~late, new) if isinstance(new, str) and over_time else labels
+        edited = labels.where(~in_time, new) if isinstance(new, str) and over_time else labels
         if isinstance(new, str) and not over_time:
             edited = pd.Series(new, index=labels.index)
         if not isinstance(new, str):
-            _check_old(name, new, labels)
-            edited = labels.mask(labels.isin(list(new)) & (late if over_time else True), labels.map(dict(new)))
+            _check_old_labels(name, new, labels)
+            edited = labels.mask(labels.isin(list(new)) & (in_time if over_time else True), labels.map(dict(new)))
         changed = (edited != labels) & ~(edited.isna() & labels.isna())
         pairs = pd.DataFrame({"old": labels[changed].fillna(MISSING), "new": edited[changed]}).value_counts()
         unit = "person-years" if over_time else "people"
@@ -120,7 +120,7 @@ def edit_careers(careers: Dataset, edit: Edit) -> tuple[Dataset, Ledger]:
     return make_dataset(columns), ledger
 
 
-def _check_old(name: str, new: Mapping[str, str], labels: pd.Series) -> None:
+def _check_old_labels(name: str, new: Mapping[str, str], labels: pd.Series) -> None:
     occurring = labels.dropna().unique()
     absent = [old for old in new if old not in occurring]
     if absent:
@@ -129,14 +129,14 @@ def _check_old(name: str, new: Mapping[str, str], labels: pd.Series) -> None:
         )
 
 
-def _late(table: pa.Table, lengths: np.ndarray, edit: Edit) -> np.ndarray:
-    """`(person-years,)`, whether the edit applies to a year."""
+def _edited_years(table: pa.Table, lengths: np.ndarray, edit: Edit) -> np.ndarray:
+    """`(person-years,)`: whether the edit applies to the year."""
     years = list_values(table, "year").to_numpy()
     if edit.from_age is None:
         return years >= (years.min(initial=0) if edit.from_year is None else edit.from_year)
     if "birth_year" not in table.column_names or is_list(table.schema.field("birth_year").type):
         raise ValueError(
-            "ages need a column birth_year, which does not change: give the careers one, or use from_year"
+            "ages need a column birth_year, which does not change: add it to the careers, or use from_year"
         )
     born = pd.to_numeric(table["birth_year"].to_pandas(), errors="coerce").to_numpy(dtype=np.float64)
     if np.isnan(born).any():
@@ -150,14 +150,14 @@ def _late(table: pa.Table, lengths: np.ndarray, edit: Edit) -> np.ndarray:
 
 
 def check_known(edit: Edit, processor: CareerProcessor) -> None:
-    """Checks that a model knows what an edit writes.
+    """Checks that a model knows the labels that an edit writes.
 
     Args:
         edit: The edit.
         processor: The model's processor.
 
     Raises:
-        ValueError: A covariate is not the model's, or a new level or occupation is not in the vocabulary, or no
+        ValueError: The model does not have a covariate, a new level or occupation is not in the vocabulary, or no
             recorded training stage ever saw it.
     """
     stages = processor.training_stages
@@ -189,7 +189,7 @@ def support(
     processor: CareerProcessor,
     fewest: int = 10,
 ) -> pd.DataFrame:
-    """How often training saw what edited person-years hold: positivity, as far as it can be counted.
+    """Counts how often training saw the inputs of edited person-years: positivity, as far as it can be counted.
 
     Args:
         original, edited: Careers before and after the edit, encoded.
@@ -198,10 +198,10 @@ def support(
         fewest: Person-years of training below which a combination counts as rare.
 
     Returns:
-        One row for each input that was edited (a covariate or the previous occupation) alone, one for it together with
-        each other input, and one for all covariates jointly. Columns: combination; rows, the person-years in which
-        some part of it was edited; people; rare, how many of the rows hold a combination that training has fewer than
-        `fewest` times; never, how many of them hold one that it does not have at all.
+        One row for each edited input (a covariate or the previous occupation), one for it together with each other
+        input, and one for all covariates jointly. Columns: combination; rows, the number of person-years in which
+        some part of it was edited; people; rare, the number of rows with values that training has fewer than `fewest`
+        times; never, the number of rows with values that training does not have.
     """
     names = [PREVIOUS, *processor.covariate_names]
     before, after, seen = (_inputs(encoded) for encoded in (original, edited, training))
@@ -232,7 +232,7 @@ def support(
 
 
 def _inputs(encoded: EncodedCareers) -> np.ndarray:
-    """`(person-years, 1 + covariates)`: the previous occupation's id, and the levels of covariates."""
+    """`(person-years, 1 + covariates)`: the id of the previous occupation, and the levels of covariates."""
     flat = encoded.gather(np.arange(len(encoded)))
     previous = flat.input_ids[:, None]
     return previous if flat.covariates is None else np.concatenate([previous, flat.covariates], axis=1)

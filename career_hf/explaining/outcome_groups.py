@@ -1,4 +1,4 @@
-"""Groups of outcomes, and probabilities of occupations added up by them: for what-if comparisons and moves.
+"""Groups of outcomes, and probabilities of occupations summed by group, for what-if comparisons and moves.
 
 A group is any label: a broad group of occ1990dd (`occupations.crosswalks.groups_of`), a state without work, or a
 single occupation.
@@ -17,12 +17,12 @@ from ..occupations.crosswalks import groups as broad_groups
 from ..occupations.labels import NOT_WORKING
 
 
-# The group of every occupation, or how groups are called: "occupation" for single ones, or a level of `groups_of`.
+# The group of every occupation, or the name of a grouping: "occupation" for single ones, or a level of `groups_of`.
 Groups = Mapping[str, str] | str
 
 
 def group_matrix(processor: CareerProcessor, groups: Groups = "occupation") -> tuple[list[str], torch.Tensor]:
-    """What turns probabilities of occupations into those of groups: `log_probs.double().exp() @ matrix`.
+    """The matrix that turns probabilities of occupations into those of groups: `log_probs.double().exp() @ matrix`.
 
     Args:
         processor: The model's processor.
@@ -30,8 +30,8 @@ def group_matrix(processor: CareerProcessor, groups: Groups = "occupation") -> t
             `groups_of`: "group", "major_group" or "census_group".
 
     Returns:
-        Labels of the groups, in the order of `in_order`; and float64 `(vocabulary, groups)`, 1 where the occupation is
-        of the group. Special ids are in none.
+        Labels of the groups, in the order of `ordered_groups`; and float64 `(vocabulary, groups)`, 1 where the
+        occupation is in the group. Special ids are in no group.
 
     Raises:
         ValueError: An occupation has no group; there is no such level; or occupations are numbers that are no
@@ -47,10 +47,12 @@ def group_matrix(processor: CareerProcessor, groups: Groups = "occupation") -> t
         group_of = groups
     elif groups != "occupation":
         group_of = groups_of(processor.occupations, cast(GroupLevel, groups))
-    without = [label for label in occupations if label not in group_of]
-    if without:
-        raise ValueError(f"{len(without)} occupations have no group, '{without[0]}' among them: add them to groups")
-    labels = in_order(group_of[label] for label in occupations)
+    ungrouped = [label for label in occupations if label not in group_of]
+    if ungrouped:
+        raise ValueError(
+            f"{len(ungrouped)} occupations have no group, '{ungrouped[0]}' among them: add them to groups"
+        )
+    labels = ordered_groups(group_of[label] for label in occupations)
     place = {label: column for column, label in enumerate(labels)}
     matrix = torch.zeros(len(processor.occupations), len(labels), dtype=torch.float64)
     for label, i in occupations.items():
@@ -58,8 +60,8 @@ def group_matrix(processor: CareerProcessor, groups: Groups = "occupation") -> t
     return labels, matrix
 
 
-def in_order(labels: Iterable[str]) -> list[str]:
-    """Distinct labels: broad groups by their codes, then others as they come, states without work last."""
+def ordered_groups(labels: Iterable[str]) -> list[str]:
+    """Distinct labels: broad groups by their codes, then other labels as they come, then states without work."""
     distinct = dict.fromkeys(labels)
     broad = [label for level in get_args(GroupLevel) for label in broad_groups(level).values()]
     order = dict.fromkeys([*broad, *(label for label in distinct if label not in NOT_WORKING), *NOT_WORKING])

@@ -1,11 +1,11 @@
-"""Rationales: which earlier occupations are enough for a prediction (Figure 3 and Appendix G of the paper).
+"""Rationales: the earlier occupations that are enough for a prediction (Figure 3 and Appendix G of the paper).
 
-Greedy rationalization (Vafa et al., 2021): start from the latest occupation alone, add the earlier one that raises the
-probability of what is explained most, and stop as soon as that is what the model would predict. A model should be
-trained with job dropout (`job_dropout.py`), or it is asked what it never was asked in training.
+Greedy rationalization (Vafa et al., 2021) starts from the latest occupation alone, adds the earlier one that most
+raises the probability of the explained occupation, and stops as soon as the model would predict it. A model should be
+trained with job dropout (`job_dropout.py`), or it meets incomplete careers for the first time here.
 
-What is not in a rationale is taken out of the career. The steps that are left keep their places, and so their position
-embeddings, and their covariates, as in the original program; removing a step is the same as hiding it from attention
+Steps outside a rationale are removed from the career. The remaining steps keep their places, hence their position
+embeddings, and their covariates, as in the original program. Removing a step is the same as hiding it from attention
 with `job_dropout_mask`, only cheaper. Input t of a model holds the occupation of step t - 1 and the covariates of step
 t, so these two are kept or removed together. The latest occupation is always kept: the prediction is made there.
 """
@@ -38,24 +38,24 @@ from ..models.modeling_career import CareerForOccupationPrediction
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Predictions that are explained at a time, which bounds memory.
+# Number of predictions that are explained at a time, which bounds memory.
 BLOCK = 4_096
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What a rationale explains, and when it is complete.
+    """The occupation that a rationale explains, and the condition under which it is complete.
 
     Args:
-        target: What is explained: "predicted", the likeliest occupation given the whole career so far, or "true", the
+        target: The explained occupation: "predicted", the likeliest one given the whole career so far, or "true", the
             one that followed.
-        moves: Probabilities and ranks are those given a move, among occupations other than the previous one, because
-            the likeliest occupation of all is nearly always the previous one (Appendix G).
-        top: Complete once the target is among this many likeliest. 0 is never complete: steps are ranked by when the
-            greedy search adds them.
-        start: What is done with the first input of the model, which is no occupation, but has the covariates of the
-            first step: "kept" is always seen and no part of the rationale; "added" is added, or not, like an
-            occupation.
+        moves: Whether probabilities and ranks are those given a move, among occupations other than the previous one,
+            because the likeliest occupation of all is nearly always the previous one (Appendix G).
+        top: A rationale is complete once the target is among this many likeliest. With 0 it is never complete, which
+            ranks steps by the order in which the greedy search adds them.
+        start: The treatment of the first input of the model, which is no occupation, but has the covariates of the
+            first step: "kept" inputs are always seen and no part of the rationale; "added" inputs are added, or not,
+            like an occupation.
     """
 
     target: Literal["predicted", "true"] = "predicted"
@@ -72,9 +72,9 @@ class Rule:
             raise ValueError(f"top of a rule is {self.top}, but must be 0 or more")
 
 
-# Why would this person move there (Appendix G)? Explains the likeliest move and stops when it is the likeliest.
+# The rule of Appendix G: explains the likeliest move, and stops when the rationale makes it the likeliest.
 PAPER = Rule()
-# The original program: explains what followed, stops when that is first or second of everything, stays included.
+# The rule of the original program: explains the occupation that followed, and stops when it ranks first or second.
 ORIGINAL = Rule(target="true", moves=False, top=2, start="added")
 # The rules by their names on the command line.
 RULES = {"paper": PAPER, "true": Rule(target="true"), "original": ORIGINAL}
@@ -96,16 +96,16 @@ class Rationales:
         """One row for every step of every rationale, in the order in which steps were added.
 
         Columns: person; step (0 is the first of the career), year, previous, occupation and target of the explained
-        prediction (occupation is what followed, target what is explained); order, 0 for the latest occupation, which
-        is always there; rationale_step, rationale_year and rationale_occupation, what was added (-1 and nulls for the
-        beginning of the career); probability and rank of the target given this row's step and those before it;
+        prediction (occupation is the one that followed, target the explained one); order, 0 for the latest occupation,
+        which is always in; rationale_step, rationale_year and rationale_occupation, the added step (-1 and nulls for
+        the beginning of the career); probability and rank of the target given this row's step and those before it;
         complete, whether the rationale meets the rule, the same on all its rows; whole_probability and whole_rank,
-        given the whole career so far.
+        those given the whole career so far.
         """
         return self.rows
 
     def by_prediction(self) -> dict[str, pd.DataFrame]:
-        """A short table for each explained prediction, by a sentence that says what is explained.
+        """A short table for each explained prediction, by a sentence that describes the prediction.
 
         Returns:
             Tables with the index order and the columns year, occupation (its title), probability and rank.
@@ -129,8 +129,8 @@ class Rationales:
         """One person's career, a row of years for every prediction that is explained, like the paper's Figure 3.
 
         Args:
-            person: Identifier of a person with rationales; the first one unless given.
-            others: By the name of another model, the rank that it gives what is explained, by step.
+            person: Identifier of a person with rationales; the first one if None.
+            others: Ranks that other models give the explained occupation: by the model's name, and by step.
 
         Returns:
             A matplotlib figure that no window shows.
@@ -167,32 +167,32 @@ def rationales(
 ) -> Rationales:
     """Greedy rationales of predictions.
 
-    Where no set that the search passes meets the rule, its last set is returned, with `complete` false: the whole
-    career so far, or `max_size` steps of it. Nothing is left out of the result.
+    If no set of the search meets the rule, the result has its last set, the whole career so far or `max_size` steps of
+    it, with `complete` false. No prediction is left out of the result.
 
     Args:
         model: A CAREER model, best trained with job dropout: a folder, a Hub id, a pair (model, processor), what
-            `train` returns, or the model itself, with its processor. Rivals have no rationales, because they cannot be
-            told where in the career the steps stood that are left.
+            `train` returns, or the model itself, with its processor. Rivals have no rationales, because they take no
+            positions of the remaining steps.
         careers: A folder of careers, or careers; labels, not ids.
         processor: The processor of a model that is given by itself.
-        rule: What is explained, and when a rationale is complete: a rule, or the name of one of `RULES`.
-        split: The split of the careers; all of them together without one.
-        person: Identifier of the person whose predictions are explained; everybody's unless given.
+        rule: The rule of the rationales: a `Rule`, or the name of one of `RULES`.
+        split: The split of the careers; all splits together if None.
+        person: Identifier of the person whose predictions are explained; everybody if None.
         year: With a person, the year whose prediction is explained.
-        steps: Instead of a person, a table with columns person and year: the predictions to explain. Unless
+        steps: Instead of a person, a table with columns person and year: the predictions to explain. If no
             predictions are named, every move is explained if the rule is about moves, and otherwise every step after
             the first.
-        max_size: Steps of a rationale at most, the latest included; as many as there are unless given.
-        covariates: The model's covariates that it is given; its others are set to "missing" everywhere. All of them
-            unless given.
+        max_size: Maximum number of steps in a rationale, the latest included; no maximum if None.
+        covariates: The covariates that the model is given; its other covariates are set to "missing" everywhere. All
+            covariates if None.
         unknown_levels: What to do with covariate levels that training never saw, as in `processor.encode`.
         batch_tokens: Steps per forward call.
 
     Raises:
-        ValueError: The model is not CAREER, it does not belong to the processor, a step cannot be explained (a person
-            or year that is not in the careers, a first step, or a stay where moves that were made are explained), or a
-            covariate is left out whose "missing" the model was never trained on.
+        ValueError: The model is not CAREER or does not belong to the processor; a step cannot be explained (its person
+            or year is not in the careers, it is a first step, or it is a stay and the rule explains true moves); or a
+            covariate is left out that was never missing in training.
     """
     if max_size is not None and max_size < 1:
         raise ValueError(f"max_size is {max_size}, but a rationale has at least the latest step: give 1 or more")
@@ -206,11 +206,11 @@ def rationales(
             raise ValueError(f"there is no person '{person}' in the careers")
         careers = careers.select([people.index(person)])
         steps = None if year is None else {"person": [person], "year": [year]}
-    model, processor = as_checkpoint(model) if processor is None else (model, processor)
+    model, processor = as_checkpoint(model, processor)
     rule = RULES[rule] if isinstance(rule, str) else rule
     explained = ExplainedPredictions(model, careers, processor, rule, steps, covariates, unknown_levels, batch_tokens)
-    everything = np.arange(len(explained.row))
-    blocks = [everything[start : start + BLOCK] for start in everything[::BLOCK]]
+    predictions = np.arange(len(explained.row))
+    blocks = [predictions[start : start + BLOCK] for start in predictions[::BLOCK]]
     searched = [_greedy(explained, block, max_size) for block in logging.tqdm(blocks, desc="Searching", unit="block")]
     added = pd.concat(searched).sort_values(["which", "order"], kind="stable")
     which = added["which"].to_numpy()
@@ -219,7 +219,7 @@ def rationales(
         {
             **explained.describe(which),
             "order": added["order"].to_numpy(),
-            **explained.name(which, added["slot"].to_numpy()),
+            **explained.describe_slots(which, added["slot"].to_numpy()),
             "probability": np.exp(added["log_prob"].to_numpy()),
             "rank": added["rank"].to_numpy(dtype=np.int64),
             "complete": complete.loc[which].to_numpy(),
@@ -242,20 +242,20 @@ def smallest_rationales(
     unknown_levels: Literal["error", "missing"] = "error",
     batch_tokens: int = 16_000,
 ) -> pd.DataFrame:
-    """Smallest rationales, by trying every set of earlier steps: what greedy ones are measured by.
+    """Smallest rationales, by trying every set of earlier steps; greedy rationales are compared with them.
 
     Args:
         model, careers, processor, rule, steps, covariates, unknown_levels, batch_tokens: As in `rationales`.
-        longest: Earlier steps, beside the latest, that a prediction may have; n of them make 2^n sets.
+        longest: Maximum number of earlier steps, beside the latest, of a prediction; n steps make 2^n sets.
 
     Returns:
         One row per prediction: person, step, year, previous, occupation and target as in `rationales`; size, the
-        latest step included; rationale_steps, the set in the order of time (of the smallest sets that meet the rule
-        the one that makes the target likeliest); probability and rank of the target given these; complete, false
-        where no set meets the rule, in which case the set is the whole career so far.
+        latest step included; rationale_steps, the set in the order of time (of the smallest sets that meet the rule,
+        the one that makes the target likeliest); probability and rank of the target given these steps; complete, false
+        if no set meets the rule, and then the set is the whole career so far.
 
     Raises:
-        ValueError: As `rationales`, or a prediction has more earlier steps than `longest`.
+        ValueError: As in `rationales`, or a prediction has more earlier steps than `longest`.
     """
     explained = ExplainedPredictions(model, careers, processor, rule, steps, covariates, unknown_levels, batch_tokens)
     too_long = np.flatnonzero(explained.step - 1 > longest)
@@ -265,13 +265,13 @@ def smallest_rationales(
             f"person '{person}', year {year}: more than {longest} steps come before the latest one, and every set of "
             "them would be tried; leave the year out of steps, or raise longest"
         )
-    everything = np.arange(len(explained.row))
-    sets = [_smallest(explained, which) for which in logging.tqdm(everything, desc="Trying all sets", unit="set")]
-    return pd.DataFrame({**explained.describe(everything), **pd.DataFrame(sets)})
+    predictions = np.arange(len(explained.row))
+    sets = [_smallest(explained, which) for which in logging.tqdm(predictions, desc="Trying all sets", unit="set")]
+    return pd.DataFrame({**explained.describe(predictions), **pd.DataFrame(sets)})
 
 
 def _greedy(explained: ExplainedPredictions, which: np.ndarray, max_size: int | None) -> pd.DataFrame:
-    """The search for some predictions at once: which, order, slot, log_prob and rank of every step added."""
+    """Searches for several predictions at once; columns which, order, slot, log_prob and rank of every added step."""
     chosen = explained.step[which][:, None]
     log_prob, rank = explained.score(which, chosen)
     added = []
@@ -294,7 +294,7 @@ def _greedy(explained: ExplainedPredictions, which: np.ndarray, max_size: int | 
 
 
 def _smallest(explained: ExplainedPredictions, which: int) -> dict[str, Any]:
-    """The smallest set for one prediction, set by set."""
+    """The smallest set that is complete for one prediction, found by scoring all sets of each size."""
     latest = explained.step[[which]]
     free = explained.free(np.array([which]), latest[:, None])[0].nonzero()[0]
     for size in range(len(free) + 1):
@@ -314,14 +314,14 @@ def _smallest(explained: ExplainedPredictions, which: int) -> dict[str, Any]:
 
 
 class ExplainedPredictions:
-    """The predictions to explain, and what a model predicts instead from some of the steps before each.
+    """The predictions to explain, and the predictions of a model from some of the steps before each.
 
     A slot is a place in a model's input: slot t holds the occupation of step t - 1 and the covariates of step t.
 
     Attributes:
-        row, step: `(predictions,)`, career and step of each; slot `step` is the latest.
-        target: `(predictions,)`, id of the occupation that is explained.
-        whole_probability, whole_rank: `(predictions,)`, of the target given the whole career so far.
+        row, step: `(predictions,)`: career and step of each prediction; slot `step` is the latest.
+        target: `(predictions,)`: id of the explained occupation.
+        whole_probability, whole_rank: `(predictions,)`: those of the target given the whole career so far.
     """
 
     def __init__(
@@ -337,49 +337,49 @@ class ExplainedPredictions:
     ) -> None:
         if not isinstance(model, CareerForOccupationPrediction):
             raise ValueError(
-                f"{type(model).__name__} cannot be told where the steps that are left stood in the career, and so has "
+                f"{type(model).__name__} takes no positions of the steps that remain in a rationale, and so has "
                 "no rationales: pass a CAREER model"
             )
         processor.check(model.config)
         self.model, self.processor, self.rule, self.batch_tokens = model, processor, rule, batch_tokens
-        wanted = None if steps is None else _wanted(steps, careers)
-        if wanted is not None:
-            rows = np.unique(wanted[0])
-            careers, wanted = careers.select(rows), (np.searchsorted(rows, wanted[0]), wanted[1])
+        requested = None if steps is None else _locate_steps(steps, careers)
+        if requested is not None:
+            rows = np.unique(requested[0])
+            careers, requested = careers.select(rows), (np.searchsorted(rows, requested[0]), requested[1])
         table = career_table(careers)
         self.people = np.array(table["person"].to_pylist(), dtype=object)
         self.years = list_values(table, "year").to_numpy()
         self.careers = EncodedCareers(processor.encode(careers, unknown_levels=unknown_levels)[0])
         if covariates is not None:
-            self.careers.covariates = _some_covariates(self.careers.covariates, processor, covariates)
-        self.row, self.step = self._find(wanted)
+            self.careers.covariates = _hide_covariates(self.careers.covariates, processor, covariates)
+        self.row, self.step = self._find_predictions(requested)
         self.place = self.careers.starts[self.row] + self.step
         self.target, self.whole_probability, self.whole_rank = self._given_whole_careers()
 
-    def _find(self, wanted: tuple[np.ndarray, np.ndarray] | None) -> tuple[np.ndarray, np.ndarray]:
+    def _find_predictions(self, requested: tuple[np.ndarray, np.ndarray] | None) -> tuple[np.ndarray, np.ndarray]:
         """Rows and steps of the predictions to explain."""
         careers = self.careers
         row = np.repeat(np.arange(len(careers)), careers.lengths)
         step = np.arange(len(row)) - careers.starts[row]
         moved = careers.labels != careers.input_ids
-        if wanted is None:
+        if requested is None:
             chosen = (step > 0) & (moved | (not self.rule.moves))
             if not chosen.any():
                 raise ValueError(
                     "nobody moves in these careers, so there is nothing to explain: pass others, or steps"
                 )
             return row[chosen], step[chosen]
-        place = careers.starts[wanted[0]] + wanted[1]
+        place = careers.starts[requested[0]] + requested[1]
         stays = self.rule.moves and self.rule.target == "true"
         for impossible, why in [
-            (wanted[1] == 0, "the first of the career, which nothing comes before"),
+            (requested[1] == 0, "the first of the career, which nothing comes before"),
             (~moved[place] & stays, "a stay, and the rule explains moves that were made: use Rule(moves=False)"),
         ]:
             if impossible.any():
                 at = int(impossible.argmax())
-                person, year = self.people[wanted[0][at]], self.years[place[at]]
+                person, year = self.people[requested[0][at]], self.years[place[at]]
                 raise ValueError(f"person '{person}', year {year} cannot be explained: the step is {why}")
-        return wanted
+        return requested
 
     def _given_whole_careers(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Targets, and their probabilities and ranks given whole careers."""
@@ -395,15 +395,12 @@ class ExplainedPredictions:
         return target, np.exp(scores[0]), scores[1].astype(np.int64)
 
     def score(self, which: np.ndarray, slots: np.ndarray) -> np.ndarray:
-        """Log-probability and rank of targets given some slots only.
+        """Log-probability and rank of targets given some slots only, `(2, sets)`.
 
         Args:
-            which: `(sets,)`, predictions.
-            slots: `(sets, size)`, ascending; the last is the prediction's own, and the beginning of the career is
-                among them only where it can be added.
-
-        Returns:
-            `(2, sets)`.
+            which: `(sets,)`: the prediction of each set.
+            slots: `(sets, size)`: the slots of each set, ascending. The last is the slot of the prediction; the
+                beginning of the career is among them only where it can be added.
         """
         if self.rule.start == "kept":
             slots = np.insert(slots, 0, 0, axis=1)
@@ -433,14 +430,14 @@ class ExplainedPredictions:
         return np.concatenate(scores, axis=1)
 
     def free(self, which: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-        """`(predictions, slots)`, the slots that may still be added to `(predictions, size)` chosen ones."""
+        """`(predictions, slots)`: whether a slot may be added to the chosen ones, `(predictions, size)`."""
         slot = np.arange(self.step.max() + 1)
         free = (slot < self.step[which][:, None]) & (slot >= (1 if self.rule.start == "kept" else 0))
         np.put_along_axis(free, chosen, False, axis=1)
         return free
 
     def describe(self, which: np.ndarray) -> dict[str, Any]:
-        """Columns that say which predictions these are."""
+        """Columns that identify some predictions."""
         label = np.array(self.processor.occupations, dtype=object)
         place = self.place[which]
         return {
@@ -452,8 +449,8 @@ class ExplainedPredictions:
             "target": label[self.target[which]],
         }
 
-    def name(self, which: np.ndarray, slot: np.ndarray) -> dict[str, Any]:
-        """Columns that say which steps are in these slots."""
+    def describe_slots(self, which: np.ndarray, slot: np.ndarray) -> dict[str, Any]:
+        """Columns that identify the steps in some slots."""
         place = self.careers.starts[self.row[which]] + slot
         year = pd.array(self.years[place - 1], dtype="Int64")
         year[slot == 0] = pd.NA
@@ -462,41 +459,41 @@ class ExplainedPredictions:
         return {"rationale_step": slot - 1, "rationale_year": year, "rationale_occupation": occupation}
 
     def _under_rule(self, log_probs: torch.Tensor, previous: torch.Tensor) -> torch.Tensor:
-        """Log-probabilities that the rule is about; given a move they are p(j) / (1 - p(y_{t-1})) for j != y_{t-1}."""
+        """Log-probabilities under the rule; given a move they are p(j) / (1 - p(y_{t-1})) for j != y_{t-1}."""
         if not self.rule.moves:
             return log_probs
         return log_probs.scatter(-1, previous.unsqueeze(-1), -torch.inf).log_softmax(dim=-1)
 
 
 def _scores(log_probs: torch.Tensor, target: torch.Tensor) -> np.ndarray:
-    """`(2, rows)`: log-probability of each target, and one more than the number of occupations that are likelier."""
+    """`(2, rows)`: log-probability of each target, and its rank, one more than the number of likelier occupations."""
     log_prob = log_probs.gather(-1, target.unsqueeze(-1))
     rank = (log_probs > log_prob).sum(dim=-1) + 1
     return torch.stack([log_prob.squeeze(-1).double(), rank.double()]).cpu().numpy()
 
 
-def _wanted(steps: Any, careers: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and steps of the persons and years in a table."""
+def _locate_steps(steps: Any, careers: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and steps of the people and years in a table."""
     named = LongTable(steps, "person", ["year"])
-    wanted = pd.DataFrame({"person": named.people.to_pylist(), "year": named.years("year")})
+    requested = pd.DataFrame({"person": named.people.to_pylist(), "year": named.years("year")})
     lengths = list_lengths(table := career_table(careers.select_columns(["person", "year"])), "year")
     all_steps = pd.DataFrame({"person": np.repeat(table["person"].to_pylist(), lengths)})
     all_steps["year"] = list_values(table, "year").to_numpy()
     all_steps["row"] = np.repeat(np.arange(len(lengths)), lengths)
     all_steps["step"] = all_steps.groupby("row").cumcount()
-    places = wanted.merge(all_steps, how="left", on=["person", "year"], validate="many_to_one")
-    for bad, problem in [(places["row"].isna(), "is not in the careers"), (wanted.duplicated(), "is there twice")]:
+    places = requested.merge(all_steps, how="left", on=["person", "year"], validate="many_to_one")
+    for bad, problem in [(places["row"].isna(), "is not in the careers"), (requested.duplicated(), "is there twice")]:
         if bad.any():
             at = int(bad.argmax())
             raise ValueError(
-                f"steps, row {at}: person '{wanted['person'][at]}' in year {wanted['year'][at]} {problem}; drop "
+                f"steps, row {at}: person '{requested['person'][at]}' in year {requested['year'][at]} {problem}; drop "
                 "the row"
             )
     return places["row"].to_numpy(dtype=np.int64), places["step"].to_numpy(dtype=np.int64)
 
 
-def _some_covariates(levels: np.ndarray | None, processor: CareerProcessor, given: Sequence[str]) -> np.ndarray | None:
-    """`(steps, covariates)` levels, where all covariates that are not given are "missing"."""
+def _hide_covariates(levels: np.ndarray | None, processor: CareerProcessor, given: Sequence[str]) -> np.ndarray | None:
+    """`(steps, covariates)` levels, in which all covariates that are not given are "missing"."""
     names = processor.covariate_names
     unknown = [name for name in given if name not in names]
     if unknown:

@@ -1,8 +1,8 @@
-"""Matrices of moves between broad groups and states without work: what a model implies beside what was seen.
+"""Matrices of moves between broad groups and states without work, as a model implies them and as observed.
 
-A row is where people were at the step before, a column where they are now; to stay is on the diagonal. Observed shares
-and the model's mean probabilities are over the same person-years, so they differ only where the model errs or chance
-moves. Both are weighted where careers have a `weight`.
+A row is the state at the previous step, a column the state now; staying is on the diagonal. Observed shares and the
+model's mean probabilities are over the same person-years, so they differ only by errors of the model and by chance.
+Both are weighted where careers have a `weight`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Transitions:
 
     Args:
         rows: One row for each cell of each matrix, as `to_frame` returns them.
-        by: The covariate whose levels have a matrix each; None for one matrix of everybody.
+        by: The covariate whose levels have a matrix each; None if there is one matrix for everybody.
     """
 
     rows: pd.DataFrame
@@ -47,17 +47,18 @@ class Transitions:
     def to_frame(self) -> pd.DataFrame:
         """One row for each level of `by`, previous group that somebody was in, and group.
 
-        Columns: the covariate itself; previous; occupation; n (steps from the previous group); people (who take them);
-        observed, observed_low, observed_high, implied, implied_low, implied_high; difference (implied less observed);
-        standard_error, low and high (95%) of the difference, which is paired. Observed and implied sum to one over
+        Columns: the covariate itself; previous; occupation; n (steps from the previous group); people (with such a
+        step);        observed, observed_low, observed_high, implied, implied_low, implied_high; difference (implied
+        less observed); standard_error, low and high (95%) of the difference, which is paired. Observed and implied sum
+        to one over
         `occupation`. Intervals are too narrow where few steps are expected, n times implied below `fewest_expected`: a
         move that nobody made does not vary between resamples. Categories are in the order of
-        `outcome_groups.in_order`. `attrs` say weighted and draws.
+        `outcome_groups.ordered_groups`. `attrs` have weighted and draws.
         """
         return self.rows
 
     def by_level(self) -> dict[str, Transitions]:
-        """The matrix of each level of the covariate, "missing" among them; without a covariate one, called ""."""
+        """The matrix of each level of the covariate, including "missing"; without a covariate one matrix, named ""."""
         if self.by is None:
             return {"": self}
         levels = self.rows[self.by].fillna("missing")
@@ -77,10 +78,10 @@ class Transitions:
         return matrix(self.rows, column)
 
     def beyond_chance(self) -> tuple[int, int]:
-        """How many cells have a 95% interval of the difference without zero, and of how many.
+        """The number of cells whose 95% interval of the difference excludes zero, and the number of cells counted.
 
-        Counted are cells in which `fewest_expected` steps or more are implied. Of these, 5% would have one if the
-        model were the truth.
+        Cells count if at least `fewest_expected` steps are implied. If the model were the truth, 5% of their intervals
+        would exclude zero.
         """
         expected = self.rows[self.rows["n"] * self.rows["implied"] >= self.fewest_expected]
         return int(((expected["low"] > 0) | (expected["high"] < 0)).sum()), len(expected)
@@ -102,17 +103,17 @@ class Transitions:
             raise ValueError(f"there are several matrices: name one of {list(parts)}")
         level = next(iter(parts)) if level is None else level
         if level not in parts:
-            raise ValueError(f"there is no matrix of level {level!r}, only of {list(parts)}")
+            raise ValueError(f"there is no matrix for level {level!r}, only for {list(parts)}")
         group = "" if self.by is None else f"; {self.by}: {level}"
         title = f"Percent of steps from a state (row; number of steps) to the next (column){group}"
         return transition_matrices_figure(parts[level].rows, title)
 
     def save(self, folder: str | Path, *, figures: bool = False) -> None:
-        """Saves the rows as `transitions.csv`, and draws a figure of each matrix if asked to.
+        """Saves the rows as `transitions.csv`, and optionally a figure of each matrix.
 
         Args:
-            folder: Folder to write to.
-            figures: Whether to draw; needs matplotlib.
+            folder: Destination folder.
+            figures: Whether to save figures, which needs matplotlib.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -139,8 +140,8 @@ def transitions(
 ) -> Transitions:
     """Compares the moves between occupations or broad groups that a model implies with those that were observed.
 
-    The implied share is the mean of p(y_t in the group | past) over all steps from the row's group, with whatever past
-    and covariates each of them has. First steps come from nowhere and are left out.
+    The implied share is the mean of p(y_t in the group | past) over all steps from the row's group, each with its own
+    past and covariates. First steps have no previous group and are left out.
 
     Args:
         model: An occupation model: a folder, a Hub id, a pair (model, processor) or what `train` returns.
@@ -148,8 +149,8 @@ def transitions(
         split: The split of a folder, or of careers by split name.
         groups: The states: "occupation" for single ones; a level of broad groups of occ1990dd, "group", "major_group"
             or "census_group"; or the group of every occupation.
-        by: A covariate of the careers, every level of which gets a matrix of its own, missing ones among them; a
-            step's level is that at its time.
+        by: A covariate of the careers; each of its levels, including missing, gets its own matrix. A step has the
+            level at its time.
         draws, seed: Number and random seed of the resamples of people behind the intervals.
         batch_tokens: Steps per batch, padding included.
         unknown_levels: What to do with covariate levels that training never saw, as in `processor.encode`.
@@ -173,7 +174,7 @@ def transitions(
     group_of_id = np.where(is_in_group.sum(dim=1) > 0, is_in_group.argmax(dim=1), -1)
     levels, level_names = _levels(careers, by)
 
-    # All that is needed are each person's sums in each cell, a cell being a level and a previous group.
+    # Intervals need each person's sums in each cell; a cell is a level and a previous group.
     keys = np.stack([levels, group_of_id[flat.input_ids], np.repeat(np.arange(len(encoded)), flat.lengths)])
     cells, cell = np.unique(keys[:, later], axis=1, return_inverse=True)
     count = np.bincount(cell)
@@ -191,7 +192,7 @@ def transitions(
     frames = []
     for level, previous in np.unique(cells[:2], axis=1).T:
         people = np.flatnonzero((cells[0] == level) & (cells[1] == previous))
-        frame = _row(shares[people], weight[people] * count[people], draws, seed)
+        frame = _matrix_row(shares[people], weight[people] * count[people], draws, seed)
         frame.insert(0, "occupation", labels)
         frame.insert(0, "previous", labels[previous])
         frame.insert(2, "n", int(count[people].sum()))
@@ -207,7 +208,7 @@ def transitions(
 
 
 def _levels(careers: Dataset, by: str | None) -> tuple[np.ndarray, list[str]]:
-    """`(person-years,)` places of levels, -1 where missing, and the levels, sorted; one for all without `by`."""
+    """`(person-years,)` places of levels, -1 where missing, and the sorted levels; one level "all" without `by`."""
     long = to_frame(careers)
     if by is None:
         return np.zeros(len(long), dtype=np.int64), ["all"]
@@ -215,8 +216,8 @@ def _levels(careers: Dataset, by: str | None) -> tuple[np.ndarray, list[str]]:
     return codes, list(names)
 
 
-def _row(shares: np.ndarray, weight: np.ndarray, draws: int, seed: int) -> pd.DataFrame:
-    """One row of a matrix, a line for each of its columns, from `(people, observed and implied)` shares."""
+def _matrix_row(shares: np.ndarray, weight: np.ndarray, draws: int, seed: int) -> pd.DataFrame:
+    """A frame for one row of the matrix, one line per column, from `(people, observed and implied)` shares."""
     everybody, together = np.arange(len(shares)), np.zeros(len(shares), dtype=np.int64)
     means, resampled = resample_means(shares, weight, everybody, together, draws=draws, seed=seed)
     observed, implied = np.split(means[0], 2)

@@ -1,13 +1,14 @@
-"""What would a model predict if careers read otherwise: average differences in predicted probabilities and forecasts.
+"""Differences between predictions from careers and from edited careers, averaged over people.
 
-Everything here is predictive, not causal. An edited career is asked about as if it had been observed: what comes out
-is what the model expects of people whose record reads like that, whoever they are and however they came to be so. It
-is not what would become of the same people if they were given a degree. People with another education differ in much
+Everything here is predictive, not causal. The model reads an edited career as if it had been observed, and predicts
+what it expects of people whose record reads like that, whoever they are and however they came to be so. It does not
+predict what would become of the same people if they were given a degree. People with another education differ in much
 that the record does not hold, and a model of occupations rightly takes that into account.
 
 Differences are averages over people and person-years whose predictions the edit can reach, survey-weighted where
-careers have a `weight`. Intervals come from resampling people. Both predictions are of the same people, so each
-resample gives a difference (paired). They hold the model fixed: another training run is another source of differences.
+careers have a `weight`. Intervals come from resampling people. Both predictions are about the same people, so each
+resample gives a difference (paired). Intervals hold the model fixed: another training run is a further source of
+differences.
 """
 
 from __future__ import annotations
@@ -52,16 +53,16 @@ READING = (
 
 @dataclass(frozen=True)
 class Comparison:
-    """Predictions from careers as they are beside those from edited ones.
+    """Predictions from careers compared with predictions from edited careers.
 
     Args:
-        differences: One row per outcome (and, of forecasts, year ahead): outcome, original and edited (average
+        differences: One row per outcome (and, for forecasts, year ahead): outcome, original and edited (average
             probabilities), difference (edited less original), standard_error, low and high (95%) of the difference.
-            `attrs` say how to read it ("reading"), and hold edit, people, rows (predictions averaged), weighted and
-            draws.
-        support: How often training saw what the edit makes, as `edits.support` counts it; None if no training careers
+            `attrs` have a sentence on how to read it ("reading"), edit, people, rows (number of averaged predictions),
+            weighted and draws.
+        support: How often training saw the edited inputs, as `edits.support` counts it; None if no training careers
             were given.
-        ledger: What was altered, and whose predictions the edit does not reach.
+        ledger: Counts of altered labels, and of predictions that the edit does not reach.
     """
 
     differences: pd.DataFrame
@@ -71,11 +72,11 @@ class Comparison:
 
 @dataclass(frozen=True)
 class WhatIf:
-    """What a model predicts and forecasts from careers as they are, and from edited ones. Predictive, not causal.
+    """Predictions and forecasts from careers compared with those from edited careers. Predictive, not causal.
 
     Args:
         next_step: The comparison of predictions of next steps.
-        forecast: The comparison of forecasts; None if none was asked for.
+        forecast: The comparison of forecasts; None if there are no forecasts.
         cut: The ledger of cutting careers at a year; None if they were not cut.
     """
 
@@ -117,11 +118,11 @@ class WhatIf:
         return what_if_figure(self.comparisons[name].differences)
 
     def save(self, folder: str | Path, *, figures: bool = False) -> None:
-        """Saves, for each comparison, NAME.csv and NAME_ledger.json, and what training saw as `support.csv`.
+        """Saves, for each comparison, NAME.csv and NAME_ledger.json; and counts of training careers as `support.csv`.
 
         Args:
-            folder: Folder to write to.
-            figures: Whether to draw NAME.png, too; needs matplotlib.
+            folder: Destination folder.
+            figures: Whether to save NAME.png too, which needs matplotlib.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -152,28 +153,28 @@ def what_if(
     seed: int = 0,
     unknown_levels: Literal["error", "missing"] = "missing",
 ) -> WhatIf:
-    """Compares what a model predicts from careers with what it predicts from careers that read otherwise.
+    """Compares the predictions of a model from careers with its predictions from edited careers.
 
-    What comes out is predictive, not causal; see the head of this file.
+    Differences are predictive, not causal; see the head of this file.
 
     Args:
         model: An occupation model: a folder, a Hub id, a pair (model, processor) or what `train` returns.
         careers: A folder of careers, or careers; people whom the model was not trained on.
         change: For each column its new label, or new labels by old ones: covariates of the model, or "occupation".
-            Old labels that are not named stay, and so do missing ones.
-        from_year: The first year that is edited; earlier ones stay as they are.
+            Other old labels stay, and missing ones too.
+        from_year: The first year that is edited; earlier years stay as they are.
         from_age: The first age that is edited; careers need a `birth_year`. Without a year or an age, whole careers
             are edited.
         split: The split of a folder, or of careers by split name, whose careers are edited.
-        training: Careers that the model was trained on, in which the combinations are counted that the edit makes; the
-            split "train" of the careers unless given. Without either they are not counted.
-        horizon: How many steps ahead forecasts are compared, too; 0 for none.
-        cutoff: The last year that is known; careers are cut there.
-        samples: Trajectories of each person, for forecasts.
+        training: Careers that the model was trained on, to count the edited combinations of labels in; if None, the
+            split "train" of the careers. Without either, combinations are not counted.
+        horizon: Number of steps ahead for which forecasts are compared too; 0 compares no forecasts.
+        cutoff: The last known year, after which careers are cut.
+        samples: Number of trajectories of each person in forecasts.
         groups: The outcomes: "occupation" for single ones; a level of broad groups of occ1990dd, "group",
             "major_group" or "census_group"; or the group of every occupation.
-        fewest: Person-years of training below which a combination counts as rare.
-        draws: Resamples of people behind the intervals.
+        fewest: Number of person-years of training below which a combination counts as rare.
+        draws: Number of resamples of people behind the intervals.
         seed: Random seed of the forecasts and of the resamples.
         unknown_levels: What to do with levels of the careers that training never saw, as in `processor.encode`. Those
             that the edit writes have to be known.
@@ -182,8 +183,8 @@ def what_if(
         >>> comparison = what_if("runs/mine", "careers/mine", {"education": "college"}, from_age=22)  # doctest: +SKIP
 
     Raises:
-        ValueError: There is no such split, the edit cannot be made or reaches nobody, the model does not know what it
-            writes, or careers cannot be encoded.
+        ValueError: There is no such split, the edit cannot be made or reaches nobody, the model does not know a new
+            label, or careers cannot be encoded.
     """
     covariates = {name: new for name, new in change.items() if name != "occupation"}
     edit = Edit(covariates, change.get("occupation"), from_year, from_age)
@@ -218,38 +219,38 @@ def next_step_differences(
     batch_tokens: int = 16_000,
     unknown_levels: Literal["error", "missing"] = "error",
 ) -> Comparison:
-    """Average differences in p(y_t | past) between careers as they are and edited ones.
+    """Average differences in p(y_t | past) between original and edited careers.
 
-    They are over all predictions that the edit can reach: those of the first step that is told something else, x_t or
-    y_{t-1}, and of every later one. What happened in a year is of no consequence for its own prediction.
+    Averages are over all predictions that the edit can reach: the first step whose input, x_t or y_{t-1}, is edited,
+    and all later steps. The occupation of a year does not affect the prediction of that year.
 
     Args:
         model: An occupation model.
         careers: Careers; people whom the model was not trained on.
         processor: The model's processor.
-        edit: What is to read otherwise in them.
-        training: Careers that the model was trained on, in which combinations that the edit makes are counted; None
-            not to count, which is said.
+        edit: The new labels.
+        training: Careers that the model was trained on, to count the edited combinations of labels in; if None they
+            are not counted, and a warning says so.
         groups: The outcomes, as in `what_if`.
-        fewest: Person-years of training below which a combination counts as rare.
+        fewest: Number of person-years of training below which a combination counts as rare.
         draws, seed: Number and random seed of the resamples of people.
         batch_tokens: Steps per batch, padding included.
         unknown_levels: What to do with levels of the careers that training never saw, as in `processor.encode`. Those
             that the edit writes have to be known.
 
     Raises:
-        ValueError: The edit cannot be made or reaches nobody, the model does not know what it writes, or careers
-            cannot be encoded.
+        ValueError: The edit cannot be made or reaches nobody, the model does not know a new label, or careers cannot
+            be encoded.
     """
-    pair = _Pair.of(model, careers, processor, edit, training, fewest, unknown_levels)
-    reached = pair.told_otherwise()
+    pair = _edit_and_encode(model, careers, processor, edit, training, fewest, unknown_levels)
+    reached = pair.reached_steps()
     labels, is_in_group = group_matrix(processor, groups)
     person = np.repeat(np.arange(len(careers)), pair.lengths)
     people, count = np.unique(person[reached], return_counts=True)
-    _require(people, "predictions come before it in every career", edit)
-    of_people = reached[np.isin(person, people)]
+    _check_reached(people, "predictions come before it in every career", edit)
+    reached_of_people = reached[np.isin(person, people)]
     original, edited = (
-        _sums_by_person(model, EncodedCareers(encoded.select(people)), of_people, is_in_group, batch_tokens)
+        _sums_by_person(model, EncodedCareers(encoded.select(people)), reached_of_people, is_in_group, batch_tokens)
         / count[:, None]
         for encoded in (pair.original, pair.edited)
     )
@@ -276,15 +277,15 @@ def forecast_differences(
     unknown_levels: Literal["error", "missing"] = "error",
     **options: Any,
 ) -> Comparison:
-    """Average differences between forecasts that go on from careers as they are and from edited ones.
+    """Average differences between forecasts that continue careers and forecasts that continue edited careers.
 
-    Covariates stay at their last level in both, the edited one too. The two forecasts of a person are sampled with the
-    same random numbers, so that most of the sampling error is in both, and the rest is in the intervals.
+    Covariates stay at their last level in both, edited or not. The two forecasts of a person are sampled with the same
+    random numbers, so that most of the sampling error cancels, and the rest is in the intervals.
 
     Args:
         model, careers, processor, edit, training, groups, fewest, draws, unknown_levels: As in
             `next_step_differences`. Forecasts begin where each career ends: cut them with `careers.truncate`.
-        horizon: Steps ahead, each of `processor.step_length` years.
+        horizon: Number of steps ahead, each of `processor.step_length` years.
         seed: Random seed of the forecasts and of the resamples of people.
         options: Further options of `forecasting.forecast`, such as samples and batch_tokens.
 
@@ -294,10 +295,10 @@ def forecast_differences(
     Raises:
         ValueError: As in `next_step_differences` and `forecast`.
     """
-    pair = _Pair.of(model, careers, processor, edit, training, fewest, unknown_levels)
+    pair = _edit_and_encode(model, careers, processor, edit, training, fewest, unknown_levels)
     labels, is_in_group = group_matrix(processor, groups)
-    people = np.flatnonzero(pair.reads_otherwise())
-    _require(people, "everybody's career ends before it", edit)
+    people = np.flatnonzero(pair.edited_people())
+    _check_reached(people, "everybody's career ends before it", edit)
     ledger = pair.ledger
     ends = {"the career ends before the edit, or the edit changes nothing": len(careers) - len(people)}
     ledger.record("compare forecasts", "people", len(careers), len(people), dropped=ends)
@@ -321,14 +322,14 @@ def forecast_differences(
 
 
 @dataclass(frozen=True)
-class _Pair:
-    """The same careers twice.
+class _EditedPair:
+    """The same careers before and after an edit.
 
     Args:
-        careers: Edited.
-        original, edited: Both, encoded.
-        lengths: `(people,)`, person-years of each.
-        weight: `(people,)`, survey weights, or ones.
+        careers: Edited careers.
+        original, edited: Original and edited careers, encoded.
+        lengths: `(people,)`: number of person-years.
+        weight: `(people,)`: survey weights, or ones.
         weighted: Whether careers have weights.
         support, ledger: As in `Comparison`.
     """
@@ -342,42 +343,8 @@ class _Pair:
     support: pd.DataFrame | None
     ledger: Ledger
 
-    @classmethod
-    def of(
-        cls,
-        model: PreTrainedModel,
-        careers: Dataset,
-        processor: CareerProcessor,
-        edit: Edit,
-        training: Dataset | None,
-        fewest: int,
-        unknown_levels: Literal["error", "missing"],
-    ) -> _Pair:
-        """Edits and encodes careers, and counts what training saw of the edited ones."""
-        processor.check(model.config)
-        check_known(edit, processor)
-        careers_edited, ledger = edit_careers(careers, edit)
-        original, edited = (processor.encode(part, unknown_levels)[0] for part in (careers, careers_edited))
-        counts = None
-        if training is None:
-            logger.warning("whether training saw anything like the edited careers is not checked: pass training=")
-        else:
-            seen = processor.encode(training, "missing")[0]
-            counts = support(EncodedCareers(original), EncodedCareers(edited), EncodedCareers(seen), processor, fewest)
-        weighted = "weight" in careers.column_names
-        return cls(
-            careers=careers_edited,
-            original=original,
-            edited=edited,
-            lengths=EncodedCareers(original).lengths,
-            weight=np.array(careers["weight"][:]) if weighted else np.ones(len(careers)),
-            weighted=weighted,
-            support=counts,
-            ledger=ledger,
-        )
-
-    def told_otherwise(self) -> np.ndarray:
-        """`(person-years,)`, whether anything that its prediction is told (x up to t, y before t) was edited."""
+    def reached_steps(self) -> np.ndarray:
+        """`(person-years,)`: whether any input of the prediction (x up to t, y before t) was edited."""
         before, after = self._flat()
         changed = before.input_ids != after.input_ids
         if before.covariates is not None and after.covariates is not None:
@@ -385,10 +352,10 @@ class _Pair:
         so_far, starts = np.r_[0, changed.cumsum()], self.lengths.cumsum() - self.lengths
         return so_far[1:] > np.repeat(so_far[starts], self.lengths)
 
-    def reads_otherwise(self) -> np.ndarray:
-        """`(people,)`, whether anything of a career was edited, its last occupation included."""
+    def edited_people(self) -> np.ndarray:
+        """`(people,)`: whether anything in the career was edited, its last occupation included."""
         before, after = self._flat()
-        changed = self.told_otherwise() | (before.labels != after.labels)
+        changed = self.reached_steps() | (before.labels != after.labels)
         return np.bincount(np.repeat(np.arange(len(self.lengths)), self.lengths), weights=changed) > 0
 
     def _flat(self) -> tuple[FlatCareers, FlatCareers]:
@@ -397,10 +364,43 @@ class _Pair:
         return original.gather(everybody), edited.gather(everybody)
 
 
+def _edit_and_encode(
+    model: PreTrainedModel,
+    careers: Dataset,
+    processor: CareerProcessor,
+    edit: Edit,
+    training: Dataset | None,
+    fewest: int,
+    unknown_levels: Literal["error", "missing"],
+) -> _EditedPair:
+    """Edits and encodes careers, and counts how often training saw the edited inputs."""
+    processor.check(model.config)
+    check_known(edit, processor)
+    careers_edited, ledger = edit_careers(careers, edit)
+    original, edited = (processor.encode(part, unknown_levels)[0] for part in (careers, careers_edited))
+    counts = None
+    if training is None:
+        logger.warning("whether training saw anything like the edited careers is not checked: pass training=")
+    else:
+        seen = processor.encode(training, "missing")[0]
+        counts = support(EncodedCareers(original), EncodedCareers(edited), EncodedCareers(seen), processor, fewest)
+    weighted = "weight" in careers.column_names
+    return _EditedPair(
+        careers=careers_edited,
+        original=original,
+        edited=edited,
+        lengths=EncodedCareers(original).lengths,
+        weight=np.array(careers["weight"][:]) if weighted else np.ones(len(careers)),
+        weighted=weighted,
+        support=counts,
+        ledger=ledger,
+    )
+
+
 def _sums_by_person(
     model: PreTrainedModel, careers: EncodedCareers, reached: np.ndarray, is_in_group: torch.Tensor, batch_tokens: int
 ) -> np.ndarray:
-    """`(people, groups)`, predicted probabilities summed over the steps of each person that the edit reaches."""
+    """`(people, groups)`: predicted probabilities summed over the steps of each person that the edit reaches."""
     person = np.repeat(np.arange(len(careers)), careers.lengths)
     sums = torch.zeros(len(careers), is_in_group.shape[1], dtype=torch.float64)
     for place, log_probs, _, _ in distributions(model, careers, batch_tokens):
@@ -425,9 +425,9 @@ def _differences(
     return pd.DataFrame(columns | {"standard_error": drawn.std(axis=0, ddof=1), "low": low, "high": high})
 
 
-def _require(people: np.ndarray, why: str, edit: Edit) -> None:
+def _check_reached(people: np.ndarray, why: str, edit: Edit) -> None:
     if not len(people):
-        raise ValueError(f"the edit ({edit}) reaches nobody: {why}, or they read like that already")
+        raise ValueError(f"the edit ({edit}) reaches nobody: {why}, or careers have the new labels already")
 
 
 def _attrs(edit: Edit, people: int, rows: int, weighted: bool, draws: int) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def forecast(
             or a covariate has no value, or one that the model does not know. The message names person, column and
             year.
     """
-    model, processor = as_checkpoint(model) if processor is None else (model, processor)
+    model, processor = as_checkpoint(model, processor)
     processor.check(model.config)
     if batch_tokens is None:
         batch_tokens = BATCH_TOKENS.get(model.device.type, BATCH_TOKENS["cpu"])

@@ -1,8 +1,8 @@
 """Attention over careers laid end to end, for CPUs: one call per career length, and no padding at all.
 
 `model.set_attn_implementation("sdpa_by_length")` selects it. It takes the inputs of variable-length flash attention
-(`[1, N]` with `cu_seq_lens_q`) and is fastest when careers of one length lie beside each other, as
-`MicroBatches` makes them. Without `cu_seq_lens_q` it is Transformers' sdpa.
+(`[1, N]` with `cu_seq_lens_q`) and is fastest if careers of one length are adjacent, as in `MicroBatches`. Without
+`cu_seq_lens_q` it is Transformers' sdpa.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ def sdpa_by_length_forward(
 
     Args:
         module: The attention layer.
-        query, key, value: `(1, heads, N, head size)`, careers end to end.
-        attention_mask: Used without `cu_seq_lens_q` only.
+        query, key, value: `(1, heads, N, head size)`, with careers end to end.
+        attention_mask: Mask that is used only without `cu_seq_lens_q`.
         dropout: Dropout of the attention weights.
         scaling: Factor of the attention scores; one over the root of the head size if None.
-        cu_seq_lens_q: `(careers + 1,)`, where careers begin and end.
+        cu_seq_lens_q: `(careers + 1,)`: the steps at which careers begin, and the number of steps.
 
     Returns:
         `(1, N, heads, head size)`, and no attention weights.
@@ -47,8 +47,8 @@ def sdpa_by_length_forward(
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
-    # Written out, because sdpa's own CPU path for dropout is slower. In float32 also under bfloat16 autocast, where
-    # every new (careers, length) would compile a kernel. With `split`, because slices are slow in backward.
+    # Attention is written out, because sdpa's CPU path for dropout is slower. It is in float32 also under bfloat16
+    # autocast, where every new (careers, length) would compile a kernel. `split` is faster than slices in backward.
     runs = [(length, sum(1 for _ in run)) for length, run in groupby(cu_seq_lens_q.diff().tolist())]
     heads, head_size = query.shape[1], query.shape[3]
     scaling = head_size**-0.5 if scaling is None else scaling

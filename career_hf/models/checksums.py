@@ -1,8 +1,8 @@
 """Checksums of a checkpoint's files, so that a damaged or altered one is an error and not a different model.
 
-A flipped bit in a weight file, or another number in a config, loads without complaint. So whatever saves itself
-records the SHA-256 of its files in `checksums.json` beside them, and whatever loads compares. Checksums find accidents
-and careless edits; they are no signature: whoever can change a file can change its checksum.
+A flipped bit in a weight file, or another number in a config, would load without an error. So saving records the
+SHA-256 of the files in `checksums.json` beside them, and loading compares. Checksums find accidents and careless
+edits. They are no signature: somebody who can change a file can change its checksum.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from transformers.utils import cached_file
 
 
 CHECKSUMS = "checksums.json"
-# Arguments of `from_pretrained` that say which files are meant.
+# Arguments of `from_pretrained` that determine the files.
 _LOCATION_ARGUMENTS = (
     "cache_dir",
     "force_download",
@@ -49,8 +49,7 @@ def check_checksums(checkpoint: str | os.PathLike, patterns: tuple[str, ...], **
     Args:
         checkpoint: Folder or Hub id.
         patterns: Patterns of the names of the files to compare.
-        arguments: Arguments of `from_pretrained`, of which those that say which files are meant (revision, cache and
-            so on) are used.
+        arguments: Arguments of `from_pretrained`; those that determine the files (revision, cache and so on) are used.
 
     Raises:
         ValueError: If a file is not the one that was saved, or is missing; the message names the file.
@@ -67,16 +66,16 @@ def check_checksums(checkpoint: str | os.PathLike, patterns: tuple[str, ...], **
         if file is None or sha256_of(Path(file)) != expected:
             state = "is missing" if file is None else "is not the file that was saved (another SHA-256)"
             raise ValueError(
-                f"{name} of {os.fspath(checkpoint)} {state}, says {CHECKSUMS}, as after a download that "
-                "broke off or an edit. Copy or download the checkpoint again; if a file was "
+                f"{name} of {os.fspath(checkpoint)} {state}, says {CHECKSUMS}, as after an interrupted "
+                "download or an edit. Copy or download the checkpoint again; if a file was "
                 f"changed on purpose, delete {CHECKSUMS}"
             )
 
 
 class Checksummed:
-    """A mixin that stands before a class of Transformers with `save_pretrained` and `from_pretrained`.
+    """A mixin for classes of Transformers with `save_pretrained` and `from_pretrained`; it comes before the class.
 
-    `checksummed_files` are patterns of the names of the files that the class saves and loads.
+    `checksummed_files` has patterns of the names of files that the class saves and loads.
     """
 
     checksummed_files: tuple[str, ...] = ("config.json", "model*.safetensors", "model*.safetensors.index.json")

@@ -1,4 +1,4 @@
-"""CareerConfig: the sizes, the vocabulary and the few choices of a CAREER model."""
+"""CareerConfig: the sizes, the vocabulary and the options of a CAREER model."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ class CareerConfig(OccupationConfig):
         layer_norm_eps (`float`): Epsilon of every LayerNorm.
         initializer_range (`float`): Standard deviation of freshly drawn weights.
         two_stage (`bool`): Whether prediction is in two stages (Eq. 18), or one softmax ("vanilla", Section 4).
-        max_position_embeddings (`int`): For tools that ask for it. It is no limit: positions are sinusoids of any
-            length.
+        max_position_embeddings (`int`): A number for tools that read it. It is no limit: positions are sinusoids of
+            any length.
         use_cache (`bool`): Whether to return the key/value cache. Off by default: packed careers cannot have one.
         pad_token_id (`int`): Id of padding.
         bos_token_id (`int`): Id of the beginning of a career, the "previous occupation" of the first step.
-        special_token_ids (`list[int]`): Ids that are not occupations and never get probability; padding and the
-            beginning of a career unless given.
+        special_token_ids (`list[int]`): Ids that are not occupations and have no probability; if empty, padding and
+            the beginning of a career.
         tie_word_embeddings (`bool`): Not supported; e_y of Eq. 4 and beta of Eq. 2 are separate parameters.
         scale_occupation_embedding (`bool`): Multiply occupation embeddings by sqrt(D), as the original program does
             and Eq. 4 does not.
         logit_clamp (`float`, *optional*): Clamp logits to +- this value, as the original program does (10).
         special_tokens_in_softmax (`bool`): Leave special ids in the softmax, as the original program does.
         first_step_stay (`bool`): Apply stage one to the first step too, as the original program does, although there
-            is nothing to stay in: its stay probability is then lost on the beginning-of-career id.
+            is no occupation to stay in. The stay probability then goes to the beginning-of-career id.
         title_embedding_size (`int`, *optional*): Length of the vectors of occupations' titles whose projections are
             added to the occupations' weights (`title_embeddings.py`); `model.set_title_embeddings` sets the vectors.
             None is the paper's model.

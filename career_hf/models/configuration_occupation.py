@@ -17,12 +17,12 @@ class OccupationConfig(PreTrainedConfig):
     Args:
         vocab_size (`int`): Number of occupation ids, special ids included. Ids index `id2label`.
         covariate_names (`list[str]`): Covariates x_t of Eq. 12, in the order of the last axis of `covariates`.
-        covariate_sizes (`list[int]`): Number of levels of each, "missing" included.
+        covariate_sizes (`list[int]`): Number of levels of each covariate, "missing" included.
         use_cache (`bool`): Whether to return a key/value cache, for models that have one.
         pad_token_id (`int`): Id of padding.
         bos_token_id (`int`): Id of the beginning of a career, the "previous occupation" of the first step.
-        special_token_ids (`list[int]`): Ids that are not occupations and never get probability; padding and the
-            beginning of a career unless given.
+        special_token_ids (`list[int]`): Ids that are not occupations and have no probability; if empty, padding and
+            the beginning of a career.
         tie_word_embeddings (`bool`): Not supported by any model here.
     """
 
@@ -87,9 +87,9 @@ class OccupationConfig(PreTrainedConfig):
 
     def validate_labels(self):
         """Part of `@strict` validation: raises a ValueError unless every id has a label, and so every prediction."""
-        # `num_labels=5` without names makes "LABEL_0" to "LABEL_4", which name nothing and are left alone.
-        named = any(label != f"LABEL_{i}" for i, label in self.id2label.items())
-        if named and set(self.id2label) != set(range(self.vocab_size)):
+        # `num_labels=5` without names makes "LABEL_0" to "LABEL_4", which are allowed because they name nothing.
+        has_names = any(label != f"LABEL_{i}" for i, label in self.id2label.items())
+        if has_names and set(self.id2label) != set(range(self.vocab_size)):
             raise ValueError(
                 f"id2label has {len(self.id2label)} labels for vocab_size={self.vocab_size}; it needs one for each. "
                 "To change a trained model's vocabulary use model.resize_vocabulary(old_processor, new_processor)"

@@ -1,27 +1,28 @@
-"""What is true of a model whatever its weights: read by model cards, export, training and the comparison of models."""
+"""Facts about a class of models, whatever the weights, for model cards, export, training and comparisons."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 
 class ModelFacts:
-    """Class attributes that every occupation model has, so that a new model says them in its own file.
+    """Class attributes of every occupation model, so that the facts about a new model are in its own file.
 
     Args:
-        description: What the model is, in the words that begin its card; None if not said.
+        description: A description of the model, with which its card begins; None without one.
         is_counted: Whether the model is made of counts by its class method `from_careers`, without covariates, rather
             than trained by gradient descent.
-        is_always_tuned: Whether `from_careers` chooses settings on validation careers even when not asked to.
-        named_fields: What a name of the model in `career_hf.registration.MODELS` stands for, as arguments of
-            `from_careers` or fields of the config; nothing for names that are not here.
-        why_not_exported: Why `torch.export` cannot export the model, None if it can.
-        why_not_onnx: Why ONNX cannot hold what `torch.export` exports, None if it can.
-        spare_steps: Padding that is added on the right for export and taken off again. A model that shifts careers by
-            a step or two needs it, because `torch.export` would take careers of one and two steps for another case.
+        is_always_tuned: Whether `from_careers` always chooses settings on validation careers.
+        named_fields: For names of the model in `career_hf.registration.MODELS`, arguments of `from_careers` or fields
+            of the config that the name stands for.
+        why_not_exported: Reason why `torch.export` cannot export the model; None if it can.
+        why_not_onnx: Reason why ONNX cannot represent the exported model; None if it can.
+        spare_steps: Number of padded steps that are added on the right for export and removed again. A model that
+            shifts careers by a step or two needs them, because `torch.export` would treat careers of one and two steps
+            as another case.
         trial_rates: Peak learning rates to try on validation careers, the most promising first.
         trial_fields: Fields of the config to try at each rate, the paper's first.
-        finetuning_rates, finetuning_fields: The same for a pretrained model.
-        paper_schedule: Peak learning rate and warmup of Appendix G. NEMO's are not given there; CAREER's are taken.
+        finetuning_rates, finetuning_fields: Rates and fields to try for a pretrained model.
+        paper_schedule: Peak learning rate and warmup of Appendix G. It does not give those of NEMO; CAREER's are used.
     """
 
     description: ClassVar[str | None] = None

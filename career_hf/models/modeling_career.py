@@ -41,7 +41,7 @@ from .transfer import resize_vocabulary
 from .two_stage import mean_nll, nothing_to_stay_in, occupation_log_probs, stay_nll, two_stage_log_probs
 
 
-# To try in training.
+# Fields that trials of training try.
 MORE_DROPOUT = {"hidden_dropout": 0.2, "attention_dropout": 0.2}
 
 
@@ -172,7 +172,7 @@ class CareerPreTrainedModel(ModelFacts, Checksummed, PreTrainedModel):
     def represent(
         self, input_ids: torch.Tensor, covariates: torch.Tensor | None = None, appended: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """h_t of every step, `(batch, time, hidden)`, which `representing/representations.py` asks for.
+        """h_t of every step, `(batch, time, hidden)`, for `representing/representations.py`.
 
         Args:
             input_ids: `(batch, time)`, y_{t-1}; one career per row, padded on the right.
@@ -184,7 +184,7 @@ class CareerPreTrainedModel(ModelFacts, Checksummed, PreTrainedModel):
             return self.base_model(input_ids=input_ids, covariates=covariates).last_hidden_state
         if any(kernel in self.config._attn_implementation for kernel in ("flash", "flex")):
             raise ValueError("appended occupations need a mask of their own: model.set_attn_implementation('sdpa')")
-        # One row holds the career and, behind it, all its continuations by one step, of which none sees another.
+        # One row has the career, followed by all its continuations by one step, none of which sees another.
         time = input_ids.shape[1]
         steps = torch.arange(time, device=input_ids.device)
         past, same_step = steps[:, None] >= steps, steps[:, None] == steps
@@ -343,7 +343,7 @@ class CareerForOccupationPrediction(CareerPreTrainedModel):
         stay_logit = self._stay_logit(hidden_states, input_ids)
 
         loss = logits = None
-        # Movers are picked by position, which a compiled graph cannot do; it computes the same loss from all logits.
+        # A compiled graph cannot select movers by position, and computes the same loss from all logits.
         if labels is None or not self.training or torch.compiler.is_compiling():
             logits = self._log_probs(hidden_states, stay_logit, input_ids)
         if labels is not None:
@@ -397,7 +397,7 @@ class CareerForOccupationPrediction(CareerPreTrainedModel):
         previous: torch.Tensor,
         labels: torch.Tensor,
     ) -> torch.Tensor:
-        """-log p(y_t) of each step, with the softmax over occupations only where it is needed: on movers."""
+        """-log p(y_t) of each step; the softmax over occupations is computed for movers only."""
         needs_softmax = labels != -100
         if stay_logit is not None:
             needs_softmax = needs_softmax & (labels != previous)

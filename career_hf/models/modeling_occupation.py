@@ -1,7 +1,7 @@
 """OccupationModel: the base of every occupation model but CAREER, with one forward signature, its checks and its loss.
 
-A subclass says how likely every occupation is at every step. Inputs and outputs are written here once, for rivals that
-are trained, chains that are counted and the truth of a simulated market.
+A subclass defines the probability of every occupation at every step. Inputs and outputs are defined here once, for
+rivals that are trained, chains that are counted and the truth of a simulated market.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .two_stage import mean_nll
 class OccupationModel(ModelFacts, Checksummed, PreTrainedModel):
     """An occupation model without a cache; a subclass defines it by its `log_probs`.
 
-    `takes_packed_careers` says whether several careers may stand in one row, told apart by `position_ids`.
+    `takes_packed_careers` tells whether one row may have several careers, separated by `position_ids` that restart.
     """
 
     config: OccupationConfig
@@ -44,7 +44,7 @@ class OccupationModel(ModelFacts, Checksummed, PreTrainedModel):
             `(batch, time, vocabulary)` log-probabilities of occupations, and `(batch, time)` log-odds of staying, or
             None if the model does not predict staying by itself. Step t may depend on steps up to t alone.
         """
-        raise NotImplementedError(f"{type(self).__name__} must say how likely occupations are")
+        raise NotImplementedError(f"{type(self).__name__} must define log_probs")
 
     @can_return_tuple
     def forward(
@@ -68,7 +68,7 @@ class OccupationModel(ModelFacts, Checksummed, PreTrainedModel):
             attention_mask: Ignored, because padding is on the right.
             labels: `(batch, time)`, y_t; -100 is not scored.
             weight: `(batch,)` or `(batch, time)`, survey weights in the loss.
-            position_ids: `(batch, time)`; needed for packed careers alone.
+            position_ids: `(batch, time)`; needed only for packed careers.
             past_key_values: Must be None; pass whole histories.
             use_cache: Ignored.
             num_items_in_batch: The divisor of the summed loss, instead of the weight of the scored steps.

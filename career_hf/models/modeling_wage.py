@@ -2,8 +2,8 @@
 
     log wage of year t  =  mean + scale MLP([h_t(y_{t-1}, x_t), e_y(y_t)])
 
-h_t of the paper excludes the occupation of year t; its embedding beside it makes the career complete ("including"). As
-fixed representations (Eq. 9) were never trained on wages, this is what they are held against.
+h_t of the paper excludes the occupation of year t; the embedding of that occupation beside it makes the career
+complete ("including"). Fixed representations (Eq. 9), which were never trained on wages, are compared with this model.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class CareerWageConfig(CareerConfig):
     Args:
         wage_timing (`str`): "including" the occupation of year t, or "before" it, as in `representations`.
         wage_mean (`float`): Mean log wage of the training careers, where predictions start.
-        wage_scale (`float`): Their standard deviation; wage errors are counted in it.
-        wage_hidden_size (`int`): Hidden units of the wage head.
-        occupation_weight (`float`): Of the occupations' likelihood in the loss; 0 trains on wages alone.
+        wage_scale (`float`): Standard deviation of these log wages, the unit of wage errors in the loss.
+        wage_hidden_size (`int`): Number of hidden units in the wage head.
+        occupation_weight (`float`): Weight of the occupations' likelihood in the loss; 0 trains on wages alone.
         exclude_covariates (`list[str]`): Covariates that the model must never see, such as gender where gaps between
-            women and men are estimated. Having one of them among `covariate_names` is a ValueError.
+            women and men are estimated. A config with one of them among `covariate_names` is a ValueError.
 
-    The rest as in [`CareerConfig`].
+    All other fields are those of [`CareerConfig`].
     """
 
     model_type = "career_wage"
@@ -53,7 +53,7 @@ class CareerWageConfig(CareerConfig):
     exclude_covariates: list[str] = field(default_factory=list)
 
     def validate_wages(self):
-        """Part of `@strict` validation: what belongs to wages."""
+        """Validates the fields that concern wages, as part of `@strict` validation."""
         if self.wage_timing not in ("before", "including"):
             raise ValueError(f"wage_timing is 'before' or 'including', not {self.wage_timing!r}")
         if self.wage_scale <= 0 or self.occupation_weight < 0:
@@ -75,18 +75,18 @@ def check_excluded(covariate_names: Sequence[str], excluded: Sequence[str]) -> N
 
 @dataclass
 class WageOutput(CareerOutput):
-    """Output of [`CareerForWagePrediction`]: that of an occupation model, and wages.
+    """Output of [`CareerForWagePrediction`]: the output of an occupation model, and wages.
 
     Args:
         predicted_log_wage (`torch.FloatTensor` of shape `(batch, time)`, *optional*):
-            In float32. None for a model "including" the occupation of year t that is not told it.
+            Expected log wages in float32. None if the model reads the occupation of year t and `labels` is None.
     """
 
     predicted_log_wage: torch.Tensor | None = None
 
 
 class CareerWageHead(nn.Module):
-    """One hidden layer, from a career to a standardised log wage."""
+    """A network with one hidden layer from a career to a standardised log wage."""
 
     def __init__(self, config: CareerWageConfig):
         super().__init__()
@@ -124,11 +124,11 @@ class CareerForWagePrediction(CareerForOccupationPrediction):
         exclude_covariates: Sequence[str] = (),
         **fields: Any,
     ) -> Self:
-        """A wage model that starts as a trained model of occupations, with a fresh head.
+        """A wage model that starts from a trained model of occupations, with a new head.
 
         Args:
-            model: CAREER, trained on occupations; it is copied.
-            log_wages: Of the training careers, NaN where not observed.
+            model: A CAREER model that was trained on occupations; it is copied.
+            log_wages: Log wages of the training careers, NaN where not observed.
             exclude_covariates: Covariates that `model` must never have seen.
             fields: Further fields of `CareerWageConfig`.
 
@@ -147,7 +147,8 @@ class CareerForWagePrediction(CareerForOccupationPrediction):
             exclude_covariates=list(exclude_covariates),
         )
         wages = cls(config)
-        wages.load_state_dict(model.state_dict() | _head_of(wages))
+        head = {name: values for name, values in wages.state_dict().items() if name.startswith("wage_head.")}
+        wages.load_state_dict(model.state_dict() | head)
         return wages.to(device=model.device, dtype=model.dtype)  # type: ignore[arg-type, call-arg]
 
     @can_return_tuple
@@ -182,7 +183,9 @@ class CareerForWagePrediction(CareerForOccupationPrediction):
             Number of scored steps in the whole batch, as Trainer gives it when gradients are accumulated.
         """
         if log_wage is not None and labels is None:
-            raise ValueError("log_wage without labels: the loss needs the occupations too, which say what is scored")
+            raise ValueError(
+                "log_wage without labels: the loss needs the occupations too, because they tell which steps are scored"
+            )
         outputs = super().forward(
             input_ids=input_ids,
             covariates=covariates,
@@ -217,12 +220,8 @@ class CareerForWagePrediction(CareerForOccupationPrediction):
         return self.config.wage_mean + self.config.wage_scale * standardised
 
 
-# Of a config, what its own class and file say.
+# Fields of a config that its own class and file determine.
 NOT_INHERITED = ("model_type", "architectures", "transformers_version", "dtype", "_name_or_path")
-
-
-def _head_of(model: CareerForWagePrediction) -> dict[str, torch.Tensor]:
-    return {name: values for name, values in model.state_dict().items() if name.startswith("wage_head.")}
 
 
 __all__ = ["CareerForWagePrediction", "CareerWageConfig", "WageOutput", "check_excluded"]

@@ -1,16 +1,16 @@
-"""Title-aware occupations: vectors of occupations' titles, projected, are part of an occupation's own weights.
+"""Title-aware occupations, whose weights include projections of vectors of their titles.
 
     e_y(j)  = w_j + P v_j                                                      input, Eq. 4
     beta_j  = u_j + Q v_j                                                      output, Eq. 2
 
-v_j is a vector of the title of occupation j from any text encoder. It is given and stays fixed; P and Q are learned
-for all occupations together, w_j and u_j for each alone. So an occupation that is seldom seen shares what is learned
-with those of like titles, and one that was never seen has weights as soon as it has a title. This is not in the paper.
-There are two projections because e_y and beta are separate parameters in the paper and in the original program.
+v_j is a vector of the title of occupation j from any text encoder, and stays fixed. P and Q are learned for all
+occupations together, w_j and u_j for each occupation. So a rare occupation shares what is learned with occupations of
+similar titles, and an occupation without training data has weights as soon as it has a title. This is not in the
+paper. There are two projections because e_y and beta are separate parameters in the paper and in the original program.
 
-P and Q start at zero: a model with titles starts as the one without, random draws included, and a trained model that
-is given titles predicts what it did until it is trained on. An occupation that is new to a trained model, on the other
-hand, starts with w_j = u_j = 0, from its title alone.
+P and Q start at zero: a model with titles starts like a model without titles, with the same random draws, and a
+trained model that gets titles keeps its predictions until it is trained further. An occupation that is new to a
+trained model, however, starts with w_j = u_j = 0, from its title alone.
 """
 
 import json
@@ -70,21 +70,21 @@ class TitledLinear(nn.Linear):
 
 
 def occupation_embedding(vocab_size: int, hidden_size: int, title_embedding_size: int | None) -> nn.Embedding:
-    """e_y of Eq. 4, a plain table unless there are titles."""
+    """e_y of Eq. 4: a plain table without titles, a [`TitledEmbedding`] with titles."""
     if title_embedding_size is None:
         return nn.Embedding(vocab_size, hidden_size)
     return TitledEmbedding(vocab_size, hidden_size, title_embedding_size)
 
 
 def occupation_output(hidden_size: int, vocab_size: int, title_embedding_size: int | None) -> nn.Linear:
-    """beta of Eq. 2, a plain layer unless there are titles."""
+    """beta of Eq. 2: a plain layer without titles, a [`TitledLinear`] with titles."""
     if title_embedding_size is None:
         return nn.Linear(hidden_size, vocab_size, bias=False)
     return TitledLinear(hidden_size, vocab_size, title_embedding_size)
 
 
 def init_titles(module: nn.Module) -> None:
-    """Initialises a [`TitleProjection`] so that titles add nothing; other modules are left as they are."""
+    """Initialises a [`TitleProjection`] so that titles add nothing; other modules do not change."""
     if isinstance(module, TitleProjection):
         init.zeros_(module.weight)
         init.zeros_(module.title_embeddings)
@@ -96,7 +96,7 @@ def title_rows(
     """Vectors of some occupations as rows, `(occupations, size)` in float32.
 
     Args:
-        titles: Vector of length `size` by occupation label, as an array, list or tensor. More occupations do no harm.
+        titles: Vector of length `size` by occupation label, as an array, list or tensor; may have further occupations.
         occupations: Labels, in the order of the rows.
         size: Length of the vectors.
         untitled: Occupations among them that have no title, such as "unknown"; their rows are zeros.
@@ -138,7 +138,7 @@ def set_title_embeddings(model: Any, titles: Mapping[str, Any], untitled: Collec
     Args:
         model: A [`CareerForOccupationPrediction`] made with `title_embedding_size`.
         titles: Vector of that length by occupation label: `dict(zip(labels, encoder.encode(texts)))`.
-        untitled: Occupations of the model that have no title, such as "unknown"; only their own weights count.
+        untitled: Occupations of the model that have no title, such as "unknown"; they have only their own weights.
 
     Raises:
         ValueError: If the model has no place for titles, or an occupation has no vector, or one that is not finite or
@@ -164,7 +164,7 @@ def set_title_embeddings(model: Any, titles: Mapping[str, Any], untitled: Collec
         raise ValueError(f"untitled= names '{unknown[0]}', which is not an occupation of the model")
     rows = title_rows(titles, list(places), size, untitled)
     for table in (model.model.embed_tokens, model.lm_head):
-        table.title_projection.title_embeddings.zero_()  # of special ids
+        table.title_projection.title_embeddings.zero_()  # for special ids
         table.title_projection.title_embeddings[list(places.values())] = rows.to(model.device, model.dtype)
 
 
@@ -185,7 +185,7 @@ def carry_titles(
         untitled: New occupations without a title.
 
     Raises:
-        ValueError: As `title_rows`.
+        ValueError: As in `title_rows`.
     """
     old_titles = dict(zip(before, source.title_projection.title_embeddings.float().cpu(), strict=True))
     new = [label for label in after if label not in old_titles]
@@ -199,7 +199,7 @@ def carry_titles(
 
 
 def check_title_embeddings(model: Any) -> None:
-    """Raises a ValueError if a model has a place for titles and was given none."""
+    """Raises a ValueError if a model has a place for titles and no titles."""
     if getattr(model.config, "title_embedding_size", None) is None:
         return
     vectors = [buffer for name, buffer in model.named_buffers() if name.endswith("title_embeddings")]
@@ -218,7 +218,7 @@ def save_title_embeddings(path: str | Path, titles: Mapping[str, Any]) -> None:
         titles: Vector by occupation label, all of one length.
 
     Raises:
-        ValueError: If vectors are of different lengths or not finite.
+        ValueError: If vectors have different lengths or are not finite.
     """
     if not titles:
         raise ValueError("there are no title vectors to save")

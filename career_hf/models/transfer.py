@@ -1,7 +1,7 @@
 """Vocabulary transfer by name: one pretrained checkpoint serves any survey (Section 2.3 and Appendix F of the paper).
 
-An occupation or covariate level that both processors know keeps its weights, whatever its id in either; anything new
-gets freshly drawn ones. The original program needed one pretraining for each survey: it matched weights by position.
+An occupation or covariate level that is in both processors keeps its weights, whatever its ids; new ones get random
+weights. The original program matched weights by position, and so needed one pretraining for each survey.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from torch import nn, no_grad
 from .title_embeddings import carry_titles, occupation_embedding, occupation_output
 
 
-# A CareerProcessor. Its module is not imported, not even for typing: a checkpoint that carries its code carries every
-# file that this one names, and they want packages that a model does not need.
+# A CareerProcessor. Its module is not imported, not even for typing: a checkpoint with code has every file that this
+# one imports, and the processor's files need packages that a model does not need.
 CareerProcessor = Any
 Table = TypeVar("Table", nn.Linear, nn.Embedding)
 
 
 @dataclass
 class TransferReport:
-    """What a vocabulary transfer did: names under "occupation" and under each covariate's name."""
+    """Names that a vocabulary transfer kept, added and dropped, for "occupation" and for each covariate."""
 
     kept: dict[str, list[str]] = field(default_factory=dict)
     fresh: dict[str, list[str]] = field(default_factory=dict)
@@ -53,19 +53,19 @@ def resize_vocabulary(
 ) -> TransferReport:
     """Gives a model the vocabulary and covariates of another processor, moving weights by name.
 
-    Fresh rows are drawn as in a new model (normal, standard deviation `config.initializer_range`), those of the output
-    layer too, so that before fine-tuning a new occupation is about as likely as an average one. In a model with titles
-    an occupation that both know keeps its title vector, and a new one starts from its title alone.
+    New rows are drawn as in a new model (normal, standard deviation `config.initializer_range`), also in the output
+    layer, so that before fine-tuning a new occupation is about as likely as an average one. In a model with titles an
+    occupation in both processors keeps its title vector, and a new one starts from its title alone.
 
     Args:
-        model: A [`CareerForOccupationPrediction`], changed in place, its config too.
-        old: The processor the model was trained with.
-        new: The processor it is to be used with, usually `old.extend(...)`.
-        titles: For a model with titles, vectors of new occupations by label, made by the same encoder as the others.
+        model: A [`CareerForOccupationPrediction`]; the model and its config change in place.
+        old: The processor with which the model was trained.
+        new: The processor for further training, usually `old.extend(...)`.
+        titles: For a model with titles, vectors of new occupations by label, from the encoder of the other vectors.
         untitled: New occupations that have no title, such as "unknown".
 
     Returns:
-        Which occupations, levels and covariates kept their weights, got fresh ones or were dropped.
+        The occupations, levels and covariates that kept their weights, got new ones or were dropped.
 
     Raises:
         ValueError: If `old` is not the processor of this model, if a new occupation of a model with titles has no

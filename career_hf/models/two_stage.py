@@ -1,4 +1,4 @@
-"""The likelihood of an occupation: Eq. 1-3 and 18, as pure functions of tensors. No other file has this mathematics.
+"""The likelihood of an occupation, Eq. 1-3 and 18, as functions of tensors. No other file has this mathematics.
 
 Stage one is the probability of staying, sigmoid(eta . h_t), as in Eq. 18 and in the original program (Eq. 1 has it the
 other way round). Stage two is a softmax over the occupations other than the previous one (Eq. 2). Everything is in log
@@ -11,14 +11,14 @@ import torch
 from torch.nn import functional as F
 
 
-# The log-probability of what cannot happen: finite in bfloat16 and float16 too, and exactly zero after a softmax.
+# Log-probability of impossible outcomes: finite in bfloat16 and float16, and exactly zero after a softmax.
 IMPOSSIBLE = -1e4
 
 
 def occupation_log_probs(
     logits: torch.Tensor, special_token_ids: list[int], previous: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Log-softmax over occupations; over those other than the previous one where it is given (Eq. 2).
+    """Log-softmax over occupations, without the previous one if it is given (Eq. 2).
 
     Args:
         logits: `(..., vocabulary)`, beta_j . h_t.
@@ -60,7 +60,7 @@ def two_stage_log_probs(
 
 
 def nothing_to_stay_in(stay_logit: torch.Tensor, previous: torch.Tensor, special_token_ids: list[int]) -> torch.Tensor:
-    """Stay logits with `IMPOSSIBLE` at a career's first step, or wherever else no occupation came before.
+    """Stay logits with `IMPOSSIBLE` where the previous id is no occupation, as at a career's first step.
 
     Args:
         stay_logit: `(...)`, eta . h_t.
@@ -70,9 +70,9 @@ def nothing_to_stay_in(stay_logit: torch.Tensor, previous: torch.Tensor, special
     return stay_logit.masked_fill(among(previous, special_token_ids), IMPOSSIBLE)
 
 
-def among(ids: torch.Tensor, some: list[int]) -> torch.Tensor:
-    """Whether each id is one of a few, as `torch.isin` says it, which cannot be exported to ONNX."""
-    return (ids.unsqueeze(-1) == torch.tensor(some, device=ids.device)).any(dim=-1)
+def among(ids: torch.Tensor, members: list[int]) -> torch.Tensor:
+    """Whether each id is among some members; unlike `torch.isin` this can be exported to ONNX."""
+    return (ids.unsqueeze(-1) == torch.tensor(members, device=ids.device)).any(dim=-1)
 
 
 def stay_nll(stay_logit: torch.Tensor, previous: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -93,8 +93,8 @@ def mean_nll(
         nll: `(batch, time)`, -log p(y_t).
         labels: `(batch, time)`; steps with -100 are not scored.
         weight: `(batch,)` or `(batch, time)`, survey weights.
-        num_items_in_batch: The divisor when the batch is one of several that are accumulated; without it the sum of
-            weights.
+        num_items_in_batch: Divisor if the batch is one of several whose gradients are accumulated; the sum of weights
+            if None.
     """
     scored = (labels != -100).to(nll.dtype)
     if weight is not None:

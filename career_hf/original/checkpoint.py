@@ -1,12 +1,12 @@
 """Checkpoints of the original CAREER program as models of this package, with the dictionaries as their processors.
 
-A checkpoint (`checkpoint_best.pt`) is a pickle. It is read with PyTorch's weights-only unpickler, which executes
-nothing; besides tensors and plain values it may hold an `argparse.Namespace`, the original's settings. Dictionaries
-are the files `job/dict.txt`, `year/dict.txt` and so on of the folder that the original was trained on.
+A checkpoint (`checkpoint_best.pt`) is a pickle. It is read with PyTorch's weights-only unpickler, which executes no
+code; besides tensors and plain values it may hold an `argparse.Namespace` with the original's settings. Dictionaries
+are the files `job/dict.txt`, `year/dict.txt` and so on in the folder of the original's training data.
 
-Occupations keep their ids. Levels of covariates are numbered anew, without the dictionary's special and made-up words:
-level 0 is "missing" and has the weights of the symbol of that name, or else those of `<unk>`, which the original reads
-where a level is not in its dictionary.
+Occupations keep their ids. Levels of covariates get new numbers, without the dictionary's special and made-up words:
+level 0 is "missing" and has the weights of the symbol with that name, or otherwise those of `<unk>`, which the
+original uses for levels outside its dictionary.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ from .conversion import (
 )
 
 
-# What every dictionary of the original begins with, in this order.
+# The first symbols of every dictionary of the original, in this order.
 SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")
 UNKNOWN = SPECIALS.index("<unk>")
 MADE_UP = re.compile(r"madeupword\d{4}")
-# A parameter that only this model has.
+# For each model of the original a parameter that only this model has.
 ARCHITECTURES = {
     "career": "decoder.layers.0.fc1.weight",
     "bag_of_jobs": "decoder.embed_context.weight",
@@ -55,14 +55,14 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str
     """Reads a checkpoint of the original program, without executing anything in it.
 
     Args:
-        path: The file.
+        path: Path of the checkpoint.
 
     Returns:
-        Its weights as float32 (half-precision training saves halves), and its settings (command-line options with
-        underscores), empty if it has none.
+        The weights in float32 (training in half precision saves halves), and the settings (command-line options with
+        underscores), empty if the checkpoint has none.
 
     Raises:
-        ValueError: If there is no such file, or it is damaged, or no checkpoint, or holds more than weights and plain
+        ValueError: If there is no such file, or it is damaged, is no checkpoint, or has more than weights and plain
             values.
     """
     path = Path(path)
@@ -90,7 +90,7 @@ def read_dictionary(path: Path) -> list[str]:
     """The symbols of a dictionary of the original program, in the order of their ids.
 
     Raises:
-        ValueError: If the file is missing, or a line is not a symbol and a count, or a symbol stands there twice.
+        ValueError: If the file is missing, a line is not a symbol and a count, or a symbol occurs twice.
     """
     if not path.is_file():
         raise ValueError(
@@ -102,7 +102,7 @@ def read_dictionary(path: Path) -> list[str]:
         if not symbol or not count.isdigit():
             raise ValueError(f"{path}, line {number}: {line!r} is not a symbol and its count")
         if symbol in symbols:
-            raise ValueError(f"{path}, line {number}: symbol {symbol!r} is there twice, so its id is not known")
+            raise ValueError(f"{path}, line {number}: symbol {symbol!r} occurs twice, so its id is not known")
         symbols.append(symbol)
     return symbols
 
@@ -116,26 +116,26 @@ def convert_checkpoint(
 ) -> tuple[PreTrainedModel, CareerProcessor]:
     """Turns a checkpoint of the original program's CAREER, bag-of-jobs or regression into a model of this package.
 
-    Log-probabilities are those of the original, which are over its dictionary: `<unk>` is an occupation, to which
-    others than those in the dictionary are mapped, and `<s>`, `<pad>`, `</s>` and made-up words keep the (small)
-    probability that they have there.
+    Log-probabilities are those of the original, over its dictionary: `<unk>` is an occupation, to which all
+    occupations outside the dictionary are mapped, and `<s>`, `<pad>`, `</s>` and made-up words keep their (small)
+    probabilities.
 
     Args:
-        checkpoint: Its file.
-        dictionaries: The folder with `job/dict.txt` and the dictionaries of the covariates.
-        settings: Command-line options of the original's training, with underscores, in place of those in the
-            checkpoint: `include_year` and so on, `decoder_attention_heads`, and the regression's.
-        output: Folder to write the model and its processor to; nothing is written if None.
+        checkpoint: Path of the checkpoint.
+        dictionaries: Folder with `job/dict.txt` and the dictionaries of the covariates.
+        settings: Command-line options of the original's training, with underscores, which replace those in the
+            checkpoint: `include_year` and so on, `decoder_attention_heads`, and those of the regression.
+        output: Destination folder of the model and its processor; nothing is written if None.
 
     Returns:
         The model, in eval mode, and its processor.
 
     Raises:
         ValueError: If a file cannot be read, dictionaries and weights have different sizes, a setting is missing, or
-            the checkpoint is of another model.
+            the checkpoint is one of another model.
     """
-    weights, found = read_checkpoint(checkpoint)
-    options = {**found, **(settings or {})}
+    weights, checkpoint_settings = read_checkpoint(checkpoint)
+    options = {**checkpoint_settings, **(settings or {})}
     occupations = read_dictionary(Path(dictionaries) / "job" / "dict.txt")
     covariates = [name for name in COVARIATES if options.get(f"include_{name}")]
     levels = {name: read_dictionary(Path(dictionaries) / name / "dict.txt") for name in covariates}
@@ -148,7 +148,7 @@ def convert_checkpoint(
 
     special = [i for i, symbol in enumerate(occupations) if symbol in SPECIALS[:UNKNOWN] or MADE_UP.fullmatch(symbol)]
     shared: dict[str, Any] = {"covariate_names": covariates, "special_token_ids": special}
-    model = _model(weights, options, architecture, len(occupations), places, shared)
+    model = _build_model(weights, options, architecture, len(occupations), places, shared)
     processor = CareerProcessor(
         occupations=occupations,
         covariate_names=covariates,
@@ -169,17 +169,17 @@ def convert_checkpoint(
 
 
 def _architecture(weights: Mapping[str, torch.Tensor], checkpoint: str | Path) -> str:
-    """Which of the original's models the weights are of."""
+    """The name of the original's model with these weights."""
     for name, parameter in ARCHITECTURES.items():
         if parameter in weights:
             return name
     raise ValueError(
-        f"{checkpoint} is a checkpoint of none of {list(ARCHITECTURES)}: it has no parameter of "
+        f"{checkpoint} is no checkpoint of {', '.join(ARCHITECTURES)}: it has none of the parameters "
         f"{list(ARCHITECTURES.values())}"
     )
 
 
-def _model(
+def _build_model(
     weights: dict[str, torch.Tensor],
     options: Mapping[str, Any],
     architecture: str,
@@ -187,7 +187,7 @@ def _model(
     places: Mapping[str, list[int]],
     shared: dict[str, Any],
 ) -> PreTrainedModel:
-    """The model, with its weights."""
+    """The model with its weights."""
     embedding = "decoder.embed_tokens.weight" if architecture == "career" else "decoder.embed_current_job.weight"
     if len(weights[embedding]) != occupations:
         raise ValueError(
@@ -197,13 +197,15 @@ def _model(
     model: PreTrainedModel
     if architecture == "career":
         if "decoder_attention_heads" not in options:
-            raise ValueError("settings have no decoder_attention_heads, and weights do not tell: pass it in settings")
+            raise ValueError(
+                "settings have no decoder_attention_heads, which weights do not tell: pass it in settings"
+            )
         shared |= {"two_stage": len(weights["decoder.output_projection.weight"]) > occupations}
         config = original_config(weights, num_attention_heads=options["decoder_attention_heads"], **shared)
         model, converted = CareerForOccupationPrediction(config), convert_state_dict(weights, config)
     elif architecture == "bag_of_jobs":
         shared |= {"two_stage": len(weights["decoder.current_job_output_projection.weight"]) > occupations}
-        # Averages over earlier levels begin with an entry of <s>, which is no level, and is kept behind them.
+        # Averages over earlier levels begin with an entry of <s>, which is no level, and is kept as the last row.
         starts = [len(places[name]) - 1 for name in shared["covariate_names"] if name in AVERAGED]
         bag = original_bag_of_jobs_config(weights, start_levels=starts, **shared)
         model, converted = BagOfJobsForOccupationPrediction(bag), convert_bag_of_jobs(weights, bag)
@@ -221,14 +223,14 @@ def _model(
 
 
 def _kept_levels(symbols: list[str]) -> list[int]:
-    """Places in the dictionary of the levels that this package keeps, that of "missing" first."""
+    """Places in the dictionary of the levels that this package keeps; "missing" comes first."""
     missing = symbols.index(MISSING) if MISSING in symbols else UNKNOWN
     later = [i for i, symbol in enumerate(symbols) if i >= UNKNOWN and not MADE_UP.fullmatch(symbol)]
     return [missing, *(i for i in later if symbols[i] != MISSING)]
 
 
 def _keep_levels(weights: dict[str, torch.Tensor], name: str, symbols: list[str], places: list[int]) -> None:
-    """Leaves the rows of the kept levels in a covariate's tables."""
+    """Reduces a covariate's tables to the rows of the kept levels."""
     for part in ("", "current_", "context_"):
         parameter = f"decoder.embed_{part}{name}.weight"
         if parameter not in weights:

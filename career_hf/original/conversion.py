@@ -1,7 +1,7 @@
 """Weights of the original program, renamed and reshaped for the models of this package.
 
-For each of its models, CAREER, regression and bag-of-jobs, one function reads the config off the weights and another
-turns the state dict (`decoder.*`) into that of the model here. Log-probabilities are then those of the original.
+For each of its models, CAREER, regression and bag-of-jobs, one function derives the config from the weights and
+another converts the state dict (`decoder.*`). Log-probabilities are then those of the original.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Weights = Mapping[str, torch.Tensor]
 
 COVARIATES = ("year", "education", "location", "ethnicity", "gender")
 
-# Flags of the original's regression and the parameter that each adds.
+# Flags of the original's regression, and the parameter that each flag adds.
 REGRESSION_FLAGS = {
     "second-order-markov": "decoder.embed_previous_job.weight",
     "include-years-in-current-job": "decoder.embed_years_in_current_job",
@@ -30,10 +30,10 @@ REGRESSION_FLAGS = {
     "education-difference": "decoder.embed_education_difference",
 }
 
-# What the original always does, and this package's models only on request.
+# Settings of the original that are options in this package's models.
 _ORIGINAL = {
     "pad_token_id": 1,
-    "bos_token_id": 2,  # it begins careers with "</s>"
+    "bos_token_id": 2,  # careers begin with "</s>"
     "logit_clamp": 10.0,
     "special_tokens_in_softmax": True,
     "first_step_stay": True,
@@ -64,16 +64,16 @@ def original_config(
     special_token_ids: list[int],
     **kwargs,
 ) -> CareerConfig:
-    """The config that reproduces the original program exactly, with sizes read off its weights.
+    """The config that reproduces the original program exactly, with sizes from its weights.
 
     Args:
         weights: The original's state dict (`decoder.*`).
         covariate_names: The covariates that the checkpoint was trained with (its `--include-*` flags), in any order.
-        num_attention_heads: Heads; weights do not tell.
+        num_attention_heads: Number of attention heads, which weights do not tell.
         two_stage: Whether the last row of the output matrix is the stage-one vector eta.
-        special_token_ids: Ids of `<s>`, `<pad>`, `</s>` and made-up words. They stay in the softmax, as they did
-            there.
-        kwargs: Further config fields, dropout for example.
+        special_token_ids: Ids of `<s>`, `<pad>`, `</s>` and made-up words. They stay in the softmax, as in the
+            original.
+        kwargs: Further config fields, such as dropout.
     """
     vocab_size, hidden_size = weights["decoder.embed_tokens.weight"].shape
     return CareerConfig(
@@ -94,8 +94,8 @@ def original_config(
 def convert_state_dict(weights: dict[str, torch.Tensor], config: CareerConfig) -> dict[str, torch.Tensor]:
     """State dict of [`CareerForOccupationPrediction`] from the original program's.
 
-    Tables of covariates that the config does not name are left out: the original always has all five and ignores the
-        unused.
+    Tables of covariates that the config does not name are left out: the original always has all five, and ignores
+    unused ones.
 
     Raises:
         ValueError: If a parameter is missing, or one is left over that the config has no place for.
@@ -142,16 +142,16 @@ def original_regression_config(
 ) -> RegressionConfig:
     """The config that reproduces the original program's regression.
 
-    Its gaps are differences between places in the year dictionary, so places are the years here; `year_of_level` can
-    give the true years instead.
+    Gaps in the original are differences between places in the year dictionary, so places are the years here;
+    `year_of_level` can have the true years instead.
 
     Args:
         weights: The original's state dict.
-        covariate_names: The covariates that it was trained with (its `--include-*` flags), in any order.
-        two_stage: Whether each row of scores ends in that of staying.
-        special_token_ids: Ids of `<s>`, `<pad>`, `</s>` and made-up words. They stay in the softmax, as they did
-            there.
-        flags: Which of `REGRESSION_FLAGS` it was trained with; weights do not tell.
+        covariate_names: The covariates that the checkpoint was trained with (its `--include-*` flags), in any order.
+        two_stage: Whether the last score is that of staying.
+        special_token_ids: Ids of `<s>`, `<pad>`, `</s>` and made-up words. They stay in the softmax, as in the
+            original.
+        flags: Names from `REGRESSION_FLAGS` of the flags in training, which weights do not tell.
         kwargs: Further config fields.
 
     Raises:
@@ -184,8 +184,8 @@ def convert_regression(
 
     Args:
         weights: The original's state dict.
-        config: From `original_regression_config`.
-        flags: As there. What the original did without gets weight zero.
+        config: What `original_regression_config` returns.
+        flags: As in `original_regression_config`. Features without a flag get weight zero.
 
     Raises:
         ValueError: If a parameter is missing, or one is left over that the config has no place for.
@@ -198,7 +198,7 @@ def convert_regression(
 
     last = converted["last_occupation.weight"]
     effects = {flag: converted.pop(flag, torch.zeros_like(last[0])) for flag in list(REGRESSION_FLAGS)[1:]}
-    # There a first step is a change of education, and only first steps follow the beginning of the career.
+    # In the original a first step is a change of education, and only first steps follow the beginning of the career.
     last[config.bos_token_id] += effects["education-difference"]
     columns = dict(
         zip(["years_in_occupation", "total_years", "gap", "change_of_education"], effects.values(), strict=True)
@@ -238,7 +238,7 @@ def convert_bag_of_jobs(weights: Weights, config: BagOfJobsConfig) -> dict[str, 
 
     Args:
         weights: The original's state dict.
-        config: From `original_bag_of_jobs_config`.
+        config: What `original_bag_of_jobs_config` returns.
 
     Raises:
         ValueError: If a parameter is missing, or one is left over that the config has no place for.
@@ -254,7 +254,7 @@ def convert_bag_of_jobs(weights: Weights, config: BagOfJobsConfig) -> dict[str, 
 
 
 def _bag_of_jobs_tables(covariate: str) -> dict[str, str]:
-    """Our names and the original's for the tables of one covariate."""
+    """The original's names for the tables of one covariate, by this package's names."""
     if covariate not in AVERAGED:
         return _factored(f"covariates.{covariate}", covariate)
     return _factored(f"covariates.{covariate}", f"current_{covariate}") | _factored(
@@ -270,13 +270,15 @@ def _factored(ours: str, theirs: str) -> dict[str, str]:
 
 
 def _renamed(weights: Weights, names: Mapping[str, str], unused: Iterable[str]) -> dict[str, torch.Tensor]:
-    """Copies of the parameters that `names` maps ours to; others than those may be left over only if `unused`."""
+    """Copies of the original's parameters under this package's `names`; all others must be among the `unused`."""
     missing = sorted(set(names.values()) - set(weights))
     if missing:
         raise ValueError(f"the original checkpoint has no parameters {missing}; is it a checkpoint of this model?")
-    left = set(weights) - set(names.values()) - set(unused) - {"decoder.version"}
-    if left:
-        raise ValueError(f"the original checkpoint has parameters that this config has no place for: {sorted(left)}")
+    unexpected = set(weights) - set(names.values()) - set(unused) - {"decoder.version"}
+    if unexpected:
+        raise ValueError(
+            f"the original checkpoint has parameters that this config has no place for: {sorted(unexpected)}"
+        )
     return {ours: weights[theirs].clone() for ours, theirs in names.items()}
 
 

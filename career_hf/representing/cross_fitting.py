@@ -1,7 +1,7 @@
-"""Representations of people whom the model was not trained on: the check, and models by fold of people.
+"""Representations of people whom the model was not trained on: a check, and models by fold of people.
 
-A model may know by heart how the people it was trained on went on. Their representations then carry their future, and
-whatever is regressed on them looks better explained than it is.
+A model may have learned by heart the later years of the people that it was trained on. Their representations then
+carry their future, and any outcome that is regressed on them looks better explained than it is.
 """
 
 from __future__ import annotations
@@ -24,16 +24,17 @@ from .representations import Kind, Steps, Timing, as_kind, keyed_table, represen
 def check_not_trained_on(
     careers: Dataset, trained_on: Dataset | Mapping[str, Any], processor: CareerProcessor | None = None
 ) -> None:
-    """Checks that no model was trained on these people: it may have learned their later years by heart.
+    """Checks that the model was not trained on some people: it may have learned their later years by heart.
 
     Args:
         careers: Careers whose representations will be used.
         trained_on: The training careers, or the manifest of their split (`split.json`), from which people of the split
             "train" are found again by their hash.
-        processor: The model's processor. With training careers it is checked that these are the ones it has recorded.
+        processor: The model's processor. If given, the training careers must be those that it has recorded.
 
     Raises:
-        ValueError: A person, or a family where it is known, was trained on, or the processor has recorded others.
+        ValueError: The model was trained on a person or, where families are known, on a family; or the processor has
+            recorded other training careers.
     """
     if isinstance(trained_on, Mapping):
         splits = split_careers(careers, dict(trained_on["fractions"]), trained_on["salt"], trained_on["group"])
@@ -68,23 +69,23 @@ def cross_fit(
     batch_tokens: int = 16_000,
     unknown_levels: Literal["error", "missing"] = "missing",
 ) -> tuple[Any, np.ndarray]:
-    """Representations of everybody from models that did not see them: as many models as folds of people.
+    """Representations of everybody from models that were not trained on them, one model for each fold of people.
 
-    Coordinates of different folds mean different things, as every model has axes of its own. Fit whatever uses them
-    within a fold, and average what does not depend on the axes (a prediction, an effect).
+    Coordinates of different folds mean different things, because every model has its own axes. Fit regressions on them
+    within a fold, and average results that do not depend on the axes (a prediction, an effect).
 
     Args:
         careers: Careers; families stay in one fold where careers have a `group`.
         folds: Number of folds, by a hash of the person or family.
-        train: Gets the training careers and the number of the fold, and returns a model and its processor: a pair, a
-            result of training, or the folder of a checkpoint. Let it keep them in a folder if a run that is stopped
-            shall go on.
+        train: A function from the training careers and the number of the fold to a model and its processor: a pair,
+            a result of training, or the folder of a checkpoint. It should save them if an interrupted run is to
+            continue.
         timing, steps, kind, batch_tokens, unknown_levels: As in `representations`.
-        salt: Salt of the hash. It differs from that of the splits inside `train`, which would otherwise cut the same
-            way.
+        salt: Salt of the hash. It should differ from the salt of the splits inside `train`, which would otherwise
+            divide people in the same way.
 
     Returns:
-        What `representations` returns, in the order of the careers, and `(rows,)` the fold of each row.
+        What `representations` returns, in the order of the careers; and `(rows,)`, the fold of each row.
 
     Raises:
         ValueError: A fold has no people, or as in `representations`.

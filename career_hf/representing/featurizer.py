@@ -30,16 +30,16 @@ class CareerFeaturizer(TransformerMixin, BaseEstimator):
     """Turns careers into their representations, one row for each row.
 
     A long table (one row per person and year) gives a row for each of its rows, in its order; a dataset of careers
-    gives a row for each person, that of the last year. A career is what the table holds of it, so split tables by
+    gives a row for each person, for the last year. A career consists of the rows in the table, so split tables by
     person and not by row (`GroupKFold` in cross-validation): otherwise histories lose years.
 
     Nothing is learned from the careers: `fit` loads the checkpoint.
 
     Args:
-        checkpoint: Folder or Hub id of a model with a representation, and its processor. A `split.json` beside them
-            says on whom the model was trained; without it this is not checked, and a warning says so.
+        checkpoint: Folder or Hub id of a model with a representation, and its processor. A file `split.json` beside
+            them tells which people the model was trained on; without it they are not checked, and a warning says so.
         timing: "before" or "including", as in `representations`.
-        person, year, occupation: Names of columns of the long table. Covariates are found by their names.
+        person, year, occupation: Names of columns of the long table. Covariates have the names of the model's.
         unknown_levels: What to do with covariate levels that training never saw, "error" or "missing".
         allow_trained_on: Whether people of the training split may be represented too.
         batch_tokens: Steps per batch, padding included.
@@ -70,7 +70,7 @@ class CareerFeaturizer(TransformerMixin, BaseEstimator):
         self.batch_tokens = batch_tokens
 
     def fit(self, X: Any = None, y: Any = None) -> Self:
-        """Loads the checkpoint; the careers are not looked at."""
+        """Loads the checkpoint; the careers are ignored."""
         self.model_, self.processor_ = load_checkpoint(self.checkpoint)
         manifest = Path(self.checkpoint) / MANIFEST
         self.manifest_ = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else None
@@ -87,7 +87,7 @@ class CareerFeaturizer(TransformerMixin, BaseEstimator):
             X: A long table (pandas, polars, Arrow, a dict of columns) or careers.
 
         Raises:
-            ValueError: As in `representations` and `from_frame`, or people were trained on.
+            ValueError: As in `representations` and `from_frame`, or the model was trained on some of the people.
         """
         check_is_fitted(self)
         if hasattr(X, "with_format") and is_list(X.features.arrow_schema.field("occupation").type):
@@ -97,14 +97,14 @@ class CareerFeaturizer(TransformerMixin, BaseEstimator):
         columns = {"person": self.person, "year": self.year, "occupation": self.occupation}
         careers = from_frame(X, **columns, covariates=covariates, group=group)
         values = self._represent(careers, "all")
-        # Careers are sorted; the table's own order is found again by person and year, of which no two rows are alike.
+        # Careers are sorted; person and year, which identify a row, restore the order of the table.
         table, sorted_rows = LongTable(X, self.person, [self.year]), to_frame(careers, "arrow")
         place = {key: row for row, key in enumerate(zip(*(sorted_rows[c].to_pylist() for c in KEYS), strict=True))}
         rows = zip(table.people.to_pylist(), table.years(self.year).tolist(), strict=True)
         return values[[place[row] for row in rows]]
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """h0, h1, ...; names of input columns are ignored."""
+        """The names h0, h1, ...; names of input columns are ignored."""
         check_is_fitted(self)
         embeddings: Any = self.model_.get_input_embeddings()
         return np.array(names_of(embeddings.embedding_dim), dtype=object)

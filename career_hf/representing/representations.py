@@ -1,11 +1,12 @@
-"""Representations of careers: h_t of every person-year, or each person's last, from any model that has one.
+"""Representations of careers: h_t of every person-year, or each person's last, from any model that has them.
 
-A model has one if it has a method `represent`: CAREER, NEMO, Job2Vec and job representation learning do. Markov
-chains, the regression and the bag of jobs add up tables of scores, with no vector that all of them are read from.
+A model has representations if it has a method `represent`: CAREER, NEMO, Job2Vec and job representation learning.
+Markov chains, the regression and the bag of jobs add up tables of scores, and have no vector from which all scores
+follow.
 
-Two timings. `before` is the paper's h_t(y_{t-1}, x_t): occupations before year t, covariates up to t. `including` also
-knows the occupation of year t: it is h of the career with y_t appended, asked for one further step whose covariates
-are x_t once more, and never x_{t+1}. Neither uses anything after t.
+There are two timings. `before` is the paper's h_t(y_{t-1}, x_t): occupations before year t, covariates up to t.
+`including` also knows the occupation of year t: it is h of the career with y_t appended, at one further step whose
+covariates are x_t once more, and never x_{t+1}. Neither uses anything after t.
 """
 
 from __future__ import annotations
@@ -55,14 +56,14 @@ def representations(
     """Representations of careers, in their order.
 
     Args:
-        model: A model with a method `represent`; or, without `processor`, whatever has both: the folder or Hub id of a
-            checkpoint, a pair (model, processor), or a result of training.
+        model: A model with a method `represent`, with its `processor`; or the folder or Hub id of a checkpoint, a pair
+            (model, processor), or a result of training.
         careers: Careers, careers by split name, or a folder of them; labels, not ids.
         processor: The model's processor.
-        split: The split to represent, of a folder or of careers by split name; all splits together if None.
+        split: Name of the split to represent; all splits together if None.
         timing: "before", h_t of the paper, which excludes the occupation of year t, or "including".
         steps: "all" person-years, or each person's "last".
-        kind: What to return, see below.
+        kind: Form of the result, see below.
         batch_tokens: Steps per batch, padding included.
         unknown_levels: What to do with covariate levels that training never saw, as in `processor.encode`.
 
@@ -72,14 +73,13 @@ def representations(
         columns h0, h1, ...
 
     Raises:
-        ValueError: The model has no representation, the processor is not its own, there is no such split, or a career
-            cannot be encoded.
+        ValueError: The model has no representation, the processor is another model's, there is no such split, or a
+            career cannot be encoded.
     """
     _check_option("timing", timing, Timing)
     _check_option("steps", steps, Steps)
     _check_option("kind", kind, Kind)
-    if processor is None:
-        model, processor = as_checkpoint(model)
+    model, processor = as_checkpoint(model, processor)
     careers = as_careers(careers, split)
     encoded = _encode(model, careers, processor, unknown_levels)
     values = _represent(model, encoded, timing, steps, batch_tokens)
@@ -87,9 +87,9 @@ def representations(
 
 
 def save_representations(
-    model: PreTrainedModel,
-    careers: Dataset,
-    processor: CareerProcessor,
+    model: Any,
+    careers: str | Path | Dataset | DatasetDict,
+    processor: CareerProcessor | None,
     folder: str | Path,
     *,
     timing: Timing = "before",
@@ -98,14 +98,15 @@ def save_representations(
     batch_tokens: int = 16_000,
     unknown_levels: UnknownLevels = "error",
 ) -> None:
-    """Representations of any number of careers, in Parquet files that `load_representations` reads.
+    """Writes representations of any number of careers to Parquet files that `load_representations` reads.
 
-    A run that was stopped goes on where it was: every file is written atomically. Each file says from which model,
-    options and careers it was made, and is used again only if these are the same.
+    Every file is written atomically, so an interrupted run continues where it stopped. Each file records the model,
+    the options and the careers that it was made from, and is used again only if these are the same.
 
     Args:
-        model, careers, processor, timing, steps, batch_tokens, unknown_levels: As in `representations`.
-        folder: Folder for the files.
+        model, careers, timing, steps, batch_tokens, unknown_levels: As in `representations`.
+        processor: The model's processor; None if `model` has it too.
+        folder: Destination folder.
         people_per_file: Number of careers in one file; memory grows with it.
 
     Raises:
@@ -113,28 +114,30 @@ def save_representations(
     """
     _check_option("timing", timing, Timing)
     _check_option("steps", steps, Steps)
+    model, processor = as_checkpoint(model, processor)
+    careers = as_careers(careers)
     starts = range(0, len(careers), people_per_file)
     model_hash = _hash_of_model(model)
     for number, start in enumerate(starts):
         some = careers.select(range(start, min(start + people_per_file, len(careers))))
         encoded = _encode(model, some, processor, unknown_levels)
-        wanted = {"model": model_hash, "timing": timing, "steps": steps, "files": len(starts)}
-        wanted["careers"] = _hash_of_careers(some, encoded)
+        identity = {"model": model_hash, "timing": timing, "steps": steps, "files": len(starts)}
+        identity["careers"] = _hash_of_careers(some, encoded)
         path = Path(folder) / f"{number:05d}.parquet"
         if not path.exists():
             description = f"Representing careers, file {number + 1} of {len(starts)}"
             table = keyed_table(some, _represent(model, encoded, timing, steps, batch_tokens, description), steps)
             with complete(path) as unfinished:
-                pq.write_table(table.replace_schema_metadata({IDENTITY: json.dumps(wanted)}), unfinished)
-        elif different := [name for name, value in _identity(path).items() if value != wanted[name]]:
+                pq.write_table(table.replace_schema_metadata({IDENTITY: json.dumps(identity)}), unfinished)
+        elif different := [name for name, value in _recorded_identity(path).items() if value != identity[name]]:
             raise ValueError(f"{path} was made with other {', '.join(different)}: choose another folder")
 
 
 def load_representations(folder: str | Path, kind: Kind = "array") -> Any:
-    """Reads what `save_representations` saved.
+    """Reads the files that `save_representations` wrote.
 
     Args:
-        folder: The folder that it wrote.
+        folder: The folder of the files.
         kind: As in `representations`; a "dataset" is memory-mapped, the others are held in memory.
 
     Raises:
@@ -142,7 +145,7 @@ def load_representations(folder: str | Path, kind: Kind = "array") -> Any:
     """
     _check_option("kind", kind, Kind)
     paths = sorted(Path(folder).glob("*.parquet"))
-    files = _identity(paths[0])["files"] if paths else 0
+    files = _recorded_identity(paths[0])["files"] if paths else 0
     if not paths or len(paths) != files:
         raise ValueError(f"{folder} has {len(paths)} of {files or 'no'} files: run save_representations to its end")
     if kind == "dataset":
@@ -152,7 +155,7 @@ def load_representations(folder: str | Path, kind: Kind = "array") -> Any:
 
 
 def as_kind(table: pa.Table, kind: Kind) -> Any:
-    """A table with columns person, year and representation, as what `representations` returns."""
+    """A table with columns person, year and representation, in one of the forms that `representations` returns."""
     if kind == "arrow":
         return table
     if kind == "dataset":
@@ -182,7 +185,7 @@ def _encode(
 
 
 def _represent(
-    model: Any,  # has `represent`
+    model: Any,
     careers: EncodedCareers,
     timing: Timing,
     steps: Steps,
@@ -230,7 +233,7 @@ def _check_option(name: str, value: str, options: Any) -> None:
         raise ValueError(f"{name} is one of {', '.join(get_args(options))}, not {value!r}")
 
 
-def _identity(path: Path) -> dict[str, Any]:
+def _recorded_identity(path: Path) -> dict[str, Any]:
     metadata = pq.read_schema(path).metadata or {}
     if IDENTITY not in metadata:
         raise ValueError(f"{path} is not a file of representations: choose another folder")

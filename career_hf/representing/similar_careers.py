@@ -1,4 +1,4 @@
-"""Similar careers: nearest by the cosine of their representations, also among careers with no occupation in common.
+"""Similar careers by the cosine of their representations, among all or among careers without a common occupation.
 
 Figure 5 of the paper shows the pairs of people with the most similar representations and no occupation in common,
 after the same number of years: `first_years`, `representations` with `steps="last"`, then `most_similar_pairs`.
@@ -28,7 +28,7 @@ from ..occupations.crosswalks import titles
 from .representations import Timing, representations
 
 
-# Similarities that are in memory at once, 128 MiB: rows of everybody's for as many people as fit.
+# Number of similarities that are in memory at once, 128 MiB: a row of everybody for as many people as fit.
 SIMILARITIES = 2**25
 
 
@@ -50,15 +50,15 @@ def similar(
         careers: Careers, careers by split name, or a folder of them.
         people: The person, or people, whose neighbours are wanted.
         neighbours: Number of neighbours for each of them.
-        split: The split among whose people neighbours are sought, of a folder or of careers by split name; "all" takes
-            everybody, people of the training split too.
-        years: Compare as many first observed years of every career; whole careers if 0.
-        nothing_in_common: Whether neighbours are only people without an occupation in common (Figure 5).
-        ignored: Labels that may be in common all the same, such as states without work.
+        split: Name of the split whose people are compared; "all" takes everybody, including people of the training
+            split.
+        years: Number of first observed years of every career that are compared; whole careers if 0.
+        nothing_in_common: Whether neighbours must have no occupation in common (Figure 5).
+        ignored: Labels that may be in common nevertheless, such as states without work.
 
     Returns:
-        What `similar_careers` returns, with titles of occupations; `attrs["careers"]` has the careers of `people` in
-        words.
+        What `similar_careers` returns, with titles of occupations. Its `attrs["careers"]` has the careers of `people`
+        in words.
 
     Raises:
         ValueError: There is no such split, a person is not in it, the model has no representation or does not know an
@@ -81,9 +81,11 @@ def similar(
     if years:
         compared = first_years(compared, years)
     values = representations(model, compared, processor, timing="including", steps="last", unknown_levels="missing")
-    held = occupations_held(compared, ignored=ignored) if nothing_in_common else None
+    held_occupations = occupations_held(compared, ignored=ignored) if nothing_in_common else None
     names = titles()
-    table = similar_careers(compared, values, people, neighbours=neighbours, held=held, names=names)
+    table = similar_careers(
+        compared, values, people, neighbours=neighbours, held_occupations=held_occupations, names=names
+    )
     place = {person: row for row, person in enumerate(compared["person"])}
     words = in_words(compared, [place[person] for person in people], names)
     table.attrs["careers"] = dict(zip(people, words, strict=True))
@@ -91,40 +93,40 @@ def similar(
 
 
 def first_years(careers: Dataset, years: int) -> Dataset:
-    """The first observed years of the people who have as many; shorter careers would not be comparable.
+    """The first observed years of people; leaves out people with fewer years, who would not be comparable.
 
     Args:
         careers: Careers.
-        years: Observed years, steps of a career. For h_t "before", which excludes the occupation of its own year, one
-            more than the years of work that are compared.
+        years: Number of observed years. For h_t "before", which excludes the occupation of its own year, one more than
+            the years of work that are compared.
 
     Raises:
-        ValueError: Nobody has as many years.
+        ValueError: Nobody has so many years.
     """
     table = career_table(careers)
     lengths = list_lengths(table, "year")
-    keep = np.flatnonzero(lengths >= years)
-    if years < 1 or len(keep) == 0:
+    long_enough = np.flatnonzero(lengths >= years)
+    if years < 1 or len(long_enough) == 0:
         raise ValueError(f"nobody has {years} years: the longest career has {lengths.max(initial=0)}; take 1 to that")
-    starts = (lengths.cumsum() - lengths)[keep]
+    starts = (lengths.cumsum() - lengths)[long_enough]
     steps = pa.array((starts[:, None] + np.arange(years)).ravel())
-    offsets = pa.array(np.arange(len(keep) + 1) * years, pa.int32())
+    offsets = pa.array(np.arange(len(long_enough) + 1) * years, pa.int32())
     columns = {}
     for field in table.schema:
         if is_list(field.type):
             columns[field.name] = pa.ListArray.from_arrays(offsets, list_values(table, field.name).take(steps))
         else:
-            columns[field.name] = table[field.name].take(pa.array(keep))
+            columns[field.name] = table[field.name].take(pa.array(long_enough))
     return make_dataset(columns)
 
 
 def occupations_held(careers: Dataset, timing: Timing = "including", ignored: Sequence[str] = ()) -> sparse.csr_array:
-    """Which occupations each person has held, `(careers, occupations)`, ones in float32.
+    """A matrix `(careers, occupations)`, float32 ones where the person has held the occupation.
 
     Args:
         careers: Careers.
         timing: Timing of the representations that are compared; "before" leaves out each career's last year.
-        ignored: Labels that do not count, such as states without work.
+        ignored: Labels that are left out, such as states without work.
     """
     table = career_table(careers)
     lengths = list_lengths(table, "occupation")
@@ -142,19 +144,20 @@ def occupations_held(careers: Dataset, timing: Timing = "including", ignored: Se
 
 
 def nearest(
-    values: np.ndarray, rows: np.ndarray, neighbours: int, held: sparse.csr_array | None = None
+    values: np.ndarray, rows: np.ndarray, neighbours: int, held_occupations: sparse.csr_array | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest others of some careers among all, exactly, without a matrix of all pairs.
+    """The nearest neighbours of some careers among all careers, exactly, without a matrix of all pairs.
 
     Args:
-        values: `(careers, hidden)`, representations.
-        rows: `(queries,)`, places of the careers whose neighbours are wanted.
+        values: `(careers, hidden)`: representations.
+        rows: `(queries,)`: places of the careers whose neighbours are wanted.
         neighbours: Number of neighbours for each.
-        held: What `occupations_held` returns: careers with an occupation in common are no neighbours.
+        held_occupations: What `occupations_held` returns. If given, careers with a common occupation are no
+            neighbours.
 
     Returns:
-        `(queries, neighbours)` places of the nearest, the nearest first, and their cosine similarities; where there
-        are too few, places are -1 and similarities -inf.
+        `(queries, neighbours)`: places of the neighbours, the nearest first, and their cosine similarities. If there
+        are too few neighbours, places are -1 and similarities -inf.
     """
     unit = torch.nn.functional.normalize(torch.tensor(values, dtype=torch.float32), dim=-1)
     neighbours, rows = min(neighbours, len(unit) - 1), np.asarray(rows)
@@ -162,8 +165,8 @@ def nearest(
     for some in np.split(rows, range(0, len(rows), max(1, SIMILARITIES // len(unit))))[1:]:
         similarity = unit[some] @ unit.T
         similarity[np.arange(len(some)), some] = -torch.inf
-        if held is not None:
-            shared = held @ held[some].T.toarray() > 0
+        if held_occupations is not None:
+            shared = held_occupations @ held_occupations[some].T.toarray() > 0
             similarity.masked_fill_(torch.from_numpy(shared).T, -torch.inf)
         top = similarity.topk(neighbours)
         places.append(top.indices.masked_fill(top.values.isinf(), -1).numpy())
@@ -178,22 +181,22 @@ def similar_careers(
     people: Sequence[str],
     *,
     neighbours: int = 10,
-    held: sparse.csr_array | None = None,
+    held_occupations: sparse.csr_array | None = None,
     names: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
-    """The people with the most similar careers.
+    """The people with the most similar careers, from representations.
 
     Args:
         careers: Careers.
-        values: `(careers, hidden)`, a representation of each, of `steps="last"`.
+        values: `(careers, hidden)`: representations with `steps="last"`.
         people: People whose neighbours are wanted.
         neighbours: Number of neighbours for each.
-        held: As in `nearest`.
+        held_occupations: As in `nearest`.
         names: As in `in_words`.
 
     Returns:
-        person; neighbour, a person; similarity, the cosine; career, the neighbour's in words. One row per neighbour,
-        the nearest first.
+        One row per neighbour, the nearest first: person; neighbour, another person; similarity, the cosine; career,
+        that of the neighbour, in words.
 
     Raises:
         ValueError: A person is not among the careers, or there is not one representation for each career.
@@ -202,9 +205,11 @@ def similar_careers(
     _check_one_row_each(everyone, values)
     place = {person: row for row, person in enumerate(everyone)}
     if strangers := [person for person in people if person not in place]:
-        raise ValueError(f"person '{strangers[0]}' is not among the {len(everyone)} careers, which '{everyone[0]}' is")
+        raise ValueError(
+            f"person '{strangers[0]}' is not among the {len(everyone)} careers, the first of which is '{everyone[0]}'"
+        )
     rows = np.array([place[person] for person in people], dtype=np.int64)
-    places, similarity = nearest(values, rows, neighbours, held)
+    places, similarity = nearest(values, rows, neighbours, held_occupations)
     query, rank = np.nonzero(places >= 0)
     others = places[query, rank]
     return pd.DataFrame(
@@ -221,23 +226,24 @@ def most_similar_pairs(
     careers: Dataset,
     values: np.ndarray,
     pairs: int = 10,
-    held: sparse.csr_array | None = None,
+    held_occupations: sparse.csr_array | None = None,
     names: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
-    """The most similar pairs of all, Figure 5; with `held`, of those with no occupation in common.
+    """The most similar pairs among all careers or, with `held_occupations`, among pairs without a common occupation
+    (Figure 5).
 
     Args:
-        careers, values, held, names: As in `similar_careers`.
+        careers, values, held_occupations, names: As in `similar_careers`.
         pairs: Number of pairs.
 
     Returns:
-        person and neighbour; similarity; career and neighbours_career in words. One row per pair, the most similar
-        first.
+        One row per pair, the most similar first: person and neighbour; similarity; career and neighbours_career, in
+        words.
     """
     everyone = careers["person"][:]
     _check_one_row_each(everyone, values)
-    # Each of the most similar pairs is among the nearest of both its people, if as many nearest are looked at.
-    places, similarity = nearest(values, np.arange(len(values)), pairs, held)
+    # Each of the most similar pairs is among this many nearest neighbours of both its people.
+    places, similarity = nearest(values, np.arange(len(values)), pairs, held_occupations)
     query, rank = np.nonzero((places >= 0) & (places > np.arange(len(values))[:, None]))
     order = np.argsort(-similarity[query, rank], kind="stable")[:pairs]
     first, second = query[order], places[query, rank][order]
@@ -257,7 +263,7 @@ def in_words(careers: Dataset, rows: Sequence[int] | np.ndarray, names: Mapping[
 
     Args:
         careers: Careers.
-        rows: Rows of those that are wanted.
+        rows: Rows of the careers to describe.
         names: Names of labels, such as `occupations.crosswalks.titles()` for occ1990dd codes; other labels stay as
             they are.
     """
@@ -273,16 +279,17 @@ def in_words(careers: Dataset, rows: Sequence[int] | np.ndarray, names: Mapping[
 
 
 def describe_clusters(careers: Dataset, clusters: np.ndarray, occupations: int = 3) -> pd.DataFrame:
-    """What clusters of careers are made of.
+    """Describes clusters of careers.
 
     Args:
         careers: Careers.
-        clusters: `(careers,)`, number of each career's cluster, as any clustering of scikit-learn gives it.
-        occupations: Number of occupations that are named.
+        clusters: `(careers,)`: number of each career's cluster, as clusterings of scikit-learn return it.
+        occupations: Number of typical occupations that are named.
 
     Returns:
-        One row per cluster: people; share of everybody; years, the mean number observed; typical, the occupations
-        whose share of people who have held them is most above everybody's, with that share of the cluster.
+        One row per cluster: people; share, of everybody; years, the mean number of observed years; typical, the
+        occupations that people of the cluster have held more often than everybody, by the largest differences, with
+        the share of the cluster's people who have held them.
     """
     _check_one_row_each(careers["person"], clusters)
     table = career_table(careers)
@@ -304,19 +311,19 @@ def describe_clusters(careers: Dataset, clusters: np.ndarray, occupations: int =
 
 
 def career_map(values: np.ndarray, *, sample: int = 2_000, neighbours: int = 5, seed: int = 0) -> np.ndarray:
-    """A map on which similar careers lie together: t-SNE of a sample, and everybody else among their nearest in it.
+    """A map on which similar careers lie together: t-SNE places a sample, and others lie among their neighbours in it.
 
     Args:
         values: `(careers, hidden)`, representations.
         sample: Number of careers, drawn at random, that t-SNE places; its time grows faster than their number.
-        neighbours: Number of nearest careers of the sample in whose middle the others are placed.
+        neighbours: Number of neighbours in the sample in whose middle each other career is placed.
         seed: Random seed of the sample and of t-SNE.
 
     Returns:
         `(careers, 2)`, coordinates without a unit.
     """
     chosen = np.sort(np.random.default_rng(seed).permutation(len(values))[:sample])
-    # Euclidean distances of unit vectors are in the order of cosine distances.
+    # For unit vectors, Euclidean distances have the same order as cosine distances.
     values = normalize(values)
     placed = TSNE(random_state=seed).fit_transform(values[chosen])
     search = NearestNeighbors(n_neighbors=min(neighbours, len(chosen)), algorithm="brute").fit(values[chosen])
@@ -330,7 +337,9 @@ def career_map(values: np.ndarray, *, sample: int = 2_000, neighbours: int = 5, 
 
 def _check_one_row_each(people: Sequence[str], values: np.ndarray) -> None:
     if len(people) != len(values):
-        raise ValueError(f"{len(people)} careers have {len(values)} rows: give one for each, those of steps='last'")
+        raise ValueError(
+            f"{len(people)} careers have {len(values)} rows: give one row for each career, as steps='last' does"
+        )
 
 
 __all__ = [

@@ -6,9 +6,9 @@
 An empty mean is zero, and the beginning of a career has an alpha, as the last "occupation" of the first step. In two
 stages a further score is that of staying.
 
-A product of an embedding and an output matrix is a table of scores of rank D, and the mean of a table's rows needs no
-other order of work than the mean of embeddings. So each table is multiplied out once for all steps, and averages are
-cumulative sums of its rows: at D = 1024 several times less work than a product for every step.
+The product of an embedding and an output matrix is a table of scores of rank D, and the mean of its rows is the
+product of the mean of embeddings. So each table is computed once for all steps, and averages are cumulative sums of
+its rows: at D = 1024 several times less work than a product for every step.
 """
 
 from __future__ import annotations
@@ -30,15 +30,14 @@ class BagOfJobsConfig(BaselineConfig):
 
     Args:
         embedding_size (`int`): D of Eq. 11; 1024 in Appendix G.
-        history_covariates (`list[str]`): Covariates whose earlier levels are averaged too. All of them unless given,
-            as in the paper; for those that never change the original program leaves the average out.
-        start_in_history (`bool`): As in the original program, every average also counts two entries from before the
-            first step, and so has t entries at step t: id 0 and the beginning of the career for occupations, and for
-            covariates one of `start_levels`.
-        start_levels (`list[int]`): The level of each of `history_covariates` that stands before the first step there;
-            level 0 unless given.
+        history_covariates (`list[str]`): Covariates whose earlier levels are averaged too; all covariates if None, as
+            in the paper. The original program has no averages of covariates that never change.
+        start_in_history (`bool`): Whether, as in the original program, every average also counts two entries from
+            before the first step, and so has t entries at step t: id 0 and the beginning of the career for
+            occupations, and one of `start_levels` for covariates.
+        start_levels (`list[int]`): For each of `history_covariates` the level before the first step; 0 if None.
 
-    The rest as in [`BaselineConfig`].
+    All other fields are those of [`BaselineConfig`].
     """
 
     model_type = "career_bag_of_jobs"
@@ -56,10 +55,10 @@ class BagOfJobsConfig(BaselineConfig):
         super().__post_init__(**kwargs)
 
     def validate_history_covariates(self):
-        """Part of `@strict` validation: averaged covariates are covariates."""
-        strange = [name for name in self.history_covariates or [] if name not in self.covariate_names]
-        if strange:
-            raise ValueError(f"history_covariates names {strange}, and the covariates are {self.covariate_names}")
+        """Part of `@strict` validation: averaged covariates must be covariates."""
+        unknown = [name for name in self.history_covariates or [] if name not in self.covariate_names]
+        if unknown:
+            raise ValueError(f"history_covariates names {unknown}, and the covariates are {self.covariate_names}")
         if len(self.start_levels or []) != len(self.history_covariates or []):
             raise ValueError(f"start_levels {self.start_levels} must be one for each of {self.history_covariates}")
 
@@ -106,7 +105,7 @@ class BagOfJobsForOccupationPrediction(BaselineForOccupationPrediction):
         self, input_ids: torch.Tensor, covariates: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         config = self.config
-        # What came before each step's own entry; entries from before the first step have id 0 in the original.
+        # The entry before the last occupation of each step; before the first step it has id 0 in the original.
         earlier = F.pad(input_ids[:, :-1], (1, 0), value=0 if config.start_in_history else config.pad_token_id)
         scores = self.last_occupation(input_ids)
         scores = scores + self._mean(self.earlier_occupations(earlier), ~among(earlier, config.special_token_ids))
@@ -125,8 +124,8 @@ class BagOfJobsForOccupationPrediction(BaselineForOccupationPrediction):
         """Averages of rows up to each step.
 
         Args:
-            rows: `(batch, time, scores)`, of what came before each step's own entry.
-            counts: `(batch, time)`, which of them the paper counts; the original counts all.
+            rows: `(batch, time, scores)`: scores of the entry before each step's last one.
+            counts: `(batch, time)`: whether the paper counts the entry; the original counts all entries.
         """
         counts = counts | self.config.start_in_history
         # In float32 at least: a sum over a whole career in bfloat16 would stop growing.

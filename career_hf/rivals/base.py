@@ -1,7 +1,7 @@
-"""What rivals that are trained by gradient descent share: the inputs, outputs and likelihood of CAREER.
+"""The base of rivals that are trained by gradient descent: they share inputs, outputs and likelihood with CAREER.
 
-A rival says what it scores occupations and staying by; `two_stage.py` turns scores into probabilities, the same for
-all. So a comparison of models compares what they know of the past, and nothing else.
+A rival defines the scores of occupations and of staying; `two_stage.py` turns scores into probabilities for all
+models. So a comparison of models only compares how they use the past.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ class BaselineConfig(OccupationConfig):
 
     Args:
         two_stage (`bool`): Whether prediction is in two stages (Eq. 18), or one softmax.
-        initializer_range (`float`): Standard deviation of freshly drawn weights.
+        initializer_range (`float`): Standard deviation of initial weights.
         logit_clamp (`float`, *optional*): Clamp all scores to +- this value, as the original program does (10).
         special_tokens_in_softmax (`bool`): Leave special ids in the softmax, as the original program does.
         first_step_stay (`bool`): Apply stage one to the first step too, as the original program does.
 
-    The rest as in [`OccupationConfig`].
+    All other fields are those of [`OccupationConfig`].
     """
 
     model_type = "career_baseline"
@@ -48,12 +48,12 @@ class BaselineConfig(OccupationConfig):
 
     @property
     def num_scores(self) -> int:
-        """How many scores a step has: one for each occupation id and, in two stages, a last one for staying."""
+        """Number of scores of a step: one for each occupation id and, in two stages, a last one for staying."""
         return self.vocab_size + self.two_stage
 
 
 class BaselineForOccupationPrediction(OccupationModel):
-    """An occupation model that is given by its `scores`. One career per row; no cache."""
+    """An occupation model that is defined by its `scores`; it takes one career per row and has no cache."""
 
     config: BaselineConfig
     config_class = BaselineConfig
@@ -61,7 +61,7 @@ class BaselineForOccupationPrediction(OccupationModel):
     def scores(
         self, input_ids: torch.Tensor, covariates: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """What occupations and staying are predicted by.
+        """The scores from which occupations and staying are predicted.
 
         Args:
             input_ids: `(batch, time)`, y_{t-1}; padded on the right.
@@ -71,7 +71,7 @@ class BaselineForOccupationPrediction(OccupationModel):
             `(batch, time, vocabulary)` logits of occupations, and `(batch, time)` logits of staying, or None in one
             stage. Step t may depend on steps up to t alone.
         """
-        raise NotImplementedError(f"{type(self).__name__} must say what it scores occupations by")
+        raise NotImplementedError(f"{type(self).__name__} must define scores")
 
     def log_probs(
         self, input_ids: torch.Tensor, covariates: torch.Tensor | None, position_ids: torch.Tensor | None = None
@@ -91,7 +91,7 @@ class BaselineForOccupationPrediction(OccupationModel):
         return two_stage_log_probs(logits, stay_logit, input_ids, excluded), stay_logit
 
     def split(self, scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """`(..., config.num_scores)` as what `scores` returns: logits of occupations, and of staying or None."""
+        """Splits `(..., config.num_scores)` into logits of occupations, and logits of staying or None."""
         return scores[..., : self.config.vocab_size], scores[..., -1] if self.config.two_stage else None
 
 

@@ -3,8 +3,8 @@
     p(y_t = j | y_{t-1} = i, x_t) = softmax_j  e'_j . (e_i + sum_c e_c(x_tc))
 
 Job representation learning (Dave et al., 2018) and Job2Vec (Zhang et al., 2020), as Appendix G of the CAREER paper
-adapts them to surveys, differ in e', the vectors of jobs that are entered. Both are first-order models: no job before
-the last one matters.
+adapts them to surveys, differ in e', the vectors of jobs that are entered. Both are first-order models: only the last
+job matters.
 
 **Job representation learning.** Dave et al. embed the jobs of a transition graph and the skills of two more graphs in
 one space, by a contrastive objective (their Eq. 4). The CAREER paper keeps the terms of job transitions alone, takes
@@ -47,7 +47,7 @@ class JobVectorsConfig(BaselineConfig):
     Args:
         embedding_size (`int`): Dimensions of the vectors of jobs and covariates; 50 in the paper (Appendix G).
 
-    The rest as in [`BaselineConfig`].
+    All other fields are those of [`BaselineConfig`].
     """
 
     model_type = "career_job_vectors"
@@ -55,13 +55,13 @@ class JobVectorsConfig(BaselineConfig):
     embedding_size: int = 50
 
     def validate_embedding_size(self):
-        """Part of `@strict` validation: the space has a dimension."""
+        """Part of `@strict` validation: the space must have a dimension."""
         if self.embedding_size < 1:
             raise ValueError(f"embedding_size must be at least 1, and is {self.embedding_size}")
 
 
 class JobVectorsForOccupationPrediction(BaselineForOccupationPrediction):
-    """A first-order model of job vectors, given by its `products`: no job before the last one matters."""
+    """A first-order model of job vectors, defined by its `products`: only the last job matters."""
 
     config: JobVectorsConfig
     config_class = JobVectorsConfig
@@ -78,7 +78,7 @@ class JobVectorsForOccupationPrediction(BaselineForOccupationPrediction):
 
     def products(self, job: torch.Tensor) -> torch.Tensor:
         """`(..., vocabulary)`, e'_j . job for the vectors `(..., size)` of jobs with covariates."""
-        raise NotImplementedError(f"{type(self).__name__} must say which vectors jobs have that are entered")
+        raise NotImplementedError(f"{type(self).__name__} must define products")
 
     def scores(
         self, input_ids: torch.Tensor, covariates: torch.Tensor | None

@@ -4,12 +4,12 @@
     second order   p(j | h, i) = w2 count(h, i, j) / count(h, i, .) + (1 - w2) p(j | i)   w2 = .5
 
 f is the distribution of occupations over all steps. A career starts from the beginning-of-career id, which is a
-context like any other, so first occupations are smoothed alike. A context that training never saw falls back to the
-next simpler distribution alone. Two things differ from the paper: f counts every occupation `pseudo_count` times more,
-because with plain frequencies an occupation that training never saw has probability zero and one such step makes
-perplexity infinite; and `tune_weight` can choose w1 and w2 on validation careers.
+context like any other, so first occupations are smoothed too. A context that training never saw has the next simpler
+distribution alone. Two things differ from the paper: f adds `pseudo_count` to the count of every occupation, because
+with plain frequencies an occupation that training never saw has probability zero and one such step makes perplexity
+infinite; and `tune_weight` can choose w1 and w2 on validation careers.
 
-Counts are kept, and only the nonzero ones: their number grows with the data, not with the vocabulary cubed.
+Only nonzero counts are stored: their number grows with the data, not with the vocabulary cubed.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from ..models.modeling_occupation import OccupationModel
 from ..models.two_stage import IMPOSSIBLE
 
 
-# Candidate smoothing weights: even steps up to .95, then ever closer to 1, where the first-order weight usually lies.
-# Never 1 itself: one unseen transition in the validation careers would have probability zero.
+# Candidate smoothing weights: even steps up to .95, then ever closer to 1, where the first-order weight usually is. 1
+# is no candidate, because an unseen transition in the validation careers would have probability zero.
 WEIGHT_GRID = (*np.linspace(0, 0.95, 20).tolist(), *(1 - np.geomspace(0.04, 1e-4, 15)).tolist())
 
 NO_CONTEXT = -1
@@ -42,13 +42,15 @@ class MarkovConfig(OccupationConfig):
     r"""Configuration of [`MarkovForOccupationPrediction`].
 
     Args:
-        order (`int`): How many past occupations the chain remembers, 1 or 2.
+        order (`int`): Number of past occupations on which a step depends, 1 or 2.
         first_order_weight (`float`): w1, the weight of transition shares against occupation shares (Appendix G).
-        second_order_weight (`float`): w2, that of second-order shares against the first-order chain (Appendix G).
-        pseudo_count (`float`): What every occupation's count starts from in the occupation shares; 0 is the paper's.
-        num_contexts, num_transitions (`list[int]`): Stored rows and nonzero counts of each order, for loading.
+        second_order_weight (`float`): w2, the weight of second-order shares against the first-order chain (Appendix
+            G).
+        pseudo_count (`float`): Number that is added to every count in the occupation shares; 0 in the paper.
+        num_contexts, num_transitions (`list[int]`): Numbers of stored rows and of nonzero counts for each order, which
+            loading needs.
 
-    The rest as in [`OccupationConfig`]; covariates are none.
+    All other fields are those of [`OccupationConfig`]; there are no covariates.
     """
 
     model_type = "career_markov"
@@ -77,7 +79,7 @@ class MarkovConfig(OccupationConfig):
             )
 
     def validate_smoothing(self):
-        """Part of `@strict` validation: smoothing weights are shares."""
+        """Part of `@strict` validation: smoothing weights must be shares."""
         for name in ("first_order_weight", "second_order_weight"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be between 0 and 1, not {getattr(self, name)}")
@@ -85,7 +87,7 @@ class MarkovConfig(OccupationConfig):
             raise ValueError(f"pseudo_count must not be negative, and is {self.pseudo_count}")
 
     def validate_no_covariates(self):
-        """Part of `@strict` validation: covariates, of which a Markov chain has none."""
+        """Part of `@strict` validation: a Markov chain has no covariates."""
         if self.covariate_names or self.covariate_sizes:
             raise ValueError(
                 f"a Markov chain has no covariates, and was given {self.covariate_names}; give it a processor of its "
@@ -94,9 +96,9 @@ class MarkovConfig(OccupationConfig):
 
 
 class TransitionCounts(nn.Module):
-    """How often each occupation followed each context: nonzero counts in rows, one row per context, sorted by context.
+    """Nonzero counts of the occupations that followed each context, in one row per context, sorted by context.
 
-    Row 0 belongs to no context and is empty: it is where contexts that were never seen are looked up.
+    Row 0 belongs to no context and is empty; contexts that were never seen have this row.
     """
 
     contexts: torch.Tensor
@@ -118,11 +120,12 @@ class TransitionCounts(nn.Module):
             context: `(...)` context ids.
 
         Returns:
-            `(..., vocabulary)` shares, zero for a context never seen, and `(..., 1)`, whether it was seen.
+            `(..., vocabulary)`: shares, zero for contexts that were never seen; and `(..., 1)`: whether the context
+            was seen.
         """
         rows = self._row(context.reshape(-1))
         starts, sizes = self.row_starts[rows], self.row_starts[rows + 1] - self.row_starts[rows]
-        # Entry k of step s stands at starts[s] + k; every step's entries one after the other.
+        # Entry k of step s is at starts[s] + k.
         step = torch.repeat_interleave(torch.arange(len(rows), device=rows.device), sizes)
         entry = torch.arange(len(step), device=rows.device) + (starts - sizes.cumsum(0) + sizes)[step]
         counts = self.counts.new_zeros(len(rows), self.vocab_size)
@@ -132,10 +135,10 @@ class TransitionCounts(nn.Module):
         return shares.view(*context.shape, -1), (totals > 0).view(*context.shape, 1)
 
     @classmethod
-    def of(
+    def from_steps(
         cls, context: np.ndarray, occupation: np.ndarray, weight: np.ndarray | None, vocab_size: int
     ) -> TransitionCounts:
-        """Counts steps given as flat arrays: the context, the occupation that followed, and maybe a weight."""
+        """Counts steps from flat arrays of contexts, of occupations that followed, and perhaps of weights."""
         codes, inverse = np.unique(context * vocab_size + occupation, return_inverse=True)
         contexts, starts = np.unique(codes // vocab_size, return_index=True)
         table = cls(len(contexts) + 1, len(codes), vocab_size)
@@ -146,18 +149,18 @@ class TransitionCounts(nn.Module):
         return table
 
     def share_of(self, context: torch.Tensor, occupation: torch.Tensor) -> torch.Tensor:
-        """`(steps,)` shares of one occupation in each context, without making rows; NaN for a context never seen."""
+        """`(steps,)` shares of one occupation in each context, without rows; NaN for contexts that were never seen."""
         rows = self._row(context)
         row_of_entry = torch.repeat_interleave(self.row_starts.diff())
         totals = torch.zeros(len(self.contexts), dtype=torch.float64).index_add(0, row_of_entry, self.counts.double())
-        # One more entry than there are, which matches nothing, stands for "not found".
+        # The last entry, which no code equals, is the place of codes that do not occur.
         codes = torch.cat(
             [row_of_entry * self.vocab_size + self.occupations, torch.tensor([torch.iinfo(torch.long).max])]
         )
-        wanted = rows * self.vocab_size + occupation
-        entry = torch.searchsorted(codes, wanted)
+        step_codes = rows * self.vocab_size + occupation
+        entry = torch.searchsorted(codes, step_codes)
         counts = torch.cat([self.counts.double(), torch.zeros(1, dtype=torch.float64)])[entry]
-        return torch.where(codes[entry] == wanted, counts, 0.0) / totals[rows]  # 0 / 0 is NaN
+        return torch.where(codes[entry] == step_codes, counts, 0.0) / totals[rows]  # 0 / 0 is NaN
 
     def _row(self, context: torch.Tensor) -> torch.Tensor:
         row = torch.searchsorted(self.contexts, context).clamp(max=len(self.contexts) - 1)
@@ -216,11 +219,11 @@ class MarkovForOccupationPrediction(OccupationModel):
         Args:
             encoded: Training careers as `processor.encode` returns them.
             processor: A processor without covariates.
-            order: 1 or 2.
-            first_order_weight: w1; the paper's .99 unless given (Appendix G).
-            second_order_weight: w2; the paper's .5 unless given (Appendix G).
-            pseudo_count: Added to each occupation's count in the occupation shares; 0 is the paper's.
-            weighted: Count each step with its person's survey weight.
+            order: Order of the chain, 1 or 2.
+            first_order_weight: w1; .99 in the paper (Appendix G).
+            second_order_weight: w2; .5 in the paper (Appendix G).
+            pseudo_count: Number that is added to every count in the occupation shares; 0 in the paper.
+            weighted: Whether to count each step with its person's survey weight.
 
         Raises:
             ValueError: The processor has covariates, there are no careers, or there are no weights to use.
@@ -228,12 +231,12 @@ class MarkovForOccupationPrediction(OccupationModel):
         vocabulary = processor.config_kwargs()
         size = vocabulary["vocab_size"]
         before_previous, previous, occupation, weight = _steps(encoded, weighted)
-        orders = [TransitionCounts.of(previous, occupation, weight, size)]
+        orders = [TransitionCounts.from_steps(previous, occupation, weight, size)]
         if order == 2:
             has_pair = before_previous != NO_CONTEXT
             context = before_previous[has_pair] * size + previous[has_pair]
             pair_weight = None if weight is None else weight[has_pair]
-            orders.append(TransitionCounts.of(context, occupation[has_pair], pair_weight, size))
+            orders.append(TransitionCounts.from_steps(context, occupation[has_pair], pair_weight, size))
         config = MarkovConfig(
             **vocabulary,
             order=order,
@@ -262,15 +265,15 @@ class MarkovForOccupationPrediction(OccupationModel):
         seed: int = 0,
         order: int = 1,
     ) -> MarkovForOccupationPrediction:
-        """`tune_weight` or `fit`, as every counted model offers it; nothing here is random.
+        """A chain by `tune_weight` or `fit`, with the arguments that all models made of counts share.
 
         Args:
             train, validation: Encoded careers.
             processor: A processor without covariates.
-            tune: Choose the smoothing weights on the validation careers; the paper's otherwise.
-            weighted: Use survey weights.
-            seed: Not needed.
-            order: 1 or 2.
+            tune: Whether to choose smoothing weights on the validation careers; otherwise they are the paper's.
+            weighted: Whether to use survey weights.
+            seed: Ignored, because nothing here is random.
+            order: Order of the chain, 1 or 2.
         """
         if tune:
             return tune_weight(train, validation, processor, order=order, weighted=weighted)
@@ -287,16 +290,16 @@ class MarkovForOccupationPrediction(OccupationModel):
         return probabilities.log().clamp(min=IMPOSSIBLE), None
 
     def _pairs(self, input_ids: torch.Tensor, position_ids: torch.Tensor | None) -> torch.Tensor:
-        """Second-order contexts (y_{t-2}, y_{t-1}); none at the first step of a career."""
+        """Codes of second-order contexts (y_{t-2}, y_{t-1}); negative at the first step of a career."""
         before_previous = nn.functional.pad(input_ids[:, :-1], (1, 0), value=NO_CONTEXT)
         if position_ids is not None:
             before_previous = before_previous.masked_fill(position_ids == 0, NO_CONTEXT)
-        # Without y_{t-2} the sum is negative, which is no context either.
+        # Without y_{t-2} the sum is negative, and no context.
         return before_previous * self.config.vocab_size + input_ids
 
 
 def _smoothed(shares: torch.Tensor, seen: torch.Tensor, simpler: torch.Tensor, weight: float) -> torch.Tensor:
-    """A weighted average with a simpler distribution, which stands alone where the context was never seen."""
+    """A weighted average with a simpler distribution, or that distribution alone if the context was never seen."""
     return torch.where(seen, weight * shares + (1 - weight) * simpler, simpler)
 
 
@@ -310,22 +313,22 @@ def tune_weight(
     pseudo_count: float = 1.0,
     weighted: bool = False,
 ) -> MarkovForOccupationPrediction:
-    """The chain counted on training careers with the smoothing weights that validation careers like best.
+    """A chain of training careers, with the smoothing weights that maximise the likelihood of validation careers.
 
-    The likelihood of every weight follows from the probabilities that the two smoothed distributions give each
-    validation step, so nothing is refitted. A second-order chain tunes both weights together.
+    The likelihood of every weight follows from the probabilities that the smoothed distributions give each validation
+    step, so counts are made only once. A second-order chain tunes both weights together.
 
     Args:
         train: Encoded careers to count.
         validation: Encoded careers whose likelihood is maximised.
         processor: A processor without covariates.
-        order: 1 or 2.
+        order: Order of the chain, 1 or 2.
         grid: Candidate weights.
         pseudo_count: As in `fit`.
-        weighted: Use survey weights, in counting and in the likelihood.
+        weighted: Whether to use survey weights, in counting and in the likelihood.
 
     Returns:
-        A fitted model; its config holds the chosen weights.
+        A model whose config has the chosen weights.
     """
     fit = MarkovForOccupationPrediction.fit
     model = fit(train, processor, order=order, pseudo_count=pseudo_count, weighted=weighted)

@@ -1,4 +1,4 @@
-"""A mixture of first-order Markov chains: people differ in the chain that they follow, for good, and nobody is told.
+"""A mixture of first-order Markov chains: every person follows one unobserved chain for the whole career.
 
     p(y_1, ..., y_T) = sum_k pi_k prod_t A_k(y_{t-1}, y_t)
     p(y_t = j | past) = sum_k p(k | y_1, ..., y_{t-1}) A_k(y_{t-1}, j)
@@ -7,10 +7,10 @@ It is the classical model of sequences from an unknown number of groups (Poulsen
 economics Frydman, 2005, after the mover-stayer model of Blumen, Kogan and McCarthy, 1955). A career starts from the
 beginning-of-career id, which is a context like any other, so chains differ in first occupations too.
 
-A chain is smoothed as in Appendix G of the CAREER paper, with shares f_k of occupations of its own, and `fit`
-maximises the posterior density by EM (Dempster, Laird and Rubin, 1977). Dirichlet priors are worth `strength` steps of
-all people's chain P and occupation shares f, `MarkovForOccupationPrediction`'s, so that a chain says what all people
-say where it has seen little; the prior of the shares of chains is worth one person each:
+A chain is smoothed as in Appendix G of the CAREER paper, with its own shares f_k of occupations, and `fit` maximises
+the posterior density by EM (Dempster, Laird and Rubin, 1977). Dirichlet priors are worth `strength` steps of the chain
+P and the occupation shares f of all people, which are those of `MarkovForOccupationPrediction`, so that a chain with
+few data is close to that of all people. The prior of the shares of chains is worth one person each:
 
     A_k(i, j) = w1 B_k(i, j) + (1 - w1) f_k(j)
     B_k(i, j) = (n_k(i, j) + strength P(i, j)) / (n_k(i, .) + strength)
@@ -18,9 +18,9 @@ say where it has seen little; the prior of the shares of chains is worth one per
     pi_k      = (people in k + 1) / (people + K)
 
 n_k and m_k count the steps that B_k and f_k explain, each career by its probability of chain k. The posterior density
-never falls from one iteration to the next. f_k matters where occupations are many: a chain that is smoothed by what
-all people do alone forgets which occupations its own people hold.
-Storage is dense, `num_chains` x `vocab_size` squared: 9 MB for 20 chains of 335 occupations.
+never falls from one iteration to the next. f_k matters if there are many occupations: a chain that is smoothed by the
+shares of all people alone loses the occupations of its own people. Storage is dense, `num_chains` x `vocab_size`
+squared: 9 MB for 20 chains of 335 occupations.
 """
 
 from __future__ import annotations
@@ -59,12 +59,13 @@ class MixtureOfMarkovChainsConfig(OccupationConfig):
     r"""Configuration of [`MixtureOfMarkovChainsForOccupationPrediction`].
 
     Args:
-        num_chains (`int`): K, how many chains are mixed.
-        strength (`float`): Steps of all people that each row of B_k, and f_k, start from.
+        num_chains (`int`): K, the number of chains.
+        strength (`float`): Number of steps of all people that the priors of each row of B_k, and of f_k, are worth.
         first_order_weight (`float`): w1, the weight of transitions against occupation shares in every chain and in P.
-        pseudo_count (`float`): What every occupation's count starts from in the occupation shares.
+        pseudo_count (`float`): Number that is added to every count in the occupation shares.
 
-    The rest as in [`OccupationConfig`]; covariates are none. All but `num_chains` only say how the model was fitted.
+    All other fields are those of [`OccupationConfig`]; there are no covariates. Fields other than `num_chains` only
+    record how the model was fitted.
     """
 
     model_type = "career_markov_mixture"
@@ -88,7 +89,7 @@ class MixtureOfMarkovChainsConfig(OccupationConfig):
             raise ValueError(f"first_order_weight must be between 0 and 1, and is {self.first_order_weight}")
 
     def validate_no_covariates(self):
-        """Part of `@strict` validation: covariates, of which a Markov chain has none."""
+        """Part of `@strict` validation: a mixture of Markov chains has no covariates."""
         if self.covariate_names or self.covariate_sizes:
             raise ValueError(
                 f"a mixture of Markov chains has no covariates, and was given {self.covariate_names}; give it a "
@@ -147,23 +148,23 @@ class MixtureOfMarkovChainsForOccupationPrediction(OccupationModel):
         max_iterations: int = 500,
         tolerance: float = 1e-5,
     ) -> MixtureOfMarkovChainsForOccupationPrediction:
-        """Fits chains to encoded careers, from several random starts of which the best is kept.
+        """Fits chains to encoded careers from several random starts, and keeps the best fit.
 
         Args:
             encoded: Training careers as `processor.encode` returns them.
             processor: A processor without covariates.
-            num_chains: K.
-            strength: How many steps of all people the priors of each row of B_k, and of f_k, are worth.
+            num_chains: K, the number of chains.
+            strength: Number of steps of all people that the priors of each row of B_k, and of f_k, are worth.
             first_order_weight: w1, as in `MarkovForOccupationPrediction.fit`.
-            pseudo_count: Added to each occupation's count in f, likewise.
-            weighted: Count each career with its survey weight, in units of the mean weight.
-            restarts: Random starts.
-            seed: Seed of the random starts.
-            max_iterations: Iterations of EM after which a start is given up as it is, with a warning.
-            tolerance: Log-density per step, in nats, that an iteration has to gain to be followed by another.
+            pseudo_count: Number that is added to every count in f, as in `MarkovForOccupationPrediction.fit`.
+            weighted: Whether to count each career with its survey weight, in units of the mean weight.
+            restarts: Number of random starts.
+            seed: Random seed of the starts.
+            max_iterations: Number of iterations of EM after which a run stops with a warning.
+            tolerance: Gain of log-density per step, in nats, at or below which a run stops.
 
         Returns:
-            A fitted model, chains from the most to the least common.
+            A fitted model, with chains from the most to the least common.
 
         Raises:
             ValueError: The processor has covariates, there are no careers, there are no weights to use, or a setting
@@ -211,7 +212,7 @@ class MixtureOfMarkovChainsForOccupationPrediction(OccupationModel):
         weighted: bool = False,
         seed: int = 0,
     ) -> MixtureOfMarkovChainsForOccupationPrediction:
-        """`tune_mixture`, as every counted model offers it; a mixture is always tuned."""
+        """A mixture by `tune_mixture`, with the arguments that all models made of counts share; it is always tuned."""
         return tune_mixture(train, validation, processor, weighted=weighted, seed=seed)
 
     def log_probs(
@@ -252,9 +253,10 @@ def tune_mixture(
     restarts: int = 3,
     seed: int = 0,
 ) -> MixtureOfMarkovChainsForOccupationPrediction:
-    """The mixture of training careers with the number of chains and the strength that validation careers like best.
+    """A mixture of training careers, with the number of chains and the strength that fit validation careers best.
 
-    The pooled chain is `tune_weight`'s of first order. A career's likelihood is that of all its predictions at once.
+    The chain of all people is the first-order one of `tune_weight`. A career's likelihood is that of all its
+    predictions together.
 
     Args:
         train: Encoded careers to fit.
@@ -263,10 +265,10 @@ def tune_mixture(
         num_chains: Candidate numbers of chains.
         strengths: Candidate strengths of the prior.
         pseudo_count, restarts, seed: As in `fit`.
-        weighted: Use survey weights, in fitting and in the likelihood.
+        weighted: Whether to use survey weights, in fitting and in the likelihood.
 
     Returns:
-        A fitted model; its config holds what was chosen.
+        A fitted model whose config has the chosen settings.
     """
     pooled = tune_weight(train, validation, processor, pseudo_count=pseudo_count, weighted=weighted)
     counts, weight = counts_by_person(validation, pooled.config.vocab_size, weighted)
@@ -288,7 +290,7 @@ def tune_mixture(
 
 @dataclass(frozen=True)
 class EMRun:
-    """What EM found from one start.
+    """The result of EM from one start.
 
     Args:
         chain_shares: `(chains,)`, pi.
@@ -311,20 +313,20 @@ def run_em(
     max_iterations: int = 500,
     tolerance: float = 0.0,
 ) -> EMRun:
-    """EM from one random start, in which everybody belongs to one chain, drawn by lot.
+    """EM from one random start, in which everybody belongs to one chain, drawn at random.
 
     Only pairs of occupations that occur are visited, so an iteration costs (pairs of a person, summed) x chains.
 
     Args:
-        counts: `(people, vocabulary * vocabulary)`, how often each person moved (or stayed) from i to j, in column
+        counts: `(people, vocabulary * vocabulary)`: number of each person's steps from i to j, in column
             i * vocabulary + j.
-        weight: `(people,)`, survey weights, or ones.
-        pooled: `(vocabulary, vocabulary)`, P; pairs that occur have probability.
-        shares: `(vocabulary,)`, f.
-        config: Number of chains, strength of the priors and w1.
-        rng: For the start.
-        max_iterations: Iterations at most.
-        tolerance: Log-density that an iteration has to gain to be followed by another.
+        weight: `(people,)`: survey weights, or ones.
+        pooled: `(vocabulary, vocabulary)`: P, with positive probabilities of pairs that occur.
+        shares: `(vocabulary,)`: f.
+        config: Config with the number of chains, the strength of the priors and w1.
+        rng: Generator of random numbers for the start.
+        max_iterations: Maximum number of iterations.
+        tolerance: Gain of log-density at or below which the run stops.
     """
     size, chains, strength, w1 = len(shares), config.num_chains, config.strength, config.first_order_weight
     pairs = np.unique(counts.indices)
@@ -336,14 +338,14 @@ def run_em(
     into_occupation = csr_array((np.ones(len(pairs)), (following, np.arange(len(pairs)))), shape=(size, len(pairs)))
     pair_prior, share_prior = strength * pooled[previous, following][:, None], strength * shares[:, None]
     possible = shares > 0
-    # The prior's part for pairs that never occur: their B is prior / total, in which only the total changes.
+    # The prior of pairs that never occur: their B is prior / total, and only the total changes.
     never_occur = strength - np.add.reduceat(pair_prior, row_starts)
 
     posterior = np.eye(chains)[rng.integers(chains, size=len(weight))]
     chain, own_shares = pair_prior / strength, share_prior / strength
     log_density: list[float] = []
     while True:
-        # M-step. A step is explained by B_k or by f_k, in proportion to what each contributes to its probability.
+        # M-step. B_k and f_k explain a step in proportion to their contributions to its probability.
         expected = weight[:, None] * posterior
         steps = by_pair @ expected
         by_shares = steps * (1 - w1) * own_shares[following] / (w1 * chain + (1 - w1) * own_shares[following])

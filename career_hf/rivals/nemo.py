@@ -3,11 +3,11 @@
     h_t = LSTM(e_y(y_{t-1}) + sum_c e_c(x_tc), h_{t-1}),   score_j = beta_j . h_t + b_j
 
 Covariates are embedded and added at the input, there is no company to predict, and the size is the smaller one of the
-original paper, which the CAREER paper found better on surveys: 2 layers, 200 hidden units. In two stages a further
-score is that of staying. What the paper leaves open is as in fairseq's LSTM language model, on which its models were
-trained: embeddings as wide as the hidden state, dropout of 0.1 on the input and on each layer's output, an
-intercept, and first weights about as large as its uniform ones of up to 0.1: with Transformers' usual 0.02 it
-learns far more slowly.
+original paper, which is better on surveys according to the CAREER paper: 2 layers, 200 hidden units. In two stages a
+further score is that of staying. Choices that the paper leaves open are those of fairseq's LSTM language model, with
+which its models were trained: embeddings as wide as the hidden state, dropout of 0.1 on the input and on each layer's
+output, an intercept, and initial weights about as large as its uniform ones of up to 0.1. With Transformers' usual
+0.02 the model learns far more slowly.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ class NemoConfig(BaselineConfig):
     r"""Configuration of [`NemoForOccupationPrediction`].
 
     Args:
-        hidden_size (`int`): Hidden units of each layer, and size of the embeddings.
-        num_hidden_layers (`int`): LSTM layers.
+        hidden_size (`int`): Number of hidden units in each layer, and size of the embeddings.
+        num_hidden_layers (`int`): Number of LSTM layers.
         hidden_dropout (`float`): Dropout on the input and on each layer's output.
-        initializer_range (`float`): Standard deviation of fresh embeddings and output weights; those of the LSTM are
-            Xavier's.
+        initializer_range (`float`): Standard deviation of initial embeddings and output weights; initial weights of
+            the LSTM are Xavier's.
 
-    The rest as in [`BaselineConfig`].
+    All other fields are those of [`BaselineConfig`].
     """
 
     model_type = "career_nemo"
@@ -62,7 +62,7 @@ class NemoForOccupationPrediction(BaselineForOccupationPrediction):
         self.embed_tokens = nn.Embedding(config.vocab_size, size)
         self.embed_covariates = CovariateEmbeddings(config, size)
         self.dropout = nn.Dropout(config.hidden_dropout)
-        # torch warns of dropout between layers where there is only one.
+        # With one layer torch would warn about dropout between layers.
         between = config.hidden_dropout if layers > 1 else 0.0
         self.lstm = nn.LSTM(size, size, num_layers=layers, dropout=between, batch_first=True)
         self.output = nn.Linear(size, config.num_scores)
@@ -76,7 +76,7 @@ class NemoForOccupationPrediction(BaselineForOccupationPrediction):
     def represent(
         self, input_ids: torch.Tensor, covariates: torch.Tensor | None = None, appended: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """h_t of every step, `(batch, time, hidden)`; with `appended` that after y_t, as in CAREER."""
+        """h_t of every step, `(batch, time, hidden)`; with `appended` the state after y_t, as in CAREER."""
         levels = self.embed_covariates(covariates)
         career = self.dropout(self.embed_tokens(input_ids) + levels)
         if appended is None:

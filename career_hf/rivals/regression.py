@@ -2,15 +2,15 @@
 
     score_j = b_j + B1_j[y_{t-1}] + B2_j[y_{t-2}] + sum_c Bc_j[x_tc] + w_j . z_t
 
-z_t is what Appendix G constructs by hand: how long the worker has been in the current occupation and in the data, a
-dummy for a gap of more than a year, and one for a change of education. In two stages a further score is that of
-staying. Everything is computed from `input_ids` and `covariates`; what their levels mean stands in the config.
+z_t has the features of Appendix G: years in the current occupation and in the data, a dummy for a gap of more than a
+year, and a dummy for a change of education. In two stages a further score is that of staying. Everything is computed
+from `input_ids` and `covariates`; the config has the meaning of their levels.
 
 As in the original program, durations are numbers of observations and start at 0: the first year in an occupation is 0,
-which the intercept makes equivalent to 1. Three choices are ours. A gap is measured in years, where the original
-compares places in its dictionary. It is longer than the survey's usual interval, where the paper says a year, because
-in a biennial survey every step would be a gap. And a first step is no change of education, where the original says it
-is, which is equivalent as well: only at a first step is y_{t-1} the beginning of the career.
+which the intercept makes equivalent to 1. Three choices differ. A gap is measured in years, while the original
+compares places in its dictionary. It is longer than the survey's usual interval instead of a year, because in a
+biennial survey every step would be a gap. And a first step is no change of education, while it is one in the original,
+which is equivalent too: only at a first step is y_{t-1} the beginning of the career.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from .base import BaselineConfig, BaselineForOccupationPrediction, CovariateEmbe
 
 @strict
 class RegressionConfig(BaselineConfig):
-    r"""Configuration of [`RegressionForOccupationPrediction`]; `from_processor` fills in what covariates mean.
+    r"""Configuration of [`RegressionForOccupationPrediction`]; `from_processor` sets the meaning of covariates.
 
     Args:
         time_covariate (`str`, *optional*): The covariate that is the year. Without it there is no dummy for gaps.
         year_of_level (`list[int | None]`): The year of each of its levels; None is unknown, which counts as a gap.
-        step_length (`int`): A step of more than this many years is a gap; 1 in the paper.
-        change_covariates (`list[str]`): Covariates with a dummy for steps at which their level is not the last one.
+        step_length (`int`): Number of years above which a step is a gap; 1 in the paper.
+        change_covariates (`list[str]`): Covariates with a dummy for steps at which their level changes.
 
-    The rest as in [`BaselineConfig`].
+    All other fields are those of [`BaselineConfig`].
 
     Example:
         >>> config = RegressionConfig(covariate_names=["race", "education"], covariate_sizes=[4, 6])
@@ -55,13 +55,13 @@ class RegressionConfig(BaselineConfig):
     change_covariates: list[str] = field(default_factory=list)
 
     def validate_features(self):
-        """Part of `@strict` validation: features name covariates, and every level of time has its year."""
+        """Part of `@strict` validation: features must name covariates, and every level of time needs a year."""
         sizes = dict(zip(self.covariate_names, self.covariate_sizes, strict=False))
         times = [] if self.time_covariate is None else [self.time_covariate]
-        strange = [name for name in [*times, *self.change_covariates] if name not in sizes]
-        if strange:
+        unknown = [name for name in [*times, *self.change_covariates] if name not in sizes]
+        if unknown:
             raise ValueError(
-                f"time_covariate and change_covariates name {strange}, and the covariates are {self.covariate_names}"
+                f"time_covariate and change_covariates name {unknown}, and the covariates are {self.covariate_names}"
             )
         levels = sizes[self.time_covariate] if self.time_covariate is not None else 0
         if len(self.year_of_level) != levels:
@@ -76,12 +76,12 @@ class RegressionConfig(BaselineConfig):
     ) -> Self:
         """The config of a regression for a processor's careers.
 
-        Features of covariates that the processor does not have are left out; `history_features` lists those in.
+        Features of covariates that the processor does not have are left out; `history_features` lists the others.
 
         Args:
-            processor: Gives the year of each level, and the usual step as `step_length` unless `kwargs` has it.
+            processor: The processor, from which the year of each level and `step_length` are read.
             change_covariates: Covariates whose change is a feature.
-            kwargs: Further fields.
+            kwargs: Further fields, which take precedence.
         """
         time: dict[str, Any] = {}
         if processor.time_covariate is not None:
@@ -147,9 +147,9 @@ def history_features(
     """z_t, `(batch, time, features)` in float32, in the order of `config.history_features`.
 
     Args:
-        config: Says what levels of covariates mean.
+        config: Config with the meaning of covariate levels.
         input_ids: `(batch, time)`, y_{t-1}.
-        covariates: `(batch, time, covariates)`, levels of x_t; None where there are none.
+        covariates: `(batch, time, covariates)`, levels of x_t; None for a model without covariates.
     """
     position = torch.arange(input_ids.shape[1], device=input_ids.device).expand(input_ids.shape)
     spell_start = position.masked_fill(~_changed(input_ids, first=True), 0).cummax(dim=1).values
@@ -159,14 +159,14 @@ def history_features(
         if config.time_covariate is not None:
             years = [float("nan") if year is None else float(year) for year in config.year_of_level]
             year = torch.tensor(years, device=input_ids.device)[level[config.time_covariate]]
-            within = year.diff(dim=1) <= config.step_length  # of an unknown year false
+            within = year.diff(dim=1) <= config.step_length  # false if a year is unknown
             features.append(F.pad(~within, (1, 0), value=False))
         features += [_changed(level[name], first=False) for name in config.change_covariates]
     return torch.stack([feature.float() for feature in features], dim=-1)
 
 
 def _changed(values: torch.Tensor, first: bool) -> torch.Tensor:
-    """Whether each value differs from the one before it in its row; `first` for the first."""
+    """Whether each value differs from the previous one in its row; `first` is the result for the first value."""
     return F.pad(values[:, 1:] != values[:, :-1], (1, 0), value=first)
 
 

@@ -1,7 +1,7 @@
-"""Evaluation results of a checkpoint, as its card shows them and its folder keeps them: `evaluation_results.json`.
+"""Evaluation results of a checkpoint, which its card shows and its folder keeps in `evaluation_results.json`.
 
-Metrics are those of `audit.audit`, for everybody and by group, and for a wage model those of its wages; every number
-has an interval from resampling people. The file names the weights that it is about, so that results of other weights
+Metrics are those of `audit.audit`, for everybody and by group, and errors of wages for a wage model; every number has
+an interval from resampling people. The file names the weights that were evaluated, so that results of other weights
 are not taken for theirs.
 """
 
@@ -34,7 +34,7 @@ from ..wages.wage_head import encode_wages, predict_log_wages
 RESULTS = "evaluation_results.json"
 # Groups of fewer people say little of a model and too much of the people.
 FEWEST_PEOPLE = 10
-# From means of the squared error, the squared and the plain distance from the mean wage, and the error.
+# Functions of the means of squared error, squared distance from the mean wage, that distance, and error.
 WAGE_METRICS: Mapping[str, Callable[[np.ndarray], Any]] = {
     "wage_r2": lambda mean: 1 - mean[..., 0] / (mean[..., 1] - mean[..., 2] ** 2),
     "wage_rmse": lambda mean: np.sqrt(mean[..., 0]),
@@ -55,17 +55,17 @@ def evaluate_checkpoint(
     """Scores a checkpoint and writes the results into its folder.
 
     Args:
-        folder: Of the checkpoint.
-        model, processor: Loaded from there.
+        folder: Folder of the checkpoint.
+        model, processor: Model and processor of the checkpoint.
         data: Folder of careers.
-        split: Which of them to score.
-        by: Columns to audit by, combined if several.
-        draws: Resamples of people behind the intervals.
+        split: Name of the split to score.
+        by: Columns to audit by; several are combined.
+        draws: Number of resamples of people behind the intervals.
 
     Returns:
-        What the file holds: `weights` (SHA-256), `data` (as `training_source`), `title`, `split`, `by`, `draws`,
+        The content of the file: `weights` (SHA-256), `data` (as `training_source`), `title`, `split`, `by`, `draws`,
         `people` and `person_years`; `metrics`, rows of group, metric, n, people, estimate, low and high; `kinds`, rows
-        of perplexity by kind of step; and `groups_left_out`, how many have fewer than 10 people.
+        of perplexity by kind of step; and `groups_left_out`, the number of groups with fewer than 10 people.
 
     Raises:
         ValueError: There is no such split or column, or the careers do not fit the model.
@@ -78,7 +78,7 @@ def evaluate_checkpoint(
     audited = audit(table, list(by) or "split", draws=draws).to_frame()
     audited = audited[(audited["group"] == EVERYBODY) | bool(by)]
     kinds = bootstrap_perplexity(table.dropna(subset=["transition"]), draws=draws, by="transition").reset_index()
-    rows = [*_rows(audited)]
+    rows = _rows(audited)
     if isinstance(model, CareerForWagePrediction) and LOG_WAGE in careers.column_names:
         labels = table[list(by)].astype(object).fillna("missing").astype(str)
         group = labels.agg(", ".join, axis=1) if by else pd.Series(EVERYBODY, index=table.index)
@@ -103,10 +103,10 @@ def evaluate_checkpoint(
 
 
 def read_results(folder: str | Path) -> dict[str, Any] | None:
-    """The results in a folder, None if there are none.
+    """The evaluation results in a folder; None if there are none.
 
     Raises:
-        ValueError: They are of other weights than those of the folder.
+        ValueError: The results are about other weights than those of the folder.
     """
     path = Path(folder) / RESULTS
     if not path.exists():
@@ -126,7 +126,7 @@ def weights_hash(folder: str | Path) -> str:
 
 
 def _rows(frame: Any) -> list[dict[str, Any]]:
-    """Rows as plain values; one that has no estimate is left out, as of calibration where nobody stays."""
+    """Rows as plain values, without rows that have no estimate, such as calibration where nobody stays."""
     rows = []
     for row in frame.to_dict(orient="records"):
         row = {name: value.item() if isinstance(value, np.generic) else value for name, value in row.items()}
@@ -149,13 +149,13 @@ def _wage_rows(
         chosen = observed & (np.ones(len(wage), dtype=bool) if label == EVERYBODY else (group == label).to_numpy())
         if not chosen.any():
             continue
-        who, centred = np.unique(person[chosen], return_inverse=True)[1], wage[chosen] - wage[chosen].mean()
+        people, centred = np.unique(person[chosen], return_inverse=True)[1], wage[chosen] - wage[chosen].mean()
         values = np.column_stack([error[chosen] ** 2, centred**2, centred, error[chosen]])
-        ones, together = np.ones(len(who)), np.zeros(len(who), dtype=np.int64)
-        mean, drawn = resample_means(values, ones, who, together, draws=draws, seed=0)
+        ones, one_group = np.ones(len(people)), np.zeros(len(people), dtype=np.int64)
+        mean, drawn = resample_means(values, ones, people, one_group, draws=draws, seed=0)
         for metric, value_of in WAGE_METRICS.items():
             low, high = np.quantile(value_of(drawn[:, 0]), INTERVAL)
-            sizes = {"group": label, "metric": metric, "n": len(who), "people": int(who.max()) + 1}
+            sizes = {"group": label, "metric": metric, "n": len(people), "people": int(people.max()) + 1}
             rows.append({**sizes, "estimate": float(value_of(mean[0])), "low": float(low), "high": float(high)})
     return rows
 

@@ -1,4 +1,4 @@
-"""The code of a model card: written for one checkpoint, executed on a made-up career, shown with what it printed."""
+"""The code of a model card: written for one checkpoint, executed on a made-up career, and shown with its output."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..models.modeling_wage import CareerForWagePrediction
 from ..occupations.labels import NOT_WORKING
 
 
-# "." is the folder in which a card stands.
+# In the code of a card, "." is the folder of the checkpoint.
 _OCCUPATIONS = """from transformers import pipeline
 
 import career_hf  # registers the models and the pipelines
@@ -42,17 +42,14 @@ for year, wage in zip(career["year"], wages.tolist()):
 
 
 def snippet(folder: str | Path, model: PreTrainedModel, processor: CareerProcessor) -> tuple[str, str]:
-    """Code that uses a checkpoint, and what it prints, because it is executed here and now.
+    """Code that uses a checkpoint, and the output of executing it.
 
     Args:
-        folder: Of the checkpoint, which the code calls ".".
-        model, processor: Loaded from there.
-
-    Returns:
-        Code and output.
+        folder: Folder of the checkpoint, which the code calls ".".
+        model, processor: Model and processor of the checkpoint.
     """
     template = _WAGES if isinstance(model, CareerForWagePrediction) else _OCCUPATIONS
-    code = template.format(career=_written(made_up_career(processor)))
+    code = template.format(career=_as_code(made_up_career(processor)))
     printed = io.StringIO()
     with chdir(folder), redirect_stdout(printed):
         exec(compile(code, "model card", "exec"), {})
@@ -60,13 +57,12 @@ def snippet(folder: str | Path, model: PreTrainedModel, processor: CareerProcess
 
 
 def made_up_career(processor: CareerProcessor) -> dict[str, Any]:
-    """Three years of nobody: frequent occupations, the last trained years, the most frequent level of covariates."""
+    """A made-up career of three years: frequent occupations, the last trained years, the most frequent levels."""
     stages = processor.training_stages
     counts = sum_stage(stages, None) if stages else (np.ones(len(processor.occupations)), None)
-    unfit = {*processor.special_token_ids}
-    order = [i for i in np.argsort(-np.asarray(counts[0]), kind="stable").tolist() if i not in unfit]
+    order = np.argsort(-np.asarray(counts[0]), kind="stable").tolist()
     idle = {*NOT_WORKING, processor.unknown_occupation}
-    labels = [processor.occupations[i] for i in order]
+    labels = [processor.occupations[i] for i in order if i not in processor.special_token_ids]
     labels = [label for label in labels if label not in idle] or labels
     career: dict[str, Any] = {
         "year": [2000, 2001, 2002],
@@ -83,15 +79,15 @@ def made_up_career(processor: CareerProcessor) -> dict[str, Any]:
     return career
 
 
-def _written(career: dict[str, Any]) -> str:
+def _as_code(career: dict[str, Any]) -> str:
     lines = [f"    {as_literal(name)}: {as_literal(value)}," for name, value in career.items()]
     return "\n".join(["{", *lines, "}"])
 
 
 def as_literal(value: Any) -> str:
-    """As Python with double quotes, where that can be."""
-    written = repr(value)
-    return written if '"' in written else written.replace("'", '"')
+    """A value as Python code, with double quotes where possible."""
+    code = repr(value)
+    return code if '"' in code else code.replace("'", '"')
 
 
 __all__ = ["made_up_career", "snippet"]

@@ -3,9 +3,9 @@
     log_probabilities[i, t, j] = log p(y_t = j | earlier occupations, covariates up to t)
 
 Inputs are `input_ids` (y_{t-1}, the beginning-of-career id at t = 0) and, where the model has any, `covariates`
-(levels of x_t), as `CareerProcessor` makes them; numbers of careers and of steps are free. Careers are padded on the
-right: no step sees what comes after it, so padding changes nothing before it, and what stands at padded steps means
-nothing. An ONNX file carries its labels in its metadata, so that onnxruntime and a JSON parser are all it takes.
+(levels of x_t), as `CareerProcessor` makes them, for any number of careers and steps. Careers are padded on the right:
+no step sees later steps, so padding does not change earlier outputs, and outputs at padded steps have no meaning. An
+ONNX file has its labels in its metadata, so that onnxruntime and a JSON parser are enough to use it.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ LOG_PROBABILITIES = "log_probabilities"
 
 
 class ScoringPath(nn.Module):
-    """A model from ids to log-probabilities, and nothing else of it.
+    """The part of a model that turns ids into log-probabilities.
 
     Args:
         model: An occupation model.
-        spare_steps: As in `ModelFacts`.
+        spare_steps: Number of padded steps that are added and removed again, as in `ModelFacts`.
     """
 
     def __init__(self, model: PreTrainedModel, spare_steps: int = 0):
@@ -55,17 +55,17 @@ class ScoringPath(nn.Module):
 
 
 def export_program(model: PreTrainedModel) -> ExportedProgram:
-    """The scoring path as a program of `torch.export`, in float32 on the CPU; the model is left as it is.
+    """The scoring path as a program of `torch.export`, in float32 on the CPU; the model itself is not changed.
 
-    `program.module()(input_ids=..., covariates=...)` gives `(batch, time, vocabulary)` log-probabilities, and
-    `torch.export.save` and `torch.export.load` keep it.
+    `program.module()(input_ids=..., covariates=...)` returns `(batch, time, vocabulary)` log-probabilities. Use
+    `torch.export.save` and `torch.export.load` to store the program.
 
     Args:
         model: A model whose class has no `why_not_exported`: CAREER, a bag of jobs, a regression, job representation,
             Job2Vec or a mixture of Markov chains.
 
     Raises:
-        ValueError: If the model is another one; the message says why it cannot be exported.
+        ValueError: The model cannot be exported; the message says why.
     """
     facts: Any = type(model)
     if facts.why_not_exported is not None:
@@ -73,7 +73,7 @@ def export_program(model: PreTrainedModel) -> ExportedProgram:
         raise ValueError(
             f"a {facts.__name__} cannot be exported: {facts.why_not_exported}. Models that can be: {exported}"
         )
-    path = ScoringPath(_plain(model), facts.spare_steps)
+    path = ScoringPath(_exportable_copy(model), facts.spare_steps)
     example = random_careers(model.config, careers=3, steps=5)
     free = {0: Dim("batch", min=1), 1: Dim("time", min=1)}
     with torch.no_grad():
@@ -85,13 +85,13 @@ def export_program(model: PreTrainedModel) -> ExportedProgram:
 def export_onnx(model: Any, path: str | Path) -> float:
     """Writes the scoring path as one ONNX file, runs it with onnxruntime and compares it with the model.
 
-    Needs the extra "onnx". Metadata of the file, JSON all of it: `occupations` (the place is the id),
-    `covariate_names`, `covariate_levels` (the place is the id), `special_token_ids`, `pad_token_id`, `bos_token_id`
-    and `unknown_occupation`.
+    Needs the extra "onnx". Metadata of the file, all of it JSON: `occupations` (an id is a place in this list),
+    `covariate_names`, `covariate_levels` (an id is a place in a list), `special_token_ids`, `pad_token_id`,
+    `bos_token_id` and `unknown_occupation`.
 
     Args:
-        model: A folder or Hub id, a pair of model and processor, or what `train` returns; of a class as in
-            `export_program`, but for the regression, whose durations need a running maximum.
+        model: A folder or Hub id, a pair of model and processor, or what `train` returns, of a class as in
+            `export_program`, the regression excepted, whose durations need a running maximum.
         path: Destination file, such as model.onnx.
 
     Returns:
@@ -99,7 +99,7 @@ def export_onnx(model: Any, path: str | Path) -> float:
 
     Raises:
         ImportError: A library of the extra is not installed.
-        ValueError: If the model cannot be exported, or the processor is another model's.
+        ValueError: The model cannot be exported, or the processor is another model's.
     """
     if missing := [name for name in ONNX_LIBRARIES if find_spec(name) is None]:
         raise ImportError(f"{', '.join(missing)} is not installed: pip install 'career_hf[onnx]'")
@@ -119,24 +119,24 @@ def export_onnx(model: Any, path: str | Path) -> float:
 
 
 def metadata(processor: CareerProcessor) -> dict[str, Any]:
-    """What a program has to know of ids to use an exported model."""
+    """What a program needs to know about ids to use an exported model."""
     names = ("occupations", "covariate_names", "covariate_levels", "special_token_ids")
     return {name: getattr(processor, name) for name in (*names, "pad_token_id", "bos_token_id", "unknown_occupation")}
 
 
 def largest_difference(model: PreTrainedModel, path: str | Path) -> float:
-    """How far onnxruntime's log-probabilities are from a model's, on random padded careers of 1 to 24 steps."""
+    """The largest difference of onnxruntime's log-probabilities from a model's, on random careers of 1 to 24 steps."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    plain, worst = ScoringPath(_plain(model)), 0.0
+    path_in_torch, largest = ScoringPath(_exportable_copy(model)), 0.0
     for steps in (1, 2, 7, 24):
         careers = random_careers(model.config, careers=4, steps=steps, seed=steps)
         with torch.no_grad():
-            expected = plain(**careers).numpy()
+            expected = path_in_torch(**careers).numpy()
         (exported,) = session.run([LOG_PROBABILITIES], {name: ids.numpy() for name, ids in careers.items()})
-        worst = max(worst, float(np.abs(exported - expected).max()))
-    return worst
+        largest = max(largest, float(np.abs(exported - expected).max()))
+    return largest
 
 
 def random_careers(config: Any, careers: int, steps: int, seed: int = 0) -> dict[str, torch.Tensor]:
@@ -155,12 +155,12 @@ def random_careers(config: Any, careers: int, steps: int, seed: int = 0) -> dict
     return drawn
 
 
-def _plain(model: PreTrainedModel) -> PreTrainedModel:
-    """A copy in float32 on the CPU, for evaluation, with attention that can be exported."""
-    plain = copy.deepcopy(model).eval().to("cpu", torch.float32)  # type: ignore[call-arg, arg-type]
-    if isinstance(plain, CareerForOccupationPrediction):
-        plain.set_attn_implementation("sdpa")
-    return plain
+def _exportable_copy(model: PreTrainedModel) -> PreTrainedModel:
+    """A copy in float32 on the CPU, in eval mode, with attention that can be exported."""
+    duplicate = copy.deepcopy(model).eval().to("cpu", torch.float32)  # type: ignore[call-arg, arg-type]
+    if isinstance(duplicate, CareerForOccupationPrediction):
+        duplicate.set_attn_implementation("sdpa")
+    return duplicate
 
 
 __all__ = ["export_onnx", "export_program"]

@@ -1,8 +1,9 @@
-"""Model cards: what a checkpoint is, what it was trained on, how well it does, and what may be done with it.
+"""Model cards: what a checkpoint is, its training data, its evaluation, and the permitted uses.
 
 A card is the README.md of a checkpoint, written from the checkpoint itself: its config and weights, the training
 history in its processor (sources, recipes, time), its evaluation results, and code that is executed when the card is
-written. What is not known is said to be unknown. The metadata hold the results as a `model-index` for the Hub.
+written. The card calls facts that are not recorded unknown. The metadata hold the results as a `model-index` for the
+Hub.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from .card_snippet import snippet
 
 
 TEMPLATE = Path(__file__).with_name("model_card_template.md")
-# Metric: how it is called, digits.
+# For each metric its name on the card, and the number of digits.
 METRICS = {
     "perplexity": ("Perplexity of the year's occupation", 2),
     "accuracy": ("Accuracy (likeliest occupation)", 3),
@@ -43,8 +44,8 @@ METRICS = {
     "wage_rmse": ("Root mean squared error of log wages at work", 3),
     "wage_gap": ("Predicted less observed log wage at work", 3),
 }
-OF_GROUPS = [metric for metric in METRICS if metric != "wage_r2"]
-# Assumed for energy, which nothing here measures: round numbers for a CPU thread with its share of memory, and a GPU.
+GROUP_METRICS = [metric for metric in METRICS if metric != "wage_r2"]
+# Assumed power, as energy is not measured: round numbers for a CPU thread with its share of memory, and for a GPU.
 WATTS = {"cpu": 10, "gpu": 400}
 MOST_LISTED = 12
 
@@ -59,23 +60,21 @@ def write_model_card(
     name: str | None = None,
     note: str | None = None,
 ) -> ModelCard:
-    """Writes README.md into the folder of a checkpoint; with careers, `evaluation_results.json` before.
+    """Writes README.md into the folder of a checkpoint; with careers, `evaluation_results.json` first.
 
     Args:
-        folder: Of any model of this package and its processor.
-        data: Careers to evaluate it on. Without them the card has the results that the folder holds, or none.
-        split: Which of them.
-        by: Columns to audit by, combined if several.
-        draws: Resamples of people behind the intervals.
+        folder: Folder of any model of this package and its processor.
+        data: Folder of careers to evaluate the model on. If None, the card has the results that are in the folder, or
+            none.
+        split: Name of the split to evaluate on.
+        by: Columns to audit by; several are combined.
+        draws: Number of resamples of people behind the intervals.
         name: Heading of the card; the folder's name if None.
-        note: What its reader should know first, such as that training was short.
-
-    Returns:
-        The card.
+        note: What readers of the card should know first, such as that training was short.
 
     Raises:
         ValueError: Model and processor disagree, there is no such split or column, or the results in the folder are
-            of other weights.
+            about other weights.
     """
     folder = Path(folder)
     model, processor = load_checkpoint(folder)
@@ -85,21 +84,21 @@ def write_model_card(
     else:
         results = evaluate_checkpoint(folder, model, processor, data, split=split, by=by, draws=draws)
     code, printed = snippet(folder, model, processor)
-    stages = [_stage(stage) for stage in processor.training_stages]
-    of_groups, groups = _groups(results)
+    stages = [_stage_for_template(stage) for stage in processor.training_stages]
+    group_metrics, groups = _groups(results)
     name = name or folder.resolve().name
     card = ModelCard.from_template(
         _metadata(name, model, stages, results),
         template_path=str(TEMPLATE),
         name=name,
         note=note,
-        **_about(model, processor),
+        **_model_facts(model, processor),
         stages=stages,
         sources=_sources(stages),
         results=results,
         metrics=_rows_of(results, EVERYBODY),
         groups=groups,
-        group_metrics=[METRICS[metric][0] for metric in of_groups],
+        group_metrics=[METRICS[metric][0] for metric in group_metrics],
         energy=_energy(stages),
         watts=WATTS,
         code=code,
@@ -110,7 +109,7 @@ def write_model_card(
 
 
 def redistribution_of(stages: Sequence[Mapping[str, Any]]) -> str:
-    """The narrowest of what the sources of all stages allow; "unknown" if there is no stage."""
+    """The strictest terms of redistribution among the sources of all stages; "unknown" if there is no stage."""
     order = ["allowed", "allowed with attribution", "from the agency", "unknown", "forbidden"]
     allowed = [stage.get("source", UNKNOWN_SOURCE)["redistribution"] for stage in stages] or ["unknown"]
     return max(allowed, key=order.index)
@@ -120,12 +119,12 @@ def _metadata(
     name: str, model: PreTrainedModel, stages: Sequence[Mapping[str, Any]], results: Mapping[str, Any] | None
 ) -> ModelCardData:
     licences = {stage["source"]["license"] for stage in stages}
-    # One licence of all sources is the model's; several, or terms that have no name on the Hub, are explained below.
-    one = licences.pop() if len(licences) == 1 else "other"
-    plain = one in {"mit", "cc-by-4.0", "unknown"}
+    # If all sources have one licence that the Hub knows, it is the model's; the card explains all other terms.
+    licence = licences.pop() if len(licences) == 1 else "other"
+    is_known = licence in {"mit", "cc-by-4.0", "unknown"}
     return ModelCardData(
-        license=one if plain else "other",
-        license_name=None if plain else "terms-of-the-training-data",
+        license=licence if is_known else "other",
+        license_name=None if is_known else "terms-of-the-training-data",
         library_name="career_hf",
         model_name=name,
         tags=["career", "occupation", "labor-economics", "panel-data", model.config.model_type.replace("_", "-")],
@@ -138,7 +137,7 @@ def _metadata(
 
 
 def _eval_results(results: Mapping[str, Any]) -> list[EvalResult]:
-    """Metrics of everybody, with their intervals."""
+    """Metrics for everybody, with their intervals."""
     return [
         EvalResult(
             task_type="career-occupation-prediction",
@@ -156,8 +155,8 @@ def _eval_results(results: Mapping[str, Any]) -> list[EvalResult]:
     ]
 
 
-def _stage(stage: Mapping[str, Any]) -> dict[str, Any]:
-    """A stage for the template: of older folders, what is not recorded is None."""
+def _stage_for_template(stage: Mapping[str, Any]) -> dict[str, Any]:
+    """A stage for the template; facts that older folders did not record are unknown or None."""
     source = stage.get("source", UNKNOWN_SOURCE)
     listed = SOURCES.get(source["source"])
     run = stage.get("run")
@@ -179,14 +178,13 @@ def _count(number: int | None) -> str:
 
 
 def _sources(stages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Every source once, with what is known of it."""
+    """Every source once, with its entry in `SOURCES` if it has one."""
     records = {(stage["source"]["source"], stage["source"]["redistribution"]): stage["source"] for stage in stages}
     return [{**record, "known": SOURCES.get(name)} for (name, _), record in records.items()]
 
 
-def _about(model: PreTrainedModel, processor: CareerProcessor) -> dict[str, Any]:
-    """What the model is, its occupations and its covariates."""
-
+def _model_facts(model: PreTrainedModel, processor: CareerProcessor) -> dict[str, Any]:
+    """Facts about the model, its occupations and its covariates for the template."""
     config = model.config
     special = {*processor.special_token_ids}
     labels = [label for i, label in enumerate(processor.occupations) if i not in special]
@@ -237,7 +235,7 @@ def _text(row: Mapping[str, Any], metric: str) -> str:
 
 
 def _rows_of(results: Mapping[str, Any] | None, group: str) -> list[tuple[str, str, str, str]]:
-    """Metric, estimate with interval, steps and people."""
+    """Rows of metric, estimate with interval, steps and people."""
     rows = results["metrics"] if results else []
     return [
         (METRICS[row["metric"]][0], _text(row, row["metric"]), f"{row['n']:,}", f"{row['people']:,}")
@@ -247,12 +245,12 @@ def _rows_of(results: Mapping[str, Any] | None, group: str) -> list[tuple[str, s
 
 
 def _groups(results: Mapping[str, Any] | None) -> tuple[list[str], list[tuple[str, str, str, list[str]]]]:
-    """The metrics of groups; and of every group its name, people, person-years and metrics."""
+    """The metrics of groups; and for every group its name, people, person-years and metrics."""
     rows = [row for row in results["metrics"] if row["group"] != EVERYBODY] if results else []
     groups: dict[str, dict[str, Mapping[str, Any]]] = {}
     for row in rows:
         groups.setdefault(row["group"], {})[row["metric"]] = row
-    metrics = [metric for metric in OF_GROUPS if any(metric in group_rows for group_rows in groups.values())]
+    metrics = [metric for metric in GROUP_METRICS if any(metric in group_rows for group_rows in groups.values())]
     return metrics, [
         (
             as_cell(group),
@@ -272,15 +270,15 @@ def _duration(seconds: float) -> str:
 
 
 def _energy(stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Time and estimated energy of every stage that has a record, and whether that is all of them."""
+    """Time and estimated energy of every stage that recorded its run, and whether all stages did."""
     rows = []
     for stage in stages:
         run = stage["run"]
         if run is not None:
-            used = run["hardware"]
-            kwh = run["seconds"] * used["count"] * WATTS[used["kind"]] / 3.6e6
-            what = f"{used['count']} {used['name']}{'s' if used['count'] > 1 else ''}"
-            rows.append((stage["name"], what, _duration(run["seconds"]), f"{kwh:.1g}", run.get("resumed_at")))
+            hardware = run["hardware"]
+            kwh = run["seconds"] * hardware["count"] * WATTS[hardware["kind"]] / 3.6e6
+            machines = f"{hardware['count']} {hardware['name']}{'s' if hardware['count'] > 1 else ''}"
+            rows.append((stage["name"], machines, _duration(run["seconds"]), f"{kwh:.1g}", run.get("resumed_at")))
     return {"rows": rows, "complete": len(rows) == len(stages) > 0 and not any(row[-1] for row in rows)}
 
 

@@ -1,10 +1,10 @@
 """Publishing a checkpoint on the Hub: model, processor, card and evaluation results in one commit.
 
-A checkpoint is not published where the terms of its training data forbid it or nobody has said that they allow it
-(every training stage counts, pretraining too), where its parts do not belong together, or where it does not load. Only
-files that a checkpoint is made of are uploaded: no optimizer, no intermediate checkpoint, no pickle. The uploaded
-processor has rounded training counts, because a count of 1 tells of one person, and the uploaded card has a section on
-how rare the training careers are.
+A checkpoint is not published if the terms of its training data forbid it or are not recorded (every training stage
+counts, including pretraining), if its parts do not belong together, or if it does not load. Only the files of a
+checkpoint are uploaded: no optimizer, no intermediate checkpoint, no pickle. The uploaded processor has rounded
+training counts, because a count of 1 is about one person, and the uploaded card has a section on how rare the training
+careers are.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from .rare_careers import K, are_recorded, rare_careers, small_counts
 from .remote_code import SOURCE_FILES, save_with_code
 
 
-# What a checkpoint is made of. Code goes along only where the config points to it, and it is this package's own.
+# The files of a checkpoint. Code is added only if the config points to it and it is this package's own.
 CHECKPOINT = ("config.json", "generation_config.json", "model*.safetensors", "model.safetensors.index.json")
 BESIDE = ("checksums.json", "preprocessor_config.json", CARD, RESULTS)
 SECTION = "## Publication"
@@ -43,16 +43,16 @@ SECTION = "## Publication"
 
 @dataclass(frozen=True)
 class Publication:
-    """What was published, or in a dry run would be.
+    """What was published or, in a dry run, would be published.
 
     Args:
-        repo: Name on the Hub.
+        repo: Name of the repository on the Hub.
         files: One row per uploaded file: file, bytes.
         left_out: One row per other file or subfolder: file, why.
-        refusals: Why it is not published; empty where it is.
-        notices: What whoever publishes has to know.
-        stored: `small_counts`: what the files themselves say about few people, before counts are rounded.
-        rare: `rare_careers` of the training careers, if they were given.
+        refusals: Reasons why the checkpoint is not published; empty if it is.
+        notices: What the publisher needs to know.
+        stored: `small_counts`: small counts in the files themselves, before rounding.
+        rare: `rare_careers` of the training careers; None if they were not given.
         commit: Address of the commit; None in a dry run.
     """
 
@@ -81,26 +81,26 @@ def publish(
     """Uploads a checkpoint in one commit. The folder itself is not changed.
 
     Args:
-        folder: Of any model of this package and its processor. Without README.md a card is written for the upload.
-        repo: "user/name", made if it is not there. Files of an earlier push that are gone from the folder are deleted.
-        dry_run: Upload nothing and refuse nothing, but return what would be done.
-        private: Whether a repository that is made is private.
-        override_licence: Why the checkpoint may be published although the record forbids it or does not say so, in
-            words: who gave permission. It is written into the card.
-        data: The training careers (of the last stage), for the report on rare careers.
+        folder: Folder of any model of this package and its processor. Without README.md a card is written for the
+            upload.
+        repo: Name of the repository, "user/name"; it is created if it does not exist. Files of an earlier upload that
+            are no longer in the folder are deleted.
+        dry_run: Whether to upload nothing and refuse nothing, and return what would be done.
+        private: Whether a new repository is private.
+        override_licence: Who permitted publication, in words, if the record forbids it or does not say so. The card
+            quotes it.
+        data: Folder of the training careers (of the last stage), for the report on rare careers.
         k: Counts are uploaded rounded up to multiples of k, and cells of fewer than k people are rare; 1 uploads the
             counts as they are.
-        with_code: Upload CAREER's source files too, so that `trust_remote_code=True` loads it where career_hf is not
-            installed. For CAREER alone; a folder that `remote_code.save_with_code` wrote has them anyway.
-        api: Of another server, or with another token.
-
-    Returns:
-        What was published.
+        with_code: Whether to upload CAREER's source files too, so that `trust_remote_code=True` loads the model where
+            career_hf is not installed. Only for CAREER; a folder that `remote_code.save_with_code` wrote has them
+            anyway.
+        api: Client of another server, or with another token.
 
     Raises:
-        ValueError: The licence forbids it or is not known, model and processor disagree, the folder does not load, or
-            its evaluation results or its card are of another model.
-        ConnectionError: The upload stopped; nothing is in the repository that was not before.
+        ValueError: The licence forbids publication or is not known, model and processor disagree, the folder does not
+            load, or its evaluation results or its card are about another model.
+        ConnectionError: The upload stopped; the repository is as it was before.
     """
     folder = Path(folder)
     validate_repo_id(repo)
@@ -145,10 +145,10 @@ def publish(
 
 
 def licence_problems(stages: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
-    """Why the sources of training stages do not allow to publish a model, and what to know where they do.
+    """Reasons why the sources of training stages do not allow publication, and conditions where they do.
 
     Args:
-        stages: Of the processor.
+        stages: Training stages of the processor.
 
     Returns:
         Refusals and notices.
@@ -159,13 +159,13 @@ def licence_problems(stages: Sequence[Mapping[str, Any]]) -> tuple[list[str], li
             f"The checkpoint has no record of what it was trained on. Train it with `career-hf train`, {override}"
         ], []
     refusals, notices = [], []
-    said = set()
+    listed_terms = set()
     for stage in stages:
         record = stage.get("source", UNKNOWN_SOURCE)
         name, redistribution = record["source"], record["redistribution"]
-        if (name, redistribution) in said:
+        if (name, redistribution) in listed_terms:
             continue
-        said.add((name, redistribution))
+        listed_terms.add((name, redistribution))
         listed = SOURCES.get(name)
         title = listed.title if listed else "no source that career_hf knows"
         what = f"'{name}' ({title}; licence: {record['license']})"
@@ -182,14 +182,14 @@ def licence_problems(stages: Sequence[Mapping[str, Any]]) -> tuple[list[str], li
         elif redistribution != "allowed":
             refusals.append(
                 f"Stage '{stage['stage']}' was trained on {what}, and nobody recorded whether it may be passed on."
-                f"{terms} Ask whoever holds the careers, write `redistribution` into the README.md of their folder "
+                f"{terms} Ask the owner of the careers, write `redistribution` into the README.md of their folder "
                 f"(see docs/how_to/sharing.md) and train again, {override}"
             )
     return refusals, notices
 
 
 def _load(folder: Path) -> tuple[Any, CareerProcessor]:
-    """Model and processor; a ValueError if the checkpoint does not load complete, or disagrees."""
+    """Loads model and processor; raises a ValueError if the checkpoint is incomplete or its parts disagree."""
     if not (folder / "config.json").is_file():
         raise ValueError(f"{folder} is no checkpoint: it has no config.json")
     try:
@@ -198,28 +198,28 @@ def _load(folder: Path) -> tuple[Any, CareerProcessor]:
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"{folder} does not load, so it is not published: {error}") from error
     model, info = loaded
-    wrong = {name: sorted(map(str, keys)) for name, keys in info.items() if keys}
-    if wrong:
-        raise ValueError(f"the weights of {folder} are not those of its config, so it is not published: {wrong}")
+    mismatches = {name: sorted(map(str, keys)) for name, keys in info.items() if keys}
+    if mismatches:
+        raise ValueError(f"the weights of {folder} are not those of its config, so it is not published: {mismatches}")
     processor.check(model.config)
     return model, processor
 
 
 def _check_card(folder: Path, processor: CareerProcessor) -> None:
-    """A ValueError if the folder's card names other sources than the checkpoint: it is of an earlier training."""
+    """Raises a ValueError if the folder's card names other sources than the checkpoint, from an earlier training."""
     if not (folder / CARD).exists():
         return
-    said = (ModelCard.load(folder / CARD).data.to_dict().get("career_hf") or {}).get("sources")
+    card_sources = (ModelCard.load(folder / CARD).data.to_dict().get("career_hf") or {}).get("sources")
     sources = [stage.get("source", UNKNOWN_SOURCE)["source"] for stage in processor.training_stages]
-    if said is not None and said != sources:
+    if card_sources is not None and card_sources != sources:
         raise ValueError(
-            f"{folder / CARD} says that the model was trained on {said}, the checkpoint that it was on {sources}: "
-            f"write its card with `career-hf card {folder}`"
+            f"{folder / CARD} says that the model was trained on {card_sources}, but the checkpoint "
+            f"was trained on {sources}: write its card with `career-hf card {folder}`"
         )
 
 
 def _stage(folder: Path, staged: Path, processor: CareerProcessor, has_code: bool, k: int) -> pd.DataFrame:
-    """Copies what is uploaded, the processor with rounded counts, and says what is left out."""
+    """Copies the files to upload, with rounded counts in the processor, and returns a table of other files."""
     patterns = (*CHECKPOINT, *BESIDE)
     staged.mkdir()
     left_out = []
@@ -228,8 +228,8 @@ def _stage(folder: Path, staged: Path, processor: CareerProcessor, has_code: boo
         if path.is_file() and is_part:
             shutil.copy(path, staged / path.name)
         else:
-            what = "a folder, such as of intermediate checkpoints" if path.is_dir() else "no part of a checkpoint"
-            left_out.append((path.name, what))
+            why = "a folder, such as of intermediate checkpoints" if path.is_dir() else "no part of a checkpoint"
+            left_out.append((path.name, why))
     processor.training_stages = [round_stage(stage, k) for stage in processor.training_stages]
     processor.save_pretrained(staged)
     if not (staged / CARD).exists():
@@ -238,7 +238,7 @@ def _stage(folder: Path, staged: Path, processor: CareerProcessor, has_code: boo
 
 
 def _is_own_code(path: Path) -> bool:
-    """Whether a file is a source file of this package; a ValueError if it is a changed one."""
+    """Whether a file is a source file of this package; raises a ValueError if it was changed."""
     source_file = SOURCE_FILES / path.name
     if path.suffix != ".py" or not source_file.is_file():
         return False
@@ -251,7 +251,7 @@ def _is_own_code(path: Path) -> bool:
 
 
 def _add_section(path: Path, override: str | None, stored: pd.DataFrame, rare: pd.DataFrame | None, k: int) -> None:
-    """Adds to a card what was found when it was published."""
+    """Adds a section about the publication to a card."""
     card = ModelCard.load(path)
     parts = [SECTION]
     if override is not None:
@@ -263,15 +263,15 @@ def _add_section(path: Path, override: str | None, stored: pd.DataFrame, rare: p
     parts.append(
         "Training counts in `preprocessor_config.json` are as they were."
         if k == 1
-        else f"Training counts in `preprocessor_config.json` are rounded up to multiples of {k}. Before, they told of "
-        "few people here:"
+        else f"Training counts in `preprocessor_config.json` are rounded up to multiples of {k}. Before "
+        "rounding, these counts were about few people:"
     )
     parts.append(_as_table(stored))
     if rare is None:
-        parts.append("How rare the training careers are was not looked at, because they were not at hand.")
+        parts.append("The training careers were not available, so this card has no report on how rare they are.")
     else:
         parts.append(
-            f"Cells of training careers, and those of fewer than {k} of their {rare.attrs['people']:,} people:"
+            f"Cells of training careers, and cells with fewer than {k} of their {rare.attrs['people']:,} people:"
         )
         parts.append(_as_table(rare))
     body = card.text.partition(f"\n{SECTION}\n")[0].rstrip("\n")
@@ -295,14 +295,13 @@ def _cell(value: Any) -> str:
 
 
 def _upload(paths: Iterable[Path], repo: str, private: bool, api: HfApi) -> str:
-    """One commit; its address."""
+    """Uploads files in one commit, and returns its address."""
     paths = list(paths)
     try:
         api.create_repo(repo, private=private, exist_ok=True)
-        there = api.list_repo_files(repo)
         gone = [
             name
-            for name in there
+            for name in api.list_repo_files(repo)
             if name not in {path.name for path in paths} and any(fnmatch(name, p) for p in (*CHECKPOINT, *BESIDE))
         ]
         info = api.create_commit(
@@ -313,12 +312,12 @@ def _upload(paths: Iterable[Path], repo: str, private: bool, api: HfApi) -> str:
             ],
             commit_message=f"Upload {paths[0].parent.name} with career_hf",
         )
-    # huggingface_hub and hf_xet wrap what stops the transfer of a large file into a RuntimeError.
+    # huggingface_hub and hf_xet turn errors in the transfer of a large file into a RuntimeError.
     except (HTTPError, OSError, RuntimeError) as error:
         why = " ".join(str(error.__cause__ or error).split())
         raise ConnectionError(
-            f"the upload to {repo} stopped: {why}. It is one commit, which is complete or not there at all; push "
-            "again, and what was transferred already is not sent twice"
+            f"the upload to {repo} stopped: {why}. It is one commit, which is made as a whole or not at all; push "
+            "again, and files that were transferred already are not sent twice"
         ) from error
     return info.commit_url
 

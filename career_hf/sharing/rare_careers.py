@@ -1,10 +1,10 @@
-"""How rare careers are: k-anonymity of training careers, and of the counts that a checkpoint stores.
+"""Rare careers: k-anonymity of training careers, and of the counts that a checkpoint stores.
 
-A model of a career that one person had can give that person away, and so can a stored count of 1. A cell is an
+A model of a career that only one person had can disclose that person, and a stored count of 1 can too. A cell is an
 occupation, a level of a covariate, an occupation with a level, a move, or the beginning of a career; it is rare if
 fewer than k people are in it (Sweeney, 2002). The report counts cells and people. It is a measure, not a guarantee: k
-people may share what is private (Machanavajjhala et al., 2007), and whoever knows more of a person needs less of a
-career.
+people may share a private fact (Machanavajjhala et al., 2007), and somebody who knows more about a person needs less
+of a career to recognise it.
 """
 
 from __future__ import annotations
@@ -28,24 +28,25 @@ PREFIXES = (1, 2, 3, 5, 10)
 
 
 def rare_careers(careers: Dataset, covariates: Sequence[str] = (), k: int = K) -> pd.DataFrame:
-    """Counts cells of careers that fewer than k people are in.
+    """Counts cells of careers with fewer than k people.
 
     Args:
-        careers: Careers, those that a model was trained on.
-        covariates: Columns of theirs, or "year".
-        k: Fewest people of a cell that is not rare.
+        careers: Careers that a model was trained on.
+        covariates: Columns of the careers, or "year".
+        k: Smallest number of people in a cell that is not rare.
 
     Returns:
-        One row per kind of cell (the index): cells; rare cells; unique cells, of one person; people, who have such a
-        cell at all; people in a rare cell; and their share of these people. The kinds are the occupation, the move
-        (from one year's occupation to the next one's, when they differ), the first 1, 2, 3, 5 and 10 occupations in
-        order, the whole career (occupations in order), each covariate's level, and the occupation with it.
+        One row per kind of cell (the index): cells; rare cells; unique cells, with one person; people, those in any
+            cell
+        of the kind; people in a rare cell; and share, of these people. The kinds are the occupation, the move (from
+        one year's occupation to another in the next year), the first 1, 2, 3, 5 and 10 occupations in order, the whole
+        career (occupations in order), each covariate's level, and the occupation with the level.
 
     Raises:
         ValueError: A covariate is not a column, or k is below 1.
     """
     if k < 1:
-        raise ValueError(f"k is {k}: it is a number of people, 1 or more")
+        raise ValueError(f"k is {k}, but must be a number of people, 1 or more")
     long = to_frame(careers)
     absent = [name for name in covariates if name not in long.columns]
     if absent:
@@ -65,24 +66,25 @@ def rare_careers(careers: Dataset, covariates: Sequence[str] = (), k: int = K) -
         present = level >= 0
         kinds[f"{name} level"] = _cells(person[present], level[present])
         kinds[f"{name} and occupation"] = _cells(person[present], occupation[present], level[present])
-    rows = {kind: _counted(in_cell, of_person, k) for kind, (in_cell, of_person) in kinds.items()}
+    rows = {kind: _cell_counts(in_cell, person, k) for kind, (in_cell, person) in kinds.items()}
     result = pd.DataFrame.from_dict(rows, orient="index")
     result.attrs = {"k": k, "people": len(paths)}
     return result
 
 
 def small_counts(processor: CareerProcessor, k: int = K, rare: pd.DataFrame | None = None) -> pd.DataFrame:
-    """What a checkpoint's own files say about few: small counts in the training history of its processor.
+    """Small counts in the training history of a checkpoint's processor.
 
     Args:
-        processor: The checkpoint's.
-        k: As in `rare_careers`. A count is of person-years, so one below k is of fewer than k people, and one that is
-            not may be too.
-        rare: `rare_careers` of the training careers of the last stage, by the processor's covariates, to count people.
+        processor: The processor of the checkpoint.
+        k: As in `rare_careers`. Counts are of person-years: a count below k has fewer than k people, and a larger one
+            may have too.
+        rare: `rare_careers` of the training careers of the last stage, by the processor's covariates, to count people;
+            None without these careers.
 
     Returns:
-        One row per stage and vocabulary (the index): labels that were seen; labels with a count below k; and with
-        `rare`, labels of fewer than k people (for the last stage).
+        One row per stage and vocabulary (the index): labels that occur; labels with a count below k; and, for the last
+        stage with `rare`, labels of fewer than k people.
     """
     rows: dict[str, dict[str, Any]] = {}
     for number, stage in enumerate(processor.training_stages):
@@ -97,7 +99,7 @@ def small_counts(processor: CareerProcessor, k: int = K, rare: pd.DataFrame | No
 
 
 def are_recorded(careers: Dataset, processor: CareerProcessor) -> bool:
-    """Whether careers are those of one of the processor's training stages, by their counts."""
+    """Whether careers have the counts of one of the processor's training stages."""
     encoded, _ = processor.encode(careers, unknown_levels="missing")
     sizes = [len(processor.occupations), *map(len, processor.covariate_levels)]
     these = count_stage(career_table(encoded), "these", sizes)
@@ -105,7 +107,7 @@ def are_recorded(careers: Dataset, processor: CareerProcessor) -> bool:
 
 
 def _cells(person: np.ndarray, *codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For every distinct (person, cell), how many people are in that cell, and the person."""
+    """For every distinct (person, cell), the number of people in the cell, and the person."""
     names = [str(i) for i in range(len(codes))]
     pairs = pd.DataFrame(dict(zip(names, codes, strict=True))).assign(person=person).drop_duplicates()
     people = pairs.groupby(names)["person"].transform("size")
@@ -113,16 +115,16 @@ def _cells(person: np.ndarray, *codes: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _paths(paths: Iterable[np.ndarray], at_least: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """The same where a cell is the path of a person, who has one at most."""
+    """Like `_cells`, where a cell is the path of a person, who has at most one."""
     cells: list[Hashable] = [path.tobytes() for path in paths if len(path) >= at_least]
     people = Counter(cells)
     return np.array([people[cell] for cell in cells], dtype=np.int64), np.arange(len(cells))
 
 
-def _counted(in_cell: np.ndarray, person: np.ndarray, k: int) -> dict[str, Any]:
+def _cell_counts(in_cell: np.ndarray, person: np.ndarray, k: int) -> dict[str, Any]:
     people = len(np.unique(person))
     rare = len(np.unique(person[in_cell < k]))
-    # Every cell stands there once for each of its people.
+    # Every cell occurs once for each of its people.
     return {
         "cells": round(float((1 / in_cell).sum())),
         "rare cells": round(float((1 / in_cell[in_cell < k]).sum())),

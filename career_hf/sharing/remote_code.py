@@ -1,7 +1,7 @@
 """CAREER's own source in its checkpoint, for programs that have Transformers and not this package.
 
 `AutoModelForCausalLM.from_pretrained(FOLDER, trust_remote_code=True)` then runs the copied files. Where career_hf is
-imported, its own code is used instead.
+imported, the code of career_hf is used instead.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ AUTO_CLASSES = {
 
 
 def save_with_code(model: CareerForOccupationPrediction, folder: str | Path) -> list[Path]:
-    """Saves a model with the source files that it needs, and says in its config which class is in which file.
+    """Saves a model with the source files that it needs, and records in its config which class is in which file.
 
     Args:
-        model: A CAREER model; not one of its subclasses or a rival, whose code is spread over subfolders.
-        folder: Where to.
+        model: A CAREER model, not one of its subclasses or a rival, whose code is spread over subfolders.
+        folder: Destination folder.
 
     Returns:
-        The source files.
+        Paths of the source files.
 
     Raises:
-        ValueError: If the model is of another class.
+        ValueError: The model is of another class.
     """
     if type(model) is not CareerForOccupationPrediction:
         raise ValueError(f"a {type(model).__name__} is not saved with code: only CareerForOccupationPrediction is")

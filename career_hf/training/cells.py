@@ -1,5 +1,7 @@
-"""Cells of a comparison or a study, each computed once: what is finished lies in a file or a folder, and is read when
-it is asked for again. A training run that was stopped goes on from its last checkpoint."""
+"""Cells of a comparison or a study, each computed once: a finished cell is read from its file or folder.
+
+A training run that was stopped continues from its last checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ STATE = "trainer_state.json"
 
 
 class Trial(Protocol):
-    """One training run, which has a folder of its own."""
+    """One training run, which has its own folder."""
 
     @property
     def folder(self) -> str: ...
@@ -41,7 +43,7 @@ def keep_settings(folder: Path, settings: Mapping[str, Any]) -> None:
     """Writes settings into the folder of a comparison or a study.
 
     Raises:
-        ValueError: The folder holds a study with other settings, whose cells would be taken for this one's.
+        ValueError: The folder holds a study with other settings, whose cells must not be mixed with these.
     """
     path, text = folder / "settings.json", json.dumps(settings, indent=2) + "\n"
     if not path.exists():
@@ -65,14 +67,14 @@ def run_jobs(description: str, jobs: Sequence[Callable[[], Any]], workers: int) 
 
 
 def _run_alone(job: Callable[[], Any]) -> None:
-    """Runs a job with one thread and no progress of its own; with one worker this is the caller's process."""
+    """Runs a job with one thread and without its own progress bar; with one worker this is the caller's process."""
     torch.set_num_threads(1)
-    is_shown = logging.is_progress_bar_enabled()
+    was_enabled = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
         job()
     finally:
-        if is_shown:
+        if was_enabled:
             logging.enable_progress_bar()
 
 
@@ -90,12 +92,12 @@ def linear_schedule(
 
     Args:
         rate: Peak learning rate.
-        seed: Seed of initial weights and of the order of careers.
-        max_steps: Updates at most.
-        tokens_per_batch: Person-years of an update.
-        patience: Validations without improvement before training stops.
-        warmup_steps: Updates to the peak; a tenth of `max_steps` if None.
-        eval_steps: Updates between validations; a tenth of `max_steps` if None.
+        seed: Random seed of the initial weights and of the order of careers.
+        max_steps: Number of updates, unless early stopping comes before.
+        tokens_per_batch: Number of person-years in one update.
+        patience: Number of validations without improvement after which training stops.
+        warmup_steps: Number of updates until the peak rate; a tenth of `max_steps` if None.
+        eval_steps: Number of updates between validations; a tenth of `max_steps` if None.
     """
     tenth = max(1, max_steps // 10)
     evaluations = tenth if eval_steps is None else eval_steps
@@ -125,19 +127,20 @@ def fit_once(
     encode: Callable[..., Encoded] | None = None,
     build: Callable[..., Trainer] = build_trainer,
 ) -> tuple[PreTrainedModel, CareerProcessor]:
-    """A trained model and its processor, from their folder if they are there.
+    """A trained model and its processor, loaded from their folder if it exists.
 
     Args:
-        folder: Folder of the model; it is there only when the model is complete.
-        make_model: From the recipe's config to the model to train; called after the recipe's seed is set.
-        processor: Encodes the careers.
-        make_recipe: From the folder for intermediate checkpoints, which is deleted when training is over, to a recipe.
+        folder: Folder of the model; it exists only if the model is complete.
+        make_model: A function from the recipe's config to the model to train, called after the recipe's seed is set.
+        processor: The processor that encodes the careers.
+        make_recipe: A function to a recipe from the folder of intermediate checkpoints, which is deleted after
+            training.
         train, validation: Careers.
-        source: Where they come from, as `careers.provenance.source_of` says; the checkpoint keeps it.
+        source: Source of the careers, as `careers.provenance.source_of` returns it; the checkpoint keeps it.
         unknown_levels, encode, build: As in `fit_model`.
     """
     if not folder.exists():
-        # Beside the folder, so that what was stopped can go on.
+        # Beside the folder, so that a run that was stopped can continue.
         training = folder.with_name(f".{folder.name}.training")
         fitted = fit_model(
             make_model,
@@ -154,7 +157,7 @@ def fit_once(
         )
         with complete(folder) as unfinished:
             fitted.save(unfinished)
-            fitted.state.save_to_json(str(unfinished / STATE))  # type: ignore[union-attr]  # it was trained
+            fitted.state.save_to_json(str(unfinished / STATE))  # type: ignore[union-attr]  # not None after training
         shutil.rmtree(training)
     return load_checkpoint(folder)
 
@@ -166,14 +169,14 @@ def training_log(folder: Path) -> pd.DataFrame:
 
 
 def _log_entry(folder: Path, name: str) -> dict[str, Any]:
-    """The row of `training_log` of one model."""
+    """The row of one model in `training_log`."""
     state = json.loads((folder / "models" / name / STATE).read_text(encoding="utf-8"))
     hours = sum(entry.get("train_runtime", 0.0) for entry in state["log_history"]) / 3600
     return {"updates": state["global_step"], "hours": hours, "best": state["best_metric"]}
 
 
 def best_trial(folder: Path, trials: Iterable[T]) -> T:
-    """The trial, of some that are trained in `folder/models`, that validation careers like best."""
+    """The trial with the best validation metric, of some trials that were trained in `folder/models`."""
     by_folder = {trial.folder: trial for trial in trials}
     return by_folder[str(pd.Series({name: _log_entry(folder, name)["best"] for name in by_folder}).idxmin())]
 

@@ -1,7 +1,7 @@
 """One training run of any model: encode careers, make the model, train it by a recipe, evaluate it.
 
-`fit_model` is what everything that trains is made of: `career_hf.train` and `finetune`, the comparison of models, the
-studies. It takes a recipe and a function that makes the model, so that a caller can change either.
+Everything that trains calls `fit_model`: `career_hf.train` and `finetune`, the comparison of models, and the studies.
+It takes a recipe and a function that makes the model, so that a caller can change either.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class FittedModel:
 
     Args:
         model: The model with its best weights.
-        processor: Its processor, which has recorded what the model was trained on.
-        metrics: Exact metrics of validation careers, such as `eval_nll` and `eval_perplexity`; empty for a model that
-            is counted.
-        ledger: What encoding the validation careers left out or altered.
-        state: The Trainer's state, with its log; None for a model that is counted.
-        log: What the Trainer logged while training; without the evaluation that `metrics` has.
+        processor: The model's processor, which has recorded the training careers.
+        metrics: Exact metrics of validation careers, such as `eval_nll` and `eval_perplexity`; empty for a model made
+            of counts.
+        ledger: Counts of labels that encoding altered in validation careers.
+        state: The Trainer's state, with its log; None for a model made of counts.
+        log: Entries that the Trainer logged while training, without the final evaluation that `metrics` has.
     """
 
     model: PreTrainedModel
@@ -46,10 +46,10 @@ class FittedModel:
     log: list[dict[str, Any]] = field(default_factory=list)
 
     def to_frame(self) -> pd.DataFrame:
-        """The training log, one row per logged update (the index `step`), with `loss` and what validation found."""
+        """The training log, one row per logged update (the index `step`), with `loss` and validation metrics."""
         if not self.log:
             return pd.DataFrame(index=pd.Index([], name="step"))
-        # The loss and the validation of one update are entries of their own.
+        # The loss and the validation metrics of one update are separate entries.
         return pd.DataFrame(self.log).groupby("step").first()
 
     def save(self, folder: str | Path) -> Self:
@@ -82,17 +82,18 @@ def fit_model(
     """Trains a model by a recipe.
 
     Args:
-        make_model: From the recipe's config to the model to train; called after the recipe's seed is set.
-        processor: Encodes the careers; it is left as it is.
-        recipe: From one of the `*_recipe` functions. Its folder holds the intermediate checkpoints.
+        make_model: A function from the recipe's config to the model to train, called after the recipe's seed is set.
+        processor: The processor that encodes the careers; it is not changed.
+        recipe: A recipe from one of the `*_recipe` functions. Its folder holds the intermediate checkpoints.
         train: Training careers.
         validation: Validation careers, which choose the best checkpoint.
-        source: Where the training careers come from, as `careers.provenance.training_source` says; recorded.
-        resume: Go on from the last checkpoint in the recipe's folder, if there is one.
-        progress: Show a progress bar and the log.
-        unknown_levels: What happens to covariate levels that only validation careers have, as in `processor.encode`.
-        encode: Encodes careers for another task, called as `encode_wages` is; `processor.encode` if None.
-        build: Builds the Trainer, called as `build_trainer` is.
+        source: Source of the training careers, as `careers.provenance.training_source` returns it, to be recorded.
+        resume: Whether to continue from the last checkpoint in the recipe's folder, if there is one.
+        progress: Whether to show a progress bar and the log.
+        unknown_levels: What to do with covariate levels that only validation careers have, as in `processor.encode`.
+        encode: A function that encodes careers for another task, with the arguments of `encode_wages`;
+            `processor.encode` if None.
+        build: A function that builds the Trainer, with the arguments of `build_trainer`.
         callbacks: Further callbacks of the Trainer.
 
     Raises:
@@ -117,7 +118,7 @@ def fit_model(
 
 
 def last_checkpoint(folder: str | Path | None) -> str | None:
-    """The last intermediate checkpoint in the folder of a training run, None if there is none."""
+    """The last intermediate checkpoint in the folder of a training run; None if there is none."""
     return get_last_checkpoint(str(folder)) if folder is not None and Path(folder).is_dir() else None
 
 

@@ -1,9 +1,9 @@
-"""How a training stage was trained, kept with what it saw: recipe, updates, time and hardware, for the model card.
+"""The record of a training run for the model card: recipe, updates, time and hardware.
 
-The record is the entry `run` of a stage in the processor's training history, so that it travels with the checkpoint
-and through fine-tuning. It is a mapping for JSON: `settings` (of the recipe), `updates`, `best` (the metric that chose
-the checkpoint), `seconds` (wall-clock, validation included), `resumed_at` (the update at which this run went on from
-an earlier one, whose time is not in `seconds`) and `hardware`.
+The record is the entry `run` of a stage in the processor's training history, so it stays with the checkpoint through
+fine-tuning. It is a mapping for JSON: `settings` (of the recipe), `updates`, `best` (the metric that chose the
+checkpoint), `seconds` (wall-clock, including validation), `resumed_at` (the update at which this run continued an
+earlier one, whose time is not in `seconds`) and `hardware`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from transformers import TrainerCallback
 
 
 def hardware(device: torch.device, processes: int = 1) -> dict[str, Any]:
-    """What a program runs on, in words that name no machine: `kind`, "cpu" or "gpu", `name` and `count`.
+    """The hardware of a run, without naming the machine: `kind`, "cpu" or "gpu", `name` and `count`.
 
     Args:
-        device: Of the model.
-        processes: How many of it train together.
+        device: Device of the model.
+        processes: Number of processes that train together.
     """
     if device.type == "cuda":
         return {"kind": "gpu", "name": torch.cuda.get_device_name(device), "count": processes}
@@ -29,7 +29,7 @@ def hardware(device: torch.device, processes: int = 1) -> dict[str, Any]:
 
 
 def counted_run(seconds: float, settings: dict[str, Any]) -> dict[str, Any]:
-    """The record of a model that is counted, and has no updates."""
+    """The record of a model made of counts, which has no updates."""
     return {"settings": settings, "updates": None, "seconds": seconds, "hardware": hardware(torch.device("cpu"))}
 
 
@@ -37,8 +37,8 @@ class TrainingRecord(TrainerCallback):
     """Writes the record of a run into its stage when training ends.
 
     Args:
-        stage: The entry of the processor's training history.
-        settings: Of the recipe.
+        stage: The entry in the processor's training history.
+        settings: Settings of the recipe.
     """
 
     def __init__(self, stage: dict[str, Any], settings: dict[str, Any]) -> None:

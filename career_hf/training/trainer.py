@@ -1,11 +1,11 @@
 """The paper's training recipes (Appendix G) as numbers for the stock Trainer, and the Trainer that runs them.
 
-A recipe is a model configuration, TrainingArguments and a function from a model to (optimizer, scheduler): warming up
-from 1e-7 and decaying every parameter, as the original program does, are not among Trainer's own options.
-`build_trainer` puts a recipe, a model and encoded careers together. There is no Trainer subclass: the loss is the
-model's, batches are ready-made (`MicroBatches`), and evaluation gathers the log-probability of each true occupation,
-so that the validation NLL is exact at any batch size (`eval_loss`, which averages batch means, is not, and nothing
-here uses it).
+A recipe is a model configuration, TrainingArguments and a function from a model to (optimizer, scheduler). The
+function is needed because Trainer has no options to warm up from 1e-7 and to decay every parameter, as the original
+program does. `build_trainer` puts a recipe, a model and encoded careers together. There is no Trainer subclass: the
+model computes the loss, batches are ready-made (`MicroBatches`), and evaluation gathers the log-probability of each
+true occupation, so that the validation NLL is exact at any batch size (`eval_loss`, which averages batch means, is not
+exact and not used).
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ from ..models.title_embeddings import check_title_embeddings
 from .run_record import TrainingRecord
 
 
-# Steps of a micro-batch on CPU. Its activations stay below the size from which the C library maps and unmaps fresh
-# memory for each of them, which costs more than the arithmetic.
+# Number of steps in a micro-batch on CPU. Larger activations would exceed the size from which the C library maps and
+# unmaps fresh memory for each of them, which costs more than the arithmetic.
 CPU_MICRO_BATCH = 2_000
 
-# Rows of bfloat16 micro-batches are filled to a multiple of this, under 1% of them, so that few row lengths occur.
+# Rows of bfloat16 micro-batches are filled to a multiple of this, by under 1%, so that few row lengths occur.
 BFLOAT16_MULTIPLE = 16
 
 WARMUP_START = 1e-7
@@ -65,19 +65,21 @@ OptimizerAndScheduler = tuple[torch.optim.Optimizer, LRScheduler]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train a model.
+    """Everything that determines how a model is trained.
 
     Args:
-        stage: Name under which the processor records what this run was trained on.
-        config: The model to train; when fine-tuning, the pretrained model that is expected.
-        arguments: For the stock Trainer.
-        make_optimizer: From a model to its (optimizer, scheduler).
-        tokens_per_batch: Steps (person-years) of one update, over all micro-batches and processes.
-        patience: Evaluations without a better validation NLL after which training stops.
-        layout: Of micro-batches: "flat" (CPU, or varlen flash attention), "packed" (GPU), or "padded" (any model).
-        job_dropout: Probability of hiding some earlier steps in training (Appendix G, "Rationalization"), with which
+        stage: Name under which the processor records the training careers.
+        config: Config of the model to train; in fine-tuning, the config that the pretrained model should have.
+        arguments: Arguments of the stock Trainer.
+        make_optimizer: A function from a model to its (optimizer, scheduler).
+        tokens_per_batch: Number of steps (person-years) in one update, over all micro-batches and processes.
+        patience: Number of evaluations without a better validation NLL after which training stops.
+        layout: Layout of micro-batches: "flat" (CPU, or varlen flash attention), "packed" (GPU), or "padded" (any
+            model).
+        job_dropout: Probability of hiding some earlier steps in training (Appendix G, "Rationalization"), by which
             CAREER learns to predict from part of a history; the paper's is 0.5. It needs the layout "padded".
-        job_dropout_per: As in `job_dropout.draw_kept_steps`: "person", or "batch" as the original program does.
+        job_dropout_per: Unit of job dropout, as in `job_dropout.draw_kept_steps`: "person", or "batch" as in the
+            original program.
     """
 
     stage: str
@@ -92,7 +94,7 @@ class Recipe:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What somebody needs to know who trains it again, for the model card."""
+        """Settings for the model card, from which somebody can train the model again."""
         names = ("learning_rate", "warmup_steps", "weight_decay", "max_steps", "seed", "bf16")
         return {
             "tokens_per_batch": self.tokens_per_batch,
@@ -107,9 +109,9 @@ def pretraining_recipe(processor: CareerProcessor, output_dir: str | Path, **ove
     """Pretraining on resumes (Appendix G): 12 layers, D = 192; rate 5e-4 after 4,000 warmup updates, 85,000 updates.
 
     Args:
-        processor: Fitted on the training careers.
-        output_dir: Where checkpoints go.
-        overrides: Any field of TrainingArguments; `tokens_per_batch`, `patience`, `layout`, `job_dropout` and
+        processor: A processor that was fitted on the training careers.
+        output_dir: Folder of the checkpoints.
+        overrides: Fields of TrainingArguments; `tokens_per_batch`, `patience`, `layout`, `job_dropout` and
             `job_dropout_per` of the recipe; and `config_overrides`, a mapping of CareerConfig fields.
     """
     paper = {
@@ -125,7 +127,7 @@ def pretraining_recipe(processor: CareerProcessor, output_dir: str | Path, **ove
 def finetuning_recipe(processor: CareerProcessor, output_dir: str | Path, **overrides: Any) -> Recipe:
     """Fine-tuning a pretrained model on a survey (Appendix G): rate 1e-4 after 500 warmup updates, until it overfits.
 
-    `max_steps` is a ceiling that early stopping is meant to come before. Arguments as in `pretraining_recipe`.
+    Early stopping should come before `max_steps`. Arguments are as in `pretraining_recipe`.
     """
     paper = {"learning_rate": 1e-4, "warmup_steps": 500, "max_steps": 20_000, "eval_steps": 100, "save_steps": 100}
     return _career_recipe("finetuning", processor, output_dir, _PRETRAINED_SIZE, {**paper, **overrides})
@@ -134,7 +136,7 @@ def finetuning_recipe(processor: CareerProcessor, output_dir: str | Path, **over
 def scratch_recipe(processor: CareerProcessor, output_dir: str | Path, **overrides: Any) -> Recipe:
     """Training on a survey without pretraining (Appendix G): 4 layers, D = 64; rate 5e-4 after 500 warmup updates.
 
-    `max_steps` is a ceiling that early stopping is meant to come before. Arguments as in `pretraining_recipe`.
+    Early stopping should come before `max_steps`. Arguments are as in `pretraining_recipe`.
     """
     return _career_recipe("training", processor, output_dir, _SCRATCH_SIZE, {**_SCRATCH_SCHEDULE, **overrides})
 
@@ -143,8 +145,8 @@ def baseline_recipe(config: OccupationConfig, output_dir: str | Path, **override
     """Training a rival on a survey as CAREER is trained from scratch (Appendix G), one career per row.
 
     Args:
-        config: Of the rival.
-        output_dir, overrides: As in `pretraining_recipe`; there are no `config_overrides`.
+        config: Config of the rival.
+        output_dir, overrides: As in `pretraining_recipe`, without `config_overrides`.
     """
     return _recipe("training", config, output_dir, {**_SCRATCH_SCHEDULE, "layout": "padded", **overrides})
 
@@ -160,8 +162,8 @@ def recipe_for(
 
     Args:
         model_class: Class of the model to train.
-        processor: Fitted on the training careers.
-        output_dir: Where checkpoints go.
+        processor: A processor that was fitted on the training careers.
+        output_dir: Folder of the checkpoints.
         fields: Fields of the model's config.
         overrides: As in `pretraining_recipe`, without `config_overrides`.
     """
@@ -197,8 +199,8 @@ def _recipe(stage: str, config: OccupationConfig, output_dir: str | Path, settin
     layout = settings.pop("layout", "padded" if job_dropout else "flat" if use_cpu else "packed")
     if job_dropout and (layout != "padded" or not isinstance(config, CareerConfig)):
         raise ValueError(
-            "job dropout hides steps from attention in padded batches: it is for CAREER, not for rivals, and layout "
-            f"{layout!r} has to be left out or 'padded'"
+            "job dropout hides steps from attention in padded batches: it is for CAREER, not for rivals, and "
+            f"the layout must be left out or be 'padded', not {layout!r}"
         )
     defaults: dict[str, Any] = {
         # The original program's AdamW (decay on everything is in `adamw`), without clipping.
@@ -209,7 +211,7 @@ def _recipe(stage: str, config: OccupationConfig, output_dir: str | Path, settin
         "lr_scheduler_type": "inverse_sqrt",
         "max_grad_norm": 0,
         "bf16": not use_cpu,
-        # What MicroBatches needs.
+        # MicroBatches needs these.
         "per_device_train_batch_size": 1,
         "train_sampling_strategy": "sequential",
         "remove_unused_columns": False,
@@ -247,10 +249,10 @@ def adamw(model: PreTrainedModel, arguments: TrainingArguments) -> OptimizerAndS
     """AdamW with decoupled weight decay on every parameter, biases and LayerNorms too.
 
     Args:
-        model: Its trainable parameters form one group.
-        arguments: Gives `learning_rate`, `warmup_steps`, `weight_decay`, Adam's constants and `lr_scheduler_type`:
-            "inverse_sqrt" is `inverse_sqrt_rate`, as in the original program; any other is Transformers' own, and one
-            that falls to zero does so at `max_steps`.
+        model: The model, whose trainable parameters form one group.
+        arguments: Arguments with `learning_rate`, `warmup_steps`, `weight_decay`, Adam's constants and
+            `lr_scheduler_type`: "inverse_sqrt" is `inverse_sqrt_rate`, as in the original program; other schedules are
+            those of Transformers, and fall to zero, if they do, at `max_steps`.
     """
     optimizer = torch.optim.AdamW(
         (parameter for parameter in model.parameters() if parameter.requires_grad),
@@ -285,24 +287,24 @@ def build_trainer(
     """A stock Trainer for a recipe.
 
     Training on CPU switches the model to the attention "sdpa_by_length", which treats ordinary batches as sdpa does. A
-    copy of the processor records what is trained on, and when training is over how; it is `trainer.processing_class`,
+    copy of the processor records the training careers and, after training, the run; it is `trainer.processing_class`,
     saved with every checkpoint.
 
     Args:
-        model: Any occupation model of this package; moved to the recipe's device.
-        processor: The one that encoded the careers.
-        recipe: From one of the `*_recipe` functions, perhaps changed with `dataclasses.replace`.
+        model: Any occupation model of this package; it is moved to the recipe's device.
+        processor: The processor that encoded the careers.
+        recipe: A recipe from one of the `*_recipe` functions, perhaps changed with `dataclasses.replace`.
         train: Encoded training careers.
-        validation: Encoded validation careers. They have a `weight` where the training careers have one.
-        callbacks: Further callbacks.
-        source: Where the training careers come from, as `dataset_card.training_source` says; recorded with them.
+        validation: Encoded validation careers, with a `weight` if the training careers have one.
+        callbacks: Further callbacks of the Trainer.
+        source: Source of the training careers, as `careers.provenance.training_source` returns it, to be recorded.
 
     Returns:
-        A Trainer. `evaluate()` reports `eval_nll` and `eval_perplexity`, per scored step and exact, and with weights
-        `eval_weighted_nll` and `eval_weighted_perplexity`.
+        A Trainer. Its `evaluate()` reports `eval_nll` and `eval_perplexity`, exact means over scored steps, and with
+        weights `eval_weighted_nll` and `eval_weighted_perplexity`.
 
     Raises:
-        ValueError: If the model and the processor disagree, a model with a place for titles has none, or only one
+        ValueError: The model and the processor disagree, a model with a place for titles has no titles, or only one
             of the two datasets has weights.
     """
     arguments = recipe.arguments
@@ -314,7 +316,7 @@ def build_trainer(
             f"the {'training' if weighted else 'validation'} careers have survey weights and the others do not; give "
             "both a weight, or drop it with remove_columns('weight')"
         )
-    # Before the optimizer is made, because it has to hold the parameters where they stay.
+    # The model moves before the optimizer is made, because the optimizer holds the parameters.
     torch.nn.Module.to(model, arguments.device)
     if recipe.layout == "flat" and arguments.device.type == "cpu":
         model.set_attn_implementation(SDPA_BY_LENGTH)
@@ -336,9 +338,9 @@ def build_trainer(
         seed=arguments.seed if arguments.data_seed is None else arguments.data_seed,
     )
     rows = EncodedCareers(validation)
-    # Careers of like length side by side: batches with little padding, and the same sums.
+    # Careers of similar length are side by side, so that batches have little padding.
     rows = EncodedCareers(validation.select(np.argsort(rows.lengths, kind="stable")))
-    # A copy, so that a second run with the caller's processor does not count the first one's careers too.
+    # A copy, so that a second run with the caller's processor does not count the careers of the first run too.
     processor = copy.deepcopy(processor)
     processor.record_training(train, recipe.stage, source)
     record = TrainingRecord(processor.training_stages[-1], recipe.settings)
@@ -356,13 +358,14 @@ def build_trainer(
         compute_metrics=exact_metrics,
     )
     if weighted:
-        # Trainer then hands weights to `exact_metrics` beside the labels, for whatever dataset it evaluates.
+        # Trainer then hands weights to `exact_metrics` beside the labels.
         trainer.label_names = ["labels", "weight"]
     return trainer
 
 
 def log_prob_of_truth(logits: torch.Tensor, labels: torch.Tensor | tuple[torch.Tensor, ...]) -> torch.Tensor:
-    """Log-probability of each true occupation, `(batch, time)`: all that metrics need, and far smaller than logits.
+    """Log-probability of each true occupation, `(batch, time)`, which is enough for metrics and far smaller than
+    logits.
 
     Args:
         logits: `(batch, time, vocabulary)`, normalised log-probabilities.
@@ -373,7 +376,7 @@ def log_prob_of_truth(logits: torch.Tensor, labels: torch.Tensor | tuple[torch.T
 
 
 def exact_metrics(evaluated: EvalPrediction) -> dict[str, float]:
-    """Negative log-likelihood per scored step and its exponential, unweighted and, where there are weights, weighted.
+    """Negative log-likelihood per scored step and its exponential; with weights, weighted too.
 
     Args:
         evaluated: `predictions` from `log_prob_of_truth`, `(people, time)`; `label_ids` are labels, or labels and

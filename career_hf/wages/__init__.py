@@ -3,7 +3,7 @@
 import transformers  # noqa: F401  # registers the models before any file here is imported: see `registration`
 
 from .decomposition import gelbach, oaxaca_blinder
-from .design import BLAU_KAHN, BLOCKS, held, wage_frame
+from .design import BLAU_KAHN, BLOCKS, available_blocks, wage_frame
 from .finetuning import METHODS
 from .gap_estimates import GapGroups, GapReport, gap, gap_sample
 from .gaps import GapEstimate, GapResult, GapSample, Nuisances, Overlap, aipw_gap, outcome_only_gap, raw_gap
@@ -11,12 +11,10 @@ from .regression import (
     CoefficientTable,
     WageRegression,
     WageReport,
-    coefficient_table,
     estimate,
     held_out_r2,
     predict_held_out,
     regress,
-    save_table,
 )
 from .wage_head import build_wage_trainer, encode_wages, predict_log_wages, wage_recipe
 
@@ -36,14 +34,13 @@ __all__ = [
     "WageRegression",
     "WageReport",
     "aipw_gap",
+    "available_blocks",
     "build_wage_trainer",
-    "coefficient_table",
     "encode_wages",
     "estimate",
     "gap",
     "gap_sample",
     "gelbach",
-    "held",
     "held_out_r2",
     "oaxaca_blinder",
     "outcome_only_gap",
@@ -51,7 +48,6 @@ __all__ = [
     "predict_log_wages",
     "raw_gap",
     "regress",
-    "save_table",
     "wage_frame",
     "wage_recipe",
 ]

@@ -1,10 +1,10 @@
-"""What wages are regressed on: one row per person-year with a wage, and named blocks of its columns.
+"""The data of wage regressions: one row per person-year with a wage, and named blocks of its columns.
 
     careers (+ representations) -> wage_frame -> frame -> design(block names, frame) -> a ColumnTransformer
 
 Blocks are the terms of Blau and Kahn's (2017) full specification as far as careers hold them, occupations, lagged
-occupations, and the representations h_t of Eq. 9. A design is an ordinary transformer of scikit-learn: its levels are
-learned from the rows it is fitted on, and what it is applied to may have others.
+occupations, and the representations h_t of Eq. 9. A design is an ordinary transformer of scikit-learn: it learns the
+levels of labels from the rows that it is fitted on, and it may be applied to rows with other levels.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class Block:
     """A term of a specification.
 
     Args:
-        column: Column of the frame.
+        column: Name of the column in the frame.
         kind: "labels" become dummies, "numbers" stay as they are, "squares" come with their square.
-        stands_for: The term of Blau and Kahn's specification; empty where they have none.
+        stands_for: The term of Blau and Kahn's specification that the block stands for; empty if they have none.
     """
 
     column: str
@@ -71,16 +71,16 @@ BLOCKS = {
     "wage head": Block("wage_head", "numbers"),
 }
 BLAU_KAHN = tuple(name for name, block in BLOCKS.items() if block.stands_for)
-# Levels with fewer rows share one dummy, with those that were never seen.
+# Levels with fewer rows than this share one dummy with levels that were never seen.
 RARE = 10
-# The name of all splits together.
+# The name that stands for all splits together.
 ALL_SPLITS = "all"
 
 
 def careers_of_splits(
     careers: str | Path | Dataset | DatasetDict, split: str, processor: CareerProcessor | None = None
 ) -> Dataset:
-    """Careers of some splits, and of nobody whom the model was trained on.
+    """The careers of some splits, after a check that the model was trained on nobody in them.
 
     Args:
         careers: A folder of careers, careers by split name, or careers, which `split_careers` splits.
@@ -114,47 +114,47 @@ def wage_frame(
         careers: Careers with an outcome `log_wage` over time.
         representations: Arrays `(person-years, size)` by name ("before", "including"): what `representations` or
             `cross_fit` return for these careers, all steps.
-        fold: `(person-years,)`, whose model made each representation, as `cross_fit` returns it. Coordinates of
-            different models mean different things, so their coefficients are then separate.
+        fold: `(person-years,)`: the fold whose model made each representation, as `cross_fit` returns it. Coordinates
+            of different models mean different things, so each fold then has coefficients of its own.
         not_working: Occupation labels that mean no work. Such years have no wage to explain, and do not count as
             experience.
 
     Returns:
-        The frame and a ledger. The index is the person-year's place in `to_frame(careers)`. Columns: those of
-        `to_frame(careers)`, labels missing there as "missing"; weight, 1 where careers have none; experience, the
+        The frame and a ledger. The index is the person-year's place in `to_frame(careers)`. The columns are those of
+        `to_frame(careers)`, with missing labels as "missing"; weight, 1 where careers have none; experience, the
         years seen at work so far, this one included, unless careers have a column of that name;
-        previous_occupation, that of the year observed before, "none" in the first; fold where it is given; and
-        NAME_h0, NAME_h1, ... for each representation.
+        previous_occupation, the occupation of the year observed before, "none" in the first; fold where it is given;
+        and NAME_h0, NAME_h1, ... for each representation.
 
     Raises:
-        ValueError: Careers have no wages, or a representation is not of their person-years.
+        ValueError: Careers have no wages, or a representation has another number of person-years.
     """
     if LOG_WAGE not in careers.column_names:
         raise ValueError(f"careers have no outcome '{LOG_WAGE}', only {careers.column_names}: build them with wages")
-    everything = to_frame(careers)
-    person, occupation = everything["person"], everything["occupation"]
+    person_years = to_frame(careers)
+    person, occupation = person_years["person"], person_years["occupation"]
     at_work = ~occupation.isin(not_working)
     ledger = Ledger()
     added: dict[str, Any] = {PREVIOUS: occupation.groupby(person).shift().fillna(NOTHING_BEFORE)}
-    if "weight" not in everything:
+    if "weight" not in person_years:
         added["weight"] = 1.0
-    if "experience" not in everything:
+    if "experience" not in person_years:
         added["experience"] = at_work.groupby(person).cumsum().astype(float)
         ledger.note("experience: years observed at work so far, this one included; careers have no such column")
     if fold is not None:
         added[FOLD] = fold
     vectors = []
     for name, values in (representations or {}).items():
-        if len(values) != len(everything):
+        if len(values) != len(person_years):
             raise ValueError(
-                f"representation '{name}' has {len(values)} rows and careers have {len(everything)} person-years: "
+                f"representation '{name}' has {len(values)} rows and careers have {len(person_years)} person-years: "
                 "represent these careers, all steps"
             )
         vectors.append(pd.DataFrame(values, columns=[f"{name}_{h}" for h in names_of(values.shape[1])]))
-    texts = [name for name in everything if pd.api.types.is_string_dtype(everything[name]) and name != "person"]
-    everything = everything.assign(**added, **{name: everything[name].fillna(MISSING) for name in texts})
+    texts = [name for name in person_years if pd.api.types.is_string_dtype(person_years[name]) and name != "person"]
+    person_years = person_years.assign(**added, **{name: person_years[name].fillna(MISSING) for name in texts})
 
-    observed = everything[LOG_WAGE].notna()
+    observed = person_years[LOG_WAGE].notna()
     explained = observed & at_work
     dropped = {
         "not at work": int((~at_work & ~observed).sum()),
@@ -164,18 +164,18 @@ def wage_frame(
     ledger.record("keep years at work with a wage", "person-years", len(explained), int(explained.sum()), dropped)
     if not explained.any():
         raise ValueError(f"no year at work has a wage: '{LOG_WAGE}' is missing in all {len(explained)} person-years")
-    return pd.concat([everything, *vectors], axis=1)[explained], ledger
+    return pd.concat([person_years, *vectors], axis=1)[explained], ledger
 
 
-def held(names: Sequence[str], frame: pd.DataFrame) -> tuple[list[str], list[str]]:
+def available_blocks(names: Sequence[str], frame: pd.DataFrame) -> tuple[list[str], list[str]]:
     """Blocks whose columns a frame has, and blocks whose columns it lacks or has with one value only.
 
     Args:
         names: Names of blocks.
         frame: What `wage_frame` returns.
     """
-    there = [name for name in names if _has_columns(name, frame)]
-    return there, [name for name in names if name not in there]
+    available = [name for name in names if _has_columns(name, frame)]
+    return available, [name for name in names if name not in available]
 
 
 def design(names: Sequence[str], frame: pd.DataFrame, rare: int = RARE) -> ColumnTransformer:
@@ -186,7 +186,7 @@ def design(names: Sequence[str], frame: pd.DataFrame, rare: int = RARE) -> Colum
     Args:
         names: Names of blocks: keys of `BLOCKS`; other columns of the frame, whose labels become dummies; and "h NAME"
             for a representation.
-        frame: What `wage_frame` returns; it says which columns there are, nothing is learned from it here.
+        frame: What `wage_frame` returns. It tells which columns exist; nothing is learned from it here.
         rare: Levels with fewer rows than this share one dummy, with levels that were never seen.
 
     Returns:
@@ -225,13 +225,14 @@ def vector_columns(name: str, frame: pd.DataFrame) -> list[str]:
 
 
 class PerFold(TransformerMixin, BaseEstimator):
-    """Columns of one model next to those of the others, zero in rows that are not its own: coefficients by model.
+    """Repeats the columns of a representation for each fold, with zeros in the rows of other folds.
 
-    The first column is the fold, the others are the representation.
+    Regressions then have separate coefficients for each fold. The first column is the fold, the others are the
+    representation.
     """
 
     def fit(self, X: pd.DataFrame, y: Any = None) -> Self:
-        """Learns which folds there are."""
+        """Learns the folds."""
         self.folds_ = np.unique(X[FOLD])
         self.columns_ = list(X.columns.drop(FOLD))
         return self
@@ -240,7 +241,7 @@ class PerFold(TransformerMixin, BaseEstimator):
         """`(rows, folds * size)`.
 
         Raises:
-            ValueError: A fold is new, so that nothing is known of its coordinates.
+            ValueError: A fold was not among the rows fitted on, so nothing is known about its coordinates.
         """
         if new := set(np.unique(X[FOLD])) - set(self.folds_):
             raise ValueError(f"fold {min(new)} was not among the rows fitted on: split people within folds")
@@ -248,12 +249,12 @@ class PerFold(TransformerMixin, BaseEstimator):
         return sparse.hstack([sparse.csr_array(values * (X[[FOLD]] == k).to_numpy()) for k in self.folds_]).tocsr()
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """The columns' names with the fold after each."""
+        """The names of the columns, each with its fold."""
         return np.array([f"{column}, fold {k}" for k in self.folds_ for column in self.columns_], dtype=object)
 
 
 def block_named(name: str, frame: pd.DataFrame) -> Block:
-    """A block by its name, or a column of the frame as one."""
+    """The block with this name, or a block made from the column of the frame with this name."""
     if name in BLOCKS:
         return BLOCKS[name]
     if name not in frame:
@@ -276,10 +277,10 @@ __all__ = [
     "BLOCKS",
     "Block",
     "PerFold",
+    "available_blocks",
     "block_named",
     "careers_of_splits",
     "design",
-    "held",
     "vector_columns",
     "wage_frame",
 ]

@@ -17,7 +17,7 @@ from ..figures.style import save as save_figure
 from ..occupations.labels import NOT_WORKING
 from ..representing.representations import representations
 from .decomposition import oaxaca_blinder
-from .design import BLAU_KAHN, careers_of_splits, design, held, wage_frame
+from .design import BLAU_KAHN, available_blocks, careers_of_splits, design, wage_frame
 from .finetuning import METHODS, FineTuning, check_protected, finetuned_nuisances
 from .gap_nuisances import cross_fit_nuisances, folds_of_people
 from .gaps import (
@@ -43,12 +43,12 @@ COLUMNS, FROZEN = "columns", "columns and frozen CAREER"
 
 @dataclass(frozen=True)
 class GapGroups:
-    """Who is compared.
+    """The two groups that are compared.
 
     Args:
         protected: Covariate that tells the groups apart; it must not change over a career.
-        group: Its label of the group whose gap is asked for.
-        others: Its label of those whom the group is compared with.
+        group: Label, in that covariate, of the group whose gap is estimated.
+        others: Label of the people whom the group is compared with.
     """
 
     protected: str = "gender"
@@ -64,7 +64,7 @@ class GapReport:
         result: Estimates.
         sensitivity: AIPW and outcome-only estimates with the frozen model at several clips.
         nuisances: Predictions behind the estimates, one for each seed, by what was adjusted for.
-        sample: Person-years that the predictions are for.
+        sample: Person-years of the predictions.
         ledger: Counts of the person-years that were left out.
     """
 
@@ -75,7 +75,7 @@ class GapReport:
     ledger: Ledger
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per estimate, with its interval, overlap and whose gap it is."""
+        """One row per estimate, with its interval, its overlap and the population that it is about."""
         return self.result.to_frame()
 
     def figure(self) -> Figure:
@@ -115,13 +115,14 @@ def gap_sample(
 
     Args:
         careers: Careers with an outcome `log_wage`.
-        groups: Who is compared.
-        blocks: Blocks of columns that are adjusted for, see `wages.design`; those that careers lack, and the protected
-            one, are left out.
+        groups: The two groups that are compared.
+        blocks: Blocks of columns that are adjusted for, see `wages.design`. Blocks that careers lack are left out, and
+            so is the protected covariate.
         not_working: Occupation labels that mean no work.
 
     Returns:
-        The sample, columns in standard units; `(rows,)` the place of each row among all person-years; and a ledger.
+        The sample, with columns in standard units; `(rows,)`, the place of each row among all person-years; and a
+        ledger.
 
     Raises:
         ValueError: Careers have no protected covariate, nobody has one of its two labels, or as in `wage_frame`.
@@ -138,8 +139,8 @@ def gap_sample(
     dropped = {f"{groups.protected} is neither '{groups.group}' nor '{groups.others}'": int((~compared).sum())}
     ledger.record("keep the two groups", "person-years", len(frame), int(compared.sum()), dropped)
     frame = frame[compared]
-    there, _ = held([name for name in blocks if name != groups.protected], frame)
-    transformer = design(there, frame)
+    available, _ = available_blocks([name for name in blocks if name != groups.protected], frame)
+    transformer = design(available, frame)
     columns = np.asarray(transformer.fit_transform(frame).todense())
     spread = columns.std(axis=0)
     varying = spread > 0
@@ -180,12 +181,12 @@ def gap(
         careers: A folder of careers with an outcome `log_wage`, careers by split name, or careers.
         split: Comma-separated splits of people who are compared; "all" takes everybody.
         protected: Covariate that tells the groups apart; it must not change over a career.
-        group: Its label of the group whose gap is asked for.
-        others: Its label of those whom the group is compared with.
+        group: Label, in that covariate, of the group whose gap is estimated.
+        others: Label of the people whom the group is compared with.
         folds: Number of folds of people in cross-fitting.
         seeds: Number of random seeds of fine-tuning. Predictions are averaged over seeds, and `seed_sd` is the spread
             of estimates.
-        updates: Updates of each fine-tuned network; 0 estimates with the frozen model only.
+        updates: Number of updates of each fine-tuned network; 0 estimates with the frozen model only.
         learning_rate: Learning rate of fine-tuning.
         clip: Rows with a propensity outside [clip, 1 - clip] are left out.
         bootstrap: Number of resamples of people behind the intervals; 0 takes the influence function's intervals.
@@ -202,10 +203,9 @@ def gap(
     estimates = [raw_gap(sample), _oaxaca_blinder(sample)]
     fold = folds_of_people(sample.person, folds)
     hidden = representations(career, chosen, processor, timing="including", unknown_levels="missing")[place]
-    beside = np.column_stack([sample.features, hidden])
     nuisances = {
         COLUMNS: [cross_fit_nuisances(sample, fold)],
-        FROZEN: [cross_fit_nuisances(sample.with_features(beside), fold)],
+        FROZEN: [cross_fit_nuisances(sample.with_features(np.column_stack([sample.features, hidden])), fold)],
     }
     for seed in range(seeds if methods and updates else 0):
         finetuned = finetuned_nuisances(
@@ -239,14 +239,15 @@ def gap(
 
 
 def _oaxaca_blinder(sample: GapSample) -> GapEstimate:
-    """The unexplained part at prices of the others; only levels that some of the others have can have a price."""
+    """The unexplained part at prices of the others, for levels that some of the others have and so have a price."""
     x, others = sample.features, sample.features[~sample.group]
-    # A column that says the same of all others, an occupation that none of them holds, has no price.
-    same = np.ptp(others, axis=0) < 1e-9 * (1 + np.abs(others[0]))
-    comparable = np.isclose(x[:, same], others[0, same], atol=1e-9).all(axis=1)
+    # A column that does not vary among the others, such as an occupation that none of them holds, has no price.
+    constant = np.ptp(others, axis=0) < 1e-9 * (1 + np.abs(others[0]))
+    comparable = np.isclose(x[:, constant], others[0, constant], atol=1e-9).all(axis=1)
     group_weight = sample.weight * sample.group
-    left = sample.take(comparable).with_features(x[comparable][:, ~same], np.array(sample.names)[~same].tolist())
-    unexplained = oaxaca_blinder(left).loc["unexplained"]
+    names = np.array(sample.names)[~constant].tolist()
+    compared = sample.take(comparable).with_features(x[comparable][:, ~constant], names)
+    unexplained = oaxaca_blinder(compared).loc["unexplained"]
     return GapEstimate(
         estimator="Oaxaca-Blinder",
         adjusted_for=COLUMNS,
@@ -255,8 +256,8 @@ def _oaxaca_blinder(sample: GapSample) -> GapEstimate:
         low=float(unexplained["low"]),
         high=float(unexplained["high"]),
         interval=CLUSTERED,
-        rows=len(left.outcome),
-        people=len(np.unique(left.person)),
+        rows=len(compared.outcome),
+        people=len(np.unique(compared.person)),
         incomparable=float(group_weight[~comparable].sum() / group_weight.sum()),
     )
 

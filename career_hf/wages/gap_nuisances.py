@@ -1,8 +1,8 @@
 """Predictions that adjusted wage gaps need, from ordinary regressions, for people they were not fitted on.
 
-Ridge regressions of log wages, one for the group and one for the others, and a logistic regression of the group, on a
-frozen representation of careers and other columns. Penalties are chosen on people held out: a person is of one gender
-in all years, so a row held out by itself would be recognised by the person's other rows.
+The predictors are a frozen representation of careers and other columns. Ridge regressions predict log wages, one for
+the group and one for the others, and a logistic regression predicts the group. Penalties are chosen on people held
+out: a person has one gender in all years, so a row held out by itself would be recognised by the person's other rows.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from .gaps import GapSample, Nuisances
 
 PENALTIES = tuple(np.logspace(0, 4, 5))
 INVERSE_PENALTIES = tuple(np.logspace(-4, 0, 5))
-# Share of people on whom a penalty is chosen. One split, as the choice is coarse and made for every fold and model.
+# Share of people on whom a penalty is chosen. One split is enough for this coarse choice, made per fold and model.
 HELD_OUT = 1 / 3
 
 
 def folds_of_people(person: np.ndarray, folds: int, seed: int = 0) -> np.ndarray:
-    """`(rows,)`, the fold of each row: people at random, all rows of a person in one.
+    """`(rows,)`: the fold of each row. People are assigned at random, all rows of a person to one fold.
 
     Raises:
         ValueError: There are fewer people than folds, or fewer than two folds.
@@ -53,42 +53,44 @@ def cross_fit_nuisances(
 
     Args:
         sample: Person-years.
-        fold: `(rows,)`, as `folds_of_people` makes it; all rows of a person are in one.
-        features: One matrix `(rows, columns)` for each fold, to predict the rows of that fold from: representations
-            by a model that did not see the fold's people. The sample's features for all folds unless given.
-        wage_model: A regression of scikit-learn; a ridge, its penalty chosen over people, unless given.
-        group_model: A classifier with `predict_proba`; a logistic regression, its penalty chosen over people, unless
-            given.
+        fold: `(rows,)`: the fold of each row, as `folds_of_people` returns it.
+        features: One matrix `(rows, columns)` for each fold, from which the rows of that fold are predicted:
+            representations by a model that did not see the fold's people. If None, the sample's features in all folds.
+        wage_model: A regression of scikit-learn; if None, a ridge whose penalty is chosen on people held out.
+        group_model: A classifier with `predict_proba`; if None, a logistic regression whose penalty is chosen on
+            people held out.
 
     Raises:
-        ValueError: A person is in two folds, or there are fewer matrices than folds.
+        ValueError: A person is in two folds, or the number of matrices is not the number of folds.
     """
     check_folds(sample, fold)
     folds = np.unique(fold)
     if features is not None and len(features) != len(folds):
         raise ValueError(f"{len(features)} matrices of features for {len(folds)} folds: pass one for each")
-    found = np.empty((3, len(fold)))
+    predictions = np.empty((3, len(fold)))
     for i, k in enumerate(folds):
         x = sample.features if features is None else features[i]
-        fitted, asked = sample.with_features(x).take(fold != k), fold == k
-        women, men = (wage_regression(fitted, of, wage_model) for of in (fitted.group, ~fitted.group))
-        found[0, asked], found[1, asked] = women.predict(x[asked]), men.predict(x[asked])
-        found[2, asked] = group_regression(fitted, group_model).predict_proba(x[asked])[:, 1]
-    return Nuisances(*found)
+        fitted, predicted = sample.with_features(x).take(fold != k), fold == k
+        for row, side in enumerate((fitted.group, ~fitted.group)):
+            predictions[row, predicted] = wage_regression(fitted, side, wage_model).predict(x[predicted])
+        predictions[2, predicted] = group_regression(fitted, group_model).predict_proba(x[predicted])[:, 1]
+    return Nuisances(*predictions)
 
 
 def check_folds(sample: GapSample, fold: np.ndarray) -> None:
-    """Checks that people are in one fold each.
+    """Checks that every person is in one fold only.
 
     Raises:
-        ValueError: They are not, or the folds are of other rows.
+        ValueError: A person is in two folds, or the folds have another number of rows than the sample.
     """
     if len(fold) != len(sample.person):
-        raise ValueError(f"there are folds of {len(fold)} rows and a sample of {len(sample.person)}")
+        raise ValueError(f"the folds have {len(fold)} rows and the sample has {len(sample.person)}")
     pairs = np.unique(np.column_stack([sample.person, fold]), axis=0)
     twice = pairs[1:][pairs[1:, 0] == pairs[:-1, 0]]
     if len(twice):
-        raise ValueError(f"person {twice[0, 0]} has rows in two folds: predictions would be of people fitted on")
+        raise ValueError(
+            f"person {twice[0, 0]} has rows in two folds: models would predict people whom they were fitted on"
+        )
 
 
 def wage_regression(sample: GapSample, rows: np.ndarray, model: Any = None) -> Any:
@@ -96,8 +98,8 @@ def wage_regression(sample: GapSample, rows: np.ndarray, model: Any = None) -> A
 
     Args:
         sample: Person-years.
-        rows: `(rows,)` bool, the group or the others.
-        model: As `wage_model` of `cross_fit_nuisances`.
+        rows: `(rows,)` bool: the rows to fit on, those of the group or of the others.
+        model: As `wage_model` in `cross_fit_nuisances`.
     """
     candidates = (
         [make_pipeline(StandardScaler(), Ridge(penalty)) for penalty in PENALTIES] if model is None else [model]
@@ -106,11 +108,11 @@ def wage_regression(sample: GapSample, rows: np.ndarray, model: Any = None) -> A
 
 
 def group_regression(sample: GapSample, model: Any = None) -> Any:
-    """A classifier of the group by features.
+    """A classifier that predicts the group from features.
 
     Args:
         sample: Person-years.
-        model: As `group_model` of `cross_fit_nuisances`.
+        model: As `group_model` in `cross_fit_nuisances`.
     """
     candidates = (
         [make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=1_000)) for c in INVERSE_PENALTIES]
@@ -125,16 +127,16 @@ def group_regression(sample: GapSample, model: Any = None) -> Any:
 
 
 def difference_regression(sample: GapSample, marginal: np.ndarray, propensity: np.ndarray) -> Any:
-    """A ridge regression of the gap itself on features: the R-learner's loss with a linear delta(X).
+    """A ridge regression of the gap itself on features, by the R-learner's loss with a linear delta(X).
 
     Args:
         sample: Person-years.
-        marginal, propensity: `(rows,)`, m(X) and e(X), of people whom their models were not fitted on.
+        marginal, propensity: `(rows,)`: m(X) and e(X), predicted by models that were not fitted on these people.
     """
-    left = sample.group - propensity
+    residual = sample.group - propensity
     # [(w - m) - (g - e) delta]^2 is a squared error of (w - m) / (g - e), weighted by (g - e)^2.
-    y = (sample.outcome - marginal) / left
-    weighted = replace(sample, weight=sample.weight * left**2)
+    y = (sample.outcome - marginal) / residual
+    weighted = replace(sample, weight=sample.weight * residual**2)
     candidates = [make_pipeline(StandardScaler(), Ridge(penalty)) for penalty in PENALTIES]
     return _best(candidates, _squared_error, sample.features, y, weighted, np.ones(len(y), dtype=bool))
 
@@ -151,12 +153,13 @@ def _best(
     sample: GapSample,
     rows: np.ndarray,
 ) -> Any:
-    """The candidate with the least loss on people it was not fitted on, fitted on all rows."""
+    """The candidate with the smallest loss on people held out, fitted again on all rows."""
     x, y, w, person = x[rows], y[rows], sample.weight[rows], sample.person[rows]
     if len(candidates) == 1:
         return _fit(candidates[0], x, y, w)
-    fit, held = next(GroupShuffleSplit(1, test_size=HELD_OUT, random_state=0).split(x, y, person))
-    losses = [loss(_fit(candidate, x[fit], y[fit], w[fit]), x[held], y[held], w[held]) for candidate in candidates]
+    fit, held_out = next(GroupShuffleSplit(1, test_size=HELD_OUT, random_state=0).split(x, y, person))
+    validation = x[held_out], y[held_out], w[held_out]
+    losses = [loss(_fit(candidate, x[fit], y[fit], w[fit]), *validation) for candidate in candidates]
     return _fit(candidates[int(np.argmin(losses))], x, y, w)
 
 

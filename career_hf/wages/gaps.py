@@ -1,22 +1,24 @@
-"""Adjusted wage gaps: how much less a group (women) earns than others with the same career.
+"""Adjusted wage gaps: how much less a group (women) earns than others (men) with the same career.
 
     theta = E over the group of [E(w | group, X) - E(w | others, X)]
 
-X is all that is adjusted for: a representation of the career, and perhaps further columns. The names and formulas are
-those of Vafa, Athey and Blei (2025), "Estimating wage disparities using foundation models", and of their notebooks.
+X is everything that is adjusted for: a representation of the career, and perhaps further columns. The names and
+formulas are those of Vafa, Athey and Blei (2025), "Estimating wage disparities using foundation models", and of their
+notebooks.
 
     outcome-only    mean over the group of mu_group(X) - mu_others(X)
     AIPW            sum of (g - (1 - g) e / (1 - e)) (w - mu_others(X)) / sum of g
-    R-learner       objective: mean of [(w - m(X)) - (g - e(X)) delta(X)]^2, for choosing among estimators
+    R-learner       mean of [(w - m(X)) - (g - e(X)) delta(X)]^2, an objective for choosing among estimators
 
-mu, e and m are predictions for rows of people who were not fitted on (`gap_nuisances.py`, `finetuning.py`). AIPW is
-right if either mu_others or e is, and errs only by the product of their errors, so its interval need not know how they
-were found. An outcome-only estimate has no such protection: its interval takes the fitted model for granted.
+mu, e and m are predictions by models that were not fitted on the rows' people (`gap_nuisances.py`, `finetuning.py`).
+AIPW is right if either mu_others or e is right, and errs only by the product of their errors, so its interval need not
+allow for how they were fitted. An outcome-only estimate has no such protection: its interval takes the fitted model
+for granted.
 
-The propensity e is the probability of being in the group (a woman) given a career. Where it is near 1 there is hardly
-anybody (a man) with such a career, and estimates hang on few people: overlap says how few. Rows outside
-[clip, 1 - clip] can be left out, as Vafa, Athey and Blei do; that changes whose gap is estimated, and the result says
-so.
+The propensity e is the probability of being in the group (a woman) given a career. Where it is near 1, hardly any of
+the others (men) have such a career, and estimates depend on few people: `Overlap` says on how few. Rows outside [clip,
+1 - clip] can be left out, as Vafa, Athey and Blei do. This changes the population whose gap is estimated, and the
+result says so.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ CLUSTERED = "clustered by person"
 CONDITIONAL = "conditional on the fitted network, clustered by person"
 BOOTSTRAP = "bootstrap of people, given predictions"
 Z = 1.959964
-# Bins of the histogram of propensities.
+# Number of bins in the histogram of propensities.
 BINS = 20
 
 
@@ -50,11 +52,11 @@ class GapSample:
 
     Args:
         outcome: `(rows,)`, log wage.
-        group: `(rows,)` bool, whether the person is in the group whose gap is asked for (women).
-        person: `(rows,)`, numbers 0, 1, ... of people.
-        features: `(rows, columns)`, what is adjusted for beside a representation; may have no columns.
-        weight: `(rows,)`, survey weight; ones unless given.
-        names: Names of the features; x0, x1, ... unless given.
+        group: `(rows,)` bool: whether the person is in the group whose gap is estimated (women).
+        person: `(rows,)`: the number 0, 1, ... of the person.
+        features: `(rows, columns)`: what is adjusted for beside a representation; may have no columns.
+        weight: `(rows,)`: survey weights; ones if None.
+        names: Names of the features; x0, x1, ... if empty.
 
     Raises:
         ValueError: Lengths differ, a value is missing, a weight is not positive, or one of the two groups is empty.
@@ -77,7 +79,7 @@ class GapSample:
             if len(getattr(self, name)) != rows:
                 raise ValueError(f"{name} has {len(getattr(self, name))} rows and outcome {rows}: pass the same rows")
         if len(self.names) != self.features.shape[1]:
-            raise ValueError(f"there are {len(self.names)} names of {self.features.shape[1]} features")
+            raise ValueError(f"there are {len(self.names)} names for {self.features.shape[1]} features")
         if not np.isfinite(self.outcome).all():
             row = int(np.flatnonzero(~np.isfinite(self.outcome))[0])
             raise ValueError(f"person {self.person[row]}, row {row}: the outcome is {self.outcome[row]}; drop the row")
@@ -93,7 +95,7 @@ class GapSample:
             raise ValueError("a gap needs rows in the group and rows outside it: one of the two is empty")
 
     def take(self, rows: np.ndarray) -> GapSample:
-        """Some rows, from a mask or places; people keep their numbers."""
+        """The rows in a mask, or at some places; people keep their numbers."""
         arrays = {name: getattr(self, name)[rows] for name in ("outcome", "group", "person", "features", "weight")}
         return GapSample(**arrays, names=self.names)
 
@@ -104,11 +106,11 @@ class GapSample:
 
 @dataclass(frozen=True)
 class Nuisances:
-    """What estimators need to know of each row, from models that were not fitted on its person.
+    """Predictions that estimators need for each row, by models that were not fitted on its person.
 
     Args:
         group: `(rows,)`, E[w | group, X].
-        others: `(rows,)`, E[w | others, X], for rows of the group too.
+        others: `(rows,)`, E[w | others, X]; rows of the group have it too.
         propensity: `(rows,)`, P(group | X).
     """
 
@@ -123,24 +125,24 @@ class Nuisances:
 
     @property
     def marginal(self) -> np.ndarray:
-        """m(X) = E[w | X], whoever it is."""
+        """m(X) = E[w | X], whichever group the person is in."""
         return self.propensity * self.group + (1 - self.propensity) * self.others
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """How comparable a group and the others are; rows are person-years.
+    """How comparable the group and the others are; rows are person-years.
 
     Args:
-        histogram: Survey weight by propensity: columns low, high, group and others, each of the two summing to 1.
+        histogram: Survey weight by propensity, with columns low, high, group and others; the last two each sum to 1.
         clip: Rows with a propensity outside [clip, 1 - clip] are left out; 0 keeps all.
         clipped: Share of rows left out.
         group_clipped: Share of the group's survey weight left out.
-        effective_people: Effective number (Kish) of the others, weighted to look like the group: their weights are
-            summed by person first, as a person's rows are no independent evidence.
-        others_people: How many they are.
-        balance: One row per feature: means of the group minus those of the others, `raw` and `weighted` by the odds of
-            the propensity, over the root of the mean of both groups' variances.
+        effective_people: Effective number (Kish) of the others, weighted to look like the group. Weights are first
+            summed by person, because a person's rows are no independent evidence.
+        others_people: Number of people among the others.
+        balance: One row per feature: mean of the group minus mean of the others, `raw` and `weighted` by the odds of
+            the propensity, divided by the root of the mean of both groups' variances.
     """
 
     histogram: pd.DataFrame
@@ -153,17 +155,17 @@ class Overlap:
 
     @property
     def population(self) -> str:
-        """Whose gap it is, in words."""
+        """The population whose gap is estimated, in words."""
         if self.group_clipped == 0:
             return "the whole group"
         return (
-            f"those of the group with a propensity between {self.clip:g} and {1 - self.clip:g}, "
+            f"people of the group with a propensity between {self.clip:g} and {1 - self.clip:g}, "
             f"{1 - self.group_clipped:.1%} of it"
         )
 
 
 def kept_rows(propensity: np.ndarray, clip: float) -> np.ndarray:
-    """Which rows have a propensity within [clip, 1 - clip], `(rows,)` bool.
+    """`(rows,)` bool: whether the propensity is within [clip, 1 - clip].
 
     Raises:
         ValueError: The clip is not in [0, 0.5), or a propensity is not a probability or is 1.
@@ -171,19 +173,19 @@ def kept_rows(propensity: np.ndarray, clip: float) -> np.ndarray:
     if not 0 <= clip < 0.5:
         raise ValueError(f"clip must be at least 0 and below 0.5, not {clip}")
     if not ((propensity >= 0) & (propensity <= 1)).all():
-        bad = propensity[~((propensity >= 0) & (propensity <= 1))][0]
-        raise ValueError(f"a propensity is a probability, and {bad} is none: is it a logit?")
+        invalid = propensity[~((propensity >= 0) & (propensity <= 1))][0]
+        raise ValueError(f"a propensity is a probability, and {invalid} is none: is it a logit?")
     within = (propensity >= clip) & (propensity <= 1 - clip)
     if certain := int((propensity[within] == 1).sum()):
         raise ValueError(
             f"{certain} rows have a propensity of 1: there is nobody to compare them with. "
-            "Pass a clip above 0, or leave out what gives the group away"
+            "Pass a clip above 0, or leave out the features that give the group away"
         )
     return within
 
 
 def overlap(sample: GapSample, propensity: np.ndarray, clip: float = 0.0) -> Overlap:
-    """Overlap of a sample.
+    """How comparable the group and the others of a sample are.
 
     Args:
         sample: Person-years.
@@ -191,7 +193,7 @@ def overlap(sample: GapSample, propensity: np.ndarray, clip: float = 0.0) -> Ove
         clip: Rows outside [clip, 1 - clip] are left out.
 
     Raises:
-        ValueError: As in `kept_rows`, or nobody is left of the group or of the others.
+        ValueError: As in `kept_rows`, or the clip leaves no row of the group or no row of the others.
     """
     within, group = kept_rows(propensity, clip), sample.group
     sides = {"group": group, "others": ~group}
@@ -207,13 +209,13 @@ def overlap(sample: GapSample, propensity: np.ndarray, clip: float = 0.0) -> Ove
     odds = sample.weight[men] * propensity[men] / (1 - propensity[men])
     by_person = np.bincount(sample.person[men], weights=odds)
     x, w = sample.features, sample.weight
-    mean_of_women, mean_of_men = (np.average(x[rows], axis=0, weights=w[rows]) for rows in (women, men))
+    women_mean, men_mean = (np.average(x[rows], axis=0, weights=w[rows]) for rows in (women, men))
     variances = [
         np.average((x[rows] - mean) ** 2, axis=0, weights=w[rows])
-        for rows, mean in ((women, mean_of_women), (men, mean_of_men))
+        for rows, mean in ((women, women_mean), (men, men_mean))
     ]
     spread = np.sqrt(np.mean(variances, axis=0))
-    differences = mean_of_women - mean_of_men, mean_of_women - np.average(x[men], axis=0, weights=odds)
+    differences = women_mean - men_mean, women_mean - np.average(x[men], axis=0, weights=odds)
     # A column that does not vary in either group has no unit, and differs at most by rounding.
     raw, weighted = (np.divide(d, spread, out=np.zeros_like(d), where=spread > 1e-9) for d in differences)
     return Overlap(
@@ -233,16 +235,17 @@ class GapEstimate:
 
     Args:
         estimator: Name of the estimator.
-        adjusted_for: What X is, in words.
+        adjusted_for: The content of X, in words.
         estimate: Log points, group minus others.
         standard_error: Standard error of the estimate.
         low, high: Ends of the 95% interval.
         interval: What the interval covers.
         rows, people: Numbers of person-years and people behind the estimate.
         overlap: How comparable the two groups are; None where nothing is adjusted for.
-        r_loss: R-learner objective, where it was computed.
-        seed_sd: Standard deviation over training seeds, where there are several.
-        incomparable: Share of the group's weight left out because none of the others has its level of a feature.
+        r_loss: R-learner objective; NaN where it was not computed.
+        seed_sd: Standard deviation of estimates over training seeds; NaN where there is one seed.
+        incomparable: Share of the group's weight that is left out because none of the others has its level of a
+            feature.
     """
 
     estimator: str
@@ -261,14 +264,14 @@ class GapEstimate:
 
     @property
     def ratio(self) -> float:
-        """The group's wage over that of the others, as Table 2 of the paper has it."""
+        """The group's wage divided by the wage of the others, as in Table 2 of the paper."""
         return float(np.exp(self.estimate))
 
     @property
     def population(self) -> str:
-        """Whose gap it is, in words."""
+        """The population whose gap is estimated, in words."""
         if self.incomparable:
-            return f"those of the group with levels that some of the others have, {1 - self.incomparable:.1%} of it"
+            return f"people of the group with levels that some of the others have, {1 - self.incomparable:.1%} of it"
         return "the whole group" if self.overlap is None else self.overlap.population
 
 
@@ -286,35 +289,35 @@ class GapResult:
     others: str = "others"
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per estimate, with numbers about its overlap where something is adjusted for."""
+        """One row per estimate; with numbers about overlap where something is adjusted for."""
         rows = []
-        for e in self.estimates:
+        for estimate in self.estimates:
             row = {
-                "adjusted_for": e.adjusted_for,
-                "estimator": e.estimator,
-                "clip": np.nan if e.overlap is None else e.overlap.clip,
-                "estimate": e.estimate,
-                "standard_error": e.standard_error,
-                "low": e.low,
-                "high": e.high,
-                "ratio": e.ratio,
-                "interval": e.interval,
-                "seed_sd": e.seed_sd,
-                "r_loss": e.r_loss,
-                "rows": e.rows,
-                "people": e.people,
+                "adjusted_for": estimate.adjusted_for,
+                "estimator": estimate.estimator,
+                "clip": np.nan if estimate.overlap is None else estimate.overlap.clip,
+                "estimate": estimate.estimate,
+                "standard_error": estimate.standard_error,
+                "low": estimate.low,
+                "high": estimate.high,
+                "ratio": estimate.ratio,
+                "interval": estimate.interval,
+                "seed_sd": estimate.seed_sd,
+                "r_loss": estimate.r_loss,
+                "rows": estimate.rows,
+                "people": estimate.people,
             }
-            if e.overlap is not None:
-                worst = e.overlap.balance.abs().max()
+            if estimate.overlap is not None:
+                worst = estimate.overlap.balance.abs().max()
                 row |= {
-                    "clipped": e.overlap.clipped,
-                    "group_clipped": e.overlap.group_clipped,
-                    "others_people": e.overlap.others_people,
-                    "effective_people": e.overlap.effective_people,
+                    "clipped": estimate.overlap.clipped,
+                    "group_clipped": estimate.overlap.group_clipped,
+                    "others_people": estimate.overlap.others_people,
+                    "effective_people": estimate.overlap.effective_people,
                     "imbalance": worst["raw"],
                     "imbalance_weighted": worst["weighted"],
                 }
-            rows.append(row | {"population": e.population})
+            rows.append(row | {"population": estimate.population})
         return pd.DataFrame(rows)
 
     def propensities(self) -> pd.DataFrame:
@@ -332,7 +335,7 @@ class GapResult:
         return gap_figure(self.to_frame(), self.propensities(), self.balance(), group=self.group, others=self.others)
 
     def _overlaps(self) -> dict[str, Overlap]:
-        """The first overlap of everything that is adjusted for."""
+        """The overlap of the first estimate with each content of X, by that content."""
         overlaps: dict[str, Overlap] = {}
         for estimate in self.estimates:
             if estimate.overlap is not None:
@@ -341,7 +344,7 @@ class GapResult:
 
 
 def raw_gap(sample: GapSample) -> GapEstimate:
-    """Mean of the group minus mean of the others, nothing adjusted for."""
+    """Mean of the group minus mean of the others, without adjustment."""
     w, y = sample.weight, sample.outcome
     group_weight, others_weight = sample.group * w, ~sample.group * w
     means = [(side * y).sum() / side.sum() for side in (group_weight, others_weight)]
@@ -365,22 +368,15 @@ def aipw_gap(
     Args:
         sample: Person-years.
         nuisances: Predictions for the same rows, by models that were not fitted on their people.
-        adjusted_for: What X is, in words.
-        clip: Rows with a propensity outside [clip, 1 - clip] are left out, and the gap is that of those left.
+        adjusted_for: The content of X, in words.
+        clip: Rows with a propensity outside [clip, 1 - clip] are left out, which changes the population of the gap.
         bootstrap: Number of resamples of people behind the interval; 0 takes the influence function's interval.
         seed: Random seed of the resamples.
 
     Raises:
         ValueError: As in `overlap`.
     """
-    comparable = overlap(sample, nuisances.propensity, clip)
-    within = kept_rows(nuisances.propensity, clip)
-    part, w, e = sample.take(within), sample.weight[within], nuisances.propensity[within]
-    contrast = np.where(part.group, 1.0, -e / (1 - e)) * (part.outcome - nuisances.others[within])
-    theta = (w * contrast).sum() / (w * part.group).sum()
-    influence = w * (contrast - theta * part.group) / (w * part.group).sum()
-    estimate = _estimate("AIPW", adjusted_for, theta, influence, part, CLUSTERED, comparable)
-    return _bootstrapped(estimate, part, contrast, bootstrap, seed) if bootstrap else estimate
+    return _adjusted_gap("AIPW", sample, nuisances, adjusted_for, clip, bootstrap, seed)
 
 
 def outcome_only_gap(
@@ -394,35 +390,28 @@ def outcome_only_gap(
 ) -> GapEstimate:
     """Mean over the group of the predicted difference; arguments as in `aipw_gap`.
 
-    Its interval covers who was drawn into the group, and not that another network would have been fitted to others.
+    The interval covers the drawing of people into the group, but not that of the people whom the network was fitted
+    on.
     """
-    comparable = overlap(sample, nuisances.propensity, clip)
-    within = kept_rows(nuisances.propensity, clip)
-    part, w = sample.take(within), sample.weight[within]
-    contrast = part.group * nuisances.difference[within]
-    theta = (w * contrast).sum() / (w * part.group).sum()
-    influence = w * (contrast - theta * part.group) / (w * part.group).sum()
-    estimate = _estimate("outcome-only", adjusted_for, theta, influence, part, CONDITIONAL, comparable)
-    return _bootstrapped(estimate, part, contrast, bootstrap, seed) if bootstrap else estimate
+    return _adjusted_gap("outcome-only", sample, nuisances, adjusted_for, clip, bootstrap, seed)
 
 
 def r_loss(sample: GapSample, difference: np.ndarray, marginal: np.ndarray, propensity: np.ndarray) -> float:
-    """The R-learner objective, lower is better: how well differences explain what is left of wages by what is left of
-    the group.
+    """The R-learner objective, lower is better: how well differences explain wage residuals by group residuals.
 
     Args:
         sample: Person-years.
         difference: `(rows,)`, delta(X) of the estimator to be judged.
-        marginal, propensity: `(rows,)`, m(X) and e(X), the same for all that are compared.
+        marginal, propensity: `(rows,)`, m(X) and e(X), the same for all estimators that are compared.
     """
-    left = (sample.outcome - marginal) - (sample.group - propensity) * difference
-    return float(np.average(left**2, weights=sample.weight))
+    residual = (sample.outcome - marginal) - (sample.group - propensity) * difference
+    return float(np.average(residual**2, weights=sample.weight))
 
 
 def sensitivity(
     sample: GapSample, nuisances: Nuisances, *, adjusted_for: str = "X", clips: Sequence[float] = CLIPS
 ) -> GapResult:
-    """Both estimates at several clips: how much hangs on careers that hardly any of the others have."""
+    """AIPW and outcome-only estimates at several clips: how much depends on careers that few of the others have."""
     return GapResult(
         [
             estimator(sample, nuisances, adjusted_for=adjusted_for, clip=clip)
@@ -433,15 +422,32 @@ def sensitivity(
 
 
 def people_clustered(influence: np.ndarray, person: np.ndarray) -> float:
-    """Standard error from the influence of each row on an estimate, rows of a person being dependent.
+    """Standard error of an estimate from the influence of each row, where rows of a person are dependent.
 
     Args:
-        influence: `(rows,)` or `(rows, estimates)`, sums to zero.
-        person: `(rows,)`, numbers.
+        influence: `(rows,)`: the influence of each row; it sums to zero.
+        person: `(rows,)`: the number of the person.
     """
     _, codes = np.unique(person, return_inverse=True)
     sums = np.bincount(codes, weights=influence)
     return float(np.sqrt(len(sums) / (len(sums) - 1) * (sums**2).sum()))
+
+
+def _adjusted_gap(
+    estimator: str, sample: GapSample, nuisances: Nuisances, adjusted_for: str, clip: float, bootstrap: int, seed: int
+) -> GapEstimate:
+    comparable = overlap(sample, nuisances.propensity, clip)
+    within = kept_rows(nuisances.propensity, clip)
+    part, w, e = sample.take(within), sample.weight[within], nuisances.propensity[within]
+    if estimator == "AIPW":
+        contrast = np.where(part.group, 1.0, -e / (1 - e)) * (part.outcome - nuisances.others[within])
+    else:
+        contrast = part.group * nuisances.difference[within]
+    theta = (w * contrast).sum() / (w * part.group).sum()
+    influence = w * (contrast - theta * part.group) / (w * part.group).sum()
+    interval = CLUSTERED if estimator == "AIPW" else CONDITIONAL
+    estimate = _estimate(estimator, adjusted_for, theta, influence, part, interval, comparable)
+    return _bootstrapped(estimate, part, contrast, bootstrap, seed) if bootstrap else estimate
 
 
 def _estimate(
@@ -471,7 +477,7 @@ def _estimate(
 def _bootstrapped(
     estimate: GapEstimate, sample: GapSample, contrast: np.ndarray, draws: int, seed: int
 ) -> GapEstimate:
-    """The same estimate with error and interval from resampling people; predictions stay as they are."""
+    """The same estimate, with error and interval from resampling people; predictions stay as they are."""
     _, person = np.unique(sample.person, return_inverse=True)
     columns = np.column_stack([contrast, sample.group])
     _, means = resample_means(columns, sample.weight, person, np.zeros_like(person), draws=draws, seed=seed)

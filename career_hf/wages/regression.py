@@ -1,20 +1,21 @@
 """Wage regressions (Eq. 9): w = alpha + theta'x + gamma'h, their held-out R^2, and tables of coefficients.
 
     wage_frame -> predict_held_out -> predictions, one row per person-year -> held_out_r2
-    wage_frame -> estimate -> regressions by pyfixest -> coefficient_table
+    wage_frame -> estimate -> regressions by pyfixest -> CoefficientTable
 
-People are held out, not person-years, and every specification meets the same splits. Two R^2, both of predictions for
-people who were not fitted on, with e the error of a specification, e_0 that of a regression on year dummies alone,
-fitted on the same people, and sums weighted:
+People are held out, not person-years, and every specification meets the same splits. There are two R^2, both of
+predictions for people who were not fitted on. With e the error of a specification, e_0 the error of a regression on
+year dummies alone, fitted on the same people, and weighted sums,
 
     R^2              =  1 - sum e^2 / sum (w - mean w)^2
     within-year R^2  =  1 - sum e^2 / sum e_0^2
 
-The first credits inflation and growth to whoever has year dummies; the second does not, and is 0 for the year alone.
+The first credits inflation and growth to year dummies; the second does not, and is 0 for the year alone.
 """
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,10 +40,10 @@ from .design import (
     LOG_WAGE,
     RARE,
     VECTORS,
+    available_blocks,
     block_named,
     careers_of_splits,
     design,
-    held,
     wage_frame,
 )
 from .wage_head import predict_log_wages
@@ -52,17 +53,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 YEAR_ONLY = "year alone"
-# The specification that others add to.
+# The specification to which the others add blocks.
 BASE = "Blau-Kahn"
 TIMINGS: tuple[Timing, ...] = ("before", "including")
 ALL_YEARS = "all"
 KEYS = ("person", "year", "weight", LOG_WAGE)
 INTERVAL = (0.025, 0.975)
-# Directions in which the columns vary less than this, relative to the most, are collinear.
+# Columns are collinear in directions in which they vary less than this, relative to the largest variation.
 COLLINEAR = 1e-10
-# When fixed effects count as absorbed: change of any value in one more round.
+# Fixed effects are absorbed when one more round changes no value by more than this.
 ABSORBED = 1e-10
 TABLE_NOTE = "Standard errors in parentheses, clustered by person. Blocks with an x are absorbed as fixed effects."
+TEXT_WIDTH = 80
 LATEX = str.maketrans(
     {"\\": r"\textbackslash{}", "^": r"\^{}", "~": r"\textasciitilde{}"} | {sign: f"\\{sign}" for sign in "_%&#${}"}
 )
@@ -75,7 +77,7 @@ class WageReport:
     Args:
         r2: What `held_out_r2` returns: R^2 of every specification on people held out.
         regressions: Regressions on everybody, by the name of the specification.
-        missing: Terms of Blau and Kahn by the name of the block that careers lack.
+        missing: Terms of Blau and Kahn that careers lack, by the name of the block.
         ledger: Counts of the person-years that were left out.
     """
 
@@ -86,12 +88,12 @@ class WageReport:
 
     @property
     def table(self) -> CoefficientTable:
-        """Coefficients of Blau and Kahn's terms but for years, in every specification."""
+        """Coefficients of Blau and Kahn's terms, years excepted, in every specification."""
         shown = [name for name in self.regressions[BASE].params.index if not name.startswith("year_")]
-        return coefficient_table(self.regressions, shown)
+        return CoefficientTable(self.regressions, shown)
 
     def to_frame(self) -> pd.DataFrame:
-        """R^2 on people held out: one row per years and specification."""
+        """R^2 on people held out: one row per period and specification."""
         return self.r2
 
     def figure(self) -> Figure:
@@ -104,7 +106,7 @@ class WageReport:
         Args:
             folder: Destination folder.
         """
-        save_table(self.table, Path(folder) / "coefficients")
+        self.table.save(Path(folder) / "coefficients")
         self.r2.to_csv(Path(folder) / "r2.csv", index=False, float_format="%.5f")
 
 
@@ -125,7 +127,7 @@ def regress(
         model: A folder, Hub id, (model, processor) or result of training, whose representations are added, and its
             predicted wages if it has a wage head; None for regressions without a model.
         split: Comma-separated splits whose wages are explained; "all" takes everybody, which needs model=None.
-        add: Blocks, or columns of the careers, to add to Blau and Kahn's one after the other. Those of labels are
+        add: Blocks, or columns of the careers, to add to Blau and Kahn's one after the other. Blocks of labels are
             absorbed as fixed effects.
         leave_out: Blocks of Blau and Kahn to leave out.
         splits: Number of splits of people for the held-out R^2.
@@ -143,7 +145,7 @@ def regress(
         for timing in TIMINGS:
             vectors[timing] = representations(predictor, chosen, processor, timing=timing, unknown_levels="missing")
     frame, ledger = wage_frame(chosen, vectors)
-    blocks, missing = held([name for name in BLAU_KAHN if name not in leave_out], frame)
+    blocks, missing = available_blocks([name for name in BLAU_KAHN if name not in leave_out], frame)
     specifications = {BASE: blocks}
     for name in add:
         blocks = [*blocks, name]
@@ -169,9 +171,9 @@ def predict_held_out(
     seed: int = 0,
     rare: int = RARE,
 ) -> pd.DataFrame:
-    """Every person's log wages as predicted by regressions on the other splits of people, weighted least squares.
+    """Predictions of every person's log wages by weighted least squares on the other splits of people.
 
-    Levels of labels are those of all rows; nothing else is shared between a split and the others.
+    Levels of labels come from all rows; splits share nothing else.
 
     Args:
         frame: What `wage_frame` returns.
@@ -181,16 +183,18 @@ def predict_held_out(
         rare: As in `design`.
 
     Returns:
-        The frame's person, year, weight and log_wage, and group where it has one; split; the prediction of each
-        specification, and of year dummies alone.
+        The frame's person, year, weight and log_wage, and group where it has one; split; and the predictions of each
+        specification and of year dummies alone.
 
     Raises:
         ValueError: As in `design`, or a specification has the name "year alone".
     """
     if YEAR_ONLY in specifications:
-        raise ValueError(f"'{YEAR_ONLY}' is what others are measured by: give the specification another name")
-    named = {YEAR_ONLY: ["year"], **specifications}
-    columns = design(list(dict.fromkeys(block for blocks in named.values() for block in blocks)), frame, rare)
+        raise ValueError(f"'{YEAR_ONLY}' is the specification that others are measured by: choose another name")
+    all_specifications = {YEAR_ONLY: ["year"], **specifications}
+    columns = design(
+        list(dict.fromkeys(block for blocks in all_specifications.values() for block in blocks)), frame, rare
+    )
     x, places = _with_intercept(columns, frame)
 
     def columns_of(blocks: Sequence[str]) -> np.ndarray:
@@ -202,10 +206,10 @@ def predict_held_out(
     parts = [rows for _, rows in GroupKFold(splits, shuffle=True, random_state=seed).split(x, groups=units)]
     sums = [normal_equations(x[rows], y[rows], weight[rows]) for rows in parts]
     gram, moment = (sum(terms) for terms in zip(*sums, strict=True))
-    split, predicted = np.empty(len(y), dtype=np.int64), {name: np.empty(len(y)) for name in named}
+    split, predicted = np.empty(len(y), dtype=np.int64), {name: np.empty(len(y)) for name in all_specifications}
     for number, (rows, (gram_held, moment_held)) in enumerate(zip(parts, sums, strict=True)):
         split[rows] = number
-        for name, blocks in named.items():
+        for name, blocks in all_specifications.items():
             used = columns_of(blocks)
             coefficients = solve((gram - gram_held)[np.ix_(used, used)], (moment - moment_held)[used])
             predicted[name][rows] = x[rows][:, used] @ coefficients
@@ -214,19 +218,19 @@ def predict_held_out(
 
 
 def _with_intercept(columns: ColumnTransformer, frame: pd.DataFrame) -> tuple[sparse.csr_array, dict[str, np.ndarray]]:
-    """An intercept and the columns of a design, fitted on a frame, and the places of each block's columns."""
+    """The matrix of a design fitted on a frame, with an intercept first, and the places of each block's columns."""
     x = sparse.hstack([np.ones((len(frame), 1)), columns.fit_transform(frame)]).tocsr()
     return x, {name: np.arange(x.shape[1] - 1)[where] + 1 for name, where in columns.output_indices_.items()}
 
 
 def normal_equations(x: sparse.csr_array, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """X'WX, `(columns, columns)`, and X'Wy: all that least squares needs of some rows, and they add up over rows."""
+    """X'WX, `(columns, columns)`, and X'Wy: the sums over rows that least squares needs."""
     weighted = x.multiply(weight[:, None]).tocsr()
     return (weighted.T @ x).toarray(), weighted.T @ y
 
 
 def solve(gram: np.ndarray, moment: np.ndarray) -> np.ndarray:
-    """Coefficients of least squares, the shortest where columns are collinear, as h_t is with an intercept."""
+    """Coefficients of least squares; the shortest ones where columns are collinear, as h_t and an intercept are."""
     scale = np.sqrt(np.diag(gram))
     scale = np.divide(1, scale, out=np.zeros_like(scale), where=scale > 0)
     return scale * (linalg.pinvh(gram * scale * scale[:, None], rtol=COLLINEAR) @ (scale * moment))
@@ -242,23 +246,23 @@ def held_out_r2(
 ) -> pd.DataFrame:
     """R^2 and within-year R^2 of every specification, overall and by decade, with intervals by resampling people.
 
-    The regressions are not fitted anew on resamples: intervals are for these regressions on other people.
+    Regressions are not fitted again on resamples: intervals are about these regressions on other people.
 
     Args:
-        predictions: What `predict_held_out` returns, perhaps with further columns of predictions; or several, one for
-            each training seed, with the same rows, over which squared errors are averaged.
-        baseline: The specification from which gains are counted; the first after "year alone" unless given.
-        by_decade: Whether to have rows for decades too.
+        predictions: What `predict_held_out` returns, perhaps with further columns of predictions; or several such
+            frames with the same rows, one per training seed, over which squared errors are averaged.
+        baseline: The specification from which gains are counted; if None, the first after "year alone".
+        by_decade: Whether the result has rows for decades too.
         draws, seed: Number of resamples of people, or of families where there is a `group`, and their random seed.
 
     Returns:
-        One row per years ("all", "1980-1989", ...) and specification: observations, people; r2, r2_low, r2_high;
-        within_year, within_year_low, within_year_high; gain over the baseline's within-year R^2 on the same resamples,
-        gain_low, gain_high; seed_sd, of within_year over training seeds; and mean_of_splits, the R^2 as the paper has
-        it, computed in each split and averaged over splits and seeds.
+        One row per period (column years: "all", "1980-1989", ...) and specification. Columns: observations, people;
+        r2, r2_low, r2_high; within_year, within_year_low, within_year_high; gain over the baseline's within-year R^2
+        on the same resamples, gain_low, gain_high; seed_sd, the standard deviation of within_year over training seeds;
+        and mean_of_splits, the R^2 as the paper has it, computed in each split and averaged over splits and seeds.
 
     Raises:
-        ValueError: Rows of the seeds differ, or there is no such baseline.
+        ValueError: Frames of the seeds have different rows, or there is no such baseline.
     """
     frames = [predictions] if isinstance(predictions, pd.DataFrame) else list(predictions)
     first = frames[0]
@@ -274,18 +278,18 @@ def held_out_r2(
     decade = first["year"].to_numpy() // 10 * 10
     centred = wage - np.average(wage, weights=first["weight"])
     values = np.column_stack([centred, centred**2, squared.mean(axis=0), *squared])
-    names, starts = [ALL_YEARS], [np.zeros(len(wage), dtype=np.int64)]
+    names, groupings = [ALL_YEARS], [np.zeros(len(wage), dtype=np.int64)]
     if by_decade:
         decades, codes = np.unique(decade, return_inverse=True)
         names += [f"{start}-{start + 9}" for start in decades]
-        starts.append(codes)
+        groupings.append(codes)
     reference, base = specifications.index(YEAR_ONLY), specifications.index(baseline)
     parts = []
-    for group in starts:
+    for group in groupings:
         weight = first["weight"].to_numpy()
         means, drawn = resample_means(values, weight, person, group, draws=draws, seed=seed)
         (r2, within), (r2s, withins) = (_r2(m, len(specifications), reference) for m in (means, drawn))
-        of_seeds = np.stack(
+        within_by_seed = np.stack(
             [_r2(means, len(specifications), reference, after=k + 1)[1] for k in range(len(frames))], axis=-1
         )
         split_r2 = np.mean(
@@ -303,13 +307,13 @@ def held_out_r2(
         ):
             low, high = np.nanquantile(resampled, INTERVAL, axis=0)
             columns |= {name: value.ravel(), f"{name}_low": low.ravel(), f"{name}_high": high.ravel()}
-        columns["seed_sd"] = of_seeds.std(axis=-1, ddof=1).ravel() if len(frames) > 1 else np.nan
+        columns["seed_sd"] = within_by_seed.std(axis=-1, ddof=1).ravel() if len(frames) > 1 else np.nan
         columns["mean_of_splits"] = split_r2.ravel()
         parts.append(pd.DataFrame(columns))
-    found = pd.concat(parts, ignore_index=True)
-    found.insert(0, "years", np.repeat(names, len(specifications)))
-    found.insert(1, "specification", specifications * len(names))
-    return found
+    table = pd.concat(parts, ignore_index=True)
+    table.insert(0, "years", np.repeat(names, len(specifications)))
+    table.insert(1, "specification", specifications * len(names))
+    return table
 
 
 def _r2(means: np.ndarray, count: int, reference: int, after: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -321,7 +325,7 @@ def _r2(means: np.ndarray, count: int, reference: int, after: int = 0) -> tuple[
 
 
 def _mean_of_splits(frame: pd.DataFrame, squared: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """`(groups, specifications)`, the mean over splits of the R^2 in each."""
+    """`(groups, specifications)`: the mean over splits of the R^2 in each split."""
     wage, weight = frame[LOG_WAGE].to_numpy(), frame["weight"].to_numpy()
     sums = pd.DataFrame(np.column_stack([wage, wage**2, squared]) * weight[:, None]).assign(weight=weight)
     sums = sums.groupby([group, frame["split"].to_numpy()]).sum()
@@ -332,15 +336,15 @@ def _mean_of_splits(frame: pd.DataFrame, squared: np.ndarray, group: np.ndarray)
 
 @dataclass(frozen=True)
 class WageRegression:
-    """One regression by pyfixest, under the names that statsmodels has for its parts.
+    """One regression by pyfixest; its results have the names that statsmodels gives them.
 
     Args:
         fit: What `pyfixest.feols` returns.
-        labels: Names of columns of the design and of absorbed blocks, by how `fit` spells them.
-        left_out: Columns that those before them determine.
-        absorbed: Blocks whose dummies were absorbed as fixed effects, so that they have no coefficients here.
+        labels: Names of columns of the design and of absorbed blocks, by their spelling in `fit`.
+        left_out: Columns that are linear combinations of earlier columns.
+        absorbed: Blocks whose dummies were absorbed as fixed effects, and so have no coefficients here.
         people: Number of people, or of families where careers have a `group`.
-        columns: Number of coefficients estimated, those of absorbed dummies and the intercept included.
+        columns: Number of estimated coefficients, including absorbed dummies and the intercept.
     """
 
     fit: Any
@@ -352,7 +356,7 @@ class WageRegression:
 
     @property
     def params(self) -> pd.Series:
-        """Coefficients by column of the design; "intercept" where no block is absorbed."""
+        """Coefficients by column of the design; with an "intercept" where no block is absorbed."""
         return self.fit.coef().rename(index=self.labels)
 
     @property
@@ -380,7 +384,7 @@ def estimate(
 ) -> dict[str, WageRegression]:
     """Weighted least squares on all rows by pyfixest (extra `econ`), with standard errors clustered by person.
 
-    Columns that those before them determine are left out first; each result names them (`left_out`).
+    Columns that are linear combinations of earlier columns are left out; each result names them (`left_out`).
 
     Args:
         frame: What `wage_frame` returns.
@@ -405,9 +409,9 @@ def estimate(
         x, places = _with_intercept(columns, frame)
         names = ["intercept", *columns.get_feature_names_out()]
         used = independent(normal_equations(x, outcome, weight)[0])
-        # Dummies that others determine are left out here too, so that their levels share the first level's effect.
+        # Collinear dummies are left out here too, so that their levels share the first level's effect.
         absorbed = {
-            block: np.intersect1d(places[block], used) for block in absorb if _is_of_labels(block, blocks, frame)
+            block: np.intersect1d(places[block], used) for block in absorb if _has_labels(block, blocks, frame)
         }
         absorbed = {block: dummies for block, dummies in absorbed.items() if len(dummies)}
         regressors = np.setdiff1d(used[1:], np.concatenate([[0], *absorbed.values()]))
@@ -442,7 +446,7 @@ def estimate(
     return results
 
 
-def _is_of_labels(block: str, blocks: Sequence[str], frame: pd.DataFrame) -> bool:
+def _has_labels(block: str, blocks: Sequence[str], frame: pd.DataFrame) -> bool:
     return block in blocks and not block.startswith(VECTORS) and block_named(block, frame).kind == "labels"
 
 
@@ -452,10 +456,10 @@ def _spelled(name: str) -> str:
 
 
 def import_pyfixest() -> Any:
-    """The library that estimates coefficients.
+    """Imports pyfixest, which estimates coefficients.
 
     Raises:
-        ImportError: It is not installed.
+        ImportError: pyfixest is not installed.
     """
     try:
         import pyfixest
@@ -465,16 +469,16 @@ def import_pyfixest() -> Any:
 
 
 def independent(gram: np.ndarray) -> np.ndarray:
-    """Which columns are no combination of those before them, `(kept,)` places in order, from X'WX."""
+    """Places, in order, of the columns that are no linear combination of earlier ones, from X'WX."""
     scale = np.sqrt(np.diag(gram)).clip(min=np.finfo(float).tiny)
-    left = gram / scale / scale[:, None]
-    kept = []
-    for j in range(len(left)):
-        # What is left of a column's length after those kept before it: a Cholesky factorisation that skips.
-        if left[j, j] > COLLINEAR:
-            kept.append(j)
-            left[j:, j:] -= np.outer(left[j:, j], left[j, j:]) / left[j, j]
-    return np.array(kept)
+    residual = gram / scale / scale[:, None]
+    places = []
+    for j in range(len(residual)):
+        # A Cholesky factorisation that skips columns whose residual, given the columns in `places`, has no length.
+        if residual[j, j] > COLLINEAR:
+            places.append(j)
+            residual[j:, j:] -= np.outer(residual[j:, j], residual[j, j:]) / residual[j, j]
+    return np.array(places)
 
 
 @dataclass(frozen=True)
@@ -483,26 +487,45 @@ class CoefficientTable:
 
     Args:
         results: What `estimate` returns.
-        coefficients: Names of the coefficients to show, in order; those of other columns are not shown.
+        coefficients: Names of the coefficients to show, in order.
     """
 
     results: Mapping[str, WageRegression]
     coefficients: Sequence[str]
 
+    def save(self, path: str | Path) -> None:
+        """Writes the table as text, LaTeX and HTML.
+
+        Args:
+            path: Path of the files without a suffix; .txt, .tex and .html are added.
+        """
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for suffix, text in ((".txt", self.as_text()), (".tex", self.as_latex()), (".html", self.as_html())):
+            path.with_name(path.name + suffix).write_text(text + "\n", encoding="utf-8")
+
     def as_text(self) -> str:
-        """The table in letters of one width."""
-        table = self._written("df").droplevel(0).droplevel(1, axis="columns")
-        return f"{table.to_markdown(tablefmt='simple', disable_numparse=True)}\n\n{TABLE_NOTE}"
+        """The table for a terminal, in several parts below each other where it is wider than 80 columns."""
+        table = self._etable("df").droplevel(0).droplevel(1, axis="columns")
+        parts, start = [], 0
+        while start < table.shape[1]:
+            for end in range(table.shape[1], start, -1):
+                text = table.iloc[:, start:end].to_markdown(tablefmt="simple", disable_numparse=True)
+                if max(map(len, text.splitlines())) <= TEXT_WIDTH:
+                    break
+            parts.append(text)
+            start = end
+        return "\n\n".join([*parts, textwrap.fill(TABLE_NOTE, TEXT_WIDTH)])
 
     def as_latex(self) -> str:
         """The table for LaTeX, which needs its packages booktabs, makecell, tabularx and threeparttable."""
-        return self._written("tex", LATEX)
+        return self._etable("tex", LATEX)
 
     def as_html(self) -> str:
         """The table for a web page."""
-        return self._written("html")
+        return self._etable("html")
 
-    def _written(self, kind: str, escapes: Mapping[int, str] | None = None) -> Any:
+    def _etable(self, kind: str, escapes: Mapping[int, str] | None = None) -> Any:
         results = list(self.results.values())
         facts = {
             "person-years": [f"{result.nobs:,}" for result in results],
@@ -526,41 +549,16 @@ class CoefficientTable:
         )
 
 
-def coefficient_table(results: Mapping[str, WageRegression], coefficients: Sequence[str]) -> CoefficientTable:
-    """Regressions side by side, standard errors below coefficients.
-
-    Args:
-        results: What `estimate` returns.
-        coefficients: Names of the coefficients to show, in order; those of other columns are not shown.
-    """
-    return CoefficientTable(results, coefficients)
-
-
-def save_table(table: CoefficientTable, path: str | Path) -> None:
-    """Writes a table as text, LaTeX and HTML.
-
-    Args:
-        table: The table.
-        path: Without suffix; .txt, .tex and .html are added.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for suffix, text in ((".txt", table.as_text()), (".tex", table.as_latex()), (".html", table.as_html())):
-        path.with_name(path.name + suffix).write_text(text + "\n", encoding="utf-8")
-
-
 __all__ = [
     "YEAR_ONLY",
     "CoefficientTable",
     "WageRegression",
     "WageReport",
-    "coefficient_table",
     "estimate",
     "held_out_r2",
     "independent",
     "normal_equations",
     "predict_held_out",
     "regress",
-    "save_table",
     "solve",
 ]

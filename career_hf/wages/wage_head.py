@@ -1,10 +1,10 @@
-"""Training and using a wage head: wages beside encoded careers, a recipe and its Trainer, predictions.
+"""The wage head: encoding wages beside careers, a recipe, the Trainer that runs it, and predictions.
 
     encode_wages -> wage_recipe -> build_wage_trainer(CareerForWagePrediction.from_occupation_model(...)) -> train
     -> predict_log_wages
 
-It is the fine-tuning recipe of Appendix G, stopped at the best wage error of validation people in place of the
-likelihood, by the stock Trainer.
+The recipe is the fine-tuning recipe of Appendix G, but the stock Trainer stops at the best wage error of validation
+people instead of their best likelihood.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ def encode_wages(
     unknown_levels: Literal["error", "missing"] = "error",
     not_working: Sequence[str] = NOT_WORKING,
 ) -> tuple[Dataset, Ledger]:
-    """Encoded careers with a column `log_wage`, NaN where there is none: the wages that `wage_frame` keeps.
+    """Encodes careers with a column `log_wage`, which is NaN for person-years that `wage_frame` leaves out.
 
     Args:
         careers: Careers with an outcome `log_wage` over time.
-        processor: Encodes them.
-        unknown_levels: As in `processor.encode`.
-        not_working: Occupation labels whose years have no wage to explain.
+        processor: The processor that encodes the careers.
+        unknown_levels: What to do with covariate levels that training never saw, as in `processor.encode`.
+        not_working: Occupation labels that mean no work, whose years have no wage to explain.
 
     Raises:
         ValueError: Careers have no wages, or as in `processor.encode`.
@@ -63,8 +63,8 @@ def encode_wages(
     ledger.record("wages at work", "person-years", len(wages), len(wages), altered=altered)
     ledger.note(f"{np.isfinite(wages).sum()} of {len(wages)} person-years have a wage")
     offsets = columns["input_ids"].combine_chunks().offsets
-    of_steps = pa.ListArray.from_arrays(offsets, pa.array(wages))
-    return make_dataset({name: columns[name] for name in columns.column_names} | {LOG_WAGE: of_steps}), ledger
+    wage_lists = pa.ListArray.from_arrays(offsets, pa.array(wages))
+    return make_dataset({name: columns[name] for name in columns.column_names} | {LOG_WAGE: wage_lists}), ledger
 
 
 def wage_recipe(
@@ -73,8 +73,8 @@ def wage_recipe(
     """The fine-tuning recipe, judged by the wage error of validation people.
 
     Args:
-        processor: Of the model.
-        config: Of the model.
+        processor: The model's processor.
+        config: The model's config.
         output_dir, overrides: As in `finetuning_recipe`, without `config_overrides`.
     """
     settings = {"metric_for_best_model": "wage_mse", **overrides}
@@ -93,16 +93,16 @@ def build_wage_trainer(
     """A stock Trainer for wages and occupations.
 
     Args:
-        model: With a wage head.
-        processor: The one that encoded the careers.
-        recipe: From `wage_recipe`.
-        train, validation: From `encode_wages`.
-        callbacks: Further callbacks.
+        model: A model with a wage head.
+        processor: The processor that encoded the careers.
+        recipe: What `wage_recipe` returns.
+        train, validation: Careers that `encode_wages` encoded.
+        callbacks: Further callbacks of the Trainer.
         source: As in `build_trainer`.
 
     Returns:
-        A Trainer. `evaluate()` reports `eval_wage_mse`, the mean squared error of observed log wages, and what that of
-        `build_trainer` does; with weights `eval_weighted_wage_mse` too.
+        A Trainer. Its `evaluate()` reports `eval_wage_mse`, the mean squared error of observed log wages, with weights
+        `eval_weighted_wage_mse` too, and the metrics of `build_trainer`.
 
     Raises:
         ValueError: Careers have no wages, or as in `build_trainer`.
@@ -128,7 +128,7 @@ def wage_metrics(evaluated: EvalPrediction) -> dict[str, float]:
 
     Args:
         evaluated: `predictions` are log-probabilities and predicted log wages, `(people, time)`; `label_ids` are
-            labels, log wages and, where there are any, weights.
+            labels, log wages and, for weighted careers, weights.
     """
     predictions: Any = evaluated.predictions
     label_ids: Any = evaluated.label_ids
@@ -137,10 +137,10 @@ def wage_metrics(evaluated: EvalPrediction) -> dict[str, float]:
     error = np.where(observed, np.where(observed, log_wage, 0) - predicted, 0).astype(np.float64) ** 2
     metrics = {"wage_mse": error.sum() / observed.sum()}
     if weight:
-        of_person = weight[0][:, None].astype(np.float64)
-        metrics["weighted_wage_mse"] = (of_person * error).sum() / (of_person * observed).sum()
-    of_occupations = EvalPrediction(predictions=log_probs, label_ids=(labels, *weight) if weight else labels)
-    return metrics | exact_metrics(of_occupations)
+        person_weight = weight[0][:, None].astype(np.float64)
+        metrics["weighted_wage_mse"] = (person_weight * error).sum() / (person_weight * observed).sum()
+    occupations = EvalPrediction(predictions=log_probs, label_ids=(labels, *weight) if weight else labels)
+    return metrics | exact_metrics(occupations)
 
 
 def predict_log_wages(
@@ -151,14 +151,14 @@ def predict_log_wages(
     batch_tokens: int = 16_000,
     unknown_levels: Literal["error", "missing"] = "error",
 ) -> np.ndarray:
-    """The expected log wage of every person-year, in the order of `to_frame(careers)`, whether it has a wage or not.
+    """The expected log wage of every person-year, with or without a wage, in the order of `to_frame(careers)`.
 
     Args:
-        model: With a wage head.
-        careers: Careers; wages are not looked at.
-        processor: The model's.
+        model: A model with a wage head.
+        careers: Careers; their wages are ignored.
+        processor: The model's processor.
         batch_tokens: Steps per batch, padding included.
-        unknown_levels: As in `processor.encode`.
+        unknown_levels: What to do with covariate levels that training never saw, as in `processor.encode`.
 
     Returns:
         float32 `(person-years,)`.

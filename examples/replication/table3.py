@@ -35,15 +35,14 @@ from career_hf.representing.representations import Timing, representations
 from career_hf.simulation import World, draw_wages, preset, wage_summary, wage_truth
 from career_hf.training.cells import fit_once, training_log
 from career_hf.training.trainer import scratch_recipe
-from career_hf.wages.design import BLAU_KAHN, BLOCKS, LOG_WAGE, held, wage_frame
+from career_hf.wages.design import BLAU_KAHN, BLOCKS, LOG_WAGE, available_blocks, wage_frame
 from career_hf.wages.regression import (
     ALL_YEARS,
     YEAR_ONLY,
-    coefficient_table,
+    CoefficientTable,
     estimate,
     held_out_r2,
     predict_held_out,
-    save_table,
 )
 from career_hf.wages.wage_head import build_wage_trainer, encode_wages, predict_log_wages, wage_recipe
 
@@ -129,7 +128,7 @@ class Table3Study(Study):
     """Trains models in both protocols, regresses wages, and compares all rows of Table 3 on held-out people.
 
     Leaves r2.csv, models.csv, missing.csv (blocks of Blau and Kahn that careers do not hold), ceiling.csv (of a
-    market: `wage_summary` of the test people), coefficients.txt, .tex and .html (by statsmodels, on everybody,
+    market: `wage_summary` of the test people), coefficients.txt, .tex and .html (by pyfixest, on everybody,
     standard errors clustered by person) and table3.png.
 
     Args:
@@ -291,8 +290,8 @@ class Table3Study(Study):
         if not (self.folder / "coefficients.html").exists():
             results = estimate(frame, {name: specifications(frame)[name] for name in TABLE})
             shown = [name for name in results[BLAU_KAHN_ROW].params.index if not name.startswith("year_")]
-            save_table(coefficient_table(results, shown), self.folder / "coefficients")
-        missing = {name: BLOCKS[name].stands_for for name in held(BLAU_KAHN, frame)[1]}
+            CoefficientTable(results, shown).save(self.folder / "coefficients")
+        missing = {name: BLOCKS[name].stands_for for name in available_blocks(BLAU_KAHN, frame)[1]}
         tables = {"r2": r2, "models": training_log(self.folder), "missing": pd.Series(missing, name="stands for")}
         truth = self.truth(splits["test"])
         if truth is not None:
@@ -308,7 +307,7 @@ def everybody(splits: DatasetDict) -> Dataset:
 
 def specifications(frame: pd.DataFrame) -> dict[str, list[str]]:
     """The rows of the table that are regressions: names of blocks, by the name of the row."""
-    base = held(BLAU_KAHN, frame)[0]
+    base = available_blocks(BLAU_KAHN, frame)[0]
     with_occupation = [*base, "occupation"]
     rows = {}
     if "industry" in base:
@@ -388,8 +387,8 @@ def table3(
     """Wage regressions with and without careers (Table 3): held-out R^2 within year, in both timings, by decade."""
     if (data is None) != market:
         raise typer.BadParameter("say where wages come from: --data FOLDER, or --market")
-    if find_spec("statsmodels") is None:
-        raise typer.BadParameter("coefficients are estimated with statsmodels: pip install 'career_hf[econ]'")
+    if find_spec("pyfixest") is None:
+        raise typer.BadParameter("coefficients are estimated with pyfixest: pip install 'career_hf[econ]'")
     settings = Table3Settings(
         people=people,
         seeds=seeds,

@@ -49,8 +49,8 @@ def test_what_if_takes_new_labels_by_old_ones(market, tmp_path):
     given = ["what-if", market / "truth", "--data", market / "careers", "--draws", 5]
     output = run(*given, "--set", "region:south=west", "--set", "region:northeast=west", "--output", tmp_path)
     assert "region from south to west; region from northeast to west" in output
-    held = run(*given, "--occupation", "unemployed=in_school", "--from-age", 22, "--groups", "census_group")
-    assert "occupation: unemployed to in_school" in held and "from age 22 on" in held
+    printed = run(*given, "--occupation", "unemployed=in_school", "--from-age", 22, "--groups", "census_group")
+    assert "occupation: unemployed to in_school" in printed and "from age 22 on" in printed
 
 
 @pytest.mark.parametrize(
@@ -74,8 +74,8 @@ def test_transitions_prints_and_draws_every_matrix(market, tmp_path):
     given = ["transitions", market / "truth", "--data", market / "careers", "--by", "gender", "--draws", 20]
     output = run(*given, "--groups", "major_group", "--output", tmp_path)
     assert output.count("Percent implied") == 2 and "; gender: female; weighted" in output
-    found = pd.read_csv(tmp_path / "transitions.csv")
-    sums = found.groupby(["gender", "previous"])[["observed", "implied"]].sum()
+    table = pd.read_csv(tmp_path / "transitions.csv")
+    sums = table.groupby(["gender", "previous"])[["observed", "implied"]].sum()
     np.testing.assert_allclose(sums, 1, atol=1e-6)
     assert sorted(path.name for path in tmp_path.glob("*.png")) == ["transitions_female.png", "transitions_male.png"]
     assert "by 'pay': the covariates are" in run(*given[:4], "--by", "pay", code=2)

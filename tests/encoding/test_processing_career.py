@@ -171,9 +171,9 @@ def test_special_labels_cannot_be_occupations():
     frame = {"person": [1], "year": [1990], "occupation": ["<start>"]}
     with pytest.raises(ValueError, match="occupation '<start>' has two ids"):
         CareerProcessor.fit(from_frame(frame))
-    known = CareerProcessor.fit(from_frame(frame | {"occupation": ["cook"]}))
+    processor = CareerProcessor.fit(from_frame(frame | {"occupation": ["cook"]}))
     with pytest.raises(ValueError, match="occupation '<start>' is not among the 1 known"):
-        known.encode(from_frame(frame))
+        processor.encode(from_frame(frame))
 
 
 def test_unseen_year_is_an_error_that_names_the_trained_range(processor, careers):
@@ -330,7 +330,9 @@ def test_extend_without_careers_takes_occupations_only(processor):
     extended = processor.extend(occupations=["judge"], unknown_occupation="other")
     assert extended.occupations[-2:] == ["judge", "other"] and extended.unknown_occupation == "other"
     assert extended.weight_scale == processor.weight_scale
-    with pytest.raises(ValueError, match=r"levels of new covariates \['education'\] are unknown: pass careers="):
+    with pytest.raises(
+        ValueError, match=r"levels of new covariates \['education'\] are unknown: pass the training careers"
+    ):
         processor.extend(covariates=["education"])
 
 

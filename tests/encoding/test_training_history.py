@@ -78,13 +78,15 @@ def test_rounded_counts_keep_what_was_seen_and_hide_how_often(processor, careers
     processor.record_training(processor.encode(careers)[0], "pretraining")
     stage = processor.training_stages[0]
     rounded = round_stage(stage, k)
-    for own, found in zip(
+    for counts, rounded_counts in zip(
         [stage["occupation_counts"], *stage["covariate_counts"]],
         [rounded["occupation_counts"], *rounded["covariate_counts"]],
         strict=True,
     ):
-        assert all(number % k == 0 and 0 <= number - count < k for count, number in zip(own, found, strict=True))
-        assert [number > 0 for number in found] == [count > 0 for count in own]
+        assert all(
+            number % k == 0 and 0 <= number - count < k for count, number in zip(counts, rounded_counts, strict=True)
+        )
+        assert [number > 0 for number in rounded_counts] == [count > 0 for count in counts]
     assert rounded["person_years"] == 8
     # Whoever has the training careers can still tell that they are these, and that others are not.
     processor.record_training(processor.encode(careers.select([0, 1]))[0], "others")

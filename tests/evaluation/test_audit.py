@@ -36,9 +36,9 @@ def values(report, group):
 def test_numbers_of_a_group_are_those_of_its_rows_alone(market):
     table, _ = market
     report = audit(table, "gender", draws=200)
-    found = report.to_frame()
-    assert found["group"].unique().tolist() == ["all", *table["gender"].cat.categories]
-    for group in found["group"].unique():
+    frame = report.to_frame()
+    assert frame["group"].unique().tolist() == ["all", *table["gender"].cat.categories]
+    for group in frame["group"].unique():
         rows = table if group == "all" else table[table["gender"] == group]
         of_group = values(report, group)
         expected = bootstrap_perplexity(rows, draws=200).iloc[0]
@@ -48,25 +48,25 @@ def test_numbers_of_a_group_are_those_of_its_rows_alone(market):
         )
         assert of_group.loc["accuracy", "estimate"] == pytest.approx(ranking(rows)["top-1"])
         assert of_group.loc["accuracy_top5", "estimate"] == pytest.approx(ranking(rows)["top-5"])
-        for of in ("stay", "top"):
-            error = calibration_error(reliability(rows, of, draws=1))
-            assert of_group.loc[f"{of}_error", "estimate"] == pytest.approx(error)
+        for event in ("stay", "top"):
+            error = calibration_error(reliability(rows, event, draws=1))
+            assert of_group.loc[f"{event}_error", "estimate"] == pytest.approx(error)
         later = rows[rows["step"] > 0]
         gap = later["p_stay"].mean() - (later["transition"] == "stay").mean()
         assert of_group.loc["stay_gap", "estimate"] == pytest.approx(gap)
         assert (of_group["n"] == len(rows)).all() and (of_group["people"] == rows["person"].nunique()).all()
-    shares = found[found["metric"] == "accuracy"].set_index("group")["share"]
+    shares = frame[frame["metric"] == "accuracy"].set_index("group")["share"]
     assert shares["all"] == 1 and shares.drop("all").sum() == pytest.approx(1)
 
 
 def test_the_truth_is_calibrated_in_every_group_as_far_as_chance_lets_one_see(market):
     table, wrong = market
-    found = audit(table, ["gender", "race"], draws=400).to_frame()
-    assert len(found) == 7 * len(METRICS)
-    errors = found[found["metric"].isin(["stay_error", "top_error"])]
+    frame = audit(table, ["gender", "race"], draws=400).to_frame()
+    assert len(frame) == 7 * len(METRICS)
+    errors = frame[frame["metric"].isin(["stay_error", "top_error"])]
     # One in twenty is flagged by chance.
     assert (errors["low"] > 0).mean() < 0.2 and (errors["estimate"] > 0).all()
-    gaps = found[found["metric"].isin(["stay_gap", "top_gap"])]
+    gaps = frame[frame["metric"].isin(["stay_gap", "top_gap"])]
     assert ((gaps["low"] <= 0) & (gaps["high"] >= 0)).mean() > 0.8
 
     bent = audit(wrong, "gender", draws=400).to_frame()

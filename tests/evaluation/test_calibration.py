@@ -53,9 +53,11 @@ def test_predictions_that_are_all_equal_are_one_bin(market):
 def test_recalibration_undoes_a_distortion(market):
     careers, truth, processor = market
     validation, test = careers.select(range(1_000)), careers.select(range(1_000, 1_500))
-    found = recalibrate(truth, validation, processor)
-    assert found.temperature == pytest.approx(1, abs=0.08)
-    assert found.stay_slope == pytest.approx(1, abs=0.15) and found.stay_intercept == pytest.approx(0, abs=0.15)
+    recalibration = recalibrate(truth, validation, processor)
+    assert recalibration.temperature == pytest.approx(1, abs=0.08)
+    assert recalibration.stay_slope == pytest.approx(1, abs=0.15) and recalibration.stay_intercept == pytest.approx(
+        0, abs=0.15
+    )
     plain = perplexity(transition_table(truth, test, processor))
     with DISTORTION.applied_to(truth):
         distorted = perplexity(transition_table(truth, test, processor))
@@ -85,7 +87,7 @@ def test_recalibrated_probabilities_sum_to_one_and_nothing_changes_with_the_iden
 
 def test_recalibration_needs_stays_and_moves(market):
     careers, truth, processor = market
-    never_moved = careers.select([i for i, held in enumerate(careers["occupation"]) if len(set(held)) == 1])
+    never_moved = careers.select([i for i, career in enumerate(careers["occupation"]) if len(set(career)) == 1])
     assert len(never_moved) > 0
     with pytest.raises(ValueError, match="needs stays and moves"):
         recalibrate(truth, never_moved, processor)

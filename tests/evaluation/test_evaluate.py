@@ -44,26 +44,26 @@ def test_models_and_careers_are_taken_whichever_way_they_are_given(market, tmp_p
     models = {"chain": folder / "chain", "truth": [truth, truth]}
     options = {"baseline": "truth", "by": "gender", "draws": 20}
     for careers in (folder / "careers", str(folder / "careers"), splits, splits["test"]):
-        found = career_hf.evaluate(models, careers, output=tmp_path if careers is splits else None, **options)
-        assert list(found.tables) == list(expected.tables)
+        evaluation = career_hf.evaluate(models, careers, output=tmp_path if careers is splits else None, **options)
+        assert list(evaluation.tables) == list(expected.tables)
         for name, table in expected.tables.items():
-            pd.testing.assert_frame_equal(found.tables[name], table)
-    assert found.transition_tables["chain"][0]["split"].isna().all()
+            pd.testing.assert_frame_equal(evaluation.tables[name], table)
+    assert evaluation.transition_tables["chain"][0]["split"].isna().all()
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "truth_1.parquet"), scored["truth"][1])
     assert (tmp_path / "summary.csv").exists() and (tmp_path / "levels.png").exists()
-    assert repr(found).split()[0] == "model"
+    assert repr(evaluation).split()[0] == "model"
 
 
 def test_recalibration_is_fitted_to_validation_careers(market):
     _, splits, chain, truth = market
-    found = career_hf.evaluate({"chain": chain, "truth": [truth, chain]}, splits, recalibrate=True, draws=2)
-    fits = found.to_frame("recalibrations")
+    report = career_hf.evaluate({"chain": chain, "truth": [truth, chain]}, splits, recalibrate=True, draws=2)
+    fits = report.to_frame("recalibrations")
     assert fits[["model", "seed"]].to_numpy().tolist() == [["chain", 0], ["truth", 0], ["truth", 1]]
     fitted = recalibrate(truth[0], splits["validation"], truth[1])
     assert fits["stay_slope"].tolist()[1] == pytest.approx(fitted.stay_slope)
     with fitted.applied_to(truth[0]):
         table = transition_table(truth[0], splits["test"], truth[1], split="test")
-    pd.testing.assert_frame_equal(found.recalibrated["truth"][0], table)
+    pd.testing.assert_frame_equal(report.recalibrated["truth"][0], table)
 
 
 def test_bad_models_are_found_before_any_is_scored(market, monkeypatch, tmp_path):

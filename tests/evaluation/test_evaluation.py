@@ -105,8 +105,8 @@ def test_rows_are_the_careers_steps_in_order(scored):
             labels = (career["education"][t], career["race"])
             expected.append((career["person"], t, year, gap, previous, occupation, career["weight"], *labels))
     columns = ["person", "step", "year", "gap_years", "previous", "occupation", "weight", "education", "race"]
-    found = table[columns].astype(object).where(table[columns].notna(), None)
-    assert list(found.itertuples(index=False, name=None)) == expected
+    rows = table[columns].astype(object).where(table[columns].notna(), None)
+    assert list(rows.itertuples(index=False, name=None)) == expected
     assert (table["split"] == "test").all()
 
 
@@ -123,9 +123,9 @@ def test_log_prob_and_p_stay_are_the_models_own_one_career_at_a_time(two_stage):
             batch = processor(careers.select([i]))
             log_probs = model(**batch).logits[0]
         rows = table[table["person"] == person]
-        own = log_probs.gather(-1, batch["labels"][0][:, None])[:, 0]
+        log_prob = log_probs.gather(-1, batch["labels"][0][:, None])[:, 0]
         stay = log_probs.gather(-1, batch["input_ids"][0][:, None])[1:, 0].exp()
-        np.testing.assert_allclose(rows["log_prob"], own, atol=1e-5)
+        np.testing.assert_allclose(rows["log_prob"], log_prob, atol=1e-5)
         np.testing.assert_allclose(rows["p_stay"].iloc[1:], stay, atol=1e-5)
         assert rows["p_stay"].isna().tolist() == [True] + [False] * (len(rows) - 1)
 
@@ -162,8 +162,8 @@ def test_transitions_equal_a_plain_loop(careers, unknown):
     occupation = np.concatenate(careers)
     first = np.r_[True, person[1:] != person[:-1]]
     hidden = (occupation == unknown) | (~first & np.r_[False, occupation[:-1] == unknown])
-    found = transition_classes(person, occupation, hidden)
-    assert [None if pd.isna(label) else label for label in found] == expected
+    classes = transition_classes(person, occupation, hidden)
+    assert [None if pd.isna(label) else label for label in classes] == expected
 
 
 def test_steps_from_and_to_the_unknown_occupation_are_flagged_and_have_no_transition(scored):
@@ -195,9 +195,9 @@ def test_perplexities_equal_plain_numpy(scored):
             expected = np.exp(-np.average(log_prob[rows], weights=weight[rows] if weighted else None))
             assert by.loc[label, "perplexity"] == pytest.approx(expected)
             assert by.loc[label, "n"] == rows.sum()
-    both = perplexity_by(table, ["race", "education"])
+    by_race_and_education = perplexity_by(table, ["race", "education"])
     rows = (table["race"] == "a") & (table["education"] == "high")
-    assert both.loc[("a", "high"), "nll"] == pytest.approx(-log_prob[rows].mean())
+    assert by_race_and_education.loc[("a", "high"), "nll"] == pytest.approx(-log_prob[rows].mean())
 
 
 def test_stay_auc_is_the_auc_of_moving_from_the_second_step_on(scored):

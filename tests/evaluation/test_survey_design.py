@@ -77,18 +77,18 @@ def test_a_group_is_a_domain_in_which_every_psu_counts():
     table = sample()
     table.loc[table["psu"].isin(["s0u0", "s3u2"]), "race"] = "b"
     table.loc[table["psu"] == "s1u1", "race"] = None
-    found = survey_perplexity(table, CLUSTERED, by="race")
-    assert found.index.isna().tolist() == [False, False, True]
-    for row, race in zip(found.itertuples(), ["a", "b", None], strict=True):
+    by_race = survey_perplexity(table, CLUSTERED, by="race")
+    assert by_race.index.isna().tolist() == [False, False, True]
+    for row, race in zip(by_race.itertuples(), ["a", "b", None], strict=True):
         domain = (table["race"].isna() if race is None else table["race"] == race).to_numpy()
         mean, error = linearised(-table["log_prob"].to_numpy(), *columns(table), domain)
         assert (row.nll, row.n, row.psus) == (pytest.approx(mean), domain.sum(), table["psu"][domain].nunique())
         # One PSU alone says nothing of how much PSUs vary.
         assert np.isnan(row.standard_error) if race is None else row.nll_standard_error == pytest.approx(error)
-    both = survey_perplexity(table, CLUSTERED, by=["race", "step"])
+    by_race_and_step = survey_perplexity(table, CLUSTERED, by=["race", "step"])
     domain = ((table["race"] == "b") & (table["step"] == 2)).to_numpy()
     expected = linearised(-table["log_prob"].to_numpy(), *columns(table), domain)
-    assert both.loc[("b", 2), ["nll", "nll_standard_error"]].tolist() == pytest.approx(expected)
+    assert by_race_and_step.loc[("b", 2), ["nll", "nll_standard_error"]].tolist() == pytest.approx(expected)
 
 
 def test_without_strata_it_is_the_cluster_robust_error_of_statsmodels():
@@ -120,13 +120,13 @@ def test_differences_are_paired_and_seeds_averaged():
     rng = np.random.default_rng(1)
     better = [table.assign(log_prob=table["log_prob"] + rng.normal(0.1, 0.2, len(table))) for _ in range(3)]
     tables = {"chain": table, "career": better, "worse": table.assign(log_prob=table["log_prob"] - 0.5)}
-    found = survey_differences(tables, "chain", CLUSTERED)
+    differences = survey_differences(tables, "chain", CLUSTERED)
     gain = table["log_prob"] - np.mean([seed["log_prob"] for seed in better], axis=0)
     mean, error = linearised(gain.to_numpy(), *columns(table))
-    row = found.loc[("all", "career")]
+    row = differences.loc[("all", "career")]
     assert row[["difference", "standard_error"]].tolist() == pytest.approx([mean, error])
     assert row["low"] < mean < row["high"] < 0 and row["ratio"] == pytest.approx(np.exp(mean))
-    constant = found.loc[("all", "worse")]
+    constant = differences.loc[("all", "worse")]
     assert constant["difference"] == pytest.approx(0.5) and constant["standard_error"] == pytest.approx(0, abs=1e-9)
     alike = SurveyDesign(weight=None)
     resampled = perplexity_differences(tables, "chain", draws=4000).loc["career"]
@@ -160,8 +160,8 @@ def test_intervals_cover_the_population_where_places_differ_and_people_alone_wou
     table["psu"] = ((draw * strata + h) * drawn + unit).ravel()
 
     def coverage(design):
-        found = survey_perplexity(table, design, by="sample")
-        return ((found["low"] < np.exp(truth)) & (np.exp(truth) < found["high"])).mean()
+        estimates = survey_perplexity(table, design, by="sample")
+        return ((estimates["low"] < np.exp(truth)) & (np.exp(truth) < estimates["high"])).mean()
 
     assert 0.90 < coverage(CLUSTERED) < 0.99
     assert coverage(SurveyDesign()) < 0.85

@@ -118,7 +118,7 @@ def test_support_counts_combinations_as_a_loop_does(seed, fewest):
     processor = CareerProcessor.fit(careers_of(60), covariates=["year", "education", "race"])
     edited, _ = edit_careers(careers, Edit({"education": "college"}, from_year=1981))
     encoded = [EncodedCareers(processor.encode(some)[0]) for some in (careers, edited, training)]
-    found = support(*encoded, processor, fewest).set_index("combination")
+    table = support(*encoded, processor, fewest).set_index("combination")
 
     def rows(some):
         frame = to_frame(some)
@@ -127,13 +127,13 @@ def test_support_counts_combinations_as_a_loop_does(seed, fewest):
 
     before, after, seen = rows(careers), rows(edited), rows(training)
     changed = (before["education"] != after["education"]).to_numpy()
-    for combination, row in found.iterrows():
+    for combination, row in table.iterrows():
         names = ["year", "education", "race"] if combination == "all covariates" else combination.split(", ")
         counts = seen[names].value_counts()
         times = [counts.get(tuple(values), 0) for values in after.loc[changed, names].to_numpy()]
         assert row["rows"] == changed.sum() and row["people"] == after["person"][changed].nunique()
         assert row["rare"] == sum(n < fewest for n in times) and row["never"] == times.count(0)
-    assert {"education", "year, education", "previous occupation, education", "all covariates"} <= set(found.index)
+    assert {"education", "year, education", "previous occupation, education", "all covariates"} <= set(table.index)
 
 
 def test_support_of_an_edited_occupation_is_about_what_follows_it():
@@ -141,8 +141,8 @@ def test_support_of_an_edited_occupation_is_about_what_follows_it():
     processor = CareerProcessor.fit(careers, covariates=["year"])
     edited, _ = edit_careers(careers, Edit(occupations={"nurse": "cook"}))
     encoded = [EncodedCareers(processor.encode(some)[0]) for some in (careers, edited, careers)]
-    found = support(*encoded, processor).set_index("combination")
+    table = support(*encoded, processor).set_index("combination")
     frame = to_frame(careers)
     followed = frame["person"].eq(frame["person"].shift(-1)) & frame["occupation"].eq("nurse")
-    assert found.index.tolist() == ["previous occupation", "previous occupation, year"]
-    assert (found["rows"] == followed.sum()).all()
+    assert table.index.tolist() == ["previous occupation", "previous occupation, year"]
+    assert (table["rows"] == followed.sum()).all()

@@ -79,10 +79,12 @@ def inputs_of(processor, careers, person):
     return processor(careers.select([careers["person"][:].index(person)]))
 
 
-def masked(model, processor, careers, rule, person, step, kept):
+def masked(model, processor, careers, rule, person, step, kept_slots):
     """(probability of every occupation, previous id, true id) at a step when only some inputs before it are seen."""
     batch = inputs_of(processor, careers, person)
-    mask = job_dropout_mask(torch.tensor([slot in kept for slot in range(batch["input_ids"].shape[1])]), torch.float64)
+    mask = job_dropout_mask(
+        torch.tensor([slot in kept_slots for slot in range(batch["input_ids"].shape[1])]), torch.float64
+    )
     with torch.no_grad():
         log_probs = model(batch["input_ids"], batch["covariates"], attention_mask=mask).logits[0]
     p = log_probs[step].exp().numpy()
@@ -120,12 +122,12 @@ def plainly(model, processor, careers, rule, person, step):
 
 @pytest.mark.parametrize("rule", RULES)
 def test_the_search_is_the_one_in_plain_python(model, processor, careers, rule):
-    found = rationales(model, careers, processor, rule, batch_tokens=50).to_frame()
-    groups = found.groupby(["person", "step"], sort=False)
+    table = rationales(model, careers, processor, rule, batch_tokens=50).to_frame()
+    groups = table.groupby(["person", "step"], sort=False)
     lengths = dict(zip(careers["person"], map(len, careers["year"]), strict=True))
     if not rule.moves:
         assert len(groups) == sum(lengths.values()) - len(lengths)
-    assert found["order"].max() > 1
+    assert table["order"].max() > 1
     for (person, step), rows in list(groups)[:25]:
         target, log = plainly(model, processor, careers, rule, person, step)
         assert set(rows["target"]) == {processor.occupations[target]}
@@ -137,23 +139,25 @@ def test_the_search_is_the_one_in_plain_python(model, processor, careers, rule):
 
 
 def test_columns_say_what_happened(model, processor, careers):
-    found = rationales(model, careers, processor, ORIGINAL).to_frame()
+    explained = rationales(model, careers, processor, ORIGINAL).to_frame()
     table = transition_table(model, careers, processor)
-    scored = found.merge(table, on=["person", "step"], suffixes=("", "_table"), validate="many_to_one")
-    assert len(scored) == len(found)
+    scored = explained.merge(table, on=["person", "step"], suffixes=("", "_table"), validate="many_to_one")
+    assert len(scored) == len(explained)
     np.testing.assert_allclose(scored["whole_probability"], np.exp(scored["log_prob"]), rtol=1e-9)
     for name in ("year", "previous", "occupation"):
         assert (scored[name] == scored[f"{name}_table"].astype(scored[name].dtype)).all()
     assert (scored["whole_rank"] == scored["rank_table"]).all()
-    assert (found["target"] == found["occupation"]).all()
+    assert (explained["target"] == explained["occupation"]).all()
     steps = table.set_index([table["person"].astype(str), "step"])
-    added = found[found["rationale_step"] >= 0]
+    added = explained[explained["rationale_step"] >= 0]
     at = steps.loc[list(zip(added["person"], added["rationale_step"], strict=True))]
     assert (at["occupation"].astype(str).to_numpy() == added["rationale_occupation"].astype(str)).all()
     assert (at["year"].to_numpy() == added["rationale_year"].astype(int)).all()
-    start = found[found["rationale_step"] < 0]
+    start = explained[explained["rationale_step"] < 0]
     assert len(start) and start["rationale_year"].isna().all() and start["rationale_occupation"].isna().all()
-    assert (found.loc[found["order"] == 0, "rationale_step"] == found.loc[found["order"] == 0, "step"] - 1).all()
+    assert (
+        explained.loc[explained["order"] == 0, "rationale_step"] == explained.loc[explained["order"] == 0, "step"] - 1
+    ).all()
 
     moves = rationales(model, careers, processor, TRUE).to_frame()
     moved = table[(table["step"] > 0) & (table["transition"] != "stay")]
@@ -172,15 +176,15 @@ def test_removing_steps_is_hiding_them(model, processor, careers, attention, dat
     explained = ExplainedPredictions(model, careers, processor, ORIGINAL, None, None, "error", 1_000)
     which = data.draw(st.integers(0, len(explained.row) - 1))
     step = int(explained.step[which])
-    kept = sorted(data.draw(st.sets(st.integers(0, step - 1))) | {step})
+    kept_slots = sorted(data.draw(st.sets(st.integers(0, step - 1))) | {step})
     before = model.config._attn_implementation
     try:
         model.set_attn_implementation(attention)
-        log_prob, rank = explained.score(np.array([which]), np.array([kept]))[:, 0]
+        log_prob, rank = explained.score(np.array([which]), np.array([kept_slots]))[:, 0]
     finally:
         model.set_attn_implementation(before)
     person = explained.people[explained.row[which]]
-    p, _, true = masked(model, processor, careers, ORIGINAL, person, step, kept)
+    p, _, true = masked(model, processor, careers, ORIGINAL, person, step, kept_slots)
     assert log_prob == pytest.approx(np.log(p[true]), abs=1e-9) and rank == 1 + (p > p[true]).sum()
 
 
@@ -206,8 +210,8 @@ def test_smallest_rationales_are_the_smallest_of_all_sets_and_greedy_ones_meet_t
         sizes = {}
         for size in range(len(free) + 1):
             for others in combinations(free, size):
-                kept = {*always, *others, row.step}
-                p, _, _ = masked(model, processor, careers, rule, row.person, row.step, kept)
+                kept_slots = {*always, *others, row.step}
+                p, _, _ = masked(model, processor, careers, rule, row.person, row.step, kept_slots)
                 if 1 + (p > p[target]).sum() <= rule.top:
                     sizes.setdefault(size + 1, []).append((p[target], [slot - 1 for slot in (*others, row.step)]))
         assert row.complete == bool(sizes)
@@ -221,12 +225,12 @@ def test_smallest_rationales_are_the_smallest_of_all_sets_and_greedy_ones_meet_t
 
 def test_the_likeliest_move_always_has_a_rationale(model, processor, careers):
     """The whole career gives the prediction that is explained, so at the latest that set meets the rule."""
-    found = rationales(model, careers, processor, PAPER).to_frame()
-    assert found["complete"].all() and (found["whole_rank"] == 1).all()
-    assert (found["target"] != found["previous"]).all()
+    rows = rationales(model, careers, processor, PAPER).to_frame()
+    assert rows["complete"].all() and (rows["whole_rank"] == 1).all()
+    assert (rows["target"] != rows["previous"]).all()
     cut = rationales(model, careers, processor, PAPER, max_size=2).to_frame()
     assert cut["order"].max() == 1 and not cut["complete"].all()
-    same = cut.merge(found, on=["person", "step", "order"], suffixes=("", "_whole"))
+    same = cut.merge(rows, on=["person", "step", "order"], suffixes=("", "_whole"))
     assert len(same) == len(cut) and (same["rationale_step"] == same["rationale_step_whole"]).all()
 
 
@@ -236,22 +240,22 @@ def test_a_rule_without_an_end_orders_all_steps_and_others_stop_on_the_way(model
     sizes = endless.groupby(["person", "step"]).size()
     assert (sizes == sizes.index.get_level_values("step")).all()
     stopped = rationales(model, careers, processor, TRUE).to_frame()
-    both = stopped.merge(endless, on=["person", "step", "order"], suffixes=("", "_endless"))
-    assert len(both) == len(stopped) < len(endless)
-    assert (both["rationale_step"] == both["rationale_step_endless"]).all()
+    merged = stopped.merge(endless, on=["person", "step", "order"], suffixes=("", "_endless"))
+    assert len(merged) == len(stopped) < len(endless)
+    assert (merged["rationale_step"] == merged["rationale_step_endless"]).all()
 
 
 def test_named_steps_only_and_in_their_order(model, processor, careers):
     everything = rationales(model, careers, processor, TRUE).to_frame()
     heads = everything.drop_duplicates(["person", "year"])[["person", "year"]]
     steps = heads.iloc[[7, 2, 11]]
-    found = rationales(model, careers, processor, TRUE, steps=steps).to_frame()
-    assert found.drop_duplicates(["person", "year"])[["person", "year"]].to_numpy().tolist() == (
+    rows = rationales(model, careers, processor, TRUE, steps=steps).to_frame()
+    assert rows.drop_duplicates(["person", "year"])[["person", "year"]].to_numpy().tolist() == (
         steps.to_numpy().tolist()
     )
     expected = everything.merge(steps, on=["person", "year"])
     pd.testing.assert_frame_equal(
-        found.sort_values(["person", "year", "order"], ignore_index=True),
+        rows.sort_values(["person", "year", "order"], ignore_index=True),
         expected.sort_values(["person", "year", "order"], ignore_index=True),
         rtol=1e-9,
     )
@@ -298,7 +302,7 @@ def test_what_cannot_be_explained_is_said(model, processor, careers):
     with pytest.raises(ValueError, match="more than 3 steps"):
         smallest_rationales(model, careers, processor, longest=3)
     rival = BagOfJobsForOccupationPrediction(BagOfJobsConfig(**processor.config_kwargs()))
-    with pytest.raises(ValueError, match="BagOfJobsForOccupationPrediction cannot"):
+    with pytest.raises(ValueError, match="BagOfJobsForOccupationPrediction takes no positions"):
         rationales(rival, careers, processor)
     for wrong in ({"target": "next"}, {"start": "left out"}, {"top": -1}):
         with pytest.raises(ValueError, match="of a rule is"):
@@ -347,14 +351,14 @@ def test_rationales_are_those_of_the_original_program(shared):
             when = {"year": int(career["year"][t]), "education": career["education"][t].upper()}
             rows.append({"person": str(log["row"]), "occupation": occupation, **when, **static})
     careers = from_frame(pd.DataFrame(rows), covariates=["education"], static=["location", "ethnicity", "gender"])
-    found = rationales(model, careers, processor, ORIGINAL).to_frame().set_index(["person", "step"])
+    table = rationales(model, careers, processor, ORIGINAL).to_frame().set_index(["person", "step"])
     compared = 0
     for log in case["logs"]:
         for theirs in log["rationalization"]:
             step = theirs["target_position"] - 1
             if step == 0:  # nothing comes before a first occupation, and nothing is explained here
                 continue
-            ours = found.loc[[(str(log["row"]), step)]]
+            ours = table.loc[[(str(log["row"]), step)]]
             # Their position 0 is the beginning of the career, ours is the occupation of step 0.
             assert (ours["rationale_step"] + 1).tolist() == theirs["rationale"]
             assert set(ours["complete"]) == {theirs["reached_argmax"]}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from career_hf.careers import from_frame, to_frame
 from career_hf.encoding.processing_career import CareerProcessor
-from career_hf.explaining.outcome_groups import group_matrix, in_order
+from career_hf.explaining.outcome_groups import group_matrix, ordered_groups
 from career_hf.explaining.transitions import transitions
 from career_hf.occupations.crosswalks import groups_of
 from career_hf.rivals.markov import MarkovForOccupationPrediction
@@ -83,33 +83,33 @@ def test_observed_is_a_weighted_count_and_a_chain_implies_its_own_matrix(seed):
     processor = CareerProcessor.fit(careers, covariates=[])
     chain = MarkovForOccupationPrediction.fit(processor.encode(careers)[0], processor, order=1)
     moves = transitions((chain, processor), careers, groups="occupation", by="region", draws=5)
-    found = moves.to_frame()
+    shares = moves.to_frame()
     counts: Counter = Counter()
     for before, after in zip(rows, rows[1:], strict=False):
         if before["person"] == after["person"]:
             counts[after["region"], before["occupation"], after["occupation"]] += after["w"]
     frame = to_frame(careers)
-    for row in found.to_dict("records"):
+    for row in shares.to_dict("records"):
         region = None if pd.isna(row["region"]) else row["region"]
         total = sum(n for (level, previous, _), n in counts.items() if (level, previous) == (region, row["previous"]))
         assert row["observed"] == pytest.approx(counts[region, row["previous"], row["occupation"]] / total)
     # Every step from a state has the same probabilities, whoever makes it: those of the chain.
-    spread = found.groupby(["previous", "occupation"], observed=True)["implied"].agg(np.ptp)
+    spread = shares.groupby(["previous", "occupation"], observed=True)["implied"].agg(np.ptp)
     assert spread.max() < 1e-6
     after = frame.groupby("person")["year"].shift().notna()
-    assert found.drop_duplicates(["region", "previous"])["n"].sum() == after.sum()
+    assert shares.drop_duplicates(["region", "previous"])["n"].sum() == after.sum()
 
 
 def test_without_weights_everybody_counts_alike():
     careers = careers_of()
     model, processor = model_and_processor("career")
     moves = transitions((model, processor), careers, groups="occupation", draws=5)
-    found = moves.to_frame()
+    shares = moves.to_frame()
     frame = to_frame(careers)
     previous = frame.groupby("person")["occupation"].shift()
     expected = pd.crosstab(previous, frame["occupation"], normalize="index")
     np.testing.assert_allclose(moves.matrix("observed").loc[expected.index, expected.columns], expected)
-    assert not found.attrs["weighted"] and found["people"].max() <= len(careers)
+    assert not shares.attrs["weighted"] and shares["people"].max() <= len(careers)
 
 
 def test_what_cannot_be_done_is_said():
@@ -133,7 +133,7 @@ def test_what_cannot_be_done_is_said():
         by_race.matrix()
     with pytest.raises(ValueError, match="several matrices"):
         by_race.figure()
-    with pytest.raises(ValueError, match="no matrix of level 'c'"):
+    with pytest.raises(ValueError, match="no matrix for level 'c'"):
         by_race.figure("c")
     with pytest.raises(ValueError, match="none is 'test'"):
         transitions((model, processor), DatasetDict({"all": careers}))
@@ -143,7 +143,7 @@ def test_groups_come_in_the_order_of_their_codes_and_special_ids_have_none():
     labels = ["unemployed", "4", "unknown", "243"]
     processor = CareerProcessor(occupations=["<pad>", "<start>", *labels])
     names, sums = group_matrix(processor, groups_of(processor.occupations))
-    assert names == [*in_order(groups_of(["4", "243"]).values()), "unknown", "unemployed"]
+    assert names == [*ordered_groups(groups_of(["4", "243"]).values()), "unknown", "unemployed"]
     assert sums.sum(dim=1).tolist() == [0, 0, 1, 1, 1, 1]
     assert sums[3].argmax() == 0 and sums[2].argmax() == 3
 

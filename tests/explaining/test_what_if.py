@@ -30,7 +30,7 @@ def test_the_true_model_gives_the_difference_of_the_law(market, name, level):
     """Against the law in plain Python, weighted, over the steps of everybody who reads otherwise."""
     simulation, truth, processor = market
     world = simulation.world
-    found = next_step_differences(
+    comparison = next_step_differences(
         truth, simulation.careers, processor, Edit({name: level}), training=simulation.careers, draws=5
     )
     names, totals, weights = world.labels, np.zeros((2, len(world.labels))), 0.0
@@ -50,10 +50,10 @@ def test_the_true_model_gives_the_difference_of_the_law(market, name, level):
             p = p_true(world, person, list(zip(one["year"], levels, states, strict=True)))
             totals[k] += career["weight"] * p[first:].sum(axis=0)
         weights += career["weight"] * (len(career["year"]) - first)
-    table = found.differences.set_index("outcome").loc[names]
+    table = comparison.differences.set_index("outcome").loc[names]
     np.testing.assert_allclose(table[["original", "edited"]].to_numpy().T, totals / weights, atol=1e-6)
     np.testing.assert_allclose(table["difference"], (totals[1] - totals[0]) / weights, atol=1e-6)
-    assert table["difference"].abs().max() > 1e-3 and found.differences.attrs["weighted"]
+    assert table["difference"].abs().max() > 1e-3 and comparison.differences.attrs["weighted"]
 
 
 def test_what_cannot_happen_in_the_market_is_not_predicted(market):
@@ -71,7 +71,9 @@ def test_only_steps_that_are_told_otherwise_are_averaged(name):
     careers = careers_of()
     edit = Edit(occupations={"cook": "nurse"}, from_year=1982)
     groups = {"cook": "food", "waiter": "food", "driver": "other", "nurse": "other"}
-    found = next_step_differences(model, careers, processor, edit, training=careers, groups=groups, draws=400, seed=3)
+    comparison = next_step_differences(
+        model, careers, processor, edit, training=careers, groups=groups, draws=400, seed=3
+    )
 
     sums: dict[str, np.ndarray] = {}
     for some in (careers, edit_careers(careers, edit)[0]):
@@ -91,10 +93,13 @@ def test_only_steps_that_are_told_otherwise_are_averaged(name):
             start += steps
     rows = np.array(list(sums.values()))
     before, after = rows[:, :, 0].sum(axis=0) / rows[:, 0, 1].sum()
-    food = found.differences.set_index("outcome").loc["food"]
+    food = comparison.differences.set_index("outcome").loc["food"]
     np.testing.assert_allclose(food[["original", "edited", "difference"]].tolist(), [before, after, after - before])
-    assert found.differences.attrs["people"] == len(rows) and found.differences.attrs["rows"] == rows[:, 0, 1].sum()
-    compared = found.ledger.entries[-1]
+    assert (
+        comparison.differences.attrs["people"] == len(rows)
+        and comparison.differences.attrs["rows"] == rows[:, 0, 1].sum()
+    )
+    compared = comparison.ledger.entries[-1]
     assert compared.rows_out == rows[:, 0, 1].sum() and compared.rows_in == sum(map(len, careers["year"]))
 
     # People resampled by hand: the same spread.
@@ -108,17 +113,17 @@ def test_only_steps_that_are_told_otherwise_are_averaged(name):
 def test_differences_sum_to_zero_and_are_labelled_predictive(market):
     simulation, truth, processor = market
     groups = groups_of(processor.occupations)
-    found = next_step_differences(
+    comparison = next_step_differences(
         truth, simulation.careers, processor, Edit({"region": "west"}), training=None, groups=groups, draws=400
     )
-    table = found.differences
+    table = comparison.differences
     assert table["outcome"].tolist()[-3:] == ["unemployed", "out_of_labor_force", "in_school"]
     assert table["original"].sum() == pytest.approx(1) and table["difference"].sum() == pytest.approx(0, abs=1e-6)
     differs = table.loc[table["difference"].abs().nlargest(3).index]
     np.testing.assert_allclose(differs["high"] - differs["low"], 2 * 1.96 * differs["standard_error"], rtol=0.3)
     middle = (differs["high"] + differs["low"]) / 2
     assert ((middle - differs["difference"]).abs() < differs["standard_error"]).all()
-    assert "predictive, not causal" in table.attrs["reading"] and found.support is None
+    assert "predictive, not causal" in table.attrs["reading"] and comparison.support is None
 
 
 def test_forecasts_go_on_from_the_edited_career():
@@ -126,7 +131,7 @@ def test_forecasts_go_on_from_the_edited_career():
     careers = cut(careers_of(), 6)
     model, processor = model_and_processor("career")
     for edit in (Edit(occupations="nurse", from_year=1982), Edit({"education": "11"}, from_year=1981)):
-        found = forecast_differences(
+        comparison = forecast_differences(
             model, careers, processor, edit, training=careers, horizon=2, draws=20, exact_steps=2, samples=2
         )
         edited = edit_careers(careers, edit)[0]
@@ -139,8 +144,8 @@ def test_forecasts_go_on_from_the_edited_career():
                 enumerated_forecast(model, processor, c, [c["year"][-1] + 1, c["year"][-1] + 2])[0] for c in reached
             ]
             means.append(np.mean(each, axis=0)[:, processor.occupation_ids(processor.occupations[2:])])
-        assert found.differences.attrs["people"] == len(reached) > 1
-        table = found.differences
+        assert comparison.differences.attrs["people"] == len(reached) > 1
+        table = comparison.differences
         assert (
             table["years_ahead"].tolist() == [1] * 4 + [2] * 4
             and table["outcome"].tolist()[:4] == processor.occupations[2:]

@@ -76,8 +76,8 @@ def answer_of_a_fresh_process(script, blocked, folder, home):
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_a_folder_loads_in_a_fresh_process_without_any_extra(route, folder, tmp_path):
-    found = answer_of_a_fresh_process(ROUTES[route], EXTRAS, folder, tmp_path)
-    torch.testing.assert_close(found, torch.load(folder / "answer.pt"))  # two processes may have unlike threads
+    answer = answer_of_a_fresh_process(ROUTES[route], EXTRAS, folder, tmp_path)
+    torch.testing.assert_close(answer, torch.load(folder / "answer.pt"))  # two processes may have unlike threads
 
 
 @pytest.mark.parametrize("auto", ["AutoModelForCausalLM", "AutoModel"])
@@ -88,10 +88,10 @@ def test_a_folder_with_code_loads_where_the_package_is_not_installed(auto, folde
     script = f"from transformers import {auto}\nmodel = {auto}.from_pretrained(folder, trust_remote_code=True)"
     # Neither the package nor what only its data readers need.
     blocked = f"career_hf,datasets,pandas,pyarrow,sklearn,scipy,{EXTRAS}"
-    found = answer_of_a_fresh_process(script, blocked, folder, tmp_path)
+    answer = answer_of_a_fresh_process(script, blocked, folder, tmp_path)
     with torch.no_grad():
-        own = model.eval() if auto == "AutoModelForCausalLM" else model.eval().model
-        torch.testing.assert_close(found, own(**torch.load(folder / "batch.pt"))[0])
+        original_model = model.eval() if auto == "AutoModelForCausalLM" else model.eval().model
+        torch.testing.assert_close(answer, original_model(**torch.load(folder / "batch.pt"))[0])
 
 
 def test_installed_code_wins_over_code_in_a_folder(folder):

@@ -161,8 +161,8 @@ def test_layouts_give_the_same_loss_and_gradients(layout):
         loss = model(**make(careers)).loss
         loss.backward()
         gradients.append([loss.detach(), *(p.grad for p in model.parameters())])
-    for expected, found in zip(*gradients, strict=True):
-        torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+    for expected, gradient in zip(*gradients, strict=True):
+        torch.testing.assert_close(gradient, expected, rtol=1e-9, atol=1e-12)
 
 
 def test_padding_changes_nothing_with_or_without_an_attention_mask():
@@ -180,9 +180,9 @@ def test_padding_changes_nothing_with_or_without_an_attention_mask():
 def test_attention_implementations_agree(attention):
     batch = pad(random_careers([10, 6, 3]))
     with torch.no_grad():
-        expected, found = small_model()(**batch).logits, small_model(attention)(**batch).logits
+        expected, logits = small_model()(**batch).logits, small_model(attention)(**batch).logits
     scored = batch["labels"] != -100
-    torch.testing.assert_close(found[scored], expected[scored], rtol=0, atol=5e-6)
+    torch.testing.assert_close(logits[scored], expected[scored], rtol=0, atol=5e-6)
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager", "sdpa_by_length"])
@@ -239,10 +239,10 @@ def test_compiled_equals_eager(training):
     batch = pad(random_careers([10, 6]))
     model = small_model(hidden_dropout=0, attention_dropout=0).train(training)
     expected = model(**batch)
-    found = torch.compile(model, fullgraph=True)(**batch)
-    torch.testing.assert_close(found.loss, expected.loss, rtol=0, atol=1e-5)
+    compiled = torch.compile(model, fullgraph=True)(**batch)
+    torch.testing.assert_close(compiled.loss, expected.loss, rtol=0, atol=1e-5)
     if not training:
-        torch.testing.assert_close(found.logits, expected.logits, rtol=0, atol=1e-5)
+        torch.testing.assert_close(compiled.logits, expected.logits, rtol=0, atol=1e-5)
 
 
 def test_bfloat16_is_close_and_normalised_in_float32():
@@ -250,11 +250,11 @@ def test_bfloat16_is_close_and_normalised_in_float32():
     model = small_model(initializer_range=0.1)
     with torch.no_grad():
         expected = model(**batch).logits
-        found = model.to(torch.bfloat16)(**batch).logits
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found.exp().sum(-1), torch.ones(found.shape[:-1]))
+        logits = model.to(torch.bfloat16)(**batch).logits
+    assert logits.dtype == torch.float32
+    torch.testing.assert_close(logits.exp().sum(-1), torch.ones(logits.shape[:-1]))
     scored = batch["labels"] != -100
-    assert (found[scored][:, 2:] - expected[scored][:, 2:]).abs().max() < 0.1
+    assert (logits[scored][:, 2:] - expected[scored][:, 2:]).abs().max() < 0.1
 
 
 def test_gradient_checkpointing_changes_nothing():
@@ -266,8 +266,8 @@ def test_gradient_checkpointing_changes_nothing():
             model.activation_checkpointing_enable()
         model(**batch).loss.backward()
         gradients.append([parameter.grad for parameter in model.parameters()])
-    for expected, found in zip(*gradients, strict=True):
-        torch.testing.assert_close(found, expected)
+    for expected, gradient in zip(*gradients, strict=True):
+        torch.testing.assert_close(gradient, expected)
 
 
 def test_save_and_load_is_exact_although_covariates_are_not_in_alphabetical_order(tmp_path):

@@ -84,11 +84,11 @@ def test_weights_are_those_of_the_equations():
     weights = {name: w for name, w in model.state_dict().items() if "title" not in name}
     tables = {"model.embed_tokens": model.model.embed_tokens, "lm_head": model.lm_head}
     for name, table in tables.items():
-        own, projection = table.weight.detach().numpy(), table.title_projection.weight.detach().numpy()
+        own_weights, projection = table.weight.detach().numpy(), table.title_projection.weight.detach().numpy()
         given = np.zeros((OCCUPATIONS + 2, SIZE), dtype=np.float32)
         for label, vector in vectors([str(i) for i in range(2, OCCUPATIONS + 2)]).items():
             given[int(label)] = vector
-        rows = [own[j] + projection @ given[j] for j in range(len(own))]
+        rows = [own_weights[j] + projection @ given[j] for j in range(len(own_weights))]
         weights[f"{name}.weight"] = torch.from_numpy(np.stack(rows))
     plain.load_state_dict(weights)
     torch.testing.assert_close(scores(model), scores(plain), rtol=0, atol=1e-5)
@@ -209,8 +209,8 @@ def test_titles_move_by_name_and_new_occupations_start_from_theirs(pretrained):
     assert new.occupations.index("cook") != old.occupations.index("cook")
     given = vectors(["baker", "cook"], seed=2)
     model.resize_vocabulary(old, new, titles=given, untitled=["unemployed"])
-    own = vectors(["cook", "waiter", "clerk"])
-    expected = {"cook": own["cook"], "baker": given["baker"], "unemployed": np.zeros(SIZE)}
+    old_titles = vectors(["cook", "waiter", "clerk"])
+    expected = {"cook": old_titles["cook"], "baker": given["baker"], "unemployed": np.zeros(SIZE)}
     for table, source in ((model.model.embed_tokens, before.model.embed_tokens), (model.lm_head, before.lm_head)):
         assert torch.equal(table.title_projection.weight, source.title_projection.weight)
         row = dict(zip(new.occupations, table.title_projection.title_embeddings, strict=True))
@@ -227,8 +227,8 @@ def test_titles_move_by_name_and_new_occupations_start_from_theirs(pretrained):
         logit = (
             hidden[0, 0] @ model.lm_head.title_projection.weight @ torch.tensor(given["baker"], dtype=torch.float32)
         )
-        found = model.lm_head(hidden[0, 0])[new.occupations.index("baker")]
-    torch.testing.assert_close(found, logit)
+        score = model.lm_head(hidden[0, 0])[new.occupations.index("baker")]
+    torch.testing.assert_close(score, logit)
 
 
 def test_a_resized_model_survives_saving(pretrained, tmp_path):

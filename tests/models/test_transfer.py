@@ -73,9 +73,9 @@ def test_ids_may_differ_between_processors(pretrained):
     assert refitted.occupations.index("cook") != old.occupations.index("cook")
     report = model.resize_vocabulary(old, refitted)
     after = rows(model, refitted)
-    kept = [key for key in after if key in before]
-    assert ("input", "cook") in kept and ("education", "college") in kept
-    assert all(torch.equal(after[key], before[key]) for key in kept)
+    kept_keys = [key for key in after if key in before]
+    assert ("input", "cook") in kept_keys and ("education", "college") in kept_keys
+    assert all(torch.equal(after[key], before[key]) for key in kept_keys)
     assert report.dropped["occupation"] == ["waiter", "clerk"] and set(report.dropped["year"]) == {
         "missing",
         "1990",
@@ -94,8 +94,8 @@ def test_predictions_among_known_labels_do_not_change(pretrained):
         after = model(**new(career)).logits
         stay_after = model(**new(career)).stay_logit
     # The new occupations take their share of stage two; odds among the old ones stay, and so does staying.
-    known = slice(2, len(old.occupations))
-    odds_before, odds_after = before[..., 2:3] - before[..., known], after[..., 2:3] - after[..., known]
+    known_ids = slice(2, len(old.occupations))
+    odds_before, odds_after = before[..., 2:3] - before[..., known_ids], after[..., 2:3] - after[..., known_ids]
     torch.testing.assert_close(stay_after, stay)
     first = old(career)["attention_mask"].bool() & (old(career)["input_ids"] == 1)
     torch.testing.assert_close(odds_after[first], odds_before[first])

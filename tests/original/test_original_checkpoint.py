@@ -65,9 +65,9 @@ def oracle(shared):
 
 @pytest.fixture
 def dictionaries(oracle, tmp_path):
-    for name, found in json.loads((oracle / "dictionaries.json").read_text()).items():
-        assert tuple(found["symbols"][:4]) == SPECIALS
-        write_dictionary(tmp_path / "data-bin" / name, found["symbols"][4:], found["count"][4:])
+    for name, symbols in json.loads((oracle / "dictionaries.json").read_text()).items():
+        assert tuple(symbols["symbols"][:4]) == SPECIALS
+        write_dictionary(tmp_path / "data-bin" / name, symbols["symbols"][4:], symbols["count"][4:])
     return tmp_path / "data-bin"
 
 

@@ -121,10 +121,10 @@ NAMES = {"person": "id", "year": "wave", "occupation": "job"}
 @pytest.mark.parametrize("convert", [lambda x: x, pl.from_pandas, lambda x: x.to_dict("list")])
 def test_a_row_of_the_table_gives_its_own_row(timing, convert, frame, careers, checkpoint):
     featurizer = CareerFeaturizer(checkpoint, timing, **NAMES, allow_trained_on=True).fit()
-    found = featurizer.transform(convert(frame))
+    values = featurizer.transform(convert(frame))
     table = representations(featurizer.model_, careers, featurizer.processor_, timing=timing, kind="pandas")
     keys = pd.MultiIndex.from_arrays([frame["id"].astype(str), frame["wave"]])
-    np.testing.assert_array_equal(found, table.loc[keys].to_numpy())
+    np.testing.assert_array_equal(values, table.loc[keys].to_numpy())
 
 
 def test_careers_give_a_row_for_each_person(careers, checkpoint):
@@ -136,9 +136,9 @@ def test_careers_give_a_row_for_each_person(careers, checkpoint):
 
 def test_columns_have_names_and_an_index(frame, checkpoint):
     featurizer = CareerFeaturizer(checkpoint, **NAMES, allow_trained_on=True).set_output(transform="pandas")
-    found = featurizer.fit_transform(frame)
-    assert list(found.columns) == list(featurizer.get_feature_names_out()) == [f"h{i}" for i in range(8)]
-    assert found.index.equals(frame.index)
+    values = featurizer.fit_transform(frame)
+    assert list(values.columns) == list(featurizer.get_feature_names_out()) == [f"h{i}" for i in range(8)]
+    assert values.index.equals(frame.index)
     with pytest.raises(NotFittedError):
         clone(featurizer).get_feature_names_out()
 

@@ -28,19 +28,19 @@ def families():
 
 @pytest.mark.parametrize("steps", ["all", "last"])
 def test_everybody_is_represented_by_the_model_that_saw_none_of_their_family(families, steps):
-    made = {}
+    models = {}
 
     def train(training, fold):
         torch.manual_seed(fold)
         processor = CareerProcessor.fit(families, covariates=["year"])
         model = Job2VecForOccupationPrediction(Job2VecConfig.from_processor(processor, embedding_size=4))
-        made[fold] = training, model, processor
+        models[fold] = training, model, processor
         return model, processor
 
     frame, fold_of = cross_fit(families, 3, train, steps=steps, kind="pandas")
-    assert sorted(made) == [0, 1, 2]
+    assert sorted(models) == [0, 1, 2]
     rows = pd.DataFrame({"person": frame.index.get_level_values("person"), "fold": fold_of})
-    for fold, (training, model, processor) in made.items():
+    for fold, (training, model, processor) in models.items():
         out = rows.loc[rows["fold"] == fold, "person"].unique()
         inside = [i for i, person in enumerate(families["person"]) if person in set(out)]
         held_out = families.select(inside)
@@ -83,9 +83,9 @@ def test_a_fold_without_people_is_an_error(families):
 def test_people_who_were_trained_on_are_named(families):
     splits = split_careers(families)
     check_not_trained_on(splits["test"], splits["train"])
-    both = families.select(range(60))
+    people = families.select(range(60))
     with pytest.raises(ValueError, match="is in both 'trained on' and 'represented'"):
-        check_not_trained_on(both, splits["train"])
+        check_not_trained_on(people, splits["train"])
 
 
 def test_a_manifest_is_enough_to_find_them(families):

@@ -159,17 +159,17 @@ def test_a_year_knows_nothing_that_comes_after_it(data):
         pool = LABELS if name == "occupation" else REGIONS
         return [v if i < start else pool[(pool.index(v) + 1) % len(pool)] for i, v in enumerate(values)]
 
-    known = row(years)
+    vector = row(years)
     later = years[: t + 1] + [year + 1 for year in years[t + 1 :]]
     after = {name: other(values, name, t + 1) for name, values in base.items()}
     cut = {name: values[: t + 1] for name, values in base.items()}
     for changed in (row(later, **after), row(years, **cut)):
-        for timing in known:
-            np.testing.assert_allclose(changed[timing], known[timing], atol=1e-5)
+        for timing in vector:
+            np.testing.assert_allclose(changed[timing], vector[timing], atol=1e-5)
     now = other(base["occupation"][: t + 1], "occupation", t) + base["occupation"][t + 1 :]
     changed = row(years, occupation=now)
-    np.testing.assert_allclose(changed["before"], known["before"], atol=1e-5)
-    assert np.abs(changed["including"] - known["including"]).max() > 1e-3
+    np.testing.assert_allclose(changed["before"], vector["before"], atol=1e-5)
+    assert np.abs(changed["including"] - vector["including"]).max() > 1e-3
 
 
 def test_rows_do_not_depend_on_who_else_is_there_or_on_how_careers_are_batched(careers, processor):

@@ -60,14 +60,16 @@ def test_the_nearest_are_those_of_the_whole_matrix(seed, people, neighbours, fil
         places, similarity = nearest(values, rows, neighbours, matrix)
     whole = cosine_similarity(values.astype(np.float64))
     assert places.shape == similarity.shape == (len(rows), min(neighbours, people - 1))
-    for row, found, at in zip(rows, places, similarity, strict=True):
+    for row, nearest_places, at in zip(rows, places, similarity, strict=True):
         others = [j for j in range(people) if j != row and not (filtered and (held[row] & held[j]).any())]
-        expected = sorted(others, key=lambda j: -whole[row, j])[: len(found)]
+        expected = sorted(others, key=lambda j: -whole[row, j])[: len(nearest_places)]
         # Equal up to ties, which float32 may break otherwise.
         np.testing.assert_allclose(at[: len(expected)], whole[row, expected], atol=1e-5)
-        np.testing.assert_allclose(whole[row, found[: len(expected)]], whole[row, expected], atol=1e-5)
-        assert set(found[: len(expected)]) <= set(others) and len(set(found[: len(expected)])) == len(expected)
-        assert (found[len(expected) :] == -1).all() and np.isneginf(at[len(expected) :]).all()
+        np.testing.assert_allclose(whole[row, nearest_places[: len(expected)]], whole[row, expected], atol=1e-5)
+        assert set(nearest_places[: len(expected)]) <= set(others) and len(
+            set(nearest_places[: len(expected)])
+        ) == len(expected)
+        assert (nearest_places[len(expected) :] == -1).all() and np.isneginf(at[len(expected) :]).all()
 
 
 def test_the_most_similar_pairs_are_those_of_the_whole_matrix():
@@ -84,9 +86,9 @@ def test_the_most_similar_pairs_are_those_of_the_whole_matrix():
             if held is None or not jobs[people[i]] & jobs[people[j]]
         ]
         best = sorted(allowed, key=lambda pair: -pair[0])[:15]
-        found = most_similar_pairs(careers, values, 15, held)
-        np.testing.assert_allclose(found["similarity"], [similarity for similarity, _ in best], atol=1e-5)
-        assert [set(pair) for pair in found[["person", "neighbour"]].to_numpy()] == [pair for _, pair in best]
+        pairs = most_similar_pairs(careers, values, 15, held)
+        np.testing.assert_allclose(pairs["similarity"], [similarity for similarity, _ in best], atol=1e-5)
+        assert [set(pair) for pair in pairs[["person", "neighbour"]].to_numpy()] == [pair for _, pair in best]
 
 
 def test_who_has_held_what():
@@ -104,10 +106,10 @@ def test_who_has_held_what():
 def test_neighbours_are_named_with_their_careers():
     frame, careers = careers_of()
     values = np.random.default_rng(1).normal(size=(len(careers), 4)).astype(np.float32)
-    found = similar_careers(careers, values, ["p7", "p2"], neighbours=3, names={"job 1": "cook"})
-    assert found["person"].tolist() == ["p7"] * 3 + ["p2"] * 3
+    table = similar_careers(careers, values, ["p7", "p2"], neighbours=3, names={"job 1": "cook"})
+    assert table["person"].tolist() == ["p7"] * 3 + ["p2"] * 3
     people = list(careers["person"])
-    for row in found.itertuples():
+    for row in table.itertuples():
         a, b = values[people.index(row.person)], values[people.index(row.neighbour)]
         assert row.similarity == pytest.approx(a @ b / np.linalg.norm(a) / np.linalg.norm(b), abs=1e-5)
         assert row.career == in_words(careers, [people.index(row.neighbour)], {"job 1": "cook"})[0]
@@ -141,10 +143,10 @@ def test_clusters_are_described_by_what_others_hold_less():
         for p in range(30)
         for t, job in enumerate(["school", "cook", "waiter"] if p < 10 else ["school", "nurse"])
     ]
-    found = describe_clusters(from_frame(pd.DataFrame(rows)), np.repeat([4, 1, 1], 10), occupations=2)
-    assert found.index.tolist() == [1, 4]
-    assert found["people"].tolist() == [20, 10] and found["years"].tolist() == [2, 3]
-    assert found.loc[1, "typical"].startswith("nurse 100%") and found.loc[4, "typical"] == "cook 100%, waiter 100%"
+    table = describe_clusters(from_frame(pd.DataFrame(rows)), np.repeat([4, 1, 1], 10), occupations=2)
+    assert table.index.tolist() == [1, 4]
+    assert table["people"].tolist() == [20, 10] and table["years"].tolist() == [2, 3]
+    assert table.loc[1, "typical"].startswith("nurse 100%") and table.loc[4, "typical"] == "cook 100%, waiter 100%"
 
 
 def test_a_map_keeps_apart_what_is_apart_and_places_everybody():
@@ -168,10 +170,10 @@ def test_the_verb_takes_careers_as_they_are_and_keeps_who_has_no_neighbour():
     model = CareerForOccupationPrediction(CareerConfig(**processor.config_kwargs(), **sizes)).eval()
     values = representations(model, careers, processor, timing="including", steps="last")
     expected = similar_careers(careers, values, ["p7", "p3"], neighbours=2)
-    found = similar((model, processor), careers, ["p7", "p3"], neighbours=2)
-    pd.testing.assert_frame_equal(found, expected)
+    table = similar((model, processor), careers, ["p7", "p3"], neighbours=2)
+    pd.testing.assert_frame_equal(table, expected)
     places = [list(careers["person"]).index(person) for person in ("p7", "p3")]
-    assert found.attrs["careers"] == dict(zip(["p7", "p3"], in_words(careers, places), strict=True))
+    assert table.attrs["careers"] == dict(zip(["p7", "p3"], in_words(careers, places), strict=True))
     # Whoever shares an occupation with everybody else has no neighbour, and is not lost.
     rows = [{"person": p, "year": 1990 + t, "occupation": ["cook", "nurse"][t]} for p in "abc" for t in range(2)]
     cooks = from_frame(pd.DataFrame(rows))
@@ -199,7 +201,9 @@ def test_the_command_prints_the_neighbours(tmp_path):
     test = first_years(splits["test"], 2)
     person = test["person"][0]
     values = representations(model, test, processor, timing="including", steps="last", unknown_levels="missing")
-    expected = similar_careers(test, values, [person], neighbours=3, held=occupations_held(test, ignored=["job 1"]))
+    expected = similar_careers(
+        test, values, [person], neighbours=3, held_occupations=occupations_held(test, ignored=["job 1"])
+    )
     options = ["--person", person, "--neighbours", "3", "--years", "2", "--nothing-in-common", "--ignored", "job 1"]
     printed = run(*options)
     assert printed.exit_code == 0, printed.output

@@ -209,30 +209,30 @@ def test_a_single_chain_without_occupation_shares_is_the_first_order_chain(caree
 def plain_em(careers, weight, pooled, shares, config, posterior, iterations):
     """EM written out in loops over people and steps: log posterior density (up to a constant), pi and A."""
     chains, strength, w1 = config.num_chains, config.strength, config.first_order_weight
-    made = sorted({pair for career in careers for pair in transitions_of(career)})
+    pairs = sorted({pair for career in careers for pair in transitions_of(career)})
     density = []
-    rows, own = np.stack([pooled] * chains), np.stack([shares] * chains)
+    rows, chain_shares = np.stack([pooled] * chains), np.stack([shares] * chains)
     for _ in range(iterations):
         by_chain, by_shares = np.zeros((chains, SIZE, SIZE)), np.zeros((chains, SIZE))
         for n, career in enumerate(careers):
             for i, j in transitions_of(career):
-                both = w1 * rows[:, i, j] + (1 - w1) * own[:, j]
-                by_chain[:, i, j] += weight[n] * posterior[n] * w1 * rows[:, i, j] / both
-                by_shares[:, j] += weight[n] * posterior[n] * (1 - w1) * own[:, j] / both
+                mixed = w1 * rows[:, i, j] + (1 - w1) * chain_shares[:, j]
+                by_chain[:, i, j] += weight[n] * posterior[n] * w1 * rows[:, i, j] / mixed
+                by_shares[:, j] += weight[n] * posterior[n] * (1 - w1) * chain_shares[:, j] / mixed
         rows = (by_chain + strength * pooled) / (by_chain + strength * pooled).sum(-1, keepdims=True)
-        own = (by_shares + strength * shares) / (by_shares + strength * shares).sum(-1, keepdims=True)
+        chain_shares = (by_shares + strength * shares) / (by_shares + strength * shares).sum(-1, keepdims=True)
         pi = (weight @ posterior + 1) / (weight.sum() + chains)
-        transitions = w1 * rows + (1 - w1) * own[:, None]
+        transitions = w1 * rows + (1 - w1) * chain_shares[:, None]
         joint = np.tile(pi, (len(careers), 1))
         for n, career in enumerate(careers):
             for i, j in transitions_of(career):
                 joint[n] *= transitions[:, i, j]
-        log_prior = np.log(pi).sum() + strength * (shares[2:] * np.log(own[:, 2:])).sum()
-        for i in {i for i, _ in made}:
+        log_prior = np.log(pi).sum() + strength * (shares[2:] * np.log(chain_shares[:, 2:])).sum()
+        for i in {i for i, _ in pairs}:
             for j in range(2, SIZE):
                 log_prior += strength * pooled[i, j] * np.log(rows[:, i, j]).sum()
                 # A pair that nobody made has B = prior / total; run_em leaves out its constant, prior * log(prior).
-                if (i, j) not in made:
+                if (i, j) not in pairs:
                     log_prior -= chains * strength * pooled[i, j] * np.log(strength * pooled[i, j])
         density.append(weight @ np.log(joint.sum(1)) + log_prior)
         posterior = joint / joint.sum(1, keepdims=True)

@@ -96,19 +96,19 @@ def test_the_metadata_parse_back_and_hold_the_exact_metrics(folders, splits, nam
 def test_wages_of_people_who_were_not_trained_on_have_their_own_metrics(folders, splits):
     folder = folders / "wages"
     write_model_card(folder, folders / "data", by=["gender"], draws=50)
-    found = {result.metric_type: result for result in ModelCard.load(folder / "README.md").data.eval_results}
+    metrics = {result.metric_type: result for result in ModelCard.load(folder / "README.md").data.eval_results}
     model, processor = CareerForWagePrediction.from_pretrained(folder), CareerProcessor.from_pretrained(folder)
     test = splits["test"]
     predicted = predict_log_wages(model, test, processor, unknown_levels="missing").astype(np.float64)
     wage = np.concatenate([np.asarray(person, dtype=np.float64) for person in test["log_wage"]])
-    here = np.isfinite(wage)
-    error, centred = (wage - predicted)[here], wage[here] - wage[here].mean()
-    r2 = found["wage_r2"]
+    observed = np.isfinite(wage)
+    error, centred = (wage - predicted)[observed], wage[observed] - wage[observed].mean()
+    r2 = metrics["wage_r2"]
     assert r2.metric_value == pytest.approx(1 - (error**2).sum() / (centred**2).sum(), rel=1e-6)
     assert r2.metric_args["low"] < r2.metric_value < r2.metric_args["high"]
-    assert found["wage_rmse"].metric_value == pytest.approx(np.sqrt((error**2).mean()), rel=1e-6)
+    assert metrics["wage_rmse"].metric_value == pytest.approx(np.sqrt((error**2).mean()), rel=1e-6)
     steps = [len(years) for years in test["year"]]
-    women = np.repeat([gender == "f" for gender in test["gender"]], steps)[here]
+    women = np.repeat([gender == "f" for gender in test["gender"]], steps)[observed]
     rows = json.loads((folder / RESULTS).read_text())["metrics"]
     (gap,) = [row["estimate"] for row in rows if (row["group"], row["metric"]) == ("f", "wage_gap")]
     assert gap == pytest.approx(-error[women].mean(), rel=1e-5)

@@ -109,11 +109,11 @@ def test_onnx_gives_the_models_log_probabilities_whatever_the_shape(career, onnx
     assert [axis.shape[:2] for axis in session.get_inputs()] == [["batch", "time"]] * 2
     for seed, (people, steps) in enumerate(SHAPES):
         inputs = random_careers(career.config, people, steps, seed)
-        (found,) = session.run(["log_probabilities"], {name: ids.numpy() for name, ids in inputs.items()})
+        (exported_log_probs,) = session.run(["log_probabilities"], {name: ids.numpy() for name, ids in inputs.items()})
         with torch.no_grad():
             expected = career(**inputs).logits
-        np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=1e-5)
-        np.testing.assert_allclose(np.exp(found).sum(-1)[inputs["input_ids"].numpy() != 0], 1, atol=1e-5)
+        np.testing.assert_allclose(exported_log_probs, expected.numpy(), rtol=0, atol=1e-5)
+        np.testing.assert_allclose(np.exp(exported_log_probs).sum(-1)[inputs["input_ids"].numpy() != 0], 1, atol=1e-5)
 
 
 def test_padding_changes_nothing_in_onnx(career, processor, careers, onnx_file):
@@ -127,8 +127,8 @@ def test_padding_changes_nothing_in_onnx(career, processor, careers, onnx_file):
 
 
 def test_a_file_says_what_its_ids_mean(processor, onnx_file):
-    found = session_of(onnx_file[0]).get_modelmeta().custom_metadata_map
-    read = {name: json.loads(value) for name, value in found.items()}
+    metadata = session_of(onnx_file[0]).get_modelmeta().custom_metadata_map
+    read = {name: json.loads(value) for name, value in metadata.items()}
     assert read["occupations"] == processor.occupations and read["covariate_names"] == ["year", "education"]
     assert read["covariate_levels"] == processor.covariate_levels
     assert read["special_token_ids"] == [0, 1] and read["unknown_occupation"] == "unknown"
@@ -142,14 +142,18 @@ def test_a_wrong_file_is_far_from_the_model(career, onnx_file):
 
 
 def exported(processor):
-    of = processor
+    model_processor = processor
     return {
-        "bag of jobs": lambda: BagOfJobsForOccupationPrediction(BagOfJobsConfig.from_processor(of, embedding_size=8)),
-        "regression": lambda: RegressionForOccupationPrediction(RegressionConfig.from_processor(of)),
-        "job representation": lambda: JobRepresentationForOccupationPrediction(
-            JobRepresentationConfig.from_processor(of, embedding_size=8)
+        "bag of jobs": lambda: BagOfJobsForOccupationPrediction(
+            BagOfJobsConfig.from_processor(model_processor, embedding_size=8)
         ),
-        "Job2Vec": lambda: Job2VecForOccupationPrediction(Job2VecConfig.from_processor(of, embedding_size=8)),
+        "regression": lambda: RegressionForOccupationPrediction(RegressionConfig.from_processor(model_processor)),
+        "job representation": lambda: JobRepresentationForOccupationPrediction(
+            JobRepresentationConfig.from_processor(model_processor, embedding_size=8)
+        ),
+        "Job2Vec": lambda: Job2VecForOccupationPrediction(
+            Job2VecConfig.from_processor(model_processor, embedding_size=8)
+        ),
     }
 
 

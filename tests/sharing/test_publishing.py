@@ -108,8 +108,8 @@ def test_what_was_pushed_is_downloaded_in_one_commit_and_scores_equally(hub, api
     )
     scores = scores_of_a_fresh_process(code, hub, tmp_path)
     model, processor = (c.from_pretrained(checkpoint) for c in (CareerForOccupationPrediction, CareerProcessor))
-    own = model(**processor({"year": [1990, 1991], "occupation": ["cook", "nurse"], "gender": "f"})).logits
-    assert torch.equal(scores, own)
+    local_logits = model(**processor({"year": [1990, 1991], "occupation": ["cook", "nurse"], "gender": "f"})).logits
+    assert torch.equal(scores, local_logits)
 
 
 def test_code_goes_along_only_where_it_is_the_packages_own(api, checkpoint):
@@ -136,8 +136,8 @@ def test_with_code_a_hub_id_loads_where_the_package_is_not_installed(hub, api, c
     )
     scores = scores_of_a_fresh_process(code, hub, tmp_path)
     model = CareerForOccupationPrediction.from_pretrained(checkpoint)
-    own = model(torch.tensor([[1, 2]]), torch.ones(1, 2, 2, dtype=torch.long)).logits
-    assert torch.equal(scores, own)
+    local_logits = model(torch.tensor([[1, 2]]), torch.ones(1, 2, 2, dtype=torch.long)).logits
+    assert torch.equal(scores, local_logits)
 
 
 @pytest.mark.parametrize("fail_at", ["drop", "commit"])
@@ -216,12 +216,12 @@ def test_uploaded_counts_are_rounded_and_the_card_says_how_rare_careers_are(hub,
     save_careers(splits, tmp_path / "careers")
     done = publish(checkpoint, "me/careers", api=api, data=tmp_path / "careers", k=5)
     uploaded = json.loads(hub.repos["me/careers"][-1]["preprocessor_config.json"])["training_stages"][0]
-    own = CareerProcessor.from_pretrained(checkpoint).training_stages[0]
+    local_stage = CareerProcessor.from_pretrained(checkpoint).training_stages[0]
     assert (
         all(count % 5 == 0 for count in uploaded["occupation_counts"])
-        and uploaded["person_years"] == own["person_years"]
+        and uploaded["person_years"] == local_stage["person_years"]
     )
-    assert any(count % 5 for count in own["occupation_counts"])
+    assert any(count % 5 for count in local_stage["occupation_counts"])
     pilots = {p for p, o in zip(splits["train"]["person"], splits["train"]["occupation"], strict=True) if "pilot" in o}
     assert 0 < len(pilots) < 5  # the example has what it is about
     assert done.rare.loc["occupation", ["rare cells", "people in a rare cell"]].tolist() == [1, len(pilots)]
@@ -233,7 +233,7 @@ def test_uploaded_counts_are_rounded_and_the_card_says_how_rare_careers_are(hub,
     publish(checkpoint, "me/careers", api=api, data=tmp_path / "careers", k=1)
     text = hub.repos["me/careers"][-1]["README.md"].decode()
     assert text.count("## Publication") == 1 and "are as they were" in text
-    assert json.loads(hub.repos["me/careers"][-1]["preprocessor_config.json"])["training_stages"][0] == own
+    assert json.loads(hub.repos["me/careers"][-1]["preprocessor_config.json"])["training_stages"][0] == local_stage
 
 
 def test_a_card_of_an_earlier_training_is_refused_and_an_idle_override_not_quoted(hub, api, checkpoint):
@@ -244,15 +244,17 @@ def test_a_card_of_an_earlier_training_is_refused_and_an_idle_override_not_quote
     processor = CareerProcessor.from_pretrained(checkpoint)
     processor.training_stages[0]["source"] = SOURCES["nlsy79"].record
     processor.save_pretrained(checkpoint)
-    with pytest.raises(ValueError, match=r"trained on \['simulated'\], the checkpoint that it was on \['nlsy79'\]"):
+    with pytest.raises(
+        ValueError, match=r"trained on \['simulated'\], but the checkpoint was trained on \['nlsy79'\]"
+    ):
         publish(checkpoint, "me/careers", api=api)
 
 
 def test_other_careers_than_those_trained_on_are_noticed(api, checkpoint, splits, tmp_path):
     splits = splits.__class__({**splits, "train": splits["train"].select(range(20))})
     save_careers(splits, tmp_path / "careers")
-    found = publish(checkpoint, "me/careers", api=api, data=tmp_path / "careers", dry_run=True)
-    assert any("not what the checkpoint has recorded" in notice for notice in found.notices)
+    publication = publish(checkpoint, "me/careers", api=api, data=tmp_path / "careers", dry_run=True)
+    assert any("not what the checkpoint has recorded" in notice for notice in publication.notices)
 
 
 def test_a_folder_whose_parts_disagree_or_do_not_load_is_refused(hub, api, checkpoint, splits, tmp_path):

@@ -50,7 +50,7 @@ def by_hand(histories, cells_of, k):
 )
 @settings(max_examples=25, deadline=None)
 def test_cells_are_counted_as_by_hand(histories, k):
-    found = rare_careers(make(histories), ["gender"], k)
+    table = rare_careers(make(histories), ["gender"], k)
     kinds = {
         "occupation": lambda gender, h: h,
         "move": lambda gender, h: [(a, b) for a, b in zip(h, h[1:], strict=False) if a != b],
@@ -60,9 +60,9 @@ def test_cells_are_counted_as_by_hand(histories, k):
         "gender and occupation": lambda gender, h: [(o, gender) for o in h],
     }
     for kind, cells_of in kinds.items():
-        numbers = found.loc[kind, ["cells", "rare cells", "unique cells", "people", "people in a rare cell"]].tolist()
+        numbers = table.loc[kind, ["cells", "rare cells", "unique cells", "people", "people in a rare cell"]].tolist()
         assert numbers == by_hand(histories, cells_of, k), kind
-    assert found.attrs == {"k": k, "people": len(histories)}
+    assert table.attrs == {"k": k, "people": len(histories)}
 
 
 def test_what_a_checkpoint_stores_of_few(careers):
@@ -70,9 +70,9 @@ def test_what_a_checkpoint_stores_of_few(careers):
     assert not are_recorded(careers, processor) and small_counts(processor).empty
     processor.record_training(processor.encode(careers)[0], "training")
     assert are_recorded(careers, processor) and not are_recorded(careers.select([0, 1]), processor)
-    found = small_counts(processor, 2, rare_careers(careers, processor.covariate_names, 2))
-    assert found.loc["1 training: occupation"].tolist() == [4, 2, 2]  # pilot and nurse, once each
-    assert found.loc["1 training: gender", "of fewer than 2 people"] == 2  # cy has none
+    table = small_counts(processor, 2, rare_careers(careers, processor.covariate_names, 2))
+    assert table.loc["1 training: occupation"].tolist() == [4, 2, 2]  # pilot and nurse, once each
+    assert table.loc["1 training: gender", "of fewer than 2 people"] == 2  # cy has none
 
 
 def test_bad_input_is_named(careers):

@@ -153,7 +153,7 @@ def test_resuming_equals_never_having_stopped_bit_for_bit(tmp_path):
 
 def test_wrong_settings_are_errors(tmp_path):
     processor = CareerProcessor.fit(some_careers(), covariates=("education",))
-    with pytest.raises(ValueError, match="layout 'flat'"):
+    with pytest.raises(ValueError, match="not 'flat'"):
         scratch_recipe(processor, tmp_path, job_dropout=0.5, layout="flat")
     with pytest.raises(ValueError, match="not for rivals"):
         baseline_recipe(BagOfJobsConfig(**processor.config_kwargs()), tmp_path, job_dropout=0.5)

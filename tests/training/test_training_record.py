@@ -30,5 +30,5 @@ def test_a_run_is_recorded_when_it_is_over_and_resuming_is_said(tmp_path):
 def test_hardware_names_no_machine():
     import platform
 
-    found = hardware(torch.device("cpu"), processes=2)
-    assert found["count"] == 2 * torch.get_num_threads() and platform.node() not in str(found)
+    record = hardware(torch.device("cpu"), processes=2)
+    assert record["count"] == 2 * torch.get_num_threads() and platform.node() not in str(record)

@@ -97,8 +97,8 @@ def test_missing_wages_and_years_without_work_leave_no_trace(careers):
         model(**changed).loss.backward()
         gradients.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
     assert all(torch.isfinite(gradient).all() for gradient in gradients[0])
-    for found in gradients[1:]:
-        for one, two in zip(gradients[0], found, strict=True):
+    for others in gradients[1:]:
+        for one, two in zip(gradients[0], others, strict=True):
             torch.testing.assert_close(one, two, rtol=0, atol=0)
 
 
@@ -108,7 +108,7 @@ def test_every_layout_has_the_loss_and_gradients_of_padded_careers(careers, layo
     flat = EncodedCareers(encode_wages(careers, processor)[0]).gather(np.arange(len(careers)))
     collators = {"packed": PackingCollator(16), "flat": FlatteningCollator(), "flat, filled": FlatteningCollator(16)}
     model = model.double()
-    found = []
+    results = []
     for collate, attention in (
         (PaddingCollator(), "sdpa"),
         (collators[layout], "sdpa_by_length" if "flat" in layout else "sdpa"),
@@ -117,9 +117,9 @@ def test_every_layout_has_the_loss_and_gradients_of_padded_careers(careers, layo
         model.zero_grad()
         loss = model(**collate(flat)).loss
         loss.backward()
-        found.append((loss, [p.grad.clone() for p in model.parameters() if p.grad is not None]))
-    torch.testing.assert_close(found[0][0], found[1][0])
-    for one, two in zip(found[0][1], found[1][1], strict=True):
+        results.append((loss, [p.grad.clone() for p in model.parameters() if p.grad is not None]))
+    torch.testing.assert_close(results[0][0], results[1][0])
+    for one, two in zip(results[0][1], results[1][1], strict=True):
         torch.testing.assert_close(one, two)
 
 
@@ -165,26 +165,26 @@ def test_predictions_use_nothing_after_the_year(careers):
             return predict_log_wages(model, changed, processor)[: len(rows)]
 
         before = predict(frame)
-        own, later = frame.copy(), frame.copy()
-        own.loc[at, "occupation"] = "pilot" if frame.loc[at, "occupation"] != "pilot" else "cook"
+        same_year, later = frame.copy(), frame.copy()
+        same_year.loc[at, "occupation"] = "pilot" if frame.loc[at, "occupation"] != "pilot" else "cook"
         later.loc[person & (frame.index > at), "occupation"] = "pilot"
         later.loc[person & (frame.index > at), "union"] = "m"
         later["log_wage"] = 1.0
         place = at - rows.index[0]
         np.testing.assert_allclose(predict(later)[: place + 1], before[: place + 1], atol=1e-5)
-        changed = np.abs(predict(own) - before)
+        changed = np.abs(predict(same_year) - before)
         assert (changed[:place] < 1e-5).all()
         assert (changed[place] > 1e-3) == (timing == "including")
 
 
 def test_predictions_are_in_the_order_of_the_careers_at_any_batch_size(careers):
     model, processor, _ = wage_model(careers)
-    found = predict_log_wages(model, careers, processor)
-    np.testing.assert_allclose(predict_log_wages(model, careers, processor, batch_tokens=10), found, atol=1e-5)
+    wages = predict_log_wages(model, careers, processor)
+    np.testing.assert_allclose(predict_log_wages(model, careers, processor, batch_tokens=10), wages, atol=1e-5)
     batch = PaddingCollator()(list(processor.encode(careers)[0]))
     with torch.no_grad():
         predicted = model(**batch).predicted_log_wage
-    np.testing.assert_allclose(found, predicted[batch["labels"] != -100].numpy(), atol=1e-5)
+    np.testing.assert_allclose(wages, predicted[batch["labels"] != -100].numpy(), atol=1e-5)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -239,9 +239,9 @@ def test_wages_without_work_are_not_used_and_counted(careers):
     paid = from_frame(frame, covariates=["union"], outcomes=["log_wage"])
     processor = CareerProcessor.fit(paid, ["year"])
     encoded, ledger = encode_wages(paid, processor)
-    found = np.concatenate(encoded["log_wage"])
+    wages = np.concatenate(encoded["log_wage"])
     assert (
-        np.isnan(found[idle]).all() and np.isfinite(found[~idle]).sum() == frame.loc[~idle, "log_wage"].notna().sum()
+        np.isnan(wages[idle]).all() and np.isfinite(wages[~idle]).sum() == frame.loc[~idle, "log_wage"].notna().sum()
     )
     assert ledger.entries[-1].altered["not at work, although there is a wage: wage not used"] == idle.sum()
 

@@ -33,9 +33,9 @@ def test_without_weights_it_is_statsmodels(prices, kind):
     sign = 1 if sample.outcome[sample.group].mean() > sample.outcome[~sample.group].mean() else -1
     submitted = {"submitted_weight": 0.0 if sign > 0 else 1.0} if kind == "self_submitted" else {}
     unexplained, explained, gap = reference.two_fold(two_fold_type=kind, **submitted).params
-    found = oaxaca_blinder(sample, prices)["estimate"]
+    parts = oaxaca_blinder(sample, prices)["estimate"]
     np.testing.assert_allclose(
-        found[["gap", "explained", "unexplained"]], np.multiply(sign, [gap, explained, unexplained])
+        parts[["gap", "explained", "unexplained"]], np.multiply(sign, [gap, explained, unexplained])
     )
 
 
@@ -48,11 +48,11 @@ def test_weights_count_as_copies_and_parts_add_up():
     blocks = {"first": ["a"], "rest": ["c", "b"]}
     copied = sample.take(np.repeat(np.arange(len(copies)), copies))
     for prices in ("others", "group", "pooled"):
-        found = oaxaca_blinder(weighted, prices, blocks)["estimate"]
-        np.testing.assert_allclose(found, oaxaca_blinder(copied, prices, blocks)["estimate"])
-        assert found["gap"] == pytest.approx(found["explained"] + found["unexplained"])
-        assert found["explained"] == pytest.approx(found["explained: first"] + found["explained: rest"])
-    assert found["gap"] == pytest.approx(raw_gap(weighted).estimate)
+        parts = oaxaca_blinder(weighted, prices, blocks)["estimate"]
+        np.testing.assert_allclose(parts, oaxaca_blinder(copied, prices, blocks)["estimate"])
+        assert parts["gap"] == pytest.approx(parts["explained"] + parts["unexplained"])
+        assert parts["explained"] == pytest.approx(parts["explained: first"] + parts["explained: rest"])
+    assert parts["gap"] == pytest.approx(raw_gap(weighted).estimate)
 
 
 def test_errors_are_those_of_resampling_people():
@@ -63,11 +63,11 @@ def test_errors_are_those_of_resampling_people():
     drawn = {prices: [] for prices in ("others", "pooled")}
     for _ in range(200):
         some = sample.take(np.concatenate([rows_of[i] for i in rng.integers(people, size=people)]))
-        for prices, found in drawn.items():
-            found.append(oaxaca_blinder(some, prices, blocks)["estimate"])
-    for prices, found in drawn.items():
+        for prices, estimates in drawn.items():
+            estimates.append(oaxaca_blinder(some, prices, blocks)["estimate"])
+    for prices, estimates in drawn.items():
         errors = oaxaca_blinder(sample, prices, blocks)["standard_error"]
-        np.testing.assert_allclose(errors, pd.DataFrame(found).std(), rtol=0.2)
+        np.testing.assert_allclose(errors, pd.DataFrame(estimates).std(), rtol=0.2)
 
 
 def test_kitagawa_is_the_case_of_one_label():
@@ -76,13 +76,13 @@ def test_kitagawa_is_the_case_of_one_label():
     label = np.where(group & (rng.random(400) < 0.3), 2, label)
     y, w = label + 0.2 * group + rng.normal(size=400), rng.uniform(1, 2, 400)
     frame = pd.DataFrame({"y": y, "w": w, "group": group, "label": label})
-    rates = frame.groupby(["group", "label"]).apply(lambda of: np.average(of["y"], weights=of["w"])).unstack()
+    rates = frame.groupby(["group", "label"]).apply(lambda rows: np.average(rows["y"], weights=rows["w"])).unstack()
     shares = frame.groupby(["group", "label"])["w"].sum().unstack()
     shares = shares.div(shares.sum(axis=1), axis=0)
     dummies = np.eye(3)[label]  # collinear with the intercept, which does no harm
-    found = oaxaca_blinder(GapSample(y, group, np.arange(400), dummies, w))["estimate"]
-    assert found["explained"] == pytest.approx(((shares.loc[True] - shares.loc[False]) * rates.loc[False]).sum())
-    assert found["unexplained"] == pytest.approx((shares.loc[True] * (rates.loc[True] - rates.loc[False])).sum())
+    parts = oaxaca_blinder(GapSample(y, group, np.arange(400), dummies, w))["estimate"]
+    assert parts["explained"] == pytest.approx(((shares.loc[True] - shares.loc[False]) * rates.loc[False]).sum())
+    assert parts["unexplained"] == pytest.approx((shares.loc[True] * (rates.loc[True] - rates.loc[False])).sum())
 
 
 def test_what_has_no_price_is_an_error():
@@ -103,16 +103,16 @@ def test_gelbach_is_a_difference_of_coefficients(weighted):
     pytest.importorskip("pyfixest")
     sample = draw(people=120, weighted=weighted)
     blocks = {"the first": ["a"], "others": ["b", "c"]}
-    found = gelbach(sample, blocks, draws=20)
+    parts = gelbach(sample, blocks, draws=20)
     g = sample.group.astype(float)
     short = sm.WLS(sample.outcome, sm.add_constant(g), sample.weight).fit().params[1]
     full = sm.WLS(sample.outcome, sm.add_constant(np.column_stack([g, sample.features])), sample.weight).fit().params
     # Auxiliary regressions of each feature on the group, times its coefficient (Gelbach 2016, equation 4).
     gamma = [sm.WLS(x, sm.add_constant(g), sample.weight).fit().params[1] for x in sample.features.T]
-    parts = np.array(gamma) * full[2:]
+    products = np.array(gamma) * full[2:]
     expected = {"raw": short, "adjusted": full[1], "explained": short - full[1]}
-    expected |= {"the first": parts[0], "others": parts[1:].sum()}
-    np.testing.assert_allclose(found["estimate"], [expected[name] for name in found.index], rtol=1e-5)
-    assert found["low"].isna().all() == weighted
+    expected |= {"the first": products[0], "others": products[1:].sum()}
+    np.testing.assert_allclose(parts["estimate"], [expected[name] for name in parts.index], rtol=1e-5)
+    assert parts["low"].isna().all() == weighted
     with pytest.raises(ValueError, match="'b'"):
         gelbach(sample, {"one": ["a", "c"]})

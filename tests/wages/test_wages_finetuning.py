@@ -66,22 +66,22 @@ def test_heads_read_the_representation_that_includes_the_years_own_occupation(dr
 
 def test_without_updates_it_is_the_frozen_baseline(drawn):
     model, processor, careers, sample, place, fold = drawn
-    found = fit(drawn, FineTuning(updates=0))
+    nuisances = fit(drawn, FineTuning(updates=0))
     hidden = representations(model, careers, processor, timing="including")[place]
     frozen = cross_fit_nuisances(sample.with_features(np.column_stack([hidden, sample.features])), fold)
     for name in ("supervised", "multi-task", "projection"):
-        np.testing.assert_allclose(found[name].others, frozen.others, atol=1e-4)
-        np.testing.assert_allclose(found[name].group, frozen.group, atol=1e-4)
-        np.testing.assert_allclose(found[name].propensity, frozen.propensity, atol=1e-4)
+        np.testing.assert_allclose(nuisances[name].others, frozen.others, atol=1e-4)
+        np.testing.assert_allclose(nuisances[name].group, frozen.group, atol=1e-4)
+        np.testing.assert_allclose(nuisances[name].propensity, frozen.propensity, atol=1e-4)
     # m(X) of the difference-based one is the supervised one's; only the difference is its own.
-    np.testing.assert_allclose(found["difference-based"].marginal, frozen.marginal, atol=1e-4)
-    assert np.abs(found["difference-based"].difference - frozen.difference).max() > 1e-3
+    np.testing.assert_allclose(nuisances["difference-based"].marginal, frozen.marginal, atol=1e-4)
+    assert np.abs(nuisances["difference-based"].difference - frozen.difference).max() > 1e-3
 
 
 def test_training_lowers_each_loss(drawn):
     model, processor, careers, sample, place, _ = drawn
     data, everybody = GapData(processor, careers, sample, place), np.ones(len(place), dtype=bool)
-    start = finetuning._start(model, data, everybody)
+    start = finetuning._frozen_baseline(model, data, everybody)
     half = Nuisances(sample.outcome * 0 + 1.5, sample.outcome * 0 + 1.5, np.full(len(place), 0.5))
     columns = [sample.outcome, sample.group, sample.weight, half.marginal, half.propensity]
     rows = torch.from_numpy(np.column_stack(columns).astype(np.float32))
@@ -89,14 +89,14 @@ def test_training_lowers_each_loss(drawn):
     losses = {
         finetuning.wage_loss: (start, None),
         finetuning.gender_loss: (start, None),
-        finetuning.both_losses: (start, None),
+        finetuning.multi_task_loss: (start, None),
         finetuning.difference_loss: (finetuning._with_gap_head(start, data, everybody, half), half),
     }
     for loss, (network, nuisances) in losses.items():
-        of = rows if nuisances is not None else rows[:, :3]
+        columns = rows if nuisances is not None else rows[:, :3]
         trained = finetuning._trained(network, loss, data, everybody, settings, 0, nuisances)
         before, after = (
-            loss(net, torch.from_numpy(data.read(net, everybody)), of).item() for net in (network, trained)
+            loss(net, torch.from_numpy(data.read(net, everybody)), columns).item() for net in (network, trained)
         )
         assert after < 0.97 * before, loss.__name__
 
@@ -113,10 +113,12 @@ def test_losses_are_those_of_the_papers(drawn):
         wages, logit, gap = (head(read).double().numpy() for head in (network.wages, network.gender, network.gap))
         of_three = [loss(network, read, rows[:, :3]).item() for loss in (finetuning.wage_loss, finetuning.gender_loss)]
         of_difference = finetuning.difference_loss(network, read, rows).item()
-    own = np.where(sample.group, wages[:, 1], wages[:, 0])
+    predicted = np.where(sample.group, wages[:, 1], wages[:, 0])
     p = 1 / (1 + np.exp(-logit[:, 0]))
     likelihood = -np.log(np.where(sample.group, p, 1 - p))
-    assert of_three[0] == pytest.approx(np.average((sample.outcome - own) ** 2, weights=sample.weight) / 0.5, rel=1e-4)
+    assert of_three[0] == pytest.approx(
+        np.average((sample.outcome - predicted) ** 2, weights=sample.weight) / 0.5, rel=1e-4
+    )
     assert of_three[1] == pytest.approx(np.average(likelihood, weights=sample.weight), rel=1e-4)
     left = (sample.outcome - m) - (sample.group - e) * gap[:, 0]
     assert of_difference == pytest.approx(np.average(left**2, weights=sample.weight) / 0.5, rel=1e-4)
@@ -130,7 +132,7 @@ def test_a_folds_predictions_do_not_depend_on_its_wages(drawn):
     first, second = fit(drawn, methods=methods), fit(drawn, methods=methods, sample=other)
     for name in methods:
         for values in ("group", "others", "propensity"):
-            a, b = (getattr(found[name], values) for found in (first, second))
+            a, b = (getattr(nuisances[name], values) for nuisances in (first, second))
             np.testing.assert_array_equal(a[fold == 0], b[fold == 0])
         assert np.abs(first[name].others - second[name].others)[fold == 1].max() > 1
 

@@ -63,7 +63,7 @@ def test_aipw_is_doubleml_on_the_same_folds():
     # By default it moves propensities to 0.01 and 0.99; there are none beyond, whatever this is set to.
     exact = doubleml.utils.propensity_score_processing.PSProcessorConfig(clipping_threshold=1e-9)
     splits = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(3)]
-    people = [([np.unique(sample.person[fit])], [np.unique(sample.person[asked])]) for fit, asked in splits]
+    people = [([np.unique(sample.person[fit])], [np.unique(sample.person[predicted])]) for fit, predicted in splits]
     for clustered in (False, True):
         data = doubleml.DoubleMLData(frame, "y", "d", ["a", "b"], cluster_cols="person" if clustered else None)
         reference = doubleml.DoubleMLIRM(
@@ -71,21 +71,21 @@ def test_aipw_is_doubleml_on_the_same_folds():
         )
         reference.set_sample_splitting([splits], [people] if clustered else None)
         reference.fit()
-        found = aipw_gap(sample if clustered else replace(sample, person=np.arange(len(fold))), nuisances)
+        estimate = aipw_gap(sample if clustered else replace(sample, person=np.arange(len(fold))), nuisances)
         # With clusters it averages folds of slightly different size.
-        assert found.estimate == pytest.approx(reference.coef[0], abs=1e-4 if clustered else 1e-9)
-        assert found.standard_error == pytest.approx(reference.se[0], rel=5e-3 if clustered else 1e-3)
+        assert estimate.estimate == pytest.approx(reference.coef[0], abs=1e-4 if clustered else 1e-9)
+        assert estimate.standard_error == pytest.approx(reference.se[0], rel=5e-3 if clustered else 1e-3)
 
 
 def test_intervals_are_those_of_resampling_people(fitted):
     sample, nuisances = fitted
     for estimator in (aipw_gap, outcome_only_gap):
-        found, drawn = estimator(sample, nuisances), estimator(sample, nuisances, bootstrap=2_000)
-        assert drawn.estimate == found.estimate
-        assert drawn.standard_error == pytest.approx(found.standard_error, rel=0.06)
-        assert (drawn.low, drawn.high) == pytest.approx((found.low, found.high), abs=0.01)
+        estimate, drawn = estimator(sample, nuisances), estimator(sample, nuisances, bootstrap=2_000)
+        assert drawn.estimate == estimate.estimate
+        assert drawn.standard_error == pytest.approx(estimate.standard_error, rel=0.06)
+        assert (drawn.low, drawn.high) == pytest.approx((estimate.low, estimate.high), abs=0.01)
         by_rows = estimator(replace(sample, person=np.arange(len(sample.person))), nuisances)
-        assert by_rows.standard_error < 0.8 * found.standard_error  # what resampling person-years would say
+        assert by_rows.standard_error < 0.8 * estimate.standard_error  # what resampling person-years would say
     assert "fitted network" in drawn.interval and "fitted network" not in aipw_gap(sample, nuisances).interval
 
 
@@ -100,8 +100,8 @@ def test_aipw_needs_only_one_of_wages_and_propensity():
     truth, flat = difference[group].mean(), np.full(len(x), 0.5)
     nothing = np.zeros(len(x))
     for nuisances in (Nuisances(nothing, nothing, propensity), Nuisances(nothing, others, flat)):
-        found = aipw_gap(sample, nuisances)
-        assert abs(found.estimate - truth) < 3 * found.standard_error
+        estimate = aipw_gap(sample, nuisances)
+        assert abs(estimate.estimate - truth) < 3 * estimate.standard_error
     both_wrong = aipw_gap(sample, Nuisances(nothing, nothing, flat))
     assert abs(both_wrong.estimate - truth) > 10 * both_wrong.standard_error
     # The objective of the R-learner is least at the truth, and a ridge of it finds the truth.
@@ -125,8 +125,8 @@ def test_with_the_exact_posterior_as_a_mans_the_truth_lies_inside():
         features = np.column_stack([pd.get_dummies(truth["occupation"]), law, posteriors["male"][truth.index]])
         person = pd.factorize(truth["person"])[0]
         sample = GapSample(truth["log_wage"].to_numpy(), truth["female"] == 1, person, features.astype(float))
-        found = aipw_gap(sample, cross_fit_nuisances(sample, folds_of_people(person, 2)))
-        z.append((found.estimate - truth.loc[sample.group, "gap"].mean()) / found.standard_error)
+        estimate = aipw_gap(sample, cross_fit_nuisances(sample, folds_of_people(person, 2)))
+        z.append((estimate.estimate - truth.loc[sample.group, "gap"].mean()) / estimate.standard_error)
     assert np.abs(z).max() < 3 and abs(np.mean(z)) < 1.2
 
 
@@ -135,22 +135,22 @@ def test_overlap_counts_clipped_rows_and_effective_people(fitted):
     e, w = nuisances.propensity, sample.weight
     clip = float(np.quantile(e, 0.9))
     clip = min(clip, 1 - clip)
-    found = overlap(sample, e, clip)
-    kept = (e >= clip) & (e <= 1 - clip)
-    assert found.clipped == pytest.approx(1 - kept.mean())
-    assert found.group_clipped == pytest.approx(w[sample.group & ~kept].sum() / w[sample.group].sum())
-    odds = pd.Series(w * e / (1 - e))[kept & ~sample.group]
-    sums = odds.groupby(sample.person[kept & ~sample.group]).sum()
-    assert found.effective_people == pytest.approx(sums.sum() ** 2 / (sums**2).sum())
-    assert found.others_people == len(sums)
-    assert found.effective_people < found.others_people
-    np.testing.assert_allclose(found.histogram[["group", "others"]].sum(), 1)
+    comparable = overlap(sample, e, clip)
+    within = (e >= clip) & (e <= 1 - clip)
+    assert comparable.clipped == pytest.approx(1 - within.mean())
+    assert comparable.group_clipped == pytest.approx(w[sample.group & ~within].sum() / w[sample.group].sum())
+    odds = pd.Series(w * e / (1 - e))[within & ~sample.group]
+    sums = odds.groupby(sample.person[within & ~sample.group]).sum()
+    assert comparable.effective_people == pytest.approx(sums.sum() ** 2 / (sums**2).sum())
+    assert comparable.others_people == len(sums)
+    assert comparable.effective_people < comparable.others_people
+    np.testing.assert_allclose(comparable.histogram[["group", "others"]].sum(), 1)
     estimate = aipw_gap(sample, nuisances, clip=clip)
     by_hand = aipw_gap(
-        sample.take(kept), Nuisances(*(getattr(nuisances, n)[kept] for n in ("group", "others", "propensity")))
+        sample.take(within), Nuisances(*(getattr(nuisances, n)[within] for n in ("group", "others", "propensity")))
     )
-    assert estimate.estimate == by_hand.estimate and estimate.rows == kept.sum()
-    assert f"{1 - found.group_clipped:.1%}" in estimate.population
+    assert estimate.estimate == by_hand.estimate and estimate.rows == within.sum()
+    assert f"{1 - comparable.group_clipped:.1%}" in estimate.population
     assert aipw_gap(sample, nuisances).population == "the whole group"
 
 
@@ -158,8 +158,8 @@ def test_weighting_by_the_odds_balances_features(fitted):
     sample, nuisances = fitted
     balance = overlap(sample, nuisances.propensity).balance
     means, variances = [], []
-    for of in (sample.group, ~sample.group):
-        x, w = sample.features[of, 0], sample.weight[of]
+    for side in (sample.group, ~sample.group):
+        x, w = sample.features[side, 0], sample.weight[side]
         means.append(np.average(x, weights=w))
         variances.append(np.average((x - means[-1]) ** 2, weights=w))
     assert balance["raw"].iloc[0] == pytest.approx((means[0] - means[1]) / np.sqrt(np.mean(variances)))
@@ -205,7 +205,7 @@ def test_the_figure_shows_every_estimate_and_what_it_rests_on(fitted):
         for x, y, segment in zip(*points.get_data(), bars.get_segments(), strict=True):
             drawn[forest.get_yticklabels()[int(y)].get_text()] = (x, *segment[:, 0], points.get_markerfacecolor())
     labels = ["raw", "Oaxaca-Blinder", "a: outcome-only", "a: AIPW", "b: outcome-only", "b: AIPW"]
-    assert set(drawn) == set(labels) and "female minus male" in forest.get_title(loc="left")
+    assert set(drawn) == set(labels) and "female minus male" in forest.get_title()
     for label, estimate in zip(labels, estimates, strict=True):
         assert drawn[label][:3] == pytest.approx((estimate.estimate, estimate.low, estimate.high))
         assert (drawn[label][3] == "white") == (estimate.estimator == "outcome-only")
@@ -214,7 +214,7 @@ def test_the_figure_shows_every_estimate_and_what_it_rests_on(fitted):
     np.testing.assert_allclose(steps["female"], overlap_of_both.histogram["group"])
     np.testing.assert_allclose(steps["male"], overlap_of_both.histogram["others"])
     effective = f"{overlap_of_both.effective_people:,.0f} of {overlap_of_both.others_people:,}"
-    assert propensities.get_title(loc="left") == f"a, b\neffective male: {effective}"
+    assert propensities.get_title() == f"a, b\neffective male: {effective}"
     lines = {line.get_label(): line.get_ydata() for line in balance.lines}
     for label, column in (("raw", "raw"), ("weighted by the odds", "weighted")):
         np.testing.assert_allclose(lines[label], sorted(overlap_of_both.balance[column].abs(), reverse=True))
@@ -273,10 +273,10 @@ def test_the_command_estimates_every_gap(saved):
     sizes = ["--folds", "2", "--updates", "1", "--seeds", "2", "--clip", "0.35"]
     done = CliRunner().invoke(app, ["gap", *given, *sizes])
     assert done.exit_code == 0, done.output
-    found = pd.read_csv(saved / "found" / "gaps.csv")
-    assert len(found) == 2 + 2 * 6 and np.isfinite(found[["estimate", "low", "high"]]).all(axis=None)
-    assert found.loc[found["adjusted_for"] == "multi-task", "seed_sd"].notna().all()
-    adjusted = found[found["clipped"].notna()]
+    estimates = pd.read_csv(saved / "found" / "gaps.csv")
+    assert len(estimates) == 2 + 2 * 6 and np.isfinite(estimates[["estimate", "low", "high"]]).all(axis=None)
+    assert estimates.loc[estimates["adjusted_for"] == "multi-task", "seed_sd"].notna().all()
+    adjusted = estimates[estimates["clipped"].notna()]
     assert adjusted["r_loss"].notna().all() and adjusted["population"].str.contains("0.35 and 0.65").any()
     assert pd.read_csv(saved / "found" / "sensitivity.csv")["clip"].nunique() == 4
     propensity = pd.read_csv(saved / "found" / "propensity.csv")
@@ -340,8 +340,8 @@ def test_python_of_the_page_runs(saved, monkeypatch):
 def test_levels_that_none_of_the_others_has_are_left_out_of_oaxaca_blinder():
     sample = draw(weighted=True)
     only = sample.group & (sample.person % 7 == 0)
-    known = _oaxaca_blinder(sample.take(~only))
-    found = _oaxaca_blinder(sample.with_features(np.column_stack([sample.features, only - only.mean()])))
-    assert found.estimate == pytest.approx(known.estimate) and found.rows == (~only).sum()
+    alone = _oaxaca_blinder(sample.take(~only))
+    estimate = _oaxaca_blinder(sample.with_features(np.column_stack([sample.features, only - only.mean()])))
+    assert estimate.estimate == pytest.approx(alone.estimate) and estimate.rows == (~only).sum()
     share = 1 - sample.weight[only].sum() / sample.weight[sample.group].sum()
-    assert f"{share:.1%}" in found.population and known.population == "the whole group"
+    assert f"{share:.1%}" in estimate.population and alone.population == "the whole group"

@@ -18,16 +18,15 @@ from career_hf.careers import from_frame, load_careers, save_careers, split_care
 from career_hf.cli.app import app
 from career_hf.encoding.checkpoints import load_checkpoint
 from career_hf.simulation import draw_wages, preset
-from career_hf.wages.design import BLAU_KAHN, PerFold, design, held, wage_frame
+from career_hf.wages.design import BLAU_KAHN, PerFold, available_blocks, design, wage_frame
 from career_hf.wages.regression import (
     YEAR_ONLY,
-    coefficient_table,
+    CoefficientTable,
     estimate,
     held_out_r2,
     independent,
     predict_held_out,
     regress,
-    save_table,
 )
 
 
@@ -85,9 +84,9 @@ def test_the_frame_has_the_years_at_work_with_a_wage_and_what_came_before(career
             row["year"],
             row["log_wage"],
         ]
-        own = everything[(everything["person"] == row["person"]) & (everything["year"] <= row["year"])]
-        assert row["experience"] == own["occupation"].isin(JOBS).sum()
-        assert row["previous_occupation"] == ("none" if len(own) == 1 else own["occupation"].iloc[-2])
+        earlier = everything[(everything["person"] == row["person"]) & (everything["year"] <= row["year"])]
+        assert row["experience"] == earlier["occupation"].isin(JOBS).sum()
+        assert row["previous_occupation"] == ("none" if len(earlier) == 1 else earlier["occupation"].iloc[-2])
     np.testing.assert_array_equal(frame[[f"before_h{i}" for i in range(4)]], vectors(careers)[frame.index])
     entry = ledger.entries[-1]
     idle = everything["occupation"] == "unemployed"
@@ -107,11 +106,11 @@ def test_a_wage_without_work_is_counted_and_not_used(careers):
 
 
 def test_what_careers_hold_of_blau_and_kahn(frame):
-    there, missing = held(BLAU_KAHN, frame)
-    assert there == ["year", "schooling", "experience", "gender"]
+    available, missing = available_blocks(BLAU_KAHN, frame)
+    assert available == ["year", "schooling", "experience", "gender"]
     assert "industry" in missing and "union" in missing
     constant = frame.assign(gender="women")
-    assert "gender" in held(BLAU_KAHN, constant)[1]
+    assert "gender" in available_blocks(BLAU_KAHN, constant)[1]
 
 
 def test_missing_numbers_and_labels_have_dummies_of_their_own(frame):
@@ -157,21 +156,21 @@ def test_frame_mistakes_say_what_to_do(careers, frame):
 
 
 def test_held_out_predictions_are_those_of_a_formula_fitted_on_the_other_splits(frame):
-    found = predict_held_out(frame, {"full": BLOCKS}, splits=4, rare=1)
-    everyone = frame.assign(split=found["split"])
+    predictions = predict_held_out(frame, {"full": BLOCKS}, splits=4, rare=1)
+    everyone = frame.assign(split=predictions["split"])
     assert everyone.groupby("person")["split"].nunique().max() == 1
     for split in range(4):
-        others, own = everyone[everyone["split"] != split], everyone[everyone["split"] == split]
+        others, held_out = everyone[everyone["split"] != split], everyone[everyone["split"] == split]
         for name, formula in {"full": FORMULA, YEAR_ONLY: "log_wage ~ C(year)"}.items():
-            expected = smf.wls(formula, others, weights=others["weight"]).fit().predict(own)
-            np.testing.assert_allclose(found.loc[own.index, name], expected, atol=1e-8)
+            expected = smf.wls(formula, others, weights=others["weight"]).fit().predict(held_out)
+            np.testing.assert_allclose(predictions.loc[held_out.index, name], expected, atol=1e-8)
 
 
 def test_families_are_held_out_together():
     frame, _ = wage_frame(careers_with_wages(family=True))
-    found = predict_held_out(frame, {"full": BLOCKS}, rare=1)
-    assert found.groupby("group")["split"].nunique().max() == 1
-    assert found.groupby("split")["group"].nunique().max() <= 7
+    predictions = predict_held_out(frame, {"full": BLOCKS}, rare=1)
+    assert predictions.groupby("group")["split"].nunique().max() == 1
+    assert predictions.groupby("split")["group"].nunique().max() <= 7
 
 
 @settings(max_examples=10, deadline=None)
@@ -202,9 +201,9 @@ def test_estimates_and_clustered_errors_are_those_of_a_formula(frame):
         "gender_women": "C(gender)[T.women]",
         "occupation_pilot": "C(occupation)[T.pilot]",
     }
-    for own, formula in same.items():
-        assert results.params[own] == pytest.approx(expected.params[formula], rel=1e-8)
-        assert results.bse[own] == pytest.approx(expected.bse[formula], rel=1e-8)
+    for column, formula in same.items():
+        assert results.params[column] == pytest.approx(expected.params[formula], rel=1e-8)
+        assert results.bse[column] == pytest.approx(expected.bse[formula], rel=1e-8)
     assert results.left_out == [] and results.rsquared == pytest.approx(expected.rsquared)
 
 
@@ -250,8 +249,8 @@ def test_collinear_columns_are_left_out_and_named(careers):
     results = estimate(frame, {"h": [*BLOCKS, "h before"]}, rare=1)["h"]
     assert results.left_out == ["before_h3"]
     without = predict_held_out(frame.drop(columns="before_h3"), {"h": [*BLOCKS, "h before"]}, rare=1)
-    found = predict_held_out(frame, {"h": [*BLOCKS, "h before"]}, rare=1)
-    np.testing.assert_allclose(found["h"], without["h"], atol=1e-4)
+    predictions = predict_held_out(frame, {"h": [*BLOCKS, "h before"]}, rare=1)
+    np.testing.assert_allclose(predictions["h"], without["h"], atol=1e-4)
 
 
 def test_independent_columns_are_found_in_order():
@@ -299,7 +298,7 @@ def test_the_panel_of_vella_and_verbeek(shared):
 
 def test_tables_are_written_as_text_latex_and_html(frame, tmp_path):
     results = estimate(frame, {"short": BLOCKS[:4], "+ occupation": BLOCKS}, rare=1)
-    save_table(coefficient_table(results, ["schooling", "gender_women"]), tmp_path / "new" / "table")
+    CoefficientTable(results, ["schooling", "gender_women"]).save(tmp_path / "new" / "table")
     text = (tmp_path / "new" / "table.txt").read_text()
     assert (
         f"{results['short'].params['schooling']:.4f}" in text and f"({results['short'].bse['schooling']:.4f})" in text
@@ -325,7 +324,7 @@ def reference_r2(predictions, specification, rows):
 
 def test_r2_overall_by_decade_and_the_papers(frame):
     predictions = predict_held_out(frame, {"full": BLOCKS, "short": BLOCKS[:2]}, rare=1)
-    found = held_out_r2(predictions, draws=50).set_index(["years", "specification"])
+    table = held_out_r2(predictions, draws=50).set_index(["years", "specification"])
     for years, rows in {
         "all": predictions["year"] > 0,
         "1980-1989": predictions["year"] < 1990,
@@ -333,26 +332,28 @@ def test_r2_overall_by_decade_and_the_papers(frame):
     }.items():
         for name in (YEAR_ONLY, "full", "short"):
             r2, within = reference_r2(predictions, name, rows)
-            row = found.loc[(years, name)]
+            row = table.loc[(years, name)]
             assert (row["r2"], row["within_year"]) == (pytest.approx(r2), pytest.approx(within))
             by_split = [reference_r2(predictions, name, rows & (predictions["split"] == k))[0] for k in range(5)]
             assert row["mean_of_splits"] == pytest.approx(np.mean(by_split))
             assert row["observations"] == rows.sum() and row["people"] == predictions["person"][rows].nunique()
             assert row["r2_low"] < row["r2"] < row["r2_high"]
-    assert (found.loc[(slice(None), YEAR_ONLY), "within_year"] == 0).all()
-    gain = found.loc[("all", "short"), "within_year"] - found.loc[("all", "full"), "within_year"]
-    assert found.loc[("all", "short"), "gain"] == pytest.approx(gain)
+    assert (table.loc[(slice(None), YEAR_ONLY), "within_year"] == 0).all()
+    gain = table.loc[("all", "short"), "within_year"] - table.loc[("all", "full"), "within_year"]
+    assert table.loc[("all", "short"), "gain"] == pytest.approx(gain)
 
 
 @settings(max_examples=10, deadline=None)
 @given(shifts=st.lists(st.floats(-3, 3), min_size=20, max_size=20))
 def test_inflation_moves_r2_and_not_the_r2_within_year(frame, shifts):
     inflated = frame.assign(log_wage=frame["log_wage"] + np.array(shifts)[frame["year"] - 1987])
-    found = []
+    within_years = []
     for one in (frame, inflated):
         predictions = predict_held_out(one, {"full": BLOCKS}, rare=1)
-        found.append(held_out_r2(predictions, draws=2, by_decade=False).set_index("specification")["within_year"])
-    np.testing.assert_allclose(found[0], found[1], atol=1e-8)
+        within_years.append(
+            held_out_r2(predictions, draws=2, by_decade=False).set_index("specification")["within_year"]
+        )
+    np.testing.assert_allclose(within_years[0], within_years[1], atol=1e-8)
 
 
 def test_intervals_are_those_of_people(frame):
@@ -374,11 +375,11 @@ def test_intervals_are_those_of_people(frame):
 def test_seeds_average_squared_errors_and_report_their_spread(frame):
     first = predict_held_out(frame, {"full": BLOCKS}, seed=0, rare=1)
     second = predict_held_out(frame, {"full": BLOCKS}, seed=1, rare=1)
-    both = held_out_r2([first, second], draws=2, by_decade=False).set_index("specification")
+    averaged = held_out_r2([first, second], draws=2, by_decade=False).set_index("specification")
     each = [held_out_r2(p, draws=2, by_decade=False).set_index("specification") for p in (first, second)]
-    assert both.loc["full", "r2"] == pytest.approx(np.mean([one.loc["full", "r2"] for one in each]))
+    assert averaged.loc["full", "r2"] == pytest.approx(np.mean([one.loc["full", "r2"] for one in each]))
     spread = np.std([one.loc["full", "within_year"] for one in each], ddof=1)
-    assert spread > 0 and both.loc["full", "seed_sd"] == pytest.approx(spread)
+    assert spread > 0 and averaged.loc["full", "seed_sd"] == pytest.approx(spread)
 
 
 def test_r2_mistakes_say_what_to_do(frame):
@@ -387,7 +388,7 @@ def test_r2_mistakes_say_what_to_do(frame):
         held_out_r2(predictions, baseline="best")
     with pytest.raises(ValueError, match="different rows"):
         held_out_r2([predictions, predictions[1:]])
-    with pytest.raises(ValueError, match="give the specification another name"):
+    with pytest.raises(ValueError, match="choose another name"):
         predict_held_out(frame, {YEAR_ONLY: ["year"]})
 
 

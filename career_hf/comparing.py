@@ -34,6 +34,7 @@ from .evaluation.transition_table import transition_table
 from .figures.evaluation import plot_levels, plot_transitions
 from .figures.style import new_figure, save
 from .models.modeling_career import CareerForOccupationPrediction
+from .readable_values import ReadableResult
 from .registration import model_named, model_names
 from .trained_models import UNKNOWN, Careers, source_record
 from .training.cells import best_trial, fit_once, keep_settings, run_jobs, training_log
@@ -95,8 +96,8 @@ class Trial:
         return f"{self.name}, {self.rate:g}{fields}, {self.seed}"
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(ReadableResult):
     """A comparison of models on the same test careers.
 
     Args:

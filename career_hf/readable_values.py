@@ -1,4 +1,4 @@
-"""How values are written for people, in tables of the console and in cards alike."""
+"""How values and results are written for people: in tables of the console, in cards and in notebooks."""
 
 from numbers import Real
 from typing import Any
@@ -35,4 +35,27 @@ def is_year(name: str) -> bool:
     return name.replace("_", " ").split()[-1:] == ["year"]
 
 
-__all__ = ["format_value", "is_year"]
+class ReadableResult:
+    """A result that shows itself as the first rows of its `to_frame`, in a terminal and in a notebook.
+
+    A dataclass that inherits it says `repr=False`.
+    """
+
+    _rows_shown = 20
+
+    def to_frame(self) -> Any:
+        """The result as a frame."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        frame = self.to_frame()
+        shown = frame.head(self._rows_shown)
+        cells = {name: [format_value(value, column=str(name)) for value in column] for name, column in shown.items()}
+        more = f"\n... and {len(frame) - len(shown):,} more rows: see to_frame()" if len(shown) < len(frame) else ""
+        return f"{type(self).__name__}\n{type(frame)(cells, index=shown.index).to_string()}{more}"
+
+    def _repr_html_(self) -> str:
+        return self.to_frame().head(self._rows_shown).to_html()
+
+
+__all__ = ["ReadableResult", "format_value", "is_year"]

@@ -44,7 +44,7 @@ Titles: TypeAlias = str | Path | Mapping[str, Any]
 UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainedModel(FittedModel):
     """What `train` and `finetune` return.
 

@@ -48,4 +48,4 @@ forecast = career_hf.forecast(career, splits["test"].select(range(3)), horizon=5
 print(forecast.top(2).to_string(index=False))
 forecast.figure().savefig(folder / "forecast.png")
 
-print(career_hf.wages.regress(splits, career, leave_out=["gender"]))
+print(career_hf.wages.regress(splits, career))

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import pandas as pd
 from datasets import Dataset, DatasetDict, concatenate_datasets
 
+from ..readable_values import ReadableResult
 from .atomic_files import complete, move_into
 from .dataset_card import write_card
 from .describing import describe
@@ -23,8 +24,8 @@ from .splits import split_careers, split_manifest
 MOST_DESCRIBED = 1_000_000
 
 
-@dataclass(frozen=True)
-class PreparedCareers:
+@dataclass(frozen=True, repr=False)
+class PreparedCareers(ReadableResult):
     """Careers as `career-hf prepare` makes them.
 
     Args:

@@ -23,6 +23,7 @@ import pandas as pd
 import pyarrow as pa
 from datasets import Dataset, DatasetDict
 
+from ..readable_values import ReadableResult
 from .columns import career_table, is_list, is_text, list_lengths, list_values, make_dataset
 from .frames import as_careers, load_careers, save_careers
 from .ledger import Ledger
@@ -36,8 +37,8 @@ MOST_ROUNDS = 1_000
 Margins = Mapping[str, Mapping[str, float]]
 
 
-@dataclass(frozen=True)
-class RakedCareers:
+@dataclass(frozen=True, repr=False)
+class RakedCareers(ReadableResult):
     """Careers with raked weights, and how far these meet the margins.
 
     Args:

@@ -33,6 +33,7 @@ from ..encoding.processing_career import CareerProcessor
 from ..evaluation.transition_table import distributions
 from ..figures.rationales import rationale_figure, title
 from ..models.modeling_career import CareerForOccupationPrediction
+from ..readable_values import ReadableResult
 
 
 if TYPE_CHECKING:
@@ -80,8 +81,8 @@ ORIGINAL = Rule(target="true", moves=False, top=2, start="added")
 RULES = {"paper": PAPER, "true": Rule(target="true"), "original": ORIGINAL}
 
 
-@dataclass(frozen=True)
-class Rationales:
+@dataclass(frozen=True, repr=False)
+class Rationales(ReadableResult):
     """Rationales of some predictions.
 
     Args:

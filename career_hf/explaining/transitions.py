@@ -24,6 +24,7 @@ from ..evaluation.resampling import resample_means
 from ..evaluation.transition_table import distributions
 from ..figures.style import save
 from ..figures.transition_matrices import FEWEST_EXPECTED, matrix, transition_matrices_figure
+from ..readable_values import ReadableResult
 from .outcome_groups import Groups, group_matrix
 
 
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True)
-class Transitions:
+@dataclass(frozen=True, repr=False)
+class Transitions(ReadableResult):
     """Shares of people who go from one group to another in a step, observed and implied by a model.
 
     Args:

@@ -36,6 +36,7 @@ from ..evaluation.transition_table import distributions
 from ..figures.style import save
 from ..figures.what_if import what_if_figure
 from ..forecasting.forecast import forecast
+from ..readable_values import ReadableResult
 from .edits import Edit, check_known, edit_careers, support
 from .outcome_groups import Groups, group_matrix
 
@@ -70,8 +71,8 @@ class Comparison:
     ledger: Ledger
 
 
-@dataclass(frozen=True)
-class WhatIf:
+@dataclass(frozen=True, repr=False)
+class WhatIf(ReadableResult):
     """Predictions and forecasts from careers compared with those from edited careers. Predictive, not causal.
 
     Args:

@@ -17,6 +17,7 @@ from ..encoding.checkpoints import as_checkpoint
 from ..figures.forecasts import calibration_figure, shares_figure
 from ..figures.style import save
 from ..occupations.labels import NOT_WORKING
+from ..readable_values import ReadableResult
 from .forecast import check_not_trained_after, forecast, years_after
 from .metrics import by_horizon, calibration_by_horizon, prediction_sets, share_forecasts
 from .result import Forecast
@@ -33,8 +34,8 @@ SHARES = 6
 INDEXED_TABLES = ("by_horizon", "prediction_sets")
 
 
-@dataclass(frozen=True)
-class ForecastReport:
+@dataclass(frozen=True, repr=False)
+class ForecastReport(ReadableResult):
     """Scored forecasts of careers beyond a cutoff.
 
     Args:

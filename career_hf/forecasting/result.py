@@ -17,6 +17,7 @@ from datasets import Dataset
 from ..careers.atomic_files import complete
 from ..careers.columns import make_dataset
 from ..figures.forecasts import person_figure
+from ..readable_values import ReadableResult
 
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ class Trajectories:
     occupation: np.ndarray
 
 
-@dataclass(frozen=True)
-class Forecast:
+@dataclass(frozen=True, repr=False)
+class Forecast(ReadableResult):
     """Probabilities of every occupation in coming years.
 
     Args:

@@ -10,6 +10,7 @@ import pandas as pd
 from ..careers.describing import describe
 from ..careers.ledger import Ledger
 from ..evaluation.metrics import summarize
+from ..readable_values import ReadableResult
 from .model import TrueOccupationModel, world_processor
 from .oracles import expectations, floors, oracle_summary
 from .presets import RESUMES, preset
@@ -19,8 +20,8 @@ from .survey import Simulation
 from .world import World
 
 
-@dataclass(frozen=True)
-class MarketReport:
+@dataclass(frozen=True, repr=False)
+class MarketReport(ReadableResult):
     """A simulated survey, and how predictable its careers are.
 
     Args:
@@ -44,8 +45,8 @@ class MarketReport:
         save_simulation(self.simulation, folder)
 
 
-@dataclass(frozen=True)
-class ResumeReport:
+@dataclass(frozen=True, repr=False)
+class ResumeReport(ReadableResult):
     """A simulated corpus of resumes, saved in a folder.
 
     Args:

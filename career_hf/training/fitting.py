@@ -18,14 +18,15 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from ..careers.ledger import Ledger
 from ..encoding.processing_career import CareerProcessor
+from ..readable_values import ReadableResult
 from .trainer import Recipe, build_trainer
 
 
 Encoded = tuple[Dataset, Ledger]
 
 
-@dataclass(frozen=True)
-class FittedModel:
+@dataclass(frozen=True, repr=False)
+class FittedModel(ReadableResult):
     """A model that was trained or counted.
 
     Args:

@@ -15,6 +15,7 @@ from ..careers.ledger import Ledger
 from ..encoding.checkpoints import as_checkpoint
 from ..figures.style import save as save_figure
 from ..occupations.labels import NOT_WORKING
+from ..readable_values import ReadableResult
 from ..representing.representations import representations
 from .decomposition import oaxaca_blinder
 from .design import BLAU_KAHN, available_blocks, careers_of_splits, design, wage_frame
@@ -56,8 +57,8 @@ class GapGroups:
     others: str = "male"
 
 
-@dataclass(frozen=True)
-class GapReport:
+@dataclass(frozen=True, repr=False)
+class GapReport(ReadableResult):
     """What `gap` returns.
 
     Args:

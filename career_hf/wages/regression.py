@@ -33,6 +33,7 @@ from ..encoding.checkpoints import as_checkpoint
 from ..evaluation.resampling import resample_means
 from ..figures.wage_regressions import r2_figure
 from ..models.modeling_wage import CareerForWagePrediction
+from ..readable_values import ReadableResult
 from ..representing.representations import Timing, representations
 from .design import (
     BLAU_KAHN,
@@ -70,8 +71,8 @@ LATEX = str.maketrans(
 )
 
 
-@dataclass(frozen=True)
-class WageReport:
+@dataclass(frozen=True, repr=False)
+class WageReport(ReadableResult):
     """What `regress` returns.
 
     Args:

@@ -32,6 +32,7 @@ import pandas as pd
 
 from ..evaluation.resampling import resample_means
 from ..figures.gaps import gap_figure
+from ..readable_values import ReadableResult
 
 
 if TYPE_CHECKING:
@@ -275,8 +276,8 @@ class GapEstimate:
         return "the whole group" if self.overlap is None else self.overlap.population
 
 
-@dataclass(frozen=True)
-class GapResult:
+@dataclass(frozen=True, repr=False)
+class GapResult(ReadableResult):
     """Estimates of one gap by several estimators.
 
     Args:

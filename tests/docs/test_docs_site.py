@@ -92,8 +92,12 @@ def test_every_command_and_option_is_on_the_page_about_commands(site):
 def test_public_names_are_in_the_reference(site):
     text = "".join(page for name, page in pages(site).items() if name.startswith("reference/api/"))
     namespaces = [career_hf, *(getattr(career_hf, name) for name in NAMESPACES)]
-    public = {name: getattr(room, name) for room in namespaces for name in room.__all__}
-    places = [f"{value.__module__}.{name}" for name, value in public.items() if callable(value)]
+    values = [getattr(room, name) for room in namespaces for name in room.__all__]
+    places = [
+        f"{value.__module__}.{value.__name__}"
+        for value in values
+        if inspect.isclass(value) or inspect.isfunction(value)
+    ]
     assert len(places) > 100
     assert not [place for place in places if f'id="{place}"' not in text]
 
@@ -116,7 +120,7 @@ def test_every_module_with_public_functions_is_in_the_reference():
         )
     }
     commands = {path for path in public if path.startswith("career_hf.cli.")}  # these are on the page about commands
-    assert public - commands - {"career_hf.readable_values"} == listed
+    assert public - commands - {"career_hf.readable_values"} <= listed
 
 
 def listed_modules(page):

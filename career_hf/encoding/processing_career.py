@@ -426,7 +426,7 @@ class CareerProcessor(Checksummed, FeatureExtractionMixin):
             if isinstance(value, list):
                 config_value = list(config_value or [])
             if name == "special_token_ids":
-                value, config_value = sorted(value), sorted(config_value)
+                value, config_value = sorted(value), sorted(config_value or [])
             if value != config_value:
                 raise ValueError(f"the processor has {name} {value}, the config {config_value}: {fix}")
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 import pytest
+import typer
 from command_output import words
 from typer.testing import CliRunner
 
 from career_hf.cli.app import app
-from career_hf.cli.console import LOG_WIDTH, show, table_lines
+from career_hf.cli.console import LOG_WIDTH, Commands, show, table_lines
 from career_hf.readable_values import format_value
 
 

@@ -330,9 +330,7 @@ def test_extend_without_careers_takes_occupations_only(processor):
     extended = processor.extend(occupations=["judge"], unknown_occupation="other")
     assert extended.occupations[-2:] == ["judge", "other"] and extended.unknown_occupation == "other"
     assert extended.weight_scale == processor.weight_scale
-    with pytest.raises(
-        ValueError, match=r"levels of new covariates \['education'\] are unknown: pass the training careers"
-    ):
+    with pytest.raises(ValueError, match=r"levels of new covariates \['education'\] are unknown: pass the training"):
         processor.extend(covariates=["education"])
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import transformers
+from filelock import FileLock
 
 
 CACHE = Path(__file__).parent / ".cache"
@@ -23,9 +24,14 @@ PACKAGE = "transformers_own_tests"
 
 
 def fetch() -> Path:
+    CACHE.mkdir(exist_ok=True)
+    with FileLock(CACHE / ".lock"):  # tests run in several processes
+        return _fetch()
+
+
+def _fetch() -> Path:
     folder = CACHE / f"transformers-{transformers.__version__}" / "tests"
     if not folder.is_dir():
-        CACHE.mkdir(exist_ok=True)
         requirement = f"transformers=={transformers.__version__}"
         download = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", ":all:", requirement]
         result = subprocess.run(download, cwd=CACHE, capture_output=True, text=True)

@@ -25,6 +25,7 @@ from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from .careers.atomic_files import complete
+from .careers.columns import check_names
 from .careers.frames import as_splits
 from .encoding.checkpoints import load_processor
 from .encoding.processing_career import CareerProcessor
@@ -246,11 +247,16 @@ def compare(
         ValueError: There is no such model or baseline, a model has fewer settings to try than `trials`, splits are
             missing, or the folder holds a comparison with other settings.
     """
+    check_names(covariates=covariates, watch=watch, **({} if models is None else {"models": models}))
     names = list(dict.fromkeys(model_names() if models is None else models))
     budget = Budget(trials, seeds, tuple(stages), tokens_per_batch, max_steps, warmup_steps, eval_steps, patience)
     splits = as_splits(careers)
     if missing := [name for name in ("train", "validation", "test") if name not in splits]:
         raise ValueError(f"a comparison needs the split '{missing[0]}', and the careers have {list(splits)}")
+    if empty := [name for name in ("train", "validation", "test") if not splits[name].num_rows]:
+        raise ValueError(
+            f"the split '{empty[0]}' is empty: there are too few people to compare models on some of them"
+        )
     counted = [name for name in names if model_named(name)[0].is_counted]
     planned = planned_trials([name for name in names if name not in counted], budget, pretrained is not None)
     forms = {name: list(dict.fromkeys(trial.name for trial in planned if trial.model == name)) for name in names}

@@ -19,7 +19,7 @@ def format_value(value: Any, name: str = "", column: str = "") -> str:
     if not isinstance(value, Real) or isinstance(value, bool):
         return str(value)
     number = float(value)
-    if column == "rate" or (abs(number) < 10_000 and (is_year(name) or is_year(column))):
+    if column == "rate" or (100 <= abs(number) < 10_000 and (is_year(name) or is_year(column))):
         return f"{number:g}"
     if not number.is_integer():
         return f"{number:.3f}" if abs(number) < 100 else f"{number:,.1f}"
@@ -52,7 +52,7 @@ class ReadableResult:
         shown = frame.head(self._rows_shown)
         cells = {name: [format_value(value, column=str(name)) for value in column] for name, column in shown.items()}
         more = f"\n... and {len(frame) - len(shown):,} more rows: see to_frame()" if len(shown) < len(frame) else ""
-        return f"{type(self).__name__}\n{type(frame)(cells, index=shown.index).to_string()}{more}"
+        return f"{type(self).__name__}\n{type(frame)(cells, index=shown.index).to_string(line_width=80)}{more}"
 
     def _repr_html_(self) -> str:
         return self.to_frame().head(self._rows_shown).to_html()

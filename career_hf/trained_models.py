@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from datasets import Dataset, DatasetDict
 from transformers import AutoConfig, PreTrainedModel
 
+from .careers.columns import check_names
 from .careers.frames import as_splits, truncate
 from .careers.provenance import SOURCES, source_of, years_of
 from .encoding.checkpoints import as_checkpoint, load_processor
@@ -143,6 +144,7 @@ def train(
     if title_embeddings is not None and not is_career:
         raise ValueError("--title-embeddings is for CAREER, because rivals have no place for titles")
     titles = _load_titles(title_embeddings)
+    check_names(covariates=covariates)
     splits = _training_splits(careers, cutoff)
     record = {**source_record(careers, source), **years_of(splits["train"])}
     processor = CareerProcessor.fit(
@@ -224,6 +226,7 @@ def finetune(
         ValueError: There is no such checkpoint, it is not a CAREER model, or as in `train`.
     """
     titles = _load_titles(title_embeddings)
+    check_names(covariates=covariates)
     splits = _training_splits(careers, cutoff)
     record = {**source_record(careers, source), **years_of(splits["train"])}
     with _checkpoint_folder(pretrained) as checkpoint, _training_folder(output, resume) as training:
@@ -318,6 +321,9 @@ def _training_splits(careers: Careers, cutoff: int | None) -> Mapping[str, Datas
     missing = [name for name in ("train", "validation") if name not in splits]
     if missing:
         raise ValueError(f"training needs the splits 'train' and 'validation', and the careers have {list(splits)}")
+    empty = [name for name in ("train", "validation") if not splits[name].num_rows]
+    if empty:
+        raise ValueError(f"the split '{empty[0]}' is empty: there are too few people to train on some of them")
     return splits if cutoff is None else {name: truncate(part, cutoff)[0] for name, part in splits.items()}
 
 

@@ -10,7 +10,7 @@ from pkgutil import walk_packages
 import pandas as pd
 
 import career_hf
-from career_hf.readable_values import ReadableResult
+from career_hf.readable_values import ReadableResult, format_value
 
 
 @dataclass(frozen=True, repr=False)
@@ -40,3 +40,8 @@ def test_every_result_with_a_frame_is_readable():
                 if (generated and generated.repr) or kind.__repr__ is object.__repr__:
                     unreadable.append(f"{module.name}.{name}")
     assert not unreadable
+
+
+def test_a_share_within_years_is_no_year():
+    assert format_value(0.159635, column="within_year") == "0.160"
+    assert format_value(1987, column="birth_year") == "1987" and format_value(1987.25, "mean year") == "1987.25"

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from datasets import DatasetDict
 
 import career_hf
 from career_hf.careers import from_frame, save_careers, split_careers
@@ -121,3 +122,11 @@ def test_only_career_is_finetuned(careers, tmp_path):
     career_hf.train(careers, model="markov-1").save(tmp_path)
     with pytest.raises(ValueError, match="only CAREER is fine-tuned"):
         career_hf.finetune(tmp_path, careers, **SHORT)
+
+
+def test_a_text_in_the_place_of_a_list_and_an_empty_split_are_refused(careers):
+    with pytest.raises(ValueError, match=r"covariates='year' is a text: pass a list, covariates=\['year'\]"):
+        career_hf.train(careers, covariates="year")
+    splits = {"train": careers, "validation": careers.select([])}
+    with pytest.raises(ValueError, match="the split 'validation' is empty"):
+        career_hf.train(DatasetDict(splits))

@@ -162,6 +162,20 @@ class LongTable:
         return numbers.astype(np.int64)
 
 
+def check_names(**names: Sequence[str]) -> None:
+    """Refuses a text in the place of a list of names, whose letters would be taken for names.
+
+    Args:
+        names: Lists of names by the argument that has them.
+
+    Raises:
+        ValueError: One is a text.
+    """
+    for argument, value in names.items():
+        if isinstance(value, str):
+            raise ValueError(f"{argument}={value!r} is a text: pass a list, {argument}=[{value!r}]")
+
+
 def is_list(kind: pa.DataType) -> bool:
     """Whether a column of this type holds one list per person."""
     return pa.types.is_list(kind) or pa.types.is_large_list(kind)

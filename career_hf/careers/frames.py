@@ -32,6 +32,7 @@ from .columns import (
     RESERVED_NAMES,
     LongTable,
     career_table,
+    check_names,
     is_list,
     is_text,
     list_lengths,
@@ -306,10 +307,9 @@ def as_careers(careers: str | Path | Dataset | DatasetDict, split: str | None = 
 
 
 def _check_names(**names: Sequence[str]) -> None:
+    check_names(**names)
     names_so_far: set[str] = set()
     for argument, columns in names.items():
-        if isinstance(columns, str):
-            raise ValueError(f"{argument}={columns!r} is a text: pass a list, {argument}=[{columns!r}]")
         for name in columns:
             if name in RESERVED_NAMES:
                 raise ValueError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from .style import BLACK, bands, columns, forest, legend_below, looks, new_figure, reliability, styled
+from .style import BLACK, GREY, Look, bands, columns, forest, legend_below, looks, new_figure, reliability, styled
 
 
 if TYPE_CHECKING:
@@ -58,11 +58,12 @@ def plot_levels(axes: Axes, levels: pd.DataFrame, highlight: Collection[str] = (
     Args:
         axes: Axes to draw on.
         levels: One row per model: perplexity, low and high.
-        highlight: Names of models drawn in another colour and marker.
+        highlight: Names of models drawn in black, with another marker.
     """
     rows = levels.sort_values("perplexity", kind="stable")
     rows = rows.assign(is_highlighted=rows.index.isin(list(highlight)))
-    series_looks = looks([False, True])
+    # Black and grey, because a colour is one model's in `plot_transitions`, where the baseline is black.
+    series_looks = {False: Look(GREY), True: Look(BLACK, "s")}
     forest(axes, rows, estimate="perplexity", series="is_highlighted", series_looks=series_looks, dodge=False)
     axes.set(title="Perplexity, lower is better", xlabel="perplexity (95% intervals by resampling people)")
 

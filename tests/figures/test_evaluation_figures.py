@@ -13,7 +13,7 @@ from matplotlib.colors import to_hex  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
 from career_hf.figures.evaluation import figures, plot_levels, plot_reliability, plot_steps, plot_transitions  # noqa: E402
-from career_hf.figures.style import COLOURS  # noqa: E402
+from career_hf.figures.style import BLACK, COLOURS  # noqa: E402
 
 
 def labels(axes):
@@ -89,7 +89,7 @@ def test_levels_stand_in_order_with_their_intervals(levels):
         value, ends, color = drawn[place]
         row = levels.loc[model]
         assert value == row["perplexity"] and ends == pytest.approx([row["low"], row["high"]])
-        assert (color == COLOURS[1]) == (model == "CAREER")
+        assert (color == BLACK) == (model == "CAREER")
 
 
 def test_transitions_are_ratios_to_the_baseline_in_the_order_of_table_4(kinds):

@@ -88,7 +88,9 @@ def show(frame: pd.DataFrame, title: str) -> None:
         frame: Any frame.
         title: Title, printed above the table.
     """
-    width = console.width if console.is_terminal or "COLUMNS" in os.environ else LOG_WIDTH
+    # Rich reads COLUMNS once, when the console is made.
+    columns = os.environ.get("COLUMNS", "")
+    width = int(columns) if columns.isdigit() else console.width if console.is_terminal else LOG_WIDTH
     say("\n".join([title, *table_lines(frame, width)]))
 
 

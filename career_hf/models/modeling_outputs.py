@@ -10,25 +10,21 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 class CareerOutput(CausalLMOutputWithPast):
     """Output of an occupation model; steps are `(batch, time)`.
 
-    The fields that Transformers' own outputs have are inherited, because its releases name the cache differently:
-    `past_key_values` up to 5.23, `cache` from 5.24, where the old name still reads it.
+    Inherited are
+
+    * `loss`, with labels: the sum of -log p(y_t) over the scored steps / their number (Eq. 19);
+    * `logits`, `(batch, time, vocabulary)`: normalised log-probabilities in float32, special ids at -1e4, so that
+      softmax(logits) is p(y_t | past). None in training with labels, where the loss needs the softmax on movers only;
+    * `hidden_states`, `attentions` and the cache.
+
+    They are inherited because releases of Transformers name the cache differently: `past_key_values` up to 5.23, and
+    `cache` from 5.24, where the old name still reads it.
 
     Args:
-        loss (`torch.FloatTensor` of shape `(1,)`, *optional*):
-            With labels: sum of -log p(y_t) over the scored steps / their number (Eq. 19).
-        logits (`torch.FloatTensor` of shape `(batch, time, vocabulary)`, *optional*):
-            Normalised log-probabilities in float32, special ids at -1e4, so that softmax(logits) is p(y_t | past).
-            None in training with labels, where the loss needs the softmax on movers only.
         stay_logit (`torch.FloatTensor` of shape `(batch, time)`, *optional*):
             sigmoid of it is P(stay), Eq. 18; -1e4 at a first step. None for one-stage models.
         last_hidden_state (`torch.FloatTensor` of shape `(batch, time, hidden)`, *optional*):
             h_t.
-        past_key_values or cache (`Cache`, *optional*):
-            The cache, with `use_cache`.
-        hidden_states (`tuple(torch.FloatTensor)`, *optional*):
-            The layers' outputs, with `output_hidden_states`.
-        attentions (`tuple(torch.FloatTensor)`, *optional*):
-            The attention weights, with `output_attentions`.
     """
 
     stay_logit: torch.Tensor | None = None

@@ -27,6 +27,7 @@ from transformers.utils import logging
 from .careers.atomic_files import complete
 from .careers.columns import check_names
 from .careers.frames import as_splits
+from .careers.splits import check_not_empty
 from .encoding.checkpoints import load_processor
 from .encoding.processing_career import CareerProcessor
 from .evaluation.metrics import summarize
@@ -38,7 +39,7 @@ from .models.modeling_career import CareerForOccupationPrediction
 from .readable_values import ReadableResult
 from .registration import model_named, model_names
 from .trained_models import UNKNOWN, Careers, source_record
-from .training.cells import best_trial, fit_once, keep_settings, run_jobs, training_log
+from .training.cells import best_trial, fit_once, keep_settings, linear_schedule, run_jobs, training_log
 from .training.trainer import finetuning_recipe, recipe_for
 
 
@@ -253,10 +254,7 @@ def compare(
     splits = as_splits(careers)
     if missing := [name for name in ("train", "validation", "test") if name not in splits]:
         raise ValueError(f"a comparison needs the split '{missing[0]}', and the careers have {list(splits)}")
-    if empty := [name for name in ("train", "validation", "test") if not splits[name].num_rows]:
-        raise ValueError(
-            f"the split '{empty[0]}' is empty: there are too few people to compare models on some of them"
-        )
+    check_not_empty(splits, ("train", "validation", "test"))
     counted = [name for name in names if model_named(name)[0].is_counted]
     planned = planned_trials([name for name in names if name not in counted], budget, pretrained is not None)
     forms = {name: list(dict.fromkeys(trial.name for trial in planned if trial.model == name)) for name in names}
@@ -372,17 +370,15 @@ def score_once(
 def _train(setup: _Setup, trial: Trial) -> tuple[PreTrainedModel, CareerProcessor]:
     """Trains the model of a trial, or loads it."""
     budget, splits, vocabulary = setup.budget, setup.splits, setup.vocabulary()
-    settings: dict[str, Any] = {
-        "learning_rate": trial.rate,
-        "seed": trial.seed,
-        "lr_scheduler_type": "linear",
-        "warmup_steps": budget.warmup_steps,
-        "max_steps": budget.max_steps,
-        "eval_steps": budget.eval_steps,
-        "save_steps": budget.eval_steps,
-        "tokens_per_batch": budget.tokens_per_batch,
-        "patience": budget.patience,
-    }
+    settings = linear_schedule(
+        rate=trial.rate,
+        seed=trial.seed,
+        max_steps=budget.max_steps,
+        tokens_per_batch=budget.tokens_per_batch,
+        patience=budget.patience,
+        warmup_steps=budget.warmup_steps,
+        eval_steps=budget.eval_steps,
+    )
     make_model: Callable[[Any], PreTrainedModel]
     if trial.model == PRETRAINED:
         pretrained = str(setup.pretrained)

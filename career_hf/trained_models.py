@@ -21,6 +21,7 @@ from transformers import AutoConfig, PreTrainedModel
 from .careers.columns import check_names
 from .careers.frames import as_splits, truncate
 from .careers.provenance import SOURCES, source_of, years_of
+from .careers.splits import check_not_empty
 from .encoding.checkpoints import as_checkpoint, load_processor
 from .encoding.processing_career import CareerProcessor
 from .encoding.training_history import UNKNOWN_SOURCE
@@ -321,9 +322,7 @@ def _training_splits(careers: Careers, cutoff: int | None) -> Mapping[str, Datas
     missing = [name for name in ("train", "validation") if name not in splits]
     if missing:
         raise ValueError(f"training needs the splits 'train' and 'validation', and the careers have {list(splits)}")
-    empty = [name for name in ("train", "validation") if not splits[name].num_rows]
-    if empty:
-        raise ValueError(f"the split '{empty[0]}' is empty: there are too few people to train on some of them")
+    check_not_empty(splits, ("train", "validation"))
     return splits if cutoff is None else {name: truncate(part, cutoff)[0] for name, part in splits.items()}
 
 

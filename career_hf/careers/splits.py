@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,21 @@ def split_careers(
     splits = {name: careers.select(np.flatnonzero(split_of_person == i)) for i, name in enumerate(fractions)}
     check_leaks(splits, group=group)
     return DatasetDict(splits)
+
+
+def check_not_empty(splits: Mapping[str, Dataset], names: Sequence[str]) -> None:
+    """Refuses splits without a person, which a hash can leave where people are few.
+
+    Args:
+        splits: Careers by split name.
+        names: Names of the splits that must have people.
+
+    Raises:
+        ValueError: A split is empty.
+    """
+    for name in names:
+        if not splits[name].num_rows:
+            raise ValueError(f"the split '{name}' is empty: there are too few people to fill every split")
 
 
 def split_numbers(

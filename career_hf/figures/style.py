@@ -325,7 +325,7 @@ def _intervals(
 ) -> None:
     """Draws the error bars of every series at the places of their names."""
     middle, low, high = (rows[column].to_numpy(float) for column in columns_read)
-    span = _spans(middle, low, high)
+    span = error_lengths(middle, low, high)
     is_hollow = np.zeros(len(rows), bool) if hollow is None else rows[hollow].to_numpy(bool)
     for i, (label, look, of_series) in enumerate(parts):
         at = places + (0.7 * ((i + 0.5) / len(parts) - 0.5) if dodge else 0.0)
@@ -380,7 +380,7 @@ def bands(
     axes.grid(color=PALE)
 
 
-def _spans(middle: Any, low: Any, high: Any) -> np.ndarray:
+def error_lengths(middle: Any, low: Any, high: Any) -> np.ndarray:
     """`(2, points)` lengths of error bars. Of few draws the whole interval can lie on one side of its estimate, where
     the bar on the other side has no length."""
     return np.maximum(np.vstack([middle - low, high - middle]), 0)
@@ -405,7 +405,7 @@ def reliability(
     axes.axline((0, 0), slope=1, color=GREY, linewidth=1)
     for label, look, mask in _parts(curves, series, series_looks):
         part = curves[mask]
-        span = _spans(part["observed"], part["low"], part["high"])
+        span = error_lengths(part["observed"], part["low"], part["high"])
         axes.errorbar(part["predicted"], part["observed"], yerr=span, label=label, **look.line)
     axes.set(xlabel="predicted probability", ylabel="share in which it happened", xlim=(0, 1), ylim=(0, 1))
     axes.set_aspect("equal")

@@ -137,10 +137,10 @@ def occupations_held(careers: Dataset, timing: Timing = "including", ignored: Se
         counts[lengths.cumsum() - 1] = False
     people = np.repeat(np.arange(len(lengths)), lengths)[counts]
     codes = steps.indices.to_numpy()[counts]
-    held = sparse.csr_array((np.ones(len(codes), np.float32), (people, codes)), shape=(len(lengths), len(labels)))
-    held.sum_duplicates()
-    held.data[:] = 1
-    return held
+    ones = sparse.csr_array((np.ones(len(codes), np.float32), (people, codes)), shape=(len(lengths), len(labels)))
+    ones.sum_duplicates()
+    ones.data[:] = 1
+    return ones
 
 
 def nearest(

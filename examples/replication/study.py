@@ -23,6 +23,7 @@ from career_hf.careers.frames import load_careers
 from career_hf.cli.console import Commands
 from career_hf.comparing import score_once
 from career_hf.encoding.processing_career import CareerProcessor
+from career_hf.figures.style import error_lengths
 from career_hf.figures.style import save as save_figure
 from career_hf.training.cells import best_trial, keep_settings, linear_schedule, run_jobs, training_log
 
@@ -345,5 +346,4 @@ def _without_nulls(table: pd.DataFrame) -> pd.DataFrame:
 
 def whiskers(rows: pd.DataFrame, value: str, low: str = "low", high: str = "high") -> np.ndarray:
     """`(2, rows)` distances from a number to the ends of its interval, for error bars."""
-    numbers = rows[[value, low, high]].to_numpy(dtype=float)
-    return np.abs(numbers[:, 1:] - numbers[:, :1]).T
+    return error_lengths(*(rows[name].to_numpy(dtype=float) for name in (value, low, high)))

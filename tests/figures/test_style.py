@@ -168,3 +168,8 @@ def test_without_matplotlib_one_line_says_what_to_install(monkeypatch):
     )
     with pytest.raises(ImportError, match=r"pip install 'career_hf\[studies\]'"):
         style.new_figure(3)
+
+
+def test_an_interval_beside_its_estimate_has_no_bar_on_the_other_side():
+    lengths = style.error_lengths(np.array([2.0, 2.0]), np.array([1.5, 2.25]), np.array([2.5, 2.75]))
+    assert lengths.tolist() == [[0.5, 0.0], [0.5, 0.75]]

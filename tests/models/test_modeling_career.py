@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from packaging.version import Version
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
 from career_hf import CareerConfig, CareerForOccupationPrediction, CareerModel
@@ -233,6 +234,9 @@ def test_a_batch_without_moves_has_a_finite_loss():
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on CPU")
+@pytest.mark.skipif(
+    Version(torch.__version__) < Version("2.8"), reason="an older torch finds Transformers' decorators no whole graph"
+)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("training", [False, True])
 def test_compiled_equals_eager(training):
@@ -263,7 +267,7 @@ def test_gradient_checkpointing_changes_nothing():
     for checkpointing in (False, True):
         model = small_model(hidden_dropout=0, attention_dropout=0).train()
         if checkpointing:
-            model.activation_checkpointing_enable()
+            model.gradient_checkpointing_enable()  # its name in every release up to 6
         model(**batch).loss.backward()
         gradients.append([parameter.grad for parameter in model.parameters()])
     for expected, gradient in zip(*gradients, strict=True):

@@ -55,7 +55,14 @@ class CareerConfig(OccupationConfig):
     """
 
     model_type = "career"
-    keys_to_ignore_at_inference = ["past_key_values", "hidden_states", "attentions", "last_hidden_state", "stay_logit"]
+    keys_to_ignore_at_inference = [
+        "past_key_values",
+        "cache",
+        "hidden_states",
+        "attentions",
+        "last_hidden_state",
+        "stay_logit",
+    ]
 
     hidden_size: int = 64
     num_hidden_layers: int = 4

@@ -27,6 +27,8 @@ class OccupationConfig(PreTrainedConfig):
     """
 
     model_type = "occupation_model"
+    # The cache has had its second name since Transformers 5.24.
+    keys_to_ignore_at_inference = ["past_key_values", "cache", "stay_logit"]
 
     vocab_size: int = 335
     covariate_names: list[str] = field(default_factory=list)
@@ -95,20 +97,25 @@ class OccupationConfig(PreTrainedConfig):
                 "To change a trained model's vocabulary use model.resize_vocabulary(old_processor, new_processor)"
             )
 
-    def check_covariates(self, input_ids: torch.Tensor, covariates: torch.Tensor | None) -> None:
-        """Raises a ValueError unless covariates are `(batch, time, covariates)`, or None for a model without any."""
-        names = self.covariate_names
+    def check_covariates(self, inputs: torch.Tensor, covariates: torch.Tensor | None) -> None:
+        """Raises a ValueError unless covariates are `(batch, time, covariates)`, or None for a model without any.
+
+        Args:
+            inputs: `(batch, time, ...)`, the ids or embeddings of the steps.
+            covariates: Levels of the covariates.
+        """
+        names, steps = self.covariate_names, inputs.shape[:2]
         if covariates is None:
             if names:
                 raise ValueError(
                     f"this model was trained with the covariates {names}, and none were given; pass covariates of "
-                    f"shape {(*input_ids.shape, len(names))}"
+                    f"shape {(*steps, len(names))}"
                 )
         elif not names:
             raise ValueError("this model has no covariates (config.covariate_names is empty); pass covariates=None")
-        elif covariates.shape != (*input_ids.shape, len(names)):
+        elif covariates.shape != (*steps, len(names)):
             raise ValueError(
-                f"covariates have shape {tuple(covariates.shape)}, expected {(*input_ids.shape, len(names))}: "
+                f"covariates have shape {tuple(covariates.shape)}, expected {(*steps, len(names))}: "
                 f"(batch, time) of input_ids and one column for each of {names}"
             )
 

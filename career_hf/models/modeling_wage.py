@@ -6,8 +6,6 @@ h_t of the paper excludes the occupation of year t; the embedding of that occupa
 complete ("including"). Fixed representations (Eq. 9), which were never trained on wages, are compared with this model.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -165,6 +163,8 @@ class CareerForWagePrediction(CareerForOccupationPrediction):
         past_key_values: Cache | None = None,
         use_cache: bool | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        cache: Cache | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> WageOutput:
         r"""
@@ -181,10 +181,21 @@ class CareerForWagePrediction(CareerForOccupationPrediction):
             [`CareerForOccupationPrediction`].
         num_items_in_batch (`torch.Tensor` or `int`, *optional*):
             Number of scored steps in the whole batch, as Trainer gives it when gradients are accumulated.
+        past_key_values (`Cache`, *optional*):
+            The cache of an earlier call, by the name that Transformers had for it up to 5.23.
+        inputs_embeds (`torch.FloatTensor` of shape `(batch, time, hidden)`, *optional*):
+            Embeddings to read instead of those of `input_ids`; as in [`CareerForOccupationPrediction`].
+        cache (`Cache`, *optional*):
+            The cache of an earlier call, by the name that Transformers has for it from 5.24.
         """
         if log_wage is not None and labels is None:
             raise ValueError(
                 "log_wage without labels: the loss needs the occupations too, because they tell which steps are scored"
+            )
+        if log_wage is not None and log_wage.shape != input_ids.shape:
+            raise ValueError(
+                f"log_wage has shape {tuple(log_wage.shape)}, and input_ids {tuple(input_ids.shape)}: give a log wage "
+                "for every step, NaN where it is not observed"
             )
         outputs = super().forward(
             input_ids=input_ids,
@@ -196,6 +207,8 @@ class CareerForWagePrediction(CareerForOccupationPrediction):
             past_key_values=past_key_values,
             use_cache=use_cache,
             num_items_in_batch=num_items_in_batch,
+            inputs_embeds=inputs_embeds,
+            cache=cache,
             return_dict=True,
             **kwargs,
         )

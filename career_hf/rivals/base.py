@@ -33,7 +33,6 @@ class BaselineConfig(OccupationConfig):
     """
 
     model_type = "career_baseline"
-    keys_to_ignore_at_inference = ["past_key_values", "stay_logit"]
 
     two_stage: bool = True
     initializer_range: float = 0.02

@@ -54,7 +54,6 @@ class MarkovConfig(OccupationConfig):
     """
 
     model_type = "career_markov"
-    keys_to_ignore_at_inference = ["past_key_values"]
 
     order: int = 1
     first_order_weight: float | int = 0.99

@@ -69,7 +69,6 @@ class MixtureOfMarkovChainsConfig(OccupationConfig):
     """
 
     model_type = "career_markov_mixture"
-    keys_to_ignore_at_inference = ["past_key_values"]
 
     num_chains: int = 1
     strength: float | int = 100.0

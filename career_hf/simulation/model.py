@@ -42,7 +42,6 @@ class TrueOccupationConfig(OccupationConfig):
     """
 
     model_type = "career_truth"
-    keys_to_ignore_at_inference = ["past_key_values", "stay_logit"]
 
     world: dict[str, Any] | None = None
     knowledge: str = "history"

@@ -19,6 +19,7 @@ import torch
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
+from ..models.modeling_outputs import CACHE
 from .shared_prefix import Continuations
 
 
@@ -92,7 +93,7 @@ class SharedPast:
         covariates = None if self.levels is None else self.levels[:, : self.histories.shape[1]]
         output = self.model(input_ids=self.histories, covariates=covariates, use_cache=True)
         people = torch.arange(len(self.histories), device=self.histories.device)
-        return output.logits[:, -1], Continuations(output.past_key_values, people, [])
+        return output.logits[:, -1], Continuations(output[CACHE], people, [])
 
     def go_on(
         self, state: Continuations, parents: torch.Tensor, paths: Paths, step: int

@@ -10,6 +10,7 @@ from packaging.version import Version
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
 from career_hf import CareerConfig, CareerForOccupationPrediction, CareerModel
+from career_hf.models.modeling_outputs import CACHE
 
 
 VOCABULARY = 23
@@ -194,8 +195,8 @@ def test_cached_steps_equal_the_full_pass(attention):
         full = model(**career).logits
         for start, stop in [(0, 5), (5, 6), (6, 11)]:
             part = {key: career[key][:, start:stop] for key in ("input_ids", "covariates")}
-            output = model(**part, past_key_values=cache, use_cache=True)
-            cache = output.past_key_values
+            output = model(**part, **{CACHE: cache}, use_cache=True)
+            cache = output[CACHE]
             logits.append(output.logits)
     torch.testing.assert_close(torch.cat(logits, dim=1), full, rtol=0, atol=5e-6)
 

@@ -281,7 +281,9 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
         if padding not in (True, False, "longest", "max_length", "do_not_pad"):
             raise ValueError(f"padding is {padding!r}: give True, 'longest', 'max_length', False or 'do_not_pad'")
         if padding == "max_length" and (max_length is None or longest > max_length):
-            raise ValueError(f"max_length is {max_length}, and the longest career has {longest} steps: raise max_length")
+            raise ValueError(
+                f"max_length is {max_length}, and the longest career has {longest} steps: raise max_length"
+            )
         if padding in (False, "do_not_pad") and steps.lengths.min() < longest:
             raise ValueError(f"careers of {steps.lengths.min()} to {longest} steps are no batch without padding=True")
         at_least = cast(int, max_length) if padding == "max_length" else 0
@@ -507,6 +509,8 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
                 raise ValueError(f"level 0 of covariate '{name}' is {labels[:1]}, but must be '{MISSING}'")
         if self.unknown_occupation is not None and self.unknown_occupation not in self.occupations:
             raise ValueError(f"unknown_occupation {self.unknown_occupation!r} is not in occupations: add it there")
+        if self.padding_side not in ("right", "left"):
+            raise ValueError(f"padding_side is {self.padding_side!r}: give 'right' or 'left'")
         for stage in self.training_stages:
             check_stage(stage, self._sizes)
 

@@ -268,13 +268,12 @@ def perplexity_in_groups(
     Raises:
         ValueError: As in `report`.
     """
-    table = next(iter(tables.values()))[0]
-    if by not in table.columns:
-        raise ValueError(f"the transition tables have no column '{by}' to group by, only {list(table.columns)}")
     if baseline not in tables:
         raise ValueError(f"baseline '{baseline}' is not among the tables: {list(tables)}")
     tables, _ = shared_rows(tables)
     table = next(iter(tables.values()))[0]
+    if by not in table.columns:
+        raise ValueError(f"the transition tables have no column '{by}' to group by, only {list(table.columns)}")
     sizes, nll, resampled = resampled_nll(tables, draws, seed, weighted, by)
     people = table.groupby(by, observed=True, dropna=False)["person"].nunique()
     k, models = list(tables).index(baseline), len(tables)

@@ -57,8 +57,8 @@ def reliability(
     predicted = rows["p_stay" if event == "stay" else "p_top"].to_numpy()
     happened = (rows["transition"] == "stay" if event == "stay" else rows["rank"] == 1).to_numpy()
     if rows.empty:
-        columns = ["n", "share", "predicted", "observed", "low", "high"]
-        return pd.DataFrame(columns=columns, index=pd.RangeIndex(0, name="bin"), dtype=np.float64).astype({"n": int})
+        names = ["n", "share", "predicted", "observed", "low", "high"]
+        return pd.DataFrame(columns=names, index=pd.RangeIndex(0, name="bin"), dtype=np.float64).astype({"n": int})
     # If all predictions are equal, qcut returns NaN.
     group = np.nan_to_num(pd.qcut(predicted, bins, labels=False, duplicates="drop")).astype(int)
     person = pd.factorize(rows["person"])[0]

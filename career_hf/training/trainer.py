@@ -112,8 +112,9 @@ def pretraining_recipe(processor: CareerProcessor, output_dir: str | Path, **ove
     Args:
         processor: A processor that was fitted on the training careers.
         output_dir: Folder of the checkpoints.
-        overrides: Fields of TrainingArguments (`num_train_epochs` replaces `max_steps`); `tokens_per_batch`, `patience`, `layout`, `job_dropout` and
-            `job_dropout_per` of the recipe; and `config_overrides`, a mapping of CareerConfig fields.
+        overrides: Fields of TrainingArguments (`num_train_epochs` takes the place of `max_steps`); `tokens_per_batch`,
+            `patience`, `layout`, `job_dropout` and `job_dropout_per` of the recipe; and `config_overrides`, a mapping
+            of CareerConfig fields.
     """
     paper = {
         "learning_rate": 5e-4,
@@ -328,12 +329,12 @@ def build_trainer(
             the two datasets has weights, careers are streamed, or an argument contradicts ready-made micro-batches.
     """
     arguments = recipe.arguments
-    check_arguments(arguments, recipe.layout)
+    check_arguments(arguments)
     for name, careers in (("training", train), ("validation", validation)):
         if not isinstance(careers, datasets.Dataset):
             raise ValueError(
-                f"the {name} careers are a {type(careers).__name__}, and micro-batches are drawn from all careers: give "
-                "a datasets.Dataset, or stream to a plain Trainer with processing_class=processor and max_steps"
+                f"the {name} careers are a {type(careers).__name__}, and micro-batches are drawn from all careers: "
+                "give a datasets.Dataset, or stream to a plain Trainer with processing_class=processor and max_steps"
             )
     processor.check(model.config)
     check_title_embeddings(model)

@@ -6,11 +6,12 @@ import torch
 from torch import nn
 from transformers import PreTrainedConfig
 
+from .checksums import Checksummed
 from .strict_config import MOST_IDS, number, size, strict_config
 
 
 @strict_config
-class OccupationConfig(PreTrainedConfig):
+class OccupationConfig(Checksummed, PreTrainedConfig):
     r"""The vocabulary and covariates of a model, as `CareerProcessor.config_kwargs` gives them.
 
     Args:
@@ -26,6 +27,7 @@ class OccupationConfig(PreTrainedConfig):
     """
 
     model_type = "occupation_model"
+    checksummed_files = ("config.json",)
     # The cache has had its second name since Transformers 5.24.
     keys_to_ignore_at_inference = ["past_key_values", "cache", "stay_logit"]
 

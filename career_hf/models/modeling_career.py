@@ -189,8 +189,8 @@ class CareerPreTrainedModel(ModelFacts, Checksummed, PreTrainedModel):
         fewest = max(2 + len(set(self.config.special_token_ids)), 1 + max(self.config.special_token_ids))
         if new_num_tokens is not None and not fewest <= new_num_tokens <= MOST_IDS:
             raise ValueError(
-                f"resize_token_embeddings to {new_num_tokens} ids: this model needs {fewest} to {MOST_IDS:,}, special ids "
-                "and two occupations included; resize_vocabulary moves weights by names instead"
+                f"resize_token_embeddings to {new_num_tokens} ids: this model needs {fewest} to {MOST_IDS:,}, special "
+                "ids and two occupations included; resize_vocabulary moves weights by names instead"
             )
         embeddings = super().resize_token_embeddings(new_num_tokens, *args, **kwargs)
         before, count = self.config.id2label, embeddings.num_embeddings

@@ -6,10 +6,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, Trainer, TrainingArguments
 
 from career_hf import CareerConfig, CareerForOccupationPrediction, CareerModel
 from career_hf.models.modeling_outputs import CACHE
+from career_hf.rivals import NemoConfig, NemoForOccupationPrediction
 
 
 VOCABULARY = 23
@@ -336,3 +337,203 @@ def test_the_paper_sized_model_has_the_paper_s_number_of_parameters():
     model = CareerForOccupationPrediction(config)
     assert sum(parameter.numel() for parameter in model.model.layers.parameters()) == 5_338_368
     assert round(model.num_parameters() / 1e6, 1) == 5.5  # 5.6 million with the original program's made-up words
+
+
+def pad_left(careers):
+    """Careers padded on the left, with their attention mask."""
+    longest = max(career["labels"].shape[1] for career in careers)
+    rows = []
+    for career in careers:
+        short = longest - career["labels"].shape[1]
+        rows.append(
+            {
+                "input_ids": torch.nn.functional.pad(career["input_ids"], (short, 0)),
+                "labels": torch.nn.functional.pad(career["labels"], (short, 0), value=-100),
+                "covariates": torch.nn.functional.pad(career["covariates"], (0, 0, short, 0)),
+            }
+        )
+    batch = join(rows, dim=0)
+    return batch | {"attention_mask": (batch["labels"] != -100).long()}
+
+
+LENGTHS = st.lists(st.integers(1, 9), min_size=1, max_size=4)
+
+
+@given(lengths=LENGTHS, seed=st.integers(0, 1000), two_stage=st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_padding_on_the_left_equals_padding_on_the_right(lengths, seed, two_stage):
+    careers = random_careers(lengths, seed)
+    model, right, left = small_model(two_stage=two_stage).double(), pad(careers), pad_left(careers)
+    with torch.no_grad():
+        expected, moved = model(**right), model(**left)
+    torch.testing.assert_close(
+        moved.logits[left["labels"] != -100], expected.logits[right["labels"] != -100], rtol=0, atol=1e-9
+    )
+    torch.testing.assert_close(moved.loss, expected.loss, rtol=0, atol=1e-9)
+
+
+@given(lengths=LENGTHS, cut=st.integers(1, 8), seed=st.integers(0, 1000), positions=st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_cached_steps_after_padding_on_the_left_equal_the_full_pass(lengths, cut, seed, positions):
+    model, batch = small_model().double(), pad_left(random_careers([*lengths, 10], seed))
+    mask = batch.pop("attention_mask")
+    # As `generate` of Transformers counts positions, with padding at 1.
+    counted = (mask.cumsum(-1) - 1).masked_fill(mask == 0, 1)
+    labels, cache, logits = batch.pop("labels"), None, []
+    with torch.no_grad():
+        full = model(**batch, attention_mask=mask).logits
+        for start, stop in [(0, cut), *((t, t + 1) for t in range(cut, 10))]:
+            part = {name: values[:, start:stop] for name, values in batch.items()}
+            if positions:
+                part["position_ids"] = counted[:, start:stop]
+            output = model(**part, attention_mask=mask[:, :stop], use_cache=True, **{CACHE: cache})
+            cache = output[CACHE]
+            logits.append(output.logits)
+    scored = labels != -100
+    torch.testing.assert_close(torch.cat(logits, dim=1)[scored], full[scored], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager", "sdpa_by_length"])
+@given(lengths=LENGTHS, seed=st.integers(0, 1000))
+@settings(max_examples=15, deadline=None)
+def test_packed_careers_with_a_mask_of_ones_equal_separate_careers(attention, lengths, seed):
+    careers = random_careers(lengths, seed)
+    model, batch = small_model(attention).double(), packed(careers)
+    with torch.no_grad():
+        separate = torch.cat([model(**career).logits for career in careers], dim=1)
+        for mask in (None, torch.ones_like(batch["input_ids"])):
+            together = model(**batch, attention_mask=mask).logits
+            torch.testing.assert_close(together, separate, rtol=0, atol=1e-9)
+
+
+def test_rivals_take_padding_on_the_left():
+    sizes = {"covariate_names": list(COVARIATES), "covariate_sizes": list(COVARIATES.values())}
+    model = NemoForOccupationPrediction(NemoConfig(vocab_size=VOCABULARY, hidden_size=8, **sizes)).eval()
+    careers = random_careers([3, 7, 1])
+    right, left = pad(careers), pad_left(careers)
+    with torch.no_grad():
+        expected, moved = model(**right), model(**left)
+    torch.testing.assert_close(moved.logits[left["labels"] != -100], expected.logits[right["labels"] != -100])
+    torch.testing.assert_close(moved.loss, expected.loss)
+
+
+def test_the_cache_has_both_names_of_transformers():
+    model, career = small_model(), random_careers([4])[0]
+    del career["labels"]
+    first = {name: values[:, :3] for name, values in career.items()}
+    last = {name: values[:, 3:] for name, values in career.items()}
+    answers = []
+    for name in ("past_key_values", "cache"):
+        with torch.no_grad():
+            cache = model(**first, use_cache=True)[CACHE]
+            answers.append(model(**last, **{name: cache}).logits)
+    assert torch.equal(*answers)
+    with pytest.raises(ValueError, match="two names of one argument"):
+        model(**last, past_key_values=cache, cache=cache)
+    with pytest.raises(ValueError, match=r"attention_mask has shape \(1, 1\), expected \(1, 5\)"):
+        model(**last, cache=cache, attention_mask=torch.ones(1, 1))
+
+
+def test_embeddings_of_occupations_can_be_given():
+    model, batch = small_model(), pad(random_careers([5, 3]))
+    embeddings = model.get_input_embeddings()(batch["input_ids"])
+    base = {"covariates": batch["covariates"]}
+    with torch.no_grad():
+        assert torch.equal(
+            model.model(inputs_embeds=embeddings, **base)[0], model.model(batch["input_ids"], **base)[0]
+        )
+        assert torch.equal(model(**batch, inputs_embeds=embeddings).logits, model(**batch).logits)
+    with pytest.raises(ValueError, match="either input_ids or inputs_embeds"):
+        model.model(**base)
+    with pytest.raises(ValueError, match="give an embedding for every id"):
+        model(**batch, inputs_embeds=embeddings[:, 1:])
+
+
+def changed(name, place, value):
+    batch = pad(random_careers([5, 3])) | {"weight": torch.ones(2)}
+    batch[name] = batch[name].clone()
+    batch[name][place] = value
+    return batch
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        (changed("labels", (0, 2), 0), "labels has 0 in row 0, step 2, which is a special id"),
+        (changed("labels", (1, 1), 23), "labels has 23 in row 1, step 1, which is outside the vocabulary of 23"),
+        (changed("labels", (1, 1), -1), "labels has -1 in row 1, step 1"),
+        (changed("input_ids", (1, 1), 23), "input_ids has 23 in row 1, step 1: ids of this model go from 0 to 22"),
+        (changed("covariates", (0, 1, 1), 5), "covariates has 5 in row 0, step 1 for 'education', whose levels"),
+        (changed("covariates", (0, 1, 2), -1), "covariates has -1 in row 0, step 1 for 'gender'"),
+        (changed("weight", 1, -1), "weight has -1.0 in row 1"),
+        (changed("weight", 0, torch.nan), "weight has nan in row 0"),
+        (changed("weight", 0, torch.inf), "weight has inf in row 0"),
+        (changed("weight", slice(None), 0), "nothing in this batch is scored"),
+        (changed("labels", slice(None), -100), "nothing in this batch is scored"),
+        (changed("weight", 0, 1) | {"weight": torch.ones(1, 5)}, r"weight has shape \(1, 5\), expected \(2,\)"),
+        (changed("weight", 0, 1) | {"weight": torch.ones(2, 1)}, r"weight has shape \(2, 1\), expected \(2,\)"),
+        (changed("weight", 0, 1) | {"labels": torch.full((2, 1), 3)}, r"labels have shape \(2, 1\)"),
+        (changed("weight", 0, 1) | {"labels": torch.full((2, 5), 3.0)}, "labels are torch.float32"),
+    ],
+)
+def test_what_cannot_be_scored_is_an_error(batch, message, training):
+    model = small_model().train(training)
+    with pytest.raises(ValueError, match=message) as error:
+        model(**batch)
+    assert "\n" not in str(error.value)
+
+
+def test_a_batch_of_no_weight_adds_nothing_to_a_larger_one():
+    batch = changed("weight", slice(None), 0)
+    assert small_model()(**batch, num_items_in_batch=7).loss == 0
+
+
+def test_predictions_that_are_not_finite_are_an_error():
+    model = small_model()
+    with torch.no_grad():
+        model.lm_head.weight[5, 0] = torch.nan
+    with pytest.raises(ValueError, match="not finite"):
+        model(**pad(random_careers([5])))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_label_smoothing_is_an_error(tmp_path):
+    rows = [{name: values[0] for name, values in career.items()} for career in random_careers([4, 4])]
+    arguments = TrainingArguments(tmp_path, label_smoothing_factor=0.1, max_steps=1, report_to=[], use_cpu=True)
+    with pytest.raises(ValueError, match="set label_smoothing_factor=0; for a compute_loss_func"):
+        Trainer(small_model(), arguments, train_dataset=rows).train()
+
+
+@pytest.mark.parametrize("count", [30, 12])
+def test_resized_embeddings_are_a_valid_model(count, tmp_path):
+    model = small_model()
+    kept = min(count, VOCABULARY)
+    before = model.lm_head.weight[:kept].clone()
+    model.resize_token_embeddings(count)
+    assert model.config.id2label == {i: str(i) if i < VOCABULARY else f"new occupation {i}" for i in range(count)}
+    model.save_pretrained(tmp_path)
+    loaded = CareerForOccupationPrediction.from_pretrained(tmp_path)
+    assert torch.equal(loaded.lm_head.weight[:kept], before) and loaded.config.num_labels == count
+    batch = pad(random_careers([5]))
+    batch |= {name: batch[name].clamp(max=11) for name in ("input_ids", "labels")}
+    assert loaded(**batch).logits.shape[-1] == count
+    with pytest.raises(ValueError, match="resize_vocabulary"):
+        model.resize_token_embeddings(3)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on CPU")
+@pytest.mark.filterwarnings("ignore")
+def test_compiled_with_free_sizes_equals_eager_also_padded_and_packed():
+    model = small_model()
+    compiled = torch.compile(model, fullgraph=True, dynamic=True)
+    for lengths in ([7, 5], [9, 4, 3]):
+        careers = random_careers(lengths)
+        left, together = pad_left(careers), packed(careers)
+        together["attention_mask"] = torch.ones_like(together["input_ids"])
+        for batch in (left, together):
+            with torch.no_grad():
+                expected, got = model(**batch), compiled(**batch)
+            scored = batch["labels"] != -100
+            torch.testing.assert_close(got.logits[scored], expected.logits[scored], rtol=0, atol=1e-5)
+            torch.testing.assert_close(got.loss, expected.loss, rtol=0, atol=1e-5)

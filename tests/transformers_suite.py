@@ -36,7 +36,7 @@ COMMON_KWARGS = {
     "label2id": {"label": "0"},
     "output_attentions": True,
     "output_hidden_states": True,
-    "problem_type": "single_label_classification",
+    "problem_type": "regression",
     "return_dict": False,
 }
 NOT_DISTRIBUTED = {

@@ -47,7 +47,10 @@ class OccupationConfig(Checksummed, PreTrainedConfig):
         if self.id2label is None and kwargs.get("num_labels") is None:
             self.id2label = {i: str(i) for i in range(self.vocab_size)}
         super().__post_init__(**kwargs)
-        self.label2id = {label: i for i, label in self.id2label.items()}
+        # Labels that were given with it are kept as they were written, unless they say something else.
+        ids = {label: i for i, label in self.id2label.items()}
+        if {label: str(i) for label, i in (self.label2id or {}).items()} != {k: str(i) for k, i in ids.items()}:
+            self.label2id = ids
 
     def validate_vocabulary(self):
         """Part of `@strict` validation: raises a ValueError for impossible special ids or too few occupations."""

@@ -1,12 +1,13 @@
 """Transformers' own ModelTesterMixin and ConfigTester, run on both model classes."""
 
+import dataclasses
 import unittest
-from unittest import mock
 
 import torch
+import transformers
 from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 from transformers.testing_utils import torch_device
-from transformers_suite import import_suite
+from transformers_suite import COMMON_KWARGS, NOT_APPLICABLE, EverySkipIsExplained, import_suite
 
 from career_hf import CareerConfig, CareerForOccupationPrediction, CareerModel
 
@@ -51,9 +52,12 @@ class CareerModelTester:
         return self.get_config(), inputs
 
 
-class CareerModelTest(modeling_common.ModelTesterMixin, unittest.TestCase):
+class CareerModelTest(EverySkipIsExplained, modeling_common.ModelTesterMixin, unittest.TestCase):
     all_model_classes = (CareerModel, CareerForOccupationPrediction)
     additional_model_inputs = ["covariates"]
+    not_applicable = NOT_APPLICABLE | {
+        "test_keep_in_fp32_modules*": "every weight of CAREER may be in half precision",
+    }
     test_can_init_all_missing_weights_before_2023 = True
 
     def setUp(self):
@@ -72,7 +76,10 @@ class CareerModelTest(modeling_common.ModelTesterMixin, unittest.TestCase):
     def test_config(self):
         self.config_tester.run_common_tests()
 
-    def test_model_weights_reload_no_missing_tied_weights(self):
-        # It writes other weights into the folder, which their checksum forbids.
-        with mock.patch("career_hf.models.checksums.check_checksums"):
-            super().test_model_weights_reload_no_missing_tied_weights()
+
+def test_common_kwargs_are_complete():
+    """The rule that Transformers keeps for its own: every field of every config, with a value that is no default."""
+    default = transformers.PreTrainedConfig()
+    fields = {field.name for field in dataclasses.fields(default)} - {"transformers_version", "is_encoder_decoder"}
+    assert fields <= set(COMMON_KWARGS)
+    assert [name for name, value in COMMON_KWARGS.items() if value == getattr(default, name)] == []

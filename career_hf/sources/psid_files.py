@@ -7,6 +7,7 @@ whose values go to the people of the family by that wave's interview number. Val
 
 from __future__ import annotations
 
+import csv
 import io
 import re
 import zipfile
@@ -179,23 +180,19 @@ def _read_spreadsheet(path: Path) -> tuple[pd.DataFrame | None, str]:
 def _read_csv(path: Path) -> pd.DataFrame:
     """The lines of a csv file as text, the first with the names; every line must have as many fields as the first."""
     try:
-        # Without a header pandas takes no column for row labels, and a line with more fields is an error.
-        cells = pd.read_csv(path, header=None, dtype=str, encoding="utf-8-sig", keep_default_na=False)
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            rows = [row for row in csv.reader(lines) if row]
     except UnicodeDecodeError as error:
         raise ValueError(f"{path.name} is not UTF-8 text: {error}; {DOWNLOAD_AGAIN}") from error
-    except pd.errors.EmptyDataError:
-        return pd.DataFrame()
-    except pd.errors.ParserError as error:
-        problem = " ".join(str(error).removeprefix("Error tokenizing data. C error: ").split())
-        raise ValueError(f"{path.name} cannot be read: {problem}; {DOWNLOAD_AGAIN}") from error
-    short = np.flatnonzero(cells.isna().any(axis=1))
-    if len(short):
-        fields = int(cells.iloc[short[0]].notna().sum())
-        raise ValueError(
-            f"{path.name} has {fields} fields in line {short[0] + 1}, its first line {cells.shape[1]}: a truncated "
-            f"download; {DOWNLOAD_AGAIN}"
-        )
-    return cells
+    except csv.Error as error:
+        raise ValueError(f"{path.name} cannot be read: {error}; {DOWNLOAD_AGAIN}") from error
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(rows[0]):
+            raise ValueError(
+                f"{path.name} has {len(row)} fields in line {number}, its first line {len(rows[0])}: a damaged or "
+                f"truncated download; {DOWNLOAD_AGAIN}"
+            )
+    return pd.DataFrame(rows, dtype=object)
 
 
 def _read_xlsx(path: Path) -> pd.DataFrame:

@@ -95,7 +95,11 @@ def read_spells(spells: Any, rules: SpellRules, connection: DuckDB) -> ir.Table:
     if isinstance(spells, str | Path):
         spells = _read_csv(str(spells), connection) if is_text_file(spells) else connection.read_parquet(str(spells))
     elif not isinstance(spells, ibis.Table):
-        spells = connection.create_table(ibis.util.gen_name("spells"), read_table(spells, rules.columns), temp=True)
+        table = read_table(spells, rules.columns)
+        for place, field in enumerate(table.schema):
+            if str(field.type) == "null":  # DuckDB has no such type
+                table = table.set_column(place, field.name, table[field.name].cast("string"))
+        spells = connection.create_table(ibis.util.gen_name("spells"), table, temp=True)
     missing = [name for name in rules.columns if name not in spells.columns]
     if missing:
         raise ValueError(f"column '{missing[0]}' is not in the table of spells, whose columns are {spells.columns}")

@@ -55,7 +55,7 @@ def test_ids_written_from_floats_are_one_person_and_a_refusal_leaves_nothing(tmp
 @pytest.mark.parametrize(
     ("csv", "message"),
     [
-        ("ER30001,ER30002\n4,1,9\n4,2,9\n", "Expected 2 fields in line 2, saw 3"),
+        ("ER30001,ER30002\n4,1,9\n4,2,9\n", "3 fields in line 2, its first line 2"),
         ("ER30001,ER30002\n4,1\n4\n", "1 fields in line 3"),
         ("ER30001,ER30002\n4,1001\n5,1\n", "ER30002 1001"),
         ("mine,theirs\n4,1\n", "names no PSID variable"),

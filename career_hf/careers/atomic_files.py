@@ -9,6 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+# Files that `datasets` writes into a folder of splits, of one data set, and of each split.
+CAREER_MARKERS, SPLIT_MARKER = ("dataset_dict.json", "dataset_info.json"), "state.json"
+
+
 @contextmanager
 def complete(path: Path, move: Callable[[Path, Path], None] = os.replace) -> Iterator[Path]:
     """Yields a path to write to, whose content moves to the file or folder only when it is complete.
@@ -21,13 +25,31 @@ def complete(path: Path, move: Callable[[Path, Path], None] = os.replace) -> Ite
     unfinished = path.with_name(f".{path.name}.unfinished")
     if unfinished.is_dir():
         shutil.rmtree(unfinished)
-    yield unfinished
-    move(unfinished, path)
+    try:
+        yield unfinished
+        move(unfinished, path)
+    except BaseException:
+        if unfinished.is_dir():
+            shutil.rmtree(unfinished, ignore_errors=True)
+        else:
+            unfinished.unlink(missing_ok=True)
+        raise
 
 
 def move_into(new: Path, old: Path) -> None:
-    """Moves the contents of one folder into another: files of the same name are replaced, other files stay."""
+    """Moves the contents of one folder of careers into another: files of careers are replaced, other files stay.
+
+    Raises:
+        ValueError: If a file or folder would be replaced that `save_careers` did not write.
+    """
     old.mkdir(parents=True, exist_ok=True)
+    is_ours = any((old / name).is_file() for name in CAREER_MARKERS)
+    for path in new.iterdir():
+        target = old / path.name
+        if target.exists() and not (is_ours and (not target.is_dir() or (target / SPLIT_MARKER).is_file())):
+            raise ValueError(
+                f"{target} is there already, and is not a part of saved careers: choose another folder, or move it"
+            )
     for path in new.iterdir():
         target = old / path.name
         if target.is_dir():

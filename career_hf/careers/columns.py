@@ -14,35 +14,45 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset
 
+from ..occupations.normalising import LARGEST_EXACT, TOO_LARGE, WHOLE_WITH_POINT, label_of
+
 
 RESERVED_NAMES = ("person", "year", "occupation", "weight", "stratum", "psu", "group")
 NUMBER_PATTERN = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 
 
 def read_labels(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """Reads any column as labels: 12 and 12.0 both become "12", empty text and NaN become null.
+    """Reads any column as labels by the rule of `occupations.normalising`: 12, 12.0 and "12.0" all become "12".
 
     Returns:
         A string array.
 
     Raises:
-        TypeError: If the type has no obvious label (lists, structs, binary).
+        TypeError: If the type has no obvious label (lists, structs, binary), or floats are too large to be told apart.
     """
     if isinstance(column, pa.ChunkedArray):
         return pa.concat_arrays([read_labels(chunk) for chunk in column.chunks] or [pa.array([], pa.string())])
-    if pa.types.is_dictionary(column.type):
+    kind = column.type
+    if pa.types.is_dictionary(kind):
         return read_labels(column.dictionary).take(column.indices)
-    if pa.types.is_nested(column.type) or pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
-        raise TypeError(f"values of type {column.type} are not labels")
-    if pa.types.is_decimal(column.type):
-        column = column.cast(pa.float64())
-    if pa.types.is_floating(column.type):
+    is_bytes = pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
+    # The storage of an extension type, such as the month number of a period, is not what a reader sees.
+    if pa.types.is_nested(kind) or is_bytes or isinstance(kind, pa.BaseExtensionType):
+        raise TypeError(f"values of type {kind} are not labels")
+    if pa.types.is_decimal(kind):
+        column = pc.replace_substring_regex(column.cast(pa.string()), r"(\.[0-9]*?)0+$", r"\1")
+        return pc.replace_substring_regex(column, r"\.$", "")
+    if pa.types.is_floating(kind):
         column = pc.if_else(pc.is_nan(column), None, column)
-        whole = pc.and_(pc.equal(pc.floor(column), column), pc.less(pc.abs(column), 2.0**53))
+        whole = pc.and_(pc.equal(pc.floor(column), column), pc.is_finite(column))
+        if pc.any(pc.and_(whole, pc.greater_equal(pc.abs(column), LARGEST_EXACT))).as_py():
+            raise TypeError(TOO_LARGE)
         as_integers = pc.if_else(whole, column, None).cast(pa.int64()).cast(pa.string())
         return pc.if_else(whole, as_integers, column.cast(pa.string()))
     labels = column.cast(pa.string())
-    empty = pc.equal(pc.utf8_trim_whitespace(labels), "")
+    if is_text(kind):
+        labels = pc.replace_substring_regex(pc.utf8_trim_whitespace(labels), WHOLE_WITH_POINT, r"\1")
+    empty = pc.equal(labels, "")
     return pc.if_else(empty, pa.scalar(None, pa.string()), labels) if pc.any(empty).as_py() else labels
 
 
@@ -84,15 +94,12 @@ def read_table(frame: Any, columns: Sequence[str]) -> pa.Table:
     """
     if hasattr(frame, "with_format"):
         frame = frame.with_format("arrow")[:]
+    if hasattr(frame, "assign"):
+        frame = _plain_pandas(frame, columns)
     try:
         table = pa.table(frame)
     except pa.ArrowException as error:
-        if not hasattr(frame, "assign"):
-            raise ValueError(f"a column mixes types ({error}): make each column all numbers or all text") from error
-        # pandas columns of objects can mix types ("19x0" among integers): as text every value can be read or named.
-        frame = frame[[name for name in columns if name in frame]]
-        mixed = [name for name in frame if frame[name].dtype == object]
-        table = pa.table(frame.assign(**{name: frame[name].map(str, na_action="ignore") for name in mixed}))
+        raise ValueError(f"a column mixes types ({error}): make each column all numbers or all text") from error
     except (TypeError, ValueError) as error:
         raise ValueError(f"a {type(frame).__name__} is not a table: pass a pandas, polars or Arrow table") from error
     missing = [name for name in columns if name not in table.column_names]
@@ -102,6 +109,43 @@ def read_table(frame: Any, columns: Sequence[str]) -> pa.Table:
             "name the column that holds it (for instance person='caseid')"
         )
     return table.select(list(dict.fromkeys(columns)))
+
+
+def _plain_pandas(frame: Any, columns: Sequence[str]) -> Any:
+    """A pandas frame whose columns Arrow can hold: periods, intervals and values of mixed types become labels.
+
+    Raises:
+        ValueError: If two columns have one name, or a value has no label.
+    """
+    names = [name for name in dict.fromkeys(columns) if name in frame]
+    for name in names:
+        if frame[name].ndim > 1:
+            raise ValueError(f"the table has two columns '{name}': rename or drop one")
+    labels = {}
+    for name in names:
+        # Categories can mix types too, as in a Stata file that labels only some values.
+        kind = getattr(frame[name].dtype, "categories", frame[name]).dtype
+        is_mixed = (
+            kind.kind == "O"
+            and type(kind).__module__.startswith("numpy")
+            and not _fits_arrow(frame[name].astype(object))
+        )
+        if is_mixed or type(kind).__name__ in ("PeriodDtype", "IntervalDtype"):
+            try:
+                labels[name] = [label_of(value) for value in frame[name].astype(object)]
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"column '{name}' cannot be read as labels: {error}") from error
+    indexes = [name for name in frame.index.names if name in columns and name not in names]
+    plain = frame[names].assign(**labels)
+    return plain.reset_index(level=indexes) if indexes else plain
+
+
+def _fits_arrow(values: Any) -> bool:
+    try:
+        pa.array(values, from_pandas=True)
+    except (pa.ArrowException, OverflowError):
+        return False
+    return True
 
 
 class LongTable:

@@ -28,6 +28,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict, concatenate_datasets, load_from_disk
 
+from .atomic_files import complete, move_into
 from .columns import (
     RESERVED_NAMES,
     LongTable,
@@ -244,12 +245,26 @@ def save_careers(
         folder: Destination folder; created if missing.
         ledger: What the build dropped and altered.
         manifest: What `split_manifest` returns.
+
+    Splits without people are left out. Careers that the folder holds are replaced once the new ones are complete;
+    other files stay.
+
+    Raises:
+        ValueError: If everything is empty, or the folder holds a file or folder of the same name that is not ours.
     """
-    splits.save_to_disk(str(folder))
-    if ledger is not None:
-        ledger.save(Path(folder) / "ledger.json")
-    if manifest is not None:
-        (Path(folder) / "split.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    if isinstance(splits, DatasetDict):
+        # datasets cannot load a dataset without rows.
+        splits = DatasetDict({name: part for name, part in splits.items() if part.num_rows})
+    if not len(splits):
+        raise ValueError("there are no careers to save: every split is empty")
+    with complete(Path(folder).absolute(), move_into) as unfinished:
+        splits.save_to_disk(str(unfinished))
+        if ledger is not None:
+            ledger.save(unfinished / "ledger.json")
+        if manifest is not None:
+            people = {name: part for name, part in manifest["splits"].items() if part["people"]}
+            text = json.dumps({**manifest, "splits": people}, indent=2)
+            (unfinished / "split.json").write_text(text + "\n", encoding="utf-8")
 
 
 def load_careers(folder: str | Path) -> DatasetDict:

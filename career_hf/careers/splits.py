@@ -42,6 +42,9 @@ def split_careers(
     Raises:
         ValueError: If the fractions do not sum to 1, the group column is not there, or a person has no group.
     """
+    if not isinstance(careers, Dataset):
+        kind = f"splits {list(careers)}" if isinstance(careers, Mapping) else f"a {type(careers).__name__}"
+        raise ValueError(f"careers are {kind}, not one dataset: pass career_hf.careers.as_careers(careers) to split")
     unit = _unit_column(careers, group)
     split_of_person = split_numbers(_identifiers(careers, unit), fractions, salt)
     splits = {name: careers.select(np.flatnonzero(split_of_person == i)) for i, name in enumerate(fractions)}

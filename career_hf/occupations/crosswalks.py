@@ -16,6 +16,8 @@ from typing import Literal, get_args
 
 import pandas as pd
 
+from .normalising import label_of
+
 
 GroupLevel = Literal["group", "major_group", "census_group"]
 
@@ -145,7 +147,7 @@ def map_codes(codes: pd.Series, vintage: int) -> tuple[pd.Series, pd.Series]:
     """Maps Census codes of one Census year to occ1990dd.
 
     Args:
-        codes: Census codes as integers; null stays null.
+        codes: Census codes, whole numbers or text; null stays null.
         vintage: Census year of the codes: 1970, 1980, 1990, 2000, 2002 or 2010.
 
     Returns:
@@ -153,10 +155,10 @@ def map_codes(codes: pd.Series, vintage: int) -> tuple[pd.Series, pd.Series]:
         target (codes without a row, and codes of the armed forces or of the unemployed), by falling count.
 
     Raises:
-        ValueError: If a code has too many digits for the Census year, or is negative.
+        ValueError: If a code is not a whole number, has too many digits for the Census year, or is negative.
     """
     table = _table(vintage)
-    codes = codes.astype("Int64")
+    codes = _whole_numbers(codes)
     outside = codes[(codes < 0) | (codes >= 10 ** DIGITS[vintage])].dropna()
     if len(outside):
         raise ValueError(
@@ -173,4 +175,15 @@ def is_military(codes: pd.Series, vintage: int) -> pd.Series:
     """Whether a Census code belongs to the armed forces (False for null)."""
     if vintage not in MILITARY:
         raise ValueError(f"there is no crosswalk from Census {vintage}; choose one of {sorted(MILITARY)}")
-    return codes.isin(MILITARY[vintage])
+    return _whole_numbers(codes).isin(MILITARY[vintage])
+
+
+def _whole_numbers(codes: pd.Series) -> pd.Series:
+    """Codes as whole numbers, whether they are text, floats or integers; null stays null."""
+    if pd.api.types.is_integer_dtype(codes):
+        return codes.astype("Int64")
+    labels = pd.Series([label_of(code) for code in codes.astype(object)], index=codes.index, dtype="string")
+    refused = labels[~labels.str.fullmatch(r"-?[0-9]{1,18}").fillna(True).astype(bool)]
+    if len(refused):
+        raise ValueError(f"code {refused.iloc[0]!r} (row {refused.index[0]}) is not a whole number: map it to null")
+    return labels.astype("Int64")

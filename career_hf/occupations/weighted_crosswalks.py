@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import numpy as np
 import pandas as pd
 
 from .crosswalks import DIGITS, MERGED, MILITARY, NOT_OCCUPATIONS, codes, crosswalk, read_data
+from .normalising import label_of
 
 
 # fmt: off
@@ -148,11 +150,15 @@ def make_crosswalk(frame: Any, source: str, occ1990dd: str, weight: str | None =
 
     Raises:
         ValueError: If a target is neither one of the 330 occupations nor 905 (as in Deming's variant, which must not
-            be mixed with Dorn's tables), a weight is not positive, or a pair occurs twice.
+            be mixed with Dorn's tables), a weight is not positive and finite, a column is missing, or a pair occurs
+            twice.
     """
     frame = pd.DataFrame(frame)
+    for column in (source, occ1990dd, *([weight] if weight is not None else [])):
+        if column not in frame:
+            raise ValueError(f"the crosswalk has no column '{column}', only {[str(name) for name in frame]}")
     pairs = pd.DataFrame({"source": _text(frame[source]), "occ1990dd": _text(frame[occ1990dd]).replace(MERGED)})
-    pairs["weight"] = pd.to_numeric(frame[weight]) if weight is not None else 1.0
+    pairs["weight"] = _weights(frame[weight]) if weight is not None else 1.0
     for column, values in ((source, pairs["source"]), (occ1990dd, pairs["occ1990dd"])):
         if values.isna().any():
             raise ValueError(
@@ -165,10 +171,11 @@ def make_crosswalk(frame: Any, source: str, occ1990dd: str, weight: str | None =
             f"column '{occ1990dd}' has {len(foreign)} values that are not occ1990dd codes of Autor and Dorn (2013): "
             f"{', '.join(foreign[:20])}; Deming's variant has targets of its own: start from Dorn's tables instead"
         )
-    refused = pairs[~(pairs["weight"] > 0)]
+    refused = pairs[~((pairs["weight"] > 0) & np.isfinite(pairs["weight"]))]
     if len(refused):
         raise ValueError(
-            f"weight {refused['weight'].iloc[0]} of code {refused['source'].iloc[0]} is not positive: drop the row"
+            f"weight {refused['weight'].iloc[0]:g} of code {refused['source'].iloc[0]} is not positive and finite: "
+            "drop the row, or correct the weight"
         )
     repeated = pairs[pairs.duplicated(["source", "occ1990dd"])]
     if len(repeated):
@@ -219,27 +226,34 @@ def modal(table: pd.DataFrame) -> pd.Series:
     return ranked.drop_duplicates("source").set_index("source")["occ1990dd"]
 
 
+def source_of_code(table: pd.DataFrame) -> dict[str, str]:
+    """The crosswalk's own spelling of each code, by the code and, for codes of digits, by the code without zeros."""
+    sources = table["source"].unique().tolist()
+    if not all(source.isdigit() for source in sources):
+        return {source: source for source in sources}
+    return {source.lstrip("0") or "0": source for source in sources} | {source: source for source in sources}
+
+
 def recode(codes: pd.Series, table: pd.DataFrame) -> tuple[pd.Series, Coverage]:
     """Maps codes to the modal target of a crosswalk.
 
     Args:
-        codes: Source codes as text, or as whole numbers, which get the leading zeros of the crosswalk's codes; null
-            stays null.
+        codes: Source codes, text or numbers; codes of digits may lack the leading zeros that the crosswalk's codes
+            have. Null stays null.
         table: A crosswalk: source, occ1990dd and weight.
 
     Returns:
         The occ1990dd codes, null where there is none; and the coverage.
     """
-    width = table["source"].str.len().min() if table["source"].str.isdigit().all() else 0
-    codes = _text(codes).str.zfill(int(width)) if pd.api.types.is_numeric_dtype(codes) else _text(codes)
-    target = modal(table)
-    targets = table.groupby("source").size()
-    mapped = codes.map(target).astype("string")
-    unmapped = codes[mapped.isna()].dropna().value_counts()
+    codes = _text(codes)
+    sources = codes.map(source_of_code(table))
+    mapped = sources.map(modal(table)).astype("string")
+    width = min((len(source) for source in table["source"]), default=0) if table["source"].str.isdigit().all() else 0
+    unmapped = codes[mapped.isna()].dropna().str.zfill(width).value_counts()
     coverage = Coverage(
         cells=int(codes.notna().sum()),
         mapped=int(mapped.notna().sum()),
-        split=int(codes.map(targets).gt(1).sum()),
+        split=int(sources.map(table.groupby("source").size()).gt(1).sum()),
         unmapped=unmapped.rename("count"),
     )
     return mapped.rename("occ1990dd"), coverage
@@ -293,17 +307,23 @@ def _value_of_closest_ancestor(code: str, values: dict[str, str]) -> str | None:
     return None
 
 
+def _weights(weights: pd.Series) -> pd.Series:
+    numbers = pd.to_numeric(weights, errors="coerce").astype("float64")
+    unreadable = np.flatnonzero(numbers.isna() & weights.notna())
+    if len(unreadable):
+        raise ValueError(f"weight {weights.iloc[unreadable[0]]!r} (row {unreadable[0]}) is not a number: correct it")
+    return numbers
+
+
 def _text(codes: pd.Series) -> pd.Series:
-    """Turns codes into text without surrounding blanks; whole numbers without a decimal point, missing ones null."""
+    """Turns codes into text by the rule of `normalising`; numbers must be whole, missing ones are null."""
     if pd.api.types.is_numeric_dtype(codes):
         fractions = codes[(codes % 1).fillna(0) != 0]
         if len(fractions):
             raise ValueError(
                 f"code {fractions.iloc[0]} is not a whole number: read codes with dots or letters as text"
             )
-        codes = codes.astype("Int64")
-    text = codes.astype("string").str.strip()
-    return text.mask(text.eq("")).astype("string")
+    return pd.Series([label_of(code) for code in codes.astype(object)], index=codes.index, dtype="string")
 
 
 def _tidy(pairs: pd.DataFrame) -> pd.DataFrame:

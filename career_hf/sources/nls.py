@@ -257,7 +257,8 @@ def read_folder(path: str | Path) -> NLSExtract:
     skipped: dict[str, list[str]] = {}
     for file in sorted(file for suffix in ("csv", "dat") for file in path.rglob(f"*.{suffix}")):
         name = str(file.relative_to(path))
-        if file.suffix == ".dat" and file.with_suffix(".csv").is_file():
+        csv = file.with_suffix(".csv")
+        if file.suffix == ".dat" and csv.is_file() and _header(csv) is not None:
             skipped.setdefault("the csv of the same name is read", []).append(name)
         elif file.suffix == ".dat" and _tagset(file) is None:
             skipped.setdefault("no tagset lies beside it", []).append(name)

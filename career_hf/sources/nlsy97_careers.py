@@ -16,7 +16,7 @@ import pandas as pd
 from ..careers.frames import from_frame
 from ..careers.ledger import Ledger
 from ..careers.prepared import PreparedCareers
-from ..occupations.crosswalks import crosswalk, is_military, map_codes, read_data
+from ..occupations.crosswalks import NOT_OCCUPATIONS, crosswalk, is_military, map_codes, read_data
 from .nls import NLSExtract, read_folder, split_missing
 from .state_shares import note_state_shares
 from .survey_steps import GENDER_OF_CODE, GRADES, REGION_OF_CODE, Rule, SurveySteps, check_rule, reason
@@ -300,7 +300,9 @@ def _apply_states(steps: SurveySteps, collapsed: bool) -> None:
     )
     frame = steps.frame
     unmapped = frame["state"].eq("employed") & frame["occ1990dd"].isna()
-    only_2010 = frame["code"].isin(crosswalk(2010).index) & unmapped
+    # 9920, without an occupation, is in both lists.
+    in_2010 = crosswalk(2010)
+    only_2010 = frame["code"].isin(in_2010.index[~in_2010.isin(NOT_OCCUPATIONS)]) & unmapped
     if only_2010.any():
         steps.ledger.note(
             f"warning: {int(only_2010.sum())} occupation codes are in the Census list of 2010 and not in that of 2002 "

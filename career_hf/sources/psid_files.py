@@ -7,7 +7,11 @@ whose values go to the people of the family by that wave's interview number. Val
 
 from __future__ import annotations
 
+import csv
+import io
 import re
+import zipfile
+import zlib
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +21,7 @@ import pandas as pd
 
 
 FAMILY_1968, PERSON_1968 = "ER30001", "ER30002"
+MOST_FAMILIES, MOST_PEOPLE = 9999, 999
 SETUP_SUFFIXES = (".sas", ".do", ".sps")
 VARIABLE = re.compile(r"[A-Z]+\d+[A-Z]?(_[A-Z0-9]+)?")
 # Section of each kind of setup file that lists the columns: `INPUT ... ;`, `infix ... using`, `DATA LIST ... / ... .`
@@ -28,6 +33,10 @@ SECTIONS = {
 COLUMNS = re.compile(r"\b([A-Za-z]\w*)\s+\$?\s*(\d+)\s*-\s*(\d+)")
 LABEL = re.compile(r'\b([A-Z]\w*)\s+(?:FORMAT\s*=\s*\S+\s+)?(?:LABEL\s*=\s*)?"([^"]*)"', re.IGNORECASE)
 RECORD_LENGTH = re.compile(r"(?:MAX_REC_LENGTH\s*:|LRECL\s*=)\s*(\d+)", re.IGNORECASE)
+# What a sheet says before its cells about properties, views and columns; not the cells themselves.
+SHEET_PROPERTIES = re.compile(
+    rb"<(?:\w+:)?(sheetPr|sheetViews|sheetFormatPr|cols)\b[^>]*?(?:/>|>.*?</(?:\w+:)?\1>)", re.DOTALL
+)
 OBSERVATIONS = re.compile(r"^\s*(?:N_OF_OBSERVATIONS|Rows)\s*:\s*(\d+)", re.IGNORECASE | re.MULTILINE)
 DOWNLOAD_AGAIN = "download data and setup file together from the PSID Data Center, and use them as they come"
 
@@ -136,6 +145,7 @@ def read_text(path: str | Path, setup: Setup, wanted: Collection[str] | None = N
 def _numbers(cells: pd.Series, file: str, column: str, first_line: int) -> pd.Series:
     text = cells.astype("string").str.strip()
     numbers = pd.to_numeric(text.mask(text.isin(["", "."])), errors="coerce")
+    numbers = numbers.where(np.isfinite(numbers.astype("float64")))
     is_unreadable = numbers.isna() & text.notna() & ~text.isin(["", "."])
     if is_unreadable.any():
         row = int(np.flatnonzero(is_unreadable)[0])
@@ -143,23 +153,74 @@ def _numbers(cells: pd.Series, file: str, column: str, first_line: int) -> pd.Se
     return numbers.astype("float64").reset_index(drop=True)
 
 
-def _read_spreadsheet(path: Path) -> pd.DataFrame | None:
-    """Reads a csv or xlsx file whose first line holds PSID variables; None if that line holds anything else."""
-    if path.suffix.lower() == ".csv":
-        try:
-            cells = pd.read_csv(path, dtype=str, encoding="utf-8-sig", keep_default_na=False)
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path.name} is not UTF-8 text: {error}; {DOWNLOAD_AGAIN}") from error
-        except pd.errors.ParserError as error:
-            raise ValueError(f"{path.name} cannot be read: {error}; {DOWNLOAD_AGAIN}") from error
-    else:
-        cells = pd.read_excel(path, dtype=str, keep_default_na=False)
-    names = [str(name).strip().upper() for name in cells.columns]
-    if not names or not all(VARIABLE.fullmatch(name) for name in names):
-        return None
-    return pd.DataFrame(
-        {name: _numbers(cells[old], path.name, name, 2) for name, old in zip(names, cells, strict=True)}
-    )
+def _read_spreadsheet(path: Path) -> tuple[pd.DataFrame | None, str]:
+    """Reads the PSID variables of a csv or xlsx file, in whose first line they are named.
+
+    Returns:
+        The table, None if the first line names no PSID variable; and a note on columns that are none, empty if all
+        are.
+    """
+    cells = _read_csv(path) if path.suffix.lower() == ".csv" else _read_xlsx(path)
+    names = ["" if name is None else str(name).strip().upper() for name in cells.iloc[0]] if len(cells) else []
+    held = [place for place, name in enumerate(names) if VARIABLE.fullmatch(name)]
+    foreign = [
+        name or f"(column {place + 1}, without a name)" for place, name in enumerate(names) if place not in held
+    ]
+    if not held:
+        return None, ""
+    repeated = [names[place] for place in held if names.count(names[place]) > 1]
+    if repeated:
+        raise ValueError(f"{path.name} has column {repeated[0]} twice; {DOWNLOAD_AGAIN}")
+    rows = cells.iloc[1:]
+    table = pd.DataFrame({names[place]: _numbers(rows.iloc[:, place], path.name, names[place], 2) for place in held})
+    note = f"{path.name}: columns that are no PSID variables are not read: {', '.join(foreign)}" if foreign else ""
+    return table, note
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """The lines of a csv file as text, the first with the names; every line must have as many fields as the first."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            rows = [row for row in csv.reader(lines) if row]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path.name} is not UTF-8 text: {error}; {DOWNLOAD_AGAIN}") from error
+    except csv.Error as error:
+        raise ValueError(f"{path.name} cannot be read: {error}; {DOWNLOAD_AGAIN}") from error
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(rows[0]):
+            raise ValueError(
+                f"{path.name} has {len(row)} fields in line {number}, its first line {len(rows[0])}: a damaged or "
+                f"truncated download; {DOWNLOAD_AGAIN}"
+            )
+    return pd.DataFrame(rows, dtype=object)
+
+
+def _read_xlsx(path: Path) -> pd.DataFrame:
+    """The lines of the first sheet of an xlsx file as text."""
+    try:
+        cells = pd.read_excel(_only_cells(path), header=None, dtype=str, keep_default_na=False, engine="openpyxl")
+    except (zipfile.BadZipFile, zlib.error, EOFError, LookupError, OverflowError, SyntaxError, TypeError) as error:
+        raise ValueError(f"{path.name} cannot be read as xlsx: {error}; {DOWNLOAD_AGAIN}") from error
+    except ValueError as error:
+        raise ValueError(f"{path.name} cannot be read as xlsx: {error}; {DOWNLOAD_AGAIN}") from error
+    return cells.fillna("")
+
+
+def _only_cells(path: Path) -> io.BytesIO:
+    """The workbook with sheets that hold nothing but cells.
+
+    The Data Center misspells an attribute of the sheet's properties (synchVertical), which openpyxl refuses, as it
+    refuses any that it does not know. Nothing but the cells is needed.
+    """
+    kept = io.BytesIO()
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(kept, "w") as new:
+        for item in old.infolist():
+            data = old.read(item)
+            if item.filename.startswith("xl/worksheets/") and item.filename.endswith(".xml"):
+                data = SHEET_PROPERTIES.sub(b"", data)
+            new.writestr(item.filename, data)
+    kept.seek(0)
+    return kept
 
 
 @dataclass
@@ -223,10 +284,15 @@ class PSIDFiles:
                     f"{file} has {variable}, but its families cannot be found: the file needs {family_interview}, and "
                     f"the file of individuals {interview}, the interview numbers of that wave"
                 )
-            keys = table[family_interview]
+            # A cart over several waves has one line per family, with blanks for waves without that family.
+            held = table[table[family_interview] > 0]
+            keys = held[family_interview]
             if keys.duplicated().any():
-                raise ValueError(f"{file} has interview {keys[keys.duplicated()].iloc[0]:.0f} more than once")
-            return self.variable(interview).map(table.set_index(family_interview)[variable])
+                raise ValueError(
+                    f"{file} has interview {keys[keys.duplicated()].iloc[0]:.0f} more than once (column "
+                    f"{family_interview}); {DOWNLOAD_AGAIN}"
+                )
+            return self.variable(interview).map(held.set_index(family_interview)[variable])
         raise ValueError(self._missing_message([("", None, variable)]))
 
     def require(self, needed: list[Needed]) -> None:
@@ -302,11 +368,12 @@ def read_folder(path: str | Path, wanted: Collection[str] | None = None) -> PSID
             tables[name] = read_text(file, setup, wanted)
             labels |= setup.labels
         elif kind in (".csv", ".xlsx"):
-            table = _read_spreadsheet(file)
+            table, note = _read_spreadsheet(file)
             if table is None:
-                notes.append(f"{name} is skipped: its first line is not a row of PSID variables")
+                notes.append(f"{name} is skipped: its first line names no PSID variable, such as {FAMILY_1968}")
             else:
                 tables[name] = table
+                notes += [note] if note else []
     individual = {name: table for name, table in tables.items() if {FAMILY_1968, PERSON_1968} <= set(table)}
     if not individual and notes:
         raise ValueError(f"no file of the PSID in {path}: {'; '.join(notes)}")
@@ -317,6 +384,15 @@ def read_folder(path: str | Path, wanted: Collection[str] | None = None) -> PSID
 def _by_person(file: str, table: pd.DataFrame) -> pd.DataFrame:
     if table[[FAMILY_1968, PERSON_1968]].isna().any().any():
         raise ValueError(f"{file} has a row without {FAMILY_1968} or {PERSON_1968}; {DOWNLOAD_AGAIN}")
+    # Larger numbers would run into those of the next family: 4 and 1001 into 5 and 1.
+    for name, largest in ((FAMILY_1968, MOST_FAMILIES), (PERSON_1968, MOST_PEOPLE)):
+        values = table[name]
+        refused = np.flatnonzero(~(values.between(1, largest) & (values % 1 == 0)))
+        if len(refused):
+            raise ValueError(
+                f"{file} has {name} {values.iloc[refused[0]]:g} for its person number {refused[0] + 1}, which is not "
+                f"a whole number from 1 to {largest}; {DOWNLOAD_AGAIN}"
+            )
     person = (1000 * table[FAMILY_1968] + table[PERSON_1968]).astype("int64")
     if person.duplicated().any():
         repeated = person[person.duplicated()].iloc[0]

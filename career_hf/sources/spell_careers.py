@@ -146,6 +146,9 @@ def prepare_spells(
     else:
         output = Path(output).absolute()
         parts = output.with_name(f".{output.name}.parts")
+        # Nobody but this function uses the hidden folder, so parts of other spells or rules are left-overs.
+        if parts.is_dir() and not _is_made_of(parts, _inputs(spells, rules)):
+            shutil.rmtree(parts)
         ledger = write_careers(spells, parts, rules, memory_limit=memory, threads=threads)
         splits = split_written_careers(parts, DEFAULT_FRACTIONS, salt)
     if "crosswalk" in settings:
@@ -222,8 +225,8 @@ def write_careers(
         memory_limit=memory_limit, temp_directory=str(spill), preserve_insertion_order=False, **settings
     )
     try:
-        inputs = {"spells": _file_states(spells), "rules": json.loads(json.dumps(asdict(rules), default=str))}
-        if (folder / MANIFEST).exists() and _manifest(folder)["made_of"] != inputs:
+        inputs = _inputs(spells, rules)
+        if (folder / MANIFEST).exists() and not _is_made_of(folder, inputs):
             raise ValueError(f"{folder} holds careers of other spells or rules: choose another folder, or remove it")
         with readable(spells):
             if is_text_file(spells):
@@ -312,6 +315,14 @@ def _complete_parts(folder: Path) -> list[Path]:
 
 def _manifest(folder: Path) -> dict[str, Any]:
     return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+
+
+def _inputs(spells: str | Path, rules: SpellRules) -> dict[str, Any]:
+    return {"spells": _file_states(spells), "rules": json.loads(json.dumps(asdict(rules), default=str))}
+
+
+def _is_made_of(folder: Path, inputs: dict[str, Any]) -> bool:
+    return (folder / MANIFEST).exists() and _manifest(folder)["made_of"] == inputs
 
 
 def _paths(folder: Path, cuts: list[Any]) -> list[Path]:

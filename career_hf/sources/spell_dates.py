@@ -1,15 +1,16 @@
 """Reads dates of spells (days, months, quarters or years) as numbers of days, with one expression for every engine.
 
 A date stands for the whole period it names: a spell from "2014" to "2016-03" begins on the first of January 2014 and
-ends on the last of March 2016. Texts may be
+ends on the last of March 2016. Texts may be, in capital or small letters,
 
-    2014-03-17, 2014-03-17 08:30:00    a day
-    2014-03                            a month
-    Q3 2014, 2014-Q3, 2014Q3           a quarter
-    2014, 2014.0                       a year
+    2014-03-17, 2014/3/17, 2014-03-17 08:30:00, 20140317, 17.03.2014, 17 Mar 2014, March 17, 2014    a day
+    2014-03, 03/2014, 3.2014, 201403, Mar 2014, March 2014, 2014m3                                   a month
+    Q3 2014, Q32014, Q3/2014, 2014-Q3, 2014Q3                                                        a quarter
+    2014, 2014.0                                                                                     a year
 
-with "/" in place of "-" if wished. Numbers are years. Only years from 1000 to 2999 are read, so that markers such as
-9999 are not taken for years.
+with names of months in English or German. Whole numbers are read as their digits. 03/04/2014 is not read, because it
+is a day in March to some and in April to others. Only years from 1000 to 2999 are read, so that markers such as 9999
+are not taken for years.
 """
 
 from __future__ import annotations
@@ -22,8 +23,36 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 EPOCH = date(1970, 1, 1)
-ISO = r"^[12]\d{3}([-/](0[1-9]|1[0-2])([-/]\d{2}([T ].*)?)?)?$"
-QUARTER = r"^(Q[1-4][ /-]?[12]\d{3}|[12]\d{3}[ /-]?Q[1-4])$"
+_YEAR, _MONTH, _DAY = r"([12]\d{3})", r"(0?[1-9]|1[0-2])", r"(0?[1-9]|[12]\d|3[01])"
+_RECENT, _TWO_MONTH, _TWO_DAY = r"((?:19|20)\d{2})", r"(0[1-9]|1[0-2])", r"(0[1-9]|[12]\d|3[01])"
+_NAME = (
+    r"(JAN(?:UARY|UAR)?|FEB(?:RUARY|RUAR)?|MAR(?:CH)?|MÄR(?:Z)?|MRZ|APR(?:IL)?|MAY|MAI|JUN[EI]?|JUL[YI]?|AUG(?:UST)?"
+    r"|SEP(?:T|TEMBER)?|O[CK]T(?:OBER)?|NOV(?:EMBER)?|DE[CZ](?:EMBER)?)"
+)
+MONTHS = {
+    month: number
+    for number, names in enumerate(
+        ("JAN", "FEB", "MAR MÄR MRZ", "APR", "MAY MAI", "JUN", "JUL", "AUG", "SEP", "OCT OKT", "NOV", "DEC DEZ"), 1
+    )
+    for month in names.split()
+}
+# Forms of a date, of which a text has at most one, and the parts that their groups hold.
+FORMS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (rf"^{_YEAR}$", ("year",)),
+    (rf"^Q([1-4])[ /-]?{_YEAR}$", ("quarter", "year")),
+    (rf"^{_YEAR}[ /-]?Q([1-4])$", ("year", "quarter")),
+    (rf"^{_YEAR}[-/]{_MONTH}$", ("year", "month")),
+    (rf"^{_YEAR}M{_MONTH}$", ("year", "month")),
+    (rf"^{_RECENT}{_TWO_MONTH}$", ("year", "month")),
+    (rf"^{_MONTH}[-/.]{_YEAR}$", ("month", "year")),
+    (rf"^{_NAME}[ ./,-]*{_YEAR}$", ("name", "year")),
+    (rf"^{_YEAR}[ ./,-]*{_NAME}\.?$", ("year", "name")),
+    (rf"^{_YEAR}[-/.]{_MONTH}[-/.]{_DAY}(?:[T ].*)?$", ("year", "month", "day")),
+    (rf"^{_RECENT}{_TWO_MONTH}{_TWO_DAY}$", ("year", "month", "day")),
+    (rf"^{_DAY}\.{_MONTH}\.{_YEAR}$", ("day", "month", "year")),
+    (rf"^{_DAY}(?:ST|ND|RD|TH)?[ ./,-]*{_NAME}[ ./,-]*{_YEAR}$", ("day", "name", "year")),
+    (rf"^{_NAME}\.? {_DAY}(?:ST|ND|RD|TH)?,? {_YEAR}$", ("name", "day", "year")),
+)
 YEARS = (1000, 2999)
 
 
@@ -58,9 +87,8 @@ def read_dates(dates: ir.Column) -> ir.Table:
     if kind.is_string():
         return _read_text(written, value)
     if kind.is_numeric():
-        whole = value.between(*YEARS) & (value == value.floor())
-        read = written.mutate(year=whole.ifelse(value, None).cast("int32"))
-        return read.mutate(first=new_year(read.year), after=new_year(read.year + 1))
+        whole = value.between(0, 10**8) & (value == value.floor())
+        return _read_text(written, whole.ifelse(value, None).cast("int64").cast("string"))
     if kind.is_date() or (kind.is_timestamp() and kind.timezone is None):
         day = value.date() if kind.is_timestamp() else value
         read = written.mutate(year=day.year().between(*YEARS).ifelse(day.year(), None).cast("int32"))
@@ -76,16 +104,27 @@ def _read_text(written: ir.Table, value: ir.StringValue) -> ir.Table:
     import ibis
 
     text = value.strip().upper().re_replace(r"\.0+$", "")
-    quarter, iso = text.re_search(QUARTER), text.re_search(ISO)
-    month_of_quarter = text.re_extract(r"Q(\d)", 1).try_cast("int32") * 3 - 2
-    month_written = text.substr(5, 2).try_cast("int32")
-    parts = written.mutate(
+    found: dict[str, list[ir.Value]] = {part: [] for part in ("year", "quarter", "month", "name", "day")}
+    for pattern, groups in FORMS:
+        for group, part in enumerate(groups, 1):
+            found[part].append(text.re_extract(pattern, group).nullif(""))
+    read = written.mutate(**{f"{part}_text": ibis.coalesce(*texts) for part, texts in found.items()})
+    name = read.name_text.substr(0, 3)
+    month_of_name = ibis.cases(*((name == month, number) for month, number in MONTHS.items()))
+    month_of_quarter = read.quarter_text.try_cast("int32") * 3 - 2
+    parts = read.select(
+        "written",
         # Length of the period in months; 0 for a day.
-        months=ibis.cases((quarter, 3), (iso, ibis.cases((text.length() == 4, 12), (text.length() == 7, 1), else_=0))),
+        months=ibis.cases(
+            (read.day_text.notnull(), 0),
+            (read.quarter_text.notnull(), 3),
+            (read.month_text.notnull() | read.name_text.notnull(), 1),
+            (read.year_text.notnull(), 12),
+        ),
         # A period never runs into the next year, so this is the year of its last day too.
-        written_year=text.re_extract(r"(\d{4})", 1).try_cast("int32"),
-        month=ibis.cases((quarter, month_of_quarter), (text.length() == 4, 1), else_=month_written),
-        day=(text.length() >= 10).ifelse(text.substr(8, 2).try_cast("int32"), 1),
+        written_year=read.year_text.try_cast("int32"),
+        month=ibis.coalesce(month_of_quarter, read.month_text.try_cast("int32"), month_of_name, 1),
+        day=ibis.coalesce(read.day_text.try_cast("int32"), 1),
     )
     parts = parts.mutate(next=parts.written_year * 12 + parts.month - 1 + ibis.greatest(parts.months, 1))
     readable = parts.months.notnull()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -10,7 +11,7 @@ from typing import Literal
 import pandas as pd
 
 from ..careers.columns import RESERVED_NAMES
-from ..occupations.weighted_crosswalks import modal
+from ..occupations.weighted_crosswalks import modal, source_of_code
 
 
 # Names of columns, or columns by new name.
@@ -50,14 +51,21 @@ def crosswalk_recode(crosswalk: pd.DataFrame, prefix: str = "") -> Recode:
     Returns:
         New labels by code. Codes of digits count with and without their leading zeros.
     """
-    target = modal(crosswalk).to_dict()
-    if all(code.isdigit() for code in target):
-        target = {code.lstrip("0"): occupation for code, occupation in target.items()} | target
-    return Recode(target, prefix=prefix)
+    target = modal(crosswalk)
+    sources = source_of_code(crosswalk)
+    return Recode({code: target[source] for code, source in sources.items()}, prefix=prefix)
 
 
 def _by_name(columns: Columns) -> dict[str, str]:
     return dict(columns) if isinstance(columns, Mapping) else {column: column for column in columns}
+
+
+def _day(as_of: date | str) -> date:
+    """The day that `as_of` names; a time of day behind it is ignored."""
+    try:
+        return date.fromisoformat(re.split("[T ]", str(as_of).strip())[0])
+    except ValueError:
+        raise ValueError(f"as_of {as_of!r} is not a day: write it as in 2022-12-31") from None
 
 
 @dataclass(frozen=True)
@@ -106,7 +114,7 @@ class SpellRules:
                 raise ValueError(f"{name}={columns!r} is a text: pass a list, {name}=[{columns!r}]")
             object.__setattr__(self, name, _by_name(columns))
         if self.as_of is not None:
-            object.__setattr__(self, "as_of", date.fromisoformat(str(self.as_of)[:10]))
+            object.__setattr__(self, "as_of", _day(self.as_of))
         names = [*self.covariates, *self.carried, *self.static]
         for name in names:
             if name in (*RESERVED_NAMES, *ADDED) or names.count(name) > 1:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..careers.columns import read_table
 from ..careers.ledger import Ledger
+from ..occupations.normalising import LARGEST_EXACT, WHOLE_WITH_POINT, label_of
 from .spell_dates import EPOCH, new_year, read_dates
 from .spell_rules import Recode, SpellRules
 
@@ -28,8 +30,22 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     from ibis.backends.duckdb import Backend as DuckDB
 
-# Words in the place of an end date which say that the spell goes on.
-ONGOING = ("present", "current", "now", "today", "ongoing")
+# Words in the place of an end date which say that the spell goes on, in English, German, Dutch, French and Spanish.
+# fmt: off
+ONGOING = (
+    "present", "current", "currently", "now", "today", "ongoing", "to date", "till date", "to present", "till present",
+    "until present", "to now", "till now", "until now", "till today", "until today", "present day", "infinity",
+    "heute", "bis heute", "jetzt", "aktuell", "derzeit", "laufend", "gegenwärtig", "bis dato", "bis jetzt",
+    "heden", "nu", "tot heden", "à ce jour", "aujourd'hui", "présent", "en cours", "actualidad", "actual", "presente",
+)
+# fmt: on
+# Registers write the last day of the year 9999 for an end that is open, as text, number or date.
+FAR_FUTURE = r"^9999([-/.]?\d{2}){0,2}([T ].*)?$|^(\d{1,2}[-/.]){1,2}9999$|^9999\.0+$|^99991231(\.0+)?$"
+# Texts that say that there is no date.
+NO_DATE = ("", "nan", "nat", "none", "null", "na", "n/a", "<na>", "-", ".", "0000-00-00", "0000-00-00 00:00:00")
+OUTER_BLANKS = r"^[\s\p{Z}]+|[\s\p{Z}]+$"
+# Where more of the spells have a date that cannot be read, users are warned.
+MOST_UNREAD = 0.02
 # Reasons that the code refers to. Spells of the first two describe the person, though they give no occupation.
 NO_OCCUPATION = "no occupation"
 REPEATS = "covers no day that other spells of the occupation leave"
@@ -79,11 +95,18 @@ def read_spells(spells: Any, rules: SpellRules, connection: DuckDB) -> ir.Table:
     if isinstance(spells, str | Path):
         spells = _read_csv(str(spells), connection) if is_text_file(spells) else connection.read_parquet(str(spells))
     elif not isinstance(spells, ibis.Table):
-        spells = connection.create_table(ibis.util.gen_name("spells"), read_table(spells, rules.columns), temp=True)
+        table = read_table(spells, rules.columns)
+        for place, field in enumerate(table.schema):
+            if str(field.type) == "null":  # DuckDB has no such type
+                table = table.set_column(place, field.name, table[field.name].cast("string"))
+        spells = connection.create_table(ibis.util.gen_name("spells"), table, temp=True)
     missing = [name for name in rules.columns if name not in spells.columns]
     if missing:
         raise ValueError(f"column '{missing[0]}' is not in the table of spells, whose columns are {spells.columns}")
-    return spells.select(*dict.fromkeys(rules.columns))
+    spells = spells.select(*dict.fromkeys(rules.columns))
+    # People are cut into parts by their identifiers, so these must be labels before anything else is done.
+    person = spells[rules.person]
+    return spells if person.type().is_integer() else spells.mutate(**{rules.person: _label(person)})
 
 
 def is_text_file(path: str | Path) -> bool:
@@ -246,6 +269,12 @@ def ledger_of(counts: Counts, rules: SpellRules) -> Ledger:
             ledger.note(f"{text}: {name} ({number:,} spells)")
         if len(counts[kind]) > EXAMPLES:
             ledger.note(f"{text}: {len(counts[kind]) - EXAMPLES} more, {counts[kind].total():,} spells in all")
+    unread, total = counts["dates"].total(), spells.total()
+    if unread > MOST_UNREAD * total:
+        text = f"{unread:,} of {total:,} spells ({unread / total:.1%}) are dropped because a date cannot be read"
+        examples = ", ".join(name for name, _ in counts["dates"].most_common(3))
+        ledger.note(f"warning: {text}")
+        warnings.warn(f"{text}: {examples}; write dates as in 2014-03-17, 2014-03 or 2014", stacklevel=2)
     if not years["all"]:
         raise ValueError(f"no spell is left:\n{ledger}")
 
@@ -316,7 +345,8 @@ def _with_days(spells: ir.Table, rules: SpellRules) -> ir.Table:
     spells = spells.rename(start_year="year", start_day="first")
     spells = spells.left_join(ends, spells.end_written == ends.written).drop("written", "first")
     missing, end = spells.end_written.isnull(), spells.end_written
-    in_words = end.lower().isin(ONGOING) if end.type().is_string() else ibis.literal(False)
+    words = end.cast("string").lower().strip()
+    in_words = words.isin(ONGOING) | words.re_search(FAR_FUTURE)
     spells = spells.mutate(ongoing=ibis.coalesce(in_words, False) | (missing & (rules.missing_end == "as_of")))
     if not isinstance(rules.as_of, date):
         return spells.mutate(stop_day=spells.after, last_year=spells.year, cut=False)
@@ -483,7 +513,7 @@ def _with_new_labels(spells: ir.Table, name: str, recode: Recode) -> ir.Table:
     """Gives one column its new labels."""
     import ibis
 
-    table = {label.strip().lower(): new for label, new in recode.labels.items()}
+    table = {str(label_of(label)).lower(): new for label, new in recode.labels.items()}
     # A literal, because ibis does not hand a memtable to Spark where a result is cached.
     pairs = ibis.literal(
         [{"label": label, "new": new} for label, new in table.items()],
@@ -501,21 +531,34 @@ def _with_new_labels(spells: ir.Table, name: str, recode: Recode) -> ir.Table:
 
 
 def _no_blanks(column: ir.Column) -> ir.Column:
-    """Turns empty text and NaN into null."""
+    """Turns empty text, NaN and texts that say that a date is missing into null."""
     kind = column.type()
     if kind.is_floating():
         return column.isnan().ifelse(None, column)
-    return column.cast("string").strip().nullif("") if kind.is_string() or kind.is_null() else column
+    if kind.is_string() or kind.is_null():
+        text = column.cast("string").strip()
+        return text.lower().isin(NO_DATE).ifelse(None, text)
+    return column
 
 
 def _label(column: ir.Column) -> ir.StringColumn:
-    """Turns a column into labels, as `read_labels` does: 12.0 becomes "12", empty text and NaN become null."""
+    """Turns a column into labels by the rule of `occupations.normalising`."""
     kind = column.type()
     if kind.is_string():
-        return (column.strip() == "").ifelse(None, column)
+        text = column.re_replace(OUTER_BLANKS, "")
+        is_whole = text.re_search(WHOLE_WITH_POINT)
+        return is_whole.ifelse(text.re_replace(r"\.0+$", ""), text).nullif("")
     if kind.is_floating():
         whole = column.floor() == column
-        return column.isnan().ifelse(None, whole.ifelse(column.cast("int64").cast("string"), column.cast("string")))
+        digits = (whole & (column.abs() < LARGEST_EXACT)).ifelse(column, None).cast("int64").cast("string")
+        text = whole.ifelse(digits, column.cast("string"))
+        return column.isnan().ifelse(None, text)
+    if kind.is_decimal():
+        text = column.cast("string")
+        has_point = text.re_search(r"\.")
+        return has_point.ifelse(text.re_replace(r"0+$", "").re_replace(r"\.$", ""), text)
+    if kind.is_boolean():
+        return column.ifelse("true", "false")
     if kind.is_integer() or kind.is_null():
         return column.cast("string")
     raise ValueError(f"column '{column.get_name()}' has type {kind}, which is not a label: convert it to text")

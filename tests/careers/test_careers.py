@@ -27,7 +27,7 @@ from career_hf.careers.describing import describe
 from career_hf.careers.ledger import Ledger
 
 
-LABELS = st.text(alphabet="abc9 -", min_size=1, max_size=4).filter(lambda text: text.strip())
+LABELS = st.text(alphabet="abc9 -", min_size=1, max_size=4).map(str.strip).filter(bool)
 
 
 @st.composite

@@ -168,7 +168,11 @@ def test_spells_of_no_use_are_dropped_each_with_its_reason():
     years, ledger = years_of([("z", "cook", "2001", "2002"), *ODD.values()], as_of="2020-06-30")
     assert years == {2001: "cook", 2002: "cook"}
     assert ledger.entries[0].dropped == dict.fromkeys(sorted(ODD), 1)
-    assert ledger.notes == ["not read: start '19x0' (1 spells)", "not read: end 'soon' (1 spells)"]
+    assert ledger.notes == [
+        "not read: start '19x0' (1 spells)",
+        "not read: end 'soon' (1 spells)",
+        "warning: 2 of 11 spells (18.2%) are dropped because a date cannot be read",
+    ]
 
 
 def test_people_whose_careers_are_too_long_are_dropped():

@@ -1,0 +1,58 @@
+"""The one rule by which a value becomes a label or an identifier, wherever a table comes from.
+
+* A whole number is written without a point: 12, 12.0, "12.0" and a decimal 12.00 are all "12".
+* Other numbers are written as Python writes them: 12.5 is "12.5".
+* Text stays as it is, without blanks around it, so that "007" and "2353.10" are codes of their own; only a text that
+  is a whole number with zeros behind the point, as pandas writes columns with missing values, loses these.
+* Null, NaN and empty text are missing.
+
+`label_of` is the rule for one value; `careers.columns.read_labels` and `sources.spell_years` apply it to columns in
+Arrow and in databases, and tests compare the three.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from numbers import Integral, Real
+from typing import Any
+
+
+# Text that is a whole number with zeros behind the point, in the syntax of Python, Arrow and databases.
+WHOLE_WITH_POINT = r"^(-?[0-9]+)\.0+$"
+# From here on a float does not tell one whole number from the next.
+LARGEST_EXACT = 2.0**53
+TOO_LARGE = "numbers of more than 15 digits lose their last digits as floats: read the column as text or whole numbers"
+
+
+def label_of(value: Any) -> str | None:
+    """The label of one value; None if it is missing.
+
+    Args:
+        value: A text, a number, or anything that prints in one word, such as a date or a period.
+
+    Raises:
+        TypeError: If the value holds several (a list, a dict, bytes).
+        ValueError: If it is a float too large to be told from the next whole number.
+    """
+    if value is None or value != value or type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    if hasattr(value, "dtype") and hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, bytes | bytearray) or (hasattr(value, "__len__") and not isinstance(value, str)):
+        raise TypeError(f"{value!r} is not a label")
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Integral):
+        return str(int(value))
+    if isinstance(value, Decimal):
+        text = format(value, "f")
+        return label_of(text.rstrip("0").rstrip(".") if "." in text else text)
+    if isinstance(value, Real):
+        number = float(value)
+        if not number.is_integer():
+            return str(number)
+        if abs(number) >= LARGEST_EXACT:
+            raise ValueError(f"{number!r} is not a label: {TOO_LARGE}")
+        return str(int(number))
+    return re.sub(WHOLE_WITH_POINT, r"\1", str(value).strip()) or None

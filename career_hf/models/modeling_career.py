@@ -14,7 +14,7 @@ layers have biases, as in the original.
 
 import math
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -38,6 +38,7 @@ from .generation import WithoutGenerate
 from .input_checks import check_labels, check_levels, check_predictions
 from .modeling_outputs import CACHE, CareerOutput, one_cache
 from .positions import count_steps, has_values, restarts, sinusoidal_positions
+from .strict_config import MOST_IDS
 from .title_embeddings import init_titles, occupation_embedding, occupation_output, set_title_embeddings
 from .transfer import resize_vocabulary
 from .two_stage import mean_nll, nothing_to_stay_in, occupation_log_probs, stay_nll, two_stage_log_probs
@@ -160,6 +161,43 @@ class CareerPreTrainedModel(ModelFacts, WithoutGenerate, Checksummed, PreTrained
     _supports_attention_backend = True
     _can_compile_fullgraph = True
     _can_record_outputs = {"hidden_states": CareerLayer, "attentions": CareerAttention}
+
+    def __init__(self, config: CareerConfig):
+        super().__init__(config)
+        config.check_labels()
+
+    def resize_token_embeddings(self, new_num_tokens: int | None = None, *args: Any, **kwargs: Any) -> nn.Embedding:
+        """Gives the model another number of occupation ids, as in any model of Transformers.
+
+        New ids are labelled "new occupation ID". `resize_vocabulary` does better: it moves weights by the names of
+        occupations, and the processor and covariates with them.
+
+        Args:
+            new_num_tokens: Number of ids; None returns the embeddings as they are.
+            args, kwargs: Those of Transformers.
+
+        Raises:
+            ValueError: Special ids would be left out, the vocabulary is too large or too small, or the model has
+                titles.
+        """
+        if new_num_tokens is None and not kwargs.get("pad_to_multiple_of"):
+            return self.get_input_embeddings()
+        if self.config.title_embedding_size is not None:
+            raise ValueError(
+                "new ids of a model with title_embedding_size need titles, which resize_token_embeddings does not "
+                "take: call model.resize_vocabulary(old_processor, new_processor, titles)"
+            )
+        fewest = max(2 + len(set(self.config.special_token_ids)), 1 + max(self.config.special_token_ids))
+        if new_num_tokens is not None and not fewest <= new_num_tokens <= MOST_IDS:
+            raise ValueError(
+                f"resize_token_embeddings to {new_num_tokens} ids: this model needs {fewest} to {MOST_IDS:,}, special "
+                "ids and two occupations included; resize_vocabulary moves weights by names instead"
+            )
+        embeddings = super().resize_token_embeddings(new_num_tokens, *args, **kwargs)
+        before, count = self.config.id2label, embeddings.num_embeddings
+        self.config.id2label = {i: before.get(i, f"new occupation {i}") for i in range(count)}
+        self.config.label2id = {label: i for i, label in self.config.id2label.items()}
+        return embeddings
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)

@@ -4,7 +4,10 @@ A subclass defines the probability of every occupation at every step. Inputs and
 rivals that are trained, chains that are counted and the truth of a simulated market.
 """
 
+from typing import Any
+
 import torch
+from torch import nn
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
 from transformers.utils import can_return_tuple
@@ -30,6 +33,17 @@ class OccupationModel(ModelFacts, WithoutGenerate, Checksummed, PreTrainedModel)
     main_input_name = "input_ids"
     model_tags = ["career", "occupation-prediction"]
     takes_packed_careers = False
+
+    def __init__(self, config: OccupationConfig):
+        super().__init__(config)
+        config.check_labels()
+
+    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
+        """Raises a ValueError: these models are small, and are trained or counted anew for another vocabulary."""
+        raise ValueError(
+            f"a {type(self).__name__} keeps its vocabulary: train it again with a processor that knows the "
+            "occupations (resize_vocabulary gives CAREER another vocabulary)"
+        )
 
     def log_probs(
         self, input_ids: torch.Tensor, covariates: torch.Tensor | None, position_ids: torch.Tensor | None

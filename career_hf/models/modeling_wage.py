@@ -12,7 +12,6 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from huggingface_hub.dataclasses import strict
 from torch import nn
 from transformers.activations import ACT2FN
 from transformers.cache_utils import Cache
@@ -22,10 +21,11 @@ from transformers.utils import TransformersKwargs, auto_docstring, can_return_tu
 from .configuration_career import CareerConfig
 from .modeling_career import CareerForOccupationPrediction
 from .modeling_outputs import CareerOutput
+from .strict_config import number, one_of, size, strict_config
 from .two_stage import mean_nll
 
 
-@strict
+@strict_config
 class CareerWageConfig(CareerConfig):
     r"""Configuration of [`CareerForWagePrediction`].
 
@@ -43,22 +43,15 @@ class CareerWageConfig(CareerConfig):
 
     model_type = "career_wage"
 
-    wage_timing: str = "including"
-    wage_mean: float | int = 0.0
-    wage_scale: float | int = 1.0
-    wage_hidden_size: int = 64
-    occupation_weight: float | int = 1.0
+    wage_timing: str = one_of("including", "before", "including")
+    wage_mean: float | int = number(0.0)
+    wage_scale: float | int = number(1.0, above=0)
+    wage_hidden_size: int = size(64)
+    occupation_weight: float | int = number(1.0, at_least=0)
     exclude_covariates: list[str] = field(default_factory=list)
 
     def validate_wages(self):
         """Validates the fields that concern wages, as part of `@strict` validation."""
-        if self.wage_timing not in ("before", "including"):
-            raise ValueError(f"wage_timing is 'before' or 'including', not {self.wage_timing!r}")
-        if self.wage_scale <= 0 or self.occupation_weight < 0:
-            raise ValueError(
-                f"wage_scale ({self.wage_scale}) must be positive and occupation_weight ({self.occupation_weight}) "
-                "not negative"
-            )
         check_excluded(self.covariate_names, self.exclude_covariates)
 
 

@@ -30,6 +30,7 @@ from ..careers.provenance import SOURCES
 from ..encoding.checkpoints import running_no_code_of
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.training_history import UNKNOWN_SOURCE, round_stage
+from ..models.checksums import verify_checksums
 from .card_results import RESULTS, read_results
 from .model_card import write_model_card
 from .rare_careers import K, are_recorded, rare_careers, small_counts
@@ -194,6 +195,7 @@ def _load(folder: Path) -> tuple[Any, CareerProcessor]:
     if not (folder / "config.json").is_file():
         raise ValueError(f"{folder} is no checkpoint: it has no config.json")
     try:
+        verify_checksums(folder)
         with running_no_code_of(folder):
             loaded: Any = AutoModelForCausalLM.from_pretrained(
                 folder, output_loading_info=True, use_safetensors=True, trust_remote_code=False

@@ -10,12 +10,15 @@ import sys
 import pytest
 import torch
 from forecast_examples import careers_of, model_and_processor
-from safetensors import SafetensorError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from transformers import AutoModel, AutoModelForCausalLM
+from transformers import AutoModel, AutoModelForCausalLM, Trainer, TrainingArguments
 
-from career_hf import CareerForOccupationPrediction, CareerProcessor
-from career_hf.models.checksums import CHECKSUMS
+from career_hf import CareerConfig, CareerForOccupationPrediction, CareerProcessor
+from career_hf.models import checksums
+from career_hf.models.checksums import CHECKSUMS, check_checksums, record_checksums, sha256_of, verify_checksums
 from career_hf.sharing.remote_code import save_with_code
 
 
@@ -122,19 +125,74 @@ def load(folder):
 def test_damaged_weights_are_an_error(damage, loads, folder):
     weights = folder / "model.safetensors"
     weights.write_bytes(damage(weights.read_bytes()))
-    with pytest.raises(ValueError, match="model.safetensors of .* is not the file that was saved.*Copy or download"):
+    with pytest.raises(ValueError, match=r"model\.safetensors is damaged: .* Copy or download"):
         loads(folder)
 
 
-def test_without_the_checksum_a_flipped_bit_is_another_model(folder):
-    # So the test above is of the checksum, not of the format.
+@given(bit=st.integers(0))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_flipped_bit_changes_the_weights_unseen(bit, folder):
     weights = folder / "model.safetensors"
+    before, tensors = weights.read_bytes(), load_file(weights)
+    data = bytearray(before)
+    data[bit // 8 % len(data)] ^= 1 << bit % 8
+    weights.write_bytes(data)
+    try:
+        check_checksums(folder, ("model*.safetensors",))
+    except ValueError as error:
+        assert "model.safetensors is damaged" in str(error) and "\n" not in str(error)
+    else:
+        # The bit is in the name of the checksum, which is no checksum then.
+        after = load_file(weights)
+        assert after.keys() == tensors.keys() and all(torch.equal(after[name], tensors[name]) for name in tensors)
+    finally:
+        weights.write_bytes(before)
+
+
+def test_without_the_checksum_a_flipped_bit_is_another_model(folder):
+    # So the tests above are of the checksum, not of the format.
+    weights = folder / "model.safetensors"
+    save_file(load_file(weights), weights)
     weights.write_bytes(flip(weights.read_bytes()))
-    (folder / CHECKSUMS).unlink()
     with torch.no_grad():
         assert not torch.equal(
             load(folder)(**torch.load(folder / "batch.pt")).logits, torch.load(folder / "answer.pt")
         )
+
+
+def test_weights_that_were_rewritten_by_safetensors_load_and_are_not_vouched_for(folder):
+    weights = folder / "model.safetensors"
+    tensors = load_file(weights)
+    verify_checksums(folder)
+    save_file({name: tensor + 1 for name, tensor in tensors.items()}, weights)
+    assert torch.equal(load(folder).stay_head.weight, tensors["stay_head.weight"] + 1)
+    with pytest.raises(ValueError, match=r"model\.safetensors was changed since it was saved, .*record_checksums"):
+        verify_checksums(folder)
+    record_checksums(folder)
+    verify_checksums(folder)
+    assert torch.equal(load(folder).stay_head.weight, tensors["stay_head.weight"] + 1)
+
+
+def test_the_checksum_keeps_the_rest_of_the_file(folder):
+    weights = folder / "model.safetensors"
+    with safe_open(weights, "pt") as opened:
+        metadata = opened.metadata()
+    assert metadata["format"] == "pt" and len(metadata["sha256"]) == 64
+    header = int.from_bytes(weights.read_bytes()[:8], "little")
+    assert header % 8 == 0 and not list(folder.glob("tmp*"))
+
+
+def test_weights_of_a_folder_with_checksums_of_whole_files_are_still_checked(folder):
+    weights = folder / "model.safetensors"
+    save_file(load_file(weights), weights, metadata={"format": "pt"})
+    recorded = json.loads((folder / CHECKSUMS).read_text())
+    (folder / CHECKSUMS).write_text(json.dumps({**recorded, "model.safetensors": sha256_of(weights)}))
+    load(folder).save_pretrained(folder / "again")
+    verify_checksums(folder)
+    weights.write_bytes(flip(weights.read_bytes()))
+    with pytest.raises(ValueError, match=r"model\.safetensors is damaged"):
+        load(folder)
+    assert "model.safetensors" not in json.loads((folder / "again" / CHECKSUMS).read_text())
 
 
 def edit(path, **fields):
@@ -142,36 +200,69 @@ def edit(path, **fields):
     path.write_text(json.dumps({**state, **fields}))
 
 
-def test_an_edited_config_is_an_error_and_can_be_meant(folder):
-    edit(folder / "config.json", two_stage=False)
-    for loads in (load, AutoModelForCausalLM.from_pretrained):
-        with pytest.raises(ValueError, match=r"config\.json of .* is not the file .* delete checksums\.json"):
-            loads(folder)
-    edit(folder / "config.json", two_stage=True, hidden_dropout=0.3)
-    (folder / CHECKSUMS).unlink()
-    assert load(folder).config.hidden_dropout == 0.3
+@pytest.fixture
+def warned(monkeypatch):
+    """What was logged as a warning."""
+    messages = []
+    monkeypatch.setattr(checksums.logger, "warning_once", messages.append)
+    return messages
 
 
-def test_an_edited_processor_is_an_error(folder):
+@pytest.mark.parametrize("loads", [load, AutoModelForCausalLM.from_pretrained, CareerConfig.from_pretrained])
+def test_an_edited_config_is_a_warning_until_it_is_saved(loads, folder, warned):
+    edit(folder / "config.json", hidden_dropout=0.3)
+    loaded = loads(folder)
+    assert getattr(loaded, "config", loaded).hidden_dropout == 0.3
+    assert "config.json of" in warned[0] and "save_pretrained" in warned[0]
+    with pytest.raises(ValueError, match="config.json was changed"):
+        verify_checksums(folder)
+    CareerConfig.from_pretrained(folder).save_pretrained(folder)
+    warned.clear()
+    loads(folder)
+    verify_checksums(folder)
+    assert not warned
+
+
+def test_an_edited_processor_is_a_warning(folder, warned):
     path = folder / "preprocessor_config.json"
-    labels = json.loads(path.read_text())["occupations"]
-    edit(path, occupations=[*labels[:-2], labels[-1], labels[-2]])
-    with pytest.raises(ValueError, match=r"preprocessor_config\.json of .* is not the file that was saved"):
-        CareerProcessor.from_pretrained(folder)
-    # The two are vouched for apart.
+    edit(path, training_stages=[])
+    CareerProcessor.from_pretrained(folder).save_pretrained(folder)
+    assert "preprocessor_config.json of" in warned[0]
     load(folder)
+    verify_checksums(folder)
 
 
-def test_weights_of_another_shape_or_missing_are_an_error(folder):
+@pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json", CHECKSUMS])
+def test_a_text_that_cannot_be_read_is_an_error(name, folder):
+    (folder / name).write_bytes(cut((folder / name).read_bytes()))
+    loads = CareerProcessor.from_pretrained if name.startswith("pre") else load
+    with pytest.raises(ValueError, match=f"{name} is damaged, because it is no JSON"):
+        loads(folder)
+
+
+def test_weights_of_another_shape_are_an_error(folder):
     weights = folder / "model.safetensors"
     tensors = load_file(weights)
-    (folder / CHECKSUMS).unlink()
     save_file({**tensors, "model.embed_tokens.weight": tensors["model.embed_tokens.weight"][1:]}, weights)
     with pytest.raises(RuntimeError, match="ignore_mismatched_sizes"):
         load(folder)
-    weights.write_bytes(cut(weights.read_bytes()))
-    with pytest.raises(SafetensorError, match="incomplete metadata"):
-        load(folder)
+
+
+def test_every_way_of_saving_records(folder, tmp_path):
+    model, processor = load(folder), CareerProcessor.from_pretrained(folder)
+    arguments = TrainingArguments(tmp_path / "run", max_steps=1, save_steps=1, report_to=[], use_cpu=True)
+    encoded, _ = processor.encode(careers_of(3))
+    trainer = Trainer(model, arguments, train_dataset=encoded.select([0]))
+    trainer.train()
+    verify_checksums(tmp_path / "run" / "checkpoint-1")
+    model.save_pretrained(tmp_path / "shards", max_shard_size="20KB")
+    verify_checksums(tmp_path / "shards")
+    model.save_pretrained(tmp_path / "half", variant="fp16")
+    assert load(tmp_path / "shards").config.vocab_size == model.config.vocab_size
+    half = tmp_path / "half" / "model.fp16.safetensors"
+    half.write_bytes(flip(half.read_bytes()))
+    with pytest.raises(ValueError, match=r"model\.fp16\.safetensors is damaged"):
+        CareerForOccupationPrediction.from_pretrained(tmp_path / "half", variant="fp16")
 
 
 def test_a_missing_shard_is_an_error(tmp_path):

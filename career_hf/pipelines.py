@@ -1,27 +1,35 @@
 """Pipelines: `pipeline("occupation-prediction", model=FOLDER)` and `pipeline("career-forecast", model=FOLDER)`.
 
-They take one career as a mapping, several careers as a list of mappings, or many as a long table, and return labels
-with titles. Both call `forecast`: the next step of a career is a forecast one step ahead, which is exact. A list or
-table is one call of `forecast`, which divides it into batches of `batch_tokens`.
+They take one career as a mapping, many as a table or a list, or a stream of careers, and return labels with titles.
+Both call `forecast`: the next step of a career is a forecast one step ahead, which is exact. Transformers' own
+pipelines make batches of tensors; here a batch is some careers, which are one call of `forecast`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datasets import Dataset
+import torch.utils.data
+from datasets import Dataset, IterableDataset
 from transformers import AutoModelForCausalLM, Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from .careers.columns import is_list, one_career
 from .careers.frames import from_frame
+from .encoding.checkpoints import load_processor
+from .encoding.processing_career import CareerProcessor
 from .forecasting.forecast import forecast
 from .forecasting.result import Forecast
 from .occupations.crosswalks import titles_of
 
 
+# Careers of a stream that are predicted together, unless a batch_size is given.
+STREAM_BATCH = 64
 FORECAST_ARGUMENTS = (
     ("horizon", "years", "step", "gap_covariate", "covariates", "carry_forward", "unknown_levels")
     + ("samples", "estimator", "exact_steps", "seed", "batch_tokens")
@@ -31,29 +39,51 @@ FORECAST_ARGUMENTS = (
 class CareerForecastPipeline(Pipeline):
     """Likely occupations in coming years, with any occupation model.
 
-    Inputs are one person's career (a mapping of `year`, `occupation` and the model's covariates to lists; a covariate
-    that does not change may be a single value), a list of such mappings, a long table with columns person, year,
-    occupation and the covariates, or careers. Arguments of [`forecasting.forecast`] can be given when the pipeline is
-    made or called, and also:
+    Inputs are
+
+    * one person's career: a mapping of `year`, `occupation` and the model's covariates to lists; a covariate that does
+      not change may be a single value;
+    * a list of such mappings; a person without a name is named by the place in the list;
+    * a long table with columns person, year, occupation and the covariates (pandas, polars, Arrow), or careers;
+    * a stream of such mappings: a generator or other iterator, a `datasets.IterableDataset`, or a dataset of PyTorch
+      such as Transformers' `KeyDataset`. It is read as results are taken.
+
+    Arguments of [`forecasting.forecast`] can be given when the pipeline is made or called, and also:
 
     Args:
+        model: The model; `transformers.pipeline` also takes a folder or Hub id.
+        processor: The model's [`CareerProcessor`], or its folder or Hub id; a model that is given as a folder or Hub
+            id brings its own. `feature_extractor` is another name for it.
         top_k: Number of occupations that are returned for each year, the likeliest first.
+        batch_size: Number of careers that are predicted together, which does not change the predictions. Without it
+            they are 64 of a stream and all of anything else, divided into calls of the model by `batch_tokens`.
+        num_workers: Number of processes that read a list or a dataset of PyTorch; a stream is read by this process.
+        device: As in `transformers.pipeline`.
 
     Returns:
-        For a mapping one dict, otherwise a list of one dict per person (for a table, sorted by person) with person and
-        years, a list of dicts with year, stay_probability (the probability of the last observed occupation) and
-        occupations, a list of dicts with occupation, title (None without one), probability and standard_error.
+        For a mapping one dict, for a stream an iterator, otherwise a list of one dict per person (for a table, sorted
+        by person) with person and years, a list of dicts with year, stay_probability (the probability of the last
+        observed occupation) and occupations, a list of dicts with occupation, title (None without one), probability
+        and standard_error.
 
     Raises:
-        ValueError: As in `processor.encode` and `forecast`; the message names person, column and value.
+        ValueError: There is no processor, or as in `processor.encode` and `forecast`; the message names person, column
+            and value.
     """
 
-    feature_extractor: Any  # a CareerProcessor
+    feature_extractor: CareerProcessor
+    processor: CareerProcessor
+    # A processor is no `ProcessorMixin`, so Transformers loads it as a feature extractor. It must not insist on one,
+    # because then it refuses a model object that is given with processor=.
     _load_processor: Any = False
     _load_image_processor: Any = False
     _load_video_processor: Any = False
-    _load_feature_extractor: Any = True
+    _load_feature_extractor: Any = None
     _load_tokenizer: Any = False
+
+    def __init__(self, model: Any, processor: Any = None, feature_extractor: Any = None, **kwargs: Any) -> None:
+        processor = _processor_of(model, feature_extractor if processor is None else processor)
+        super().__init__(model=model, processor=processor, feature_extractor=processor, **kwargs)  # type: ignore[arg-type]
 
     def _sanitize_parameters(self, top_k: int | None = None, **kwargs: Any) -> tuple[dict, dict, dict]:
         unknown = sorted(set(kwargs) - set(FORECAST_ARGUMENTS))
@@ -63,54 +93,89 @@ class CareerForecastPipeline(Pipeline):
             raise ValueError(f"top_k is {top_k}, and must be at least 1")
         return {}, kwargs, {} if top_k is None else {"top_k": top_k}
 
-    def __call__(self, inputs: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+    def __call__(  # type: ignore[override]
+        self, inputs: Any, *, batch_size: int | None = None, num_workers: int | None = None, **kwargs: Any
+    ) -> Any:
         """Predicts occupations; the class describes inputs and results."""
-        if isinstance(inputs, list | tuple):
-            # One call for the whole list; Transformers would make one call for each entry.
-            return super().__call__({"list": list(inputs)}, **kwargs) if inputs else []
-        predictions = super().__call__({"table": inputs}, **kwargs)
+        batch_size = self._batch_size if batch_size is None else batch_size
+        num_workers = (self._num_workers if num_workers is None else num_workers) or 0
+        is_stream = isinstance(inputs, Iterator | IterableDataset | torch.utils.data.Dataset)
+        if batch_size is not None and batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}, and must be at least 1: it counts careers")
+        if (is_stream or batch_size) and {**self._forward_params, **kwargs}.get("covariates") is not None:
+            raise ValueError(
+                "covariates= is one table for everybody, who must be predicted together: give the careers as a list "
+                "or table, and leave out batch_size"
+            )
+        if is_stream or isinstance(inputs, list | tuple):
+            entries = _read(inputs, batch_size or STREAM_BATCH, num_workers)
+            batches = self._batches(entries, batch_size or (STREAM_BATCH if is_stream else max(len(inputs), 1)))
+        else:
+            batches = _slices(self._careers_of_table(inputs), batch_size)
+        # To Transformers a batch is one input, whose outputs are a list.
+        results = chain.from_iterable(super().__call__(batches, num_workers=0, batch_size=1, **kwargs))
+        if is_stream:
+            return results
+        predictions = list(results)
         return predictions[0] if isinstance(inputs, Mapping) and len(predictions) == 1 else predictions
 
-    def preprocess(self, input_: dict[str, Any], **parameters: Any) -> dict[str, Any]:
-        if "list" in input_:
-            return {"careers": self._careers_of_list(input_["list"])}
-        return {"careers": self._careers_of_table(input_["table"])}
+    def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
+        """Saves the model and its processor; the code of the pipeline comes with this package."""
+        self.model.save_pretrained(save_directory, **kwargs)
+        self.processor.save_pretrained(save_directory, **kwargs)
+
+    def preprocess(self, input_: Any, **parameters: Any) -> dict[str, Any]:
+        return {"careers": input_ if isinstance(input_, Dataset) else self._careers_of_entries(input_)}
+
+    @property
+    def _covariates(self) -> list[str]:
+        """Covariates that careers must have, which have the year anyway."""
+        return [name for name in self.processor.covariate_names if name != "year"]
 
     def _careers_of_table(self, table: Any) -> Dataset:
         """Careers from a long table or from one mapping; careers are returned unchanged."""
-        if isinstance(table, Dataset) and is_list(table.features.arrow_schema.field("occupation").type):
-            return table
-        covariates = [name for name in self.feature_extractor.covariate_names if name != "year"]
-        frame = one_career(table, covariates) if isinstance(table, Mapping) else table
-        return from_frame(frame, covariates=covariates)
+        if isinstance(table, Dataset) and "occupation" in table.column_names:
+            if is_list(table.features.arrow_schema.field("occupation").type):
+                return table
+        frame = one_career(table, self._covariates) if isinstance(table, Mapping) else table
+        return from_frame(frame, covariates=self._covariates)
 
-    def _careers_of_list(self, entries: list[Any]) -> Dataset:
-        """Careers in the order of the list; a person without a name is named by the place in the list."""
-        covariates = [name for name in self.feature_extractor.covariate_names if name != "year"]
-        table: dict[str, list[Any]] = {}
-        people: dict[str, int] = {}
+    def _batches(self, entries: Iterable[Any], batch_size: int) -> Iterator[list[Mapping[str, Any]]]:
+        """Long tables of one person each, `batch_size` at a time."""
+        places: dict[str, int] = {}
+        batch: list[Mapping[str, Any]] = []
         for place, career in enumerate(entries):
             if not isinstance(career, Mapping):
                 raise ValueError(
-                    f"entry {place} of the list is a {type(career).__name__}: a list holds one mapping for each "
-                    "person, with lists of years and occupations"
+                    f"entry {place} is a {type(career).__name__}: give one mapping for each person, with lists of "
+                    "years and occupations"
                 )
-            columns = one_career({**career, "person": str(career.get("person", place))}, covariates)
-            person = columns["person"][0]
-            if person in people:
+            person = _name(career.get("person", place), place)
+            if person in places:
                 raise ValueError(
-                    f"entries {people[person]} and {place} of the list are both person {person!r}: give each "
-                    "a different name, or none; an entry without a name is named by its place"
+                    f"entries {places[person]} and {place} are both person {person!r}: an entry is a whole career; "
+                    "give each a different name, or none, or pass the rows of a long table as one table"
                 )
-            people[person] = place
-            for name, values in columns.items():
-                table.setdefault(name, []).extend(values)
-        careers = from_frame(table, covariates=covariates)
-        return careers.select(np.argsort([people[person] for person in careers["person"]]))
+            places[person] = place
+            batch.append(one_career({**career, "person": person}, self._covariates))
+            if len(batch) == batch_size:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    def _careers_of_entries(self, entries: list[Mapping[str, Any]]) -> Dataset:
+        """Careers in the order of the entries."""
+        table = {name: list(chain.from_iterable(columns[name] for columns in entries)) for name in entries[0]}
+        careers = from_frame(table, covariates=self._covariates)
+        place = {columns["person"][0]: i for i, columns in enumerate(entries)}
+        order = np.argsort([place[person] for person in careers["person"]])
+        # Reading a dataset whose rows are rearranged takes longer than a model takes for one career.
+        return careers if len(order) == 1 or (np.diff(order) > 0).all() else careers.select(order)
 
     def _forward(self, input_tensors: dict[str, Any], **forecast_arguments: Any) -> Any:
         careers = input_tensors["careers"]
-        result = forecast(self.model, careers, self.feature_extractor, **forecast_arguments)
+        result = forecast(self.model, careers, self.processor, **forecast_arguments)
         return {"forecast": result, "last_occupations": [career[-1] for career in careers["occupation"]]}
 
     def postprocess(self, model_outputs: Any, top_k: Any = 5, **parameters: Any) -> list[dict[str, Any]]:
@@ -166,6 +231,56 @@ class OccupationPredictionPipeline(CareerForecastPipeline):
     ) -> dict[str, Any]:
         person = super()._describe_person(result, row, last, top_k, titles)
         return {"person": person["person"], **person["years"][0]}
+
+
+def _processor_of(model: Any, processor: Any) -> CareerProcessor:
+    """The processor that a pipeline is given, loaded where it is a folder or Hub id."""
+    if isinstance(processor, str | Path):
+        return load_processor(processor)
+    if isinstance(processor, CareerProcessor):
+        return processor
+    reason = f"not a {type(processor).__name__}"
+    if processor is None:
+        reason, checkpoint = "and none is given", getattr(model, "name_or_path", "")
+        try:
+            # Transformers does not say why it could not load the processor of a checkpoint: loading it again does.
+            if checkpoint:
+                load_processor(checkpoint)
+        except ValueError as error:
+            reason = f"and that of its checkpoint cannot be loaded: {error}"
+    raise ValueError(
+        f"a pipeline needs the model's CareerProcessor, {reason}; pass processor=CareerProcessor.from_pretrained(...)"
+    )
+
+
+def _read(inputs: Any, batch_size: int, num_workers: int) -> Iterable[Any]:
+    """The entries of a list or stream, in order."""
+    is_dataset = isinstance(inputs, torch.utils.data.Dataset | list | tuple) and hasattr(inputs, "__len__")
+    if not num_workers:
+        # Not every dataset of PyTorch says where it ends when it is iterated.
+        return (inputs[i] for i in range(len(inputs))) if is_dataset else iter(inputs)
+    if not is_dataset:
+        raise ValueError(
+            f"num_workers is {num_workers}, and a {type(inputs).__name__} can only be read by one process: leave out "
+            "num_workers"
+        )
+    workers: Any = torch.utils.data.DataLoader(inputs, batch_size, num_workers=num_workers, collate_fn=list)
+    return chain.from_iterable(workers)
+
+
+def _slices(careers: Dataset, batch_size: int | None) -> Iterator[Dataset]:
+    """Careers, `batch_size` at a time, or all together."""
+    size = batch_size or max(len(careers), 1)
+    for start in range(0, len(careers), size):
+        yield careers.select(range(start, min(start + size, len(careers)))) if size < len(careers) else careers
+
+
+def _name(person: Any, place: int) -> str:
+    """The name of the person of one entry; a list names the same person in every year."""
+    names = {str(person)} if isinstance(person, str) or not hasattr(person, "__len__") else set(map(str, person))
+    if len(names) != 1:
+        raise ValueError(f"entry {place} has the people {sorted(names)}: an entry is one person's career")
+    return names.pop()
 
 
 __all__ = ["CareerForecastPipeline", "OccupationPredictionPipeline"]

@@ -22,7 +22,7 @@ from .careers.columns import check_names
 from .careers.frames import as_splits, truncate
 from .careers.provenance import SOURCES, source_of, years_of
 from .careers.splits import check_not_empty
-from .encoding.checkpoints import as_checkpoint, load_processor
+from .encoding.checkpoints import as_checkpoint, load_processor, running_no_code_of
 from .encoding.processing_career import CareerProcessor
 from .encoding.training_history import UNKNOWN_SOURCE, record_careers
 from .figures.training import plot_training
@@ -232,7 +232,8 @@ def finetune(
     record = {**source_record(careers, source), **years_of(splits["train"])}
     with _checkpoint_folder(pretrained) as checkpoint, _training_folder(output, resume) as training:
         pretrained_processor = load_processor(checkpoint)
-        config = AutoConfig.from_pretrained(checkpoint)
+        with running_no_code_of(checkpoint):
+            config = AutoConfig.from_pretrained(checkpoint, trust_remote_code=False)
         if not isinstance(config, CareerConfig):
             raise ValueError(f"only CAREER is fine-tuned, and {checkpoint} is of the kind '{config.model_type}'")
         new = [name for name in covariates if name not in pretrained_processor.covariate_names]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,31 @@ def load_checkpoint(checkpoint: Path | str) -> tuple[Any, CareerProcessor]:
         The model and its processor.
 
     Raises:
-        ValueError: As in `load_processor`; or a file is not the one that was saved.
+        ValueError: As in `load_processor`; the checkpoint has code of its own, which is not run; or a file is not the
+            one that was saved.
     """
     processor = load_processor(checkpoint)
-    return AutoModelForCausalLM.from_pretrained(checkpoint), processor
+    with running_no_code_of(checkpoint):
+        return AutoModelForCausalLM.from_pretrained(checkpoint, trust_remote_code=False), processor
+
+
+@contextmanager
+def running_no_code_of(checkpoint: Path | str) -> Iterator[None]:
+    """Turns Transformers' refusal to run the code of a checkpoint (`trust_remote_code=False`) into an error of one
+    line; without that argument Transformers asks at a terminal, where one key runs downloaded code.
+
+    Raises:
+        ValueError: The checkpoint needs code of its own.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if "trust_remote_code" not in str(error):
+            raise
+        raise ValueError(
+            f"'{checkpoint}' brings code of its own, which is not run, and is no model of this package: load it with "
+            "transformers, after reading its code, and pass the model and its processor"
+        ) from error
 
 
 def load_processor(checkpoint: Path | str) -> CareerProcessor:

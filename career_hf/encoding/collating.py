@@ -3,8 +3,9 @@
 Everything passes through one form, `FlatCareers`: the steps of some careers laid end to end in numpy arrays.
 `EncodedCareers` gathers them straight from the Arrow buffers of an encoded dataset (about two hundred times faster
 than reading rows as Python lists, so that data never limit training), and each collator also takes ordinary rows. A
-collator then only decides where each step goes. No collator returns an `attention_mask`: padding is to the right of a
-causal model, where no scored step can see it, and packed careers are told apart by `position_ids` that restart.
+collator then only decides where each step goes. No collator returns an `attention_mask` unless it is asked for one:
+padding is to the right of a causal model, where no scored step can see it, and packed careers are told apart by
+`position_ids` that restart. Careers that are only predicted need no labels.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from datasets import Dataset
 
 Batch = dict[str, Any]
 
+# Columns that an encoded career may have beside `input_ids`; all but the weight have an entry for each step.
+_COLUMNS = ("labels", "covariates", "log_wage", "weight")
+
 
 @dataclass(frozen=True)
 class FlatCareers:
@@ -30,7 +34,7 @@ class FlatCareers:
     Args:
         lengths: `(careers,)`, number of steps of each career.
         input_ids: `(steps,)`, previous occupations y_{t-1}.
-        labels: `(steps,)`, occupations y_t; -100 is not scored.
+        labels: `(steps,)`, occupations y_t; -100 is not scored. None for careers that are only predicted.
         covariates: `(steps, covariates)`, levels of x_t, or None.
         weight: `(careers,)`, survey weights, or None.
         log_wage: `(steps,)`, log wages for models of wages, NaN where not observed, or None.
@@ -38,27 +42,38 @@ class FlatCareers:
 
     lengths: np.ndarray
     input_ids: np.ndarray
-    labels: np.ndarray
+    labels: np.ndarray | None = None
     covariates: np.ndarray | None = None
     weight: np.ndarray | None = None
     log_wage: np.ndarray | None = None
 
     @classmethod
     def from_rows(cls, rows: Sequence[Mapping[str, Any]]) -> FlatCareers:
-        """Gathers rows of an encoded dataset: mappings with `input_ids`, `labels` and perhaps other columns."""
-        lengths = np.array([len(row["input_ids"]) for row in rows])
+        """Gathers rows of an encoded dataset: mappings with `input_ids` and perhaps `labels` and other columns.
+
+        Raises:
+            ValueError: A row lacks a column that another has, has columns of different lengths, or is padded already.
+        """
+        names = [name for name in _COLUMNS if any(name in row for row in rows)]
+        lengths = np.array([len(row["input_ids"]) if "input_ids" in row else 0 for row in rows], dtype=np.int64)
+        for i, row in enumerate(rows):
+            _check_row(i, row, ["input_ids", *names], int(lengths[i]))
+
+        def joined(name: str) -> np.ndarray | None:
+            return np.concatenate([np.asarray(row[name]) for row in rows]) if name in names else None
+
         covariates = None
-        if "covariates" in rows[0]:
+        if "covariates" in names:
             covariates = np.concatenate(
-                [np.asarray(row["covariates"]).reshape(len(row["input_ids"]), -1) for row in rows]
+                [np.asarray(row["covariates"]).reshape(length, -1) for row, length in zip(rows, lengths, strict=True)]
             )
         return cls(
             lengths=lengths,
-            input_ids=np.concatenate([row["input_ids"] for row in rows]),
-            labels=np.concatenate([row["labels"] for row in rows]),
+            input_ids=np.concatenate([np.asarray(row["input_ids"]) for row in rows]),
+            labels=joined("labels"),
             covariates=covariates,
-            weight=np.array([row["weight"] for row in rows], dtype=np.float32) if "weight" in rows[0] else None,
-            log_wage=np.concatenate([row["log_wage"] for row in rows]) if "log_wage" in rows[0] else None,
+            weight=np.array([row["weight"] for row in rows], dtype=np.float32) if "weight" in names else None,
+            log_wage=joined("log_wage"),
         )
 
     @property
@@ -104,6 +119,22 @@ class FlatCareers:
             grid[place] = values
             batch[name] = grid.view(*shape, *values.shape[1:])
         return batch
+
+
+def _check_row(i: int, row: Mapping[str, Any], names: Sequence[str], length: int) -> None:
+    """Raises a ValueError if row i of a batch lacks a column, or has one that is not of the career's length."""
+    for name in names:
+        if name not in row or row[name] is None:
+            raise ValueError(f"career {i} of the batch has no '{name}', and others have: give it to all or to none")
+        if name != "weight" and len(row[name]) != length:
+            raise ValueError(
+                f"career {i} of the batch has {len(row[name])} steps in '{name}' and {length} in 'input_ids': every "
+                "column needs one entry for each step"
+            )
+    if length == 0:
+        raise ValueError(f"career {i} of the batch has no step: leave empty careers out")
+    if "attention_mask" in row and not np.asarray(row["attention_mask"]).all():
+        raise ValueError(f"career {i} of the batch is padded already (zeros in 'attention_mask'): pass it unpadded")
 
 
 class EncodedCareers:
@@ -209,21 +240,54 @@ def _list_buffers(table: pa.Table, name: str) -> tuple[np.ndarray, np.ndarray, n
 
 
 class PaddingCollator:
-    """One career per row, padded on the right: `(careers, longest)`, with `weight` of shape `(careers,)`.
+    """One career per row, padded: `(careers, longest)`, with `weight` of shape `(careers,)`.
+
+    `CareerProcessor.pad` pads by this rule too.
 
     Args:
         pad_token_id: Occupation id of padding, which no scored step sees.
+        padding_side: Side of the padding. Careers that are padded on the left need an attention mask.
+        pad_to_multiple_of: Number to a multiple of which the length of rows is filled.
+        min_length: Smallest length of rows.
+        return_attention_mask: Whether the batch has an `attention_mask`, `(careers, longest)`, 0 in padding. Padding
+            on the right of a causal model needs none.
+
+    Raises:
+        ValueError: The side is neither "right" nor "left", or it is "left" without an attention mask.
     """
 
-    def __init__(self, pad_token_id: int = 0):
+    def __init__(
+        self,
+        pad_token_id: int = 0,
+        padding_side: str = "right",
+        pad_to_multiple_of: int | None = None,
+        min_length: int = 0,
+        return_attention_mask: bool = False,
+    ):
+        if padding_side not in ("right", "left"):
+            raise ValueError(f"padding_side is {padding_side!r}, which is neither 'right' nor 'left'")
+        if padding_side == "left" and not return_attention_mask:
+            raise ValueError("careers that are padded on the left need return_attention_mask=True")
         self.pad_token_id = pad_token_id
+        self.padding_side = padding_side
+        self.pad_to_multiple_of = pad_to_multiple_of
+        self.min_length = min_length
+        self.return_attention_mask = return_attention_mask
 
     def __call__(self, careers: FlatCareers | Sequence[Mapping[str, Any]]) -> Batch:
         if not isinstance(careers, FlatCareers):
             careers = FlatCareers.from_rows(careers)
-        shape = (len(careers.lengths), int(careers.lengths.max()))
+        width = max(int(careers.lengths.max(initial=0)), self.min_length)
+        width += -width % (self.pad_to_multiple_of or 1)
+        shape = (len(careers.lengths), width)
         row = np.repeat(np.arange(shape[0]), careers.lengths)
-        batch = careers.laid_out(shape, row, careers.positions, self.pad_token_id)
+        column = careers.positions
+        if self.padding_side == "left":
+            column = column + np.repeat(width - careers.lengths, careers.lengths)
+        batch = careers.laid_out(shape, row, column, self.pad_token_id)
+        if self.return_attention_mask:
+            batch["attention_mask"] = torch.zeros(shape, dtype=torch.int64)
+            batch["attention_mask"][torch.from_numpy(row), torch.from_numpy(column)] = 1
         if careers.weight is not None:
             batch["weight"] = torch.from_numpy(careers.weight)
         return batch

@@ -16,15 +16,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset
-from transformers import BatchFeature
+from transformers import BatchFeature, SequenceFeatureExtractor
 from transformers.feature_extraction_utils import FeatureExtractionMixin
+from transformers.utils import PaddingStrategy
 
 from ..careers.columns import career_table, is_list, list_lengths, list_values, make_dataset, one_career
 from ..careers.frames import career_columns
 from ..careers.ledger import Ledger
 from ..careers.validation import validated_table
 from ..models.checksums import Checksummed
-from .collating import FlatCareers
+from .collating import FlatCareers, PaddingCollator
 from .training_history import check_stage, count_stage, pad_stage, sum_stage
 from .vocabulary import (
     MISSING,
@@ -38,8 +39,11 @@ from .vocabulary import (
 )
 
 
-class CareerProcessor(Checksummed, FeatureExtractionMixin):
+class CareerProcessor(Checksummed, SequenceFeatureExtractor):
     """Turns careers into model inputs, and ids back into labels.
+
+    It is a `SequenceFeatureExtractor`, so that a plain `Trainer(..., processing_class=processor)` pads encoded careers
+    with `pad`, through Transformers' own `DataCollatorWithPadding`.
 
     Make one with [`CareerProcessor.fit`] on the training careers, or load one with `from_pretrained`.
 
@@ -56,8 +60,8 @@ class CareerProcessor(Checksummed, FeatureExtractionMixin):
         weight_scale: Factor that gives survey weights a mean of 1 per scored step of the training careers; None if
             these had no weights, and then encoding leaves weights out.
         training_stages: Records of the training runs; see `record_training`.
-        padding_value: Level of covariates at padded steps.
-        padding_side: Always "right".
+        padding_value: Level of covariates at padded steps, always 0, which is "missing".
+        padding_side: Side on which `pad` and a call add padding, "right" or "left".
 
     Raises:
         ValueError: If the state contradicts itself, for instance because a label has two ids.
@@ -95,7 +99,8 @@ class CareerProcessor(Checksummed, FeatureExtractionMixin):
         padding_side: str = "right",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        # Its parent's constructor asks for a sampling rate, which careers do not have.
+        FeatureExtractionMixin.__init__(self, **kwargs)
         self.occupations = list(occupations)
         self.covariate_names = list(covariate_names)
         self.covariate_levels = [list(levels) for levels in covariate_levels]
@@ -220,8 +225,8 @@ class CareerProcessor(Checksummed, FeatureExtractionMixin):
 
         Returns:
             `input_ids`, `labels` and `attention_mask` of shape (careers, steps) and `covariates` of shape (careers,
-            steps, covariates), absent if the model has none; padded on the right, labels with -100. Careers from a
-            table are sorted by person.
+            steps, covariates), absent if the model has none; padded on the `padding_side`, labels with -100. Careers
+            from a table are sorted by person.
 
         Raises:
             ValueError: As in `encode` and `from_frame`.
@@ -234,14 +239,67 @@ class CareerProcessor(Checksummed, FeatureExtractionMixin):
             frame = one_career(careers, covariates) if isinstance(careers, Mapping) else careers
             table = pa.table(career_columns(frame, covariates=covariates))
         steps, _ = self._encode_steps(table, unknown_is_missing=False)
-        mask = np.arange(steps.lengths.max(initial=0))[None, :] < steps.lengths[:, None]
-        batch = {"input_ids": np.full(mask.shape, self.pad_token_id), "labels": np.full(mask.shape, -100)}
-        batch["input_ids"][mask] = steps.input_ids
-        batch["labels"][mask] = steps.labels
-        if steps.covariates is not None:
-            batch["covariates"] = np.full((*mask.shape, len(self.covariate_names)), self.padding_value)
-            batch["covariates"][mask] = steps.covariates
-        batch["attention_mask"] = mask.astype(np.int64)
+        return self._padded(steps, return_tensors)
+
+    def pad(  # type: ignore[override]  # a parent's arguments for audio are left out
+        self,
+        processed_features: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        padding: bool | str | PaddingStrategy = True,
+        max_length: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        return_attention_mask: bool = True,
+        return_tensors: str | None = "pt",
+    ) -> BatchFeature:
+        """Pads encoded careers into one batch, as Transformers' `DataCollatorWithPadding` asks for it.
+
+        Args:
+            processed_features: Rows of an encoded dataset, or columns of several rows. Columns other than the model's
+                inputs, such as `length` or ids of people, are ignored; `labels` may be absent.
+            padding: True or "longest" pads to the longest career, "max_length" to `max_length`.
+            max_length: Length of the padded careers with `padding="max_length"`.
+            pad_to_multiple_of: Number to a multiple of which the length of the batch is filled.
+            return_attention_mask: Whether the batch has an `attention_mask`.
+            return_tensors: "pt", "np" or None, which is "np".
+
+        Returns:
+            `input_ids`, `labels` (-100 in padding) and `attention_mask`, `(careers, steps)`; `covariates`, `(careers,
+            steps, covariates)`; `weight`, `(careers,)`. Padding is on the processor's `padding_side`.
+
+        Raises:
+            ValueError: A career is longer than `max_length`, `padding` is False and careers differ in length, or a
+                career lacks a column that another has.
+        """
+        if isinstance(processed_features, (Mapping, BatchFeature)):
+            columns = dict(processed_features)
+            processed_features = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        if not processed_features:
+            raise ValueError("there are no careers to pad: pass at least one row")
+        strategy = PaddingStrategy.LONGEST if padding is True else PaddingStrategy(padding or "do_not_pad")
+        steps = FlatCareers.from_rows(processed_features)
+        shortest, longest = int(steps.lengths.min()), int(steps.lengths.max())
+        min_length = 0
+        if strategy is PaddingStrategy.MAX_LENGTH:
+            if max_length is None or longest > max_length:
+                raise ValueError(f"the longest career has {longest} steps and max_length is {max_length}: raise it")
+            min_length = max_length
+        elif strategy is PaddingStrategy.DO_NOT_PAD and shortest != longest:
+            raise ValueError(f"careers have {shortest} to {longest} steps, so a batch of them needs padding=True")
+        return self._padded(steps, return_tensors, pad_to_multiple_of, min_length, return_attention_mask)
+
+    def _padded(
+        self,
+        steps: FlatCareers,
+        return_tensors: str | None,
+        pad_to_multiple_of: int | None = None,
+        min_length: int = 0,
+        return_attention_mask: bool = True,
+    ) -> BatchFeature:
+        collate = PaddingCollator(
+            self.pad_token_id, self.padding_side, pad_to_multiple_of, min_length, return_attention_mask
+        )
+        batch = collate(steps)
+        if return_tensors != "pt":
+            batch = {name: values.numpy() for name, values in batch.items()}
         return BatchFeature(batch, tensor_type=return_tensors)
 
     def decode(self, ids: Any) -> Any:
@@ -444,6 +502,10 @@ class CareerProcessor(Checksummed, FeatureExtractionMixin):
                 raise ValueError(f"{name} {twice!r} has two ids, so it is ambiguous: rename one of the two")
             if name in vocabularies and labels[:1] != [MISSING]:
                 raise ValueError(f"level 0 of covariate '{name}' is {labels[:1]}, but must be '{MISSING}'")
+        if self.padding_side not in ("right", "left"):
+            raise ValueError(f"padding_side is {self.padding_side!r}, which is neither 'right' nor 'left'")
+        if self.padding_value != 0:
+            raise ValueError(f"padding_value is {self.padding_value!r}, but padded steps have level 0, '{MISSING}'")
         if self.unknown_occupation is not None and self.unknown_occupation not in self.occupations:
             raise ValueError(f"unknown_occupation {self.unknown_occupation!r} is not in occupations: add it there")
         for stage in self.training_stages:

@@ -176,7 +176,9 @@ def forecast(
     error = np.empty_like(probability)
     special = np.empty(shape, dtype=np.float32)
     paths = []
-    with _reader(model) as reader, logging.tqdm(total=shape[0], desc="Forecasting careers", unit="person") as progress:
+    # A pipeline makes many short calls, which show no bar.
+    bar = {"total": shape[0], "desc": "Forecasting careers", "unit": "person", "delay": 1}
+    with _reader(model) as reader, logging.tqdm(**bar) as progress:
         for people in _groups(encoded.lengths, ahead.lengths, samples, batch_tokens):
             steps = (ahead.lengths.cumsum() - ahead.lengths)[people, None] + np.arange(ahead.lengths[people[0]])
             past = encoded.gather(people)

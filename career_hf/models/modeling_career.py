@@ -34,6 +34,7 @@ from .attention import SDPA_BY_LENGTH
 from .checksums import Checksummed
 from .configuration_career import CareerConfig
 from .facts import ModelFacts
+from .generation import WithoutGenerate
 from .input_checks import check_labels, check_levels, check_predictions
 from .modeling_outputs import CACHE, CareerOutput, one_cache
 from .positions import count_steps, has_values, restarts, sinusoidal_positions
@@ -146,7 +147,7 @@ class CareerLayer(GradientCheckpointingLayer):
 
 
 @auto_docstring
-class CareerPreTrainedModel(ModelFacts, Checksummed, PreTrainedModel):
+class CareerPreTrainedModel(ModelFacts, WithoutGenerate, Checksummed, PreTrainedModel):
     config: CareerConfig
     base_model_prefix = "model"
     main_input_name = "input_ids"

@@ -15,13 +15,14 @@ from transformers.utils import can_return_tuple
 from .checksums import Checksummed
 from .configuration_occupation import OccupationConfig
 from .facts import ModelFacts
+from .generation import WithoutGenerate
 from .input_checks import check_labels, check_levels, check_predictions
 from .modeling_outputs import CareerOutput
 from .positions import move_left, padding_on_the_left, restarts
 from .two_stage import mean_nll
 
 
-class OccupationModel(ModelFacts, Checksummed, PreTrainedModel):
+class OccupationModel(ModelFacts, WithoutGenerate, Checksummed, PreTrainedModel):
     """An occupation model without a cache; a subclass defines it by its `log_probs`.
 
     `takes_packed_careers` tells whether one row may have several careers, separated by `position_ids` that restart.

@@ -24,7 +24,7 @@ import career_hf  # registers the models and the pipelines
 
 checkpoint = "."  # this folder, or its name on the Hub
 career = {career}
-predict = pipeline("occupation-prediction", model=checkpoint, device="cpu")
+predict = pipeline("occupation-prediction", model=checkpoint, device="cpu", trust_remote_code=False)
 prediction = predict(career, top_k=3)
 print(f"{{prediction['year']}}: stays with probability {{prediction['stay_probability']:.3f}}")
 for row in prediction["occupations"]:

@@ -27,6 +27,7 @@ from transformers import AutoModelForCausalLM
 from ..careers.dataset_card import CARD, as_cell
 from ..careers.frames import load_careers
 from ..careers.provenance import SOURCES
+from ..encoding.checkpoints import running_no_code_of
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.training_history import UNKNOWN_SOURCE, round_stage
 from ..models.checksums import verify_checksums
@@ -195,7 +196,10 @@ def _load(folder: Path) -> tuple[Any, CareerProcessor]:
         raise ValueError(f"{folder} is no checkpoint: it has no config.json")
     try:
         verify_checksums(folder)
-        loaded: Any = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True, use_safetensors=True)
+        with running_no_code_of(folder):
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                folder, output_loading_info=True, use_safetensors=True, trust_remote_code=False
+            )
         processor = CareerProcessor.from_pretrained(folder)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"{folder} does not load, so it is not published: {error}") from error

@@ -363,14 +363,17 @@ def build_trainer(
     return trainer
 
 
-def log_prob_of_truth(logits: torch.Tensor, labels: torch.Tensor | tuple[torch.Tensor, ...]) -> torch.Tensor:
+def log_prob_of_truth(logits: torch.Tensor, labels: torch.Tensor | tuple[torch.Tensor, ...] | None) -> torch.Tensor:
     """Log-probability of each true occupation, `(batch, time)`, which is enough for metrics and far smaller than
-    logits.
+    logits. Any Trainer takes it as `preprocess_logits_for_metrics`, beside `compute_metrics=exact_metrics`.
 
     Args:
         logits: `(batch, time, vocabulary)`, normalised log-probabilities.
-        labels: `(batch, time)`, alone or followed by weights.
+        labels: `(batch, time)`, alone or followed by weights (`label_names=["labels", "weight"]` in
+            TrainingArguments); None in `predict` of careers without labels, which returns the logits.
     """
+    if labels is None:
+        return logits
     truth = labels[0] if isinstance(labels, tuple) else labels
     return logits.gather(-1, truth.clamp(min=0).unsqueeze(-1)).squeeze(-1)
 

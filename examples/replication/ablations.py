@@ -461,7 +461,9 @@ class AblationStudy(CareersStudy):
             group = VARIANTS[name].group
             rows[name] = {
                 "group": group,
-                "parameters": AutoModelForCausalLM.from_pretrained(self.place(chosen.folder)).num_parameters(),
+                "parameters": AutoModelForCausalLM.from_pretrained(
+                    self.place(chosen.folder), trust_remote_code=False
+                ).num_parameters(),
                 "rate": chosen.rate,
                 "hours": self.training_of(name)["hours"].sum(),
                 "choice": CHOICES[group],

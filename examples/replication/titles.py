@@ -132,7 +132,7 @@ class TitlesStudy(CareersStudy):
         if self.titles is not None:
             vectors = load_title_embeddings(self.titles)
         elif self.truth is not None:
-            truth: Any = AutoModelForCausalLM.from_pretrained(self.truth)
+            truth: Any = AutoModelForCausalLM.from_pretrained(self.truth, trust_remote_code=False)
             vectors = market_vectors(truth.law.world, self.settings.noise)
         else:
             vectors = text_vectors(texts_of(occupations), self.settings.size)

@@ -48,7 +48,7 @@ class CareerPredictor:
     """
 
     def __init__(self, checkpoint: str) -> None:
-        self.predict = pipeline("occupation-prediction", model=checkpoint, device="cpu")
+        self.predict = pipeline("occupation-prediction", model=checkpoint, device="cpu", trust_remote_code=False)
         self.model, self.processor = self.predict.model, self.predict.feature_extractor
         self.lock = Lock()
         special = set(self.processor.special_token_ids)

@@ -43,6 +43,7 @@ ELSEWHERE = {
     "docs/tutorials/own_panel.md": "docs/test_own_panel_docs.py",
     "docs/how_to/crosswalks.md": "docs/test_crosswalks_docs.py",
     "docs/how_to/export.md": "sharing/test_export.py",
+    "docs/how_to/for_transformers_users.md": "docs/test_for_transformers_users_docs.py",
     "docs/how_to/forecasts.md": "docs/test_forecasts_docs.py",
     "docs/how_to/rationales.md": "docs/test_rationales_docs.py",
     "docs/how_to/representations.md": "docs/test_representations_docs.py",

@@ -36,6 +36,7 @@ from .evaluation.transition_table import transition_table
 from .figures.evaluation import plot_levels, plot_transitions
 from .figures.style import new_figure, save
 from .models.modeling_career import CareerForOccupationPrediction
+from .number_ranges import within_ranges
 from .readable_values import ReadableResult
 from .registration import model_named, model_names
 from .trained_models import UNKNOWN, Careers, source_record
@@ -196,6 +197,7 @@ class _Setup:
         return {"unknown_occupation": UNKNOWN, "occupations": sorted(labels)}
 
 
+@within_ranges
 def compare(
     careers: Careers,
     *,

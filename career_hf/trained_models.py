@@ -30,6 +30,7 @@ from .models.configuration_career import CareerConfig
 from .models.modeling_career import CareerForOccupationPrediction
 from .models.title_embeddings import load_title_embeddings
 from .models.transfer import TransferReport
+from .number_ranges import within_ranges
 from .registration import model_named
 from .sharing.card_results import RESULTS
 from .sharing.model_card import write_model_card
@@ -78,6 +79,7 @@ class TrainedModel(FittedModel):
         return self
 
 
+@within_ranges
 def train(
     careers: Careers,
     *,
@@ -188,6 +190,7 @@ def train(
     return trained if output is None else trained.save(output)
 
 
+@within_ranges
 def finetune(
     pretrained: Any,
     careers: Careers,

@@ -28,6 +28,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict, concatenate_datasets, load_from_disk
 
+from ..number_ranges import within_ranges
 from .columns import (
     RESERVED_NAMES,
     LongTable,
@@ -202,6 +203,7 @@ def covariate_names(careers: Dataset) -> tuple[list[str], list[str]]:
     return varying, [field.name for field in others if is_text(field.type)]
 
 
+@within_ranges
 def truncate(careers: Dataset, cutoff: int) -> tuple[Dataset, Ledger]:
     """Cuts careers at a year, as the training sets and the histories of forecasts are cut.
 

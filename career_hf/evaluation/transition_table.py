@@ -24,6 +24,7 @@ from ..encoding.checkpoints import as_checkpoint
 from ..encoding.collating import EncodedCareers
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.scoring_batches import scoring_batches
+from ..number_ranges import within_ranges
 
 
 TRANSITIONS = ["first", "stay", "return", "new"]
@@ -36,6 +37,7 @@ SCORE_COLUMNS = [
 VINTAGE = "occupation_vintage"
 
 
+@within_ranges
 def transition_table(
     model: Any,
     careers: str | Path | Dataset | DatasetDict,

@@ -27,6 +27,7 @@ from ..careers.frames import as_careers, to_frame, truncate
 from ..encoding.checkpoints import as_checkpoint
 from ..encoding.collating import EncodedCareers
 from ..encoding.processing_career import CareerProcessor
+from ..number_ranges import within_ranges
 from .result import Forecast, Trajectories
 from .shared_prefix import SHARED_PREFIX
 from .trajectories import Estimator, SharedPast, TrajectorySampler, WholeHistories
@@ -43,6 +44,7 @@ BATCH_TOKENS = {"cpu": 4_000, "cuda": 40_000}
 DEFAULT_YEARS = 3
 
 
+@within_ranges
 def forecast(
     model: Any,
     careers: str | Path | Dataset | DatasetDict,

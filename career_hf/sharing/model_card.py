@@ -22,6 +22,7 @@ from ..encoding.checkpoints import load_checkpoint
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.training_history import UNKNOWN_SOURCE
 from ..evaluation.audit import EVERYBODY
+from ..number_ranges import within_ranges
 from ..occupations.crosswalks import codes as occ1990dd
 from ..occupations.crosswalks import titles
 from ..occupations.labels import NOT_WORKING
@@ -50,6 +51,7 @@ WATTS = {"cpu": 10, "gpu": 400}
 MOST_LISTED = 12
 
 
+@within_ranges
 def write_model_card(
     folder: str | Path,
     data: str | Path | None = None,

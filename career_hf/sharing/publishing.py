@@ -29,6 +29,7 @@ from ..careers.frames import load_careers
 from ..careers.provenance import SOURCES
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.training_history import UNKNOWN_SOURCE, round_stage
+from ..number_ranges import within_ranges
 from .card_results import RESULTS, read_results
 from .model_card import write_model_card
 from .rare_careers import K, are_recorded, rare_careers, small_counts
@@ -66,6 +67,7 @@ class Publication:
     commit: str | None = None
 
 
+@within_ranges
 def publish(
     folder: str | Path,
     repo: str,

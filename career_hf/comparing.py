@@ -3,8 +3,9 @@
 Every trained model gets the same number of validation trials over learning rates and, if it has them, dropout and
 sizes (`trial_rates` and `trial_fields` of its class), the same batches, schedule and patience, and the same maximum of
 updates. Trials have the first seed; the settings of the best trial are then trained with further seeds. Models made of
-counts choose their smoothing on the same validation careers. Test careers are scored once, at the end, with one set of
-labels, so that all transition tables have the same rows.
+counts choose their smoothing on the same validation careers. Test careers are scored once, at the end. A pretrained
+model may know occupations that the training careers do not have; all models are compared on the steps that all of them
+know.
 """
 
 from __future__ import annotations
@@ -27,12 +28,13 @@ from transformers.utils import logging
 from .careers.atomic_files import complete
 from .careers.columns import check_names
 from .careers.frames import as_splits
+from .careers.ledger import Ledger
 from .careers.splits import check_not_empty
 from .encoding.checkpoints import load_processor
 from .encoding.processing_career import CareerProcessor
-from .evaluation.metrics import summarize
+from .evaluation.metrics import shared_rows, summarize
 from .evaluation.report import perplexity_in_groups
-from .evaluation.transition_table import transition_table
+from .evaluation.transition_table import transition_table, who_was_trained_on
 from .figures.evaluation import plot_levels, plot_transitions
 from .figures.style import new_figure, save
 from .models.modeling_career import CareerForOccupationPrediction
@@ -110,6 +112,8 @@ class Comparison(ReadableResult):
         baseline: The model that the others are compared with.
         draws: Number of resamples of people behind the intervals.
         weighted: Whether numbers use survey weights.
+        ledger: Which steps are left out because some models do not know their occupations, how many are scored as the
+            unknown occupation, and whether the pretrained model was trained on test people.
     """
 
     tables: Mapping[str, Sequence[pd.DataFrame]]
@@ -117,6 +121,7 @@ class Comparison(ReadableResult):
     baseline: str
     draws: int = 1000
     weighted: bool = False
+    ledger: Ledger = field(default_factory=Ledger)
 
     def to_frame(self) -> pd.DataFrame:
         """One row per model, the best first.
@@ -124,7 +129,8 @@ class Comparison(ReadableResult):
         Returns:
             Columns n (steps), people, perplexity with its person-clustered interval (low, high); difference of
             log-perplexity from the baseline's with its interval (difference_low, difference_high); perplexity by kind
-            of step (first, stay, return, new); stay_auc; seeds and seed_sd; trials, updates and hours of all training.
+            of step (first, stay, return, new); stay_auc; seeds and seed_sd; unknown and left_out, as in
+            `metrics.summarize`; trials, updates and hours of all training.
         """
         # All rows have the same split, and so are one group.
         levels = self._groups("split").drop(columns=["split", "n", "people", "perplexity", "low", "high"])
@@ -156,7 +162,7 @@ class Comparison(ReadableResult):
         return figure
 
     def save(self, folder: str | Path) -> None:
-        """Writes comparison.csv, by_transition.csv, trials.csv, the transition tables and comparison.png.
+        """Writes comparison.csv, by_transition.csv, trials.csv, ledger.json, the transition tables and comparison.png.
 
         Args:
             folder: Destination folder. Without matplotlib a warning says that there is no figure.
@@ -170,6 +176,7 @@ class Comparison(ReadableResult):
         self.to_frame().to_csv(folder / "comparison.csv")
         self.by_transition().to_csv(folder / "by_transition.csv", index=False)
         self.trials.to_csv(folder / "trials.csv", index=False)
+        self.ledger.save(folder / "ledger.json")
         if find_spec("matplotlib") is None:
             logger.warning("tables only: figures need matplotlib, pip install 'career_hf[studies]'")
         else:
@@ -191,7 +198,7 @@ class _Setup:
     def vocabulary(self) -> dict[str, Any]:
         """The occupations of all models: those of training careers, and the unknown occupation for all others.
 
-        Occupations that only a pretrained model has are unknown to all models.
+        A pretrained model keeps further ones that it has.
         """
         labels = {label for occupations in self.splits["train"]["occupation"] for label in occupations}
         return {"unknown_occupation": UNKNOWN, "occupations": sorted(labels)}
@@ -286,16 +293,16 @@ def compare(
             "Further seeds, and scoring", [*scoring, *(partial(_count, setup, name) for name in counted)], workers
         )
         sizes = {name: 1 if name in counted else seeds for name in tables}
-        comparison = Comparison(
-            {
-                name: [pd.read_parquet(_table_path(setup.folder, name, seed)) for seed in range(sizes[name])]
-                for name in tables
-            },
-            _trial_log(setup.folder, planned, frozen),
-            baseline,
-            draws,
-            weighted,
-        )
+        scored = {
+            name: [pd.read_parquet(_table_path(setup.folder, name, seed)) for seed in range(sizes[name])]
+            for name in tables
+        }
+        _, ledger = shared_rows(scored)
+        if pretrained is not None:
+            note = who_was_trained_on(load_processor(pretrained), splits["test"])
+            if note is not None:
+                ledger.note(f"{PRETRAINED}: {note}")
+        comparison = Comparison(scored, _trial_log(setup.folder, planned, frozen), baseline, draws, weighted, ledger)
         if output is not None:
             comparison.save(output)
     return comparison

@@ -100,6 +100,7 @@ RANGES: Mapping[str, Range] = {
     "share": SHARE,
     "spells_per_part": COUNT,
     "splits": Range(1, 1_000),
+    "stages": Range(1, 2),
     "threads": PROCESSES,
     "tokens_per_batch": BATCH,
     "trials": Range(1, 1_000),
@@ -119,7 +120,7 @@ def within_ranges(function: Function) -> Function:
         ValueError: In the function, with the argument, its value and its range. In a list every number is checked.
     """
     signature = inspect.signature(function)
-    checked = {name: parameter.default for name, parameter in signature.parameters.items() if is_number(parameter)}
+    checked = {name: parameter for name, parameter in signature.parameters.items() if is_number(parameter)}
 
     @wraps(function)
     def within(*args: Any, **kwargs: Any) -> Any:
@@ -128,11 +129,12 @@ def within_ranges(function: Function) -> Function:
         except TypeError:
             # Python's own words on the call name the function.
             return function(*args, **kwargs)
-        for name in checked.keys() & given.keys():
-            value = given[name]
-            if value is None and checked[name] is None:
+        for name, parameter in checked.items():
+            value = given.get(name)
+            if name not in given or (value is None and "None" in str(parameter.annotation)):
                 continue
-            for number in value if isinstance(value, (list, tuple, range)) else [value]:
+            is_list = "Sequence" in str(parameter.annotation) and isinstance(value, (list, tuple, range))
+            for number in value if is_list else [value]:
                 if not RANGES[name].has(number):
                     raise ValueError(f"{name} is {number!r}, and must be {RANGES[name]}")
         return function(*args, **kwargs)

@@ -24,7 +24,7 @@ from .careers.provenance import SOURCES, source_of, years_of
 from .careers.splits import check_not_empty
 from .encoding.checkpoints import as_checkpoint, load_processor
 from .encoding.processing_career import CareerProcessor
-from .encoding.training_history import UNKNOWN_SOURCE
+from .encoding.training_history import UNKNOWN_SOURCE, record_careers
 from .figures.training import plot_training
 from .models.configuration_career import CareerConfig
 from .models.modeling_career import CareerForOccupationPrediction
@@ -315,6 +315,7 @@ def _count(
     weighted = "weight" in encoded.column_names  # as in the loss of models that are trained
     model = model_class.from_careers(encoded, validation, processor, tune=tune, weighted=weighted, seed=seed, **fields)
     processor.record_training(encoded, "training", record)
+    record_careers(processor.training_stages[-1], splits["train"])
     settings = {"model": name, "tuned": tune or model_class.is_always_tuned}
     processor.training_stages[-1]["run"] = counted_run(perf_counter() - started, settings)
     return TrainedModel(model, processor, {}, ledger)

@@ -81,12 +81,13 @@ def model_and_processor(name, seed=0, careers=None, labels=LABELS):
 
 
 def next_probabilities(model, processor, paths, levels):
-    """p(y | path) over occupations alone, `(paths, vocabulary)` in float64, from whole histories."""
+    """p(y | path), `(paths, vocabulary)` in float64, from whole histories, and the same among occupations alone."""
     covariates = None if levels is None else torch.from_numpy(levels[: paths.shape[1]]).expand(len(paths), -1, -1)
     with torch.no_grad():
         logits = model(input_ids=torch.from_numpy(paths), covariates=covariates).logits[:, -1].double()
+    p = logits.exp()
     logits[:, processor.special_token_ids] = -np.inf
-    return logits.softmax(-1).numpy()
+    return p.numpy(), logits.softmax(-1).numpy()
 
 
 def history_and_levels(processor, career, years):
@@ -116,8 +117,8 @@ def naive_forecast(model, processor, career, years, samples, seed=0):
     uniforms = generator.random((len(years), samples))
     paths, means = np.repeat(history[None], samples, axis=0), []
     for step in range(len(years)):
-        p = next_probabilities(model, processor, paths, levels)
-        means.append(p.mean(0))
+        of_all, p = next_probabilities(model, processor, paths, levels)
+        means.append(of_all.mean(0))
         drawn = []
         for path, own, u in zip(paths, p, uniforms[step], strict=True):
             stay = own[path[-1]]
@@ -140,8 +141,9 @@ def enumerated_forecast(model, processor, career, years):
     law: dict[tuple, float] = {(): 1.0}
     for step in range(len(years)):
         paths = np.array([[*history, *path] for path in law], dtype=np.int64)
-        p = next_probabilities(model, processor, paths, levels) * np.array(list(law.values()))[:, None]
-        marginal[step] = p.sum(0)
+        share = np.array(list(law.values()))[:, None]
+        of_all, p = (p * share for p in next_probabilities(model, processor, paths, levels))
+        marginal[step] = of_all.sum(0)
         law = {(*path, j): p[i, j] for (i, path), j in itertools.product(enumerate(law), ids)}
     return marginal, np.array(list(law)), np.array(list(law.values()))
 

@@ -121,6 +121,29 @@ def test_a_pretrained_model_is_finetuned_and_compared(splits, tmp_path):
     assert [stage["stage"] for stage in stages] == ["training", "finetuning"]
 
 
+def test_a_pretrained_model_that_knows_more_is_compared_on_what_all_know(splits, tmp_path):
+    small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    short = {"max_steps": 2, "eval_steps": 2, "tokens_per_batch": 200}
+    # An occupation that only the resumes and the test careers have.
+    judge = splits["test"].map(lambda career: {"occupation": [*career["occupation"][:-1], "judge"]})
+    resumes = DatasetDict({"train": judge, "validation": splits["validation"]})
+    career_hf.train(resumes, fields=small, output=tmp_path / "pretrained", **short)
+    settings = {**SETTINGS, "models": ["markov-1"], "seeds": 1, "trials": 1, "stages": (2,)}
+    careers = DatasetDict({**splits, "test": judge})
+    options = {"pretrained": tmp_path / "pretrained", "output": tmp_path / "vs"}
+    comparison = career_hf.compare(careers, **settings, **options)
+    frame = comparison.to_frame()
+    people, steps = len(judge), sum(map(len, judge["year"]))
+    assert comparison.ledger.dropped() == {"unknown to 'markov-1'": people}
+    assert (frame["n"] == steps - people).all() and (frame["left_out"] == people).all()
+    assert comparison.by_transition().groupby("model")["n"].sum().eq(steps - people).all()
+    (chain,) = comparison.tables["markov-1"]
+    assert frame.loc["markov-1", "perplexity"] == pytest.approx(perplexity(chain[chain["occupation"] != "judge"]))
+    # It was pretrained on the very people it is scored on.
+    assert f"trained on {people} of the {people} people" in comparison.ledger.notes[0]
+    assert (tmp_path / "vs" / "ledger.json").exists()
+
+
 def test_budgets_stay_equal():
     grid = trial_grid([1.0, 2.0, 3.0], [{}, {"a": 1}], 4)
     assert grid == [(1.0, {}), (1.0, {"a": 1}), (2.0, {}), (2.0, {"a": 1})]

@@ -64,6 +64,7 @@ def compare(
         output=output,
         workers=workers,
     )
+    say(comparison.ledger)
     frame = comparison.to_frame()
     levels = ["perplexity", "low", "high", "difference", "difference_low", "difference_high"]
     show(frame[levels], f"Test careers: perplexity, and log-perplexity less that of {comparison.baseline}")

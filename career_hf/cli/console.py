@@ -114,6 +114,9 @@ def error_line(message: str, arguments: Sequence[str], hint: str = "") -> str:
 
 def complain(line: str) -> None:
     """Prints a line on the standard error, where letters that it cannot write are escaped."""
+    # A progress bar that is open has not ended its line.
+    if "tqdm" in sys.modules and getattr(sys.modules["tqdm"].tqdm, "_instances", None):
+        print(file=sys.stderr)
     encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
     print(line.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
 

@@ -50,6 +50,7 @@ def evaluate(
         draws=draws,
         output=output,
     )
+    say(report.ledger)
     scored = f"{split} careers of {data}{', weighted' if weighted else ''}"
     show(report.in_english("summary").T, f"{scored}: perplexity, lower is better; 95% intervals by resampling people")
     show(report.in_english("differences").T, f"Difference of log-perplexity from '{report.baseline}', same rows")

@@ -3,8 +3,9 @@
 Everything passes through one form, `FlatCareers`: the steps of some careers laid end to end in numpy arrays.
 `EncodedCareers` gathers them straight from the Arrow buffers of an encoded dataset (about two hundred times faster
 than reading rows as Python lists, so that data never limit training), and each collator also takes ordinary rows. A
-collator then only decides where each step goes. No collator returns an `attention_mask`: padding is to the right of a
-causal model, where no scored step can see it, and packed careers are told apart by `position_ids` that restart.
+collator then only decides where each step goes. No collator returns an `attention_mask` unless it pads on the left:
+padding on the right of a causal model is seen by no scored step, and packed careers are told apart by `position_ids`
+that restart.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -30,7 +31,7 @@ class FlatCareers:
     Args:
         lengths: `(careers,)`, number of steps of each career.
         input_ids: `(steps,)`, previous occupations y_{t-1}.
-        labels: `(steps,)`, occupations y_t; -100 is not scored.
+        labels: `(steps,)`, occupations y_t; -100 is not scored. None for careers whose next steps are not known.
         covariates: `(steps, covariates)`, levels of x_t, or None.
         weight: `(careers,)`, survey weights, or None.
         log_wage: `(steps,)`, log wages for models of wages, NaN where not observed, or None.
@@ -38,14 +39,14 @@ class FlatCareers:
 
     lengths: np.ndarray
     input_ids: np.ndarray
-    labels: np.ndarray
+    labels: np.ndarray | None = None
     covariates: np.ndarray | None = None
     weight: np.ndarray | None = None
     log_wage: np.ndarray | None = None
 
     @classmethod
     def from_rows(cls, rows: Sequence[Mapping[str, Any]]) -> FlatCareers:
-        """Gathers rows of an encoded dataset: mappings with `input_ids`, `labels` and perhaps other columns."""
+        """Gathers rows of an encoded dataset: mappings with `input_ids` and perhaps labels and other columns."""
         lengths = np.array([len(row["input_ids"]) for row in rows])
         covariates = None
         if "covariates" in rows[0]:
@@ -55,7 +56,7 @@ class FlatCareers:
         return cls(
             lengths=lengths,
             input_ids=np.concatenate([row["input_ids"] for row in rows]),
-            labels=np.concatenate([row["labels"] for row in rows]),
+            labels=np.concatenate([row["labels"] for row in rows]) if "labels" in rows[0] else None,
             covariates=covariates,
             weight=np.array([row["weight"] for row in rows], dtype=np.float32) if "weight" in rows[0] else None,
             log_wage=np.concatenate([row["log_wage"] for row in rows]) if "log_wage" in rows[0] else None,
@@ -209,21 +210,30 @@ def _list_buffers(table: pa.Table, name: str) -> tuple[np.ndarray, np.ndarray, n
 
 
 class PaddingCollator:
-    """One career per row, padded on the right: `(careers, longest)`, with `weight` of shape `(careers,)`.
+    """One career per row: `(careers, longest)`, with `weight` of shape `(careers,)`.
 
     Args:
         pad_token_id: Occupation id of padding, which no scored step sees.
+        side: Side of the padding. Padding on the left comes with an `attention_mask`, `(careers, longest)`.
+        multiple_of: Number of steps to a multiple of which rows are padded.
     """
 
-    def __init__(self, pad_token_id: int = 0):
-        self.pad_token_id = pad_token_id
+    def __init__(self, pad_token_id: int = 0, side: Literal["right", "left"] = "right", multiple_of: int = 1):
+        self.pad_token_id, self.side, self.multiple_of = pad_token_id, side, multiple_of
 
-    def __call__(self, careers: FlatCareers | Sequence[Mapping[str, Any]]) -> Batch:
+    def __call__(self, careers: FlatCareers | Sequence[Mapping[str, Any]], at_least: int = 0) -> Batch:
+        """Pads careers, flat or as rows of an encoded dataset, to the longest one and to `at_least` steps."""
         if not isinstance(careers, FlatCareers):
             careers = FlatCareers.from_rows(careers)
-        shape = (len(careers.lengths), int(careers.lengths.max()))
-        row = np.repeat(np.arange(shape[0]), careers.lengths)
-        batch = careers.laid_out(shape, row, careers.positions, self.pad_token_id)
+        longest = max(int(careers.lengths.max(initial=0)), at_least)
+        shape = (len(careers.lengths), longest + -longest % self.multiple_of)
+        row, column = np.repeat(np.arange(shape[0]), careers.lengths), careers.positions
+        if self.side == "left":
+            column = column + np.repeat(shape[1] - careers.lengths, careers.lengths)
+        batch = careers.laid_out(shape, row, column, self.pad_token_id)
+        if self.side == "left":
+            batch["attention_mask"] = torch.zeros(shape, dtype=torch.int64)
+            batch["attention_mask"][row, column] = 1
         if careers.weight is not None:
             batch["weight"] = torch.from_numpy(careers.weight)
         return batch

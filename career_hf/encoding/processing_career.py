@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import torch
 from datasets import Dataset
-from transformers import BatchFeature
+from transformers import BatchFeature, SequenceFeatureExtractor
 from transformers.feature_extraction_utils import FeatureExtractionMixin
 
 from ..careers.columns import career_table, is_list, list_lengths, list_values, make_dataset, one_career
@@ -24,7 +25,7 @@ from ..careers.frames import career_columns
 from ..careers.ledger import Ledger
 from ..careers.validation import validated_table
 from ..models.checksums import Checksummed
-from .collating import FlatCareers
+from .collating import FlatCareers, PaddingCollator
 from .training_history import check_stage, count_stage, pad_stage, sum_stage
 from .vocabulary import (
     MISSING,
@@ -38,8 +39,11 @@ from .vocabulary import (
 )
 
 
-class CareerProcessor(Checksummed, FeatureExtractionMixin):
+class CareerProcessor(Checksummed, SequenceFeatureExtractor):
     """Turns careers into model inputs, and ids back into labels.
+
+    It is a sequence feature extractor, by which the stock Trainer knows that `pad` makes batches of encoded careers:
+    `Trainer(model, arguments, train_dataset=encoded, processing_class=processor)`.
 
     Make one with [`CareerProcessor.fit`] on the training careers, or load one with `from_pretrained`.
 
@@ -57,7 +61,7 @@ class CareerProcessor(Checksummed, FeatureExtractionMixin):
             these had no weights, and then encoding leaves weights out.
         training_stages: Records of the training runs; see `record_training`.
         padding_value: Level of covariates at padded steps.
-        padding_side: Always "right".
+        padding_side: Side of the padding, "right" or "left".
 
     Raises:
         ValueError: If the state contradicts itself, for instance because a label has two ids.
@@ -95,7 +99,8 @@ class CareerProcessor(Checksummed, FeatureExtractionMixin):
         padding_side: str = "right",
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        # A sequence feature extractor's own arguments are the sampling rate and the size of a sound.
+        FeatureExtractionMixin.__init__(self, **kwargs)
         self.occupations = list(occupations)
         self.covariate_names = list(covariate_names)
         self.covariate_levels = [list(levels) for levels in covariate_levels]
@@ -234,15 +239,73 @@ class CareerProcessor(Checksummed, FeatureExtractionMixin):
             frame = one_career(careers, covariates) if isinstance(careers, Mapping) else careers
             table = pa.table(career_columns(frame, covariates=covariates))
         steps, _ = self._encode_steps(table, unknown_is_missing=False)
-        mask = np.arange(steps.lengths.max(initial=0))[None, :] < steps.lengths[:, None]
-        batch = {"input_ids": np.full(mask.shape, self.pad_token_id), "labels": np.full(mask.shape, -100)}
-        batch["input_ids"][mask] = steps.input_ids
-        batch["labels"][mask] = steps.labels
-        if steps.covariates is not None:
-            batch["covariates"] = np.full((*mask.shape, len(self.covariate_names)), self.padding_value)
-            batch["covariates"][mask] = steps.covariates
-        batch["attention_mask"] = mask.astype(np.int64)
-        return BatchFeature(batch, tensor_type=return_tensors)
+        return self._padded(steps, return_tensors)
+
+    def pad(  # type: ignore[override]  # of encoded careers instead of sounds
+        self,
+        processed_features: Any,
+        padding: bool | str = True,
+        max_length: int | None = None,
+        truncation: bool = False,
+        pad_to_multiple_of: int | None = None,
+        return_attention_mask: bool | None = None,
+        return_tensors: str | None = "pt",
+    ) -> BatchFeature:
+        """Pads encoded careers into one batch, as `DataCollatorWithPadding` asks it to.
+
+        Args:
+            processed_features: Rows of an encoded dataset, or a mapping of columns to lists with one entry per career.
+                Columns other than input_ids, labels, covariates, weight and log_wage are left out.
+            padding: True or "longest" pads to the longest career, "max_length" to `max_length`. False or "do_not_pad"
+                takes careers of one length only.
+            max_length: Number of steps to pad to.
+            truncation: Must be False; `career_hf.careers.truncate` cuts careers off at a year.
+            pad_to_multiple_of: Number of steps to a multiple of which careers are padded.
+            return_attention_mask: Whether to return an `attention_mask`, as by default.
+            return_tensors: "pt", "np" or None, which gives lists.
+
+        Returns:
+            Columns of shape (careers, steps): `input_ids`, `attention_mask`, and of the columns that are there,
+            `labels` padded with -100, `covariates` (careers, steps, covariates) and `weight` (careers).
+
+        Raises:
+            ValueError: Careers are to be cut, are longer than `max_length`, or differ in length without padding.
+        """
+        if isinstance(processed_features, Mapping):
+            columns = {name: values for name, values in processed_features.items() if name != "attention_mask"}
+            processed_features = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        steps = FlatCareers.from_rows(processed_features)
+        longest = int(steps.lengths.max())
+        if truncation:
+            raise ValueError("truncation=True is refused: cut careers off at a year with career_hf.careers.truncate")
+        if padding not in (True, False, "longest", "max_length", "do_not_pad"):
+            raise ValueError(f"padding is {padding!r}: give True, 'longest', 'max_length', False or 'do_not_pad'")
+        if padding == "max_length" and (max_length is None or longest > max_length):
+            raise ValueError(
+                f"max_length is {max_length}, and the longest career has {longest} steps: raise max_length"
+            )
+        if padding in (False, "do_not_pad") and steps.lengths.min() < longest:
+            raise ValueError(f"careers of {steps.lengths.min()} to {longest} steps are no batch without padding=True")
+        at_least = cast(int, max_length) if padding == "max_length" else 0
+        batch = self._padded(steps, return_tensors, at_least, pad_to_multiple_of or 1)
+        if return_attention_mask is False:
+            del batch["attention_mask"]
+        return batch
+
+    def _padded(
+        self, steps: FlatCareers, return_tensors: str | None, at_least: int = 0, multiple_of: int = 1
+    ) -> BatchFeature:
+        """One batch of careers with its `attention_mask`."""
+        side: Any = self.padding_side
+        batch = PaddingCollator(self.pad_token_id, side, multiple_of)(steps, at_least)
+        if "attention_mask" not in batch:
+            places = torch.arange(batch["input_ids"].shape[1])
+            batch["attention_mask"] = (places < torch.from_numpy(steps.lengths)[:, None]).long()
+        if return_tensors is None:
+            return BatchFeature({name: values.tolist() for name, values in batch.items()})
+        return BatchFeature(
+            {name: values.numpy() for name, values in batch.items()} if return_tensors == "np" else batch
+        )
 
     def decode(self, ids: Any) -> Any:
         """Turns ids into labels.
@@ -446,6 +509,8 @@ class CareerProcessor(Checksummed, FeatureExtractionMixin):
                 raise ValueError(f"level 0 of covariate '{name}' is {labels[:1]}, but must be '{MISSING}'")
         if self.unknown_occupation is not None and self.unknown_occupation not in self.occupations:
             raise ValueError(f"unknown_occupation {self.unknown_occupation!r} is not in occupations: add it there")
+        if self.padding_side not in ("right", "left"):
+            raise ValueError(f"padding_side is {self.padding_side!r}: give 'right' or 'left'")
         for stage in self.training_stages:
             check_stage(stage, self._sizes)
 

@@ -4,21 +4,34 @@ A stage is a mapping for JSON: `stage` (its name), `source` (as `careers.provena
 and `person_years`, `occupation_counts` (by id) and `covariate_counts` (by covariate, by level), and, after training,
 `run` (see `training/run_record.py`). Fine-tuning keeps the earlier stages, so a checkpoint names every source of its
 training data. A stage that is recorded twice, as when training is continued, is two entries.
+
+`record_careers` adds `last_year` and `people_hashes`, so that a model that is scored on people it was trained on, or
+forecasts years it was trained on, is noticed. A person's hash is of the identifier and the whole career, occupation by
+occupation, in 64 bits. Identifiers alone are often small numbers, which anybody could try one by one; a whole career
+cannot be guessed so easily, but this is no anonymity: whoever knows somebody's identifier and career can tell whether
+this person was trained on, and short careers can be guessed. So the hashes stay in the folders of those who have the
+careers, and `round_stage`, with which checkpoints are published, leaves them out.
 """
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from datasets import Dataset
 
-from ..careers.columns import list_values
+from ..careers.columns import career_table, list_lengths, list_values
 
 
 # The source of a stage that was recorded without one.
 UNKNOWN_SOURCE: Mapping[str, Any] = {"source": "unknown", "license": "unknown", "redistribution": "unknown"}
+# Of more people the smallest hashes are kept, and only people whose hashes are as small are looked for among them.
+MOST_HASHES = 50_000
+PEOPLE_AT_ONCE = 100_000
 
 
 def count_stage(
@@ -50,6 +63,79 @@ def count_stage(
     return stage
 
 
+def record_careers(stage: dict[str, Any], careers: Dataset) -> None:
+    """Adds to a stage the last year and the hashes of the careers that it was trained on.
+
+    Args:
+        stage: A stage, as `count_stage` returns it; it is changed.
+        careers: The training careers, with labels, not ids.
+    """
+    table = career_table(careers)
+    stage["last_year"] = int(list_values(table, "year").to_numpy().max())
+    hashes = np.unique(_hashes_of_people(table, stage["last_year"])[0])[:MOST_HASHES]
+    stage["people_hashes"] = base64.b64encode(hashes.astype("<u8").tobytes()).decode()
+
+
+def last_year_of(stage: Mapping[str, Any]) -> int | None:
+    """The last year of a stage's training careers; None where it was not recorded."""
+    last: int | None = stage.get("last_year", stage.get("source", {}).get("last_year"))
+    return last
+
+
+def people_trained_on(stages: Sequence[Mapping[str, Any]], careers: Dataset) -> tuple[int, int]:
+    """How many people of some careers a model was trained on.
+
+    A person counts whose identifier and whole career, as far as the last year of the stage, are those of somebody in
+    training, so that years after a cutoff of training, or of a later wave, hide nobody.
+
+    Args:
+        stages: Training stages.
+        careers: Careers, with labels.
+
+    Returns:
+        The number of people who were trained on in any stage, and the number who were looked for: all of them, or
+        fewer where a stage had so many people that only some of their hashes were kept; 0 where none were recorded.
+
+    Raises:
+        ValueError: The hashes of a stage are damaged.
+    """
+    table = career_table(careers)
+    seen, compared = np.zeros((2, table.num_rows), dtype=bool)
+    for stage in stages:
+        if "people_hashes" not in stage:
+            continue
+        try:
+            trained = np.frombuffer(base64.b64decode(stage["people_hashes"], validate=True), dtype="<u8")
+        except ValueError as error:
+            raise ValueError(f"the people_hashes of training stage '{stage['stage']}' are damaged: {error}") from error
+        hashes, rows = _hashes_of_people(table, stage["last_year"])
+        if len(trained) == MOST_HASHES:
+            rows, hashes = rows[hashes <= trained[-1]], hashes[hashes <= trained[-1]]
+        compared[rows] = True
+        seen[rows[np.isin(hashes, trained)]] = True
+    return int(seen.sum()), int(compared.sum())
+
+
+def _hashes_of_people(table: pa.Table, last_year: int) -> tuple[np.ndarray, np.ndarray]:
+    """Hashes of everybody with a step up to a year, in uint64, and the rows of these people."""
+    hashes, rows = [], []
+    # A part at a time, because labels as Python's strings take far more memory than in Arrow.
+    for first in range(0, table.num_rows, PEOPLE_AT_ONCE):
+        part = table.slice(first, PEOPLE_AT_ONCE)
+        years = list_values(part, "year").to_numpy()
+        labels = list_values(part, "occupation").to_pylist()
+        ends = list_lengths(part, "year").cumsum()
+        starts = ends - list_lengths(part, "year")
+        for row, (person, start, end) in enumerate(zip(part["person"].to_pylist(), starts, ends, strict=True)):
+            stop = start + int(np.searchsorted(years[start:end], last_year, side="right"))
+            if stop > start:
+                steps = zip(years[start:stop].tolist(), labels[start:stop], strict=True)
+                career = "\x1f".join([person, *(f"{year}:{label}" for year, label in steps)])
+                hashes.append(blake2b(career.encode(), digest_size=8, person=b"career_hf").digest())
+                rows.append(first + row)
+    return np.frombuffer(b"".join(hashes), dtype="<u8"), np.array(rows, dtype=np.int64)
+
+
 def pad_stage(stage: Mapping[str, Any], sizes: Sequence[int]) -> dict[str, Any]:
     """A stage for larger vocabularies, in which the appended occupations and levels have counts of zero."""
     counts = [stage["occupation_counts"], *stage["covariate_counts"]]
@@ -59,13 +145,15 @@ def pad_stage(stage: Mapping[str, Any], sizes: Sequence[int]) -> dict[str, Any]:
 
 
 def round_stage(stage: Mapping[str, Any], k: int) -> dict[str, Any]:
-    """A stage whose counts are rounded up to multiples of k, so that no count reveals fewer than k person-years.
+    """A stage as it may be published: without hashes of people, and with counts rounded up to multiples of k, so that
+    no count reveals fewer than k person-years.
 
     Positive counts stay positive, which is enough for forecasts. All counts are rounded, because a single exact count
     could be computed from sums of the others. `people` and `person_years` stay as they are.
     """
+    stage = {name: value for name, value in stage.items() if name != "people_hashes"}
     if k == 1:
-        return dict(stage)
+        return stage
 
     def rounded(counts: Sequence[int]) -> list[int]:
         return [-(-count // k) * k for count in counts]

@@ -76,6 +76,14 @@ def _without_nulls(values: pa.Array, value: int | str) -> pa.Array:
     return pc.fill_null(values, value) if values.null_count else values
 
 
+def year_of(level: str) -> int | None:
+    """The year that a level of the covariate "year" names; None of levels such as "missing"."""
+    try:
+        return int(level)
+    except ValueError:
+        return None
+
+
 def level_codes(table: pa.Table, name: str, levels: Sequence[str], unknown_is_missing: bool) -> tuple[np.ndarray, int]:
     """The ids of a covariate's levels, `(person-years,)` in int32, and the number of unknown ones, now "missing".
 
@@ -92,8 +100,8 @@ def level_codes(table: pa.Table, name: str, levels: Sequence[str], unknown_is_mi
         step = int(list_lengths(table, "year")[:row].sum()) if per_person else place
         trained = f"levels {', '.join(levels[1:9])}{' and others' if len(levels) > 9 else ''}"
         if name == "year" and len(levels) > 1:
-            years = [int(level) for level in levels[1:]]
-            trained = f"years, {min(years)} to {max(years)}"
+            years = [year for year in map(year_of, levels[1:]) if year is not None]
+            trained = f"years, {min(years)} to {max(years)}" if years else trained
         fail(
             table,
             row,
@@ -117,7 +125,11 @@ def fail(table: pa.Table, row: int, step: int, problem: str) -> NoReturn:
 def _covariate_labels(table: pa.Table, name: str) -> pa.Array:
     """A covariate's labels, one per person-year or, for a static covariate, one per person."""
     if name not in table.column_names:
-        raise ValueError(f"careers have no covariate '{name}', only {table.column_names}: add it, or fit without it")
+        raise ValueError(
+            f"careers have no covariate '{name}', only {table.column_names}: add it, rename the column that has it "
+            f"(careers.rename_column(COLUMN, '{name}'), or --rename {name}=COLUMN where a checkpoint of the original "
+            "is converted), or fit without it"
+        )
     if name == "year":
         return list_values(table, name).cast(pa.string())
     column_type = table.schema.field(name).type

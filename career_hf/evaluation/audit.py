@@ -29,6 +29,7 @@ EVERYBODY = "all"
 ENGLISH = {
     "n": "steps",
     "share": "share of steps",
+    "unknown": "unknown steps",
     "accuracy_top5": "top-5 accuracy",
     "stay_gap": "gap, staying",
     "stay_error": "error, staying",
@@ -53,7 +54,8 @@ class AuditReport:
 
     def side_by_side(self) -> pd.DataFrame:
         """A table for people: groups in rows, metrics in columns, each as "estimate [low, high]"."""
-        sizes = self.table.drop_duplicates("group").set_index("group")[["n", "people", "share"]]
+        counts = ["n", "people", "share", *(["unknown"] if self.table["unknown"].any() else [])]
+        sizes = self.table.drop_duplicates("group").set_index("group")[counts]
         digits = [2 if metric == "perplexity" else 3 for metric in self.table["metric"]]
         texts = [
             f"{row.estimate:.{n}f} [{row.low:.{n}f}, {row.high:.{n}f}]"
@@ -92,7 +94,8 @@ def audit(
 
     Returns:
         A report whose frame has one row per group and metric, everybody ("all") first: group, metric, n (steps),
-        people, share (of all steps, perhaps weighted), estimate, low and high (95%). The metrics:
+        people, share (of all steps, perhaps weighted), unknown (steps from or to an unknown occupation), estimate, low
+        and high (95%). The metrics:
 
         perplexity: perplexity of all steps;
         accuracy, accuracy_top5: share of steps whose occupation is the likeliest, or among the five likeliest;
@@ -147,6 +150,7 @@ def audit(
             "n": int(members.sum()),
             "people": len(np.unique(person[members])),
             "share": float(weight[members].sum() / weight.sum()),
+            "unknown": int((members & ~labelled).sum()),
         }
         nll, drawn_nll = means(-log_prob[:, None], members)
         right = np.stack([rank == 1, rank <= 5], axis=1).astype(np.float64)

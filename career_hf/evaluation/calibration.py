@@ -39,6 +39,8 @@ def reliability(
 ) -> pd.DataFrame:
     """Predicted probabilities and observed shares of an event, by bins of predictions.
 
+    Steps from or to an occupation that the model does not know are left out.
+
     Args:
         table: A transition table.
         event: The event: "stay", to stay, from the second step on; or "top", that the likeliest occupation is right.
@@ -48,11 +50,15 @@ def reliability(
 
     Returns:
         One row per bin: n, share (of all steps), predicted (mean probability), observed (share of steps with the
-        event), low, high. Bins that equal predictions would split are merged.
+        event), low, high. Bins that equal predictions would split are merged; there are none where no step counts, as
+        where everybody is seen once.
     """
     rows = table[(table["step"] > 0) & ~table["unknown"]] if event == "stay" else table[~table["unknown"]]
     predicted = rows["p_stay" if event == "stay" else "p_top"].to_numpy()
     happened = (rows["transition"] == "stay" if event == "stay" else rows["rank"] == 1).to_numpy()
+    if rows.empty:
+        names = ["n", "share", "predicted", "observed", "low", "high"]
+        return pd.DataFrame(columns=names, index=pd.RangeIndex(0, name="bin"), dtype=np.float64).astype({"n": int})
     # If all predictions are equal, qcut returns NaN.
     group = np.nan_to_num(pd.qcut(predicted, bins, labels=False, duplicates="drop")).astype(int)
     person = pd.factorize(rows["person"])[0]
@@ -69,8 +75,10 @@ def calibration_error(curve: pd.DataFrame) -> float:
     """Expected calibration error: the mean distance of observed shares from predictions, over steps.
 
     Args:
-        curve: What `reliability` returns.
+        curve: What `reliability` returns; the error is NaN if it has no bins.
     """
+    if curve.empty:
+        return float("nan")
     return float(np.average((curve["predicted"] - curve["observed"]).abs(), weights=curve["share"]))
 
 
@@ -116,19 +124,27 @@ class Recalibration:
 def recalibrate(model: PreTrainedModel, validation: Dataset, processor: CareerProcessor) -> Recalibration:
     """Fits temperature and stay log-odds to validation careers by likelihood (Guo et al., 2017; Platt, 1999).
 
+    Steps from or to an occupation that the model does not know are left out: whether they are stays is not known.
+
     Args:
         model: Any occupation model.
         validation: Careers that the model was not trained on and will not be scored on.
         processor: The model's processor.
 
     Raises:
-        ValueError: Everybody stays, or everybody moves.
+        ValueError: There are no careers, everybody stays, or everybody moves.
     """
+    if not len(validation):
+        raise ValueError("there are no validation careers to recalibrate with: the split is empty")
     encoded = EncodedCareers(processor.encode(validation, unknown_levels="missing")[0])
-    special = torch.tensor(processor.special_token_ids)
+    # Ids from which nobody stays or moves: special ones, and the unknown occupation.
+    unknown = processor.unknown_occupation
+    unknown_ids = [] if unknown is None else [processor.occupations.index(unknown)]
+    nowhere = torch.tensor([*processor.special_token_ids, *unknown_ids])
     stayed, log_odds, moves, moved_to = [], [], [], []
     for _, log_probs, previous, occupation in distributions(model, encoded):
-        later = ~torch.isin(previous, special.to(previous.device))
+        later = ~torch.isin(previous, nowhere.to(previous.device))
+        later &= ~torch.isin(occupation, nowhere.to(previous.device))
         log_probs, previous, occupation = log_probs[later].double(), previous[later], occupation[later]
         stay = occupation == previous
         p_stay = log_probs.gather(-1, previous.unsqueeze(-1)).squeeze(-1).exp().clamp(TINY, 1 - TINY)

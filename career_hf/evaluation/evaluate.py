@@ -18,7 +18,7 @@ from ..encoding.processing_career import CareerProcessor
 from ..number_ranges import within_ranges
 from .calibration import recalibrate as fit_recalibration
 from .report import EvaluationReport, report, save_transition_table
-from .transition_table import SCORE_COLUMNS, encode_to_score, transition_table
+from .transition_table import SCORE_COLUMNS, encode_to_score, transition_table, who_was_trained_on
 
 
 @within_ranges
@@ -37,7 +37,9 @@ def evaluate(
 ) -> EvaluationReport:
     """Scores models on the same careers: perplexity, audits, calibration and differences, with intervals.
 
-    All models are loaded and checked against the careers before the first one is scored.
+    All models are loaded and checked against the careers before the first one is scored. If a model was trained on
+    some of the people, a warning and the report's ledger say on how many. Models that know different occupations are
+    compared on the steps that all of them know, and the ledger has the number of the others.
 
     Args:
         models: Models by name: the folder or Hub id of a checkpoint, a pair (model, processor), a result of training,
@@ -59,9 +61,9 @@ def evaluate(
         stay_slope and stay_intercept.
 
     Raises:
-        ValueError: There is no such baseline, split or column; validation careers are missing or would be scored;
-            weights are missing; or a model cannot be loaded or cannot score these careers. The error comes before any
-            model is scored.
+        ValueError: There is no such baseline, split or column; the split is empty; validation careers are missing or
+            would be scored; weights are missing; or a model cannot be loaded or cannot score these careers. The error
+            comes before any model is scored.
     """
     if not isinstance(models, Mapping) or not models:
         raise ValueError("models have names: pass a mapping such as {'markov': 'runs/markov', 'career': 'runs/mine'}")
@@ -128,6 +130,10 @@ def evaluate(
         draws=draws,
         weighted=weighted,
     )
+    for name, model_seeds in checkpoints.items():
+        for note in dict.fromkeys(who_was_trained_on(processor, scored) for _, processor in model_seeds):
+            if note is not None:
+                results.ledger.note(f"{name}: {note}")
     if recalibrate:
         results = replace(results, tables={**results.tables, "recalibrations": pd.DataFrame(recalibrations)})
     if output is not None:

@@ -2,6 +2,11 @@
 
 Perplexity is exp(-mean log p(y_t | past)) over all steps, the first included (Section 4 of the paper). Intervals come
 from resampling people, because one person's steps are not independent.
+
+A step from or to an occupation that a model does not know has the probability of the model's unknown occupation. It
+counts in the perplexity of a model by itself, and between models that do not know the same steps, because the unknown
+occupation is then the same event for all. Models that know different steps are compared on those that all of them know
+(`shared_rows`). Ranks, accuracies and AUCs leave out the steps that the model does not know.
 """
 
 from __future__ import annotations
@@ -13,6 +18,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
+from ..careers.ledger import Ledger
 from ..number_ranges import within_ranges
 from .resampling import resample_means
 from .transition_table import TRANSITIONS
@@ -94,14 +100,18 @@ def entry_auc(table: pd.DataFrame, label: str, weighted: bool = False) -> float:
 def ranking(table: pd.DataFrame, tops: Sequence[int] = (1, 5, 10), weighted: bool = False) -> pd.Series:
     """Ranks of the true occupation: top-k accuracies, mean reciprocal rank, and the mean rank of true moves.
 
-    The rank of a move is its rank among all moves, which exclude the previous occupation.
+    The rank of a move is its rank among all moves, which exclude the previous occupation. Steps from or to an
+    occupation that the model does not know are left out; without others all numbers are null.
 
     Args:
         table: A transition table.
         tops: Values of k.
         weighted: Whether to use survey weights.
     """
+    table = table[~table["unknown"]]
     weight, rank = step_weights(table, weighted), table["rank"].to_numpy()
+    if not len(table):
+        return pd.Series(np.nan, index=[*(f"top-{k}" for k in tops), "mean reciprocal rank", "rank of moves"])
     shares = {f"top-{k}": np.average(rank <= k, weights=weight) for k in tops}
     moves = (table["step"] > 0).to_numpy() & ~table["transition"].eq("stay").to_numpy()
     stay_is_likelier = table["p_stay"].to_numpy() > np.exp(table["log_prob"].to_numpy())
@@ -154,7 +164,7 @@ def perplexity_differences(
     seed: int = 0,
     weighted: bool = False,
 ) -> pd.DataFrame:
-    """Log-perplexity of each model minus the baseline's, on the same rows, with intervals from resampling people.
+    """Log-perplexity of each model minus the baseline's, on `shared_rows`, with intervals from resampling people.
 
     A model that was trained with several seeds has a list of tables, and its log-perplexity is the mean over seeds.
     The variation between seeds (`seed_sd`) is reported apart from the variation with the people in the test set
@@ -177,8 +187,8 @@ def perplexity_differences(
     """
     if baseline not in tables:
         raise ValueError(f"baseline '{baseline}' is not among the tables: {list(tables)}")
-    seeds = {name: as_seeds(model_tables) for name, model_tables in tables.items()}
-    _, (estimate,), resampled = resampled_nll(tables, draws, seed, weighted)
+    seeds, _ = shared_rows(tables)
+    _, (estimate,), resampled = resampled_nll(seeds, draws, seed, weighted)
     resampled = resampled[:, 0]
     k = list(tables).index(baseline)
     difference, differences = estimate - estimate[k], resampled - resampled[:, [k]]
@@ -239,7 +249,7 @@ def resampled_nll(
     weighted: bool = False,
     by: str | None = None,
 ) -> tuple[pd.Series, np.ndarray, np.ndarray]:
-    """Mean negative log-likelihood of each model, averaged over its seeds, on the same rows and the same resamples.
+    """Mean negative log-likelihood of each model, averaged over its seeds, on `shared_rows` and the same resamples.
 
     Args:
         tables, draws, seed, weighted: As in `perplexity_differences`.
@@ -252,8 +262,7 @@ def resampled_nll(
     Raises:
         ValueError: The tables do not have the same rows.
     """
-    seeds = {name: as_seeds(model_tables) for name, model_tables in tables.items()}
-    check_same_rows(seeds)
+    seeds, _ = shared_rows(tables)
     table = next(iter(seeds.values()))[0]
     log_probs = np.stack([mean_over_seeds(model_tables)["log_prob"] for model_tables in seeds.values()], axis=1)
     grouped = table.groupby(_keys(table, by or []) or np.repeat("all", len(table)), observed=True, dropna=False)
@@ -271,6 +280,8 @@ def summarize(
 ) -> pd.DataFrame:
     """One row per model: sizes, perplexity with its interval, perplexity by kind of step, and AUC of moving.
 
+    Models that were scored on the same careers are summarised on their `shared_rows`.
+
     Args:
         tables: For each model a transition table, or one for each seed; log-perplexities and AUCs are averaged over
             seeds.
@@ -280,12 +291,15 @@ def summarize(
 
     Returns:
         Columns n, people, perplexity, low, high, first, stay, return, new, stay_auc (null where nobody moves or nobody
-        stays), seeds, seed_sd (standard deviation of perplexity over seeds, null for one).
+        stays), seeds, seed_sd (standard deviation of perplexity over seeds, null for one), unknown (how many of the n
+        steps are from or to an occupation that the model does not know), left_out (how many more steps were scored,
+        but are unknown to some of the models and not to all).
     """
     rows = {}
-    for name, model_tables in tables.items():
-        seeds = as_seeds(model_tables)
-        check_same_rows({name: seeds})
+    whole = {name: as_seeds(model_tables) for name, model_tables in tables.items()}
+    is_shared = first_difference(whole) is None
+    shared = shared_rows(whole)[0] if is_shared else {n: shared_rows({n: own})[0][n] for n, own in whole.items()}
+    for name, seeds in shared.items():
         table = mean_over_seeds(seeds)
         level = bootstrap_perplexity(table, draws, seed, weighted).iloc[0]
         by_transition = perplexity_by(table, "transition", weighted)["perplexity"].reindex(TRANSITIONS)
@@ -297,9 +311,11 @@ def summarize(
             "stay_auc": np.mean([stay_auc(t, weighted) for t in seeds]) if stays_and_moves else np.nan,
             "seeds": len(seeds),
             "seed_sd": _seed_sd([perplexity(t, weighted) for t in seeds]),
+            "unknown": int(table["unknown"].sum()),
+            "left_out": len(whole[name][0]) - len(table),
         }
     frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
-    return frame.astype({"n": int, "people": int, "seeds": int})
+    return frame.astype({name: int for name in ("n", "people", "seeds", "unknown", "left_out")})
 
 
 def _keys(table: pd.DataFrame, by: str | Sequence[str]) -> list[Any]:
@@ -337,6 +353,55 @@ def _seed_sd(values: list[float]) -> float:
     return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
 
+def shared_rows(
+    tables: Mapping[str, pd.DataFrame | Sequence[pd.DataFrame]],
+) -> tuple[dict[str, list[pd.DataFrame]], Ledger]:
+    """The rows on which models can be compared.
+
+    If all models know the same steps, these are all rows: "unknown" is then one event for all of them. Otherwise rows
+    that are unknown to any model are left out for all, because a model that knows less would have it easier there.
+
+    Args:
+        tables: For each model a transition table, or one for each seed.
+
+    Returns:
+        For each model its tables with these rows, and a ledger that counts the rows that were left out, by the models
+        that do not know them, and those that are scored as the unknown occupation.
+
+    Raises:
+        ValueError: The tables do not have the same steps, or no row is known to all models.
+    """
+    seeds = {name: as_seeds(model_tables) for name, model_tables in tables.items()}
+    check_same_rows(seeds)
+    # Tables of one's own making may have no such column.
+    unknown = pd.DataFrame(
+        {
+            name: np.any([table.get("unknown", np.zeros(len(table), dtype=bool)) for table in model_tables], axis=0)
+            for name, model_tables in seeds.items()
+        }
+    )
+    some = unknown.any(axis=1).to_numpy()
+    dropped: dict[str, int] = {}
+    altered: dict[str, int] = {}
+    if not unknown.eq(unknown.iloc[:, 0], axis=0).all(axis=None):
+        for names, rows in unknown[some].groupby(list(unknown)):
+            without = [f"'{name}'" for name, is_unknown in zip(unknown, names, strict=True) if is_unknown]
+            dropped[f"unknown to {', '.join(without)}"] = len(rows)
+        if some.all():
+            raise ValueError(
+                f"no step is known to all of {list(seeds)}, so they cannot be compared ({dropped}): give them the "
+                "same occupations, with processor.extend or a crosswalk"
+            )
+        seeds = {name: [table[~some] for table in model_tables] for name, model_tables in seeds.items()}
+    elif some.any():
+        # Nothing is left out, and the unknown occupation is scored.
+        altered = {"scored as the unknown occupation": int(some.sum())}
+    ledger = Ledger()
+    left = len(some) - sum(dropped.values())
+    ledger.record("compare on steps that models know alike", "person-years", len(some), left, dropped, altered)
+    return seeds, ledger
+
+
 def check_same_rows(tables: Mapping[str, list[pd.DataFrame]]) -> None:
     """Checks that tables are about the same steps.
 
@@ -346,17 +411,28 @@ def check_same_rows(tables: Mapping[str, list[pd.DataFrame]]) -> None:
     Raises:
         ValueError: Two tables differ; the message names the first row in which they do.
     """
+    if difference := first_difference(tables):
+        raise ValueError(difference)
+
+
+def first_difference(tables: Mapping[str, list[pd.DataFrame]]) -> str | None:
+    """Where tables are not about the same steps, as a sentence; None if they are.
+
+    Args:
+        tables: As in `check_same_rows`.
+    """
     (first_name, first), *others = [(name, table) for name, model_tables in tables.items() for table in model_tables]
     for name, table in others:
         pair = f"the tables of '{first_name}' and '{name}'"
         if len(table) != len(first):
-            raise ValueError(f"{pair} have {len(first)} and {len(table)} rows; score all models on the same careers")
+            return f"{pair} have {len(first)} and {len(table)} rows; score all models on the same careers"
         for column in ("person", "step", "occupation"):
             label, other = (steps[column].astype(str).to_numpy() for steps in (first, table))
             if (label != other).any():
                 row = int((label != other).argmax())
                 where = f"row {row}, person '{first['person'].iloc[row]}', column '{column}'"
-                raise ValueError(
+                return (
                     f"{pair} differ in {where}: '{label[row]}' and '{other[row]}'; score all models on the same "
                     "careers, in the same order and with the same occupations"
                 )
+    return None

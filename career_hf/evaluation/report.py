@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from transformers.utils import logging
 
+from ..careers.ledger import Ledger
 from ..figures.evaluation import figures
 from ..figures.style import save
 from .calibration import calibration_error, reliability
@@ -25,6 +26,7 @@ from .metrics import (
     perplexity_differences,
     ranking,
     resampled_nll,
+    shared_rows,
     stay_auc,
     summarize,
 )
@@ -48,6 +50,8 @@ ENGLISH = {
     "new": "perplexity, new occupations",
     "stay_auc": "AUC of moving",
     "seeds": "training seeds",
+    "unknown": "steps from or to an unknown occupation",
+    "left_out": "steps left out, unknown to some models",
     "ratio": "ratio of perplexities",
     "difference": "difference of log-perplexity",
     "standard_error": "difference, standard error",
@@ -81,12 +85,15 @@ class EvaluationReport:
         baseline: The model that the others are compared with.
         transition_tables: For each model its transition tables, one for each seed.
         recalibrated: The transition tables after recalibration; None without it.
+        ledger: Which steps are left out because some models do not know their occupations, how many are scored as the
+            unknown occupation, and whether a model was trained on the people it is scored on.
     """
 
     tables: Mapping[str, pd.DataFrame]
     baseline: str
     transition_tables: Tables
     recalibrated: Tables | None = None
+    ledger: Ledger = field(default_factory=Ledger)
 
     def to_frame(self, name: str = "summary") -> pd.DataFrame:
         """One of the tables.
@@ -144,7 +151,8 @@ class EvaluationReport:
         return drawn[name]
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Writes the transition tables as Parquet, each other table as CSV, LaTeX and HTML, and the figures as PNG.
+        """Writes the transition tables as Parquet, each other table as CSV, LaTeX and HTML, the ledger as ledger.json,
+        and the figures as PNG.
 
         Figures are left out, with a warning, where matplotlib is not installed.
 
@@ -174,6 +182,8 @@ class EvaluationReport:
             readable.to_latex(folder / f"{name}.tex", index=index, float_format="%.3f", na_rep="", escape=True)
             readable.to_html(folder / f"{name}.html", index=index, float_format="{:.3f}".format, na_rep="")
         written = [folder / f"{name}.{kind}" for name in self.tables for kind in ("csv", "tex", "html")]
+        self.ledger.save(folder / "ledger.json")
+        written.append(folder / "ledger.json")
         if find_spec("matplotlib") is None:
             logger.warning("tables only: figures need matplotlib, pip install 'career_hf[studies]'")
             return written
@@ -203,7 +213,7 @@ def report(
     draws: int = 1000,
     weighted: bool = False,
 ) -> EvaluationReport:
-    """All tables about some models, on the same rows.
+    """All tables about some models, on the rows that they can be compared on (`metrics.shared_rows`).
 
     Args:
         tables: For each model its transition tables, one for each seed.
@@ -222,22 +232,27 @@ def report(
     Raises:
         ValueError: The tables do not have the same rows, or there is no such baseline or column.
     """
+    shared, ledger = shared_rows(tables)
+    # Recalibration changes no labels, so these rows are the same.
+    shared_recalibrated = None if recalibrated is None else shared_rows(recalibrated)[0]
     results = {
         "summary": summarize(tables, draws, weighted=weighted),
-        "differences": perplexity_differences(tables, baseline, draws, weighted=weighted),
-        "accuracy": accuracy(tables, weighted),
-        "calibration": calibration(tables, recalibrated, weighted),
-        "reliability": reliability_curves(tables, recalibrated, draws, weighted),
+        "differences": perplexity_differences(shared, baseline, draws, weighted=weighted),
+        "accuracy": accuracy(shared, weighted),
+        "calibration": calibration(shared, shared_recalibrated, weighted),
+        "reliability": reliability_curves(shared, shared_recalibrated, draws, weighted),
     }
     for column in dict.fromkeys(["transition", "step", "year", *by]):
-        results[f"by_{column}"] = perplexity_in_groups(tables, column, baseline, draws, weighted=weighted)
-    return EvaluationReport(results, baseline, tables, recalibrated)
+        results[f"by_{column}"] = perplexity_in_groups(shared, column, baseline, draws, weighted=weighted)
+    return EvaluationReport(results, baseline, tables, recalibrated, ledger)
 
 
 def perplexity_in_groups(
     tables: Tables, by: str, baseline: str, draws: int = 1000, seed: int = 0, weighted: bool = False
 ) -> pd.DataFrame:
     """Perplexity of every model in each group of a column, and its difference from the baseline's, with intervals.
+
+    The rows are those of `metrics.shared_rows`.
 
     Args:
         tables: For each model its transition tables, one for each seed, whose log-probabilities are averaged.
@@ -253,11 +268,12 @@ def perplexity_in_groups(
     Raises:
         ValueError: As in `report`.
     """
+    if baseline not in tables:
+        raise ValueError(f"baseline '{baseline}' is not among the tables: {list(tables)}")
+    tables, _ = shared_rows(tables)
     table = next(iter(tables.values()))[0]
     if by not in table.columns:
         raise ValueError(f"the transition tables have no column '{by}' to group by, only {list(table.columns)}")
-    if baseline not in tables:
-        raise ValueError(f"baseline '{baseline}' is not among the tables: {list(tables)}")
     sizes, nll, resampled = resampled_nll(tables, draws, seed, weighted, by)
     people = table.groupby(by, observed=True, dropna=False)["person"].nunique()
     k, models = list(tables).index(baseline), len(tables)

@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from .metrics import as_seeds, check_same_rows, mean_over_seeds
+from .metrics import mean_over_seeds, shared_rows
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,8 @@ def survey_differences(
 ) -> pd.DataFrame:
     """Log-perplexity of each model minus the baseline's on the same rows, with design-based standard errors.
 
+    The rows are those of `metrics.shared_rows`.
+
     Args:
         tables: For each model a transition table, or one for each seed, whose log-probabilities are averaged.
         baseline: The model whose log-perplexity is subtracted.
@@ -111,8 +113,7 @@ def survey_differences(
     """
     if baseline not in tables:
         raise ValueError(f"baseline '{baseline}' is not among the tables: {list(tables)}")
-    seeds = {name: as_seeds(model_tables) for name, model_tables in tables.items()}
-    check_same_rows(seeds)
+    seeds, _ = shared_rows(tables)
     log_prob = {name: mean_over_seeds(model_tables)["log_prob"].to_numpy() for name, model_tables in seeds.items()}
     # A difference of two means over the same rows is the mean of differences.
     losses = {name: log_prob[baseline] - values for name, values in log_prob.items() if name != baseline}

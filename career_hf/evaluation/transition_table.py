@@ -17,6 +17,7 @@ import pyarrow as pa
 import torch
 from datasets import Dataset, DatasetDict
 from transformers import PreTrainedModel
+from transformers.utils import logging
 
 from ..careers.columns import is_text
 from ..careers.frames import as_careers, to_frame
@@ -24,8 +25,11 @@ from ..encoding.checkpoints import as_checkpoint
 from ..encoding.collating import EncodedCareers
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.scoring_batches import scoring_batches
+from ..encoding.training_history import people_trained_on
 from ..number_ranges import within_ranges
 
+
+logger = logging.get_logger(__name__)
 
 TRANSITIONS = ["first", "stay", "return", "new"]
 CAREER_COLUMNS = ["person", "year", "occupation", "weight"]
@@ -35,6 +39,8 @@ SCORE_COLUMNS = [
 ]
 # The coding scheme of each person-year's occupation, in careers that were coded by more than one.
 VINTAGE = "occupation_vintage"
+# How far from 0 the log of a sum of probabilities may be, and how far above 0 a log-probability, by rounding.
+SUM_TOLERANCE, ROUNDING = 1e-3, 1e-6
 
 
 @within_ranges
@@ -50,6 +56,8 @@ def transition_table(
     watch: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Scores every step of every career with any occupation model.
+
+    A warning says if the model was trained on some of the people.
 
     Args:
         model: A model whose `output.logits` are normalised log-probabilities, `(batch, time, vocabulary)`, with its
@@ -67,29 +75,31 @@ def transition_table(
     Returns:
         One row per step, in the order of the careers:
         person; step (0 for the first); year; gap_years since the previous step (null at step 0); previous and
-        occupation, the labels of y_{t-1} (null at step 0) and y_t; log_prob, the natural log of p(y_t | past); p_stay,
-        the probability of y_{t-1} (null at step 0); rank of y_t, one more than the number of occupations that are
-        likelier; p_top, the largest probability; transition, "first", "stay", "return" (an earlier occupation, but not
-        the previous one) or "new", as in Table 4 (null where it cannot be known); aba, whether the step returns to the
-        occupation before the last move, y_t = y_{t-2} and not y_{t-1}; coding_changed, whether the careers'
-        `occupation_vintage` differs from that of the last step that has one (false without that column); unknown,
-        whether y_t or y_{t-1} is the processor's unknown occupation; weight, the survey weight (null without one);
-        split; then the watched probabilities, and the careers' covariates and other label columns.
+        occupation, the careers' own labels of y_{t-1} (null at step 0) and y_t; log_prob, the natural log of
+        p(y_t | past); p_stay, the probability of y_{t-1} (null at step 0); rank of y_t, one more than the number of
+        occupations that are likelier; p_top, the largest probability; transition, "first", "stay", "return" (an
+        earlier occupation, but not the previous one) or "new", as in Table 4 (null where `unknown` is true); aba,
+        whether the step returns to the occupation before the last move, y_t = y_{t-2} and not y_{t-1};
+        coding_changed, whether the careers' `occupation_vintage` differs from that of the last step that has one
+        (false without that column); unknown, whether the model does not know y_t or y_{t-1}, in whose place it then
+        predicts the processor's unknown occupation; weight, the survey weight (null without one); split; then the
+        watched probabilities, and the careers' covariates and other label columns.
 
     Raises:
-        ValueError: The processor does not belong to the model, a career cannot be encoded, a column of the careers has
-            the name of a column of the table, there is no such split, an occupation has no group, or a watched label
-            is not predicted.
+        ValueError: The processor does not belong to the model, there are no careers, a career cannot be encoded, a
+            column of the careers has the name of a column of the table, there is no such split, an occupation has no
+            group, a watched label is not predicted, or what the model predicts are no log-probabilities.
     """
     model, processor = as_checkpoint(model, processor)
     careers = as_careers(careers, split)
     everyone, code_of_id, labels = encode_to_score(model, careers, processor, unknown_levels, groups, watch)
+    if (note := who_was_trained_on(processor, careers)) is not None:
+        logger.warning_once(note)
     flat = everyone.gather(np.arange(len(everyone)))
     step = flat.positions
     scores = _score(model, everyone, batch_tokens, code_of_id, [labels.index(label) for label in watch])
 
     first = step == 0
-    occupation, previous = code_of_id[flat.labels], np.where(first, -1, code_of_id[flat.input_ids])
     long = to_frame(careers, kind="arrow")
     year = long["year"].to_numpy()
     gap = pd.array(year - np.r_[0, year[:-1]], dtype="Int32")
@@ -98,6 +108,8 @@ def transition_table(
     if processor.unknown_occupation is not None:
         unknown_id = processor.occupations.index(processor.unknown_occupation)
         unknown = (flat.labels == unknown_id) | (~first & (flat.input_ids == unknown_id))
+    occupation, labels = _own_codes(long["occupation"], code_of_id[flat.labels], processor, groups, labels)
+    previous = np.where(first, -1, np.r_[-1, occupation[:-1]])
     two_back = np.where(step < 2, -1, np.r_[-1, previous[:-1]])
     table = pd.DataFrame(
         {
@@ -127,6 +139,23 @@ def transition_table(
     return table
 
 
+def who_was_trained_on(processor: CareerProcessor, careers: Dataset) -> str | None:
+    """A sentence about the people of some careers that a model was trained on; None if it records none of them.
+
+    Args:
+        processor: The model's processor, which records the people in training, unless the model was published.
+        careers: The careers that the model is scored on.
+    """
+    seen, compared = people_trained_on(processor.training_stages, careers)
+    if not seen:
+        return None
+    sample = "" if compared == len(careers) else f" who could be looked for, of {len(careers)}"
+    return (
+        f"the model was trained on {seen} of the {compared} people{sample} that it is scored on, so that it looks "
+        "better than it is for people whom it never saw; score careers that it was not trained on"
+    )
+
+
 def encode_to_score(
     model: PreTrainedModel,
     careers: Dataset,
@@ -147,6 +176,8 @@ def encode_to_score(
         ValueError: As in `transition_table`.
     """
     processor.check(model.config)
+    if not len(careers):
+        raise ValueError("there are no careers to score: the split is empty, or a filter left nobody")
     taken = sorted(set(careers.column_names) & set(SCORE_COLUMNS))
     if taken:
         raise ValueError(
@@ -189,12 +220,37 @@ def distributions(
     Yields:
         For the steps of a batch: `(steps,)` their places among all steps of the careers, end to end; `(steps,
         vocabulary)` log-probabilities; `(steps,)` ids of y_{t-1} and of y_t; tensors on the model's device.
+
+    Raises:
+        ValueError: As in `check_log_probs`.
     """
     for batch in scoring_batches(model, careers, batch_tokens):
         # The context does not include the yield, because the caller may need gradients.
         with torch.inference_mode():
             log_probs = model(**batch.inputs).logits[batch.real]
+            check_log_probs(log_probs)
         yield batch.places, log_probs, batch.inputs["input_ids"][batch.real], batch.labels[batch.real]
+
+
+def check_log_probs(log_probs: torch.Tensor) -> None:
+    """Checks that what a model predicts are log-probabilities.
+
+    Args:
+        log_probs: `(rows, vocabulary)`.
+
+    Raises:
+        ValueError: A number is NaN or above 0, or the probabilities of a row do not sum to one.
+    """
+    total = log_probs.float().logsumexp(dim=-1)
+    # Comparisons with NaN are false.
+    fine = (total.abs() <= SUM_TOLERANCE) & (log_probs.amax(dim=-1) <= ROUNDING)
+    if not fine.all():
+        row = int((~fine).nonzero()[0])
+        raise ValueError(
+            f"the model predicts no probabilities: those of a step sum to {float(total[row].exp()):.6g}, and the "
+            f"largest log-probability is {float(log_probs[row].amax()):.6g}; its weights may be damaged, or its "
+            "logits not normalised, as those of an occupation model are"
+        )
 
 
 def _score(
@@ -248,6 +304,36 @@ def codes_of_ids(processor: CareerProcessor, groups: Mapping[str, str] | None) -
     labels = list(dict.fromkeys(name for name in names if name is not None))
     place = {label: code for code, label in enumerate(labels)}
     return np.array([-1 if name is None else place[name] for name in names]), labels
+
+
+def _own_codes(
+    occupations: pa.ChunkedArray,
+    code: np.ndarray,
+    processor: CareerProcessor,
+    groups: Mapping[str, str] | None,
+    labels: list[str],
+) -> tuple[np.ndarray, list[str]]:
+    """Codes of the careers' own labels (or their groups), of which a model may not know all.
+
+    Args:
+        occupations: `(steps,)` labels of the careers.
+        code: `(steps,)` codes of what they are to the model.
+        processor, groups: As in `transition_table`.
+        labels: The label of each code that the model predicts.
+
+    Returns:
+        `(steps,)` codes, and the label of each, those that the model does not know last.
+    """
+    encoded = occupations.combine_chunks().dictionary_encode()
+    names, place = encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
+    known = set(processor.occupations) - {processor.occupations[i] for i in processor.special_token_ids}
+    strange = {i: (groups or {}).get(name, name) for i, name in enumerate(names) if name not in known}
+    if not strange:
+        return code, labels
+    labels = list(dict.fromkeys([*labels, *strange.values()]))
+    own = np.full(len(names), -1)
+    own[list(strange)] = [labels.index(label) for label in strange.values()]
+    return np.where(own[place] >= 0, own[place], code), labels
 
 
 def _coding_changed(long: pa.Table, first: np.ndarray) -> np.ndarray:

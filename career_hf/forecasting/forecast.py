@@ -5,6 +5,11 @@ y_{T+k-1}: the conditional probabilities themselves, not how often an occupation
 a larger variance (the original program does the same). One step ahead there is nothing to sample and the forecast is
 the model's own probability; more steps can be enumerated.
 
+Some models, such as converted checkpoints of the original program, keep special ids (padding, the beginning of a
+career) in their softmax. The probability that they give to these stays there, as the forecast's `special`, so that one
+step ahead a forecast is what `evaluate` scores. But nobody's path goes through an id that is no occupation: paths are
+drawn with the probabilities that occupations have among themselves. The original program draws these ids too.
+
 `years.py` says which steps are taken and with which covariates, `trajectories.py` takes them, `result.py` holds what
 comes out, and `report.py` scores it.
 """
@@ -27,6 +32,7 @@ from ..careers.frames import as_careers, to_frame, truncate
 from ..encoding.checkpoints import as_checkpoint
 from ..encoding.collating import EncodedCareers
 from ..encoding.processing_career import CareerProcessor
+from ..encoding.training_history import last_year_of
 from ..number_ranges import within_ranges
 from .result import Forecast, Trajectories
 from .shared_prefix import SHARED_PREFIX
@@ -112,10 +118,10 @@ def forecast(
         A `Forecast`, with its Monte-Carlo standard errors.
 
     Raises:
-        ValueError: The processor does not belong to the model, or the model was trained on years after the cutoff;
-            nobody is left to forecast; a forecast year is not after a person's last, or lies before every trained one;
-            or a covariate has no value, or one that the model does not know. The message names person, column and
-            year.
+        ValueError: The processor does not belong to the model, the model was trained on years after the cutoff, or it
+            predicts no probabilities; nobody is left to forecast; a forecast year is not after a person's last, or
+            lies before every trained one; or a covariate has no value, or one that the model does not know. The
+            message names person, column and year.
     """
     model, processor = as_checkpoint(model, processor)
     processor.check(model.config)
@@ -133,7 +139,8 @@ def forecast(
         )
     careers = as_careers(careers, split)
     if cutoff is not None:
-        check_not_trained_after(processor, cutoff)
+        if (note := check_not_trained_after(processor, cutoff)) is not None:
+            logger.warning_once(note)
         if years is None and horizon is None:
             years = years_after(careers, cutoff)
         histories = truncate(careers, cutoff)[0]
@@ -169,6 +176,7 @@ def forecast(
     shape = (len(ahead.people), int(ahead.wanted.sum()) // len(ahead.people))
     probability = np.empty((*shape, len(ids)), dtype=np.float32)
     error = np.empty_like(probability)
+    special = np.empty(shape, dtype=np.float32)
     paths = []
     with _reader(model) as reader, logging.tqdm(total=shape[0], desc="Forecasting careers", unit="person") as progress:
         for people in _groups(encoded.lengths, ahead.lengths, samples, batch_tokens):
@@ -192,6 +200,7 @@ def forecast(
                 batch_tokens=batch_tokens,
             ).run()
             probability[people] = sampler.probability.cpu().numpy()[:, wanted][..., ids]
+            special[people] = sampler.probability[..., sampler.special].sum(-1).cpu().numpy()[:, wanted]
             error[people] = sampler.standard_error.cpu().numpy()[:, wanted][..., ids]
             if trajectories:
                 drawn = sampler.drawn.cpu().numpy()[..., wanted]
@@ -218,25 +227,44 @@ def forecast(
             "gap_covariate": gap_covariate,
             "years_placed_at": placed,
             "carried_forward": carried,
+            "unknown_occupation": processor.unknown_occupation,
         },
+        special=special,
     )
 
 
-def check_not_trained_after(processor: CareerProcessor, cutoff: int) -> None:
+def check_not_trained_after(processor: CareerProcessor, cutoff: int) -> str | None:
     """Checks that a model does not know the years that it is to forecast.
 
     Args:
         processor: The model's processor, which records what the model was trained on.
         cutoff: The last year that may be known.
 
+    Returns:
+        A sentence for the reader of a forecast, if it is not known which years the model was trained on, or if a stage
+        before the last one saw later years; otherwise None.
+
     Raises:
-        ValueError: The model was trained on later years.
+        ValueError: The last stage of training saw later years.
     """
-    if processor.training_stages and processor.time_covariate and processor.last_trained_year() > cutoff:
-        raise ValueError(
-            f"the model was trained on years up to {processor.last_trained_year()}, so nothing after {cutoff} would "
-            f"be a forecast; train with a cutoff of {cutoff}"
+    stages = processor.training_stages
+    last = [last_year_of(stage) for stage in stages]
+    if stages and processor.time_covariate and last[-1] is None:
+        # A stage from before last years were recorded, or of a model that was trained by one's own means.
+        last[-1] = processor.last_trained_year()
+    if not last or last[-1] is None:
+        return (
+            f"the model does not record which years it was trained on, so nothing shows that those after {cutoff} "
+            "were not among them, and that this is a forecast"
         )
+    if last[-1] > cutoff:
+        raise ValueError(
+            f"the model was trained on years up to {last[-1]}, so nothing after {cutoff} would be a forecast; train "
+            f"with a cutoff of {cutoff}"
+        )
+    known = [(stage["stage"], year) for stage, year in zip(stages, last, strict=True) if year is not None]
+    later = [f"'{name}' up to {year}" for name, year in known if year > cutoff]
+    return f"earlier stages of training saw years after {cutoff}: {', '.join(later)}" if later else None
 
 
 def years_after(careers: Dataset, cutoff: int) -> list[int]:

@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from ..evaluation.calibration import calibration_error, reliability
 from ..evaluation.metrics import bootstrap_perplexity
 from .result import Forecast
-from .table import places
+from .table import known_occupations, places
 
 
 # Quantiles at the ends of a fan: those of the middle half and of the middle nine tenths.
@@ -65,10 +65,11 @@ def by_horizon(table: pd.DataFrame, draws: int = 1000, seed: int = 0, weighted: 
         weighted: Whether to use weights in perplexities and AUCs.
 
     Returns:
-        One row "all" and one for each year: n, people, perplexity, standard_error, low, high; monte_carlo, how much of
-        its standard error is from sampling trajectories, were a person's errors equal in all years; the AUC of being
-        in each watched state; top_ece, the calibration error of the likeliest occupation; in_set and set_size, the
-        share of observations in the sets of likeliest occupations, and their mean size.
+        One row "all" and one for each year: n, people, unknown (rows from or to an occupation that the model does not
+        know, in whose place its unknown occupation is scored), perplexity, standard_error, low, high; monte_carlo, how
+        much of its standard error is from sampling trajectories, were a person's errors equal in all years; the AUC of
+        being in each watched state; top_ece, the calibration error of the likeliest occupation; in_set and set_size,
+        the share of observations in the sets of likeliest occupations, and their mean size.
     """
     rows = {}
     for name, part in {"all": table, **dict(list(table.groupby("year")))}.items():
@@ -76,13 +77,16 @@ def by_horizon(table: pd.DataFrame, draws: int = 1000, seed: int = 0, weighted: 
         weight = part["weight"].to_numpy() if weighted else np.ones(len(part))
         of_people = (part["log_prob_error"] * weight).groupby(part["person"], observed=True).sum()
         rows[name] = {
-            **level,
+            **level[["n", "people"]],
+            "unknown": int(part["unknown"].sum()),
+            **level.drop(["n", "people"]),
             "monte_carlo": level["perplexity"] * np.sqrt((of_people**2).sum()) / weight.sum(),
             **{f"AUC {label}": auc for label, auc in state_aucs(part, weighted).items()},
-            "top_ece": np.nan if part["unknown"].all() else calibration_error(reliability(part, "top", draws=1)),
+            "top_ece": calibration_error(reliability(part, "top", draws=1)),
             **part[["in_set", "set_size"]].mean(),
         }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("year").astype({"n": int, "people": int})
+    frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis("year")
+    return frame.astype({"n": int, "people": int, "unknown": int})
 
 
 def calibration_by_horizon(table: pd.DataFrame, bins: int = 10, draws: int = 1000, seed: int = 0) -> pd.DataFrame:
@@ -193,6 +197,7 @@ def share_forecasts(
     path = np.random.default_rng(seed).permuted(path, axis=1)
     person, step = places(forecast, table)
     weight = table["weight"].to_numpy() if weighted else np.ones(len(table))
+    occupation = known_occupations(forecast, table["occupation"]).to_numpy()
     rows = []
     for year in np.unique(table["year"]):
         at = np.flatnonzero(table["year"] == year)
@@ -207,7 +212,7 @@ def share_forecasts(
                     "year": int(year),
                     "n": len(at),
                     "expected": share @ forecast.probability[person[at], step[at], code],
-                    "realised": share @ (table["occupation"].iloc[at] == label).to_numpy(),
+                    "realised": share @ (occupation[at] == label),
                     **dict(zip(map(str, QUANTILES), fan, strict=True)),
                 }
             )

@@ -22,7 +22,7 @@ from ..readable_values import ReadableResult
 from .forecast import check_not_trained_after, forecast, years_after
 from .metrics import by_horizon, calibration_by_horizon, prediction_sets, share_forecasts
 from .result import Forecast
-from .table import check_states, forecast_table, realised_years
+from .table import check_states, forecast_table, known_occupations, realised_years
 
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ class ForecastReport(ReadableResult):
         table: The forecast table, one row per person and year that was observed, as `forecast_table` makes it.
         tables: Scores by name: "by_horizon", "prediction_sets", "calibration" (`calibration_by_horizon`) and "shares"
             (`share_forecasts`).
-        ledger: Who is not forecast, and which years are not scored, and why.
+        ledger: Who is not forecast, which years are not scored, and why; how many rows are scored as the unknown
+            occupation; and what is not known, or gives pause, about the years that the model was trained on.
         everyone: Whether everybody observed is scored, with weights, or the people observed in the last year.
     """
 
@@ -154,9 +155,11 @@ def evaluate_forecast(
     scored = as_careers(careers, split)
     is_loaded = isinstance(model, str | Path)
     model, processor = as_checkpoint(model)
-    check_not_trained_after(processor, cutoff)
+    note = check_not_trained_after(processor, cutoff)
     years = years_after(scored, cutoff) if years is None else list(years)
     realised = realised_years(scored, cutoff, years, "observed" if everyone else "survivors", people=people)
+    if note is not None:
+        realised.ledger.note(note)
     check_states(as_careers(careers), cutoff, years)
     if is_loaded and torch.cuda.is_available():
         model.to("cuda")
@@ -174,7 +177,11 @@ def evaluate_forecast(
     )
     states = [state for state in NOT_WORKING if state in result.occupations]
     table = forecast_table(result, realised.rows, watch=states, unknown_occupation=processor.unknown_occupation)
-    frequent = table["occupation"].value_counts().index
+    unknown = int(table["unknown"].sum())
+    if unknown:
+        altered = {"to or from the unknown occupation": unknown}
+        realised.ledger.record("score forecasts", "forecasts", len(table), len(table), altered=altered)
+    frequent = known_occupations(result, table["occupation"]).value_counts().index
     labels = [*states, *(label for label in frequent if label not in states)][: max(SHARES, len(states))]
     tables = {
         "by_horizon": by_horizon(table, draws, weighted=everyone),

@@ -47,14 +47,20 @@ class Forecast(ReadableResult):
         people: Identifiers, in the order of the careers.
         years: `(people, horizon)`, the forecast years.
         occupations: Labels.
-        probability: `(people, horizon, occupations)`, float32.
+        probability: `(people, horizon, occupations)`, float32. With `special` a row sums to one.
         standard_error: Likewise; of sampling trajectories, 0 where the probability is exact. It is estimated from the
             sample, which cannot know of rare paths that it does not hold, so it is too small for rare occupations.
         trajectories: The sampled trajectories, if they were asked for.
         histories: The careers that were continued, for figures; None in a forecast that was loaded from files.
         attrs: How the forecast was made: samples, seed, estimator and exact_steps; step, "observation" or "interval",
             step_length and gap_covariate, which say how gaps between years were treated; years_placed_at, the trained
-            year that each year without training uses; carried_forward, for each covariate at how many steps.
+            year that each year without training uses; carried_forward, for each covariate at how many steps;
+            unknown_occupation, the label that stands for occupations which the model does not know, or None.
+        special: `(people, horizon)`, float32, the probability that the model gives to ids that are no occupations,
+            given that all steps before were occupations. It is 0 but for models that keep these ids in their softmax,
+            as the original program does (`config.special_tokens_in_softmax`). There it is not shared out among
+            occupations, so that the first step has the probabilities of `evaluate`. With the estimator "frequency" it
+            is 0 too, because what is drawn is always an occupation. None in forecasts saved before it was recorded.
     """
 
     people: list[str]
@@ -65,6 +71,7 @@ class Forecast(ReadableResult):
     trajectories: Trajectories | None = None
     histories: Dataset | None = None
     attrs: dict[str, Any] = field(default_factory=dict)
+    special: np.ndarray | None = None
 
     def to_frame(self) -> pd.DataFrame:
         """A row for each person, year and occupation: person, year, occupation, probability and standard_error.
@@ -134,8 +141,8 @@ class Forecast(ReadableResult):
         return self.histories
 
     def to_dataset(self) -> Dataset:
-        """A row for each person and year: person, year, and lists of the probability and standard_error of every
-        occupation, in the order of `occupations`."""
+        """A row for each person and year: person, year, lists of the probability and standard_error of every
+        occupation, in the order of `occupations`, and the probability `special`, if it was recorded."""
         return make_dataset(self._table())
 
     def save(self, folder: str | Path) -> None:
@@ -176,18 +183,20 @@ class Forecast(ReadableResult):
             standard_error=_array(table["standard_error"]).reshape(shape),
             trajectories=trajectories,
             attrs=attrs,
+            special=_array(table["special"]).reshape(-1, horizon) if "special" in table.column_names else None,
         )
 
     def _table(self) -> pa.Table:
         horizon, occupations = self.probability.shape[1:]
-        return pa.table(
-            {
-                "person": pa.array(np.repeat(np.array(self.people, dtype=object), horizon), pa.string()),
-                "year": pa.array(self.years.ravel(), pa.int32()),
-                "probability": _lists(self.probability.reshape(-1, occupations)),
-                "standard_error": _lists(self.standard_error.reshape(-1, occupations)),
-            }
-        )
+        columns = {
+            "person": pa.array(np.repeat(np.array(self.people, dtype=object), horizon), pa.string()),
+            "year": pa.array(self.years.ravel(), pa.int32()),
+            "probability": _lists(self.probability.reshape(-1, occupations)),
+            "standard_error": _lists(self.standard_error.reshape(-1, occupations)),
+        }
+        if self.special is not None:
+            columns["special"] = pa.array(self.special.ravel(), pa.float32())
+        return pa.table(columns)
 
 
 def _categories(codes: np.ndarray, labels: list[str]) -> pd.Categorical:

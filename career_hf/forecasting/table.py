@@ -227,6 +227,21 @@ def places(forecast: Forecast, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarr
     return person, same.argmax(axis=1)
 
 
+def known_occupations(forecast: Forecast, labels: pd.Series, unknown_occupation: str | None = None) -> pd.Series:
+    """What occupations are to a model: their own labels, or that of the unknown occupation.
+
+    Args:
+        forecast: The model's forecast.
+        labels: Labels of occupations.
+        unknown_occupation: The label for those that the model does not know; that of the forecast unless given. Null
+            if there is none.
+    """
+    if unknown_occupation is None:
+        unknown_occupation = forecast.attrs.get("unknown_occupation")
+    labels = labels.astype(object)
+    return labels.where(labels.isin(forecast.occupations), unknown_occupation)
+
+
 def forecast_table(
     forecast: Forecast,
     rows: pd.DataFrame,
@@ -241,16 +256,18 @@ def forecast_table(
         forecast: A forecast of at least the people and years of `rows`.
         rows: What became of them, as `Realised.rows` has it.
         watch: Labels whose probability is kept, in columns "p(label)".
-        unknown_occupation: The processor's label for occupations it does not know; without one they are errors.
+        unknown_occupation: The processor's label for occupations it does not know, that of the forecast unless given;
+            without one they are errors.
         level: Probability that the sets of likeliest occupations hold at least.
 
     Returns:
-        The rows, with further columns: log_prob, the natural log of the forecast probability of the occupation;
-        log_prob_error, its Monte-Carlo standard error (of the log, to first order); p_stay, the probability of
-        `previous`; rank of the occupation, one more than the number of likelier ones; p_top, the largest probability;
-        mass, the probability of the occupation and of all that rank before it; set_size, how many of the likeliest
-        occupations hold `level`; in_set, whether the occupation is one of them; unknown, whether the occupation or the
-        previous one is not known to the model (their transition is null); and the watched probabilities.
+        The rows, in which occupations keep their own labels, with further columns: log_prob, the natural log of the
+        forecast probability of the occupation; log_prob_error, its Monte-Carlo standard error (of the log, to first
+        order); p_stay, the probability of `previous`; rank of the occupation, one more than the number of likelier
+        ones; p_top, the largest probability; mass, the probability of the occupation and of all that rank before it;
+        set_size, how many of the likeliest occupations hold `level`; in_set, whether the occupation is one of them;
+        unknown, whether the model does not know the occupation or the previous one, in whose place its unknown
+        occupation is scored (their transition is null); and the watched probabilities.
 
     Raises:
         ValueError: A person or year was not forecast, an occupation is not known, or has probability 0.
@@ -260,11 +277,12 @@ def forecast_table(
     missing = [label for label in watch if label not in labels]
     if missing:
         raise ValueError(f"watched labels {missing} are not among the {len(labels)} that are forecast")
+    if unknown_occupation is None:
+        unknown_occupation = forecast.attrs.get("unknown_occupation")
     spare = -1 if unknown_occupation is None else labels.get_loc(unknown_occupation)
     codes = {}
     for name in ("occupation", "previous"):
-        codes[name] = labels.get_indexer(rows[name])
-        codes[name] = np.where(codes[name] < 0, spare, codes[name])
+        codes[name] = labels.get_indexer(known_occupations(forecast, rows[name], unknown_occupation))
         if (codes[name] < 0).any():
             row = rows.iloc[int(codes[name].argmin())]
             raise ValueError(
@@ -297,9 +315,10 @@ def forecast_table(
     unknown = (
         np.zeros(len(rows), dtype=bool) if spare < 0 else (codes["occupation"] == spare) | (codes["previous"] == spare)
     )
+    every = labels.append(pd.Index(pd.unique(rows[["occupation", "previous"]].to_numpy().ravel()))).unique()
     table = rows.assign(
-        previous=pd.Categorical.from_codes(codes["previous"], categories=labels),
-        occupation=pd.Categorical.from_codes(codes["occupation"], categories=labels),
+        previous=pd.Categorical(rows["previous"], categories=every),
+        occupation=pd.Categorical(rows["occupation"], categories=every),
         log_prob=np.log(value["p"]),
         log_prob_error=forecast.standard_error[person, step, codes["occupation"]] / value["p"],
         p_stay=value["p_stay"],

@@ -19,6 +19,8 @@ import torch
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
+from ..evaluation.transition_table import check_log_probs
+from ..models.modeling_outputs import CACHE
 from .shared_prefix import Continuations
 
 
@@ -92,7 +94,7 @@ class SharedPast:
         covariates = None if self.levels is None else self.levels[:, : self.histories.shape[1]]
         output = self.model(input_ids=self.histories, covariates=covariates, use_cache=True)
         people = torch.arange(len(self.histories), device=self.histories.device)
-        return output.logits[:, -1], Continuations(output.past_key_values, people, [])
+        return output.logits[:, -1], Continuations(output[CACHE], people, [])
 
     def go_on(
         self, state: Continuations, parents: torch.Tensor, paths: Paths, step: int
@@ -123,7 +125,8 @@ class TrajectorySampler:
         batch_tokens: Steps that one call of the model reads at most.
 
     Attributes, after `run`:
-        probability: `(people, steps, vocabulary)`, float64.
+        probability: `(people, steps, vocabulary)`, float64. A model may give special ids a part of it, as the original
+            program does, though nobody's path goes through them.
         standard_error: Likewise.
         drawn: `(people, trajectories, steps)`, the occupation ids of every trajectory; not of the last step, unless
             `draw_last`.
@@ -143,6 +146,8 @@ class TrajectorySampler:
         self.estimator, self.exact_steps, self.batch_tokens = estimator, exact_steps, batch_tokens
         people, self.steps, self.trajectories = uniforms.shape
         config = reader.model.config
+        # A model may leave special ids in its softmax. They have a probability, as in `evaluate`, but are no
+        # occupations: what is drawn is an occupation, with the probability that it has among occupations.
         self.special = torch.tensor(config.special_token_ids, device=uniforms.device)
         self.draw_last = draw_last or estimator == "frequency"
         shape = (people, self.steps, config.vocab_size)
@@ -171,13 +176,14 @@ class TrajectorySampler:
 
     def _explore(self, logits: torch.Tensor, state: Any, paths: Paths, step: int) -> None:
         """Takes a step from `paths`, and then all further ones."""
-        # Occupations only: a model may leave special ids in its softmax, as the original program does.
-        p = logits.float().index_fill(1, self.special, -torch.inf).softmax(-1)
+        log_probs = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        check_log_probs(log_probs)
         if self.wanted[step] and (self.estimator == "conditional" or step < self.exact_steps):
-            self._add(p, paths, step)
+            self._add(log_probs.exp(), paths, step)
         last = step + 1 == self.steps
         if last and not self.draw_last:
             return
+        p = log_probs.index_fill(1, self.special, -torch.inf).softmax(-1)
         person, number = paths.samples // self.trajectories, paths.samples % self.trajectories
         occupations = draw(p, paths.previous, paths.path_of_sample, self.uniforms[person, step, number])
         self.drawn[paths.samples, step] = occupations
@@ -185,7 +191,7 @@ class TrajectorySampler:
             return
         branch = self._enumerate if step + 1 < self.exact_steps else self._gather
         parents, children = branch(p, paths, occupations)
-        del p
+        del p, log_probs
         limit = max(1, self.batch_tokens // self.reader.tokens_per_path(step + 1))
         for places, piece in pieces(children, limit):
             logits, states = self.reader.go_on(state, parents[places], piece, step + 1)
@@ -198,7 +204,7 @@ class TrajectorySampler:
         starts = torch.searchsorted(paths.people, torch.arange(first, first + size, device=p.device))
         rows = torch.arange(len(p), device=p.device)
         for total, values in ((self.probability, p), (self.squares, p.square())):
-            sums = F.embedding_bag(rows, values, starts, mode="sum", per_sample_weights=paths.share)
+            sums = F.embedding_bag(rows, values, starts, mode="sum", per_sample_weights=paths.share.to(values))
             total[first : first + size, step] += sums
 
     def _gather(self, p: torch.Tensor, paths: Paths, occupations: torch.Tensor) -> tuple[torch.Tensor, Paths]:

@@ -15,7 +15,7 @@ from datasets import Dataset
 from ..careers.columns import LongTable, career_table, is_list, list_lengths, list_values
 from ..careers.frames import to_frame
 from ..encoding.processing_career import CareerProcessor
-from ..encoding.vocabulary import MISSING, index_labels
+from ..encoding.vocabulary import MISSING, index_labels, year_of
 
 
 StepRule = Literal["observation", "interval"]
@@ -162,7 +162,9 @@ def _place_years(years: np.ndarray, processor: CareerProcessor, covariate: int) 
     """Level ids of years: the year's own where the last training stage had it, else that of the latest one before."""
     labels = processor.covariate_levels[covariate]
     counts = processor.trained_counts()[1][covariate] if processor.training_stages else np.ones(len(labels))
-    trained = np.sort([int(label) for label, count in zip(labels[1:], counts[1:], strict=True) if count > 0])
+    # A dictionary of the original program has levels that are no years, such as <unk>.
+    years_of_labels = [(year_of(label), count) for label, count in zip(labels[1:], counts[1:], strict=True)]
+    trained = np.sort([year for year, count in years_of_labels if year is not None and count > 0]).astype(np.int64)
     place = np.searchsorted(trained, years, side="right") - 1
     if (place < 0).any():
         raise ValueError(

@@ -1,13 +1,10 @@
 """CareerConfig: the sizes, the vocabulary and the options of a CAREER model."""
 
-from __future__ import annotations
-
-from huggingface_hub.dataclasses import strict
-
 from .configuration_occupation import OccupationConfig
+from .strict_config import DEEPEST, activation, dropout, number, size, strict_config
 
 
-@strict
+@strict_config
 class CareerConfig(OccupationConfig):
     r"""Configuration of [`CareerModel`] and [`CareerForOccupationPrediction`].
 
@@ -55,24 +52,31 @@ class CareerConfig(OccupationConfig):
     """
 
     model_type = "career"
-    keys_to_ignore_at_inference = ["past_key_values", "hidden_states", "attentions", "last_hidden_state", "stay_logit"]
+    keys_to_ignore_at_inference = [
+        "past_key_values",
+        "cache",
+        "hidden_states",
+        "attentions",
+        "last_hidden_state",
+        "stay_logit",
+    ]
 
-    hidden_size: int = 64
-    num_hidden_layers: int = 4
-    num_attention_heads: int = 2
-    intermediate_size: int = 256
-    hidden_act: str = "gelu"
-    hidden_dropout: float | int = 0.1
-    attention_dropout: float | int = 0.1
-    layer_norm_eps: float = 1e-5
-    initializer_range: float = 0.02
+    hidden_size: int = size(64)
+    num_hidden_layers: int = size(4, DEEPEST)
+    num_attention_heads: int = size(2)
+    intermediate_size: int = size(256)
+    hidden_act: str = activation("gelu")
+    hidden_dropout: float | int = dropout(0.1)
+    attention_dropout: float | int = dropout(0.1)
+    layer_norm_eps: float | int = number(1e-5, above=0)
+    initializer_range: float | int = number(0.02, at_least=0)
     two_stage: bool = True
-    max_position_embeddings: int = 512
+    max_position_embeddings: int = size(512, 10**9)
     scale_occupation_embedding: bool = False
-    logit_clamp: float | int | None = None
+    logit_clamp: float | int | None = number(None, above=0)
     special_tokens_in_softmax: bool = False
     first_step_stay: bool = False
-    title_embedding_size: int | None = None
+    title_embedding_size: int | None = size(None)
 
     def validate_architecture(self):
         """Part of `@strict` validation: raises a ValueError for sizes that do not fit together."""
@@ -85,8 +89,6 @@ class CareerConfig(OccupationConfig):
             raise ValueError(
                 f"hidden_size must be even and at least 4 (half sines, half cosines), not {self.hidden_size}"
             )
-        if self.title_embedding_size is not None and self.title_embedding_size < 1:
-            raise ValueError(f"title_embedding_size is {self.title_embedding_size}: give the length of title vectors")
         if self.tie_word_embeddings:
             raise ValueError("tie_word_embeddings=True is not supported: e_y (Eq. 4) and beta (Eq. 2) are separate")
 

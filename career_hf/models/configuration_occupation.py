@@ -1,16 +1,15 @@
 """OccupationConfig: the vocabulary and covariates of any occupation model: CAREER, a rival or a simulated truth."""
 
-from __future__ import annotations
-
 from dataclasses import field
 
 import torch
-from huggingface_hub.dataclasses import strict
 from torch import nn
 from transformers import PreTrainedConfig
 
+from .strict_config import MOST_IDS, number, size, strict_config
 
-@strict
+
+@strict_config
 class OccupationConfig(PreTrainedConfig):
     r"""The vocabulary and covariates of a model, as `CareerProcessor.config_kwargs` gives them.
 
@@ -27,15 +26,17 @@ class OccupationConfig(PreTrainedConfig):
     """
 
     model_type = "occupation_model"
+    # The cache has had its second name since Transformers 5.24.
+    keys_to_ignore_at_inference = ["past_key_values", "cache", "stay_logit"]
 
-    vocab_size: int = 335
+    vocab_size: int = size(335, MOST_IDS)
     covariate_names: list[str] = field(default_factory=list)
-    covariate_sizes: list[int] = field(default_factory=list)
+    covariate_sizes: list[int] = size(list, MOST_IDS)
     use_cache: bool = False
-    pad_token_id: int = 0
-    bos_token_id: int = 1
-    eos_token_id: int | None = None
-    special_token_ids: list[int] = field(default_factory=list)
+    pad_token_id: int = number(0, at_least=0, below=MOST_IDS)
+    bos_token_id: int = number(1, at_least=0, below=MOST_IDS)
+    eos_token_id: int | None = number(None, at_least=0, below=MOST_IDS)
+    special_token_ids: list[int] = number(list, at_least=0, below=MOST_IDS)
     tie_word_embeddings: bool = False
 
     def __post_init__(self, **kwargs):
@@ -73,9 +74,6 @@ class OccupationConfig(PreTrainedConfig):
         duplicates = sorted({name for name in names if names.count(name) > 1})
         if duplicates:
             raise ValueError(f"covariate_names has duplicates: {duplicates}")
-        empty = [name for name, size in zip(names, sizes, strict=True) if size < 1]
-        if empty:
-            raise ValueError(f"covariates without levels: {empty}")
         dotted = [name for name in names if "." in name or not name]
         if dotted:
             raise ValueError(f"covariate names become parameter names and cannot be empty or contain a dot: {dotted}")
@@ -85,30 +83,39 @@ class OccupationConfig(PreTrainedConfig):
                 f"covariate names {taken} are taken by torch's nn.ModuleDict; rename them, '{taken[0]}_' for example"
             )
 
-    def validate_labels(self):
-        """Part of `@strict` validation: raises a ValueError unless every id has a label, and so every prediction."""
+    def check_labels(self) -> None:
+        """Raises a ValueError unless every id has a label, and so every prediction.
+
+        Models call it. A config alone may have other labels, as any config of Transformers.
+        """
         # `num_labels=5` without names makes "LABEL_0" to "LABEL_4", which are allowed because they name nothing.
-        has_names = any(label != f"LABEL_{i}" for i, label in self.id2label.items())
-        if has_names and set(self.id2label) != set(range(self.vocab_size)):
+        labels = self.id2label or {}
+        has_names = any(label != f"LABEL_{i}" for i, label in labels.items())
+        if has_names and set(labels) != set(range(self.vocab_size)):
             raise ValueError(
-                f"id2label has {len(self.id2label)} labels for vocab_size={self.vocab_size}; it needs one for each. "
+                f"id2label has {len(labels)} labels for vocab_size={self.vocab_size}; it needs one for each. "
                 "To change a trained model's vocabulary use model.resize_vocabulary(old_processor, new_processor)"
             )
 
-    def check_covariates(self, input_ids: torch.Tensor, covariates: torch.Tensor | None) -> None:
-        """Raises a ValueError unless covariates are `(batch, time, covariates)`, or None for a model without any."""
-        names = self.covariate_names
+    def check_covariates(self, inputs: torch.Tensor, covariates: torch.Tensor | None) -> None:
+        """Raises a ValueError unless covariates are `(batch, time, covariates)`, or None for a model without any.
+
+        Args:
+            inputs: `(batch, time, ...)`, the ids or embeddings of the steps.
+            covariates: Levels of the covariates.
+        """
+        names, steps = self.covariate_names, inputs.shape[:2]
         if covariates is None:
             if names:
                 raise ValueError(
                     f"this model was trained with the covariates {names}, and none were given; pass covariates of "
-                    f"shape {(*input_ids.shape, len(names))}"
+                    f"shape {(*steps, len(names))}"
                 )
         elif not names:
             raise ValueError("this model has no covariates (config.covariate_names is empty); pass covariates=None")
-        elif covariates.shape != (*input_ids.shape, len(names)):
+        elif covariates.shape != (*steps, len(names)):
             raise ValueError(
-                f"covariates have shape {tuple(covariates.shape)}, expected {(*input_ids.shape, len(names))}: "
+                f"covariates have shape {tuple(covariates.shape)}, expected {(*steps, len(names))}: "
                 f"(batch, time) of input_ids and one column for each of {names}"
             )
 

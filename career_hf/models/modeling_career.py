@@ -14,14 +14,14 @@ layers have biases, as in the original.
 
 import math
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.activations import ACT2FN
 from transformers.cache_utils import Cache, DynamicCache
-from transformers.masking_utils import create_causal_mask
+from transformers.masking_utils import create_causal_mask, find_packed_sequence_indices, packed_sequence_mask_function
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutputWithPast
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
@@ -34,8 +34,10 @@ from .attention import SDPA_BY_LENGTH
 from .checksums import Checksummed
 from .configuration_career import CareerConfig
 from .facts import ModelFacts
-from .modeling_outputs import CareerOutput
-from .positions import sinusoidal_positions
+from .input_checks import check_labels, check_levels, check_predictions
+from .modeling_outputs import CACHE, CareerOutput, one_cache
+from .positions import count_steps, has_values, restarts, sinusoidal_positions
+from .strict_config import MOST_IDS
 from .title_embeddings import init_titles, occupation_embedding, occupation_output, set_title_embeddings
 from .transfer import resize_vocabulary
 from .two_stage import mean_nll, nothing_to_stay_in, occupation_log_probs, stay_nll, two_stage_log_probs
@@ -83,14 +85,14 @@ class CareerAttention(nn.Module):
         self,
         hidden_states: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
-        past_key_values: Cache | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        cache: Cache | None = kwargs.pop(CACHE, None)  # type: ignore[misc]
         batch_and_time = hidden_states.shape[:-1]
         qkv = self.qkv_proj(hidden_states).view(*batch_and_time, 3, -1, self.head_dim)
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        if past_key_values is not None:
-            key, value = past_key_values.update(key, value, self.layer_idx)
+        if cache is not None:
+            key, value = cache.update(key, value, self.layer_idx)
         attention_interface: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
             self.config._attn_implementation, eager_attention_forward
         )
@@ -136,15 +138,9 @@ class CareerLayer(GradientCheckpointingLayer):
         self,
         hidden_states: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
-        past_key_values: Cache | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> torch.Tensor:
-        attended, _ = self.self_attn(
-            self.attention_norm(hidden_states),
-            attention_mask=attention_mask,
-            past_key_values=past_key_values,
-            **kwargs,
-        )
+        attended, _ = self.self_attn(self.attention_norm(hidden_states), attention_mask=attention_mask, **kwargs)
         hidden_states = hidden_states + self.dropout(attended)
         return hidden_states + self.dropout(self.mlp(self.mlp_norm(hidden_states)))
 
@@ -157,13 +153,50 @@ class CareerPreTrainedModel(ModelFacts, Checksummed, PreTrainedModel):
     supports_gradient_checkpointing = True
     model_tags = ["career", "occupation-prediction"]
     _no_split_modules = ["CareerLayer"]
-    _skip_keys_device_placement = ["past_key_values"]
+    _skip_keys_device_placement = ["past_key_values", "cache"]
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_flex_attn = True
     _supports_attention_backend = True
     _can_compile_fullgraph = True
     _can_record_outputs = {"hidden_states": CareerLayer, "attentions": CareerAttention}
+
+    def __init__(self, config: CareerConfig):
+        super().__init__(config)
+        config.check_labels()
+
+    def resize_token_embeddings(self, new_num_tokens: int | None = None, *args: Any, **kwargs: Any) -> nn.Embedding:
+        """Gives the model another number of occupation ids, as in any model of Transformers.
+
+        New ids are labelled "new occupation ID". `resize_vocabulary` does better: it moves weights by the names of
+        occupations, and the processor and covariates with them.
+
+        Args:
+            new_num_tokens: Number of ids; None returns the embeddings as they are.
+            args, kwargs: Those of Transformers.
+
+        Raises:
+            ValueError: Special ids would be left out, the vocabulary is too large or too small, or the model has
+                titles.
+        """
+        if new_num_tokens is None and not kwargs.get("pad_to_multiple_of"):
+            return self.get_input_embeddings()
+        if self.config.title_embedding_size is not None:
+            raise ValueError(
+                "new ids of a model with title_embedding_size need titles, which resize_token_embeddings does not "
+                "take: call model.resize_vocabulary(old_processor, new_processor, titles)"
+            )
+        fewest = max(2 + len(set(self.config.special_token_ids)), 1 + max(self.config.special_token_ids))
+        if new_num_tokens is not None and not fewest <= new_num_tokens <= MOST_IDS:
+            raise ValueError(
+                f"resize_token_embeddings to {new_num_tokens} ids: this model needs {fewest} to {MOST_IDS:,}, special "
+                "ids and two occupations included; resize_vocabulary moves weights by names instead"
+            )
+        embeddings = super().resize_token_embeddings(new_num_tokens, *args, **kwargs)
+        before, count = self.config.id2label, embeddings.num_embeddings
+        self.config.id2label = {i: before.get(i, f"new occupation {i}") for i in range(count)}
+        self.config.label2id = {label: i for i, label in self.config.id2label.items()}
+        return embeddings
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
@@ -223,31 +256,62 @@ class CareerModel(CareerPreTrainedModel):
     @auto_docstring
     def forward(  # type: ignore[misc]
         self,
-        input_ids: torch.Tensor,
+        input_ids: torch.Tensor | None = None,
         covariates: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
         past_key_values: Cache | None = None,
         use_cache: bool | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        cache: Cache | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> BaseModelOutputWithPast:
         r"""
         covariates (`torch.LongTensor` of shape `(batch, time, covariates)`, *optional*):
             Levels of x_t, in the order of `config.covariate_names`. Required exactly where that list is not empty.
+        attention_mask (`torch.LongTensor` of shape `(batch, past + time)`, *optional*):
+            0 at padding, on either side of the careers, and 1 elsewhere. It is not needed for padding on the right.
+        position_ids (`torch.LongTensor` of shape `(batch, time)`, *optional*):
+            Steps since the beginning of each career; a row in which they restart holds several careers, none of which
+            sees another. By default they are counted, from the first step that `attention_mask` does not mask.
+        past_key_values (`Cache`, *optional*):
+            The cache of an earlier call, by the name that Transformers had for it up to 5.23.
+        inputs_embeds (`torch.FloatTensor` of shape `(batch, time, hidden)`, *optional*):
+            e_y(y_{t-1}), instead of `input_ids`.
+        cache (`Cache`, *optional*):
+            The cache of an earlier call, by the name that Transformers has for it from 5.24.
         """
-        self.config.check_covariates(input_ids, covariates)
-        if use_cache and position_ids is not None and (position_ids.diff(dim=-1) != 1).any():
-            raise ValueError(
-                "packed careers (position_ids that restart) cannot be cached, because the cache would join them "
-                "into one; pass use_cache=False or one career per row"
-            )
-        if use_cache and past_key_values is None:
-            past_key_values = DynamicCache(config=self.config)
-        if position_ids is None:
-            past = past_key_values.get_seq_length() if past_key_values is not None else 0
-            position_ids = (torch.arange(input_ids.shape[1], device=input_ids.device) + past).unsqueeze(0)
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("give either input_ids or inputs_embeds, and not both")
+        inputs = input_ids if inputs_embeds is None else inputs_embeds
+        self.config.check_covariates(inputs, covariates)
+        check_levels(self.config, input_ids, covariates)
+        cache = one_cache(past_key_values, cache)
+        if use_cache and cache is None:
+            cache = DynamicCache(config=self.config)
+        past = cache.get_seq_length() if cache is not None else 0
 
-        hidden_states = self.embed_tokens(input_ids)  # Eq. 12, e_y(y_{t-1})
+        separate = None
+        if position_ids is None:
+            position_ids = count_steps(inputs, attention_mask, past)
+        elif cache is not None:
+            if restarts(position_ids, attention_mask):
+                raise ValueError(
+                    "packed careers (position_ids that restart) cannot be cached, because the cache would join them "
+                    "into one; pass use_cache=False or one career per row"
+                )
+        elif attention_mask is not None and attention_mask.dim() == 2:
+            # Transformers itself separates packed careers only where there is no mask.
+            careers = find_packed_sequence_indices(position_ids.expand(inputs.shape[0], -1))
+            separate = None if careers is None else packed_sequence_mask_function(careers)
+            if separate is not None and "flash" in self.config._attn_implementation and has_values(careers):
+                raise ValueError(
+                    "flash attention separates packed careers (position_ids that restart) only without an "
+                    "attention_mask: leave out attention_mask, or use model.set_attn_implementation('sdpa')"
+                )
+
+        # Eq. 12, e_y(y_{t-1})
+        hidden_states = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
         if self.config.scale_occupation_embedding:
             hidden_states = hidden_states * math.sqrt(self.config.hidden_size)
         levels = () if covariates is None else covariates.unbind(-1)
@@ -259,23 +323,25 @@ class CareerModel(CareerPreTrainedModel):
         if kwargs.get("cu_seq_lens_q") is not None and self.config._attn_implementation == SDPA_BY_LENGTH:
             mask = None  # this attention is told where careers end
         else:
+            # The cache is given by its place, because releases of Transformers name it differently.
             mask = create_causal_mask(
-                config=self.config,
-                inputs_embeds=hidden_states,
-                attention_mask=attention_mask,
-                past_key_values=past_key_values,
+                self.config,
+                hidden_states,
+                attention_mask,
+                cache,
                 position_ids=position_ids,
+                and_mask_function=separate,
             )
         for layer in self.layers:
             hidden_states = layer(
                 hidden_states,
                 attention_mask=mask,
-                past_key_values=past_key_values,
                 position_ids=position_ids,
                 use_cache=use_cache,
+                **{CACHE: cache},
                 **kwargs,
             )
-        return BaseModelOutputWithPast(last_hidden_state=self.norm(hidden_states), past_key_values=past_key_values)
+        return BaseModelOutputWithPast(self.norm(hidden_states), cache)
 
 
 @auto_docstring(custom_intro="CAREER with its two-stage (or one-stage) prediction of the next occupation.")
@@ -317,6 +383,8 @@ class CareerForOccupationPrediction(CareerPreTrainedModel):
         past_key_values: Cache | None = None,
         use_cache: bool | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        cache: Cache | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> CareerOutput:
         r"""
@@ -329,14 +397,30 @@ class CareerForOccupationPrediction(CareerPreTrainedModel):
             `num_items_in_batch`, or / sum(w) without that.
         num_items_in_batch (`torch.Tensor` or `int`, *optional*):
             Number of scored steps in the whole batch, as Trainer gives it when gradients are accumulated.
+        past_key_values (`Cache`, *optional*):
+            The cache of an earlier call, by the name that Transformers had for it up to 5.23.
+        inputs_embeds (`torch.FloatTensor` of shape `(batch, time, hidden)`, *optional*):
+            Embeddings to read instead of those of `input_ids`, which are needed all the same: they are the occupations
+            in which people can stay.
+        cache (`Cache`, *optional*):
+            The cache of an earlier call, by the name that Transformers has for it from 5.24.
         """
+        check_labels(self.config, input_ids, labels, weight, num_items_in_batch)
+        if inputs_embeds is not None:
+            if inputs_embeds.shape[:2] != input_ids.shape:
+                raise ValueError(
+                    f"inputs_embeds have shape {tuple(inputs_embeds.shape)}, and input_ids {tuple(input_ids.shape)}: "
+                    "give an embedding for every id"
+                )
+            check_levels(self.config, input_ids, None)
         outputs = self.model(
-            input_ids=input_ids,
+            input_ids=input_ids if inputs_embeds is None else None,
             covariates=covariates,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
             use_cache=use_cache,
+            inputs_embeds=inputs_embeds,
+            cache=one_cache(past_key_values, cache),
             **kwargs,
         )
         hidden_states = outputs.last_hidden_state
@@ -346,6 +430,8 @@ class CareerForOccupationPrediction(CareerPreTrainedModel):
         # A compiled graph cannot select movers by position, and computes the same loss from all logits.
         if labels is None or not self.training or torch.compiler.is_compiling():
             logits = self._log_probs(hidden_states, stay_logit, input_ids)
+            if not self.training:
+                check_predictions(logits)
         if labels is not None:
             if logits is None:
                 nll = self._nll(hidden_states, stay_logit, input_ids, labels)
@@ -354,13 +440,13 @@ class CareerForOccupationPrediction(CareerPreTrainedModel):
             loss = mean_nll(nll, labels, weight, num_items_in_batch)
 
         return CareerOutput(
-            loss=loss,
-            logits=logits,
+            loss,
+            logits,
+            getattr(outputs, CACHE),
+            outputs.hidden_states,
+            outputs.attentions,
             stay_logit=stay_logit,
             last_hidden_state=hidden_states,
-            past_key_values=outputs.past_key_values,
-            hidden_states=outputs.hidden_states,
-            attentions=outputs.attentions,
         )
 
     def _occupation_logits(self, hidden_states: torch.Tensor) -> torch.Tensor:

@@ -4,9 +4,10 @@ A subclass defines the probability of every occupation at every step. Inputs and
 rivals that are trained, chains that are counted and the truth of a simulated market.
 """
 
-from __future__ import annotations
+from typing import Any
 
 import torch
+from torch import nn
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
 from transformers.utils import can_return_tuple
@@ -14,7 +15,9 @@ from transformers.utils import can_return_tuple
 from .checksums import Checksummed
 from .configuration_occupation import OccupationConfig
 from .facts import ModelFacts
+from .input_checks import check_labels, check_levels, check_predictions
 from .modeling_outputs import CareerOutput
+from .positions import move_left, padding_on_the_left, restarts
 from .two_stage import mean_nll
 
 
@@ -29,6 +32,17 @@ class OccupationModel(ModelFacts, Checksummed, PreTrainedModel):
     main_input_name = "input_ids"
     model_tags = ["career", "occupation-prediction"]
     takes_packed_careers = False
+
+    def __init__(self, config: OccupationConfig):
+        super().__init__(config)
+        config.check_labels()
+
+    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Embedding:
+        """Raises a ValueError: these models are small, and are trained or counted anew for another vocabulary."""
+        raise ValueError(
+            f"a {type(self).__name__} keeps its vocabulary: train it again with a processor that knows the "
+            "occupations (resize_vocabulary gives CAREER another vocabulary)"
+        )
 
     def log_probs(
         self, input_ids: torch.Tensor, covariates: torch.Tensor | None, position_ids: torch.Tensor | None
@@ -58,6 +72,7 @@ class OccupationModel(ModelFacts, Checksummed, PreTrainedModel):
         past_key_values: Cache | None = None,
         use_cache: bool | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
+        cache: Cache | None = None,
         **kwargs,
     ) -> CareerOutput:
         """Log-probabilities of every occupation at every step.
@@ -65,25 +80,40 @@ class OccupationModel(ModelFacts, Checksummed, PreTrainedModel):
         Args:
             input_ids: `(batch, time)`, y_{t-1}.
             covariates: `(batch, time, covariates)`, levels of x_t, exactly where the config names covariates.
-            attention_mask: Ignored, because padding is on the right.
+            attention_mask: `(batch, time)`, 0 at padding. It is needed only for padding on the left.
             labels: `(batch, time)`, y_t; -100 is not scored.
             weight: `(batch,)` or `(batch, time)`, survey weights in the loss.
             position_ids: `(batch, time)`; needed only for packed careers.
-            past_key_values: Must be None; pass whole histories.
+            past_key_values, cache: Must be None; pass whole histories.
             use_cache: Ignored.
             num_items_in_batch: The divisor of the summed loss, instead of the weight of the scored steps.
 
         Raises:
-            ValueError: If careers are packed and the model takes one per row, if there is a cache, or if covariates do
-                not fit the config.
+            ValueError: If careers are packed and the model takes one per row, if there is a cache, if ids, covariates
+                or labels do not fit the config, or if a weight is none.
         """
         self.config.check_covariates(input_ids, covariates)
-        if past_key_values is not None:
+        check_levels(self.config, input_ids, covariates)
+        check_labels(self.config, input_ids, labels, weight, num_items_in_batch)
+        if past_key_values is not None or cache is not None:
             raise ValueError(f"{type(self).__name__} keeps no cache: pass whole histories")
-        packed = position_ids is not None and bool((position_ids.diff(dim=-1) != 1).any())
+        packed = position_ids is not None and restarts(position_ids, attention_mask)
         if packed and not self.takes_packed_careers:
             raise ValueError(f"{type(self).__name__} takes one career per row: use PaddingCollator, layout='padded'")
-        log_probs, stay_logit = self.log_probs(input_ids, covariates, position_ids)
+        padding = padding_on_the_left(attention_mask)
+        if padding is None:
+            log_probs, stay_logit = self.log_probs(input_ids, covariates, position_ids)
+        else:
+            # These models count steps from the left, so careers are moved there, and their predictions back.
+            log_probs, stay_logit = self.log_probs(
+                move_left(input_ids, padding),
+                None if covariates is None else move_left(covariates, padding),
+                None if position_ids is None else move_left(position_ids.expand_as(input_ids), padding),
+            )
+            log_probs = move_left(log_probs, -padding)
+            stay_logit = None if stay_logit is None else move_left(stay_logit, -padding)
+        if not self.training:
+            check_predictions(log_probs)
         loss = None
         if labels is not None:
             nll = -log_probs.gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)

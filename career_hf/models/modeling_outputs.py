@@ -1,9 +1,14 @@
 """CareerOutput: the output of every occupation model of the package."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
-from transformers.modeling_outputs import CausalLMOutputWithPast
+from transformers.cache_utils import Cache
+from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
+
+
+# What the installed Transformers calls the cache: `past_key_values` up to 5.23, `cache` from 5.24.
+CACHE = fields(BaseModelOutputWithPast)[1].name
 
 
 @dataclass
@@ -29,3 +34,13 @@ class CareerOutput(CausalLMOutputWithPast):
 
     stay_logit: torch.Tensor | None = None
     last_hidden_state: torch.Tensor | None = None
+
+
+def one_cache(past_key_values: Cache | None, cache: Cache | None) -> Cache | None:
+    """The cache that a forward was given by one of its two names; raises a ValueError if by both."""
+    if past_key_values is not None and cache is not None:
+        raise ValueError("past_key_values and cache are two names of one argument: give one of them")
+    return past_key_values if cache is None else cache
+
+
+__all__ = ["CACHE", "CareerOutput", "one_cache"]

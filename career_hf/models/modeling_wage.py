@@ -6,15 +6,12 @@ h_t of the paper excludes the occupation of year t; the embedding of that occupa
 complete ("including"). Fixed representations (Eq. 9), which were never trained on wages, are compared with this model.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
 import torch
-from huggingface_hub.dataclasses import strict
 from torch import nn
 from transformers.activations import ACT2FN
 from transformers.cache_utils import Cache
@@ -24,10 +21,11 @@ from transformers.utils import TransformersKwargs, auto_docstring, can_return_tu
 from .configuration_career import CareerConfig
 from .modeling_career import CareerForOccupationPrediction
 from .modeling_outputs import CareerOutput
+from .strict_config import number, one_of, size, strict_config
 from .two_stage import mean_nll
 
 
-@strict
+@strict_config
 class CareerWageConfig(CareerConfig):
     r"""Configuration of [`CareerForWagePrediction`].
 
@@ -45,22 +43,15 @@ class CareerWageConfig(CareerConfig):
 
     model_type = "career_wage"
 
-    wage_timing: str = "including"
-    wage_mean: float | int = 0.0
-    wage_scale: float | int = 1.0
-    wage_hidden_size: int = 64
-    occupation_weight: float | int = 1.0
+    wage_timing: str = one_of("including", "before", "including")
+    wage_mean: float | int = number(0.0)
+    wage_scale: float | int = number(1.0, above=0)
+    wage_hidden_size: int = size(64)
+    occupation_weight: float | int = number(1.0, at_least=0)
     exclude_covariates: list[str] = field(default_factory=list)
 
     def validate_wages(self):
         """Validates the fields that concern wages, as part of `@strict` validation."""
-        if self.wage_timing not in ("before", "including"):
-            raise ValueError(f"wage_timing is 'before' or 'including', not {self.wage_timing!r}")
-        if self.wage_scale <= 0 or self.occupation_weight < 0:
-            raise ValueError(
-                f"wage_scale ({self.wage_scale}) must be positive and occupation_weight ({self.occupation_weight}) "
-                "not negative"
-            )
         check_excluded(self.covariate_names, self.exclude_covariates)
 
 
@@ -165,6 +156,8 @@ class CareerForWagePrediction(CareerForOccupationPrediction):
         past_key_values: Cache | None = None,
         use_cache: bool | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        cache: Cache | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> WageOutput:
         r"""
@@ -181,10 +174,21 @@ class CareerForWagePrediction(CareerForOccupationPrediction):
             [`CareerForOccupationPrediction`].
         num_items_in_batch (`torch.Tensor` or `int`, *optional*):
             Number of scored steps in the whole batch, as Trainer gives it when gradients are accumulated.
+        past_key_values (`Cache`, *optional*):
+            The cache of an earlier call, by the name that Transformers had for it up to 5.23.
+        inputs_embeds (`torch.FloatTensor` of shape `(batch, time, hidden)`, *optional*):
+            Embeddings to read instead of those of `input_ids`; as in [`CareerForOccupationPrediction`].
+        cache (`Cache`, *optional*):
+            The cache of an earlier call, by the name that Transformers has for it from 5.24.
         """
         if log_wage is not None and labels is None:
             raise ValueError(
                 "log_wage without labels: the loss needs the occupations too, because they tell which steps are scored"
+            )
+        if log_wage is not None and log_wage.shape != input_ids.shape:
+            raise ValueError(
+                f"log_wage has shape {tuple(log_wage.shape)}, and input_ids {tuple(input_ids.shape)}: give a log wage "
+                "for every step, NaN where it is not observed"
             )
         outputs = super().forward(
             input_ids=input_ids,
@@ -196,6 +200,8 @@ class CareerForWagePrediction(CareerForOccupationPrediction):
             past_key_values=past_key_values,
             use_cache=use_cache,
             num_items_in_batch=num_items_in_batch,
+            inputs_embeds=inputs_embeds,
+            cache=cache,
             return_dict=True,
             **kwargs,
         )

@@ -6,7 +6,7 @@ are the files `job/dict.txt`, `year/dict.txt` and so on in the folder of the ori
 
 Occupations keep their ids. Levels of covariates get new numbers, without the dictionary's special and made-up words:
 level 0 is "missing" and has the weights of the symbol with that name, or otherwise those of `<unk>`, which the
-original uses for levels outside its dictionary.
+original uses for levels outside its dictionary. Covariates have the original's names, unless they are renamed here.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from ..careers.columns import RESERVED_NAMES
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.vocabulary import MISSING
 from ..models.modeling_career import CareerForOccupationPrediction
@@ -112,6 +113,7 @@ def convert_checkpoint(
     dictionaries: str | Path,
     *,
     settings: Mapping[str, Any] | None = None,
+    rename: Mapping[str, str] | None = None,
     output: str | Path | None = None,
 ) -> tuple[PreTrainedModel, CareerProcessor]:
     """Turns a checkpoint of the original program's CAREER, bag-of-jobs or regression into a model of this package.
@@ -125,19 +127,22 @@ def convert_checkpoint(
         dictionaries: Folder with `job/dict.txt` and the dictionaries of the covariates.
         settings: Command-line options of the original's training, with underscores, which replace those in the
             checkpoint: `include_year` and so on, `decoder_attention_heads`, and those of the regression.
+        rename: New names of covariates by their names in the original, for careers whose columns have other names:
+            `{"location": "region", "ethnicity": "race"}`. Levels keep their names.
         output: Destination folder of the model and its processor; nothing is written if None.
 
     Returns:
         The model, in eval mode, and its processor.
 
     Raises:
-        ValueError: If a file cannot be read, dictionaries and weights have different sizes, a setting is missing, or
-            the checkpoint is one of another model.
+        ValueError: If a file cannot be read, dictionaries and weights have different sizes, a setting is missing, the
+            checkpoint is one of another model, or a covariate cannot be renamed.
     """
     weights, checkpoint_settings = read_checkpoint(checkpoint)
     options = {**checkpoint_settings, **(settings or {})}
     occupations = read_dictionary(Path(dictionaries) / "job" / "dict.txt")
     covariates = [name for name in COVARIATES if options.get(f"include_{name}")]
+    new_names = _new_names(covariates, rename or {})
     levels = {name: read_dictionary(Path(dictionaries) / name / "dict.txt") for name in covariates}
     architecture = _architecture(weights, checkpoint)
     places = {name: _kept_levels(symbols) for name, symbols in levels.items()}
@@ -149,9 +154,11 @@ def convert_checkpoint(
     special = [i for i, symbol in enumerate(occupations) if symbol in SPECIALS[:UNKNOWN] or MADE_UP.fullmatch(symbol)]
     shared: dict[str, Any] = {"covariate_names": covariates, "special_token_ids": special}
     model = _build_model(weights, options, architecture, len(occupations), places, shared)
+    if rename:
+        model = _with_names(model, new_names)
     processor = CareerProcessor(
         occupations=occupations,
-        covariate_names=covariates,
+        covariate_names=list(new_names.values()),
         covariate_levels=[[MISSING, *(levels[name][i] for i in places[name][1:])] for name in covariates],
         unknown_occupation=SPECIALS[UNKNOWN],
         special_token_ids=special,
@@ -166,6 +173,39 @@ def convert_checkpoint(
         model.save_pretrained(output)
         processor.save_pretrained(output)
     return model.eval(), processor
+
+
+def _new_names(covariates: list[str], rename: Mapping[str, str]) -> dict[str, str]:
+    """The name of every covariate, by its name in the original."""
+    for old, new in rename.items():
+        if old not in covariates:
+            raise ValueError(f"rename: '{old}' is none of the checkpoint's covariates, which are {covariates}")
+        if old == "year" or new in RESERVED_NAMES:
+            raise ValueError(
+                f"rename: '{old}' cannot be '{new}', because {', '.join(RESERVED_NAMES)} are columns with a meaning "
+                "of their own in all careers"
+            )
+        if not new.isidentifier():
+            raise ValueError(f"rename: '{new}' for '{old}' is no name: use letters, digits and underscores")
+    names = {name: rename.get(name, name) for name in covariates}
+    twice = [new for new in names.values() if list(names.values()).count(new) > 1]
+    if twice:
+        raise ValueError(f"rename: two covariates would be '{twice[0]}', and each needs a name of its own")
+    return names
+
+
+def _with_names(model: PreTrainedModel, names: Mapping[str, str]) -> PreTrainedModel:
+    """The same model with other names of covariates, which are in its config and in the names of its weights."""
+    config = model.config.to_dict()
+    for field in ("covariate_names", "history_covariates", "change_covariates"):
+        if config.get(field):
+            config[field] = [names[name] for name in config[field]]
+    renamed = type(model)(type(model.config).from_dict(config))
+    weights = model.state_dict()
+    renamed.load_state_dict(
+        {".".join(names.get(part, part) for part in key.split(".")): weights[key] for key in weights}
+    )
+    return renamed
 
 
 def _architecture(weights: Mapping[str, torch.Tensor], checkpoint: str | Path) -> str:

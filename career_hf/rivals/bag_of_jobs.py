@@ -11,20 +11,18 @@ product of the mean of embeddings. So each table is computed once for all steps,
 its rows: at D = 1024 several times less work than a product for every step.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch
-from huggingface_hub.dataclasses import strict
 from torch import nn
 from torch.nn import functional as F
 
+from ..models.strict_config import MOST_IDS, number, size, strict_config
 from ..models.two_stage import among
 from .base import BaselineConfig, BaselineForOccupationPrediction
 
 
-@strict
+@strict_config
 class BagOfJobsConfig(BaselineConfig):
     r"""Configuration of [`BagOfJobsForOccupationPrediction`].
 
@@ -42,10 +40,10 @@ class BagOfJobsConfig(BaselineConfig):
 
     model_type = "career_bag_of_jobs"
 
-    embedding_size: int = 1024
+    embedding_size: int = size(1024)
     history_covariates: list[str] | None = None
     start_in_history: bool = False
-    start_levels: list[int] | None = None
+    start_levels: list[int] | None = number(None, at_least=0, below=MOST_IDS)
 
     def __post_init__(self, **kwargs: Any):
         if self.history_covariates is None:

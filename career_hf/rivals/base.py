@@ -4,21 +4,19 @@ A rival defines the scores of occupations and of staying; `two_stage.py` turns s
 models. So a comparison of models only compares how they use the past.
 """
 
-from __future__ import annotations
-
 from typing import Any, Self
 
 import torch
-from huggingface_hub.dataclasses import strict
 from torch import nn
 
 from ..encoding.processing_career import CareerProcessor
 from ..models.configuration_occupation import OccupationConfig
 from ..models.modeling_occupation import OccupationModel
+from ..models.strict_config import number, strict_config
 from ..models.two_stage import nothing_to_stay_in, occupation_log_probs, two_stage_log_probs
 
 
-@strict
+@strict_config
 class BaselineConfig(OccupationConfig):
     r"""Configuration that all rivals share.
 
@@ -33,11 +31,10 @@ class BaselineConfig(OccupationConfig):
     """
 
     model_type = "career_baseline"
-    keys_to_ignore_at_inference = ["past_key_values", "stay_logit"]
 
     two_stage: bool = True
-    initializer_range: float = 0.02
-    logit_clamp: float | int | None = None
+    initializer_range: float | int = number(0.02, at_least=0)
+    logit_clamp: float | int | None = number(None, above=0)
     special_tokens_in_softmax: bool = False
     first_step_stay: bool = False
 

@@ -31,16 +31,14 @@ skill recommendation", CIKM. Zhang, Liu, Zhu, Liu, Wang, Wang and Xiong (2020), 
 collective multi-view representation learning", arXiv:2009.07429 (CIKM 2019).
 """
 
-from __future__ import annotations
-
 import torch
-from huggingface_hub.dataclasses import strict
 from torch import nn
 
+from ..models.strict_config import size, strict_config
 from .base import BaselineConfig, BaselineForOccupationPrediction, CovariateEmbeddings
 
 
-@strict
+@strict_config
 class JobVectorsConfig(BaselineConfig):
     r"""Configuration of models of job vectors.
 
@@ -52,12 +50,7 @@ class JobVectorsConfig(BaselineConfig):
 
     model_type = "career_job_vectors"
 
-    embedding_size: int = 50
-
-    def validate_embedding_size(self):
-        """Part of `@strict` validation: the space must have a dimension."""
-        if self.embedding_size < 1:
-            raise ValueError(f"embedding_size must be at least 1, and is {self.embedding_size}")
+    embedding_size: int = size(50)
 
 
 class JobVectorsForOccupationPrediction(BaselineForOccupationPrediction):
@@ -95,7 +88,7 @@ class JobVectorsForOccupationPrediction(BaselineForOccupationPrediction):
         return self.embed_tokens(last) + self.embed_covariates(covariates)
 
 
-@strict
+@strict_config
 class JobRepresentationConfig(JobVectorsConfig):
     r"""Configuration of [`JobRepresentationForOccupationPrediction`], as in [`JobVectorsConfig`]."""
 
@@ -120,7 +113,7 @@ class JobRepresentationForOccupationPrediction(JobVectorsForOccupationPrediction
         return nn.functional.linear(job, self.embed_tokens.weight)
 
 
-@strict
+@strict_config
 class Job2VecConfig(JobVectorsConfig):
     r"""Configuration of [`Job2VecForOccupationPrediction`], as in [`JobVectorsConfig`]."""
 

@@ -12,21 +12,20 @@ infinite; and `tune_weight` can choose w1 and w2 on validation careers.
 Only nonzero counts are stored: their number grows with the data, not with the vocabulary cubed.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterable
+from typing import Self
 
 import numpy as np
 import torch
 from datasets import Dataset
-from huggingface_hub.dataclasses import strict
 from torch import nn
 
 from ..encoding.collating import EncodedCareers
 from ..encoding.processing_career import CareerProcessor
 from ..models.configuration_occupation import OccupationConfig
 from ..models.modeling_occupation import OccupationModel
+from ..models.strict_config import number, one_of, size, strict_config
 from ..models.two_stage import IMPOSSIBLE
 
 
@@ -36,8 +35,11 @@ WEIGHT_GRID = (*np.linspace(0, 0.95, 20).tolist(), *(1 - np.geomspace(0.04, 1e-4
 
 NO_CONTEXT = -1
 
+# More stored counts than this are a mistake, which would end in a lack of memory.
+MOST_COUNTS = 10**10
 
-@strict
+
+@strict_config
 class MarkovConfig(OccupationConfig):
     r"""Configuration of [`MarkovForOccupationPrediction`].
 
@@ -54,14 +56,13 @@ class MarkovConfig(OccupationConfig):
     """
 
     model_type = "career_markov"
-    keys_to_ignore_at_inference = ["past_key_values"]
 
-    order: int = 1
-    first_order_weight: float | int = 0.99
-    second_order_weight: float | int = 0.5
-    pseudo_count: float | int = 1.0
-    num_contexts: list[int] | None = None
-    num_transitions: list[int] | None = None
+    order: int = one_of(1, 1, 2)
+    first_order_weight: float | int = number(0.99, at_least=0, at_most=1)
+    second_order_weight: float | int = number(0.5, at_least=0, at_most=1)
+    pseudo_count: float | int = number(1.0, at_least=0)
+    num_contexts: list[int] | None = size(None, MOST_COUNTS)
+    num_transitions: list[int] | None = number(None, at_least=0, at_most=MOST_COUNTS)
 
     def __post_init__(self, **kwargs):
         self.num_contexts = list(self.num_contexts or [1] * self.order)
@@ -69,22 +70,12 @@ class MarkovConfig(OccupationConfig):
         super().__post_init__(**kwargs)
 
     def validate_order(self):
-        """Part of `@strict` validation: the order and the shapes stored for each order."""
-        if self.order not in (1, 2):
-            raise ValueError(f"order must be 1 or 2, not {self.order}")
+        """Part of `@strict` validation: the shapes stored for each order."""
         if not len(self.num_contexts or []) == len(self.num_transitions or []) == self.order:
             raise ValueError(
                 f"num_contexts {self.num_contexts} and num_transitions {self.num_transitions} need one entry for each "
                 f"of the {self.order} orders"
             )
-
-    def validate_smoothing(self):
-        """Part of `@strict` validation: smoothing weights must be shares."""
-        for name in ("first_order_weight", "second_order_weight"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be between 0 and 1, not {getattr(self, name)}")
-        if self.pseudo_count < 0:
-            raise ValueError(f"pseudo_count must not be negative, and is {self.pseudo_count}")
 
     def validate_no_covariates(self):
         """Part of `@strict` validation: a Markov chain has no covariates."""
@@ -137,7 +128,7 @@ class TransitionCounts(nn.Module):
     @classmethod
     def from_steps(
         cls, context: np.ndarray, occupation: np.ndarray, weight: np.ndarray | None, vocab_size: int
-    ) -> TransitionCounts:
+    ) -> Self:
         """Counts steps from flat arrays of contexts, of occupations that followed, and perhaps of weights."""
         codes, inverse = np.unique(context * vocab_size + occupation, return_inverse=True)
         contexts, starts = np.unique(codes // vocab_size, return_index=True)
@@ -213,7 +204,7 @@ class MarkovForOccupationPrediction(OccupationModel):
         second_order_weight: float = 0.5,
         pseudo_count: float = 1.0,
         weighted: bool = False,
-    ) -> MarkovForOccupationPrediction:
+    ) -> Self:
         """Counts the transitions of encoded careers.
 
         Args:
@@ -264,7 +255,7 @@ class MarkovForOccupationPrediction(OccupationModel):
         weighted: bool = False,
         seed: int = 0,
         order: int = 1,
-    ) -> MarkovForOccupationPrediction:
+    ) -> Self:
         """A chain by `tune_weight` or `fit`, with the arguments that all models made of counts share.
 
         Args:
@@ -312,7 +303,7 @@ def tune_weight(
     grid: Iterable[float] = WEIGHT_GRID,
     pseudo_count: float = 1.0,
     weighted: bool = False,
-) -> MarkovForOccupationPrediction:
+) -> Self:
     """A chain of training careers, with the smoothing weights that maximise the likelihood of validation careers.
 
     The likelihood of every weight follows from the probabilities that the smoothed distributions give each validation

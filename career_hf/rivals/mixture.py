@@ -23,18 +23,15 @@ shares of all people alone loses the occupations of its own people. Storage is d
 squared: 9 MB for 20 chains of 335 occupations.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from datasets import Dataset
-from huggingface_hub.dataclasses import strict
 from scipy.sparse import csr_array
 from scipy.special import logsumexp
 from torch import nn
@@ -44,6 +41,7 @@ from ..encoding.collating import EncodedCareers
 from ..encoding.processing_career import CareerProcessor
 from ..models.configuration_occupation import OccupationConfig
 from ..models.modeling_occupation import OccupationModel
+from ..models.strict_config import number, size, strict_config
 from ..models.two_stage import IMPOSSIBLE
 from .markov import MarkovForOccupationPrediction, tune_weight
 
@@ -54,7 +52,7 @@ NUM_CHAINS_GRID = (1, 2, 5, 10, 20)
 STRENGTH_GRID = (10.0, 30.0, 100.0, 300.0, 1000.0)
 
 
-@strict
+@strict_config
 class MixtureOfMarkovChainsConfig(OccupationConfig):
     r"""Configuration of [`MixtureOfMarkovChainsForOccupationPrediction`].
 
@@ -69,24 +67,11 @@ class MixtureOfMarkovChainsConfig(OccupationConfig):
     """
 
     model_type = "career_markov_mixture"
-    keys_to_ignore_at_inference = ["past_key_values"]
 
-    num_chains: int = 1
-    strength: float | int = 100.0
-    first_order_weight: float | int = 0.99
-    pseudo_count: float | int = 1.0
-
-    def validate_mixture(self):
-        """Part of `@strict` validation: the number of chains and the smoothing."""
-        if self.num_chains < 1:
-            raise ValueError(f"num_chains must be at least 1, and is {self.num_chains}")
-        if not self.strength > 0:
-            raise ValueError(
-                f"strength must be above 0, and is {self.strength}; without any, a chain has no probabilities for "
-                "occupations that none of its people held"
-            )
-        if not 0 <= self.first_order_weight <= 1:
-            raise ValueError(f"first_order_weight must be between 0 and 1, and is {self.first_order_weight}")
+    num_chains: int = size(1)
+    strength: float | int = number(100.0, above=0)
+    first_order_weight: float | int = number(0.99, at_least=0, at_most=1)
+    pseudo_count: float | int = number(1.0, at_least=0)
 
     def validate_no_covariates(self):
         """Part of `@strict` validation: a mixture of Markov chains has no covariates."""
@@ -147,7 +132,7 @@ class MixtureOfMarkovChainsForOccupationPrediction(OccupationModel):
         seed: int = 0,
         max_iterations: int = 500,
         tolerance: float = 1e-5,
-    ) -> MixtureOfMarkovChainsForOccupationPrediction:
+    ) -> Self:
         """Fits chains to encoded careers from several random starts, and keeps the best fit.
 
         Args:
@@ -211,7 +196,7 @@ class MixtureOfMarkovChainsForOccupationPrediction(OccupationModel):
         tune: bool = True,
         weighted: bool = False,
         seed: int = 0,
-    ) -> MixtureOfMarkovChainsForOccupationPrediction:
+    ) -> Self:
         """A mixture by `tune_mixture`, with the arguments that all models made of counts share; it is always tuned."""
         return tune_mixture(train, validation, processor, weighted=weighted, seed=seed)
 
@@ -252,7 +237,7 @@ def tune_mixture(
     weighted: bool = False,
     restarts: int = 3,
     seed: int = 0,
-) -> MixtureOfMarkovChainsForOccupationPrediction:
+) -> Self:
     """A mixture of training careers, with the number of chains and the strength that fit validation careers best.
 
     The chain of all people is the first-order one of `tune_weight`. A career's likelihood is that of all its

@@ -10,16 +10,14 @@ output, an intercept, and initial weights about as large as its uniform ones of 
 0.02 the model learns far more slowly.
 """
 
-from __future__ import annotations
-
 import torch
-from huggingface_hub.dataclasses import strict
 from torch import nn
 
+from ..models.strict_config import DEEPEST, dropout, number, size, strict_config
 from .base import BaselineConfig, BaselineForOccupationPrediction, CovariateEmbeddings
 
 
-@strict
+@strict_config
 class NemoConfig(BaselineConfig):
     r"""Configuration of [`NemoForOccupationPrediction`].
 
@@ -35,10 +33,10 @@ class NemoConfig(BaselineConfig):
 
     model_type = "career_nemo"
 
-    hidden_size: int = 200
-    num_hidden_layers: int = 2
-    hidden_dropout: float | int = 0.1
-    initializer_range: float = 0.07
+    hidden_size: int = size(200)
+    num_hidden_layers: int = size(2, DEEPEST)
+    hidden_dropout: float | int = dropout(0.1)
+    initializer_range: float | int = number(0.07, at_least=0)
 
 
 class NemoForOccupationPrediction(BaselineForOccupationPrediction):

@@ -13,23 +13,21 @@ biennial survey every step would be a gap. And a first step is no change of educ
 which is equivalent too: only at a first step is y_{t-1} the beginning of the career.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import field
 from typing import Any, Self
 
 import torch
-from huggingface_hub.dataclasses import strict
 from torch import nn
 from torch.nn import functional as F
 from transformers import initialization as init
 
 from ..encoding.processing_career import CareerProcessor
+from ..models.strict_config import number, size, strict_config
 from .base import BaselineConfig, BaselineForOccupationPrediction, CovariateEmbeddings
 
 
-@strict
+@strict_config
 class RegressionConfig(BaselineConfig):
     r"""Configuration of [`RegressionForOccupationPrediction`]; `from_processor` sets the meaning of covariates.
 
@@ -50,8 +48,8 @@ class RegressionConfig(BaselineConfig):
     model_type = "career_regression"
 
     time_covariate: str | None = None
-    year_of_level: list[int | None] = field(default_factory=list)
-    step_length: int = 1
+    year_of_level: list[int | None] = number(list, at_least=-9999, at_most=9999)
+    step_length: int = size(1, 9999)
     change_covariates: list[str] = field(default_factory=list)
 
     def validate_features(self):

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.training_history import sum_stage
+from ..encoding.vocabulary import year_of
 from ..models.modeling_wage import CareerForWagePrediction
 from ..occupations.labels import NOT_WORKING
 
@@ -72,7 +73,8 @@ def made_up_career(processor: CareerProcessor) -> dict[str, Any]:
         seen = np.asarray(counts[1][i]) if counts[1] is not None else np.ones(len(levels))
         seen_levels = [j for j in range(1, len(levels)) if seen[j] > 0]
         if name == "year":
-            career["year"] = sorted(int(levels[j]) for j in seen_levels)[-3:]
+            years = [year for year in (year_of(levels[j]) for j in seen_levels) if year is not None]
+            career["year"] = sorted(years)[-3:]
             career["occupation"] = career["occupation"][-len(career["year"]) :]
         else:
             career[name] = levels[max(seen_levels, key=lambda j: seen[j])] if seen_levels else None

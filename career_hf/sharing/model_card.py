@@ -16,6 +16,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from transformers import PreTrainedModel
 
+from ..careers.columns import check_names
 from ..careers.dataset_card import CARD, as_cell
 from ..careers.provenance import SOURCES
 from ..encoding.checkpoints import load_checkpoint
@@ -75,9 +76,12 @@ def write_model_card(
         note: What readers of the card should know first, such as that training was short.
 
     Raises:
-        ValueError: Model and processor disagree, there is no such split or column, or the results in the folder are
+        ValueError: Model and processor disagree, there is no such split or column, or one is named without data, or the results in the folder are
             about other weights.
     """
+    check_names(by=by)
+    if data is None and (len(by) or split != "test"):
+        raise ValueError(f"by={by!r} and split={split!r} say which careers to evaluate on: give data too, or neither")
     folder = Path(folder)
     model, processor = load_checkpoint(folder)
     processor.check(model.config)

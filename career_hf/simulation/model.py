@@ -5,19 +5,17 @@ All that scores or forecasts with an occupation model (`evaluation.transition_ta
 not depend on how a later numpy draws random numbers.
 """
 
-from __future__ import annotations
-
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
-from huggingface_hub.dataclasses import strict
 from torch import nn
 
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.vocabulary import MISSING
 from ..models.configuration_occupation import OccupationConfig
 from ..models.modeling_occupation import OccupationModel
+from ..models.strict_config import one_of, strict_config
 from ..models.two_stage import IMPOSSIBLE
 from .filtering import Filter, Knowledge
 from .law import Law, People
@@ -28,7 +26,7 @@ SPECIAL = ["<pad>", "<start>"]
 TYPE_COVARIATE = "latent_type"
 
 
-@strict
+@strict_config
 class TrueOccupationConfig(OccupationConfig):
     r"""Configuration of [`TrueOccupationModel`].
 
@@ -42,15 +40,9 @@ class TrueOccupationConfig(OccupationConfig):
     """
 
     model_type = "career_truth"
-    keys_to_ignore_at_inference = ["past_key_values", "stay_logit"]
 
     world: dict[str, Any] | None = None
-    knowledge: str = "history"
-
-    def validate_knowledge(self):
-        """Part of `@strict` validation."""
-        if self.knowledge not in ("history", "nothing", "type"):
-            raise ValueError(f"knowledge must be 'history', 'nothing' or 'type', not {self.knowledge!r}")
+    knowledge: str = one_of("history", "history", "nothing", "type")
 
 
 class TrueOccupationModel(OccupationModel):
@@ -80,7 +72,7 @@ class TrueOccupationModel(OccupationModel):
         self.post_init()
 
     @classmethod
-    def of_world(cls, world: World, knowledge: Knowledge = "history") -> TrueOccupationModel:
+    def of_world(cls, world: World, knowledge: Knowledge = "history") -> Self:
         """The true model of a world.
 
         Args:

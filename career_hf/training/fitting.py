@@ -18,6 +18,7 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from ..careers.ledger import Ledger
 from ..encoding.processing_career import CareerProcessor
+from ..encoding.training_history import record_careers
 from ..readable_values import ReadableResult
 from .trainer import Recipe, build_trainer
 
@@ -109,12 +110,13 @@ def fit_model(
     set_seed(recipe.arguments.seed)
     model = make_model(recipe.config)
     trainer = build(model, processor, recipe, encoded, encoded_validation, callbacks=callbacks, source=source)
+    trained: Any = trainer.processing_class
+    record_careers(trained.training_stages[-1], train)
     if not progress:
         trainer.remove_callback(ProgressCallback)
     trainer.train(resume_from_checkpoint=last_checkpoint(recipe.arguments.output_dir) if resume else None)
     log = list(trainer.state.log_history)
     metrics = trainer.evaluate()
-    trained: Any = trainer.processing_class
     return FittedModel(model, trained, metrics, ledger, trainer.state, log)
 
 

@@ -1,7 +1,7 @@
 """The paper's training recipes (Appendix G) as numbers for the stock Trainer, and the Trainer that runs them.
 
-A recipe is a model configuration, TrainingArguments and a function from a model to (optimizer, scheduler). The
-function is needed because Trainer has no options to warm up from 1e-7 and to decay every parameter, as the original
+A recipe is a model configuration, TrainingArguments and a function that makes (optimizer, scheduler). The function is
+needed because Trainer has no options to warm up from 1e-7 and to decay every parameter, as the original
 program does. `build_trainer` puts a recipe, a model and encoded careers together. There is no Trainer subclass: the
 model computes the loss, batches are ready-made (`MicroBatches`), and evaluation gathers the log-probability of each
 true occupation, so that the validation NLL is exact at any batch size (`eval_loss`, which averages batch means, is not
@@ -14,7 +14,6 @@ import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,6 +47,7 @@ from ..models.attention import SDPA_BY_LENGTH
 from ..models.configuration_career import CareerConfig
 from ..models.configuration_occupation import OccupationConfig
 from ..models.title_embeddings import check_title_embeddings
+from .arguments import check_arguments, updates_of
 from .run_record import TrainingRecord
 
 
@@ -71,7 +71,7 @@ class Recipe:
         stage: Name under which the processor records the training careers.
         config: Config of the model to train; in fine-tuning, the config that the pretrained model should have.
         arguments: Arguments of the stock Trainer.
-        make_optimizer: A function from a model to its (optimizer, scheduler).
+        make_optimizer: A function from a model, the arguments and the number of updates to (optimizer, scheduler).
         tokens_per_batch: Number of steps (person-years) in one update, over all micro-batches and processes.
         patience: Number of evaluations without a better validation NLL after which training stops.
         layout: Layout of micro-batches: "flat" (CPU, or varlen flash attention), "packed" (GPU), or "padded" (any
@@ -85,7 +85,7 @@ class Recipe:
     stage: str
     config: Any  # CareerConfig, or a rival's
     arguments: TrainingArguments
-    make_optimizer: Callable[[PreTrainedModel], OptimizerAndScheduler]
+    make_optimizer: Callable[[PreTrainedModel, TrainingArguments, int], OptimizerAndScheduler]
     tokens_per_batch: int = 16_000
     patience: int = 10
     layout: Literal["flat", "packed", "padded"] = "flat"
@@ -102,6 +102,7 @@ class Recipe:
             "job_dropout": self.job_dropout,
             "lr_scheduler_type": str(SchedulerType(self.arguments.lr_scheduler_type).value),
             **{name: getattr(self.arguments, name) for name in names},
+            **({} if self.arguments.max_steps > 0 else {"num_train_epochs": self.arguments.num_train_epochs}),
         }
 
 
@@ -111,8 +112,9 @@ def pretraining_recipe(processor: CareerProcessor, output_dir: str | Path, **ove
     Args:
         processor: A processor that was fitted on the training careers.
         output_dir: Folder of the checkpoints.
-        overrides: Fields of TrainingArguments; `tokens_per_batch`, `patience`, `layout`, `job_dropout` and
-            `job_dropout_per` of the recipe; and `config_overrides`, a mapping of CareerConfig fields.
+        overrides: Fields of TrainingArguments (`num_train_epochs` takes the place of `max_steps`); `tokens_per_batch`,
+            `patience`, `layout`, `job_dropout` and `job_dropout_per` of the recipe; and `config_overrides`, a mapping
+            of CareerConfig fields.
     """
     paper = {
         "learning_rate": 5e-4,
@@ -121,7 +123,7 @@ def pretraining_recipe(processor: CareerProcessor, output_dir: str | Path, **ove
         "eval_steps": 1_000,
         "save_steps": 1_000,
     }
-    return _career_recipe("pretraining", processor, output_dir, _PRETRAINED_SIZE, {**paper, **overrides})
+    return _career_recipe("pretraining", processor, output_dir, _PRETRAINED_SIZE, paper, overrides)
 
 
 def finetuning_recipe(processor: CareerProcessor, output_dir: str | Path, **overrides: Any) -> Recipe:
@@ -130,7 +132,7 @@ def finetuning_recipe(processor: CareerProcessor, output_dir: str | Path, **over
     Early stopping should come before `max_steps`. Arguments are as in `pretraining_recipe`.
     """
     paper = {"learning_rate": 1e-4, "warmup_steps": 500, "max_steps": 20_000, "eval_steps": 100, "save_steps": 100}
-    return _career_recipe("finetuning", processor, output_dir, _PRETRAINED_SIZE, {**paper, **overrides})
+    return _career_recipe("finetuning", processor, output_dir, _PRETRAINED_SIZE, paper, overrides)
 
 
 def scratch_recipe(processor: CareerProcessor, output_dir: str | Path, **overrides: Any) -> Recipe:
@@ -138,7 +140,7 @@ def scratch_recipe(processor: CareerProcessor, output_dir: str | Path, **overrid
 
     Early stopping should come before `max_steps`. Arguments are as in `pretraining_recipe`.
     """
-    return _career_recipe("training", processor, output_dir, _SCRATCH_SIZE, {**_SCRATCH_SCHEDULE, **overrides})
+    return _career_recipe("training", processor, output_dir, _SCRATCH_SIZE, _SCRATCH_SCHEDULE, overrides)
 
 
 def baseline_recipe(config: OccupationConfig, output_dir: str | Path, **overrides: Any) -> Recipe:
@@ -148,7 +150,8 @@ def baseline_recipe(config: OccupationConfig, output_dir: str | Path, **override
         config: Config of the rival.
         output_dir, overrides: As in `pretraining_recipe`, without `config_overrides`.
     """
-    return _recipe("training", config, output_dir, {**_SCRATCH_SCHEDULE, "layout": "padded", **overrides})
+    defaults = {**_SCRATCH_SCHEDULE, "layout": "padded"}
+    return _recipe("training", config, output_dir, _replaced(defaults, overrides))
 
 
 def recipe_for(
@@ -185,10 +188,23 @@ _SCRATCH_SCHEDULE = {
 
 
 def _career_recipe(
-    stage: str, processor: CareerProcessor, output_dir: str | Path, size: Mapping[str, int], settings: dict[str, Any]
+    stage: str,
+    processor: CareerProcessor,
+    output_dir: str | Path,
+    size: Mapping[str, int],
+    defaults: Mapping[str, Any],
+    overrides: Mapping[str, Any],
 ) -> Recipe:
+    settings = _replaced(defaults, overrides)
     config = CareerConfig(**{**processor.config_kwargs(), **size, **settings.pop("config_overrides", {})})
     return _recipe(stage, config, output_dir, settings)
+
+
+def _replaced(defaults: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Defaults with overrides in their place; a number of epochs takes the place of the number of updates."""
+    if "num_train_epochs" in overrides:
+        defaults = {name: value for name, value in defaults.items() if name != "max_steps"}
+    return {**defaults, **overrides}
 
 
 def _recipe(stage: str, config: OccupationConfig, output_dir: str | Path, settings: dict[str, Any]) -> Recipe:
@@ -236,7 +252,7 @@ def _recipe(stage: str, config: OccupationConfig, output_dir: str | Path, settin
         stage=stage,
         config=config,
         arguments=arguments,
-        make_optimizer=partial(adamw, arguments=arguments),
+        make_optimizer=adamw,
         tokens_per_batch=tokens_per_batch,
         patience=patience,
         layout=layout,
@@ -245,14 +261,15 @@ def _recipe(stage: str, config: OccupationConfig, output_dir: str | Path, settin
     )
 
 
-def adamw(model: PreTrainedModel, arguments: TrainingArguments) -> OptimizerAndScheduler:
+def adamw(model: PreTrainedModel, arguments: TrainingArguments, updates: int) -> OptimizerAndScheduler:
     """AdamW with decoupled weight decay on every parameter, biases and LayerNorms too.
 
     Args:
         model: The model, whose trainable parameters form one group.
-        arguments: Arguments with `learning_rate`, `warmup_steps`, `weight_decay`, Adam's constants and
-            `lr_scheduler_type`: "inverse_sqrt" is `inverse_sqrt_rate`, as in the original program; other schedules are
-            those of Transformers, and fall to zero, if they do, at `max_steps`.
+        arguments: Arguments with `learning_rate`, `warmup_steps` (a share of the updates if it is below 1),
+            `weight_decay`, Adam's constants and `lr_scheduler_type`: "inverse_sqrt" is `inverse_sqrt_rate`, as in the
+            original program; other schedules are those of Transformers, with `lr_scheduler_kwargs`.
+        updates: Number of updates of the run, at which other schedules fall to zero, if they do.
     """
     optimizer = torch.optim.AdamW(
         (parameter for parameter in model.parameters() if parameter.requires_grad),
@@ -262,10 +279,14 @@ def adamw(model: PreTrainedModel, arguments: TrainingArguments) -> OptimizerAndS
         weight_decay=arguments.weight_decay,
         fused=True,
     )
-    peak, warmup = arguments.learning_rate, arguments.warmup_steps
+    peak, warmup, options = arguments.learning_rate, arguments.get_warmup_steps(updates), arguments.lr_scheduler_kwargs
     if arguments.lr_scheduler_type != SchedulerType.INVERSE_SQRT:
-        return optimizer, get_scheduler(arguments.lr_scheduler_type, optimizer, int(warmup), arguments.max_steps)
-    return optimizer, LambdaLR(optimizer, lambda updates: inverse_sqrt_rate(updates, peak, warmup) / peak)
+        return optimizer, get_scheduler(
+            arguments.lr_scheduler_type, optimizer, warmup, updates, scheduler_specific_kwargs=options
+        )
+    if options:
+        raise ValueError(f"lr_scheduler_kwargs {options} are refused: the schedule of the original program has none")
+    return optimizer, LambdaLR(optimizer, lambda number: inverse_sqrt_rate(number, peak, warmup) / peak)
 
 
 def inverse_sqrt_rate(updates: int, peak: float, warmup: float) -> float:
@@ -304,10 +325,17 @@ def build_trainer(
         weights `eval_weighted_nll` and `eval_weighted_perplexity`.
 
     Raises:
-        ValueError: The model and the processor disagree, a model with a place for titles has no titles, or only one
-            of the two datasets has weights.
+        ValueError: The model and the processor disagree, a model with a place for titles has no titles, only one of
+            the two datasets has weights, careers are streamed, or an argument contradicts ready-made micro-batches.
     """
     arguments = recipe.arguments
+    check_arguments(arguments)
+    for name, careers in (("training", train), ("validation", validation)):
+        if not isinstance(careers, datasets.Dataset):
+            raise ValueError(
+                f"the {name} careers are a {type(careers).__name__}, and micro-batches are drawn from all careers: "
+                "give a datasets.Dataset, or stream to a plain Trainer with processing_class=processor and max_steps"
+            )
     processor.check(model.config)
     check_title_embeddings(model)
     weighted = "weight" in train.column_names
@@ -337,6 +365,7 @@ def build_trainer(
         micro_batches_per_batch=arguments.gradient_accumulation_steps * arguments.world_size,
         seed=arguments.seed if arguments.data_seed is None else arguments.data_seed,
     )
+    updates = updates_of(arguments, micro_batches.batches_per_epoch)
     rows = EncodedCareers(validation)
     # Careers of similar length are side by side, so that batches have little padding.
     rows = EncodedCareers(validation.select(np.argsort(rows.lengths, kind="stable")))
@@ -352,7 +381,7 @@ def build_trainer(
         train_dataset=micro_batches,
         eval_dataset=rows,
         processing_class=processor,
-        optimizers=recipe.make_optimizer(model),  # type: ignore[arg-type]  # any scheduler does
+        optimizers=recipe.make_optimizer(model, arguments, updates),  # type: ignore[arg-type]  # any scheduler does
         callbacks=[record, *stopping, *(callbacks or [])],
         preprocess_logits_for_metrics=log_prob_of_truth,
         compute_metrics=exact_metrics,
@@ -363,14 +392,17 @@ def build_trainer(
     return trainer
 
 
-def log_prob_of_truth(logits: torch.Tensor, labels: torch.Tensor | tuple[torch.Tensor, ...]) -> torch.Tensor:
+def log_prob_of_truth(logits: torch.Tensor, labels: torch.Tensor | tuple[torch.Tensor, ...] | None) -> torch.Tensor:
     """Log-probability of each true occupation, `(batch, time)`, which is enough for metrics and far smaller than
     logits.
 
     Args:
         logits: `(batch, time, vocabulary)`, normalised log-probabilities.
-        labels: `(batch, time)`, alone or followed by weights.
+        labels: `(batch, time)`, alone or followed by weights. With None, as in `trainer.predict` of careers without
+            labels, logits are returned as they are.
     """
+    if labels is None:
+        return logits
     truth = labels[0] if isinstance(labels, tuple) else labels
     return logits.gather(-1, truth.clamp(min=0).unsqueeze(-1)).squeeze(-1)
 

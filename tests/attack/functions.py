@@ -1,4 +1,4 @@
-"""Malformed arguments of the public functions, made from their signatures: `career_hf.NAME` for each name of the stub."""
+"""Malformed arguments of the public functions, made from their signatures: `career_hf.NAME`, for names of the stub."""
 
 from __future__ import annotations
 
@@ -124,11 +124,18 @@ def fillers(scene: Scene) -> dict[str, Callable[[Path], Any]]:
         "repo": "me/careers",
         "dry_run": True,
         "margins": scene.margins,
+        "values": embedded,
+        "trained_on": careers["train"],
+        "folds": 2,
+        "column": "transition",
+        "baseline": "chain",
+        "splits": careers,
     }
     made: dict[str, Callable[[Path], Any]] = {
         name: (lambda scratch, value=value: value) for name, value in values.items()
     }
     made["output"] = made["folder"] = lambda scratch: scratch / "new"
+    made["path"] = lambda scratch: scratch / "new.onnx"
     made["settings"] = lambda scratch: {}
     made["dictionaries"] = lambda scratch: scene.empty
     return made
@@ -148,9 +155,19 @@ OWN: dict[str, dict[str, Callable[[Scene, Path], Any]]] = {
     "similar": {"checkpoint": lambda scene, scratch: str(scene.career), "people": lambda scene, scratch: ["p001"]},
     "rationales": {"model": lambda scene, scratch: str(scene.career)},
     "representations": {"model": lambda scene, scratch: str(scene.career)},
-    "save_representations": {"model": lambda scene, scratch: str(scene.career)},
+    "save_representations": {
+        "model": lambda scene, scratch: career_hf.load_checkpoint(scene.career)[0],
+        "processor": lambda scene, scratch: career_hf.load_checkpoint(scene.career)[1],
+    },
     "forecast": {"model": lambda scene, scratch: str(scene.career)},
     "evaluate_forecast": {"model": lambda scene, scratch: str(scene.career)},
+}
+# Arguments that these calls do not read, and why.
+UNUSED_HERE = {
+    "split": "careers that are no folder have no splits",
+    "api": "a dry run asks no server",
+    "salt": "any text is a salt",
+    "covariates": "models that are counted have none",
 }
 # A recipe, a Trainer and functions that are called back are for programmers: wrong ones are wrong programs.
 NOT_ATTACKED = {"fit_model"}
@@ -201,6 +218,8 @@ def is_wrong(parameter: inspect.Parameter, value: Any) -> tuple[bool, str]:
         return not RANGES[name].has(value), f"{name} must be {RANGES[name]}"
     if name in FREE or name in ("output", "folder", "name", "note", "attrs", "fields", "labels", "title"):
         return False, FREE.get(name, "any text will do")
+    if name in UNUSED_HERE:
+        return False, UNUSED_HERE[name]
     if isinstance(value, (list, tuple, set, dict, range, typing.Iterator)) and not (
         len(value) if hasattr(value, "__len__") else 1
     ):

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from career_hf.careers import load_careers, save_careers, split_careers
 from career_hf.cli.app import app
+from career_hf.encoding.checkpoints import load_checkpoint
 from career_hf.encoding.processing_career import CareerProcessor
 from career_hf.evaluation.metrics import perplexity
 from career_hf.forecasting.result import Forecast
@@ -31,12 +32,16 @@ def run(*arguments, fails=False):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Careers, and three short models: two that end at the cutoff, and one that does not."""
+    """Careers, and short models: two that end at the cutoff, one that does not, and one that does not say."""
     folder = tmp_path_factory.mktemp("forecasts")
     save_careers(split_careers(preset("tiny").simulate(200).careers), folder / "careers")
     short = ["--max-steps", 2, "--eval-steps", 2, "--warmup-steps", 1, "--tokens-per-batch", 1_000]
     data = ["--data", folder / "careers"]
     run("train", *data, "--output", folder / "chain", "--model", "markov-2", "--cutoff", CUTOFF)
+    model, processor = load_checkpoint(folder / "chain")
+    processor.training_stages = []
+    model.save_pretrained(folder / "unrecorded")
+    processor.save_pretrained(folder / "unrecorded")
     run("train", *data, "--output", folder / "jobs", "--model", "job2vec", "--cutoff", CUTOFF, *short)
     run("train", *data, "--output", folder / "late", "--model", "job2vec", *short)
     return folder
@@ -124,7 +129,12 @@ def test_years_and_people_may_be_left_to_the_command(folder):
         ("jobs", ["--cutoff", 2050], "nobody is observed after 2050; say which years to forecast"),
         ("jobs", ["--cutoff", CUTOFF, "--split", "nothing"], "none is 'nothing'"),
         ("jobs", ["--cutoff", CUTOFF, "--plot"], "--plot needs --output"),
-        ("chain", ["--cutoff", 1900, "--years", 1990], "nobody is observed up to 1900"),
+        ("unrecorded", ["--cutoff", 1900, "--years", 1990], "nobody is observed up to 1900"),
+        (
+            "chain",
+            ["--cutoff", CUTOFF - 2],
+            f"trained on years up to {CUTOFF}, so nothing after {CUTOFF - 2} would be",
+        ),
         ("jobs", ["--cutoff", CUTOFF, "--years", 2050], "nobody qualifies: all"),
     ],
 )

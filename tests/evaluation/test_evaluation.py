@@ -179,7 +179,13 @@ def test_an_occupation_outside_the_vocabulary_is_scored_as_the_unknown_one():
     careers = random_careers(5, seed=1, labels=("cook", "astronaut"))
     table = transition_table(UniformModel(MarkovConfig(**processor.config_kwargs())), careers, processor)
     truth = [occupation for career in careers["occupation"] for occupation in career]
-    assert table["occupation"].tolist() == ["unknown" if label == "astronaut" else label for label in truth]
+    # The careers' own labels stay.
+    assert table["occupation"].tolist() == truth
+    previous = [occupation for career in careers["occupation"] for occupation in [None, *career[:-1]]]
+    assert table["previous"].astype(object).where(table["previous"].notna(), None).tolist() == previous
+    flags = ["astronaut" in pair for pair in zip(truth, previous, strict=True)]
+    assert table["unknown"].tolist() == flags and table["transition"].isna().tolist() == flags
+    assert np.allclose(table["log_prob"], -np.log(len(processor.occupations) - 2))
 
 
 def test_perplexities_equal_plain_numpy(scored):
@@ -337,7 +343,7 @@ def test_the_table_survives_parquet(scored, tmp_path, split):
     table = transition_table(model, careers, processor, split=split)
     table.to_parquet(tmp_path / "table.parquet")
     # Parquet does not record the type of categories that are not there.
-    read = pd.read_parquet(tmp_path / "table.parquet")
+    read = pd.read_parquet(tmp_path / "table.parquet").astype({"split": table["split"].dtype})
     pd.testing.assert_frame_equal(read, table, check_categorical=split is not None)
 
 

@@ -155,7 +155,11 @@ def test_everything_is_written_and_read_back(results, tables, tmp_path):
     kinds = {f"{name}.{kind}" for name in found for kind in ("csv", "tex", "html")}
     seeds = {"chain_0", "truth_0", "truth_1"}
     kept = {f"{name}{suffix}.parquet" for name in seeds for suffix in ("", "_recalibrated")}
-    assert {path.name for path in written} == {path.name for path in tmp_path.iterdir()} == figures | kinds | kept
+    assert (
+        {path.name for path in written}
+        == {path.name for path in tmp_path.iterdir()}
+        == (figures | kinds | kept | {"ledger.json"})
+    )
     audit = pd.read_csv(tmp_path / "by_gender.csv")
     assert list(audit.columns) == list(found["by_gender"].columns)
     assert audit["perplexity"].to_numpy() == pytest.approx(found["by_gender"]["perplexity"].to_numpy())

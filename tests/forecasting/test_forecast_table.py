@@ -194,7 +194,9 @@ def test_occupations_that_the_model_does_not_know(scored):
     with pytest.raises(ValueError, match=f"person '{person}', year .* does not know occupation 'pilot'"):
         forecast_table(result, strange)
     table = forecast_table(result, strange, unknown_occupation="waiter")
-    assert table.loc[3, "occupation"] == "waiter" and table.loc[3, "unknown"] and pd.isna(table.loc[3, "transition"])
+    assert table.loc[3, "occupation"] == "pilot" and table.loc[3, "unknown"] and pd.isna(table.loc[3, "transition"])
+    as_waiter = forecast_table(result, strange.assign(occupation=strange["occupation"].replace("pilot", "waiter")))
+    assert table["log_prob"].equals(as_waiter["log_prob"])
     with pytest.raises(ValueError, match=r"watched labels \['pilot'\]"):
         forecast_table(result, realised.rows, watch=["pilot"])
 

@@ -129,6 +129,7 @@ def test_the_result_says_how_it_was_made(careers):
         "gap_covariate": None,
         "years_placed_at": {1985: 1984, 1989: 1984},
         "carried_forward": {"education": 3 * len(careers)},
+        "unknown_occupation": None,
     }
     assert result.to_frame().attrs == result.attrs
 

@@ -4,6 +4,7 @@ matrix, and the simulated market's truth."""
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 from career_hf import CareerForOccupationPrediction
 from career_hf.careers import from_frame, truncate
 from career_hf.encoding.processing_career import CareerProcessor
+from career_hf.evaluation.changed_predictions import changed_predictions
 from career_hf.forecasting.forecast import forecast
 from career_hf.original.conversion import convert_state_dict, original_config
 from career_hf.simulation import TrueOccupationModel, preset, world_processor
@@ -25,8 +27,12 @@ COVARIATES = ["year", "education", "location", "ethnicity", "gender"]
 UNUSED, MISSING = "missing", "not stated"
 
 
-def original_forecast(oracle, **kwargs):
-    """Forecasts of the six people of the original program's exact forecasts, through the public function."""
+def original_forecast(oracle, tokens="occupations_only", **kwargs):
+    """Forecasts of the six people of the original program's exact forecasts, through the public function.
+
+    Args:
+        tokens: "all_tokens" for the model as it is, "occupations_only" for one without mass at special tokens.
+    """
     facts = json.loads((oracle / "g_forecast_exact" / "forecast.json").read_text())
     symbols = {name: d["symbols"] for name, d in json.loads((oracle / "dictionaries.json").read_text()).items()}
     levels = [[UNUSED, *[MISSING if s == "missing" else s for s in symbols[name][1:]]] for name in COVARIATES]
@@ -62,19 +68,36 @@ def original_forecast(oracle, **kwargs):
             rows[name] += [MISSING if person[name] == "missing" else person[name]] * steps
     careers = from_frame(rows, covariates=["education"], static=COVARIATES[2:])
     past = truncate(careers, facts["cutoff_year"])[0]
-    result = forecast(model, past, processor, years=facts["forecast_years"], covariates=careers, **kwargs)
+    change = nullcontext()
+    if tokens == "occupations_only":
+        special = torch.tensor(facts["special_ids"])
+        change = changed_predictions(
+            model, lambda log_probs, _: log_probs.index_fill(-1, special, -torch.inf).log_softmax(-1)
+        )
+    with change:
+        result = forecast(model, past, processor, years=facts["forecast_years"], covariates=careers, **kwargs)
     exact = np.load(oracle / "g_forecast_exact" / "oracle.npz")
-    keys = [f"paper_all_years_after_2014__row{row}__occupations_only" for row in range(26, 32)]
+    keys = [f"paper_all_years_after_2014__row{row}__{tokens}" for row in range(26, 32)]
     ordinary = np.setdiff1d(np.arange(len(symbols["job"])), facts["special_ids"])
-    return result, np.stack([exact[key] for key in keys])[..., ordinary]
+    exact = np.stack([exact[key] for key in keys])
+    return result, exact[..., ordinary], exact[..., facts["special_ids"]].sum(-1)
+
+
+def test_the_first_step_is_that_of_the_original_program_with_its_special_tokens(shared):
+    # Later steps are not, because the original draws special tokens too, and goes on from them.
+    result, exact, special = original_forecast(shared / "oracle", "all_tokens", samples=200)
+    np.testing.assert_allclose(result.probability[:, 0], exact[:, 0], atol=5e-6)
+    np.testing.assert_allclose(result.special[:, 0], special[:, 0], atol=5e-6)
+    assert special[:, 0].min() > 0.01
+    np.testing.assert_allclose(result.probability.sum(-1) + result.special, 1, atol=1e-5)
 
 
 def test_the_original_programs_exact_forecasts(shared):
     """Case g: the paper's treatment of years without training, the last trained one for all of them."""
-    enumerated, exact = original_forecast(shared / "oracle", samples=2, exact_steps=3)
+    enumerated, exact, _ = original_forecast(shared / "oracle", samples=2, exact_steps=3)
     assert enumerated.attrs["years_placed_at"] == {2015: 2014, 2017: 2014, 2019: 2014}
     np.testing.assert_allclose(enumerated.probability, exact, atol=5e-6)
-    sampled, _ = original_forecast(shared / "oracle", samples=4000)
+    sampled, _, _ = original_forecast(shared / "oracle", samples=4000)
     np.testing.assert_allclose(sampled.probability[:, 0], exact[:, 0], atol=5e-6)
     z = (sampled.probability[:, 1:] - exact[:, 1:]) / sampled.standard_error[:, 1:]
     assert np.abs(z).max() < 4.5 and 0.8 < np.sqrt((z**2).mean()) < 1.2

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from career_hf import CareerConfig, CareerForOccupationPrediction
 from career_hf.forecasting.shared_prefix import SHARED_PREFIX, Continuations
+from career_hf.models.modeling_outputs import CACHE
 
 
 def career_model(heads=2, layers=2, two_stage=True):
@@ -44,7 +45,7 @@ def largest_difference(model, rng, time, branches, dtype=torch.float32):
         output = model(input_ids=histories, covariates=levels[:, :time], use_cache=True)
         expected = reference(input_ids=histories, covariates=levels[:, :time]).logits
         differences.append((output.logits - expected).abs().max().item())
-        continuations, paths = Continuations(output.past_key_values, torch.arange(people), []), histories
+        continuations, paths = Continuations(output[CACHE], torch.arange(people), []), histories
         for step, size in enumerate(branches):
             # Some paths end, some branch; now and then the first people have none left, as in a piece of the paths.
             parents = np.sort(rng.integers(rng.integers(0, len(paths)), len(paths), size))
@@ -85,7 +86,7 @@ def test_one_state_can_branch_more_than_once():
     model.set_attn_implementation(SHARED_PREFIX)
     with torch.inference_mode():
         zeros = torch.zeros(1, 2, 1, dtype=torch.long)
-        past = model(input_ids=torch.tensor([[1, 2]]), covariates=zeros, use_cache=True).past_key_values
+        past = model(input_ids=torch.tensor([[1, 2]]), covariates=zeros, use_cache=True)[CACHE]
         root = Continuations(past, torch.tensor([0]), [])
 
         def logits(continuations, occupation, place):

@@ -170,7 +170,7 @@ def test_weights_of_another_shape_or_missing_are_an_error(folder):
     with pytest.raises(RuntimeError, match="ignore_mismatched_sizes"):
         load(folder)
     weights.write_bytes(cut(weights.read_bytes()))
-    with pytest.raises(SafetensorError, match="incomplete metadata"):
+    with pytest.raises(SafetensorError, match="(?i)incomplete ?metadata"):
         load(folder)
 
 

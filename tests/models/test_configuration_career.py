@@ -36,8 +36,7 @@ def test_labels_are_complete_without_being_given():
         ({"covariate_names": ["year", "year"], "covariate_sizes": [2, 2]}, r"duplicates: \['year'\]"),
         ({"covariate_names": ["a.b"], "covariate_sizes": [2]}, "contain a dot"),
         ({"covariate_names": ["type"], "covariate_sizes": [2]}, "rename them, 'type_' for example"),
-        ({"covariate_names": ["year"], "covariate_sizes": [0]}, "without levels"),
-        ({"id2label": {0: "<pad>", 1: "<start>", 2: "cook"}}, "3 labels for vocab_size=335"),
+        ({"covariate_names": ["year"], "covariate_sizes": [0]}, "covariate_sizes must be at least 1"),
         ({"tie_word_embeddings": True}, "not supported"),
     ],
 )

@@ -6,9 +6,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from packaging.version import Version
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
 
 from career_hf import CareerConfig, CareerForOccupationPrediction, CareerModel
+from career_hf.models.modeling_outputs import CACHE
 
 
 VOCABULARY = 23
@@ -193,8 +195,8 @@ def test_cached_steps_equal_the_full_pass(attention):
         full = model(**career).logits
         for start, stop in [(0, 5), (5, 6), (6, 11)]:
             part = {key: career[key][:, start:stop] for key in ("input_ids", "covariates")}
-            output = model(**part, past_key_values=cache, use_cache=True)
-            cache = output.past_key_values
+            output = model(**part, **{CACHE: cache}, use_cache=True)
+            cache = output[CACHE]
             logits.append(output.logits)
     torch.testing.assert_close(torch.cat(logits, dim=1), full, rtol=0, atol=5e-6)
 
@@ -233,6 +235,9 @@ def test_a_batch_without_moves_has_a_finite_loss():
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on CPU")
+@pytest.mark.skipif(
+    Version(torch.__version__) < Version("2.8"), reason="an older torch finds Transformers' decorators no whole graph"
+)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("training", [False, True])
 def test_compiled_equals_eager(training):
@@ -263,7 +268,7 @@ def test_gradient_checkpointing_changes_nothing():
     for checkpointing in (False, True):
         model = small_model(hidden_dropout=0, attention_dropout=0).train()
         if checkpointing:
-            model.activation_checkpointing_enable()
+            model.gradient_checkpointing_enable()  # its name in every release up to 6
         model(**batch).loss.backward()
         gradients.append([parameter.grad for parameter in model.parameters()])
     for expected, gradient in zip(*gradients, strict=True):

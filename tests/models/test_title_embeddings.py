@@ -262,7 +262,7 @@ def test_what_is_wrong_with_titles_names_the_occupation(pretrained):
     assert all(torch.equal(model.state_dict()[name], value) for name, value in state.items())
     with pytest.raises(ValueError, match="no place for titles: make it with"):
         small_model().set_title_embeddings(right)
-    with pytest.raises(StrictDataclassError, match="title_embedding_size is 0"):
+    with pytest.raises(StrictDataclassError, match="title_embedding_size must be at least 1, and is 0"):
         small_model(title_embedding_size=0)
 
 

@@ -16,6 +16,7 @@ from career_hf import CareerProcessor
 from career_hf.careers import from_frame
 from career_hf.cli.app import app
 from career_hf.evaluation.transition_table import transition_table
+from career_hf.forecasting.forecast import forecast
 from career_hf.original.checkpoint import SPECIALS, convert_checkpoint, read_checkpoint, read_dictionary
 
 
@@ -86,6 +87,94 @@ def sequences(oracle):
     return from_frame(frame, covariates=["education"], static=STATIC)
 
 
+def converted(oracle, dictionaries, tmp_path, case, **kwargs):
+    weights = load_file(oracle / case / "weights.safetensors")
+    return convert_checkpoint(
+        write_checkpoint(tmp_path / "checkpoint_best.pt", weights, CASES[case]), dictionaries, **kwargs
+    )
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_first_step_of_a_forecast_is_what_evaluate_scores(oracle, dictionaries, tmp_path, case):
+    model, processor = converted(oracle, dictionaries, tmp_path, case)
+    model = model.double()
+    careers = sequences(oracle).filter(lambda career: len(career["year"]) > 1)
+    # An occupation that is not in the dictionary is <unk>, which the original predicts like any other.
+    careers = careers.map(
+        lambda career, i: {"occupation": [*career["occupation"][:-1], "judge"]} if i % 8 == 0 else {},
+        with_indices=True,
+    )
+    histories = careers.map(
+        lambda career: {name: career[name][:-1] for name in ("year", "occupation", "education")},
+        features=careers.features,
+    )
+    scores = transition_table(model, careers, processor).groupby("person", observed=True).last()
+    assert scores["unknown"].sum() == 4
+    for year in sorted({career["year"][-1] for career in careers}):
+        people = [i for i, career in enumerate(careers) if career["year"][-1] == year]
+        result = forecast(
+            model, histories.select(people), processor, years=[year], covariates=careers.select(people), samples=10
+        )
+        for person, career in enumerate(careers.select(people)):
+            label = career["occupation"][-1]
+            label = label if label in result.occupations else "<unk>"
+            log_prob = np.log(result.probability[person, 0, result.occupations.index(label)].astype(np.float64))
+            assert log_prob == pytest.approx(scores.loc[career["person"], "log_prob"], abs=1e-6)
+        # The rest is at ids that are no occupations.
+        np.testing.assert_allclose(result.probability.sum(-1) + result.special, 1, atol=1e-6)
+        assert (result.special > 1e-3).all()
+
+
+def test_a_forecast_goes_through_occupations_only(oracle, dictionaries, tmp_path):
+    model, processor = converted(oracle, dictionaries, tmp_path, "a_career_two_stage_cov")
+    careers = sequences(oracle).filter(lambda career: 1990 <= career["year"][-1] <= 2010)
+    result = forecast(model, careers, processor, horizon=3, samples=500, trajectories=True)
+    special = {processor.occupations[i] for i in processor.special_token_ids}
+    assert not special & set(result.occupations)
+    assert {result.occupations[i] for i in np.unique(result.trajectories.occupation)} <= set(result.occupations)
+    assert (result.trajectories.count.reshape(-1).sum()) == 500 * len(careers)
+    np.testing.assert_allclose(result.probability.sum(-1) + result.special, 1, atol=1e-5)
+    # Among the levels of the year are "missing" and <unk>, which are no years.
+    row = {"person": ["a"], "year": [1970], "occupation": ["15-1252"], "education": ["masters"]}
+    early = from_frame(row | {name: ["<unk>"] for name in STATIC}, covariates=["education"], static=STATIC)
+    with pytest.raises(ValueError, match="'1970' of covariate 'year' is not among the trained years, 1980 to 2019"):
+        forecast(model, early, processor, years=[1971])
+    with pytest.raises(ValueError, match="year 1971 lies before 1980, the first year that was trained on"):
+        forecast(model, early, processor, years=[1971], unknown_levels="missing")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_covariates_are_renamed_and_the_model_is_the_same(oracle, dictionaries, tmp_path, case):
+    new_names = {"location": "region", "ethnicity": "race", "education": "schooling"} if "nocov" not in case else {}
+    model, processor = converted(oracle, dictionaries, tmp_path, case)
+    renamed, other = converted(oracle, dictionaries, tmp_path, case, rename=new_names, output=tmp_path / "renamed")
+    assert other.covariate_names == [new_names.get(name, name) for name in processor.covariate_names]
+    careers = sequences(oracle)
+    expected = transition_table(model, careers, processor)["log_prob"]
+    named = careers.rename_columns(new_names) if new_names else careers
+    assert transition_table(renamed, named, other)["log_prob"].equals(expected)
+    assert transition_table(tmp_path / "renamed", named)["log_prob"].equals(expected)
+    if new_names:
+        with pytest.raises(
+            ValueError, match=r"no covariate 'schooling'.*rename_column\(COLUMN, 'schooling'\).*--rename"
+        ):
+            transition_table(renamed, careers, other)
+
+
+@pytest.mark.parametrize(
+    ("rename", "message"),
+    [
+        ({"region": "location"}, "'region' is none of the checkpoint's covariates, which are \\['education'\\]"),
+        ({"education": "occupation"}, "'education' cannot be 'occupation', because"),
+        ({"education": "my school"}, "'my school' for 'education' is no name"),
+    ],
+)
+def test_names_that_cannot_be_are_refused(tmp_path, rename, message):
+    path, dictionaries, _ = small(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        convert_checkpoint(path, dictionaries, rename=rename)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_the_oracles_careers_score_as_in_the_original_program(oracle, dictionaries, tmp_path, case):
     arrays = np.load(oracle / case / "oracle.npz")
@@ -110,6 +199,13 @@ def test_the_command_saves_a_folder_that_loads_and_scores_alike(oracle, dictiona
         app, ["convert", str(path), "--dictionaries", str(dictionaries), "--output", str(tmp_path / "converted")]
     )
     assert done.exit_code == 0, done.output
+    renaming = ["--rename", "location=region", "--rename", "ethnicity=race", "--output", str(tmp_path / "renamed")]
+    done = CliRunner().invoke(app, ["convert", str(path), "--dictionaries", str(dictionaries), *renaming])
+    assert done.exit_code == 0 and "'region', 'race', 'gender'" in done.output, done.output
+    done = CliRunner().invoke(
+        app, ["convert", str(path), "--dictionaries", str(dictionaries), *renaming, "--rename", "a"]
+    )
+    assert done.exit_code == 2 and "OLD=NEW" in done.output
     model, processor = convert_checkpoint(path, dictionaries)
     careers = sequences(oracle).select(range(4))
     batch = processor(careers)

@@ -406,8 +406,8 @@ def test_a_model_that_was_not_fitted_predicts_nothing():
     ("change", "message"),
     [
         ({"num_chains": 0}, "num_chains must be at least 1, and is 0"),
-        ({"strength": 0.0}, "strength must be above 0, and is 0.0"),
-        ({"first_order_weight": 1.5}, "first_order_weight must be between 0 and 1, and is 1.5"),
+        ({"strength": 0.0}, "strength must be finite and above 0, and is 0.0"),
+        ({"first_order_weight": 1.5}, "first_order_weight must be at most 1, and is 1.5"),
         ({"covariate_names": ["year"], "covariate_sizes": [3]}, r"no covariates, and was given \['year'\]"),
     ],
 )

@@ -194,9 +194,9 @@ def test_a_model_that_was_not_fitted_predicts_nothing():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"order": 3}, "order must be 1 or 2, not 3"),
-        ({"first_order_weight": 1.5}, "first_order_weight must be between 0 and 1, not 1.5"),
-        ({"pseudo_count": -1}, "pseudo_count must not be negative"),
+        ({"order": 3}, "order must be 1 or 2, and is 3"),
+        ({"first_order_weight": 1.5}, "first_order_weight must be at most 1, and is 1.5"),
+        ({"pseudo_count": -1}, "pseudo_count must be at least 0"),
         ({"covariate_names": ["year"], "covariate_sizes": [3]}, r"no covariates, and was given \['year'\]"),
         ({"order": 2, "num_contexts": [3], "num_transitions": [3]}, "one entry for each of the 2 orders"),
     ],

@@ -184,7 +184,7 @@ def test_overrides_reach_the_arguments_the_optimizer_and_the_model(tmp_path):
     )
     assert (recipe.arguments.learning_rate, recipe.tokens_per_batch, recipe.patience) == (3e-3, 4_000, 2)
     model = CareerForOccupationPrediction(recipe.config)
-    optimizer, _ = recipe.make_optimizer(model)
+    optimizer, _ = recipe.make_optimizer(model, recipe.arguments, recipe.arguments.max_steps)
     assert optimizer.param_groups[0]["initial_lr"] == 3e-3 and model.stay_head is None
 
 
@@ -193,7 +193,7 @@ def test_weight_decay_reaches_every_parameter_and_is_decoupled(tmp_path):
     processor = CareerProcessor.fit(some_careers(), covariates=("education",))
     recipe = scratch_recipe(processor, tmp_path, config_overrides=TINY, warmup_steps=0, learning_rate=0.1)
     model = CareerForOccupationPrediction(recipe.config)
-    optimizer, _ = recipe.make_optimizer(model)
+    optimizer, _ = recipe.make_optimizer(model, recipe.arguments, recipe.arguments.max_steps)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)

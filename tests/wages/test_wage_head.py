@@ -255,9 +255,9 @@ def test_mistakes_say_what_to_do(careers):
         encode_wages(careers.remove_columns("log_wage"), processor)
     with pytest.raises(ValueError, match="0 observed wages have no variance"):
         CareerForWagePrediction.from_occupation_model(trunk, [np.nan, np.nan])
-    with pytest.raises(StrictDataclassClassValidationError, match="'before' or 'including', not 'after'"):
+    with pytest.raises(StrictDataclassClassValidationError, match="'before' or 'including', and is 'after'"):
         CareerWageConfig(**processor.config_kwargs(), wage_timing="after")
-    with pytest.raises(StrictDataclassClassValidationError, match="must be positive"):
+    with pytest.raises(StrictDataclassClassValidationError, match="wage_scale must be finite and above 0"):
         CareerWageConfig(**processor.config_kwargs(), wage_scale=0)
     encoded = encode_wages(careers, processor)[0]
     recipe = wage_recipe(processor, model.config, "unused", max_steps=1)

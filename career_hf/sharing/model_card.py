@@ -50,6 +50,8 @@ GROUP_METRICS = [metric for metric in METRICS if metric != "wage_r2"]
 # Assumed power, as energy is not measured: round numbers for a CPU thread with its share of memory, and for a GPU.
 WATTS = {"cpu": 10, "gpu": 400}
 MOST_LISTED = 12
+# What may be done with careers, from the laxest to the strictest.
+STRICTNESS = ("allowed", "allowed with attribution", "from the agency", "unknown", "forbidden")
 
 
 @within_ranges
@@ -76,8 +78,8 @@ def write_model_card(
         note: What readers of the card should know first, such as that training was short.
 
     Raises:
-        ValueError: Model and processor disagree, there is no such split or column, or one is named without data, or the results in the folder are
-            about other weights.
+        ValueError: Model and processor disagree, there is no such split or column, one is named without data, or the
+            results in the folder are about other weights.
     """
     check_names(by=by)
     if data is None and (len(by) or split != "test"):
@@ -114,11 +116,26 @@ def write_model_card(
     return card
 
 
+def terms_of(stage: Mapping[str, Any]) -> dict[str, str]:
+    """Source, licence and redistribution of a training stage: its record, or what is known of its source if stricter.
+
+    A record can be edited. Where nothing is known of a source, such as one's own spells, the record holds.
+    """
+    record = {**UNKNOWN_SOURCE, **(stage.get("source") or {})}
+    listed = SOURCES.get(record["source"])
+    is_known = listed is not None and listed.redistribution != "unknown"
+    return max(record, listed.record, key=_strictness) if listed is not None and is_known else record
+
+
+def _strictness(record: Mapping[str, str]) -> int:
+    """The place of a record's terms, from the laxest to the strictest; other terms are unknown ones."""
+    terms = record["redistribution"]
+    return STRICTNESS.index(terms if terms in STRICTNESS else "unknown")
+
+
 def redistribution_of(stages: Sequence[Mapping[str, Any]]) -> str:
     """The strictest terms of redistribution among the sources of all stages; "unknown" if there is no stage."""
-    order = ["allowed", "allowed with attribution", "from the agency", "unknown", "forbidden"]
-    allowed = [stage.get("source", UNKNOWN_SOURCE)["redistribution"] for stage in stages] or ["unknown"]
-    return max(allowed, key=order.index)
+    return STRICTNESS[max(map(_strictness, map(terms_of, stages)), default=STRICTNESS.index("unknown"))]
 
 
 def _metadata(

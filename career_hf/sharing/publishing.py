@@ -34,7 +34,7 @@ from ..encoding.training_history import UNKNOWN_SOURCE, round_stage
 from ..models.checksums import CHECKSUMS
 from ..number_ranges import within_ranges
 from .card_results import RESULTS, read_results
-from .model_card import write_model_card
+from .model_card import terms_of, write_model_card
 from .rare_careers import K, are_recorded, rare_careers, small_counts
 from .remote_code import SOURCE_FILES, save_with_code
 
@@ -43,8 +43,6 @@ from .remote_code import SOURCE_FILES, save_with_code
 CHECKPOINT = ("config.json", "generation_config.json", "model*.safetensors", "model.safetensors.index.json")
 BESIDE = ("checksums.json", "preprocessor_config.json", CARD, RESULTS)
 SECTION = "## Publication"
-# What may be done with careers, from the laxest to the strictest.
-STRICTNESS = ("allowed", "allowed with attribution", "from the agency", "unknown", "forbidden")
 # That somebody permitted something, and who: "with the written permission of the Survey Research Center".
 PERMISSION = re.compile(
     r"\b(permi\w+|consent\w*|agree\w*|approv\w*|licen[cs]\w+|contract\w*)\b.*\b(of|from|by|with)\s+\w{2,}", re.I | re.S
@@ -156,8 +154,7 @@ def publish(
 def licence_problems(stages: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
     """Reasons why the sources of training stages do not allow publication, and conditions where they do.
 
-    A record that is laxer than what is known of its source counts for nothing: the stricter of the two holds. Where
-    nothing is known of a source, such as one's own spells, the record holds.
+    Terms are those of `terms_of`: a record that is laxer than what is known of its source counts for nothing.
 
     Args:
         stages: Training stages of the processor.
@@ -173,14 +170,12 @@ def licence_problems(stages: Sequence[Mapping[str, Any]]) -> tuple[list[str], li
     refusals, notices = [], []
     listed_terms = set()
     for stage in stages:
-        record = {**UNKNOWN_SOURCE, **(stage.get("source") or {})}
-        listed = SOURCES.get(record["source"])
-        if listed and listed.redistribution != "unknown":
-            record = max(record, listed.record, key=_strictness)
+        record = terms_of(stage)
         name, redistribution = record["source"], record["redistribution"]
         if (name, redistribution) in listed_terms:
             continue
         listed_terms.add((name, redistribution))
+        listed = SOURCES.get(name)
         title = listed.title if listed else "no source that career_hf knows"
         what = f"'{name}' ({title}; licence: {record['license']})"
         terms = f" {listed.terms}" if listed else ""
@@ -200,12 +195,6 @@ def licence_problems(stages: Sequence[Mapping[str, Any]]) -> tuple[list[str], li
                 f"(see docs/how_to/sharing.md) and train again, {override}"
             )
     return refusals, notices
-
-
-def _strictness(record: Mapping[str, Any]) -> int:
-    """Place of a record's terms, from the laxest to the strictest; terms that are not known forbid next to all."""
-    terms = record["redistribution"]
-    return STRICTNESS.index(terms if terms in STRICTNESS else "unknown")
 
 
 def _unsealed(folder: Path) -> list[str]:

@@ -147,7 +147,9 @@ def train(
     if title_embeddings is not None and not is_career:
         raise ValueError("--title-embeddings is for CAREER, because rivals have no place for titles")
     titles = _load_titles(title_embeddings)
-    check_names(covariates=covariates)
+    check_names(covariates=covariates, untitled=untitled)
+    if len(untitled) and title_embeddings is None:
+        raise ValueError(f"untitled is {untitled!r}, and there are no titles: give title_embeddings too")
     splits = _training_splits(careers, cutoff)
     record = {**source_record(careers, source), **years_of(splits["train"])}
     processor = CareerProcessor.fit(
@@ -230,7 +232,9 @@ def finetune(
         ValueError: There is no such checkpoint, it is not a CAREER model, or as in `train`.
     """
     titles = _load_titles(title_embeddings)
-    check_names(covariates=covariates)
+    check_names(covariates=covariates, untitled=untitled)
+    if len(untitled) and title_embeddings is None:
+        raise ValueError(f"untitled is {untitled!r}, and there are no titles: give title_embeddings too")
     splits = _training_splits(careers, cutoff)
     record = {**source_record(careers, source), **years_of(splits["train"])}
     with _checkpoint_folder(pretrained) as checkpoint, _training_folder(output, resume) as training:

@@ -247,7 +247,8 @@ def save_careers(
         ledger: What the build dropped and altered.
         manifest: What `split_manifest` returns.
     """
-    splits.save_to_disk(str(folder))
+    # An absolute path is no address: datasets would save "~/x" or "s3://x" elsewhere than the files below.
+    splits.save_to_disk(str(Path(folder).absolute()))
     if ledger is not None:
         ledger.save(Path(folder) / "ledger.json")
     if manifest is not None:
@@ -264,9 +265,17 @@ def load_careers(folder: str | Path) -> DatasetDict:
         Careers by split name.
 
     Raises:
-        ValueError: If careers are not valid, a person is in two splits, or `split.json` names other people.
+        ValueError: If a file is damaged, careers are not valid, a person is in two splits, or `split.json` names other
+            people.
     """
-    loaded = load_from_disk(str(folder))
+    try:
+        loaded = load_from_disk(str(Path(folder).absolute()))
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # whatever a damaged file makes of the libraries that read it
+        raise ValueError(
+            f"{folder} cannot be read as careers, as after an interrupted copy: {type(error).__name__}: {error}"
+        ) from error
     splits = loaded if isinstance(loaded, DatasetDict) else DatasetDict({"all": loaded})
     for careers in splits.values():
         validate(careers)

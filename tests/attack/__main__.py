@@ -46,7 +46,10 @@ def main() -> int:
     torch.set_num_threads(1)
     part, parts = map(int, chosen.part.split("/"))
     with tempfile.TemporaryDirectory() as folder:
-        scene = make_scene(Path(folder))
+        # Nothing that an attack writes to "~" comes here.
+        os.environ["HOME"] = folder
+        (Path(folder) / "scene").mkdir()
+        scene = make_scene(Path(folder) / "scene")
         attacks = [(attack, judge) for attack in all_attacks(scene)]
         attacks += [(attack, judge_function) for attack in function_attacks(scene)]
         attacks = [pair for pair in attacks if chosen.only in pair[0].target]

@@ -6,7 +6,6 @@ import inspect
 import os
 import shutil
 import tempfile
-import typing
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
@@ -220,11 +219,9 @@ def is_wrong(parameter: inspect.Parameter, value: Any) -> tuple[bool, str]:
         return False, FREE.get(name, "any text will do")
     if name in UNUSED_HERE:
         return False, UNUSED_HERE[name]
-    if isinstance(value, (list, tuple, set, dict, range, typing.Iterator)) and not (
-        len(value) if hasattr(value, "__len__") else 1
-    ):
+    if hasattr(value, "__len__") and not isinstance(value, (str, bytes)) and not len(value):
         return False, "an empty list is no list of anything wrong"
-    if value == "" and name in EMPTY_IS_DEFAULT if isinstance(value, str) else False:
+    if isinstance(value, str) and value == "" and name in EMPTY_IS_DEFAULT:
         return False, "an empty text is the default"
     return True, "it is no such value"
 

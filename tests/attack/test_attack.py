@@ -24,7 +24,8 @@ def scene(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def no_hub(monkeypatch):
+def no_hub_and_no_home(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
 
 

@@ -38,6 +38,7 @@ from .evaluation.transition_table import transition_table, who_was_trained_on
 from .figures.evaluation import plot_levels, plot_transitions
 from .figures.style import new_figure, save
 from .models.modeling_career import CareerForOccupationPrediction
+from .number_ranges import within_ranges
 from .readable_values import ReadableResult
 from .registration import model_named, model_names
 from .trained_models import UNKNOWN, Careers, source_record
@@ -203,6 +204,7 @@ class _Setup:
         return {"unknown_occupation": UNKNOWN, "occupations": sorted(labels)}
 
 
+@within_ranges
 def compare(
     careers: Careers,
     *,

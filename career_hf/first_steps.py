@@ -23,6 +23,7 @@ from .evaluation.metrics import summarize
 from .evaluation.transition_table import transition_table
 from .forecasting.forecast import forecast
 from .models.modeling_career import CareerForOccupationPrediction
+from .number_ranges import within_ranges
 from .rivals.markov import MarkovForOccupationPrediction
 from .sources import keane_wolpin_careers as keane_wolpin
 from .training.fitting import fit_model
@@ -63,6 +64,7 @@ class Quickstart:
             yield history["person"], ", ".join(f"{year}: {occupation}" for year, occupation in last), forecast
 
 
+@within_ranges
 def quickstart(output: str | Path, max_steps: int = MAX_STEPS, seed: int = 0) -> Quickstart:
     """Trains CAREER on the Keane-Wolpin careers, scores it against both Markov chains, and forecasts three people.
 

@@ -30,6 +30,7 @@ from .models.configuration_career import CareerConfig
 from .models.modeling_career import CareerForOccupationPrediction
 from .models.title_embeddings import load_title_embeddings
 from .models.transfer import TransferReport
+from .number_ranges import within_ranges
 from .registration import model_named
 from .sharing.card_results import RESULTS
 from .sharing.model_card import write_model_card
@@ -78,6 +79,7 @@ class TrainedModel(FittedModel):
         return self
 
 
+@within_ranges
 def train(
     careers: Careers,
     *,
@@ -145,7 +147,9 @@ def train(
     if title_embeddings is not None and not is_career:
         raise ValueError("--title-embeddings is for CAREER, because rivals have no place for titles")
     titles = _load_titles(title_embeddings)
-    check_names(covariates=covariates)
+    check_names(covariates=covariates, untitled=untitled)
+    if len(untitled) and title_embeddings is None:
+        raise ValueError(f"untitled is {untitled!r}, and there are no titles: give title_embeddings too")
     splits = _training_splits(careers, cutoff)
     record = {**source_record(careers, source), **years_of(splits["train"])}
     processor = CareerProcessor.fit(
@@ -188,6 +192,7 @@ def train(
     return trained if output is None else trained.save(output)
 
 
+@within_ranges
 def finetune(
     pretrained: Any,
     careers: Careers,
@@ -227,7 +232,9 @@ def finetune(
         ValueError: There is no such checkpoint, it is not a CAREER model, or as in `train`.
     """
     titles = _load_titles(title_embeddings)
-    check_names(covariates=covariates)
+    check_names(covariates=covariates, untitled=untitled)
+    if len(untitled) and title_embeddings is None:
+        raise ValueError(f"untitled is {untitled!r}, and there are no titles: give title_embeddings too")
     splits = _training_splits(careers, cutoff)
     record = {**source_record(careers, source), **years_of(splits["train"])}
     with _checkpoint_folder(pretrained) as checkpoint, _training_folder(output, resume) as training:

@@ -28,6 +28,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict, concatenate_datasets, load_from_disk
 
+from ..number_ranges import within_ranges
 from .atomic_files import complete, move_into
 from .columns import (
     RESERVED_NAMES,
@@ -203,6 +204,7 @@ def covariate_names(careers: Dataset) -> tuple[list[str], list[str]]:
     return varying, [field.name for field in others if is_text(field.type)]
 
 
+@within_ranges
 def truncate(careers: Dataset, cutoff: int) -> tuple[Dataset, Ledger]:
     """Cuts careers at a year, as the training sets and the histories of forecasts are cut.
 
@@ -277,9 +279,17 @@ def load_careers(folder: str | Path) -> DatasetDict:
         Careers by split name.
 
     Raises:
-        ValueError: If careers are not valid, a person is in two splits, or `split.json` names other people.
+        ValueError: If a file is damaged, careers are not valid, a person is in two splits, or `split.json` names other
+            people.
     """
-    loaded = load_from_disk(str(folder))
+    try:
+        loaded = load_from_disk(str(Path(folder).absolute()))
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # whatever a damaged file makes of the libraries that read it
+        raise ValueError(
+            f"{folder} cannot be read as careers, as after an interrupted copy: {type(error).__name__}: {error}"
+        ) from error
     splits = loaded if isinstance(loaded, DatasetDict) else DatasetDict({"all": loaded})
     for careers in splits.values():
         validate(careers)

@@ -23,6 +23,7 @@ import pandas as pd
 import pyarrow as pa
 from datasets import Dataset, DatasetDict
 
+from ..number_ranges import within_ranges
 from ..readable_values import ReadableResult
 from .columns import career_table, is_list, is_text, list_lengths, list_values, make_dataset
 from .frames import as_careers, load_careers, save_careers
@@ -75,6 +76,7 @@ class RakedCareers(ReadableResult):
         self.margins.to_csv(Path(folder) / "margins.csv", index=False)
 
 
+@within_ranges
 def rake(
     careers: str | Path | Dataset | DatasetDict,
     margins: Margins | Sequence[str] | str | Path | pd.DataFrame,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
+
+import career_hf
 
 from .audit import audit
 from .card import card
 from .compare import compare
-from .console import Commands
+from .console import TRACEBACK, TRACEBACK_VARIABLE, Commands, say
 from .convert import convert
 from .describe import describe
 from .evaluate import evaluate
@@ -30,10 +34,34 @@ from .what_if import what_if
 
 app = typer.Typer(
     cls=Commands,
-    help="CAREER, a foundation model for labor sequence data.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        say(f"career_hf {career_hf.__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def career(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version, and exit.")
+    ] = False,
+    traceback: Annotated[
+        bool,
+        typer.Option(
+            TRACEBACK,
+            envvar=TRACEBACK_VARIABLE,
+            help="Print the traceback of an error, not only its line; it may stand anywhere in a command.",
+        ),
+    ] = False,
+) -> None:
+    """CAREER, a foundation model for labor sequence data."""
+
+
 app.add_typer(prepare, name="prepare", rich_help_panel="Data")
 COMMANDS = {
     "Data": (describe, rake, simulate),

@@ -1,16 +1,16 @@
-"""Printing for the commands: plain text, data frames as tables, and errors in the user's input as one line."""
+"""Printing for the commands: plain text, data frames as tables, and every error as one line."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import shlex
+import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from numbers import Real
-from pathlib import Path
 from textwrap import wrap
-from traceback import walk_tb
+from traceback import print_exception, walk_tb
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -18,6 +18,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
 from ..readable_values import format_value
 
@@ -32,6 +33,10 @@ LOG_WIDTH = 100
 NARROWEST_TEXT = 12
 RULES = (("┌", "┬", "┐"), ("├", "┼", "┤"), ("└", "┴", "┘"))
 PLAIN = str.maketrans("│─┌┬┐├┼┤└┴┘", "|-+++++++++")
+TRACEBACK, TRACEBACK_VARIABLE = "--traceback", "CAREER_HF_TRACEBACK"
+INTERRUPTED = 130
+# Letters of an error's message; some libraries write a whole file into theirs.
+LONGEST_MESSAGE = 1_000
 
 
 def say(text: Any) -> None:
@@ -40,25 +45,80 @@ def say(text: Any) -> None:
 
 
 class Commands(TyperGroup):
-    """Commands that report errors in the user's input as one line, without a traceback.
+    """Commands that report every error as one line, which says what failed, in which command and with which input.
 
-    Errors that this package raises and missing files are reported so; any other error keeps its traceback. Brackets in
-    help texts are printed as brackets, not read as markup.
+    The exit code is 2, and 130 after an interruption; a closed pipe, as behind `| head`, says nothing. The traceback
+    is printed too with `--traceback`, anywhere in the line, or with the environment variable CAREER_HF_TRACEBACK=1.
+    Brackets in help texts are printed as brackets, not read as markup.
     """
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         _escape_help(self)
 
-    def invoke(self, ctx: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, *rest: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """Runs a command; without `standalone_mode` errors are raised as they are, for a program that calls it."""
+        arguments = list(sys.argv[1:] if args is None else args)
+        with_traceback = TRACEBACK in arguments or os.environ.get(TRACEBACK_VARIABLE, "0") not in ("", "0")
+        arguments = [argument for argument in arguments if argument != TRACEBACK]
+        if not standalone_mode:
+            return super().main(arguments, *rest, standalone_mode=False, **extra)
         try:
-            return super().invoke(ctx)
-        except (ImportError, OSError, ValueError) as error:
-            *_, (innermost, _) = walk_tb(error.__traceback__)
-            is_ours = innermost.f_globals.get("__name__", "").startswith("career_hf.")
-            if is_ours or isinstance(error, FileNotFoundError):
-                raise typer.BadParameter(str(error)) from error
+            code = super().main(arguments, *rest, standalone_mode=False, **extra)
+            # Typer turns a KeyboardInterrupt into this code.
+            if code == INTERRUPTED:
+                complain(error_line("interrupted", arguments))
+        except SystemExit:
             raise
+        except BaseException as error:  # panics of libraries in Rust are no Exception
+            # Typer turns the end of the standard input into an Abort.
+            cause = error.__cause__ if isinstance(error, typer.Abort) and error.__cause__ is not None else error
+            if with_traceback:
+                print_exception(cause)
+            if line := _failure_line(cause, arguments):
+                complain(line)
+            code = 2
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _failure_line(error: BaseException, arguments: Sequence[str]) -> str:
+    """An error as one line; empty where a command was given nothing and has printed its help instead."""
+    if isinstance(error, TyperException):
+        message = " ".join(error.format_message().split())
+        context = getattr(error, "ctx", None)
+        hint = f"see {context.command_path} --help" if context is not None else ""
+        return error_line(message, arguments, hint) if message else ""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if is_refusal(error) and lines:
+        return error_line(lines[0], arguments)
+    return error_line(": ".join([type(error).__name__, *lines[:1]]), arguments, f"{TRACEBACK} shows where")
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether an error speaks of the input in its own words, which need no name of a class beside them."""
+    if isinstance(error, FileNotFoundError):
+        return True
+    if not isinstance(error, (ImportError, OSError, ValueError)):
+        return False
+    *_, (innermost, _) = walk_tb(error.__traceback__)
+    return innermost.f_globals.get("__name__", "").startswith("career_hf.")
+
+
+def error_line(message: str, arguments: Sequence[str], hint: str = "") -> str:
+    """The one line on an error: what failed, in which command with which input, and where to find out more."""
+    if len(message) > LONGEST_MESSAGE:
+        message = f"{message[:LONGEST_MESSAGE]}..."
+    given = " ".join(shlex.join(arguments).split())
+    return f"Error: {message} ({'; '.join(part for part in (f'in: {given}', hint) if part)})"
+
+
+def complain(line: str) -> None:
+    """Prints a line on the standard error, where letters that it cannot write are escaped."""
+    # A progress bar that is open has not ended its line.
+    if "tqdm" in sys.modules and getattr(sys.modules["tqdm"].tqdm, "_instances", None):
+        print(file=sys.stderr)
+    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+    print(line.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
 
 
 def _escape_help(command: Any) -> None:
@@ -68,15 +128,6 @@ def _escape_help(command: Any) -> None:
             described.help = escape(described.help)
     for inner in getattr(command, "commands", {}).values():
         _escape_help(inner)
-
-
-@contextmanager
-def reading(path: Path | str) -> Iterator[None]:
-    """Reports a file that a library cannot read by name, without a traceback."""
-    try:
-        yield
-    except ValueError as error:
-        raise typer.BadParameter(f"{path} cannot be read: {error}") from error
 
 
 def show(frame: pd.DataFrame, title: str) -> None:

@@ -41,6 +41,8 @@ def forecast(
     """Forecast careers beyond a cutoff: probabilities of occupations by year, scored where the years were observed."""
     if plot and output is None:
         raise typer.BadParameter("--plot needs --output, the folder for the figures")
+    if person and not plot:
+        raise typer.BadParameter("--person is whose forecast --plot draws: give --plot too")
     if plot:
         career_hf.figures.require_matplotlib()
     report = career_hf.evaluate_forecast(

@@ -7,9 +7,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import HfApi, constants, try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError, HTTPError  # HTTPError is of the HTTP library that it has
+from huggingface_hub.utils import validate_repo_id
 from transformers import AutoModelForCausalLM
 
 from .processing_career import CareerProcessor
+
+
+# Seconds to wait for the Hub's answer on whether it has a checkpoint.
+HUB_SECONDS = 10
 
 
 def load_checkpoint(checkpoint: Path | str) -> tuple[Any, CareerProcessor]:
@@ -58,6 +65,7 @@ def load_processor(checkpoint: Path | str) -> CareerProcessor:
     Raises:
         ValueError: The folder has no checkpoint, or there is no such folder and no such checkpoint on the Hub.
     """
+    check_reachable(checkpoint)
     try:
         return CareerProcessor.from_pretrained(checkpoint)
     except OSError as error:
@@ -66,6 +74,38 @@ def load_processor(checkpoint: Path | str) -> CareerProcessor:
             raise ValueError(f"the folder '{checkpoint}' holds no checkpoint: {error}") from error
         raise ValueError(
             f"there is no folder '{checkpoint}', and it cannot be loaded from the Hub: {error}"
+        ) from error
+
+
+def check_reachable(checkpoint: Path | str) -> None:
+    """Refuses at once a checkpoint that is nowhere, for which Transformers would ask the Hub for over a minute.
+
+    Args:
+        checkpoint: Folder or Hub id, which has the form USER/NAME.
+
+    Raises:
+        ValueError: There is no such folder, and the name is not of the Hub's form, or begins with a folder that is
+            here, or is not on the Hub, or the Hub cannot be reached and the checkpoint is not in its cache.
+    """
+    place, owner = Path(checkpoint), str(checkpoint).partition("/")[0]
+    if place.is_dir():
+        return
+    if place.exists():
+        raise ValueError(f"'{checkpoint}' is a file: give the folder of a checkpoint")
+    try:
+        validate_repo_id(str(checkpoint))
+        is_id = str(checkpoint).count("/") == 1 and not isinstance(checkpoint, Path) and not Path(owner).exists()
+    except HFValidationError:
+        is_id = False
+    if not is_id:
+        raise ValueError(f"there is no folder '{checkpoint}': give the folder of a checkpoint, or a Hub id, USER/NAME")
+    if constants.HF_HUB_OFFLINE or isinstance(try_to_load_from_cache(str(checkpoint), "config.json"), str):
+        return
+    try:
+        HfApi().model_info(str(checkpoint), timeout=HUB_SECONDS)
+    except (HTTPError, OSError) as error:
+        raise ValueError(
+            f"there is no folder '{checkpoint}', and it cannot be loaded from the Hub: {str(error).strip()}"
         ) from error
 
 

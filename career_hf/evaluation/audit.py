@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..number_ranges import within_ranges
 from .metrics import INTERVAL, step_weights
 from .resampling import resample_means
 
@@ -72,6 +73,7 @@ class AuditReport:
         return self.side_by_side().to_string()
 
 
+@within_ranges
 def audit(
     table: pd.DataFrame | str | Path,
     by: str | Sequence[str],

@@ -15,11 +15,13 @@ from datasets import Dataset, DatasetDict
 from ..careers.frames import as_careers, as_splits
 from ..encoding.checkpoints import as_checkpoint
 from ..encoding.processing_career import CareerProcessor
+from ..number_ranges import within_ranges
 from .calibration import recalibrate as fit_recalibration
 from .report import EvaluationReport, report, save_transition_table
 from .transition_table import SCORE_COLUMNS, encode_to_score, transition_table, who_was_trained_on
 
 
+@within_ranges
 def evaluate(
     models: Mapping[str, Any],
     careers: str | Path | Dataset | DatasetDict,

@@ -19,6 +19,7 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from ..careers.ledger import Ledger
+from ..number_ranges import within_ranges
 from .resampling import resample_means
 from .transition_table import TRANSITIONS
 
@@ -155,6 +156,7 @@ def bootstrap_perplexity(
     return sizes.assign(perplexity=np.exp(-estimate[:, 0]), standard_error=spread, low=low, high=high)
 
 
+@within_ranges
 def perplexity_differences(
     tables: Mapping[str, pd.DataFrame | Sequence[pd.DataFrame]],
     baseline: str,
@@ -269,6 +271,7 @@ def resampled_nll(
     return grouped.size(), -estimate, -resampled
 
 
+@within_ranges
 def summarize(
     tables: Mapping[str, pd.DataFrame | Sequence[pd.DataFrame]],
     draws: int = 1000,

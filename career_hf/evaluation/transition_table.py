@@ -26,6 +26,7 @@ from ..encoding.collating import EncodedCareers
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.scoring_batches import scoring_batches
 from ..encoding.training_history import people_trained_on
+from ..number_ranges import within_ranges
 
 
 logger = logging.get_logger(__name__)
@@ -42,6 +43,7 @@ VINTAGE = "occupation_vintage"
 SUM_TOLERANCE, ROUNDING = 1e-3, 1e-6
 
 
+@within_ranges
 def transition_table(
     model: Any,
     careers: str | Path | Dataset | DatasetDict,

@@ -33,6 +33,7 @@ from ..encoding.processing_career import CareerProcessor
 from ..evaluation.transition_table import distributions
 from ..figures.rationales import rationale_figure, title
 from ..models.modeling_career import CareerForOccupationPrediction
+from ..number_ranges import within_ranges
 from ..readable_values import ReadableResult
 
 
@@ -151,6 +152,7 @@ class Rationales(ReadableResult):
         self.rows.to_csv(Path(folder) / "rationales.csv", index=False)
 
 
+@within_ranges
 def rationales(
     model: Any,
     careers: str | Path | Dataset | DatasetDict,

@@ -24,6 +24,7 @@ from ..evaluation.resampling import resample_means
 from ..evaluation.transition_table import distributions
 from ..figures.style import save
 from ..figures.transition_matrices import FEWEST_EXPECTED, matrix, transition_matrices_figure
+from ..number_ranges import within_ranges
 from ..readable_values import ReadableResult
 from .outcome_groups import Groups, group_matrix
 
@@ -127,6 +128,7 @@ class Transitions(ReadableResult):
             save(self.figure(level), path)
 
 
+@within_ranges
 def transitions(
     model: Any,
     careers: str | Path | Dataset | DatasetDict,

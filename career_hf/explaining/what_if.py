@@ -36,6 +36,7 @@ from ..evaluation.transition_table import distributions
 from ..figures.style import save
 from ..figures.what_if import what_if_figure
 from ..forecasting.forecast import forecast
+from ..number_ranges import within_ranges
 from ..readable_values import ReadableResult
 from .edits import Edit, check_known, edit_careers, support
 from .outcome_groups import Groups, group_matrix
@@ -136,6 +137,7 @@ class WhatIf(ReadableResult):
             self.next_step.support.to_csv(folder / "support.csv", index=False)
 
 
+@within_ranges
 def what_if(
     model: Any,
     careers: str | Path | Dataset | DatasetDict,

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..careers.frames import to_frame
+from ..number_ranges import within_ranges
 from ..occupations.crosswalks import GroupLevel, groups, groups_of
 from ..occupations.labels import NOT_WORKING
 from .style import (
@@ -46,6 +47,7 @@ PEOPLE_SHOWN = 200
 FEWEST_PEOPLE = 10
 
 
+@within_ranges
 def description_figures(output: str | Path, careers: Dataset, *, seed: int = 0) -> list[Path]:
     """Draws sequences.png, states.png, lengths.png and transitions.png into a folder.
 
@@ -99,6 +101,7 @@ def clocked_steps(careers: Dataset) -> tuple[pd.DataFrame, str]:
     return steps, "year"
 
 
+@within_ranges
 @styled
 def sequences_figure(steps: pd.DataFrame, clock: str, people: int = PEOPLE_SHOWN, seed: int = 0) -> Figure:
     """Draws a sequence index plot: one line per person of a random sample, one cell per year, coloured by state.

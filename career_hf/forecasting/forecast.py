@@ -33,6 +33,7 @@ from ..encoding.checkpoints import as_checkpoint
 from ..encoding.collating import EncodedCareers
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.training_history import last_year_of
+from ..number_ranges import within_ranges
 from .result import Forecast, Trajectories
 from .shared_prefix import SHARED_PREFIX
 from .trajectories import Estimator, SharedPast, TrajectorySampler, WholeHistories
@@ -49,6 +50,7 @@ BATCH_TOKENS = {"cpu": 4_000, "cuda": 40_000}
 DEFAULT_YEARS = 3
 
 
+@within_ranges
 def forecast(
     model: Any,
     careers: str | Path | Dataset | DatasetDict,

@@ -16,6 +16,7 @@ from ..careers.ledger import Ledger
 from ..encoding.checkpoints import as_checkpoint
 from ..figures.forecasts import calibration_figure, shares_figure
 from ..figures.style import save
+from ..number_ranges import within_ranges
 from ..occupations.labels import NOT_WORKING
 from ..readable_values import ReadableResult
 from .forecast import check_not_trained_after, forecast, years_after
@@ -109,6 +110,7 @@ class ForecastReport(ReadableResult):
                 save(self.figure(name, person), folder / f"{name}.png")
 
 
+@within_ranges
 def evaluate_forecast(
     model: Any,
     careers: str | Path | Dataset | DatasetDict,

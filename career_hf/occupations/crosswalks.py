@@ -16,6 +16,7 @@ from typing import Literal, get_args
 
 import pandas as pd
 
+from ..number_ranges import within_ranges
 from .normalising import label_of
 
 
@@ -56,6 +57,7 @@ def _table(vintage: int) -> pd.Series:
     return pd.Series(targets.to_numpy(), index=pd.Index(codes, name=f"census{vintage}"), name="occ1990dd")
 
 
+@within_ranges
 def crosswalk(vintage: int) -> pd.Series:
     """Occ1990dd code (text) by Census code (integer) of one Census year: 1970, 1980, 1990, 2000 (3 digits), 2002 or
     2010 (4 digits).
@@ -143,6 +145,7 @@ def groups_of(labels: Iterable[str], level: GroupLevel = "group") -> dict[str, s
     return group_of_label
 
 
+@within_ranges
 def map_codes(codes: pd.Series, vintage: int) -> tuple[pd.Series, pd.Series]:
     """Maps Census codes of one Census year to occ1990dd.
 
@@ -171,6 +174,7 @@ def map_codes(codes: pd.Series, vintage: int) -> tuple[pd.Series, pd.Series]:
     return mapped.rename("occ1990dd"), unmapped.rename("count")
 
 
+@within_ranges
 def is_military(codes: pd.Series, vintage: int) -> pd.Series:
     """Whether a Census code belongs to the armed forces (False for null)."""
     if vintage not in MILITARY:

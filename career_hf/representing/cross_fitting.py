@@ -18,6 +18,7 @@ from ..careers.splits import check_leaks, split_careers
 from ..encoding.checkpoints import as_checkpoint
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.training_history import same_counts
+from ..number_ranges import within_ranges
 from .representations import Kind, Steps, Timing, as_kind, keyed_table, representations
 
 
@@ -57,6 +58,7 @@ def check_not_trained_on(
     check_leaks({"trained on": trained_on, "represented": careers})
 
 
+@within_ranges
 def cross_fit(
     careers: Dataset,
     folds: int,

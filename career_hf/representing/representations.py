@@ -31,6 +31,7 @@ from ..encoding.checkpoints import as_checkpoint
 from ..encoding.collating import EncodedCareers
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.scoring_batches import scoring_batches
+from ..number_ranges import within_ranges
 
 
 Timing = Literal["before", "including"]
@@ -41,6 +42,7 @@ UnknownLevels = Literal["error", "missing"]
 IDENTITY = b"career_hf"
 
 
+@within_ranges
 def representations(
     model: Any,
     careers: str | Path | Dataset | DatasetDict,
@@ -86,6 +88,7 @@ def representations(
     return values if kind == "array" else as_kind(keyed_table(careers, values, steps), kind)
 
 
+@within_ranges
 def save_representations(
     model: Any,
     careers: str | Path | Dataset | DatasetDict,

@@ -24,6 +24,7 @@ from sklearn.preprocessing import normalize
 from ..careers.columns import career_table, is_list, list_lengths, list_values, make_dataset
 from ..careers.frames import as_splits
 from ..encoding.checkpoints import as_checkpoint
+from ..number_ranges import within_ranges
 from ..occupations.crosswalks import titles
 from .representations import Timing, representations
 
@@ -32,6 +33,7 @@ from .representations import Timing, representations
 SIMILARITIES = 2**25
 
 
+@within_ranges
 def similar(
     model: Any,
     careers: str | Path | Dataset | DatasetDict,
@@ -222,6 +224,7 @@ def similar_careers(
     )
 
 
+@within_ranges
 def most_similar_pairs(
     careers: Dataset,
     values: np.ndarray,

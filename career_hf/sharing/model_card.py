@@ -16,12 +16,14 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from transformers import PreTrainedModel
 
+from ..careers.columns import check_names
 from ..careers.dataset_card import CARD, as_cell
 from ..careers.provenance import SOURCES
 from ..encoding.checkpoints import load_checkpoint
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.training_history import UNKNOWN_SOURCE
 from ..evaluation.audit import EVERYBODY
+from ..number_ranges import within_ranges
 from ..occupations.crosswalks import codes as occ1990dd
 from ..occupations.crosswalks import titles
 from ..occupations.labels import NOT_WORKING
@@ -48,8 +50,11 @@ GROUP_METRICS = [metric for metric in METRICS if metric != "wage_r2"]
 # Assumed power, as energy is not measured: round numbers for a CPU thread with its share of memory, and for a GPU.
 WATTS = {"cpu": 10, "gpu": 400}
 MOST_LISTED = 12
+# What may be done with careers, from the laxest to the strictest.
+STRICTNESS = ("allowed", "allowed with attribution", "from the agency", "unknown", "forbidden")
 
 
+@within_ranges
 def write_model_card(
     folder: str | Path,
     data: str | Path | None = None,
@@ -73,9 +78,12 @@ def write_model_card(
         note: What readers of the card should know first, such as that training was short.
 
     Raises:
-        ValueError: Model and processor disagree, there is no such split or column, or the results in the folder are
-            about other weights.
+        ValueError: Model and processor disagree, there is no such split or column, one is named without data, or the
+            results in the folder are about other weights.
     """
+    check_names(by=by)
+    if data is None and (len(by) or split != "test"):
+        raise ValueError(f"by={by!r} and split={split!r} say which careers to evaluate on: give data too, or neither")
     folder = Path(folder)
     model, processor = load_checkpoint(folder)
     processor.check(model.config)
@@ -108,11 +116,26 @@ def write_model_card(
     return card
 
 
+def terms_of(stage: Mapping[str, Any]) -> dict[str, str]:
+    """Source, licence and redistribution of a training stage: its record, or what is known of its source if stricter.
+
+    A record can be edited. Where nothing is known of a source, such as one's own spells, the record holds.
+    """
+    record = {**UNKNOWN_SOURCE, **(stage.get("source") or {})}
+    listed = SOURCES.get(record["source"])
+    is_known = listed is not None and listed.redistribution != "unknown"
+    return max(record, listed.record, key=_strictness) if listed is not None and is_known else record
+
+
+def _strictness(record: Mapping[str, str]) -> int:
+    """The place of a record's terms, from the laxest to the strictest; other terms are unknown ones."""
+    terms = record["redistribution"]
+    return STRICTNESS.index(terms if terms in STRICTNESS else "unknown")
+
+
 def redistribution_of(stages: Sequence[Mapping[str, Any]]) -> str:
     """The strictest terms of redistribution among the sources of all stages; "unknown" if there is no stage."""
-    order = ["allowed", "allowed with attribution", "from the agency", "unknown", "forbidden"]
-    allowed = [stage.get("source", UNKNOWN_SOURCE)["redistribution"] for stage in stages] or ["unknown"]
-    return max(allowed, key=order.index)
+    return STRICTNESS[max(map(_strictness, map(terms_of, stages)), default=STRICTNESS.index("unknown"))]
 
 
 def _metadata(

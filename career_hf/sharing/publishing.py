@@ -9,6 +9,8 @@ careers are.
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,8 +33,9 @@ from ..encoding.checkpoints import running_no_code_of
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.training_history import UNKNOWN_SOURCE, round_stage
 from ..models.checksums import verify_checksums
+from ..number_ranges import within_ranges
 from .card_results import RESULTS, read_results
-from .model_card import write_model_card
+from .model_card import terms_of, write_model_card
 from .rare_careers import K, are_recorded, rare_careers, small_counts
 from .remote_code import SOURCE_FILES, save_with_code
 
@@ -41,6 +44,10 @@ from .remote_code import SOURCE_FILES, save_with_code
 CHECKPOINT = ("config.json", "generation_config.json", "model*.safetensors", "model.safetensors.index.json")
 BESIDE = ("checksums.json", "preprocessor_config.json", CARD, RESULTS)
 SECTION = "## Publication"
+# That somebody permitted something, and who: "with the written permission of the Survey Research Center".
+PERMISSION = re.compile(
+    r"\b(permi\w+|consent\w*|agree\w*|approv\w*|licen[cs]\w+|contract\w*)\b.*\b(of|from|by|with)\s+\w{2,}", re.I | re.S
+)
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,7 @@ class Publication:
     commit: str | None = None
 
 
+@within_ranges
 def publish(
     folder: str | Path,
     repo: str,
@@ -89,8 +97,8 @@ def publish(
             are no longer in the folder are deleted.
         dry_run: Whether to upload nothing and refuse nothing, and return what would be done.
         private: Whether a new repository is private.
-        override_licence: Who permitted publication, in words, if the record forbids it or does not say so. The card
-            quotes it.
+        override_licence: Who permitted publication, in words ("written permission of ..."), if the record forbids it
+            or does not say so. The card quotes it.
         data: Folder of the training careers (of the last stage), for the report on rare careers.
         k: Counts are uploaded rounded up to multiples of k, and cells of fewer than k people are rare; 1 uploads the
             counts as they are.
@@ -100,25 +108,23 @@ def publish(
         api: Client of another server, or with another token.
 
     Raises:
-        ValueError: The licence forbids publication or is not known, model and processor disagree, the folder does not
-            load, or its evaluation results or its card are about another model.
+        ValueError: The licence forbids publication or is not known, the override does not say who permitted it, files
+            have no checksums, model and processor disagree, the folder does not load, or its evaluation results or its
+            card are about another model.
         ConnectionError: The upload stopped; the repository is as it was before.
     """
     folder = Path(folder)
     validate_repo_id(repo)
-    if override_licence is not None and len(override_licence.split()) < 3:
-        raise ValueError(
-            f"override_licence is {override_licence!r}: say in words who permitted it, such as 'I have written "
-            "permission of the data's owner'; the card will quote it"
-        )
     model, processor = _load(folder)
     read_results(folder)
     _check_card(folder, processor)
     refusals, notices = licence_problems(processor.training_stages)
+    refusals += _unsealed(folder)
     if override_licence is not None and not refusals:
         notices.append("nothing had to be overridden, so the card does not quote override_licence")
         override_licence = None
     if override_licence is not None:
+        _check_override(override_licence)
         notices += [f"overridden: {refusal}" for refusal in refusals]
         refusals = []
     careers = load_careers(data)["train"] if data is not None else None
@@ -149,6 +155,8 @@ def publish(
 def licence_problems(stages: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
     """Reasons why the sources of training stages do not allow publication, and conditions where they do.
 
+    Terms are those of `terms_of`: a record that is laxer than what is known of its source counts for nothing.
+
     Args:
         stages: Training stages of the processor.
 
@@ -163,7 +171,7 @@ def licence_problems(stages: Sequence[Mapping[str, Any]]) -> tuple[list[str], li
     refusals, notices = [], []
     listed_terms = set()
     for stage in stages:
-        record = stage.get("source", UNKNOWN_SOURCE)
+        record = terms_of(stage)
         name, redistribution = record["source"], record["redistribution"]
         if (name, redistribution) in listed_terms:
             continue
@@ -188,6 +196,34 @@ def licence_problems(stages: Sequence[Mapping[str, Any]]) -> tuple[list[str], li
                 f"(see docs/how_to/sharing.md) and train again, {override}"
             )
     return refusals, notices
+
+
+def _unsealed(folder: Path) -> list[str]:
+    """Why the record of training careers cannot be believed: files without a checksum may have been edited."""
+    path = folder / CHECKSUMS
+    sealed = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    needed = [
+        "config.json",
+        "preprocessor_config.json",
+        *sorted(file.name for file in folder.glob("model*.safetensors")),
+    ]
+    missing = [name for name in needed if name not in sealed]
+    if not missing:
+        return []
+    return [
+        f"{path} has no checksum of {', '.join(missing)}, so nobody knows whether the record of training careers was "
+        "edited. Publish the folder as training saved it, or say in words why it may be published: "
+        "--override-licence 'I have written permission of ...'."
+    ]
+
+
+def _check_override(override: str) -> None:
+    """Raises a ValueError if a text does not say that somebody permitted publication, and who."""
+    if not PERMISSION.search(override):
+        raise ValueError(
+            f"override_licence is {override!r}: say in words who permitted it, such as 'I have written permission of "
+            "the data's owner, Jane Doe'; the card will quote it"
+        )
 
 
 def _load(folder: Path) -> tuple[Any, CareerProcessor]:

@@ -11,6 +11,7 @@ import pandas as pd
 from datasets import Dataset
 
 from ..careers.frames import to_frame
+from ..number_ranges import within_ranges
 from ..occupations.labels import EDUCATION
 from .filtering import Filter
 from .model import SPECIAL, TrueOccupationModel, world_processor
@@ -21,6 +22,7 @@ from .survey import draw_rows
 MOST_BRANCHES = 20_000
 
 
+@within_ranges
 def truth_ahead(
     model: TrueOccupationModel,
     careers: Dataset,

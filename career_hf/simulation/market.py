@@ -10,6 +10,7 @@ import pandas as pd
 from ..careers.describing import describe
 from ..careers.ledger import Ledger
 from ..evaluation.metrics import summarize
+from ..number_ranges import within_ranges
 from ..readable_values import ReadableResult
 from .model import TrueOccupationModel, world_processor
 from .oracles import expectations, floors, oracle_summary
@@ -64,6 +65,7 @@ class ResumeReport(ReadableResult):
         return self.description.to_frame("resumes")
 
 
+@within_ranges
 def draw_market(
     name: str = "survey",
     *,

@@ -14,10 +14,12 @@ from datasets import Dataset
 from ..careers.columns import career_table, list_lengths, list_values, make_dataset
 from ..careers.ledger import Ledger
 from ..encoding.vocabulary import index_labels
+from ..number_ranges import within_ranges
 from .survey import named
 from .world import World
 
 
+@within_ranges
 def miscode(
     careers: Dataset, world: World, share: float, *, by_spell: bool = False, seed: int = 0
 ) -> tuple[Dataset, Ledger]:

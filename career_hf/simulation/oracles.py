@@ -18,6 +18,7 @@ from ..encoding.collating import EncodedCareers
 from ..encoding.processing_career import CareerProcessor
 from ..evaluation.metrics import INTERVAL, perplexity, perplexity_differences, resampled_nll
 from ..evaluation.transition_table import distributions, transition_table
+from ..number_ranges import within_ranges
 from .filtering import Knowledge
 from .model import TYPE_COVARIATE, TrueOccupationModel, world_processor
 from .survey import Simulation
@@ -50,6 +51,7 @@ def floors(simulation: Simulation, *, split: str | None = None) -> dict[str, pd.
     }
 
 
+@within_ranges
 def scores(
     tables: Mapping[str, pd.DataFrame | Sequence[pd.DataFrame]],
     floor: pd.DataFrame,
@@ -83,6 +85,7 @@ def scores(
     return compared.assign(gap_closed=gap_closed(estimate), gap_low=low, gap_high=high)
 
 
+@within_ranges
 def expectations(
     truth: TrueOccupationModel,
     careers: Dataset,

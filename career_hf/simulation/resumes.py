@@ -27,6 +27,7 @@ from transformers.utils import logging
 
 from ..careers.atomic_files import complete
 from ..careers.ledger import Ledger
+from ..number_ranges import within_ranges
 from ..occupations.labels import GENDERS, RACES, REGIONS
 from .law import Law, People
 from .miscoding import miscoded
@@ -93,6 +94,7 @@ class ResumeConfig:
         return factors[np.arange(people) % self.rounds]
 
 
+@within_ranges
 def write_resumes(
     world: World, config: ResumeConfig, folder: str | Path, *, seed: int = 0, workers: int = 1
 ) -> Ledger:
@@ -147,6 +149,7 @@ def _write_part(world: World, config: ResumeConfig, people: int, seed: list[int]
     return json.loads(parquet.read_schema(path).metadata[b"counts"])
 
 
+@within_ranges
 def load_resumes(folder: str | Path, people: int | None = None) -> Dataset:
     """Loads the careers of a corpus that `write_resumes` finished.
 

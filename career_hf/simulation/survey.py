@@ -19,6 +19,7 @@ from ..careers.columns import career_table, is_list, list_lengths, list_values, 
 from ..careers.describing import describe
 from ..careers.validation import validate
 from ..encoding.vocabulary import fail, index_labels
+from ..number_ranges import within_ranges
 from ..occupations.labels import EDUCATION, GENDERS, RACES, REGIONS
 from .law import History, Law, People
 from .world import COVARIATES, NOT_WORKING, World
@@ -92,6 +93,7 @@ class Simulation:
         return pd.concat([describe(self.careers), shares.add_prefix("share ")]).rename("careers")
 
 
+@within_ranges
 def simulate(world: World, survey: SurveyConfig | None = None, *, seed: int = 0) -> Simulation:
     """Draws a survey of careers.
 

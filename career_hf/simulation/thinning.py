@@ -24,6 +24,7 @@ from transformers.utils import logging
 from ..careers.columns import career_table, list_values, make_dataset, select_steps
 from ..encoding.processing_career import CareerProcessor
 from ..evaluation.transition_table import transition_table
+from ..number_ranges import within_ranges
 from ..occupations.labels import EDUCATION
 from ..rivals.markov import MarkovForOccupationPrediction
 from .filtering import Filter
@@ -116,6 +117,7 @@ def thin(simulation: Simulation, keep: Collection[int] | None = None) -> Thinned
     return Thinned(make_dataset(columns), whole, years)
 
 
+@within_ranges
 def thinned_truth(
     thinned: Thinned, *, particles: int = 200, replicates: int = 4, seed: int = 0, split: str | None = None
 ) -> ThinnedTruth:

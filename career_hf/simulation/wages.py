@@ -19,6 +19,7 @@ import pyarrow as pa
 from datasets import Dataset
 
 from ..careers.columns import career_table, list_lengths, list_values, make_dataset
+from ..number_ranges import within_ranges
 from ..occupations.labels import GENDERS
 from .filtering import Filter
 from .law import Law
@@ -114,6 +115,7 @@ class WageLaw:
         return wage.to_numpy()
 
 
+@within_ranges
 def draw_wages(simulation: Simulation, config: WageConfig | None = None, *, seed: int = 0) -> Simulation:
     """Adds wages to simulated careers.
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..careers.prepared import PreparedCareers
+from ..number_ranges import within_ranges
 from ..occupations.labels import OTHER_REGION
 from ..occupations.weighted_crosswalks import modal, weighted_crosswalk
 from .spell_careers import prepare_spells
@@ -53,6 +54,7 @@ STATES = {
 CAPITAL = ("Washington DC", "Washington D.C.", "Washington, DC", "Washington, D.C.")
 
 
+@within_ranges
 def resumes(
     spells: Any,
     *,

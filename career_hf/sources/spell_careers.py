@@ -31,6 +31,7 @@ from ..careers.frames import from_frame
 from ..careers.ledger import Ledger
 from ..careers.prepared import PreparedCareers
 from ..careers.splits import DEFAULT_FRACTIONS, split_careers, split_numbers
+from ..number_ranges import within_ranges
 from ..occupations.weighted_crosswalks import coverage_of, read_crosswalk, weighted_crosswalk
 from .spell_rules import Columns, SpellRules, crosswalk_recode
 from .spell_years import Counts, build_years, is_text_file, ledger_of, read_spells, readable, spells_to_years
@@ -47,6 +48,7 @@ SAMPLE = 100_000
 MANIFEST = "spells.json"
 
 
+@within_ranges
 def spells(
     spells: Any,
     *,
@@ -189,6 +191,7 @@ def spells_to_careers(spells: Any, rules: SpellRules | None = None) -> tuple[Dat
         return _careers(years.to_pyarrow(), rules), ledger
 
 
+@within_ranges
 def write_careers(
     spells: str | Path,
     folder: str | Path,

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 from scipy import linalg
 
+from ..number_ranges import within_ranges
 from .gaps import GapSample, Z, people_clustered
 from .regression import import_pyfixest
 
@@ -80,6 +81,7 @@ def oaxaca_blinder(
     return frame
 
 
+@within_ranges
 def gelbach(
     sample: GapSample, blocks: Mapping[str, Sequence[str]], *, draws: int = 200, seed: int = 0
 ) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from datasets import Dataset, DatasetDict
 from ..careers.ledger import Ledger
 from ..encoding.checkpoints import as_checkpoint
 from ..figures.style import save as save_figure
+from ..number_ranges import within_ranges
 from ..occupations.labels import NOT_WORKING
 from ..readable_values import ReadableResult
 from ..representing.representations import representations
@@ -156,6 +157,7 @@ def gap_sample(
     return sample, frame.index.to_numpy(), ledger
 
 
+@within_ranges
 def gap(
     model: Any,
     careers: str | Path | Dataset | DatasetDict,

@@ -32,6 +32,7 @@ import pandas as pd
 
 from ..evaluation.resampling import resample_means
 from ..figures.gaps import gap_figure
+from ..number_ranges import within_ranges
 from ..readable_values import ReadableResult
 
 
@@ -355,6 +356,7 @@ def raw_gap(sample: GapSample) -> GapEstimate:
     return _estimate("raw", "nothing", means[0] - means[1], influence, sample, CLUSTERED)
 
 
+@within_ranges
 def aipw_gap(
     sample: GapSample,
     nuisances: Nuisances,
@@ -380,6 +382,7 @@ def aipw_gap(
     return _adjusted_gap("AIPW", sample, nuisances, adjusted_for, clip, bootstrap, seed)
 
 
+@within_ranges
 def outcome_only_gap(
     sample: GapSample,
     nuisances: Nuisances,

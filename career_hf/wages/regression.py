@@ -33,6 +33,7 @@ from ..encoding.checkpoints import as_checkpoint
 from ..evaluation.resampling import resample_means
 from ..figures.wage_regressions import r2_figure
 from ..models.modeling_wage import CareerForWagePrediction
+from ..number_ranges import within_ranges
 from ..readable_values import ReadableResult
 from ..representing.representations import Timing, representations
 from .design import (
@@ -111,6 +112,7 @@ class WageReport(ReadableResult):
         self.r2.to_csv(Path(folder) / "r2.csv", index=False, float_format="%.5f")
 
 
+@within_ranges
 def regress(
     careers: str | Path | Dataset | DatasetDict,
     model: Any = None,
@@ -164,6 +166,7 @@ def regress(
     )
 
 
+@within_ranges
 def predict_held_out(
     frame: pd.DataFrame,
     specifications: Mapping[str, Sequence[str]],
@@ -237,6 +240,7 @@ def solve(gram: np.ndarray, moment: np.ndarray) -> np.ndarray:
     return scale * (linalg.pinvh(gram * scale * scale[:, None], rtol=COLLINEAR) @ (scale * moment))
 
 
+@within_ranges
 def held_out_r2(
     predictions: pd.DataFrame | Sequence[pd.DataFrame],
     *,
@@ -376,6 +380,7 @@ class WageRegression:
         return int(self.fit._N)
 
 
+@within_ranges
 def estimate(
     frame: pd.DataFrame,
     specifications: Mapping[str, Sequence[str]],

@@ -25,6 +25,7 @@ from ..encoding.collating import EncodedCareers
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.scoring_batches import scoring_batches
 from ..models.modeling_wage import CareerForWagePrediction, CareerWageConfig
+from ..number_ranges import within_ranges
 from ..occupations.labels import NOT_WORKING
 from ..training.trainer import Recipe, build_trainer, exact_metrics, finetuning_recipe, log_prob_of_truth
 from .design import LOG_WAGE
@@ -143,6 +144,7 @@ def wage_metrics(evaluated: EvalPrediction) -> dict[str, float]:
     return metrics | exact_metrics(occupations)
 
 
+@within_ranges
 def predict_log_wages(
     model: CareerForWagePrediction,
     careers: Dataset,

@@ -5,12 +5,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-import typer
 from command_output import words
 from datasets import DatasetDict
 from huggingface_hub import ModelCard, constants
@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from career_hf.careers import load_careers, save_careers
 from career_hf.cli.app import app
-from career_hf.cli.console import Commands, show
+from career_hf.cli.console import show
 from career_hf.encoding.processing_career import CareerProcessor
 from career_hf.evaluation.metrics import bootstrap_perplexity
 from career_hf.evaluation.metrics import perplexity as perplexity_of
@@ -181,20 +181,25 @@ def test_no_card_is_written_of_a_folder_without_a_checkpoint(data, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_an_error_that_is_not_about_input_keeps_its_traceback():
-    commands = typer.Typer(cls=Commands)
-
-    @commands.command()
-    def mistaken():
-        np.zeros(2).reshape(3)
-
-    @commands.command()
-    def unheard_of():
-        load_careers(Path("nowhere"))
-
-    mistake = CliRunner().invoke(commands, ["mistaken"])
-    assert isinstance(mistake.exception, ValueError) and "reshape" in str(mistake.exception)
-    assert CliRunner().invoke(commands, ["unheard-of"]).exit_code == 2
+def test_a_mistyped_folder_and_a_hub_that_is_away_are_said_at_once(data, monkeypatch, tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "file").write_text("no checkpoint")
+    monkeypatch.chdir(tmp_path)
+    # Nobody listens at this port.
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    started = perf_counter()
+    for checkpoint, message in {
+        "runs/carer": "no folder 'runs/carer': give",
+        "./carer": "no folder './carer': give",
+        "/no/such/place": "no folder '/no/such/place': give",
+        "file": "'file' is a file",
+        "someone/career": "cannot be loaded from the Hub",
+    }.items():
+        result = CliRunner().invoke(app, ["transitions", checkpoint, "--data", str(data)])
+        assert result.exit_code == 2 and message in result.output, result.output
+        assert result.stderr.count("Error: ") == 1
+    assert perf_counter() - started < 10
 
 
 def test_resumes_are_drawn_and_can_be_drawn_on(folder):

@@ -1,17 +1,29 @@
-"""Tables of the console: numbers whole at every width, years as years, and help texts with their brackets."""
+"""The console: tables with whole numbers at every width, help texts with their brackets, and errors as one line."""
 
 from __future__ import annotations
 
+import errno
+import json
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import typer
 from command_output import words
+from safetensors import safe_open
 from typer.testing import CliRunner
 
+import career_hf
 from career_hf.cli.app import app
 from career_hf.cli.console import LOG_WIDTH, Commands, show, table_lines
 from career_hf.readable_values import format_value
@@ -112,3 +124,114 @@ def test_brackets_in_help_texts_are_no_markup():
     assert "outside [clip, 1 - clip] are cut" in words(CliRunner().invoke(texts, ["clip", "--help"]))
     panels = re.findall(r"╭─ (\w+) ─", CliRunner().invoke(app, ["--help"]).output)
     assert panels[-6:] == ["Data", "Models", "Scores", "Explanations", "Wages", "Sharing"]
+
+
+class Panic(BaseException):
+    """As libraries in Rust raise it: no Exception."""
+
+
+def reads_parquet(path):
+    pq.read_table(pa.BufferReader(b"no table"))
+
+
+def raises(error):
+    def raise_it(path):
+        raise error
+
+    return raise_it
+
+
+FAILURES = {
+    "mistake": (lambda path: np.zeros(2).reshape(3), "ValueError: cannot reshape"),
+    "parquet": (reads_parquet, "ArrowInvalid: "),
+    "json": (lambda path: json.loads("{"), "JSONDecodeError: Expecting property name"),
+    "unicode": (lambda path: b"\xff".decode(), "UnicodeDecodeError: 'utf-8' codec"),
+    "weights": (lambda path: safe_open(__file__, "np"), "SafetensorError: "),
+    "key": (lambda path: {}["gender"], "KeyError: 'gender'"),
+    "attribute": (lambda path: path.no_such_attribute, "AttributeError: "),
+    "full disk": (raises(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))), "OSError: [Errno 28] No space left"),
+    "no permission": (raises(PermissionError(errno.EACCES, "Permission denied", "x")), "PermissionError: [Errno 13]"),
+    "a folder": (lambda path: Path("/").read_text(), "IsADirectoryError: [Errno 21] Is a directory: '/'"),
+    "memory": (raises(MemoryError()), "MemoryError (in: "),
+    "recursion": (raises(RecursionError("too deep")), "RecursionError: too deep"),
+    "panic": (raises(Panic("index out of bounds")), "Panic: index out of bounds"),
+    "several lines": (
+        raises(RuntimeError("\n first [red]line[/red]\nsecond")),
+        "RuntimeError: first [red]line[/red] (",
+    ),
+    "end of input": (raises(EOFError("no answer")), "EOFError: no answer"),
+}
+
+
+def failing(fail):
+    commands = typer.Typer(cls=Commands)
+
+    @commands.command()
+    @commands.command("other")
+    def score(path: Path, count: int = 3) -> None:
+        fail(path)
+
+    return commands
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_any_error_is_one_line_with_its_kind_the_command_and_its_input(name, monkeypatch):
+    fail, message = FAILURES[name]
+    result = CliRunner().invoke(failing(fail), ["score", "my [careers]", "--count", "2"])
+    assert result.exit_code == 2 and result.stdout == ""
+    # Typer ends the line of a prompt at the end of the input.
+    line = result.stderr.removeprefix("\n") if name == "end of input" else result.stderr
+    assert line.startswith(f"Error: {message}") and line.count("\n") == 1
+    assert "(in: score 'my [careers]' --count 2; --traceback shows where)" in result.stderr
+    for traced in (
+        CliRunner().invoke(failing(fail), ["score", "x", "--traceback"]),
+        CliRunner().invoke(failing(fail), ["score", "x"], env={"CAREER_HF_TRACEBACK": "1"}),
+    ):
+        assert traced.exit_code == 2 and "Traceback (most recent call last)" in traced.stderr
+        assert traced.stderr.splitlines()[-1].startswith(f"Error: {message}")
+
+
+def test_what_the_package_says_of_its_input_and_what_is_no_command_need_no_kind(tmp_path):
+    missing = CliRunner().invoke(failing(lambda path: career_hf.load_careers(tmp_path / "none")), ["score", "x"])
+    assert missing.exit_code == 2 and "Error: " in missing.stderr and missing.stderr.endswith(" (in: score x)\n")
+    for arguments, message in {
+        ("score",): "Missing argument 'path'. (in: score; see root score --help)",
+        ("scroe", "x"): "No such command 'scroe'. Did you mean 'score'?",
+        ("score", "x", "--count", "many"): "Invalid value for '--count': ",
+    }.items():
+        refused = CliRunner().invoke(failing(print), list(arguments), prog_name="root")
+        assert refused.exit_code == 2 and refused.stderr.startswith(f"Error: {message}")
+        assert refused.stderr.count("\n") == 1
+    assert CliRunner().invoke(failing(print), ["score", "x"]).exit_code == 0
+
+
+def test_an_error_is_raised_as_it_is_where_a_program_asks_for_that():
+    command = typer.main.get_command(failing(lambda path: {}["gender"]))
+    with pytest.raises(KeyError, match="gender"):
+        command.main(["score", "x"], standalone_mode=False)
+
+
+def test_the_version_and_the_way_to_a_traceback_are_in_the_help():
+    assert CliRunner().invoke(app, ["--version"]).stdout == f"career_hf {career_hf.__version__}\n"
+    text = words(CliRunner().invoke(app, ["--help"]))
+    assert "--version" in text and "--traceback" in text and "CAREER_HF_TRACEBACK" in text
+
+
+def test_an_interruption_is_one_line_and_a_closed_pipe_none():
+    code = "import time, typer; from career_hf.cli.console import *; app = typer.Typer(cls=Commands)\n"
+    code += "@app.command()\ndef wait():\n say('ready'); time.sleep(60)\n"
+    code += "@app.command()\ndef flood():\n for i in range(10**6): say(i)\napp()"
+    waiting = subprocess.Popen(
+        [sys.executable, "-c", code, "wait"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert waiting.stdout.readline() == "ready\n"
+    time.sleep(0.2)
+    waiting.send_signal(signal.SIGINT)
+    _, complained = waiting.communicate(timeout=30)
+    assert waiting.returncode == 130 and complained == "Error: interrupted (in: wait)\n"
+    piped = subprocess.Popen(
+        [sys.executable, "-c", code, "flood"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert piped.stdout.readline() == "0\n"
+    piped.stdout.close()
+    assert piped.stderr.read() == "" and piped.wait(timeout=30) != 0

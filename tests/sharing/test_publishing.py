@@ -186,8 +186,9 @@ def test_what_may_not_be_passed_on_is_refused_before_anything_is_sent(hub, api, 
     assert len(planned.refusals) == 1 and planned.commit is None and hub.requests == []
 
     write_model_card(folder)
-    with pytest.raises(ValueError, match="say in words"):
-        publish(folder, "me/careers", api=api, override_licence="yes")
+    for no_permission in ("yes", "any three words", "permission was not asked for"):
+        with pytest.raises(ValueError, match="say in words"):
+            publish(folder, "me/careers", api=api, override_licence=no_permission)
     permission = "I have written permission of the Survey Research Center"
     done = publish(folder, "me/careers", api=api, override_licence=permission)
     card = ModelCard(hub.repos["me/careers"][-1]["README.md"].decode())
@@ -210,6 +211,31 @@ def test_surveys_of_an_agency_are_published_with_a_notice():
         licence_problems([{"stage": "training"}])[0]
         == licence_problems([{"stage": "training", "source": UNKNOWN_SOURCE}])[0]
     )
+
+
+@pytest.mark.parametrize(
+    "redistribution", ["allowed", "allowed with attribution", "from the agency", "unknown", "fine"]
+)
+def test_a_record_cannot_be_laxer_than_what_is_known_of_its_source(redistribution):
+    edited = {**PSID, "redistribution": redistribution, "license": "mit"}
+    refusals, _ = licence_problems([{"stage": "training", "source": edited}])
+    assert len(refusals) == 1 and "forbidden" in refusals[0] and "psid-conditions-of-use" in refusals[0]
+    # Stricter than what is known, and the word of the owner of careers of which nothing is known, hold.
+    stricter = {**SOURCES["simulated"].record, "redistribution": "forbidden"}
+    assert "forbidden" in licence_problems([{"stage": "training", "source": stricter}])[0][0]
+    own = {**OWN, "redistribution": "allowed"}
+    assert licence_problems([{"stage": "training", "source": own}]) == ([], [])
+
+
+@pytest.mark.parametrize("edit", ["no checksums", "no checksum of the processor"])
+def test_a_record_that_may_have_been_edited_is_not_believed(hub, api, checkpoint, edit):
+    path = checkpoint / "checksums.json"
+    checksums = json.loads(path.read_text())
+    del checksums["preprocessor_config.json"]
+    path.unlink() if edit == "no checksums" else path.write_text(json.dumps(checksums))
+    with pytest.raises(ValueError, match="no checksum of .*preprocessor_config.json.* edited"):
+        publish(checkpoint, "me/careers", api=api)
+    assert hub.requests == []
 
 
 def test_uploaded_counts_are_rounded_and_the_card_says_how_rare_careers_are(hub, api, checkpoint, splits, tmp_path):

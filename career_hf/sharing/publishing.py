@@ -32,7 +32,7 @@ from ..careers.provenance import SOURCES
 from ..encoding.checkpoints import running_no_code_of
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.training_history import UNKNOWN_SOURCE, round_stage
-from ..models.checksums import verify_checksums
+from ..models.checksums import CHECKSUMS, verify_checksums
 from ..number_ranges import within_ranges
 from .card_results import RESULTS, read_results
 from .model_card import terms_of, write_model_card

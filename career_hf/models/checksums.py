@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, cached_file, logging
 
@@ -98,7 +98,12 @@ class Checksummed:
     `checksummed_files` has patterns of the names of files that the class saves and loads.
     """
 
-    checksummed_files = ("config.json", "generation_config.json", "model.safetensors.index*.json", WEIGHTS)
+    checksummed_files: ClassVar[tuple[str, ...]] = (
+        "config.json",
+        "generation_config.json",
+        "model.safetensors.index*.json",
+        WEIGHTS,
+    )
 
     def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> Any:
         saved = super().save_pretrained(save_directory, *args, **kwargs)  # type: ignore[misc]

@@ -1,6 +1,7 @@
 """OccupationConfig: the vocabulary and covariates of any occupation model: CAREER, a rival or a simulated truth."""
 
 from dataclasses import field
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -27,13 +28,13 @@ class OccupationConfig(Checksummed, PreTrainedConfig):
     """
 
     model_type = "occupation_model"
-    checksummed_files = ("config.json",)
+    checksummed_files: ClassVar[tuple[str, ...]] = ("config.json",)
     # The cache has had its second name since Transformers 5.24.
     keys_to_ignore_at_inference = ["past_key_values", "cache", "stay_logit"]
 
     vocab_size: int = size(335, MOST_IDS)
     covariate_names: list[str] = field(default_factory=list)
-    covariate_sizes: list[int] = size(list, MOST_IDS)
+    covariate_sizes: list[int] = size(list, MOST_IDS)  # type: ignore[arg-type]  # a factory
     use_cache: bool = False
     pad_token_id: int = number(0, at_least=0, below=MOST_IDS)
     bos_token_id: int = number(1, at_least=0, below=MOST_IDS)

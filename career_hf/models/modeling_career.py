@@ -181,7 +181,7 @@ class CareerPreTrainedModel(ModelFacts, WithoutGenerate, Checksummed, PreTrained
                 titles.
         """
         if new_num_tokens is None and not kwargs.get("pad_to_multiple_of"):
-            return self.get_input_embeddings()
+            return self.get_input_embeddings()  # type: ignore[return-value]
         if self.config.title_embedding_size is not None:
             raise ValueError(
                 "new ids of a model with title_embedding_size need titles, which resize_token_embeddings does not "
@@ -193,8 +193,9 @@ class CareerPreTrainedModel(ModelFacts, WithoutGenerate, Checksummed, PreTrained
                 f"resize_token_embeddings to {new_num_tokens} ids: this model needs {fewest} to {MOST_IDS:,}, special "
                 "ids and two occupations included; resize_vocabulary moves weights by names instead"
             )
-        embeddings = super().resize_token_embeddings(new_num_tokens, *args, **kwargs)
-        before, count = self.config.id2label, embeddings.num_embeddings
+        embeddings: Any = super().resize_token_embeddings(new_num_tokens, *args, **kwargs)
+        before: Any = self.config.id2label
+        count = embeddings.num_embeddings
         self.config.id2label = {i: before.get(i, f"new occupation {i}") for i in range(count)}
         self.config.label2id = {label: i for i, label in self.config.id2label.items()}
         return embeddings
@@ -284,7 +285,7 @@ class CareerModel(CareerPreTrainedModel):
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give either input_ids or inputs_embeds, and not both")
-        inputs = input_ids if inputs_embeds is None else inputs_embeds
+        inputs: Any = input_ids if inputs_embeds is None else inputs_embeds
         self.config.check_covariates(inputs, covariates)
         check_levels(self.config, input_ids, covariates)
         cache = one_cache(past_key_values, cache)
@@ -305,7 +306,7 @@ class CareerModel(CareerPreTrainedModel):
             # Transformers itself separates packed careers only where there is no mask.
             careers = find_packed_sequence_indices(position_ids.expand(inputs.shape[0], -1))
             separate = None if careers is None else packed_sequence_mask_function(careers)
-            if separate is not None and "flash" in self.config._attn_implementation and has_values(careers):
+            if separate is not None and "flash" in self.config._attn_implementation and has_values(careers):  # type: ignore[arg-type]
                 raise ValueError(
                     "flash attention separates packed careers (position_ids that restart) only without an "
                     "attention_mask: leave out attention_mask, or use model.set_attn_implementation('sdpa')"

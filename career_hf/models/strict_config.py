@@ -43,9 +43,9 @@ def strict_config(config: Config) -> Config:
             f"the type of {config.__name__}.{texts[0]} is a text, which cannot be checked: remove "
             f"`from __future__ import annotations` from {config.__module__}"
         )
-    config = strict(config)
-    types = {name: field.type for name, field in config.__dataclass_fields__.items()}
-    assign, validate = config.__setattr__, config.validate
+    checked: Any = strict(config)
+    types = {name: field.type for name, field in checked.__dataclass_fields__.items()}
+    assign, validate = checked.__setattr__, checked.validate
 
     @wraps(assign)
     def assign_or_explain(self: Any, name: str, value: Any) -> None:
@@ -61,8 +61,8 @@ def strict_config(config: Config) -> Config:
         except StrictDataclassError as error:
             raise _in_one_line(error, self) from None
 
-    config.__setattr__, config.validate = assign_or_explain, validate_or_explain
-    return config
+    checked.__setattr__, checked.validate = assign_or_explain, validate_or_explain
+    return checked
 
 
 def _in_one_line(

@@ -255,7 +255,7 @@ class MarkovForOccupationPrediction(OccupationModel):
         weighted: bool = False,
         seed: int = 0,
         order: int = 1,
-    ) -> Self:
+    ) -> "MarkovForOccupationPrediction":
         """A chain by `tune_weight` or `fit`, with the arguments that all models made of counts share.
 
         Args:
@@ -303,7 +303,7 @@ def tune_weight(
     grid: Iterable[float] = WEIGHT_GRID,
     pseudo_count: float = 1.0,
     weighted: bool = False,
-) -> Self:
+) -> MarkovForOccupationPrediction:
     """A chain of training careers, with the smoothing weights that maximise the likelihood of validation careers.
 
     The likelihood of every weight follows from the probabilities that the smoothed distributions give each validation

@@ -196,7 +196,7 @@ class MixtureOfMarkovChainsForOccupationPrediction(OccupationModel):
         tune: bool = True,
         weighted: bool = False,
         seed: int = 0,
-    ) -> Self:
+    ) -> "MixtureOfMarkovChainsForOccupationPrediction":
         """A mixture by `tune_mixture`, with the arguments that all models made of counts share; it is always tuned."""
         return tune_mixture(train, validation, processor, weighted=weighted, seed=seed)
 
@@ -237,7 +237,7 @@ def tune_mixture(
     weighted: bool = False,
     restarts: int = 3,
     seed: int = 0,
-) -> Self:
+) -> MixtureOfMarkovChainsForOccupationPrediction:
     """A mixture of training careers, with the number of chains and the strength that fit validation careers best.
 
     The chain of all people is the first-order one of `tune_weight`. A career's likelihood is that of all its

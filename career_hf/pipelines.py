@@ -72,7 +72,7 @@ class CareerForecastPipeline(Pipeline):
     """
 
     feature_extractor: CareerProcessor
-    processor: CareerProcessor
+    processor: CareerProcessor  # type: ignore[assignment]
     # A processor is no `ProcessorMixin`, so Transformers loads it as a feature extractor. It must not insist on one,
     # because then it refuses a model object that is given with processor=.
     _load_processor: Any = False

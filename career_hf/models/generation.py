@@ -12,7 +12,7 @@ class WithoutGenerate:
     """
 
     # PEFT reads it before it calls `generate`.
-    generation_config = None
+    generation_config: Any = None
 
     @classmethod
     def can_generate(cls) -> bool:

@@ -1,7 +1,6 @@
 """OccupationConfig: the vocabulary and covariates of any occupation model: CAREER, a rival or a simulated truth."""
 
 from dataclasses import field
-from typing import ClassVar
 
 import torch
 from torch import nn
@@ -28,7 +27,7 @@ class OccupationConfig(Checksummed, PreTrainedConfig):
     """
 
     model_type = "occupation_model"
-    checksummed_files: ClassVar[tuple[str, ...]] = ("config.json",)
+    checksummed_files = ("config.json",)
     # The cache has had its second name since Transformers 5.24.
     keys_to_ignore_at_inference = ["past_key_values", "cache", "stay_logit"]
 
@@ -94,9 +93,9 @@ class OccupationConfig(Checksummed, PreTrainedConfig):
 
         Models call it. A config alone may have other labels, as any config of Transformers.
         """
-        # `num_labels=5` without names makes "LABEL_0" to "LABEL_4", which are allowed because they name nothing.
+        # "LABEL_0" of Transformers and "0" of this config are allowed to be too few, because they name nothing.
         labels = self.id2label or {}
-        has_names = any(label != f"LABEL_{i}" for i, label in labels.items())
+        has_names = any(label not in (f"LABEL_{i}", str(i)) for i, label in labels.items())
         if has_names and set(labels) != set(range(self.vocab_size)):
             raise ValueError(
                 f"id2label has {len(labels)} labels for vocab_size={self.vocab_size}; it needs one for each. "

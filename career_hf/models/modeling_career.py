@@ -385,7 +385,6 @@ class CareerForOccupationPrediction(CareerPreTrainedModel):
         past_key_values: Cache | None = None,
         use_cache: bool | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
-        inputs_embeds: torch.Tensor | None = None,
         cache: Cache | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> CareerOutput:
@@ -401,12 +400,14 @@ class CareerForOccupationPrediction(CareerPreTrainedModel):
             Number of scored steps in the whole batch, as Trainer gives it when gradients are accumulated.
         past_key_values (`Cache`, *optional*):
             The cache of an earlier call, by the name that Transformers had for it up to 5.23.
-        inputs_embeds (`torch.FloatTensor` of shape `(batch, time, hidden)`, *optional*):
-            Embeddings to read instead of those of `input_ids`, which are needed all the same: they are the occupations
-            in which people can stay.
         cache (`Cache`, *optional*):
             The cache of an earlier call, by the name that Transformers has for it from 5.24.
+        kwargs:
+            Further arguments of [`CareerModel`]. `inputs_embeds` are read instead of the embeddings of `input_ids`,
+            which are needed all the same: they are the occupations in which people can stay.
         """
+        # No argument by its name, because Transformers leaves out `input_ids` of a model that has one.
+        inputs_embeds: Any = kwargs.pop("inputs_embeds", None)  # type: ignore[typeddict-item]
         check_labels(self.config, input_ids, labels, weight, num_items_in_batch)
         if inputs_embeds is not None:
             if inputs_embeds.shape[:2] != input_ids.shape:

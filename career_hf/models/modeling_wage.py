@@ -156,7 +156,6 @@ class CareerForWagePrediction(CareerForOccupationPrediction):
         past_key_values: Cache | None = None,
         use_cache: bool | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
-        inputs_embeds: torch.Tensor | None = None,
         cache: Cache | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> WageOutput:
@@ -176,8 +175,6 @@ class CareerForWagePrediction(CareerForOccupationPrediction):
             Number of scored steps in the whole batch, as Trainer gives it when gradients are accumulated.
         past_key_values (`Cache`, *optional*):
             The cache of an earlier call, by the name that Transformers had for it up to 5.23.
-        inputs_embeds (`torch.FloatTensor` of shape `(batch, time, hidden)`, *optional*):
-            Embeddings to read instead of those of `input_ids`; as in [`CareerForOccupationPrediction`].
         cache (`Cache`, *optional*):
             The cache of an earlier call, by the name that Transformers has for it from 5.24.
         """
@@ -200,7 +197,6 @@ class CareerForWagePrediction(CareerForOccupationPrediction):
             past_key_values=past_key_values,
             use_cache=use_cache,
             num_items_in_batch=num_items_in_batch,
-            inputs_embeds=inputs_embeds,
             cache=cache,
             return_dict=True,
             **kwargs,

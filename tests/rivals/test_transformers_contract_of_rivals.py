@@ -75,13 +75,12 @@ class RivalTests(EverySkipIsExplained, modeling_common.ModelTesterMixin):
     not_applicable = NOT_APPLICABLE_TO_RIVALS
 
     # The suite has no flag for models without hidden states.
-    @unittest.skip(NO_HIDDEN_STATES)
-    def test_hidden_states_output(self):
-        pass
-
-    @unittest.skip(NO_HIDDEN_STATES)
-    def test_retain_grad_hidden_states_attentions(self):
-        pass
+    test_hidden_states_output = unittest.skip(NO_HIDDEN_STATES)(
+        modeling_common.ModelTesterMixin.test_hidden_states_output
+    )
+    test_retain_grad_hidden_states_attentions = unittest.skip(NO_HIDDEN_STATES)(
+        modeling_common.ModelTesterMixin.test_retain_grad_hidden_states_attentions
+    )
 
     def setUp(self):
         self.model_tester = RivalTester(self, self.all_model_classes[0], self.fields)

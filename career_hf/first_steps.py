@@ -93,7 +93,9 @@ def _quickstart(output: Path, max_steps: int, seed: int) -> Quickstart:
         seed=seed,
     )
     source = SOURCES["keane-wolpin"].record | years_of(train)
-    fitted = fit_model(CareerForOccupationPrediction, processor, recipe, train, validation, source=source)
+    fitted = fit_model(
+        CareerForOccupationPrediction, processor, recipe, train, validation, source=source, overwrite=True
+    )
     # This processor has recorded the training careers, which forecasts need.
     model, processor = fitted.model, fitted.processor
     checkpoint = output / "career"

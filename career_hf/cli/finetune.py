@@ -15,6 +15,7 @@ from .options import (
     JobDropout,
     MaxSteps,
     Output,
+    Overwrite,
     Patience,
     Resume,
     Seed,
@@ -46,6 +47,7 @@ def finetune(
     untitled: Untitled = "",
     seed: Seed = 0,
     resume: Resume = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Fine-tune a pretrained CAREER model on careers; occupations, levels and covariates are matched by name."""
     trained = career_hf.finetune(
@@ -65,5 +67,6 @@ def finetune(
         untitled=names(untitled),
         seed=seed,
         resume=resume,
+        overwrite=overwrite,
     )
     say_trained(trained, output)

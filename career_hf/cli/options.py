@@ -17,6 +17,7 @@ TokensPerBatch = Annotated[int, typer.Option(help="Number of person-years in one
 MaxSteps = Annotated[int, typer.Option(help="Largest number of updates; early stopping usually comes first.")]
 EvalSteps = Annotated[int, typer.Option(help="Number of updates between validations.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Resume from the last checkpoint in the output folder.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another run in the output folder.")]
 Patience = Annotated[int, typer.Option(help="Number of validations without improvement before training stops.")]
 Cutoff = Annotated[int | None, typer.Option(help="Last year to train on, so that later years can be forecast.")]
 JobDropout = Annotated[

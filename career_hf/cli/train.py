@@ -18,6 +18,7 @@ from .options import (
     JobDropout,
     MaxSteps,
     Output,
+    Overwrite,
     Patience,
     Resume,
     Seed,
@@ -57,6 +58,7 @@ def train(
     ] = False,
     seed: Seed = 0,
     resume: Resume = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Train a model from scratch on careers: CAREER or one of its rivals, in two stages or one."""
     trained = career_hf.train(
@@ -79,6 +81,7 @@ def train(
         tune_smoothing=tune_smoothing,
         seed=seed,
         resume=resume,
+        overwrite=overwrite,
     )
     say_trained(trained, output)
 

@@ -49,6 +49,7 @@ from ..models.configuration_career import CareerConfig
 from ..models.configuration_occupation import OccupationConfig
 from ..models.title_embeddings import check_title_embeddings
 from .run_record import TrainingRecord
+from .runs import CompleteCheckpoints
 
 
 # Number of steps in a micro-batch on CPU. Larger activations would exceed the size from which the C library maps and
@@ -103,6 +104,33 @@ class Recipe:
             "lr_scheduler_type": str(SchedulerType(self.arguments.lr_scheduler_type).value),
             **{name: getattr(self.arguments, name) for name in names},
         }
+
+    @property
+    def run_settings(self) -> dict[str, Any]:
+        """Everything but careers and initial weights that determines what is trained, in a form for JSON.
+
+        The number of updates is left out, so that a run can be resumed for more of them, unless the learning rate
+        depends on it.
+        """
+        arguments = self.arguments.to_dict()
+        own = ("stage", "tokens_per_batch", "patience", "layout", "job_dropout", "job_dropout_per")
+        settings = {name: getattr(self, name) for name in own}
+        settings |= {name: arguments[name] for name in _RUN_ARGUMENTS}
+        if arguments["lr_scheduler_type"] not in ("inverse_sqrt", "constant", "constant_with_warmup"):
+            settings["max_steps"] = arguments["max_steps"]
+        settings["micro_batches"] = self.arguments.gradient_accumulation_steps * self.arguments.world_size
+        config = self.config.to_dict()
+        for name in ("transformers_version", "dtype", "label2id", "_name_or_path", "architectures"):
+            config.pop(name, None)
+        return settings | {f"config.{name}": value for name, value in config.items()}
+
+
+# Arguments of Trainer that determine what a run trains and which of its checkpoints is the best.
+_RUN_ARGUMENTS = (
+    "seed", "data_seed", "learning_rate", "lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps", "weight_decay",
+    "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm", "bf16", "fp16", "neftune_noise_alpha",
+    "eval_strategy", "eval_steps", "save_strategy", "save_steps", "load_best_model_at_end", "metric_for_best_model",
+)  # fmt: skip
 
 
 def pretraining_recipe(processor: CareerProcessor, output_dir: str | Path, **overrides: Any) -> Recipe:
@@ -222,6 +250,7 @@ def _recipe(stage: str, config: OccupationConfig, output_dir: str | Path, settin
         "save_strategy": "steps",
         "save_total_limit": 2,
         "load_best_model_at_end": True,
+        "restore_callback_states_from_checkpoint": True,  # the evaluations that early stopping has counted
         "metric_for_best_model": "nll",
         "greater_is_better": False,
         "per_device_eval_batch_size": 128,
@@ -353,7 +382,7 @@ def build_trainer(
         eval_dataset=rows,
         processing_class=processor,
         optimizers=recipe.make_optimizer(model),  # type: ignore[arg-type]  # any scheduler does
-        callbacks=[record, *stopping, *(callbacks or [])],
+        callbacks=[CompleteCheckpoints(), record, *stopping, *(callbacks or [])],
         preprocess_logits_for_metrics=log_prob_of_truth,
         compute_metrics=exact_metrics,
     )

@@ -88,7 +88,7 @@ def train(
     cutoff: int | None = None,
     one_stage: bool = False,
     learning_rate: float = 5e-4,
-    warmup_steps: int = 500,
+    warmup_steps: float | None = None,
     tokens_per_batch: int = 16_000,
     max_steps: int = 20_000,
     eval_steps: int = 100,
@@ -117,7 +117,8 @@ def train(
         cutoff: Last year to train on, to forecast later ones; all years if None.
         one_stage: Whether to use one softmax instead of two stages.
         learning_rate: Peak learning rate; the paper's is 5e-4 for CAREER.
-        warmup_steps: Number of updates until the peak rate.
+        warmup_steps: Number of updates until the peak rate, or below 1 their share of `max_steps`. If None, 500, or a
+            tenth of `max_steps` if that is 500 or less.
         tokens_per_batch: Number of person-years in one update.
         max_steps: Maximum number of updates; early stopping usually comes first.
         eval_steps: Number of updates between validations.
@@ -200,7 +201,7 @@ def finetune(
     covariates: Sequence[str] = (),
     cutoff: int | None = None,
     learning_rate: float = 1e-4,
-    warmup_steps: int = 500,
+    warmup_steps: float | None = None,
     tokens_per_batch: int = 16_000,
     max_steps: int = 20_000,
     eval_steps: int = 100,
@@ -237,7 +238,7 @@ def finetune(
     record = {**source_record(careers, source), **years_of(splits["train"])}
     with _checkpoint_folder(pretrained) as checkpoint, _training_folder(output, resume, overwrite) as training:
         pretrained_processor = load_processor(checkpoint)
-        config = AutoConfig.from_pretrained(checkpoint, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(checkpoint)
         if not isinstance(config, CareerConfig):
             raise ValueError(f"only CAREER is fine-tuned, and {checkpoint} is of the kind '{config.model_type}'")
         new = [name for name in covariates if name not in pretrained_processor.covariate_names]

@@ -22,7 +22,7 @@ from .options import (
     TitleEmbeddings,
     TokensPerBatch,
     Untitled,
-    WarmupSteps,
+    Warmup,
     names,
 )
 from .train import say_trained
@@ -37,7 +37,7 @@ def finetune(
     ] = "",
     cutoff: Cutoff = None,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate; the paper's is 1e-4.")] = 1e-4,
-    warmup_steps: WarmupSteps = 500,
+    warmup_steps: Warmup = None,
     tokens_per_batch: TokensPerBatch = 16_000,
     max_steps: MaxSteps = 20_000,
     eval_steps: EvalSteps = 100,

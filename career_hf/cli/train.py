@@ -25,7 +25,7 @@ from .options import (
     TitleEmbeddings,
     TokensPerBatch,
     Untitled,
-    WarmupSteps,
+    Warmup,
     names,
 )
 
@@ -41,7 +41,7 @@ def train(
     cutoff: Cutoff = None,
     one_stage: Annotated[bool, typer.Option("--one-stage", help="Use one softmax instead of two stages.")] = False,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate; the paper's is 5e-4 for CAREER.")] = 5e-4,
-    warmup_steps: WarmupSteps = 500,
+    warmup_steps: Warmup = None,
     tokens_per_batch: TokensPerBatch = 16_000,
     max_steps: MaxSteps = 20_000,
     eval_steps: EvalSteps = 100,

@@ -23,7 +23,7 @@ def load_checkpoint(checkpoint: Path | str) -> tuple[Any, CareerProcessor]:
         ValueError: As in `load_processor`; or a file is not the one that was saved.
     """
     processor = load_processor(checkpoint)
-    return AutoModelForCausalLM.from_pretrained(checkpoint, trust_remote_code=False), processor
+    return AutoModelForCausalLM.from_pretrained(checkpoint), processor
 
 
 def load_processor(checkpoint: Path | str) -> CareerProcessor:

@@ -122,7 +122,7 @@ def fit_model(
     if not progress:
         trainer.remove_callback(ProgressCallback)
     claim = claimed_run(
-        arguments.output_dir, run, resume=resume, overwrite=overwrite, is_main_process=arguments.should_save
+        str(arguments.output_dir), run, resume=resume, overwrite=overwrite, is_main_process=arguments.should_save
     )
     with claim as checkpoint:
         trainer.train(resume_from_checkpoint=checkpoint)

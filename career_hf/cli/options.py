@@ -17,8 +17,8 @@ Warmup = Annotated[
     float | None,
     typer.Option(
         "--warmup-steps",
-        help="Number of updates until the learning rate peaks, or below 1 their share of all updates; if left out, 500, "
-        "or a tenth of all updates where these are 500 or fewer.",
+        help="Number of updates until the learning rate peaks, or below 1 their share of all updates; if left out, "
+        "500, or a tenth of all updates where these are 500 or fewer.",
         show_default=False,
     ),
 ]

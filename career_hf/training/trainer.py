@@ -144,8 +144,8 @@ def pretraining_recipe(processor: CareerProcessor, output_dir: str | Path, **ove
         output_dir: Folder of the checkpoints.
         overrides: Fields of TrainingArguments; `tokens_per_batch`, `patience`, `layout`, `job_dropout` and
             `job_dropout_per` of the recipe; and `config_overrides`, a mapping of CareerConfig fields.
-            `num_train_epochs` takes the place of `max_steps`. With no more updates than the paper's warm-up, a tenth of
-            them is warm-up.
+            `num_train_epochs` takes the place of `max_steps`. If there are no more updates than the paper's warm-up, a
+            tenth of them is warm-up.
 
     Raises:
         ValueError: A number is out of range, or training would end before warm-up does.

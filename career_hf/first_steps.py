@@ -85,7 +85,7 @@ def _quickstart(output: Path, max_steps: int, seed: int) -> Quickstart:
         processor,
         output / "training",
         learning_rate=LEARNING_RATE,
-        warmup_steps=WARMUP_STEPS,
+        warmup_steps=min(WARMUP_STEPS, max_steps - 1),
         tokens_per_batch=TOKENS_PER_BATCH,
         max_steps=max_steps,
         eval_steps=50,

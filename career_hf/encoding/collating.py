@@ -42,7 +42,7 @@ class FlatCareers:
 
     lengths: np.ndarray
     input_ids: np.ndarray
-    labels: Any = None  # an array wherever careers are scored, so that only those who predict have to ask
+    labels: Any = None
     covariates: np.ndarray | None = None
     weight: np.ndarray | None = None
     log_wage: np.ndarray | None = None

@@ -144,8 +144,8 @@ def pretraining_recipe(processor: CareerProcessor, output_dir: str | Path, **ove
         output_dir: Folder of the checkpoints.
         overrides: Fields of TrainingArguments; `tokens_per_batch`, `patience`, `layout`, `job_dropout` and
             `job_dropout_per` of the recipe; and `config_overrides`, a mapping of CareerConfig fields.
-            `num_train_epochs` takes the place of `max_steps`. If there are no more updates than the paper's warm-up, a
-            tenth of them is warm-up.
+            `num_train_epochs` takes the place of `max_steps`. With epochs, or with no more updates than the paper's
+            warm-up, a tenth of the updates is warm-up unless `warmup_steps` says otherwise.
 
     Raises:
         ValueError: A number is out of range, or training would end before warm-up does.
@@ -222,18 +222,19 @@ _SCRATCH_SCHEDULE = {
 
 def _overridden(paper: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """The paper's settings with others in their place; a number of epochs takes the place of the paper's updates."""
-    settings = {
-        **paper,
-        **{name: value for name, value in overrides.items() if (name, value) != ("warmup_steps", None)},
-    }
+    if overrides.get("warmup_steps") is None:
+        overrides = {name: value for name, value in overrides.items() if name != "warmup_steps"}
+    check_numbers(overrides)
+    settings = {**paper, **overrides}
     if "num_train_epochs" in overrides:
         if overrides.get("max_steps", -1) != -1:
             raise ValueError("num_train_epochs and max_steps both say when training ends: give one of them")
         settings["max_steps"] = -1
+        # How many updates these are is known with the careers.
+        settings["warmup_steps"] = overrides.get("warmup_steps", 0.1)
     elif settings["max_steps"] == -1:
         raise ValueError("max_steps is -1: give a number of updates, or num_train_epochs")
-    check_numbers({name: value for name, value in settings.items() if name in overrides})
-    if overrides.get("warmup_steps") is None and 0 < settings["max_steps"] <= settings["warmup_steps"]:
+    if "warmup_steps" not in overrides and 0 < settings["max_steps"] <= settings["warmup_steps"]:
         # A run that is shorter than the paper's warm-up would never reach its learning rate.
         settings["warmup_steps"] = settings["max_steps"] // 10
     check_numbers(settings)
@@ -407,6 +408,11 @@ def build_trainer(
     updates = {}
     if arguments.max_steps <= 0:
         updates["max_steps"] = math.ceil(arguments.num_train_epochs * micro_batches.batches_per_epoch)
+        if 1 <= updates["max_steps"] <= arguments.warmup_steps:
+            raise ValueError(
+                f"warmup_steps is {arguments.warmup_steps}, and {arguments.num_train_epochs} epochs are only "
+                f"{updates['max_steps']} updates: lower it, or give it as a share such as 0.1"
+            )
     rows = EncodedCareers(validation)
     # Careers of similar length are side by side, so that batches have little padding.
     rows = EncodedCareers(validation.select(np.argsort(rows.lengths, kind="stable")))

@@ -99,6 +99,8 @@ def test_a_number_of_epochs_takes_the_place_of_the_number_of_updates(tmp_path):
     processor = CareerProcessor.fit(some_careers(), covariates=("year", "education"))
     with pytest.raises(ValueError, match="give one of them"):
         scratch_recipe(processor, tmp_path, num_train_epochs=2, max_steps=10)
+    with pytest.raises(ValueError, match="warmup_steps is 500, and 2 epochs are only 8 updates"):
+        tiny_trainer(tmp_path, num_train_epochs=2, max_steps=-1, warmup_steps=500)
     trainer = tiny_trainer(tmp_path, num_train_epochs=2, max_steps=-1, lr_scheduler_type="linear")
     updates = 2 * trainer.train_dataset.batches_per_epoch
     assert trainer.train().global_step == updates

@@ -87,7 +87,7 @@ def _quickstart(output: Path, max_steps: int, seed: int) -> Quickstart:
         processor,
         output / "training",
         learning_rate=LEARNING_RATE,
-        warmup_steps=WARMUP_STEPS,
+        warmup_steps=min(WARMUP_STEPS, max_steps - 1),
         tokens_per_batch=TOKENS_PER_BATCH,
         max_steps=max_steps,
         eval_steps=50,
@@ -95,7 +95,9 @@ def _quickstart(output: Path, max_steps: int, seed: int) -> Quickstart:
         seed=seed,
     )
     source = SOURCES["keane-wolpin"].record | years_of(train)
-    fitted = fit_model(CareerForOccupationPrediction, processor, recipe, train, validation, source=source)
+    fitted = fit_model(
+        CareerForOccupationPrediction, processor, recipe, train, validation, source=source, overwrite=True
+    )
     # This processor has recorded the training careers, which forecasts need.
     model, processor = fitted.model, fitted.processor
     checkpoint = output / "career"

@@ -34,8 +34,9 @@ from .number_ranges import within_ranges
 from .registration import model_named
 from .sharing.card_results import RESULTS
 from .sharing.model_card import write_model_card
-from .training.fitting import FittedModel, fit_model, last_checkpoint
+from .training.fitting import FittedModel, fit_model
 from .training.run_record import counted_run
+from .training.runs import last_checkpoint
 from .training.trainer import finetuning_recipe, recipe_for
 
 
@@ -89,7 +90,7 @@ def train(
     cutoff: int | None = None,
     one_stage: bool = False,
     learning_rate: float = 5e-4,
-    warmup_steps: int = 500,
+    warmup_steps: float | None = None,
     tokens_per_batch: int = 16_000,
     max_steps: int = 20_000,
     eval_steps: int = 100,
@@ -103,6 +104,7 @@ def train(
     source: str | None = None,
     seed: int = 0,
     resume: bool = False,
+    overwrite: bool = False,
 ) -> TrainedModel:
     """Trains a model from scratch on careers: CAREER or one of its rivals, in two stages or one.
 
@@ -117,7 +119,8 @@ def train(
         cutoff: Last year to train on, to forecast later ones; all years if None.
         one_stage: Whether to use one softmax instead of two stages.
         learning_rate: Peak learning rate; the paper's is 5e-4 for CAREER.
-        warmup_steps: Number of updates until the peak rate.
+        warmup_steps: Number of updates until the peak rate, or below 1 their share of `max_steps`. If None, 500, or a
+            tenth of `max_steps` if that is 500 or less.
         tokens_per_batch: Number of person-years in one update.
         max_steps: Maximum number of updates; early stopping usually comes first.
         eval_steps: Number of updates between validations.
@@ -131,14 +134,16 @@ def train(
         fields: Further fields of the model's config, such as num_hidden_layers.
         source: Key of `careers.provenance.SOURCES` for the source of careers in memory; a folder records its own.
         seed: Random seed of the initial weights and of the order of careers.
-        resume: Whether to continue from the last checkpoint in the output folder.
+        resume: Whether to continue from the newest whole checkpoint in the output folder. Settings and careers must be
+            those of the run that was stopped; only `max_steps` may differ.
+        overwrite: Whether another run in the output folder is replaced. The same run may always start again.
 
     Returns:
         The model, its processor, validation metrics and the training log.
 
     Raises:
         ValueError: There is no such model, an option is not for it, careers have no splits `train` and `validation`,
-            or there is nothing to resume from.
+            there is nothing to resume from, or the output folder holds another run or one that is training.
     """
     model_class, named_fields = model_named(model)
     is_career = model_class is CareerForOccupationPrediction
@@ -169,7 +174,7 @@ def train(
             new_model.set_title_embeddings(titles, untitled_occupations(processor, titles, untitled))
         return new_model
 
-    with _training_folder(output, resume) as training:
+    with _training_folder(output, resume, overwrite) as training:
         recipe = recipe_for(
             model_class,
             processor,
@@ -187,7 +192,7 @@ def train(
             **_stopping_metric(splits["train"]),
         )
         parts = splits["train"], splits["validation"]
-        fitted = fit_model(make_model, processor, recipe, *parts, source=record, resume=resume)
+        fitted = fit_model(make_model, processor, recipe, *parts, source=record, resume=resume, overwrite=overwrite)
     trained = TrainedModel(**vars(fitted))
     return trained if output is None else trained.save(output)
 
@@ -201,7 +206,7 @@ def finetune(
     covariates: Sequence[str] = (),
     cutoff: int | None = None,
     learning_rate: float = 1e-4,
-    warmup_steps: int = 500,
+    warmup_steps: float | None = None,
     tokens_per_batch: int = 16_000,
     max_steps: int = 20_000,
     eval_steps: int = 100,
@@ -212,6 +217,7 @@ def finetune(
     source: str | None = None,
     seed: int = 0,
     resume: bool = False,
+    overwrite: bool = False,
 ) -> TrainedModel:
     """Fine-tunes a pretrained CAREER model on careers; occupations, levels and covariates are matched by name.
 
@@ -223,7 +229,7 @@ def finetune(
         covariates: Covariates of the model; it keeps the pretrained ones and gets the others.
         learning_rate: Peak learning rate; the paper's is 1e-4.
         cutoff, warmup_steps, tokens_per_batch, max_steps, eval_steps, patience: As in `train`.
-        job_dropout, title_embeddings, untitled, source, seed, resume: As in `train`.
+        job_dropout, title_embeddings, untitled, source, seed, resume, overwrite: As in `train`.
 
     Returns:
         As in `train`, and with the `transfer` of the vocabulary.
@@ -237,7 +243,7 @@ def finetune(
         raise ValueError(f"untitled is {untitled!r}, and there are no titles: give title_embeddings too")
     splits = _training_splits(careers, cutoff)
     record = {**source_record(careers, source), **years_of(splits["train"])}
-    with _checkpoint_folder(pretrained) as checkpoint, _training_folder(output, resume) as training:
+    with _checkpoint_folder(pretrained) as checkpoint, _training_folder(output, resume, overwrite) as training:
         pretrained_processor = load_processor(checkpoint)
         with running_no_code_of(checkpoint):
             config = AutoConfig.from_pretrained(checkpoint, trust_remote_code=False)
@@ -273,7 +279,7 @@ def finetune(
             **_stopping_metric(splits["train"]),
         )
         parts = splits["train"], splits["validation"]
-        fitted = fit_model(make_model, processor, recipe, *parts, source=record, resume=resume)
+        fitted = fit_model(make_model, processor, recipe, *parts, source=record, resume=resume, overwrite=overwrite)
     trained = TrainedModel(**vars(fitted), transfer=transfers[-1])
     return trained if output is None else trained.save(output)
 
@@ -349,8 +355,10 @@ def _titles_size(titles: Mapping[str, Any] | None) -> int | None:
 
 
 @contextmanager
-def _training_folder(output: str | Path | None, resume: bool) -> Iterator[Path]:
+def _training_folder(output: str | Path | None, resume: bool, overwrite: bool) -> Iterator[Path]:
     """The folder of intermediate checkpoints, a temporary one without an output folder."""
+    if resume and overwrite:
+        raise ValueError("resume continues the run in the output folder and overwrite replaces it: give one of them")
     if output is not None:
         training = Path(output) / "training"
         if resume and last_checkpoint(training) is None:

@@ -15,13 +15,14 @@ from .options import (
     JobDropout,
     MaxSteps,
     Output,
+    Overwrite,
     Patience,
     Resume,
     Seed,
     TitleEmbeddings,
     TokensPerBatch,
     Untitled,
-    WarmupSteps,
+    Warmup,
     names,
 )
 from .train import say_trained
@@ -36,7 +37,7 @@ def finetune(
     ] = "",
     cutoff: Cutoff = None,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate; the paper's is 1e-4.")] = 1e-4,
-    warmup_steps: WarmupSteps = 500,
+    warmup_steps: Warmup = None,
     tokens_per_batch: TokensPerBatch = 16_000,
     max_steps: MaxSteps = 20_000,
     eval_steps: EvalSteps = 100,
@@ -46,6 +47,7 @@ def finetune(
     untitled: Untitled = "",
     seed: Seed = 0,
     resume: Resume = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Fine-tune a pretrained CAREER model on careers; occupations, levels and covariates are matched by name."""
     trained = career_hf.finetune(
@@ -65,5 +67,6 @@ def finetune(
         untitled=names(untitled),
         seed=seed,
         resume=resume,
+        overwrite=overwrite,
     )
     say_trained(trained, output)

@@ -13,10 +13,20 @@ Data = Annotated[Path, typer.Option(help="Folder of careers, as `prepare` writes
 Draws = Annotated[int, typer.Option(help="Number of resamples of people behind the intervals.")]
 Seed = Annotated[int, typer.Option(help="Random seed for initial weights and for the order of careers.")]
 WarmupSteps = Annotated[int, typer.Option(help="Number of updates until the learning rate peaks.")]
+Warmup = Annotated[
+    float | None,
+    typer.Option(
+        "--warmup-steps",
+        help="Number of updates until the learning rate peaks, or below 1 their share of all updates; if left out, "
+        "500, or a tenth of all updates where these are 500 or fewer.",
+        show_default=False,
+    ),
+]
 TokensPerBatch = Annotated[int, typer.Option(help="Number of person-years in one update.")]
 MaxSteps = Annotated[int, typer.Option(help="Largest number of updates; early stopping usually comes first.")]
 EvalSteps = Annotated[int, typer.Option(help="Number of updates between validations.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Resume from the last checkpoint in the output folder.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another run in the output folder.")]
 Patience = Annotated[int, typer.Option(help="Number of validations without improvement before training stops.")]
 Cutoff = Annotated[int | None, typer.Option(help="Last year to train on, so that later years can be forecast.")]
 JobDropout = Annotated[

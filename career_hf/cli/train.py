@@ -18,13 +18,14 @@ from .options import (
     JobDropout,
     MaxSteps,
     Output,
+    Overwrite,
     Patience,
     Resume,
     Seed,
     TitleEmbeddings,
     TokensPerBatch,
     Untitled,
-    WarmupSteps,
+    Warmup,
     names,
 )
 
@@ -40,7 +41,7 @@ def train(
     cutoff: Cutoff = None,
     one_stage: Annotated[bool, typer.Option("--one-stage", help="Use one softmax instead of two stages.")] = False,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate; the paper's is 5e-4 for CAREER.")] = 5e-4,
-    warmup_steps: WarmupSteps = 500,
+    warmup_steps: Warmup = None,
     tokens_per_batch: TokensPerBatch = 16_000,
     max_steps: MaxSteps = 20_000,
     eval_steps: EvalSteps = 100,
@@ -57,6 +58,7 @@ def train(
     ] = False,
     seed: Seed = 0,
     resume: Resume = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Train a model from scratch on careers: CAREER or one of its rivals, in two stages or one."""
     trained = career_hf.train(
@@ -79,6 +81,7 @@ def train(
         tune_smoothing=tune_smoothing,
         seed=seed,
         resume=resume,
+        overwrite=overwrite,
     )
     say_trained(trained, output)
 

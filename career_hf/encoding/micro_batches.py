@@ -28,8 +28,8 @@ class MicroBatches(torch.utils.data.Dataset):
 
     An epoch has B = ceil(all steps / `tokens_per_batch`) batches, each within one career of (all steps / B), and each
     is cut into `micro_batches_per_batch` items of nearly equal numbers of steps. Every item is a function of (seed,
-    epoch, index) alone. Loading one takes well under a millisecond, so `dataloader_num_workers` stays 0 (workers would
-    not get calls of `set_epoch`).
+    epoch, index) alone. Loading one takes well under a millisecond, so that `dataloader_num_workers` can stay 0. The
+    epoch is in shared memory, where persistent workers see it change.
 
     Args:
         encoded: What `CareerProcessor.encode` returns.
@@ -72,13 +72,17 @@ class MicroBatches(torch.utils.data.Dataset):
                 "micro-batches with at least one person each; lower gradient_accumulation_steps or the number of "
                 f"processes, or raise tokens_per_batch (now {tokens_per_batch})"
             )
-        self.set_epoch(0)
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+        self._ordered_epoch = -1
 
     def set_epoch(self, epoch: int) -> None:
         """Shuffles people for this epoch. Trainer's data loader calls it."""
-        self.epoch = epoch
-        self._order: np.ndarray | None = None
-        self._batch_index = -1
+        self._epoch.fill_(epoch)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch whose order of people the items have."""
+        return int(self._epoch)
 
     def __len__(self) -> int:
         return self.batches_per_epoch * self.micro_batches_per_batch
@@ -87,8 +91,10 @@ class MicroBatches(torch.utils.data.Dataset):
         """Rows of the encoded dataset that make up item `index` of this epoch, shortest career first."""
         if not 0 <= index < len(self):
             raise IndexError(f"micro-batch {index} of {len(self)}")
-        if self._order is None:
-            self._order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.careers))
+        epoch = self.epoch
+        if epoch != self._ordered_epoch:
+            self._ordered_epoch, self._batch_index = epoch, -1
+            self._order = np.random.default_rng([self.seed, epoch]).permutation(len(self.careers))
             self._batch_ends = cut_evenly(
                 self.careers.lengths[self._order], self.batches_per_epoch, at_least=self.micro_batches_per_batch
             )

@@ -14,12 +14,12 @@ from typing import Any, Literal, Self
 import pandas as pd
 from datasets import Dataset
 from transformers import PreTrainedModel, ProgressCallback, Trainer, TrainerCallback, TrainerState, set_seed
-from transformers.trainer_utils import get_last_checkpoint
 
 from ..careers.ledger import Ledger
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.training_history import record_careers
 from ..readable_values import ReadableResult
+from .runs import claimed_run, fingerprint, last_checkpoint, size_of_weights
 from .trainer import Recipe, build_trainer
 
 
@@ -75,6 +75,7 @@ def fit_model(
     *,
     source: Mapping[str, Any] | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     progress: bool = True,
     unknown_levels: Literal["error", "missing"] = "missing",
     encode: Callable[..., Encoded] | None = None,
@@ -90,7 +91,8 @@ def fit_model(
         train: Training careers.
         validation: Validation careers, which choose the best checkpoint.
         source: Source of the training careers, as `careers.provenance.training_source` returns it, to be recorded.
-        resume: Whether to continue from the last checkpoint in the recipe's folder, if there is one.
+        resume: Whether to continue from the newest whole checkpoint in the recipe's folder, if there is one.
+        overwrite: Whether another run in the recipe's folder is replaced. The same run may always start again.
         progress: Whether to show a progress bar and the log.
         unknown_levels: What to do with covariate levels that only validation careers have, as in `processor.encode`.
         encode: A function that encodes careers for another task, with the arguments of `encode_wages`;
@@ -99,7 +101,8 @@ def fit_model(
         callbacks: Further callbacks of the Trainer.
 
     Raises:
-        ValueError: Careers cannot be encoded, or as in `build_trainer`.
+        ValueError: Careers cannot be encoded, the recipe's folder holds another run or one that is training, or as in
+            `build_trainer`.
     """
     if encode is None:
         encoded, _ = processor.encode(train)
@@ -109,20 +112,26 @@ def fit_model(
         encoded_validation, ledger = encode(validation, processor, unknown_levels=unknown_levels)
     set_seed(recipe.arguments.seed)
     model = make_model(recipe.config)
+    arguments = recipe.arguments
+    run = {
+        **recipe.run_settings,
+        "training careers": fingerprint(encoded),
+        "validation careers": fingerprint(encoded_validation),
+        "size of the initial weights": size_of_weights(model),
+    }
     trainer = build(model, processor, recipe, encoded, encoded_validation, callbacks=callbacks, source=source)
     trained: Any = trainer.processing_class
     record_careers(trained.training_stages[-1], train)
     if not progress:
         trainer.remove_callback(ProgressCallback)
-    trainer.train(resume_from_checkpoint=last_checkpoint(recipe.arguments.output_dir) if resume else None)
+    claim = claimed_run(
+        str(arguments.output_dir), run, resume=resume, overwrite=overwrite, is_main_process=arguments.should_save
+    )
+    with claim as checkpoint:
+        trainer.train(resume_from_checkpoint=checkpoint)
     log = list(trainer.state.log_history)
     metrics = trainer.evaluate()
     return FittedModel(model, trained, metrics, ledger, trainer.state, log)
-
-
-def last_checkpoint(folder: str | Path | None) -> str | None:
-    """The last intermediate checkpoint in the folder of a training run; None if there is none."""
-    return get_last_checkpoint(str(folder)) if folder is not None and Path(folder).is_dir() else None
 
 
 __all__ = ["FittedModel", "fit_model", "last_checkpoint"]

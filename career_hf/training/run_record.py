@@ -34,7 +34,9 @@ def counted_run(seconds: float, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 class TrainingRecord(TrainerCallback):
-    """Writes the record of a run into its stage when training ends.
+    """Writes the record of a run into its stage when training ends, and keeps what Trainer logs true.
+
+    The loss is logged over all processes up to the last update, and samples per second are people.
 
     Args:
         stage: The entry in the processor's training history.
@@ -46,6 +48,19 @@ class TrainingRecord(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.started, self.resumed_at = time.perf_counter(), state.global_step
+        self.first_epoch = state.epoch or 0.0
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        # A logged loss is a mean over all processes; what is left at the end would be the first process's alone.
+        if control.should_evaluate or state.global_step >= state.max_steps:
+            control.should_log = True
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        # Trainer takes a micro-batch for one sample.
+        if logs and "train_samples_per_second" in logs:
+            people = self.stage["people"] * (state.epoch - self.first_epoch)
+            speed = round(people / logs["train_runtime"], 3)
+            logs["train_samples_per_second"] = state.log_history[-1]["train_samples_per_second"] = speed
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.stage["run"] = {

@@ -48,7 +48,9 @@ from ..models.attention import SDPA_BY_LENGTH
 from ..models.configuration_career import CareerConfig
 from ..models.configuration_occupation import OccupationConfig
 from ..models.title_embeddings import check_title_embeddings
+from .argument_checks import check_arguments, check_numbers
 from .run_record import TrainingRecord
+from .runs import CompleteCheckpoints
 
 
 # Number of steps in a micro-batch on CPU. Larger activations would exceed the size from which the C library maps and
@@ -71,7 +73,8 @@ class Recipe:
         stage: Name under which the processor records the training careers.
         config: Config of the model to train; in fine-tuning, the config that the pretrained model should have.
         arguments: Arguments of the stock Trainer.
-        make_optimizer: A function from a model to its (optimizer, scheduler).
+        make_optimizer: A function from a model to its (optimizer, scheduler); with `num_train_epochs`, it is given
+            the number of updates as `max_steps` too.
         tokens_per_batch: Number of steps (person-years) in one update, over all micro-batches and processes.
         patience: Number of evaluations without a better validation NLL after which training stops.
         layout: Layout of micro-batches: "flat" (CPU, or varlen flash attention), "packed" (GPU), or "padded" (any
@@ -85,7 +88,7 @@ class Recipe:
     stage: str
     config: Any  # CareerConfig, or a rival's
     arguments: TrainingArguments
-    make_optimizer: Callable[[PreTrainedModel], OptimizerAndScheduler]
+    make_optimizer: Callable[..., OptimizerAndScheduler]
     tokens_per_batch: int = 16_000
     patience: int = 10
     layout: Literal["flat", "packed", "padded"] = "flat"
@@ -104,6 +107,34 @@ class Recipe:
             **{name: getattr(self.arguments, name) for name in names},
         }
 
+    @property
+    def run_settings(self) -> dict[str, Any]:
+        """Everything but careers and initial weights that determines what is trained, in a form for JSON.
+
+        The number of updates is left out, so that a run can be resumed for more of them, unless the learning rate
+        depends on it.
+        """
+        arguments = self.arguments.to_dict()
+        own = ("stage", "tokens_per_batch", "patience", "layout", "job_dropout", "job_dropout_per")
+        settings = {name: getattr(self, name) for name in own}
+        settings |= {name: arguments[name] for name in _RUN_ARGUMENTS}
+        schedule = arguments["lr_scheduler_type"]
+        if schedule not in ("inverse_sqrt", "constant", "constant_with_warmup") or 0 < arguments["warmup_steps"] < 1:
+            settings |= {name: arguments[name] for name in ("max_steps", "num_train_epochs")}
+        settings["micro_batches"] = self.arguments.gradient_accumulation_steps * self.arguments.world_size
+        config = self.config.to_dict()
+        for name in ("transformers_version", "dtype", "label2id", "_name_or_path", "architectures"):
+            config.pop(name, None)
+        return settings | {f"config.{name}": value for name, value in config.items()}
+
+
+# Arguments of Trainer that determine what a run trains and which of its checkpoints is the best.
+_RUN_ARGUMENTS = (
+    "seed", "data_seed", "learning_rate", "lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps", "weight_decay",
+    "adam_beta1", "adam_beta2", "adam_epsilon", "max_grad_norm", "bf16", "fp16", "neftune_noise_alpha",
+    "eval_strategy", "eval_steps", "save_strategy", "save_steps", "load_best_model_at_end", "metric_for_best_model",
+)  # fmt: skip
+
 
 def pretraining_recipe(processor: CareerProcessor, output_dir: str | Path, **overrides: Any) -> Recipe:
     """Pretraining on resumes (Appendix G): 12 layers, D = 192; rate 5e-4 after 4,000 warmup updates, 85,000 updates.
@@ -113,6 +144,11 @@ def pretraining_recipe(processor: CareerProcessor, output_dir: str | Path, **ove
         output_dir: Folder of the checkpoints.
         overrides: Fields of TrainingArguments; `tokens_per_batch`, `patience`, `layout`, `job_dropout` and
             `job_dropout_per` of the recipe; and `config_overrides`, a mapping of CareerConfig fields.
+            `num_train_epochs` takes the place of `max_steps`. With epochs, or with no more updates than the paper's
+            warm-up, a tenth of the updates is warm-up unless `warmup_steps` says otherwise.
+
+    Raises:
+        ValueError: A number is out of range, or training would end before warm-up does.
     """
     paper = {
         "learning_rate": 5e-4,
@@ -121,7 +157,7 @@ def pretraining_recipe(processor: CareerProcessor, output_dir: str | Path, **ove
         "eval_steps": 1_000,
         "save_steps": 1_000,
     }
-    return _career_recipe("pretraining", processor, output_dir, _PRETRAINED_SIZE, {**paper, **overrides})
+    return _career_recipe("pretraining", processor, output_dir, _PRETRAINED_SIZE, _overridden(paper, overrides))
 
 
 def finetuning_recipe(processor: CareerProcessor, output_dir: str | Path, **overrides: Any) -> Recipe:
@@ -130,7 +166,7 @@ def finetuning_recipe(processor: CareerProcessor, output_dir: str | Path, **over
     Early stopping should come before `max_steps`. Arguments are as in `pretraining_recipe`.
     """
     paper = {"learning_rate": 1e-4, "warmup_steps": 500, "max_steps": 20_000, "eval_steps": 100, "save_steps": 100}
-    return _career_recipe("finetuning", processor, output_dir, _PRETRAINED_SIZE, {**paper, **overrides})
+    return _career_recipe("finetuning", processor, output_dir, _PRETRAINED_SIZE, _overridden(paper, overrides))
 
 
 def scratch_recipe(processor: CareerProcessor, output_dir: str | Path, **overrides: Any) -> Recipe:
@@ -138,7 +174,7 @@ def scratch_recipe(processor: CareerProcessor, output_dir: str | Path, **overrid
 
     Early stopping should come before `max_steps`. Arguments are as in `pretraining_recipe`.
     """
-    return _career_recipe("training", processor, output_dir, _SCRATCH_SIZE, {**_SCRATCH_SCHEDULE, **overrides})
+    return _career_recipe("training", processor, output_dir, _SCRATCH_SIZE, _overridden(_SCRATCH_SCHEDULE, overrides))
 
 
 def baseline_recipe(config: OccupationConfig, output_dir: str | Path, **overrides: Any) -> Recipe:
@@ -148,7 +184,7 @@ def baseline_recipe(config: OccupationConfig, output_dir: str | Path, **override
         config: Config of the rival.
         output_dir, overrides: As in `pretraining_recipe`, without `config_overrides`.
     """
-    return _recipe("training", config, output_dir, {**_SCRATCH_SCHEDULE, "layout": "padded", **overrides})
+    return _recipe("training", config, output_dir, _overridden({**_SCRATCH_SCHEDULE, "layout": "padded"}, overrides))
 
 
 def recipe_for(
@@ -182,6 +218,27 @@ _SCRATCH_SCHEDULE = {
     "eval_steps": 100,
     "save_steps": 100,
 }
+
+
+def _overridden(paper: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The paper's settings with others in their place; a number of epochs takes the place of the paper's updates."""
+    if overrides.get("warmup_steps") is None:
+        overrides = {name: value for name, value in overrides.items() if name != "warmup_steps"}
+    check_numbers(overrides)
+    settings = {**paper, **overrides}
+    if "num_train_epochs" in overrides:
+        if overrides.get("max_steps", -1) != -1:
+            raise ValueError("num_train_epochs and max_steps both say when training ends: give one of them")
+        settings["max_steps"] = -1
+        # How many updates these are is known with the careers.
+        settings["warmup_steps"] = overrides.get("warmup_steps", 0.1)
+    elif settings["max_steps"] == -1:
+        raise ValueError("max_steps is -1: give a number of updates, or num_train_epochs")
+    if "warmup_steps" not in overrides and 0 < settings["max_steps"] <= settings["warmup_steps"]:
+        # A run that is shorter than the paper's warm-up would never reach its learning rate.
+        settings["warmup_steps"] = settings["max_steps"] // 10
+    check_numbers(settings)
+    return settings
 
 
 def _career_recipe(
@@ -222,6 +279,7 @@ def _recipe(stage: str, config: OccupationConfig, output_dir: str | Path, settin
         "save_strategy": "steps",
         "save_total_limit": 2,
         "load_best_model_at_end": True,
+        "restore_callback_states_from_checkpoint": True,  # the evaluations that early stopping has counted
         "metric_for_best_model": "nll",
         "greater_is_better": False,
         "per_device_eval_batch_size": 128,
@@ -245,15 +303,18 @@ def _recipe(stage: str, config: OccupationConfig, output_dir: str | Path, settin
     )
 
 
-def adamw(model: PreTrainedModel, arguments: TrainingArguments) -> OptimizerAndScheduler:
+def adamw(model: PreTrainedModel, arguments: TrainingArguments, max_steps: int | None = None) -> OptimizerAndScheduler:
     """AdamW with decoupled weight decay on every parameter, biases and LayerNorms too.
 
     Args:
         model: The model, whose trainable parameters form one group.
         arguments: Arguments with `learning_rate`, `warmup_steps`, `weight_decay`, Adam's constants and
             `lr_scheduler_type`: "inverse_sqrt" is `inverse_sqrt_rate`, as in the original program; other schedules are
-            those of Transformers, and fall to zero, if they do, at `max_steps`.
+            those of Transformers, and fall to zero, if they do, at `max_steps`. A `warmup_steps` below 1 is a share of
+            all updates.
+        max_steps: Number of updates, where the arguments give a number of epochs.
     """
+    max_steps = arguments.max_steps if max_steps is None else max_steps
     optimizer = torch.optim.AdamW(
         (parameter for parameter in model.parameters() if parameter.requires_grad),
         lr=arguments.learning_rate,
@@ -262,9 +323,9 @@ def adamw(model: PreTrainedModel, arguments: TrainingArguments) -> OptimizerAndS
         weight_decay=arguments.weight_decay,
         fused=True,
     )
-    peak, warmup = arguments.learning_rate, arguments.warmup_steps
+    peak, warmup = arguments.learning_rate, arguments.get_warmup_steps(max_steps)
     if arguments.lr_scheduler_type != SchedulerType.INVERSE_SQRT:
-        return optimizer, get_scheduler(arguments.lr_scheduler_type, optimizer, int(warmup), arguments.max_steps)
+        return optimizer, get_scheduler(arguments.lr_scheduler_type, optimizer, warmup, max_steps)
     return optimizer, LambdaLR(optimizer, lambda updates: inverse_sqrt_rate(updates, peak, warmup) / peak)
 
 
@@ -304,10 +365,17 @@ def build_trainer(
         weights `eval_weighted_nll` and `eval_weighted_perplexity`.
 
     Raises:
-        ValueError: The model and the processor disagree, a model with a place for titles has no titles, or only one
-            of the two datasets has weights.
+        ValueError: An argument cannot be honoured, careers are a stream, the model and the processor disagree, a model
+            with a place for titles has no titles, or only one of the two datasets has weights.
     """
     arguments = recipe.arguments
+    check_arguments(arguments)
+    for name, careers in (("training", train), ("validation", validation)):
+        if not isinstance(careers, datasets.Dataset):
+            raise ValueError(
+                f"the {name} careers are a {type(careers).__name__}, and batches of a recipe are drawn from a "
+                "datasets.Dataset; a plain Trainer with processing_class=processor and max_steps trains on a stream"
+            )
     processor.check(model.config)
     check_title_embeddings(model)
     weighted = "weight" in train.column_names
@@ -337,6 +405,14 @@ def build_trainer(
         micro_batches_per_batch=arguments.gradient_accumulation_steps * arguments.world_size,
         seed=arguments.seed if arguments.data_seed is None else arguments.data_seed,
     )
+    updates = {}
+    if arguments.max_steps <= 0:
+        updates["max_steps"] = math.ceil(arguments.num_train_epochs * micro_batches.batches_per_epoch)
+        if 1 <= updates["max_steps"] <= arguments.warmup_steps:
+            raise ValueError(
+                f"warmup_steps is {arguments.warmup_steps}, and {arguments.num_train_epochs} epochs are only "
+                f"{updates['max_steps']} updates: lower it, or give it as a share such as 0.1"
+            )
     rows = EncodedCareers(validation)
     # Careers of similar length are side by side, so that batches have little padding.
     rows = EncodedCareers(validation.select(np.argsort(rows.lengths, kind="stable")))
@@ -352,8 +428,8 @@ def build_trainer(
         train_dataset=micro_batches,
         eval_dataset=rows,
         processing_class=processor,
-        optimizers=recipe.make_optimizer(model),  # type: ignore[arg-type]  # any scheduler does
-        callbacks=[record, *stopping, *(callbacks or [])],
+        optimizers=recipe.make_optimizer(model, **updates),  # type: ignore[arg-type]  # any scheduler does
+        callbacks=[CompleteCheckpoints(), record, *stopping, *(callbacks or [])],
         preprocess_logits_for_metrics=log_prob_of_truth,
         compute_metrics=exact_metrics,
     )

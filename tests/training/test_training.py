@@ -320,10 +320,10 @@ def test_weights_on_one_side_only_are_an_error_with_the_fix(tmp_path):
 
 
 def test_two_processes_equal_one_at_the_same_global_batch(tmp_path):
-    """Parameters after eight updates and the evaluation; two processes of one micro-batch against one of two."""
+    """Parameters, losses and people per second; two processes of one micro-batch against one of two."""
     alone = tiny_trainer(tmp_path / "one", weight=True, gradient_accumulation_steps=2)
-    alone.train()
-    expected = parameters_of(alone) | {"nll": torch.tensor(alone.evaluate()["eval_nll"])}
+    expected = {"loss": torch.tensor(alone.train().training_loss), **parameters_of(alone)}
+    expected["nll"] = torch.tensor(alone.evaluate()["eval_nll"])
     repository = str(Path(__file__).parents[2])
     environment = os.environ | {"PYTHONPATH": repository, "OMP_NUM_THREADS": "1"}
     # accelerate's name for "several processes"; with --cpu it would start one, whatever --num_processes says.
@@ -336,6 +336,8 @@ def test_two_processes_equal_one_at_the_same_global_batch(tmp_path):
     for name, parameter in expected.items():
         if "qkv_proj.bias" not in name:
             torch.testing.assert_close(trained[name], parameter, rtol=0, atol=1e-6)
+    people = 90 * alone.state.epoch
+    assert trained["people"] == pytest.approx(people, rel=0.01)
 
 
 def train_as_one_of_two_processes(output_dir: Path) -> None:
@@ -343,10 +345,11 @@ def train_as_one_of_two_processes(output_dir: Path) -> None:
     trainer = tiny_trainer(output_dir, weight=True, gradient_accumulation_steps=1)
     if trainer.args.world_size != 2:
         raise RuntimeError(f"launched {trainer.args.world_size} processes")
-    trainer.train()
-    nll = trainer.evaluate()["eval_nll"]
+    result = trainer.train()
+    numbers = {"nll": torch.tensor(trainer.evaluate()["eval_nll"]), "loss": torch.tensor(result.training_loss)}
+    numbers["people"] = result.metrics["train_samples_per_second"] * result.metrics["train_runtime"]
     if trainer.is_world_process_zero():
-        torch.save(parameters_of(trainer) | {"nll": torch.tensor(nll)}, output_dir / "parameters.pt")
+        torch.save(parameters_of(trainer) | numbers, output_dir / "parameters.pt")
 
 
 if __name__ == "__main__":

@@ -182,6 +182,8 @@ def _read_margins(
     people: pd.DataFrame | None,
 ) -> Margins:
     """Shares of people by margin and level, from a mapping, a table, a CSV file, or the covariates of a survey."""
+    if survey is not None and isinstance(margins, (Mapping, str, Path, pd.DataFrame)):
+        raise ValueError("margins have their own shares, so the survey would be ignored: give names, or no survey")
     if isinstance(margins, Mapping):
         return margins
     if isinstance(margins, (str, Path)):

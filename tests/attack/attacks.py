@@ -216,6 +216,8 @@ FREE: dict[str, str] = {
     "occupation": "it is a new label, whose support is reported",
     "output": "any text is the name of a folder",
 }
+# Options that a base does not read, and why.
+UNUSED_HERE = {("compare", "covariates"): "models that are counted have none"}
 # Options that mean their default where they are empty.
 EMPTY_IS_DEFAULT = {
     "covariates",
@@ -246,6 +248,8 @@ def _is_wrong(path: str, parameter: Any, value: str) -> tuple[bool, str]:
         return not inside, f"{name} must be {RANGES.get(name, 'in RANGES')}"
     if name in FREE:
         return False, FREE[name]
+    if (path, name) in UNUSED_HERE:
+        return False, UNUSED_HERE[path, name]
     if not value.replace(",", "").strip() and name in EMPTY_IS_DEFAULT:
         return False, "an empty text is the default"
     if value[:1] == "{" and value[1:-1]:

@@ -87,6 +87,7 @@ def wrong_values() -> list[Any]:
     ]
 
 
+EMPTY_KINDS = (list, tuple, set, dict, range, pd.DataFrame, Dataset)
 FAST = {**SHORT, "draws": 20, "samples": 4, "folds": 2, "updates": 0, "trials": 1, "seeds": 1, "split": "test"}
 FAST |= {"unknown_levels": "missing"}
 
@@ -219,7 +220,7 @@ def is_wrong(parameter: inspect.Parameter, value: Any) -> tuple[bool, str]:
         return False, FREE.get(name, "any text will do")
     if name in UNUSED_HERE:
         return False, UNUSED_HERE[name]
-    if hasattr(value, "__len__") and not isinstance(value, (str, bytes)) and not len(value):
+    if isinstance(value, EMPTY_KINDS) and not len(value):
         return False, "an empty list is no list of anything wrong"
     if isinstance(value, str) and value == "" and name in EMPTY_IS_DEFAULT:
         return False, "an empty text is the default"

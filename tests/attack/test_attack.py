@@ -15,7 +15,7 @@ from scene import make_scene
 from verdicts import ACCEPTED, CAUGHT, FAILURES, REFUSED, SILENT, TRACEBACK, as_text, judge
 
 
-SAMPLE = 60
+SAMPLE = 40
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +70,9 @@ def test_verdicts_tell_classes_apart(scene):
 def test_a_sample_of_attacks(scene, seed):
     draw = random.Random(seed)
     cheap = [attack for attack in all_attacks(scene) if attack.target not in ("quickstart", "export", "compare")]
-    verdicts = [judge(attack, scene, 30) for attack in draw.sample(cheap, SAMPLE)]
+    verdicts = [judge(attack, scene, 120) for attack in draw.sample(cheap, SAMPLE)]
     calls = [attack for attack in function_attacks(scene) if attack.target not in ("quickstart", "compare")]
-    verdicts += [judge_function(attack, scene, 30) for attack in draw.sample(calls, SAMPLE)]
+    verdicts += [judge_function(attack, scene, 120) for attack in draw.sample(calls, SAMPLE)]
     assert [as_text(verdict) for verdict in verdicts if verdict.verdict in FAILURES] == []
     # The sample attacks: most of it is refused by the package's own words.
     kinds = [verdict.verdict for verdict in verdicts]

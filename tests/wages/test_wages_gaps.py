@@ -332,6 +332,7 @@ def test_python_of_the_page_runs(saved, monkeypatch):
     assert set(names["table"]["estimator"]) == {"raw", "Oaxaca-Blinder", "outcome-only", "AIPW"}
     assert {path.name for path in (saved / "runs" / "gap").iterdir()} == {
         "gaps.csv",
+        "differences.csv",
         "sensitivity.csv",
         "propensity.csv",
         "balance.csv",

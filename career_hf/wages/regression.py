@@ -730,7 +730,7 @@ class CoefficientTable:
         parts = []
         for name, result in self.results.items():
             shown = result.to_frame().reindex([c for c in self._shown() if c in result.params.index])
-            facts = {"person_years": result.nobs, "people": result.people, "clusters": result.clusters}
+            facts: dict[str, Any] = {"person_years": result.nobs, "people": result.people, "clusters": result.clusters}
             facts |= {"clustered_by": result.unit, "r2": result.rsquared}
             parts.append(shown.reset_index().assign(**facts).assign(specification=name))
         table = pd.concat(parts, ignore_index=True)

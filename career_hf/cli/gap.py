@@ -25,7 +25,7 @@ def gap(
     protected: Annotated[str, typer.Option(help="Column that tells the groups apart.")] = "gender",
     group: Annotated[str, typer.Option(help="Label, in that column, of the group whose gap is estimated.")] = "female",
     others: Annotated[str, typer.Option(help="Label of the people whom the group is compared with.")] = "male",
-    folds: Annotated[int, typer.Option(help="Number of folds of people in cross-fitting.", min=2)] = 5,
+    folds: Annotated[int, typer.Option(help="Number of folds of clusters in cross-fitting.", min=2)] = 5,
     seeds: Annotated[int, typer.Option(help="Number of random seeds of fine-tuning.", min=1)] = 2,
     updates: Annotated[
         int,
@@ -66,12 +66,15 @@ def gap(
     gaps, sensitivity = report.to_frame(), report.sensitivity.to_frame()
     people = f"{gaps['people'].iloc[0]:,} people, {gaps['rows'].iloc[0]:,} person-years"
     columns = ["estimator", "estimate", "low", "high", "ratio", "seed_sd", "r_loss", "clipped", "effective_people"]
-    shown = gaps.set_index("adjusted_for")[columns]
-    show(shown, f"log wage, {group} minus {others}, 95% intervals clustered by person; {people}")
+    shown = gaps.set_index("adjusted_for")
+    title = f"log wage, {group} minus {others}, 95% intervals clustered by {report.sample.unit}; {people}"
+    show(shown[columns], title)
+    columns = ["estimator", "difference", "difference_low", "difference_high"]
+    show(shown[columns], "The same minus AIPW for columns alone, paired: differences.csv has every pair")
     say("Intervals of outcome-only estimates take the fitted network for granted.")
     if clip:
         say(f"Adjusted gaps are those of {gaps['population'].iloc[-1]}.")
     columns = ["estimator", "estimate", "low", "high", "clipped", "group_clipped", "effective_people", "population"]
     adjusted_for = sensitivity["adjusted_for"].iloc[0]
     show(sensitivity.set_index("clip")[columns], f"{adjusted_for}: careers with extreme propensities left out")
-    say(f"{output}/gaps.csv, sensitivity.csv, propensity.csv, balance.csv, gap.png")
+    say(f"{output}/gaps.csv, differences.csv, sensitivity.csv, propensity.csv, balance.csv, gap.png")

@@ -30,10 +30,13 @@ def wage_regression(
         str, typer.Option(help="Comma-separated blocks, or columns of the careers, to add to Blau and Kahn's terms.")
     ] = "occupation,lagged occupation",
     leave_out: Annotated[str, typer.Option(help="Comma-separated blocks of Blau and Kahn to leave out.")] = "",
-    splits: Annotated[int, typer.Option(help="Number of splits of people for the held-out R^2.", min=2)] = 5,
-    draws: Annotated[int, typer.Option(help="Number of resamples of people behind the intervals.", min=2)] = 1_000,
+    splits: Annotated[int, typer.Option(help="Number of splits of clusters for the held-out R^2.", min=2)] = 5,
+    draws: Annotated[int, typer.Option(help="Number of resamples of clusters behind the intervals.", min=2)] = 1_000,
 ) -> None:
-    """Regress log wages (Eq. 9): coefficients with errors clustered by person, and R^2 on people held out."""
+    """Regress log wages (Eq. 9): coefficients with clustered errors, and R^2 on people held out.
+
+    Clusters of errors, intervals and splits are PSUs or households where careers have them, otherwise people.
+    """
     report = career_hf.wages.regress(
         data,
         model or None,
@@ -49,9 +52,11 @@ def wage_regression(
     report.save(output)
     say(report.table.as_text())
     columns = {"within_year": "within year", "within_year_low": "low", "within_year_high": "high"}
-    columns |= {"gain": "gain", "r2": "R^2"}
+    columns |= {"gain": "gain", "gain_low": "gain low", "gain_high": "gain high", "r2": "R^2"}
     for years, rows in report.to_frame().groupby("years", sort=False):
         size = f"{rows['people'].iloc[0]:,} people, {rows['observations'].iloc[0]:,} person-years"
         table_of_years = rows.set_index("specification")[[*columns]].rename(columns=columns)
         show(table_of_years, f"R^2 within year of people held out, {years}: {size}")
-    say(f"{output}/coefficients.txt, .tex, .html, r2.csv")
+    pairs = report.differences.set_index("specification")
+    show(pairs, f"Differences in R^2 within year, paired: 95% intervals by resampling, clustered by {report.unit}")
+    say(f"{output}/coefficients.txt, .tex, .html, .csv, r2.csv, differences.csv")

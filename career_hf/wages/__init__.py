@@ -14,6 +14,7 @@ from .regression import (
     estimate,
     held_out_r2,
     predict_held_out,
+    r2_differences,
     regress,
 )
 from .wage_head import build_wage_trainer, encode_wages, predict_log_wages, wage_recipe
@@ -46,6 +47,7 @@ __all__ = [
     "outcome_only_gap",
     "predict_held_out",
     "predict_log_wages",
+    "r2_differences",
     "raw_gap",
     "regress",
     "wage_frame",

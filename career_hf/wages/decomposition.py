@@ -21,7 +21,7 @@ import pandas as pd
 from scipy import linalg
 
 from ..number_ranges import within_ranges
-from .gaps import GapSample, Z, people_clustered
+from .gaps import GapSample, clustered_error, interval
 from .regression import import_pyfixest
 
 
@@ -31,7 +31,7 @@ Prices = Literal["others", "group", "pooled"]
 def oaxaca_blinder(
     sample: GapSample, prices: Prices = "others", blocks: Mapping[str, Sequence[str]] | None = None
 ) -> pd.DataFrame:
-    """The weighted two-fold decomposition; errors are clustered by person and allow for estimated prices.
+    """The weighted two-fold decomposition; errors are clustered (see `GapSample`) and allow for estimated prices.
 
     With prices of the others, the unexplained part estimates the same gap as `gaps.py` for a linear E[w | others, X].
 
@@ -48,6 +48,18 @@ def oaxaca_blinder(
         ValueError: A block has a feature that is not in the sample, or a feature that prices are needed for does not
             vary among the people whose prices are used.
     """
+    parts = oaxaca_blinder_influences(sample, prices, blocks)
+    errors = {name: clustered_error(influence, sample.cluster) for name, (_, influence) in parts.items()}
+    frame = pd.DataFrame({"estimate": {name: float(value) for name, (value, _) in parts.items()}})
+    frame["standard_error"] = pd.Series(errors)
+    ends = [interval(row.estimate, row.standard_error, sample.cluster) for row in frame.itertuples()]
+    return frame.assign(low=[low for low, _ in ends], high=[high for _, high in ends])
+
+
+def oaxaca_blinder_influences(
+    sample: GapSample, prices: Prices = "others", blocks: Mapping[str, Sequence[str]] | None = None
+) -> dict[str, tuple[float, np.ndarray]]:
+    """The parts of `oaxaca_blinder`, each with the influence of every row, `(rows,)`; arguments as there."""
     if prices not in ("others", "group", "pooled"):
         raise ValueError(f"prices {prices!r} are none of 'others', 'group', 'pooled'")
     for name, columns in (blocks or {}).items():
@@ -74,11 +86,7 @@ def oaxaca_blinder(
     for name, columns in (blocks or {}).items():
         mask = np.r_[False, np.isin(sample.names, list(columns))]
         parts[f"explained: {name}"] = means[mask] @ b[mask], shift[:, mask] @ b[mask] + influence_on(means * mask)
-    errors = {name: people_clustered(influence, sample.person) for name, (_, influence) in parts.items()}
-    frame = pd.DataFrame({"estimate": {name: float(value) for name, (value, _) in parts.items()}})
-    frame["standard_error"] = pd.Series(errors)
-    frame["low"], frame["high"] = (frame["estimate"] + sign * Z * frame["standard_error"] for sign in (-1, 1))
-    return frame
+    return parts
 
 
 @within_ranges
@@ -90,7 +98,8 @@ def gelbach(
     Args:
         sample: Person-years.
         blocks: Names of features by the name of a block; every feature is in exactly one block.
-        draws: Number of resamples of people behind the intervals; pyfixest has no intervals where weights differ.
+        draws: Number of resamples of people, or of households or PSUs where the sample has them, behind the
+            intervals; pyfixest has no intervals where weights differ.
         seed: Random seed of the resamples.
 
     Returns:
@@ -108,13 +117,13 @@ def gelbach(
         raise ValueError(f"blocks must hold each feature once; '{wrong[0]}' is left out, is not known or occurs twice")
     safe = {name: f"x{i}" for i, name in enumerate(sample.names)}
     data = pd.DataFrame(sample.features, columns=list(safe.values()))
-    data = data.assign(w=sample.outcome, g=sample.group.astype(float), person=sample.person, weight=sample.weight)
+    data = data.assign(w=sample.outcome, g=sample.group.astype(float), cluster=sample.cluster, weight=sample.weight)
     equal = bool(np.ptp(sample.weight) == 0)
     # The decomposition of pyfixest takes whole-number frequency weights only. Coefficients are the same whatever
     # weights mean; errors are not, and so are not computed.
     data["weight"] = np.rint(sample.weight / sample.weight.mean() * 1e6)
     weighted = {} if equal else {"weights": "weight", "weights_type": "fweights"}
-    fit = pyfixest.feols(f"w ~ g + {' + '.join(safe.values())}", data, vcov={"CRV1": "person"}, **weighted)
+    fit = pyfixest.feols(f"w ~ g + {' + '.join(safe.values())}", data, vcov={"CRV1": "cluster"}, **weighted)
     combined = {f"block{i}": [safe[name] for name in columns] for i, columns in enumerate(blocks.values())}
     effects = fit.decompose(
         decomp_var="g", combine_covariates=combined, only_coef=not equal, reps=draws, seed=seed, nthreads=1, digits=12
@@ -151,4 +160,4 @@ def _least_squares(
     return b[:columns], influence_on
 
 
-__all__ = ["gelbach", "oaxaca_blinder"]
+__all__ = ["gelbach", "oaxaca_blinder", "oaxaca_blinder_influences"]

@@ -71,8 +71,9 @@ BLOCKS = {
     "wage head": Block("wage_head", "numbers"),
 }
 BLAU_KAHN = tuple(name for name, block in BLOCKS.items() if block.stands_for)
-# Levels with fewer rows than this share one dummy with levels that were never seen.
+# Levels that fewer people have than this share one dummy, with levels that were never seen.
 RARE = 10
+POOLED = "other levels"
 # The name that stands for all splits together.
 ALL_SPLITS = "all"
 
@@ -119,15 +120,19 @@ def wage_frame(
         not_working: Occupation labels that mean no work. Such years have no wage to explain, and do not count as
             experience.
 
+    Years whose weight is 0 (a round in which the survey gives the person no weight) stay part of the career, and are
+    left out of the frame.
+
     Returns:
         The frame and a ledger. The index is the person-year's place in `to_frame(careers)`. The columns are those of
-        `to_frame(careers)`, with missing labels as "missing"; weight, 1 where careers have none; experience, the
-        years seen at work so far, this one included, unless careers have a column of that name;
-        previous_occupation, the occupation of the year observed before, "none" in the first; fold where it is given;
-        and NAME_h0, NAME_h1, ... for each representation.
+        `to_frame(careers)`, with missing labels as "missing"; weight, of the person or of the person-year, 1 where
+        careers have none; experience, the years seen at work so far, this one included, unless careers have a column
+        of that name; previous_occupation, the occupation of the year observed before, "none" in the first; fold where
+        it is given; and NAME_h0, NAME_h1, ... for each representation.
 
     Raises:
-        ValueError: Careers have no wages, or a representation has another number of person-years.
+        ValueError: Careers have no wages, a weight is missing, negative or not finite, or a representation has another
+            number of person-years.
     """
     if LOG_WAGE not in careers.column_names:
         raise ValueError(f"careers have no outcome '{LOG_WAGE}', only {careers.column_names}: build them with wages")
@@ -136,8 +141,7 @@ def wage_frame(
     at_work = ~occupation.isin(not_working)
     ledger = Ledger()
     added: dict[str, Any] = {PREVIOUS: occupation.groupby(person).shift().fillna(NOTHING_BEFORE)}
-    if "weight" not in person_years:
-        added["weight"] = 1.0
+    added["weight"] = _weights(person_years)
     if "experience" not in person_years:
         added["experience"] = at_work.groupby(person).cumsum().astype(float)
         ledger.note("experience: years observed at work so far, this one included; careers have no such column")
@@ -155,16 +159,36 @@ def wage_frame(
     person_years = person_years.assign(**added, **{name: person_years[name].fillna(MISSING) for name in texts})
 
     observed = person_years[LOG_WAGE].notna()
-    explained = observed & at_work
+    weighted = added["weight"] > 0
+    explained = observed & at_work & weighted
     dropped = {
         "not at work": int((~at_work & ~observed).sum()),
         "not at work, although there is a wage": int((~at_work & observed).sum()),
         "at work, wage not observed": int((at_work & ~observed).sum()),
     }
+    if not weighted.all():
+        dropped["at work with a wage, weight 0 in this year"] = int((at_work & observed & ~weighted).sum())
     ledger.record("keep years at work with a wage", "person-years", len(explained), int(explained.sum()), dropped)
     if not explained.any():
+        if (observed & at_work).any():
+            raise ValueError("column 'weight' is 0 in every year at work with a wage: nothing is left to explain")
         raise ValueError(f"no year at work has a wage: '{LOG_WAGE}' is missing in all {len(explained)} person-years")
     return pd.concat([person_years, *vectors], axis=1)[explained], ledger
+
+
+def _weights(person_years: pd.DataFrame) -> pd.Series:
+    """The weight of every person-year, whether careers have one per person or one per step; ones without weights."""
+    if "weight" not in person_years:
+        return pd.Series(1.0, index=person_years.index)
+    weight = person_years["weight"].astype(float)
+    refused = ~(weight >= 0) | np.isinf(weight)
+    if refused.any():
+        row = person_years.loc[refused.idxmax()]
+        raise ValueError(
+            f"person '{row['person']}', year {row['year']}, column 'weight', value {row['weight']}: neither positive "
+            "nor 0; correct it, or make it 0 to leave the year out"
+        )
+    return weight
 
 
 def available_blocks(names: Sequence[str], frame: pd.DataFrame) -> tuple[list[str], list[str]]:
@@ -181,23 +205,28 @@ def available_blocks(names: Sequence[str], frame: pd.DataFrame) -> tuple[list[st
 def design(names: Sequence[str], frame: pd.DataFrame, rare: int = RARE) -> ColumnTransformer:
     """The columns of a specification, from named blocks; without an intercept, which regressions add.
 
-    Dummies leave out the first level in the order of labels. A number that is missing counts as 0 and has a dummy.
+    Dummies leave out the first level in the order of labels, the base (`bases`). A number that is missing counts as 0
+    and has a dummy.
 
     Args:
         names: Names of blocks: keys of `BLOCKS`; other columns of the frame, whose labels become dummies; and "h NAME"
             for a representation.
         frame: What `wage_frame` returns. It tells which columns exist; nothing is learned from it here.
-        rare: Levels with fewer rows than this share one dummy, with levels that were never seen.
+        rare: Levels that fewer people have than this share one dummy, "COLUMN_other levels", with levels that were
+            never seen: a dummy of one person explains that person.
 
     Returns:
         A transformer of frames, not yet fitted, whose output is sparse.
 
     Raises:
-        ValueError: A block is not known, or the frame does not have its column.
+        ValueError: A block is not known, the frame does not have its column, or two blocks have the same column.
     """
+    by_column: dict[str, str] = {}
     parts: list[tuple[str, Any, list[str]]] = []
     for name in names:
         if name.startswith(VECTORS):
+            if list(names).count(name) > 1:
+                raise ValueError(f"block '{name}' is named twice: name it once")
             columns = vector_columns(name, frame)
             if not columns:
                 raise ValueError(f"the frame has no representation '{name[len(VECTORS) :]}': give it to wage_frame")
@@ -205,11 +234,12 @@ def design(names: Sequence[str], frame: pd.DataFrame, rare: int = RARE) -> Colum
             parts.append((name, PerFold() if by_fold else "passthrough", [FOLD] * by_fold + columns))
             continue
         block = block_named(name, frame)
+        if (first := by_column.setdefault(block.column, name)) != name or list(names).count(name) > 1:
+            raise ValueError(f"blocks '{first}' and '{name}' have the same column '{block.column}': name it once")
         if block.column not in frame:
             raise ValueError(f"block '{name}' needs a column '{block.column}', which careers do not have")
         if block.kind == "labels":
-            coder = OneHotEncoder(drop="first", min_frequency=rare, handle_unknown="infrequent_if_exist")
-            parts.append((name, coder, [block.column]))
+            parts.append((name, Dummies(rare), [block.column, "person"]))
             continue
         powers = PolynomialFeatures(2 if block.kind == "squares" else 1, include_bias=False)
         parts.append((name, make_pipeline(SimpleImputer(strategy="constant", fill_value=0), powers), [block.column]))
@@ -222,6 +252,65 @@ def vector_columns(name: str, frame: pd.DataFrame) -> list[str]:
     """The columns of the block of a representation, "h NAME"."""
     start = f"{name[len(VECTORS) :]}_h"
     return [column for column in frame if column.startswith(start) and column[len(start) :].isdigit()]
+
+
+class Dummies(TransformerMixin, BaseEstimator):
+    """Dummies of the levels of a label, without the first one; levels of few people share the last dummy.
+
+    The first column is the label, the second tells people apart.
+
+    Args:
+        fewest: Number of people that a level needs for a dummy of its own.
+
+    Attributes:
+        base_: The level without a dummy.
+        pooled_: Levels that share the dummy "other levels".
+    """
+
+    def __init__(self, fewest: int = RARE) -> None:
+        self.fewest = fewest
+
+    def fit(self, X: pd.DataFrame, y: Any = None) -> Self:
+        """Learns the levels, and how many people have each."""
+        label, person = X.columns
+        people = X.drop_duplicates().groupby(label, observed=True)[person].nunique()
+        self.column_, self.pooled_ = label, [str(level) for level in people.index[people < self.fewest]]
+        own = [str(level) for level in people.index[people >= self.fewest]]
+        self.levels_ = [*own, *([POOLED] if self.pooled_ else [])]
+        self.base_ = self.levels_[0]
+        self._encoder = OneHotEncoder(categories=[self.levels_], drop="first", handle_unknown="ignore")
+        self._encoder.fit(pd.DataFrame({label: self.levels_}))
+        return self
+
+    def transform(self, X: pd.DataFrame) -> sparse.csr_array:
+        """`(rows, levels - 1)`. A level that was never seen counts as pooled, or as the base if nothing was pooled."""
+        labels = X[self.column_].astype(str)
+        other = POOLED if self.pooled_ else self.base_
+        return self._encoder.transform(labels.where(labels.isin(self.levels_), other).to_frame())
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """ "COLUMN_LEVEL" for every level but the base."""
+        return np.array([f"{self.column_}_{level}" for level in self.levels_[1:]], dtype=object)
+
+
+def bases(columns: ColumnTransformer) -> dict[str, str]:
+    """The level without a dummy, by the column of the label.
+
+    Args:
+        columns: What `design` returns, fitted.
+    """
+    dummies = (part for _, part, _ in columns.transformers_ if isinstance(part, Dummies))
+    return {part.column_: part.base_ for part in dummies}
+
+
+def pooled_levels(columns: ColumnTransformer) -> dict[str, list[str]]:
+    """Levels that share the dummy "other levels", by the column of the label; columns without them are left out.
+
+    Args:
+        columns: What `design` returns, fitted.
+    """
+    dummies = (part for _, part, _ in columns.transformers_ if isinstance(part, Dummies))
+    return {part.column_: part.pooled_ for part in dummies if part.pooled_}
 
 
 class PerFold(TransformerMixin, BaseEstimator):
@@ -276,11 +365,14 @@ __all__ = [
     "BLAU_KAHN",
     "BLOCKS",
     "Block",
+    "Dummies",
     "PerFold",
     "available_blocks",
+    "bases",
     "block_named",
     "careers_of_splits",
     "design",
+    "pooled_levels",
     "vector_columns",
     "wage_frame",
 ]

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from datasets import Dataset, DatasetDict
 
+from ..careers.clusters import cluster_name, clusters
 from ..careers.ledger import Ledger
 from ..encoding.checkpoints import as_checkpoint
 from ..figures.style import save as save_figure
@@ -18,18 +19,19 @@ from ..number_ranges import within_ranges
 from ..occupations.labels import NOT_WORKING
 from ..readable_values import ReadableResult
 from ..representing.representations import representations
-from .decomposition import oaxaca_blinder
+from .decomposition import oaxaca_blinder_influences
 from .design import BLAU_KAHN, available_blocks, careers_of_splits, design, wage_frame
 from .finetuning import METHODS, FineTuning, check_protected, finetuned_nuisances
 from .gap_nuisances import cross_fit_nuisances, folds_of_people
 from .gaps import (
     CLIPS,
-    CLUSTERED,
     GapEstimate,
     GapResult,
     GapSample,
     Nuisances,
     aipw_gap,
+    clustered_error,
+    interval,
     outcome_only_gap,
     r_loss,
     raw_gap,
@@ -80,12 +82,16 @@ class GapReport(ReadableResult):
         """One row per estimate, with its interval, its overlap and the population that it is about."""
         return self.result.to_frame()
 
+    def differences(self) -> pd.DataFrame:
+        """Every pair of estimates, with the paired interval of their difference."""
+        return self.result.differences()
+
     def figure(self) -> Figure:
         """Estimates with intervals, propensities of both groups, and balance before and after weighting."""
         return self.result.figure()
 
     def save(self, folder: str | Path) -> None:
-        """Writes gaps.csv, sensitivity.csv, gap.png, and for the frozen model propensity.csv and balance.csv.
+        """Writes gaps.csv, differences.csv, sensitivity.csv, gap.png; of the frozen model propensity.csv, balance.csv.
 
         Args:
             folder: Destination folder.
@@ -97,6 +103,7 @@ class GapReport(ReadableResult):
         folder.mkdir(parents=True, exist_ok=True)
         form = {"float_format": "%.5f"}
         self.to_frame().to_csv(folder / "gaps.csv", index=False, **form)
+        self.differences().to_csv(folder / "differences.csv", index=False, **form)
         self.sensitivity.to_frame().to_csv(folder / "sensitivity.csv", index=False, **form)
         propensities, balance = (
             rows[rows["adjusted_for"] == FROZEN].drop(columns="adjusted_for")
@@ -152,6 +159,8 @@ def gap_sample(
         person=pd.factorize(frame["person"])[0],
         features=(columns[:, varying] - columns[:, varying].mean(axis=0)) / spread[varying],
         weight=frame["weight"].to_numpy(),
+        cluster=pd.factorize(clusters(frame))[0],
+        unit=cluster_name(frame.columns),
         names=transformer.get_feature_names_out()[varying].tolist(),
     )
     return sample, frame.index.to_numpy(), ledger
@@ -186,13 +195,14 @@ def gap(
         protected: Covariate that tells the groups apart; it must not change over a career.
         group: Label, in that covariate, of the group whose gap is estimated.
         others: Label of the people whom the group is compared with.
-        folds: Number of folds of people in cross-fitting.
+        folds: Number of folds in cross-fitting, of people, or of households or PSUs where careers have them.
         seeds: Number of random seeds of fine-tuning. Predictions are averaged over seeds, and `seed_sd` is the spread
             of estimates.
         updates: Number of updates of each fine-tuned network; 0 estimates with the frozen model only.
         learning_rate: Learning rate of fine-tuning.
         clip: Rows with a propensity outside [clip, 1 - clip] are left out.
-        bootstrap: Number of resamples of people behind the intervals; 0 takes the influence function's intervals.
+        bootstrap: Number of resamples of people (households, PSUs) behind the intervals; 0 takes the
+            influence function's intervals.
         methods: Methods of fine-tuning.
         blocks, not_working: As in `gap_sample`.
 
@@ -204,7 +214,7 @@ def gap(
     check_protected(processor, protected)
     sample, place, ledger = gap_sample(chosen, GapGroups(protected, group, others), blocks, not_working)
     estimates = [raw_gap(sample), _oaxaca_blinder(sample)]
-    fold = folds_of_people(sample.person, folds)
+    fold = folds_of_people(sample.cluster, folds)
     hidden = representations(career, chosen, processor, timing="including", unknown_levels="missing")[place]
     nuisances = {
         COLUMNS: [cross_fit_nuisances(sample, fold)],
@@ -233,7 +243,7 @@ def gap(
             estimate = estimator(sample, mean, adjusted_for=name, clip=clip, bootstrap=bootstrap)
             estimates.append(replace(estimate, r_loss=loss, seed_sd=_seed_sd(estimator, sample, by_seed, clip)))
     return GapReport(
-        result=GapResult(estimates, group, others),
+        result=GapResult(estimates, group, others, sample.cluster, ("AIPW", COLUMNS), bootstrap),
         sensitivity=replace(sensitivity(sample, judge, adjusted_for=FROZEN, clips=CLIPS), group=group, others=others),
         nuisances=nuisances,
         sample=sample,
@@ -250,17 +260,23 @@ def _oaxaca_blinder(sample: GapSample) -> GapEstimate:
     group_weight = sample.weight * sample.group
     names = np.array(sample.names)[~constant].tolist()
     compared = sample.take(comparable).with_features(x[comparable][:, ~constant], names)
-    unexplained = oaxaca_blinder(compared).loc["unexplained"]
+    estimate, influence = oaxaca_blinder_influences(compared)["unexplained"]
+    error = clustered_error(influence, compared.cluster)
+    low, high = interval(estimate, error, compared.cluster)
+    whole = np.zeros(len(comparable))
+    whole[comparable] = influence
     return GapEstimate(
         estimator="Oaxaca-Blinder",
         adjusted_for=COLUMNS,
-        estimate=float(unexplained["estimate"]),
-        standard_error=float(unexplained["standard_error"]),
-        low=float(unexplained["low"]),
-        high=float(unexplained["high"]),
-        interval=CLUSTERED,
+        estimate=float(estimate),
+        standard_error=error,
+        low=low,
+        high=high,
+        interval=f"clustered by {compared.unit}",
         rows=len(compared.outcome),
         people=len(np.unique(compared.person)),
+        clusters=len(np.unique(compared.cluster)),
+        influence=whole,
         incomparable=float(group_weight[~comparable].sum() / group_weight.sum()),
     )
 

@@ -19,7 +19,7 @@ from sklearn.model_selection import GroupShuffleSplit
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from .gaps import GapSample, Nuisances
+from .gaps import GapSample, Nuisances, torn
 
 
 PENALTIES = tuple(np.logspace(0, 4, 5))
@@ -30,6 +30,8 @@ HELD_OUT = 1 / 3
 
 def folds_of_people(person: np.ndarray, folds: int, seed: int = 0) -> np.ndarray:
     """`(rows,)`: the fold of each row. People are assigned at random, all rows of a person to one fold.
+
+    Pass clusters (`GapSample.cluster`) in the place of people, so that members of a household are in one fold.
 
     Raises:
         ValueError: There are fewer people than folds, or fewer than two folds.
@@ -61,7 +63,7 @@ def cross_fit_nuisances(
             people held out.
 
     Raises:
-        ValueError: A person is in two folds, or the number of matrices is not the number of folds.
+        ValueError: A person or cluster is in two folds, or the number of matrices is not the number of folds.
     """
     check_folds(sample, fold)
     folds = np.unique(fold)
@@ -78,19 +80,19 @@ def cross_fit_nuisances(
 
 
 def check_folds(sample: GapSample, fold: np.ndarray) -> None:
-    """Checks that every person is in one fold only.
+    """Checks that every person, household and PSU is in one fold only.
 
     Raises:
-        ValueError: A person is in two folds, or the folds have another number of rows than the sample.
+        ValueError: A person or cluster is in two folds, or the folds have another number of rows than the sample.
     """
     if len(fold) != len(sample.person):
         raise ValueError(f"the folds have {len(fold)} rows and the sample has {len(sample.person)}")
-    pairs = np.unique(np.column_stack([sample.person, fold]), axis=0)
-    twice = pairs[1:][pairs[1:, 0] == pairs[:-1, 0]]
-    if len(twice):
-        raise ValueError(
-            f"person {twice[0, 0]} has rows in two folds: models would predict people whom they were fitted on"
-        )
+    for inner, name in ((sample.person, "person"), (sample.cluster, sample.unit)):
+        if (twice := torn(inner, fold)) is not None:
+            raise ValueError(
+                f"{name} {twice} has rows in two folds: models would predict people whom they were fitted on, or who "
+                "live with them; make folds of clusters"
+            )
 
 
 def wage_regression(sample: GapSample, rows: np.ndarray, model: Any = None) -> Any:
@@ -153,11 +155,11 @@ def _best(
     sample: GapSample,
     rows: np.ndarray,
 ) -> Any:
-    """The candidate with the smallest loss on people held out, fitted again on all rows."""
-    x, y, w, person = x[rows], y[rows], sample.weight[rows], sample.person[rows]
+    """The candidate with the smallest loss on clusters held out, fitted again on all rows."""
+    x, y, w, cluster = x[rows], y[rows], sample.weight[rows], sample.cluster[rows]
     if len(candidates) == 1:
         return _fit(candidates[0], x, y, w)
-    fit, held_out = next(GroupShuffleSplit(1, test_size=HELD_OUT, random_state=0).split(x, y, person))
+    fit, held_out = next(GroupShuffleSplit(1, test_size=HELD_OUT, random_state=0).split(x, y, cluster))
     validation = x[held_out], y[held_out], w[held_out]
     losses = [loss(_fit(candidate, x[fit], y[fit], w[fit]), *validation) for candidate in candidates]
     return _fit(candidates[int(np.argmin(losses))], x, y, w)

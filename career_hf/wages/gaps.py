@@ -25,11 +25,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
+from ..careers.clusters import FEWEST
 from ..evaluation.resampling import resample_means
 from ..figures.gaps import gap_figure
 from ..number_ranges import within_ranges
@@ -40,10 +43,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CLIPS = (0.0, 0.01, 0.025, 0.05)
-CLUSTERED = "clustered by person"
-CONDITIONAL = "conditional on the fitted network, clustered by person"
-BOOTSTRAP = "bootstrap of people, given predictions"
-Z = 1.959964
+CONDITIONAL = "conditional on the fitted network"
+BOOTSTRAP = "bootstrap, given predictions"
 # Number of bins in the histogram of propensities.
 BINS = 20
 
@@ -57,11 +58,14 @@ class GapSample:
         group: `(rows,)` bool: whether the person is in the group whose gap is estimated (women).
         person: `(rows,)`: the number 0, 1, ... of the person.
         features: `(rows, columns)`: what is adjusted for beside a representation; may have no columns.
-        weight: `(rows,)`: survey weights; ones if None.
+        weight: `(rows,)`: survey weights, which may change over a career; ones if None.
         names: Names of the features; x0, x1, ... if empty.
+        cluster: `(rows,)`: the number of the household or PSU, whose people are dependent; the person if None.
+        unit: What a cluster is, in words.
 
     Raises:
-        ValueError: Lengths differ, a value is missing, a weight is not positive, or one of the two groups is empty.
+        ValueError: Lengths differ, a value is missing, a weight is not positive, a person is in two clusters, or one
+            of the two groups is empty.
     """
 
     outcome: np.ndarray
@@ -70,14 +74,18 @@ class GapSample:
     features: np.ndarray
     weight: np.ndarray = field(default=None)  # type: ignore[arg-type]  # ones, see below
     names: Sequence[str] = ()
+    cluster: np.ndarray = field(default=None)  # type: ignore[arg-type]  # people, see below
+    unit: str = "person"
 
     def __post_init__(self) -> None:
         rows = len(self.outcome)
+        if self.cluster is None:
+            object.__setattr__(self, "cluster", self.person)
         if self.weight is None:
             object.__setattr__(self, "weight", np.ones(rows))
         object.__setattr__(self, "group", np.asarray(self.group, dtype=bool))
         object.__setattr__(self, "names", tuple(self.names) or tuple(f"x{i}" for i in range(self.features.shape[1])))
-        for name in ("group", "person", "features", "weight"):
+        for name in ("group", "person", "features", "weight", "cluster"):
             if len(getattr(self, name)) != rows:
                 raise ValueError(f"{name} has {len(getattr(self, name))} rows and outcome {rows}: pass the same rows")
         if len(self.names) != self.features.shape[1]:
@@ -92,18 +100,30 @@ class GapSample:
             )
         if not (self.weight > 0).all():
             row = int(np.flatnonzero(~(self.weight > 0))[0])
-            raise ValueError(f"person {self.person[row]}, row {row}: weight {self.weight[row]} is not positive")
+            raise ValueError(
+                f"person {self.person[row]}, row {row}: weight {self.weight[row]} is not positive; drop the row"
+            )
+        if (twice := torn(self.person, self.cluster)) is not None:
+            raise ValueError(f"person {twice} is in two clusters: give all rows of a person the same cluster")
         if self.group.all() or not self.group.any():
             raise ValueError("a gap needs rows in the group and rows outside it: one of the two is empty")
 
     def take(self, rows: np.ndarray) -> GapSample:
         """The rows in a mask, or at some places; people keep their numbers."""
-        arrays = {name: getattr(self, name)[rows] for name in ("outcome", "group", "person", "features", "weight")}
-        return GapSample(**arrays, names=self.names)
+        names = ("outcome", "group", "person", "features", "weight", "cluster")
+        arrays = {name: getattr(self, name)[rows] for name in names}
+        return GapSample(**arrays, names=self.names, unit=self.unit)
 
     def with_features(self, features: np.ndarray, names: Sequence[str] = ()) -> GapSample:
         """The same rows with other features."""
-        return GapSample(self.outcome, self.group, self.person, features, self.weight, names)
+        return replace(self, features=features, names=tuple(names))
+
+
+def torn(inner: np.ndarray, outer: np.ndarray) -> int | None:
+    """The first unit, by number, whose rows are in two outer units; None if there is none."""
+    pairs = np.unique(np.column_stack([inner, outer]), axis=0)
+    twice = pairs[1:][pairs[1:, 0] == pairs[:-1, 0]]
+    return int(twice[0, 0]) if len(twice) else None
 
 
 @dataclass(frozen=True)
@@ -240,14 +260,15 @@ class GapEstimate:
         adjusted_for: The content of X, in words.
         estimate: Log points, group minus others.
         standard_error: Standard error of the estimate.
-        low, high: Ends of the 95% interval.
-        interval: What the interval covers.
-        rows, people: Numbers of person-years and people behind the estimate.
+        low, high: Ends of the 95% interval; NaN where there are too few clusters for one.
+        interval: What the interval covers, and what it is clustered by.
+        rows, people, clusters: Numbers of person-years, people and clusters behind the estimate.
         overlap: How comparable the two groups are; None where nothing is adjusted for.
         r_loss: R-learner objective; NaN where it was not computed.
         seed_sd: Standard deviation of estimates over training seeds; NaN where there is one seed.
         incomparable: Share of the group's weight that is left out because none of the others has its level of a
             feature.
+        influence: `(rows of the whole sample,)`: influence of each row, zero for rows left out; None if not known.
     """
 
     estimator: str
@@ -259,10 +280,12 @@ class GapEstimate:
     interval: str
     rows: int
     people: int
+    clusters: int
     overlap: Overlap | None = None
     r_loss: float = np.nan
     seed_sd: float = np.nan
     incomparable: float = 0.0
+    influence: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     @property
     def ratio(self) -> float:
@@ -284,15 +307,28 @@ class GapResult(ReadableResult):
     Args:
         estimates: Estimates of the gap.
         group, others: Names of the two groups.
+        cluster: `(rows,)`: the cluster of each row of the sample that all estimates are about, by which their
+            differences are paired; None without differences.
+        baseline: Estimator and what it adjusted for, from which the others are subtracted in `to_frame`.
+        bootstrap, seed: Number of resamples of clusters behind intervals of differences, and their random seed; 0
+            takes intervals of the influence functions.
     """
 
     estimates: Sequence[GapEstimate]
     group: str = "group"
     others: str = "others"
+    cluster: np.ndarray | None = None
+    baseline: tuple[str, str] | None = None
+    bootstrap: int = 0
+    seed: int = 0
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per estimate; with numbers about overlap where something is adjusted for."""
-        rows = []
+        """One row per estimate; with numbers about overlap where something is adjusted for.
+
+        Where there is a baseline, difference is the estimate minus the baseline's, with an interval paired by person
+        or household: whether two estimates differ is not to be read from their own intervals.
+        """
+        rows, base = [], self._baseline()
         for estimate in self.estimates:
             row = {
                 "adjusted_for": estimate.adjusted_for,
@@ -304,10 +340,12 @@ class GapResult(ReadableResult):
                 "high": estimate.high,
                 "ratio": estimate.ratio,
                 "interval": estimate.interval,
+                **({} if base is None else self._difference(estimate, base)),
                 "seed_sd": estimate.seed_sd,
                 "r_loss": estimate.r_loss,
                 "rows": estimate.rows,
                 "people": estimate.people,
+                "clusters": estimate.clusters,
             }
             if estimate.overlap is not None:
                 worst = estimate.overlap.balance.abs().max()
@@ -321,6 +359,42 @@ class GapResult(ReadableResult):
                 }
             rows.append(row | {"population": estimate.population})
         return pd.DataFrame(rows)
+
+    def differences(self) -> pd.DataFrame:
+        """Every pair of estimates: columns adjusted_for, estimator, the same with minus_, and those of the difference.
+
+        Estimates are of the same people, so the influence of each row on one is subtracted from that on the other, and
+        summed by cluster. Differences with an outcome-only estimate take its fitted network for granted.
+        """
+        pairs = combinations([estimate for estimate in self.estimates if estimate.influence is not None], 2)
+        rows = []
+        for first, second in pairs if self.cluster is not None else ():
+            names = {"adjusted_for": second.adjusted_for, "estimator": second.estimator}
+            names |= {"minus_adjusted_for": first.adjusted_for, "minus_estimator": first.estimator}
+            rows.append(names | self._difference(second, first))
+        return pd.DataFrame(rows)
+
+    def _baseline(self) -> GapEstimate | None:
+        if self.baseline is None:
+            return None
+        named = [e for e in self.estimates if (e.estimator, e.adjusted_for) == self.baseline]
+        if not named:
+            known = ", ".join(f"{e.estimator} ({e.adjusted_for})" for e in self.estimates)
+            raise ValueError(f"there is no estimate {self.baseline[0]} ({self.baseline[1]}), only {known}")
+        return named[0]
+
+    def _difference(self, estimate: GapEstimate, base: GapEstimate) -> dict[str, float]:
+        """Estimate minus baseline, with its paired standard error and interval."""
+        names = ("difference", "difference_standard_error", "difference_low", "difference_high")
+        if estimate is base or estimate.influence is None or base.influence is None or self.cluster is None:
+            return dict.fromkeys(names, np.nan)
+        difference, influence = estimate.estimate - base.estimate, estimate.influence - base.influence
+        error = clustered_error(influence, self.cluster)
+        low, high = interval(difference, error, self.cluster)
+        if self.bootstrap and not np.isnan(error):
+            drawn = difference + _drawn_sums(influence, self.cluster, self.bootstrap, self.seed)
+            error, (low, high) = float(drawn.std(ddof=1)), np.quantile(drawn, [0.025, 0.975])
+        return dict(zip(names, (difference, error, float(low), float(high)), strict=True))
 
     def propensities(self) -> pd.DataFrame:
         """Histograms of propensities: columns adjusted_for, low, high, group and others."""
@@ -353,7 +427,7 @@ def raw_gap(sample: GapSample) -> GapEstimate:
     influence = (
         group_weight * (y - means[0]) / group_weight.sum() - others_weight * (y - means[1]) / others_weight.sum()
     )
-    return _estimate("raw", "nothing", means[0] - means[1], influence, sample, CLUSTERED)
+    return _estimate("raw", "nothing", means[0] - means[1], influence, sample)
 
 
 @within_ranges
@@ -425,16 +499,27 @@ def sensitivity(
     )
 
 
-def people_clustered(influence: np.ndarray, person: np.ndarray) -> float:
-    """Standard error of an estimate from the influence of each row, where rows of a person are dependent.
+def clustered_error(influence: np.ndarray, cluster: np.ndarray) -> float:
+    """Standard error of an estimate from the influence of each row, where rows of a cluster are dependent.
 
     Args:
         influence: `(rows,)`: the influence of each row; it sums to zero.
-        person: `(rows,)`: the number of the person.
+        cluster: `(rows,)`: the number of the person, household or PSU.
+
+    Returns:
+        The error; NaN where there are fewer than `FEWEST` clusters.
     """
-    _, codes = np.unique(person, return_inverse=True)
+    _, codes = np.unique(cluster, return_inverse=True)
     sums = np.bincount(codes, weights=influence)
+    if len(sums) < FEWEST:
+        return float("nan")
     return float(np.sqrt(len(sums) / (len(sums) - 1) * (sums**2).sum()))
+
+
+def interval(estimate: float, error: float, cluster: np.ndarray) -> tuple[float, float]:
+    """The 95% interval, from Student's t with clusters less one degrees of freedom."""
+    half = float(stats.t.ppf(0.975, max(len(np.unique(cluster)) - 1, 1))) * error
+    return float(estimate - half), float(estimate + half)
 
 
 def _adjusted_gap(
@@ -449,9 +534,12 @@ def _adjusted_gap(
         contrast = part.group * nuisances.difference[within]
     theta = (w * contrast).sum() / (w * part.group).sum()
     influence = w * (contrast - theta * part.group) / (w * part.group).sum()
-    interval = CLUSTERED if estimator == "AIPW" else CONDITIONAL
-    estimate = _estimate(estimator, adjusted_for, theta, influence, part, interval, comparable)
-    return _bootstrapped(estimate, part, contrast, bootstrap, seed) if bootstrap else estimate
+    label = "" if estimator == "AIPW" else CONDITIONAL
+    estimate = _estimate(estimator, adjusted_for, theta, influence, part, label, comparable)
+    whole = np.zeros(len(within))
+    whole[within] = influence
+    estimate = replace(estimate, influence=whole)
+    return _bootstrapped(estimate, part, contrast, label, bootstrap, seed) if bootstrap else estimate
 
 
 def _estimate(
@@ -460,42 +548,69 @@ def _estimate(
     theta: float,
     influence: np.ndarray,
     sample: GapSample,
-    interval: str,
+    label: str = "",
     comparable: Overlap | None = None,
 ) -> GapEstimate:
-    error = people_clustered(influence, sample.person)
+    error = clustered_error(influence, sample.cluster)
+    low, high = interval(theta, error, sample.cluster)
     return GapEstimate(
         estimator=estimator,
         adjusted_for=adjusted_for,
         estimate=float(theta),
         standard_error=error,
-        low=float(theta - Z * error),
-        high=float(theta + Z * error),
-        interval=interval,
+        low=low,
+        high=high,
+        interval=_label(sample, label),
         rows=len(sample.outcome),
         people=len(np.unique(sample.person)),
+        clusters=len(np.unique(sample.cluster)),
         overlap=comparable,
+        influence=influence,
     )
 
 
+def _label(sample: GapSample, *parts: str) -> str:
+    """What an interval covers, in words."""
+    if (count := len(np.unique(sample.cluster))) < FEWEST:
+        return f"no interval: {count} clusters ({sample.unit}), at least {FEWEST} are needed"
+    return ", ".join([part for part in parts if part] + [f"clustered by {sample.unit}"])
+
+
 def _bootstrapped(
-    estimate: GapEstimate, sample: GapSample, contrast: np.ndarray, draws: int, seed: int
+    estimate: GapEstimate, sample: GapSample, contrast: np.ndarray, label: str, draws: int, seed: int
 ) -> GapEstimate:
-    """The same estimate, with error and interval from resampling people; predictions stay as they are."""
-    _, person = np.unique(sample.person, return_inverse=True)
+    """The same estimate, with error and interval from resampling clusters; predictions stay as they are."""
+    if np.isnan(estimate.standard_error):
+        return estimate
+    _, cluster = np.unique(sample.cluster, return_inverse=True)
     columns = np.column_stack([contrast, sample.group])
-    _, means = resample_means(columns, sample.weight, person, np.zeros_like(person), draws=draws, seed=seed)
+    _, means = resample_means(columns, sample.weight, cluster, np.zeros_like(cluster), draws=draws, seed=seed)
     drawn = means[:, 0, 0] / means[:, 0, 1]
     low, high = np.quantile(drawn, [0.025, 0.975])
-    label = BOOTSTRAP if estimate.interval == CLUSTERED else f"{BOOTSTRAP}, conditional on the fitted network"
-    return replace(estimate, standard_error=float(drawn.std(ddof=1)), low=float(low), high=float(high), interval=label)
+    return replace(
+        estimate,
+        standard_error=float(drawn.std(ddof=1)),
+        low=float(low),
+        high=float(high),
+        interval=_label(sample, BOOTSTRAP, label),
+    )
+
+
+def _drawn_sums(influence: np.ndarray, cluster: np.ndarray, draws: int, seed: int) -> np.ndarray:
+    """`(draws,)`: the sum of influences in every resample of clusters."""
+    _, codes = np.unique(cluster, return_inverse=True)
+    sums = np.bincount(codes, weights=influence)
+    ones = np.ones(len(sums))
+    _, means = resample_means(
+        sums[:, None], ones, np.arange(len(sums)), np.zeros(len(sums), dtype=int), draws=draws, seed=seed
+    )
+    return means[:, 0, 0] * len(sums)
 
 
 __all__ = [
     "BINS",
     "BOOTSTRAP",
     "CLIPS",
-    "CLUSTERED",
     "CONDITIONAL",
     "GapEstimate",
     "GapResult",
@@ -503,11 +618,13 @@ __all__ = [
     "Nuisances",
     "Overlap",
     "aipw_gap",
+    "clustered_error",
+    "interval",
     "kept_rows",
     "outcome_only_gap",
     "overlap",
-    "people_clustered",
     "r_loss",
     "raw_gap",
     "sensitivity",
+    "torn",
 ]

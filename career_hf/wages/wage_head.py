@@ -138,7 +138,8 @@ def wage_metrics(evaluated: EvalPrediction) -> dict[str, float]:
     error = np.where(observed, np.where(observed, log_wage, 0) - predicted, 0).astype(np.float64) ** 2
     metrics = {"wage_mse": error.sum() / observed.sum()}
     if weight:
-        person_weight = weight[0][:, None].astype(np.float64)
+        # One weight per person, or one per person-year.
+        person_weight = weight[0].reshape(len(error), -1).astype(np.float64)
         metrics["weighted_wage_mse"] = (person_weight * error).sum() / (person_weight * observed).sum()
     occupations = EvalPrediction(predictions=log_probs, label_ids=(labels, *weight) if weight else labels)
     return metrics | exact_metrics(occupations)

@@ -17,6 +17,7 @@ STUDIES = (
     "wage_gap",
     "table3",
     "gap_worlds",
+    "coverage_wages",
     "rationales",
     "likeness",
     "figure5",

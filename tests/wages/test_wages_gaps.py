@@ -71,7 +71,9 @@ def test_aipw_is_doubleml_on_the_same_folds():
         )
         reference.set_sample_splitting([splits], [people] if clustered else None)
         reference.fit()
-        estimate = aipw_gap(sample if clustered else replace(sample, person=np.arange(len(fold))), nuisances)
+        estimate = aipw_gap(
+            sample if clustered else replace(sample, person=np.arange(len(fold)), cluster=None), nuisances
+        )
         # With clusters it averages folds of slightly different size.
         assert estimate.estimate == pytest.approx(reference.coef[0], abs=1e-4 if clustered else 1e-9)
         assert estimate.standard_error == pytest.approx(reference.se[0], rel=5e-3 if clustered else 1e-3)
@@ -84,7 +86,7 @@ def test_intervals_are_those_of_resampling_people(fitted):
         assert drawn.estimate == estimate.estimate
         assert drawn.standard_error == pytest.approx(estimate.standard_error, rel=0.06)
         assert (drawn.low, drawn.high) == pytest.approx((estimate.low, estimate.high), abs=0.01)
-        by_rows = estimator(replace(sample, person=np.arange(len(sample.person))), nuisances)
+        by_rows = estimator(replace(sample, person=np.arange(len(sample.person)), cluster=None), nuisances)
         assert by_rows.standard_error < 0.8 * estimate.standard_error  # what resampling person-years would say
     assert "fitted network" in drawn.interval and "fitted network" not in aipw_gap(sample, nuisances).interval
 
@@ -330,6 +332,7 @@ def test_python_of_the_page_runs(saved, monkeypatch):
     assert set(names["table"]["estimator"]) == {"raw", "Oaxaca-Blinder", "outcome-only", "AIPW"}
     assert {path.name for path in (saved / "runs" / "gap").iterdir()} == {
         "gaps.csv",
+        "differences.csv",
         "sensitivity.csv",
         "propensity.csv",
         "balance.csv",

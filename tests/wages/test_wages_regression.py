@@ -11,6 +11,7 @@ import statsmodels.formula.api as smf
 from command_output import words
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import sparse
 from typer.testing import CliRunner
 
 from career_hf import CareerConfig, CareerForOccupationPrediction, CareerForWagePrediction, CareerProcessor
@@ -18,15 +19,25 @@ from career_hf.careers import from_frame, load_careers, save_careers, split_care
 from career_hf.cli.app import app
 from career_hf.encoding.checkpoints import load_checkpoint
 from career_hf.simulation import draw_wages, preset
-from career_hf.wages.design import BLAU_KAHN, PerFold, available_blocks, design, wage_frame
+from career_hf.wages.design import (
+    BLAU_KAHN,
+    PerFold,
+    available_blocks,
+    bases,
+    design,
+    pooled_levels,
+    wage_frame,
+)
 from career_hf.wages.regression import (
     YEAR_ONLY,
     CoefficientTable,
+    Sums,
     estimate,
     held_out_r2,
     independent,
     predict_held_out,
     regress,
+    ridge,
 )
 
 
@@ -125,10 +136,15 @@ def test_missing_numbers_and_labels_have_dummies_of_their_own(frame):
 
 
 def test_levels_that_are_rare_or_new_share_a_dummy(frame):
-    changed = frame.assign(occupation=np.where(np.arange(len(frame)) < 3, "judge", frame["occupation"]))
+    """What counts is people: a level that one person has in many years is pooled too."""
+    judge = frame["person"] == frame["person"].value_counts().index[0]
+    assert judge.sum() >= 5
+    changed = frame.assign(occupation=np.where(judge, "judge", frame["occupation"]))
     columns = design(["occupation"], changed, rare=5).fit(changed)
     names = list(columns.get_feature_names_out())
-    rare = names.index("occupation_infrequent_sklearn")
+    assert names == ["occupation_pilot", "occupation_waiter", "occupation_other levels"]
+    assert bases(columns) == {"occupation": "cook"} and pooled_levels(columns) == {"occupation": ["judge"]}
+    rare = names.index("occupation_other levels")
     seen = columns.transform(changed[:3].assign(occupation=["judge", "astronaut", "cook"]))
     seen = seen.toarray() if hasattr(seen, "toarray") else seen
     assert seen[:, rare].tolist() == [1, 1, 0]
@@ -248,9 +264,17 @@ def test_collinear_columns_are_left_out_and_named(careers):
     frame, _ = wage_frame(careers, {"before": h})
     results = estimate(frame, {"h": [*BLOCKS, "h before"]}, rare=1)["h"]
     assert results.left_out == ["before_h3"]
-    without = predict_held_out(frame.drop(columns="before_h3"), {"h": [*BLOCKS, "h before"]}, rare=1)
-    predictions = predict_held_out(frame, {"h": [*BLOCKS, "h before"]}, rare=1)
-    np.testing.assert_allclose(predictions["h"], without["h"], atol=1e-4)
+    # The penalty sees four columns where there are three directions; least squares does not.
+    y, weight, rows = frame["log_wage"].to_numpy(), frame["weight"].to_numpy(), np.arange(len(frame))
+    fitted = []
+    for one in (frame, frame.drop(columns="before_h3")):
+        matrix = sparse.csr_array(design([*BLOCKS, "h before"], one, 1).fit_transform(one))
+        x = sparse.hstack([np.ones((len(one), 1)), matrix]).tocsr()
+        h = np.arange(x.shape[1])[-sum(name.startswith("before_h") for name in one) :]
+        (coefficients,) = ridge(Sums.of(x, y, weight, rows), [h], [0.0])
+        fitted.append(x @ coefficients)
+    np.testing.assert_allclose(*fitted, atol=1e-4)
+    assert predict_held_out(frame, {"h": [*BLOCKS, "h before"]}, rare=1)["h"].std() > 0
 
 
 def test_independent_columns_are_found_in_order():

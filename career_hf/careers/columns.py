@@ -6,7 +6,7 @@ plain string or float64 arrays, or raises a ValueError that names person, row, c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -162,7 +162,7 @@ class LongTable:
         return numbers.astype(np.int64)
 
 
-def check_names(**names: Sequence[str]) -> None:
+def check_names(**names: Collection[str]) -> None:
     """Refuses a text in the place of a list of names, whose letters would be taken for names.
 
     Args:

@@ -36,7 +36,8 @@ class Range:
 
     def has(self, value: Any) -> bool:
         """Whether a value is a number in the range; a truth value and NaN are not."""
-        if isinstance(value, bool) or not isinstance(value, Integral if self.whole else Real):
+        kind: Any = Integral if self.whole else Real
+        if isinstance(value, bool) or not isinstance(value, kind):
             return False
         above = value > self.low if self.open_low else value >= self.low
         return bool(above and (value < self.high if self.open_high else value <= self.high))
@@ -130,7 +131,7 @@ def within_ranges(function: Function) -> Function:
             # Python's own words on the call name the function.
             return function(*args, **kwargs)
         for name, parameter in checked.items():
-            value = given.get(name)
+            value: Any = given.get(name)
             if name not in given or (value is None and "None" in str(parameter.annotation)):
                 continue
             is_list = "Sequence" in str(parameter.annotation) and isinstance(value, (list, tuple, range))

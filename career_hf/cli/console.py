@@ -56,15 +56,15 @@ class Commands(TyperGroup):
         super().__init__(**attributes)
         _escape_help(self)
 
-    def main(self, args: Sequence[str] | None = None, *rest: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, *, standalone_mode: bool = True, **extra: Any) -> Any:  # type: ignore[override]
         """Runs a command; without `standalone_mode` errors are raised as they are, for a program that calls it."""
         arguments = list(sys.argv[1:] if args is None else args)
         with_traceback = TRACEBACK in arguments or os.environ.get(TRACEBACK_VARIABLE, "0") not in ("", "0")
         arguments = [argument for argument in arguments if argument != TRACEBACK]
         if not standalone_mode:
-            return super().main(arguments, *rest, standalone_mode=False, **extra)
+            return super().main(arguments, standalone_mode=False, **extra)
         try:
-            code = super().main(arguments, *rest, standalone_mode=False, **extra)
+            code = super().main(arguments, standalone_mode=False, **extra)
             # Typer turns a KeyboardInterrupt into this code.
             if code == INTERRUPTED:
                 complain(error_line("interrupted", arguments))

@@ -189,7 +189,11 @@ PLACE_NAMES = {"checkpoint", "model", "models", "pretrained", "source", "spells"
 
 def _with_value(path: str, command: Any, parameter: Any, value: str) -> Attack:
     def arguments(scene: Scene, scratch: Path) -> list[str]:
-        placed = str(getattr(scene, value[1:-1])) if value[:1] == "{" and value[1:-1] else value
+        placed = value
+        if value[:1] == "{" and value[1:-1]:
+            # A copy, because a command may write into it.
+            (scratch / "given").mkdir()
+            placed = str(scene.fresh(value[1:-1], scratch / "given"))
         return as_line(command, path, {**base(command, path, scene, scratch), parameter.name: placed})
 
     wrong, why = _is_wrong(path, parameter, value)

@@ -18,6 +18,7 @@ modeling_common, configuration_common = import_suite()
 COVARIATES = {"year": 11, "education": 5}
 
 
+NO_EMBEDDING = "occupations have no single embedding"
 NO_ATTENTION = "it has no attention"
 NO_HIDDEN_STATES = "its output is probabilities alone, without hidden states"
 KEEPS_VOCABULARY = "it is trained anew for another vocabulary, and refuses to be resized"
@@ -32,7 +33,7 @@ NOT_APPLICABLE_TO_RIVALS = NOT_APPLICABLE | {
     "test_hidden_states_output": NO_HIDDEN_STATES,
     "test_retain_grad_hidden_states_attentions": NO_HIDDEN_STATES,
     "test_enable_input_require_grads_with_gradient_checkpointing": "it is too small to recompute its layers",
-    "test_inputs_embeds": "occupations have no single embedding",
+    "test_inputs_embeds": NO_EMBEDDING,
     "test_keep_in_fp32_modules": HALF,
     "test_keep_in_fp32_modules_exist": HALF,
     "test_resize_embeddings_untied*": KEEPS_VOCABULARY,
@@ -98,6 +99,10 @@ class RivalTests(EverySkipIsExplained, modeling_common.ModelTesterMixin):
 class BagOfJobsTest(RivalTests, unittest.TestCase):
     all_model_classes = (BagOfJobsForOccupationPrediction,)
     fields = {"embedding_size": 8}
+    not_applicable = NOT_APPLICABLE_TO_RIVALS | {"test_model_get_set_embeddings": NO_EMBEDDING}
+    test_model_get_set_embeddings = unittest.skip(NO_EMBEDDING)(
+        modeling_common.ModelTesterMixin.test_model_get_set_embeddings
+    )
 
 
 class NemoTest(RivalTests, unittest.TestCase):
@@ -107,6 +112,10 @@ class NemoTest(RivalTests, unittest.TestCase):
 
 class RegressionTest(RivalTests, unittest.TestCase):
     all_model_classes = (RegressionForOccupationPrediction,)
+    not_applicable = NOT_APPLICABLE_TO_RIVALS | {"test_model_get_set_embeddings": NO_EMBEDDING}
+    test_model_get_set_embeddings = unittest.skip(NO_EMBEDDING)(
+        modeling_common.ModelTesterMixin.test_model_get_set_embeddings
+    )
 
 
 class JobRepresentationTest(RivalTests, unittest.TestCase):

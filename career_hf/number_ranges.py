@@ -107,7 +107,7 @@ RANGES: Mapping[str, Range] = {
     "trials": Range(1, 1_000),
     "updates": Range(0, 10_000_000),
     "vintage": YEAR,
-    "warmup_steps": Range(0, 10_000_000),
+    "warmup_steps": Range(0, 10_000_000, whole=False),
     "workers": PROCESSES,
     "year": YEAR,
     "years": YEAR,

@@ -20,6 +20,7 @@ from typer.main import get_command
 import career_hf
 from career_hf.careers import save_careers, split_careers
 from career_hf.cli.app import app
+from career_hf.models.checksums import record_checksums
 from career_hf.sharing.card_snippet import snippet
 
 
@@ -102,7 +103,7 @@ def evil(tmp_path, monkeypatch):
         "AutoModelForCausalLM": "evil.EvilModel",
     }
     (folder / "config.json").write_text(json.dumps({**config, "model_type": "evil", "auto_map": auto_map}))
-    (folder / "checksums.json").unlink()
+    record_checksums(folder)
     (folder / "evil.py").write_text(EVIL.format(marker=str(tmp_path / "ran")))
     save_careers(split_careers(careers_of(60)), tmp_path / "careers")
     monkeypatch.chdir(tmp_path)

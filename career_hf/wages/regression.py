@@ -453,6 +453,7 @@ def held_out_r2(
     return table
 
 
+@within_ranges
 def r2_differences(
     predictions: pd.DataFrame | Sequence[pd.DataFrame], *, draws: int = 1_000, seed: int = 0
 ) -> pd.DataFrame:

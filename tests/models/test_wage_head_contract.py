@@ -27,7 +27,9 @@ class CareerWageTester(CareerModelTester):
 class CareerForWagePredictionTest(EverySkipIsExplained, modeling_common.ModelTesterMixin, unittest.TestCase):
     all_model_classes = (CareerForWagePrediction,)
     additional_model_inputs = ["covariates"]
-    not_applicable = career_not_applicable
+    not_applicable = career_not_applicable | {
+        "test_torch_save_load": "AutoModel has no wage head: AutoModelForCausalLM loads the whole model"
+    }
     test_can_init_all_missing_weights_before_2023 = True
 
     def setUp(self):

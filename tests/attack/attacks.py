@@ -69,10 +69,9 @@ TEXTS = (
 )
 TEXTS += ("year,year", "-1", "{}", "nan", "a=b=c", "../../x", "%s%n", "\n", "gender,no_such_thing")
 PLACES = (
-    "/no/such/place",
+    "/dev/null/no_such_place",
     "no_such_thing",
     "",
-    "/dev/null",
     "x" * 5000,
     "\udcff",
     "http://127.0.0.1:9/x",

@@ -9,7 +9,6 @@ careers are.
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import tempfile
@@ -32,7 +31,7 @@ from ..careers.provenance import SOURCES
 from ..encoding.checkpoints import running_no_code_of
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.training_history import UNKNOWN_SOURCE, round_stage
-from ..models.checksums import CHECKSUMS, verify_checksums
+from ..models.checksums import verify_checksums
 from ..number_ranges import within_ranges
 from .card_results import RESULTS, read_results
 from .model_card import terms_of, write_model_card
@@ -119,7 +118,6 @@ def publish(
     read_results(folder)
     _check_card(folder, processor)
     refusals, notices = licence_problems(processor.training_stages)
-    refusals += _unsealed(folder)
     if override_licence is not None and not refusals:
         notices.append("nothing had to be overridden, so the card does not quote override_licence")
         override_licence = None
@@ -196,20 +194,6 @@ def licence_problems(stages: Sequence[Mapping[str, Any]]) -> tuple[list[str], li
                 f"(see docs/how_to/sharing.md) and train again, {override}"
             )
     return refusals, notices
-
-
-def _unsealed(folder: Path) -> list[str]:
-    """Why the record of training careers cannot be believed: files without a checksum may have been edited."""
-    path = folder / CHECKSUMS
-    sealed = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    missing = [name for name in ("config.json", "preprocessor_config.json") if name not in sealed]
-    if not missing:
-        return []
-    return [
-        f"{path} has no checksum of {', '.join(missing)}, so nobody knows whether the record of training careers was "
-        "edited. Publish the folder as training saved it, or say in words why it may be published: "
-        "--override-licence 'I have written permission of ...'."
-    ]
 
 
 def _check_override(override: str) -> None:

@@ -104,7 +104,7 @@ def linear_schedule(
     return {
         "learning_rate": rate,
         "lr_scheduler_type": "linear",
-        "warmup_steps": tenth if warmup_steps is None else warmup_steps,
+        "warmup_steps": min(tenth, max_steps - 1) if warmup_steps is None else warmup_steps,
         "max_steps": max_steps,
         "eval_steps": evaluations,
         "save_steps": evaluations,

@@ -324,7 +324,7 @@ def test_the_page_runs_and_so_do_its_commands(tmp_path, monkeypatch):
     # A checkpoint without titles can be fine-tuned with them.
     plain = ["train", "--data", "careers/mine", "--output", "runs/plain", "--covariates", "year", *short]
     assert command(*plain)[0] == 0
-    code, printed = command(*commands[1].replace("runs/titled", "runs/plain").split()[1:], *short)
+    code, printed = command(*commands[1].replace("runs/titled", "runs/plain").split()[1:], *short, "--overwrite")
     assert code == 0, printed
 
     few = {label: v for label, v in load_title_embeddings("titles.safetensors").items() if label != "unemployed"}

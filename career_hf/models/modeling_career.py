@@ -21,7 +21,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.activations import ACT2FN
 from transformers.cache_utils import Cache, DynamicCache
-from transformers.masking_utils import create_causal_mask, find_packed_sequence_indices, packed_sequence_mask_function
+from transformers.masking_utils import create_causal_mask, packed_sequence_mask_function
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutputWithPast
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
@@ -303,10 +303,12 @@ class CareerModel(CareerPreTrainedModel):
                     "into one; pass use_cache=False or one career per row"
                 )
         elif attention_mask is not None and attention_mask.dim() == 2:
-            # Transformers itself separates packed careers only where there is no mask.
-            careers = find_packed_sequence_indices(position_ids.expand(inputs.shape[0], -1))
-            separate = None if careers is None else packed_sequence_mask_function(careers)
-            if separate is not None and "flash" in self.config._attn_implementation and has_values(careers):  # type: ignore[arg-type]
+            # Transformers itself separates packed careers only where there is no mask. With a mask, a jump forward is
+            # a step left out, and only positions that do not rise begin another career.
+            packed = position_ids.diff(dim=-1, prepend=position_ids[:, :1] - 1) < 1
+            if not has_values(packed) or packed.any():
+                separate = packed_sequence_mask_function(packed.cumsum(-1).expand(inputs.shape[0], -1))
+            if separate is not None and "flash" in self.config._attn_implementation and has_values(packed):
                 raise ValueError(
                     "flash attention separates packed careers (position_ids that restart) only without an "
                     "attention_mask: leave out attention_mask, or use model.set_attn_implementation('sdpa')"

@@ -1,7 +1,7 @@
 """The one rule by which a value becomes a label or an identifier, wherever a table comes from.
 
 * A whole number is written without a point: 12, 12.0, "12.0" and a decimal 12.00 are all "12".
-* Other numbers are written as Python writes them: 12.5 is "12.5".
+* Other numbers are written as Arrow writes them: 12.5 is "12.5", and 0.00001 is "0.00001".
 * Text stays as it is, without blanks around it, so that "007" and "2353.10" are codes of their own; only a text that
   is a whole number with zeros behind the point, as pandas writes columns with missing values, loses these.
 * Null, NaN and empty text are missing.
@@ -16,6 +16,8 @@ import re
 from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any
+
+import pyarrow as pa
 
 
 # Text that is a whole number with zeros behind the point, in the syntax of Python, Arrow and databases.
@@ -51,7 +53,7 @@ def label_of(value: Any) -> str | None:
     if isinstance(value, Real):
         number = float(value)
         if not number.is_integer():
-            return str(number)
+            return pa.scalar(number).cast(pa.string()).as_py()
         if abs(number) >= LARGEST_EXACT:
             raise ValueError(f"{number!r} is not a label: {TOO_LARGE}")
         return str(int(number))

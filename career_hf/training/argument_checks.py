@@ -64,7 +64,7 @@ def check_numbers(settings: Mapping[str, Any]) -> None:
     """Checks the numbers of a recipe that its caller gives, before TrainingArguments sees them.
 
     Raises:
-        ValueError: A number is not finite or out of range, or warm-up lasts until the last update.
+        ValueError: A number is not finite or out of range.
     """
     ranges = {"learning_rate": 0, "tokens_per_batch": 1, "patience": 1, "gradient_accumulation_steps": 1}
     ranges |= {"eval_steps": 0, "save_steps": 0, "logging_steps": 0, "num_train_epochs": 0}
@@ -83,9 +83,10 @@ def check_numbers(settings: Mapping[str, Any]) -> None:
     if warmup >= 1 and warmup != int(warmup):
         raise ValueError(f"warmup_steps is {warmup!r}: give a whole number of updates, or a share of them below 1")
     if 0 < max_steps <= warmup:
-        raise ValueError(
-            f"warmup_steps is {warmup} and max_steps {max_steps}, so training would end before its learning rate "
-            "peaks: lower warmup_steps, or give it as a share such as 0.1"
+        # No error, because people try a command with a few updates first.
+        logger.warning(
+            f"warmup_steps is {warmup} and max_steps {max_steps}, so training ends before its learning rate peaks: "
+            "lower warmup_steps, or give it as a share such as 0.1"
         )
 
 

@@ -239,7 +239,10 @@ def design(names: Sequence[str], frame: pd.DataFrame, rare: int = RARE) -> Colum
         if block.column not in frame:
             raise ValueError(f"block '{name}' needs a column '{block.column}', which careers do not have")
         if block.kind == "labels":
-            parts.append((name, Dummies(rare), [block.column, "person"]))
+            columns = [block.column, "person"]
+            # A label with one level, as where all levels are rare, has no dummies.
+            has_dummies = len(Dummies(rare).fit(frame[columns]).levels_) > 1
+            parts.append((name, Dummies(rare) if has_dummies else "drop", columns))
             continue
         powers = PolynomialFeatures(2 if block.kind == "squares" else 1, include_bias=False)
         parts.append((name, make_pipeline(SimpleImputer(strategy="constant", fill_value=0), powers), [block.column]))

@@ -524,8 +524,8 @@ def _mean_of_splits(frame: pd.DataFrame, squared: np.ndarray, group: np.ndarray)
     return r2.groupby(level=0).mean().to_numpy()
 
 
-@dataclass(frozen=True)
-class WageRegression:
+@dataclass(frozen=True, repr=False)
+class WageRegression(ReadableResult):
     """One regression by pyfixest; its results have the names that statsmodels gives them.
 
     Args:
@@ -717,8 +717,8 @@ def independent(gram: np.ndarray) -> np.ndarray:
     return np.array(places)
 
 
-@dataclass(frozen=True)
-class CoefficientTable:
+@dataclass(frozen=True, repr=False)
+class CoefficientTable(ReadableResult):
     """Regressions side by side, standard errors below coefficients, as `etable` of pyfixest writes them.
 
     Args:

@@ -28,7 +28,7 @@ API = sorted((ROOT / "docs" / "reference" / "api").glob("*.md"))
 # Names in these are public too.
 NAMESPACES = ("careers", "figures", "occupations", "rivals", "simulation", "sources", "wages")
 # Arguments that Transformers hands to a pipeline by name.
-OF_PIPELINES = {"top_k"}
+OF_PIPELINES = {"top_k", "batch_size", "num_workers", "device"}
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Transformers' own tests, run on the models to compare CAREER with; ConfigTester is run on every config."""
+"""Transformers' own tests, run on one simple and one large rival of CAREER; ConfigTester is run on every config."""
 
 import unittest
 
@@ -9,9 +9,7 @@ from transformers_suite import NOT_APPLICABLE, EverySkipIsExplained, import_suit
 
 from career_hf import registration
 from career_hf.rivals.bag_of_jobs import BagOfJobsForOccupationPrediction
-from career_hf.rivals.job_vectors import Job2VecForOccupationPrediction, JobRepresentationForOccupationPrediction
 from career_hf.rivals.nemo import NemoForOccupationPrediction
-from career_hf.rivals.regression import RegressionForOccupationPrediction
 
 
 modeling_common, configuration_common = import_suite()
@@ -108,24 +106,6 @@ class BagOfJobsTest(RivalTests, unittest.TestCase):
 class NemoTest(RivalTests, unittest.TestCase):
     all_model_classes = (NemoForOccupationPrediction,)
     fields = {"hidden_size": 8, "num_hidden_layers": 2}
-
-
-class RegressionTest(RivalTests, unittest.TestCase):
-    all_model_classes = (RegressionForOccupationPrediction,)
-    not_applicable = NOT_APPLICABLE_TO_RIVALS | {"test_model_get_set_embeddings": NO_EMBEDDING}
-    test_model_get_set_embeddings = unittest.skip(NO_EMBEDDING)(
-        modeling_common.ModelTesterMixin.test_model_get_set_embeddings
-    )
-
-
-class JobRepresentationTest(RivalTests, unittest.TestCase):
-    all_model_classes = (JobRepresentationForOccupationPrediction,)
-    fields = {"embedding_size": 8}
-
-
-class Job2VecTest(RivalTests, unittest.TestCase):
-    all_model_classes = (Job2VecForOccupationPrediction,)
-    fields = {"embedding_size": 8}
 
 
 @pytest.mark.parametrize("model_class", registration.model_classes(), ids=lambda c: c.config_class.model_type)

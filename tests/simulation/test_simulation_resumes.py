@@ -172,6 +172,6 @@ def test_samples_of_a_corpus_are_nested(tmp_path, monkeypatch):
         sample = load_resumes(tmp_path, people=people)["person"][:]
         drawn = [20 * int(name[:5]) + int(name[6:]) for name in whole]
         assert sample == [name for name, place in zip(whole, drawn, strict=True) if place < people]
-    for people in (0, 71):
-        with pytest.raises(ValueError, match="1 to 70 people"):
+    for people, message in {0: "people is 0", 71: "1 to 70 people"}.items():
+        with pytest.raises(ValueError, match=message):
             load_resumes(tmp_path, people=people)

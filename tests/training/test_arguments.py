@@ -81,7 +81,7 @@ def test_what_cannot_be_honoured_is_refused(tmp_path, name):
     [
         *[("learning_rate", value) for value in (float("inf"), float("nan"), -1e-3, 0, "fast")],
         *[("max_steps", value) for value in (0, -1, -5, 2.5)],
-        *[("warmup_steps", value) for value in (-1, float("nan"), 8, 9, 1.5)],
+        *[("warmup_steps", value) for value in (-1, float("nan"), 1.5)],
         ("eval_steps", -1),
         ("save_steps", 0),
         ("patience", 0),

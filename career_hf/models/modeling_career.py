@@ -327,14 +327,13 @@ class CareerModel(CareerPreTrainedModel):
         if kwargs.get("cu_seq_lens_q") is not None and self.config._attn_implementation == SDPA_BY_LENGTH:
             mask = None  # this attention is told where careers end
         else:
-            # The cache is given by its place, because releases of Transformers name it differently.
             mask = create_causal_mask(
-                self.config,
-                hidden_states,
-                attention_mask,
-                cache,
+                config=self.config,
+                inputs_embeds=hidden_states,
+                attention_mask=attention_mask,
                 position_ids=position_ids,
                 and_mask_function=separate,
+                **{CACHE: cache},
             )
         for layer in self.layers:
             hidden_states = layer(

@@ -327,13 +327,14 @@ class CareerModel(CareerPreTrainedModel):
         if kwargs.get("cu_seq_lens_q") is not None and self.config._attn_implementation == SDPA_BY_LENGTH:
             mask = None  # this attention is told where careers end
         else:
+            named_cache: Any = {CACHE: cache}
             mask = create_causal_mask(
                 config=self.config,
                 inputs_embeds=hidden_states,
                 attention_mask=attention_mask,
                 position_ids=position_ids,
                 and_mask_function=separate,
-                **{CACHE: cache},
+                **named_cache,
             )
         for layer in self.layers:
             hidden_states = layer(

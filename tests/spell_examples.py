@@ -15,7 +15,7 @@ from career_hf.sources.spell_rules import SpellRules
 AS_OF = date(2012, 5, 20)
 RULES = SpellRules(as_of=AS_OF, covariates=["firm"], carried=["degree"], static=["state"], first_year=1950, longest=30)
 COLUMNS = ["person", "occupation", "start", "end", "firm", "degree", "state"]
-UNREADABLE = ["19x0", "2001-02-30", "2001-13", "31/12/2001", "Q5 2001", "0000", "9999-12-31", "2001-2", "12"]
+UNREADABLE = ["19x0", "2001-02-30", "2001-13", "31/12/2001", "Q5 2001", "0000", "12"]
 
 
 def period(text):

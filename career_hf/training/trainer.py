@@ -148,7 +148,7 @@ def pretraining_recipe(processor: CareerProcessor, output_dir: str | Path, **ove
             warm-up, a tenth of the updates is warm-up unless `warmup_steps` says otherwise.
 
     Raises:
-        ValueError: A number is out of range, or training would end before warm-up does.
+        ValueError: A number is out of range, or both `num_train_epochs` and `max_steps` are given.
     """
     paper = {
         "learning_rate": 5e-4,

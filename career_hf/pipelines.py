@@ -113,7 +113,7 @@ class CareerForecastPipeline(Pipeline):
         else:
             batches = _slices(self._careers_of_table(inputs), batch_size)
         # To Transformers a batch is one input, whose outputs are a list.
-        results = chain.from_iterable(super().__call__(batches, num_workers=0, batch_size=1, **kwargs))
+        results = chain.from_iterable(super().__call__(_Inputs(batches), num_workers=0, batch_size=1, **kwargs))
         if is_stream:
             return results
         predictions = list(results)
@@ -266,6 +266,16 @@ def _read(inputs: Any, batch_size: int, num_workers: int) -> Iterable[Any]:
         )
     workers: Any = torch.utils.data.DataLoader(inputs, batch_size, num_workers=num_workers, collate_fn=list)
     return chain.from_iterable(workers)
+
+
+class _Inputs(torch.utils.data.IterableDataset):
+    """Inputs that Transformers takes one after the other; before 5.23 it puts those of a generator into a list."""
+
+    def __init__(self, inputs: Iterator[Any]) -> None:
+        self.inputs = inputs
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.inputs
 
 
 def _slices(careers: Dataset, batch_size: int | None) -> Iterator[Dataset]:

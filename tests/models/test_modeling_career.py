@@ -14,6 +14,11 @@ from career_hf.models.modeling_outputs import CACHE
 from career_hf.rivals import NemoConfig, NemoForOccupationPrediction
 
 
+in_one_graph = pytest.mark.skipif(
+    shutil.which("g++") is None or Version(torch.__version__) < Version("2.8"),
+    reason="torch.compile needs a C++ compiler on CPU, and a torch that finds Transformers' decorators one graph",
+)
+
 VOCABULARY = 23
 COVARIATES = {"year": 11, "education": 5, "gender": 3}  # not in alphabetical order, on purpose
 
@@ -235,10 +240,7 @@ def test_a_batch_without_moves_has_a_finite_loss():
     assert torch.isfinite(loss)
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on CPU")
-@pytest.mark.skipif(
-    Version(torch.__version__) < Version("2.8"), reason="an older torch finds Transformers' decorators no whole graph"
-)
+@in_one_graph
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("training", [False, True])
 def test_compiled_equals_eager(training):
@@ -526,7 +528,7 @@ def test_resized_embeddings_are_a_valid_model(count, tmp_path):
         model.resize_token_embeddings(3)
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on CPU")
+@in_one_graph
 @pytest.mark.filterwarnings("ignore")
 def test_compiled_with_free_sizes_equals_eager_also_padded_and_packed():
     model = small_model()

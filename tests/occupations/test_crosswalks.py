@@ -84,12 +84,11 @@ def test_every_occupation_has_a_title_with_its_commas_restored():
 @pytest.mark.parametrize(("level", "count"), [("group", 25), ("major_group", 6), ("census_group", 6)])
 def test_every_occupation_is_in_exactly_one_group(level, count):
     ranges = crosswalks.read_data("occ1990dd_groups.csv")
+    first, last = ranges["first_code"].astype(int), ranges["last_code"].astype(int)
+    groups = crosswalks.groups(level)
     for code in crosswalks.codes():
-        first, last = ranges["first_code"].astype(int), ranges["last_code"].astype(int)
-        assert ranges.loc[(first <= int(code)) & (int(code) <= last), level].tolist() == [
-            crosswalks.groups(level)[code]
-        ]
-    assert len({crosswalks.groups(level)[code] for code in crosswalks.codes()}) == count
+        assert ranges.loc[(first <= int(code)) & (int(code) <= last), level].tolist() == [groups[code]]
+    assert len({groups[code] for code in crosswalks.codes()}) == count
 
 
 # Dorn's Stata file by hand: guards are 415 and 425-427, and the police between them belongs elsewhere.

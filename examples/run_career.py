@@ -98,6 +98,8 @@ def main() -> None:
     parser = HfArgumentParser([CareerArguments, RecipeArguments])  # type: ignore[list-item]
     career, changes = parser.parse_args_into_dataclasses()
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", level=logging.INFO)
+    # accelerate launch starts one where neither a GPU nor --multi_gpu asks for more, and does not say so.
+    logger.info("processes: %s", PartialState().num_processes)
     splits = load_careers(career.data)
     processor, pretrained = make_processor(career, splits["train"])
     recipe = RECIPES[career.task](

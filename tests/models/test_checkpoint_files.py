@@ -43,7 +43,7 @@ def folder(saved, tmp_path):
 
 
 # `blocked` stands for what is not installed. What must be fresh is what Transformers knows of career_hf: nothing. So
-# that one process loads Transformers for several routes, each in a fork.
+# one process loads Transformers for several routes, each in a fork.
 FRESH = """
 import os, sys
 blocked, folder, *scripts = sys.argv[1:]

@@ -1,5 +1,6 @@
 """CareerOutput: the output of every occupation model of the package."""
 
+import warnings
 from dataclasses import dataclass, fields
 
 import torch
@@ -37,9 +38,15 @@ class CareerOutput(CausalLMOutputWithPast):
 
 
 def one_cache(past_key_values: Cache | None, cache: Cache | None) -> Cache | None:
-    """The cache that a forward was given by one of its two names; raises a ValueError if by both."""
+    """The cache that a forward was given by one of its two names; Transformers deprecates the older one from 5.24.
+
+    Raises:
+        ValueError: It was given by both names.
+    """
     if past_key_values is not None and cache is not None:
         raise ValueError("past_key_values and cache are two names of one argument: give one of them")
+    if past_key_values is not None and CACHE != "past_key_values":
+        warnings.warn(f"`past_key_values` is deprecated: Transformers calls it `{CACHE}`", FutureWarning, stacklevel=3)
     return past_key_values if cache is None else cache
 
 

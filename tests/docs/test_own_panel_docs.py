@@ -31,7 +31,7 @@ def test_python_of_the_page_runs(tmp_path, monkeypatch, capsys, short_training):
     assert all(" ".join(text.splitlines()[0].split()) in printed for text in texts[2:-1])
     assert any(line.startswith("Perplexity of the year's occupation") for line in printed)
     assert set(names["scores"].index) == {"career", "bag-of-jobs", "markov-2"}
-    assert names["forecast"].years.shape == (3, 5)
+    assert names["forecast"].years.shape == (1, 5)
     assert {"comparison.png", "learning.png", "forecast.png"} <= {path.name for path in tmp_path.iterdir()}
     load_checkpoint("runs/mine")
 

@@ -23,6 +23,7 @@ KEEPS_VOCABULARY = "it is trained anew for another vocabulary, and refuses to be
 HALF = "all of its weights may be in half precision"
 NOT_APPLICABLE_TO_RIVALS = NOT_APPLICABLE | {
     "test_attention_outputs": NO_ATTENTION,
+    "test_bc_cache_name_forward": "it keeps no cache",
     "test_can_set_attention_dynamically": NO_ATTENTION,
     "test_eager_matches_sdpa_inference_*": NO_ATTENTION,
     "test_sdpa_can_dispatch_non_composite_models": NO_ATTENTION,

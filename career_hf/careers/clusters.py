@@ -35,7 +35,7 @@ def cluster_name(columns: Iterable[str]) -> str:
 
 
 def clusters(table: pd.DataFrame) -> np.ndarray:
-    """The cluster of each row, as numbers 0, 1, ... in the order of their labels.
+    """The cluster of each row, as numbers 0, 1, ... in the order of their first rows.
 
     Args:
         table: One row per person-year or per person, with a column `person` and perhaps `psu`, `stratum` and `group`.
@@ -54,7 +54,7 @@ def clusters(table: pd.DataFrame) -> np.ndarray:
         person = table["person"].iloc[int(missing.argmax())]
         raise ValueError(f"person '{person}', column '{column}': the value is missing; give everybody one")
     keys = ["stratum", "psu"] if column == "psu" and "stratum" in table else [column]
-    codes = table.groupby(keys, dropna=False, observed=True).ngroup().to_numpy().astype(np.int64)
+    codes = pd.factorize(table.groupby(keys, dropna=False, observed=True).ngroup())[0].astype(np.int64)
     for inner in ("group", "person"):
         if inner not in table or inner == column:
             continue

@@ -9,7 +9,6 @@ import typer
 
 import career_hf
 
-from ..careers.clusters import FEWEST
 from .console import say, show
 from .options import Draws, names
 
@@ -36,8 +35,8 @@ def audit(
         "gap: mean probability less observed share; error: expected calibration error, which chance alone makes "
         "positive. Its interval allows for that: only a lower end above 0 is evidence against the model"
     )
-    if report.to_frame()["clusters"].min() < FEWEST:
-        say(f"too few: groups of fewer than {FEWEST} people (households, PSUs) have no interval and are not judged")
+    if report.note:
+        say(report.note)
     if output is not None:
         report.save(output)
         say(f"saved {output}")

@@ -9,12 +9,8 @@ import typer
 
 import career_hf
 
-from ..careers.clusters import FEWEST
 from .console import say, show
 from .options import Data, Draws, names
-
-
-FEW = f"too few: fewer than {FEWEST} people (households, PSUs)"
 
 
 def evaluate(
@@ -66,6 +62,8 @@ def evaluate(
     )
     say("Chance makes calibration errors positive: only a lower end above 0 is evidence against a model.")
     for column in columns:
-        show(report.side_by_side(column), f"Perplexity by {column}, with 95% intervals; {FEW}")
+        show(report.side_by_side(column), f"Perplexity by {column}, with 95% intervals")
+    if report.note:
+        say(report.note)
     if output is not None:
         say(f"saved {output}")

@@ -23,7 +23,7 @@ from ..careers.columns import check_names
 from ..number_ranges import within_ranges
 from .calibration import EVENTS, distances_in_bins, event_rows
 from .metrics import step_weights
-from .resampling import absolute_sum_interval, cluster_counts, interval, interval_text, resample_means
+from .resampling import NOTE, absolute_sum_interval, cluster_counts, interval, interval_text, resample_means
 
 
 METRICS = ["perplexity", "accuracy", "accuracy_top5", "stay_gap", "stay_error", "top_gap", "top_error"]
@@ -59,7 +59,6 @@ class AuditReport:
     def side_by_side(self) -> pd.DataFrame:
         """A table for people: groups in rows, metrics in columns, each as "estimate [low, high]" or "[too few]"."""
         counts = ["n", "people", "share", *(["unknown"] if self.table["unknown"].any() else [])]
-        counts += ["clusters"] if self.table.attrs.get("clusters", "person") != "person" else []
         sizes = self.table.drop_duplicates("group").set_index("group")[counts]
         digits = [2 if metric == "perplexity" else 3 for metric in self.table["metric"]]
         texts = [
@@ -68,6 +67,11 @@ class AuditReport:
         ]
         wide = self.table.assign(text=texts).pivot(index="group", columns="metric", values="text")
         return sizes.join(wide[METRICS]).rename(columns=ENGLISH)
+
+    @property
+    def note(self) -> str:
+        """What "too few" means, if some group has too few people, households or PSUs to be judged; otherwise empty."""
+        return NOTE if (self.table["low"].isna() & self.table["estimate"].notna()).any() else ""
 
     def save(self, path: str | Path) -> None:
         """Writes the numbers to a CSV file."""

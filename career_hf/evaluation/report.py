@@ -30,7 +30,7 @@ from .metrics import (
     shared_rows,
     summarize,
 )
-from .resampling import interval, interval_text
+from .resampling import NOTE, interval, interval_text
 
 
 if TYPE_CHECKING:
@@ -152,6 +152,12 @@ class EvaluationReport:
     def unit(self) -> str:
         """What is resampled for intervals: "PSU", "household" or "person"."""
         return cluster_name(next(iter(self.transition_tables.values()))[0].columns)
+
+    @property
+    def note(self) -> str:
+        """What "too few" means, if a group of some table has too few people, households or PSUs; otherwise empty."""
+        tables = [table for name, table in self.tables.items() if name.startswith("by_") or name == "summary"]
+        return NOTE if any(table["low"].isna().any() for table in tables) else ""
 
     def side_by_side(self, column: str) -> pd.DataFrame:
         """A table with groups of a column in rows: their sizes, and for each model "perplexity [low, high]", or

@@ -26,6 +26,7 @@ INTERVAL = [0.025, 0.975]
 # A number of this many standard errors or fewer may have either sign.
 AMBIGUOUS = 3.0
 TOO_FEW = "too few"
+NOTE = f"{TOO_FEW}: fewer than {FEWEST} people, households or PSUs, so there is no interval and no verdict"
 # Most numbers that are held at once for resampled areas under curves.
 AT_ONCE = 2_000_000
 
@@ -205,6 +206,7 @@ def interval_text(estimate: float, low: float, high: float, digits: int) -> str:
 __all__ = [
     "AMBIGUOUS",
     "INTERVAL",
+    "NOTE",
     "TOO_FEW",
     "absolute_sum_interval",
     "cluster_counts",

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from transformers import PreTrainedModel
 
@@ -23,6 +24,7 @@ from ..encoding.checkpoints import load_checkpoint
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.training_history import UNKNOWN_SOURCE
 from ..evaluation.audit import EVERYBODY
+from ..evaluation.resampling import interval_text
 from ..number_ranges import within_ranges
 from ..occupations.crosswalks import codes as occ1990dd
 from ..occupations.crosswalks import titles
@@ -254,7 +256,8 @@ def _levels(levels: Sequence[str]) -> str:
 
 def _text(row: Mapping[str, Any], metric: str) -> str:
     digits = METRICS[metric][1]
-    return f"{row['estimate']:.{digits}f} [{row['low']:.{digits}f}, {row['high']:.{digits}f}]"
+    low, high = (np.nan if row[end] is None else row[end] for end in ("low", "high"))
+    return interval_text(row["estimate"], low, high, digits)
 
 
 def _rows_of(results: Mapping[str, Any] | None, group: str) -> list[tuple[str, str, str, str]]:

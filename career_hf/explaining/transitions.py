@@ -54,8 +54,8 @@ class Transitions(ReadableResult):
         (implied less observed); standard_error, low and high (95%) of the difference, which is paired. Observed and
         implied sum to one over `occupation`. Intervals are null in rows of fewer than `FEWEST` clusters. They are too
         narrow where few steps are expected, n times implied below `fewest_expected`: a move that nobody made does not
-        vary between resamples. Categories are in the order of `outcome_groups.ordered_groups`. `attrs` have weighted, draws
-        and the clusters ("household", say).
+        vary between resamples. Categories are in the order of `outcome_groups.ordered_groups`. `attrs` have weighted,
+        draws and the clusters ("household", say).
         """
         return self.rows
 

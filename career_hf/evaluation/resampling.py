@@ -126,8 +126,9 @@ def cluster_counts(table: pd.DataFrame, group: np.ndarray, weight: np.ndarray) -
     Returns:
         int64 `(groups,)`.
     """
-    pairs = pd.DataFrame({"group": group, "cluster": clusters(table)})[weight > 0].drop_duplicates()
-    return np.bincount(pairs["group"].to_numpy(), minlength=int(group.max(initial=-1)) + 1)
+    cluster, groups = clusters(table), int(group.max(initial=-1)) + 1
+    cells = np.unique((group * (int(cluster.max(initial=0)) + 1) + cluster)[weight > 0])
+    return np.bincount(cells // (int(cluster.max(initial=0)) + 1), minlength=groups)
 
 
 def interval(drawn: np.ndarray, count: np.ndarray | int) -> tuple[np.ndarray, np.ndarray]:

@@ -264,9 +264,9 @@ class CoverageOfEvaluations(Study):
                 yield f"calibration error, {event}, {name}", found[name], *errors.loc[name, ["error", "low", "high"]]
             gap = found["overconfident"] - found["calibrated"]
             yield f"difference of calibration errors, {event}", gap, *errors.loc["overconfident", paired]
-        women = audit(tables["overconfident"], "gender", weighted=weighted, bins=BINS, draws=draws).to_frame()
-        women = women[women["group"] == "woman"].set_index("metric")
-        true_error = bad.error(tables["overconfident"].query("gender == 'woman'"), "stay", of_women=True)
+        sample = tables["overconfident"].query("gender == 'woman'")
+        women = audit(sample, [], weighted=weighted, bins=BINS, draws=draws).to_frame().set_index("metric")
+        true_error = bad.error(sample, "stay", of_women=True)
         truth = {"accuracy": bad.accuracy_of_women, "stay_gap": bad.gap_of_women, "stay_error": true_error}
         for metric, value in truth.items():
             yield f"audit of women, {metric}", value, *women.loc[metric, ["estimate", "low", "high"]]

@@ -82,8 +82,9 @@ def numbers_of_bins(predicted: np.ndarray, bins: int) -> np.ndarray:
     """The number of each prediction's bin; bins hold equally many predictions, and equal ones are in one bin."""
     if not len(predicted):
         return np.zeros(0, dtype=np.int64)
-    # If all predictions are equal, qcut returns NaN.
-    return np.nan_to_num(pd.qcut(predicted, bins, labels=False, duplicates="drop")).astype(np.int64)
+    # If all predictions are equal, qcut returns NaN; if they are fewer than bins, some bins have none.
+    numbers = np.nan_to_num(pd.qcut(predicted, bins, labels=False, duplicates="drop"))
+    return np.unique(numbers, return_inverse=True)[1]
 
 
 def calibration_error(curve: pd.DataFrame) -> float:

@@ -24,7 +24,7 @@ from ..careers.clusters import FEWEST, clusters
 # Ends of a 95% interval, where clusters are many.
 INTERVAL = [0.025, 0.975]
 # A number of this many standard errors or fewer may have either sign.
-AMBIGUOUS = 3.0
+AMBIGUOUS = 2.5
 TOO_FEW = "too few"
 NOTE = f"{TOO_FEW}: fewer than {FEWEST} people, households or PSUs, so there is no interval and no verdict"
 # Most numbers that are held at once for resampled areas under curves.
@@ -169,11 +169,11 @@ def absolute_sum_interval(
     """The sum of absolute values of means, each times a factor, with a 95% interval.
 
     Calibration errors are such sums over bins, and so are differences between the errors of two models. Chance makes
-    the absolute value of a mean that is really zero positive, and percentiles of resamples would have that twice. A
-    mean that is more than `AMBIGUOUS` standard errors from zero has a known sign, and the absolute value is linear
-    there. The others may have either sign: their absolute value is wrong by at most the distance of the mean from the
-    truth, up or down, which the distances of resamples from the sample estimate. The interval is therefore
-    conservative where a model is nearly calibrated.
+    the absolute value of a mean that is really zero positive, and percentiles of resamples would have that twice. If e
+    is the distance of a mean from the truth, its absolute value is too large by at least e times the sign of the truth
+    and by at most the absolute value of e; where the mean is more than `AMBIGUOUS` standard errors from zero, by the
+    former. Distances of resamples from the sample stand for e. The interval is therefore conservative where a model is
+    nearly calibrated.
 
     Args:
         mean: `(means,)` in the sample.
@@ -189,11 +189,14 @@ def absolute_sum_interval(
     estimate, distance = float(factor @ np.abs(mean)), drawn - mean
     # The standard error of few clusters is too small.
     is_known = np.abs(mean) > AMBIGUOUS * np.nan_to_num(spread(drawn, max(count, FEWEST)))
-    linear = distance[:, is_known] @ (factor * np.sign(mean))[is_known]
-    either = np.abs(distance[:, ~is_known]) @ np.abs(factor)[~is_known]
-    low, high = interval(np.stack([linear + either, linear - either], axis=1), count)
-    ends = estimate - high[0], estimate - low[1]
-    return estimate, *((max(0.0, float(end)) if (factor >= 0).all() else float(end)) for end in ends)
+    linear, most = distance * factor * np.sign(mean), np.abs(distance * factor)
+    above = np.where(is_known | (factor < 0), linear, most).sum(axis=1)
+    below = np.where(is_known | (factor > 0), linear, -most).sum(axis=1)
+    ends = interval(np.stack([above, below], axis=1), count)
+    low, high = estimate - float(ends[1][0]), estimate - float(ends[0][1])
+    if (factor >= 0).all() and low < 0:
+        low = 0.0
+    return estimate, low, high
 
 
 def interval_text(estimate: float, low: float, high: float, digits: int) -> str:

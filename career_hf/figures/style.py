@@ -412,6 +412,7 @@ def reliability(
     """
     shown = curves.assign(**{name: curves[name].clip(EDGE, 1 - EDGE) for name in RELIABILITY})
     values = shown[["predicted", "observed"]].to_numpy(dtype=np.float64)
+    # Without a step there are no bins.
     ends = (values.min(), values.max()) if len(values) else (0.1, 0.9)
     # A little room around the outermost points, in log-odds.
     odds = np.log(ends) - np.log1p(-np.array(ends)) + np.array([-0.4, 0.4])

@@ -48,6 +48,8 @@ METRICS = {
     "wage_rmse": ("Root mean squared error of log wages at work", 3),
     "wage_gap": ("Predicted less observed log wage at work", 3),
 }
+# What is resampled for intervals, in the plural.
+UNITS = {"person": "people", "household": "households", "PSU": "PSUs"}
 GROUP_METRICS = [metric for metric in METRICS if metric != "wage_r2"]
 # Assumed power, as energy is not measured: round numbers for a CPU thread with its share of memory, and for a GPU.
 WATTS = {"cpu": 10, "gpu": 400}
@@ -106,6 +108,7 @@ def write_model_card(
         stages=stages,
         sources=_sources(stages),
         results=results,
+        units=UNITS[(results or {}).get("clusters", "person")],
         metrics=_rows_of(results, EVERYBODY),
         groups=groups,
         group_metrics=[METRICS[metric][0] for metric in group_metrics],

@@ -27,12 +27,12 @@ from transformers.utils import logging
 
 from .careers.atomic_files import complete
 from .careers.columns import check_names
-from .careers.frames import as_splits
+from .careers.frames import as_splits, covariate_names
 from .careers.ledger import Ledger
 from .careers.splits import check_not_empty
 from .encoding.checkpoints import load_processor
 from .encoding.processing_career import CareerProcessor
-from .evaluation.metrics import shared_rows, summarize
+from .evaluation.metrics import auc_differences, shared_rows, summarize
 from .evaluation.report import perplexity_in_groups
 from .evaluation.transition_table import transition_table, who_was_trained_on
 from .figures.evaluation import plot_levels, plot_transitions
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PRETRAINED = "career, pretrained"
+YEAR = "year"
 
 logger = logging.get_logger(__name__)
 
@@ -110,7 +111,8 @@ class Comparison(ReadableResult):
         trials: One row per training run: model, rate, fields, seed, updates, hours, the best validation negative
             log-likelihood, and whether its settings were chosen.
         baseline: The model that the others are compared with.
-        draws: Number of resamples of people behind the intervals.
+        draws: Number of resamples behind the intervals, of PSUs or households where careers have them, otherwise of
+            people.
         weighted: Whether numbers use survey weights.
         ledger: Which steps are left out because some models do not know their occupations, how many are scored as the
             unknown occupation, and whether the pretrained model was trained on test people.
@@ -127,19 +129,22 @@ class Comparison(ReadableResult):
         """One row per model, the best first.
 
         Returns:
-            Columns n (steps), people, perplexity with its person-clustered interval (low, high); difference of
-            log-perplexity from the baseline's with its interval (difference_low, difference_high); perplexity by kind
-            of step (first, stay, return, new); stay_auc; seeds and seed_sd; unknown and left_out, as in
-            `metrics.summarize`; trials, updates and hours of all training.
+            Columns n (steps), people, perplexity with its clustered interval (low, high); difference of log-perplexity
+            from the baseline's with its interval (difference_low, difference_high); perplexity by kind of step (first,
+            stay, return, new); stay_auc with its interval, and its difference from the baseline's with its own
+            (stay_auc_difference); seeds and seed_sd; unknown and left_out, as in `metrics.summarize`; trials, updates
+            and hours of all training.
         """
         # All rows have the same split, and so are one group.
         levels = self._groups("split").drop(columns=["split", "n", "people", "perplexity", "low", "high"])
         summary = summarize(self.tables, self.draws, weighted=self.weighted)
+        areas = auc_differences(self.tables, self.baseline, draws=self.draws, weighted=self.weighted)
+        areas = areas[["difference", "difference_low", "difference_high"]].add_prefix("stay_auc_")
         runs = self.trials.groupby("model")
         costs = pd.DataFrame(
             {"trials": runs["trial"].sum(), "updates": runs["updates"].sum(), "hours": runs["hours"].sum()}
         )
-        whole = summary.join(levels.set_index("model")).join(costs)
+        whole = summary.join(levels.set_index("model")).join(areas).join(costs)
         whole[list(costs)] = whole[list(costs)].fillna(0)
         sizes = ["n", "people", "perplexity", "low", "high", "difference", "difference_low", "difference_high"]
         return whole[[*sizes, *(name for name in whole if name not in sizes)]].sort_values("perplexity")
@@ -245,7 +250,8 @@ def compare(
         baseline: The model that the others are compared with; the first one if None.
         watch: States without work whose probabilities the transition tables keep.
         weighted: Whether to use survey weights in the tables.
-        draws: Number of resamples of people behind the intervals.
+        draws: Number of resamples behind the intervals, of PSUs or households where careers have them, otherwise of
+            people.
         output: Destination folder. A comparison that was stopped continues from it; nothing is kept if None.
         workers: Number of processes, each with one thread.
         source: Key of `careers.provenance.SOURCES` for the source of careers in memory.
@@ -265,6 +271,14 @@ def compare(
         raise ValueError(f"a comparison needs the split '{missing[0]}', and the careers have {list(splits)}")
     check_not_empty(splits, ("train", "validation", "test"))
     counted = [name for name in names if model_named(name)[0].is_counted]
+    known = [YEAR, *(name for part in covariate_names(splits["train"]) for name in part)]
+    if absent := [name for name in covariates if name not in known]:
+        raise ValueError(f"covariate '{absent[0]}' is none of the careers': covariates are {known}")
+    if len(counted) == len(names) and pretrained is None and set(covariates) - {YEAR}:
+        raise ValueError(
+            f"covariates={list(covariates)}, but {', '.join(counted)} are made of counts and have no covariates: "
+            "leave them out, or compare a model that is trained too"
+        )
     planned = planned_trials([name for name in names if name not in counted], budget, pretrained is not None)
     forms = {name: list(dict.fromkeys(trial.name for trial in planned if trial.model == name)) for name in names}
     tables = [form for name in names for form in forms[name] or [name]]

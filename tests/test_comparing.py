@@ -79,6 +79,15 @@ def test_the_table_is_that_of_the_transition_tables(comparison, splits):
     assert kinds["stay", "regression"] == pytest.approx(frame.loc["regression", "stay"])
 
 
+def test_areas_under_curves_are_compared_with_the_baselines(comparison):
+    frame = comparison.to_frame()
+    assert (frame["stay_auc_low"] < frame["stay_auc"]).all() and (frame["stay_auc"] < frame["stay_auc_high"]).all()
+    difference = frame["stay_auc"] - frame.loc[comparison.baseline, "stay_auc"]
+    np.testing.assert_allclose(frame["stay_auc_difference"], difference)
+    others = frame.drop(index=comparison.baseline)
+    assert (others["stay_auc_difference_low"] < others["stay_auc_difference_high"]).all()
+
+
 def test_counted_models_are_tuned_on_validation_careers(comparison, splits):
     labels = {label for occupations in splits["train"]["occupation"] for label in occupations}
     processor = career_hf.CareerProcessor.fit(splits["train"], [], "unknown", sorted(labels))
@@ -159,7 +168,13 @@ def test_budgets_stay_equal():
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"models": ["gpt"]}, "no model 'gpt'"), ({"baseline": "career"}, "baseline 'career' is none of")],
+    [
+        ({"models": ["gpt"]}, "no model 'gpt'"),
+        ({"baseline": "career"}, "baseline 'career' is none of"),
+        ({"covariates": ["year", "shoe"]}, "covariate 'shoe' is none of the careers': covariates are .*'education'"),
+        ({"models": ["markov-1", "mixture"]}, "markov-1, mixture are made of counts and have no covariates"),
+        ({"watch": 1}, "^watch=1 is no list of names"),
+    ],
 )
 def test_what_cannot_be_compared_is_said_first(splits, settings, message):
     with pytest.raises(ValueError, match=message):

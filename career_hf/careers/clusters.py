@@ -35,7 +35,7 @@ def cluster_name(columns: Iterable[str]) -> str:
 
 
 def clusters(table: pd.DataFrame) -> np.ndarray:
-    """The cluster of each row, as numbers 0, 1, ... in the order of their labels.
+    """The cluster of each row, as numbers 0, 1, ... in the order of their first rows.
 
     Args:
         table: One row per person-year or per person, with a column `person` and perhaps `psu`, `stratum` and `group`.
@@ -53,16 +53,21 @@ def clusters(table: pd.DataFrame) -> np.ndarray:
     if missing.any():
         person = table["person"].iloc[int(missing.argmax())]
         raise ValueError(f"person '{person}', column '{column}': the value is missing; give everybody one")
-    keys = ["stratum", "psu"] if column == "psu" and "stratum" in table else [column]
-    codes = table.groupby(keys, dropna=False, observed=True).ngroup().to_numpy().astype(np.int64)
+    codes = pd.factorize(table[column])[0].astype(np.int64)
+    if column == "psu" and "stratum" in table:
+        stratum = pd.factorize(table["stratum"], use_na_sentinel=False)[0]
+        codes = pd.factorize(stratum * (codes.max(initial=0) + 1) + codes)[0].astype(np.int64)
     for inner in ("group", "person"):
         if inner not in table or inner == column:
             continue
-        units = pd.DataFrame({"unit": table[inner].to_numpy(), "cluster": codes}).drop_duplicates()
-        torn = units["unit"].duplicated()
+        unit, names = pd.factorize(table[inner], use_na_sentinel=False)
+        # The cluster of each unit's first row; its other rows have to be in the same.
+        first = np.zeros(len(names), dtype=np.int64)
+        first[unit[::-1]] = codes[::-1]
+        torn = first[unit] != codes
         if torn.any():
             raise ValueError(
-                f"column '{column}': {NAMES[inner]} '{units['unit'][torn].iloc[0]}' is in two of its units; "
+                f"column '{column}': {NAMES[inner]} '{names[unit[torn.argmax()]]}' is in two of its units; "
                 f"give each {NAMES[inner]} one value, or remove the column"
             )
     return codes

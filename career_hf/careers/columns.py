@@ -207,17 +207,19 @@ class LongTable:
 
 
 def check_names(**names: Collection[str]) -> None:
-    """Refuses a text in the place of a list of names, whose letters would be taken for names.
+    """Refuses what is no list of names: a number, or a text, whose letters would be taken for names.
 
     Args:
         names: Lists of names by the argument that has them.
 
     Raises:
-        ValueError: One is a text.
+        ValueError: One is a text, or no list of texts.
     """
     for argument, value in names.items():
         if isinstance(value, str):
             raise ValueError(f"{argument}={value!r} is a text: pass a list, {argument}=[{value!r}]")
+        if not isinstance(value, Collection) or not all(isinstance(name, str) for name in value):
+            raise ValueError(f"{argument}={value!r} is no list of names: pass texts, such as {argument}=['region']")
 
 
 def is_list(kind: pa.DataType) -> bool:

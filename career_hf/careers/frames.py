@@ -48,6 +48,10 @@ from .splits import check_leaks, check_manifest, split_careers
 from .validation import validate
 
 
+# A covariate with more different numbers that have decimals is a measurement.
+MOST_DECIMALS = 100
+
+
 def from_frame(
     frame: Any,
     *,
@@ -84,8 +88,9 @@ def from_frame(
         Careers, one row per person.
 
     Raises:
-        ValueError: If a value cannot be read, a person has two rows for a year, or a static column varies within a
-            person. The message names person, row (counting from 0), column and value, and says how to fix it.
+        ValueError: If a value cannot be read, a person has two rows for a year, a static column varies within a
+            person, or a covariate is a measurement. The message names person, row (counting from 0), column and value,
+            and says how to fix it.
     """
     design = {"stratum": stratum, "psu": psu, "group": group}
     columns = career_columns(frame, person, year, occupation, covariates, static, outcomes, weight, design)
@@ -146,6 +151,8 @@ def career_columns(
 
     columns = {"person": people, "year": over_time(pa.array(years, pa.int32()))}
     columns["occupation"] = over_time(long.labels(occupation, required=True))
+    for name in (*covariates, *static):
+        _check_not_continuous(long, name)
     columns |= {name: over_time(long.labels(name)) for name in covariates}
     columns |= {name: over_time(pa.array(long.numbers(name), from_pandas=True)) for name in outcomes}
     for role, name in per_person.items():
@@ -329,6 +336,21 @@ def as_careers(careers: str | Path | Dataset | DatasetDict, split: str | None = 
     if split not in splits:
         raise ValueError(f"the careers have splits {list(splits)}, and none is '{split}'")
     return splits[split]
+
+
+def _check_not_continuous(long: LongTable, name: str) -> None:
+    """Refuses a measurement in the place of a covariate, whose every value would be a level of its own.
+
+    Raises:
+        ValueError: The column has more than `MOST_DECIMALS` different numbers with decimals.
+    """
+    labels = long.labels(name)
+    has_decimals = pc.fill_null(pc.match_substring_regex(labels, r"^[+-]?\d*\.\d+([eE][+-]?\d+)?$"), False)
+    count = len(labels.filter(has_decimals).unique())
+    if count > MOST_DECIMALS:
+        row = int(np.argmax(has_decimals.to_numpy(zero_copy_only=False)))
+        fix = "bin the column first, with pandas.cut for instance, or name it in outcomes="
+        long.fail(row, name, f"one of {count:,} different numbers with decimals, and covariates are labels", fix)
 
 
 def _check_names(**names: Sequence[str]) -> None:

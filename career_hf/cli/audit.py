@@ -26,15 +26,17 @@ def audit(
 ) -> None:
     """Audit one model by group: size, perplexity, accuracy and calibration, with intervals."""
     report = career_hf.audit(table, names(by), weighted=weighted, bins=bins, draws=draws)
-    wide = report.side_by_side()
+    wide, unit = report.side_by_side(), report.to_frame().attrs["clusters"]
     calibration = [name for name in wide.columns if name.startswith(("gap", "error"))]
     how = "weighted" if weighted else "not weighted"
-    show(wide.drop(columns=calibration), f"{table} by {by}, {how}; 95% intervals by resampling people")
+    show(wide.drop(columns=calibration), f"{table} by {by}, {how}; 95% intervals clustered by {unit}")
     show(wide[calibration], "Calibration of staying, and of the likeliest occupation")
     say(
         "gap: mean probability less observed share; error: expected calibration error, which chance alone makes "
         "positive. Its interval allows for that: only a lower end above 0 is evidence against the model"
     )
+    if report.note:
+        say(report.note)
     if output is not None:
         report.save(output)
         say(f"saved {output}")

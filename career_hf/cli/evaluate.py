@@ -52,11 +52,18 @@ def evaluate(
     )
     say(report.ledger)
     scored = f"{split} careers of {data}{', weighted' if weighted else ''}"
-    show(report.in_english("summary").T, f"{scored}: perplexity, lower is better; 95% intervals by resampling people")
+    title = f"{scored}: perplexity, lower is better; 95% intervals clustered by {report.unit}"
+    show(report.with_intervals("summary").T, title)
     show(report.in_english("differences").T, f"Difference of log-perplexity from '{report.baseline}', same rows")
-    show(report.in_english("accuracy").T, "AUC of moving and of entering states; how high the true occupation ranks")
-    show(report.in_english("calibration").T, "Expected calibration error of staying and of the likeliest occupation")
+    minus = f"; differences are from '{report.baseline}', paired" if len(seeds) > 1 else ""
+    show(report.with_intervals("accuracy").T, f"AUC of moving and of entering states, and ranks of the truth{minus}")
+    show(
+        report.with_intervals("calibration").T, f"Expected calibration error, staying and likeliest occupation{minus}"
+    )
+    say("Chance makes calibration errors positive: only a lower end above 0 is evidence against a model.")
     for column in columns:
         show(report.side_by_side(column), f"Perplexity by {column}, with 95% intervals")
+    if report.note:
+        say(report.note)
     if output is not None:
         say(f"saved {output}")

@@ -46,6 +46,8 @@ def transitions(
             f"{beyond} of {cells} cells in which {moves.fewest_expected} steps or more are implied have a 95% "
             f"interval of the difference without zero; {0.05 * cells:.0f} would if the model were the truth"
         )
+        if few := moves_of_level.too_few():
+            say(f"too few people (households, PSUs) to judge: {', '.join(few)}")
     if output is not None:
         moves.save(output, figures=find_spec("matplotlib") is not None)
         say(f"saved {output}")

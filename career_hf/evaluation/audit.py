@@ -18,12 +18,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..careers.clusters import cluster_name, clusters
+from ..careers.columns import check_names
 from ..number_ranges import within_ranges
-from .metrics import INTERVAL, step_weights
-from .resampling import resample_means
+from .calibration import EVENTS, distances_in_bins, event_rows
+from .metrics import step_weights
+from .resampling import NOTE, absolute_sum_interval, cluster_counts, interval, interval_text, resample_means
 
 
 METRICS = ["perplexity", "accuracy", "accuracy_top5", "stay_gap", "stay_error", "top_gap", "top_error"]
+ENDS = ["estimate", "low", "high"]
 EVERYBODY = "all"
 # Names of columns in tables for people.
 ENGLISH = {
@@ -53,16 +57,21 @@ class AuditReport:
         return self.table
 
     def side_by_side(self) -> pd.DataFrame:
-        """A table for people: groups in rows, metrics in columns, each as "estimate [low, high]"."""
+        """A table for people: groups in rows, metrics in columns, each as "estimate [low, high]" or "[too few]"."""
         counts = ["n", "people", "share", *(["unknown"] if self.table["unknown"].any() else [])]
         sizes = self.table.drop_duplicates("group").set_index("group")[counts]
         digits = [2 if metric == "perplexity" else 3 for metric in self.table["metric"]]
         texts = [
-            f"{row.estimate:.{n}f} [{row.low:.{n}f}, {row.high:.{n}f}]"
+            interval_text(row.estimate, row.low, row.high, n)
             for row, n in zip(self.table.itertuples(), digits, strict=True)
         ]
         wide = self.table.assign(text=texts).pivot(index="group", columns="metric", values="text")
         return sizes.join(wide[METRICS]).rename(columns=ENGLISH)
+
+    @property
+    def note(self) -> str:
+        """What "too few" means, if some group has too few people, households or PSUs to be judged; otherwise empty."""
+        return NOTE if (self.table["low"].isna() & self.table["estimate"].notna()).any() else ""
 
     def save(self, path: str | Path) -> None:
         """Writes the numbers to a CSV file."""
@@ -90,26 +99,27 @@ def audit(
         by: Columns of the table, such as gender or race; several are combined. Null is a group.
         weighted: Whether to use survey weights (or weights from `raking.rake`).
         bins: Number of bins of each group's predictions for calibration errors, as in `calibration.reliability`.
-        draws, seed: Number and random seed of the resamples of people.
+        draws, seed: Number and random seed of the resamples of clusters: PSUs or households where the table has them,
+            otherwise people (`careers.clusters`).
 
     Returns:
         A report whose frame has one row per group and metric, everybody ("all") first: group, metric, n (steps),
-        people, share (of all steps, perhaps weighted), unknown (steps from or to an unknown occupation), estimate, low
-        and high (95%). The metrics:
+        people, clusters, share (of all steps, perhaps weighted), unknown (steps from or to an unknown occupation),
+        estimate, low and high (95%; null with fewer than `FEWEST` clusters, which are too few to judge a group by, and
+        null where no step counts). The metrics:
 
         perplexity: perplexity of all steps;
         accuracy, accuracy_top5: share of steps whose occupation is the likeliest, or among the five likeliest;
         stay_gap: mean probability of staying less the share who stay, from the second step on; above zero, the model
             expects too few moves of this group;
         stay_error: expected calibration error of staying, the mean distance over bins between observed shares and
-            predictions. Chance alone makes it positive, so its interval is the estimate plus and minus the distance
-            that chance may explain (the 95% quantile over resamples). `low` above zero means that chance does not
-            explain the error;
+            predictions. Chance alone makes it positive, and its interval allows for that, as in
+            `calibration.calibration_errors`: `low` above zero means that chance does not explain the error;
         top_gap, top_error: the same for the probability of the likeliest occupation, and whether it was right; a gap
             above zero means that the model is too confident.
 
-        Steps from or to the unknown occupation count in perplexity only. `attrs` of the frame have by, weighted, draws
-        and bins.
+        Steps from or to the unknown occupation count in perplexity only. `attrs` of the frame have by, weighted,
+        draws, bins, and the clusters ("household", say).
 
     Raises:
         ValueError: The file cannot be read, a column does not exist, or `weighted` is set and weights are missing.
@@ -120,82 +130,68 @@ def audit(
             table = pd.read_parquet(path)
         except ValueError as error:
             raise ValueError(f"{path} cannot be read: {error}") from error
-    names = [by] if isinstance(by, str) else list(by)
+    names = [by] if isinstance(by, str) else by
+    check_names(by=names)
+    names = list(names)
     absent = [name for name in names if name not in table.columns]
     if absent:
         raise ValueError(f"the transition table has no column '{absent[0]}' to audit by, only {list(table.columns)}")
-    weight = step_weights(table, weighted)
     # The first label is everybody; the others are groups.
-    grouped = table.groupby(names, observed=True, dropna=False)
-    code, keys = grouped.ngroup().to_numpy(), [key for key, _ in grouped]
-    labels = [EVERYBODY, *(", ".join("missing" if pd.isna(part) else str(part) for part in key) for key in keys)]
-    person = pd.factorize(table["person"])[0]
-    labelled = ~table["unknown"].to_numpy()
-    later = labelled & (table["step"] > 0).to_numpy()
-    rank, log_prob = table["rank"].to_numpy(), table["log_prob"].to_numpy()
-    stayed = (table["transition"] == "stay").to_numpy()
-
-    def means(values: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """`(columns,)` means over some steps, and `(draws, columns)` in resamples of people; NaN without any steps."""
-        if not chosen.any():
-            return np.full(values.shape[1], np.nan), np.full((1, values.shape[1]), np.nan)
-        people, one_group = pd.factorize(person[chosen])[0], np.zeros(int(chosen.sum()), dtype=np.int64)
-        mean, resampled = resample_means(values[chosen], weight[chosen], people, one_group, draws=draws, seed=seed)
-        return mean[0], resampled[:, 0]
-
+    parts = [(EVERYBODY, table)]
+    for key, part in table.groupby(names, observed=True, dropna=False) if names else ():
+        parts.append((", ".join("missing" if pd.isna(level) else str(level) for level in key), part))
+    total = step_weights(table, weighted).sum()
     rows = []
-    for number, label in enumerate(labels):
-        members = np.ones(len(table), dtype=bool) if number == 0 else code == number - 1
+    for label, part in parts:
+        weight = step_weights(part, weighted)
         sizes = {
-            "n": int(members.sum()),
-            "people": len(np.unique(person[members])),
-            "share": float(weight[members].sum() / weight.sum()),
-            "unknown": int((members & ~labelled).sum()),
+            "group": label,
+            "n": len(part),
+            "people": part["person"].nunique(),
+            "clusters": len(np.unique(clusters(part)[weight > 0])),
+            "share": float(weight.sum() / total) if total > 0 else np.nan,
+            "unknown": int(part["unknown"].sum()),
         }
-        nll, drawn_nll = means(-log_prob[:, None], members)
-        right = np.stack([rank == 1, rank <= 5], axis=1).astype(np.float64)
-        shares, drawn_shares = means(right, members & labelled)
-        estimates = [
-            (float(np.exp(nll[0])), *np.quantile(np.exp(drawn_nll[:, 0]), INTERVAL)),
-            *((shares[i], *np.quantile(drawn_shares[:, i], INTERVAL)) for i in (0, 1)),
-        ]
-        for chosen, column, happened in (
-            (members & later, "p_stay", stayed),
-            (members & labelled, "p_top", rank == 1),
-        ):
-            predicted = table[column].to_numpy()
-            distance = np.where(chosen, predicted - happened, 0.0)
-            in_bins = np.zeros((len(table), bins))
-            in_bins[chosen, _bins(predicted[chosen], bins)] = distance[chosen]
-            estimates += _gap_and_error(*means(in_bins, chosen))
-        rows += [
-            {"group": label, "metric": metric, **sizes, "estimate": estimate, "low": low, "high": high}
-            for metric, (estimate, low, high) in zip(METRICS, estimates, strict=True)
-        ]
-    frame = pd.DataFrame(rows)
-    frame.attrs = {"by": names, "weighted": weighted, "draws": draws, "bins": bins}
+        found = _metrics(part, bins, draws, seed, weighted)
+        rows += [{**sizes, "metric": metric, **dict(zip(ENDS, found[metric], strict=True))} for metric in METRICS]
+    frame = pd.DataFrame(rows)[["group", "metric", "n", "people", "clusters", "share", "unknown", *ENDS]]
+    unit = cluster_name(table.columns)
+    frame.attrs = {"by": names, "weighted": weighted, "draws": draws, "bins": bins, "clusters": unit}
     return AuditReport(frame)
 
 
-def _bins(predicted: np.ndarray, bins: int) -> np.ndarray:
-    """The number of each prediction's bin; bins hold equally many predictions, as in `calibration.reliability`."""
-    numbers = pd.qcut(predicted, bins, labels=False, duplicates="drop") if len(predicted) else predicted
-    return np.nan_to_num(numbers).astype(int)
+def _metrics(
+    part: pd.DataFrame, bins: int, draws: int, seed: int, weighted: bool
+) -> dict[str, tuple[float, float, float]]:
+    """Estimate and ends of the interval of every metric, for the steps of a group."""
 
+    def means(rows: pd.DataFrame, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+        """`(columns,)` means, `(draws, columns)` means in resamples, and the number of clusters; NaN without steps."""
+        weight, one_group = step_weights(rows, weighted), np.zeros(len(rows), dtype=np.int64)
+        if not weight.sum() > 0:
+            return np.full(values.shape[1], np.nan), np.full((draws, values.shape[1]), np.nan), 0
+        (mean,), drawn = resample_means(values, weight, clusters(rows), one_group, draws=draws, seed=seed)
+        return mean, drawn[:, 0], int(cluster_counts(rows, one_group, weight)[0])
 
-def _gap_and_error(mean: np.ndarray, resampled: np.ndarray) -> list[tuple[float, float, float]]:
-    """Calibration in the large, and expected calibration error, each with an interval.
+    def with_ends(mean: float, drawn: np.ndarray, count: int) -> tuple[float, float, float]:
+        low, high = interval(drawn, count)
+        return float(mean), float(low), float(high)
 
-    Args:
-        mean: `(bins,)`, each bin's predicted less observed probability, times its share of the steps.
-        resampled: `(draws, bins)`, the same in resamples of people.
-    """
-    gap, error = mean.sum(), np.abs(mean).sum()
-    # By the triangle inequality |error - true error| is at most the sum over bins of the distances of means from the
-    # truth; the distances of resamples from the sample estimate these.
-    chance = np.quantile(np.abs(resampled - mean).sum(axis=1), 0.95)
-    low, high = np.quantile(resampled.sum(axis=1), INTERVAL)
-    return [(gap, low, high), (error, max(0.0, error - chance), error + chance)]
+    nll, drawn_nll, count = means(part, -part[["log_prob"]].to_numpy())
+    known = part[~part["unknown"].to_numpy()]
+    right = np.stack([known["rank"] == 1, known["rank"] <= 5], axis=1).astype(np.float64)
+    shares, drawn_shares, known_count = means(known, right)
+    found = {
+        "perplexity": with_ends(np.exp(nll[0]), np.exp(drawn_nll[:, 0]), count),
+        "accuracy": with_ends(shares[0], drawn_shares[:, 0], known_count),
+        "accuracy_top5": with_ends(shares[1], drawn_shares[:, 1], known_count),
+    }
+    for event in EVENTS:
+        rows, predicted, happened = event_rows(part, event)
+        in_bins, drawn, count = means(rows, distances_in_bins(predicted, happened, bins))
+        found[f"{event}_gap"] = with_ends(in_bins.sum(), drawn.sum(axis=1), count)
+        found[f"{event}_error"] = absolute_sum_interval(in_bins, drawn, np.ones(bins), count)
+    return found
 
 
 __all__ = ["METRICS", "AuditReport", "audit"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal
@@ -16,22 +17,26 @@ from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
+from ..careers.clusters import clusters
 from ..encoding.collating import EncodedCareers
 from ..encoding.processing_career import CareerProcessor
 from ..models.two_stage import IMPOSSIBLE
 from .changed_predictions import changed_predictions
-from .metrics import INTERVAL, step_weights
-from .resampling import resample_means
+from .metrics import as_seeds, shared_rows, step_weights
+from .resampling import absolute_sum_interval, cluster_counts, interval, resample_means
 from .transition_table import distributions
 
 
+Event = Literal["stay", "top"]
+# Events whose predicted probabilities are compared with observed shares.
+EVENTS: tuple[Event, ...] = ("stay", "top")
 # Smallest distance from 0 and 1 of probabilities whose log-odds are computed.
 TINY = 1e-6
 
 
 def reliability(
     table: pd.DataFrame,
-    event: Literal["stay", "top"] = "stay",
+    event: Event = "stay",
     bins: int = 10,
     draws: int = 1000,
     seed: int = 0,
@@ -45,30 +50,41 @@ def reliability(
         table: A transition table.
         event: The event: "stay", to stay, from the second step on; or "top", that the likeliest occupation is right.
         bins: Number of bins with equally many steps, from the smallest predictions to the largest.
-        draws, seed: Number and random seed of the resamples of people behind the interval of `observed`.
+        draws, seed: Number and random seed of the resamples of clusters behind the interval of `observed`.
         weighted: Whether to use survey weights in means and shares.
 
     Returns:
         One row per bin: n, share (of all steps), predicted (mean probability), observed (share of steps with the
-        event), low, high. Bins that equal predictions would split are merged; there are none where no step counts, as
-        where everybody is seen once.
+        event), low, high, which are null in bins of fewer than `FEWEST` clusters. Bins that equal predictions would
+        split are merged; there are none where no step counts, as where everybody is seen once.
     """
-    rows = table[(table["step"] > 0) & ~table["unknown"]] if event == "stay" else table[~table["unknown"]]
-    predicted = rows["p_stay" if event == "stay" else "p_top"].to_numpy()
-    happened = (rows["transition"] == "stay" if event == "stay" else rows["rank"] == 1).to_numpy()
+    rows, predicted, happened = event_rows(table, event)
     if rows.empty:
         names = ["n", "share", "predicted", "observed", "low", "high"]
         return pd.DataFrame(columns=names, index=pd.RangeIndex(0, name="bin"), dtype=np.float64).astype({"n": int})
-    # If all predictions are equal, qcut returns NaN.
-    group = np.nan_to_num(pd.qcut(predicted, bins, labels=False, duplicates="drop")).astype(int)
-    person = pd.factorize(rows["person"])[0]
-    weight = step_weights(rows, weighted)
+    group, weight = numbers_of_bins(predicted, bins), step_weights(rows, weighted)
     values = np.stack([predicted, happened], axis=1).astype(np.float64)
-    means, resampled = resample_means(values, weight, person, group, draws=draws, seed=seed)
-    low, high = np.nanquantile(resampled[..., 1], INTERVAL, axis=0)
+    means, resampled = resample_means(values, weight, clusters(rows), group, draws=draws, seed=seed)
+    low, high = interval(resampled[..., 1], cluster_counts(rows, group, weight))
     sizes = {"n": np.bincount(group), "share": np.bincount(group, weights=weight) / weight.sum()}
     columns = {"predicted": means[:, 0], "observed": means[:, 1], "low": low, "high": high}
     return pd.DataFrame(sizes | columns).rename_axis("bin")
+
+
+def event_rows(table: pd.DataFrame, event: Event) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """The steps at which an event of `reliability` is predicted, its probability, and whether it happens."""
+    rows = table[((table["step"] > 0) & ~table["unknown"] if event == "stay" else ~table["unknown"]).to_numpy()]
+    predicted = rows["p_stay" if event == "stay" else "p_top"].to_numpy()
+    return rows, predicted, (rows["transition"] == "stay" if event == "stay" else rows["rank"] == 1).to_numpy()
+
+
+def numbers_of_bins(predicted: np.ndarray, bins: int) -> np.ndarray:
+    """The number of each prediction's bin; bins hold equally many predictions, and equal ones are in one bin."""
+    if not len(predicted):
+        return np.zeros(0, dtype=np.int64)
+    # If all predictions are equal, qcut returns NaN; if they are fewer than bins, some bins have none.
+    numbers = np.nan_to_num(pd.qcut(predicted, bins, labels=False, duplicates="drop"))
+    return np.unique(numbers, return_inverse=True)[1]
 
 
 def calibration_error(curve: pd.DataFrame) -> float:
@@ -80,6 +96,70 @@ def calibration_error(curve: pd.DataFrame) -> float:
     if curve.empty:
         return float("nan")
     return float(np.average((curve["predicted"] - curve["observed"]).abs(), weights=curve["share"]))
+
+
+def calibration_errors(
+    tables: Mapping[str, pd.DataFrame | Sequence[pd.DataFrame]],
+    baseline: str,
+    event: Event = "stay",
+    bins: int = 10,
+    draws: int = 1000,
+    seed: int = 0,
+    weighted: bool = False,
+) -> pd.DataFrame:
+    """Expected calibration error of each model, and its difference from the baseline's, with intervals.
+
+    The error is that of `calibration_error` on the curve of `reliability`. Chance makes errors positive, and larger
+    with fewer people, so that a lower end above 0 is evidence against a model, and the error itself is not. Intervals
+    allow for that (`resampling.absolute_sum_interval`). All models have the same steps and resamples.
+
+    Args:
+        tables: For each model a transition table, or one for each seed, over which errors are averaged.
+        baseline: The model whose error is subtracted.
+        event, bins, draws, seed, weighted: As in `reliability`.
+
+    Returns:
+        One row per model: error, low, high, difference, difference_low, difference_high. Intervals are null with fewer
+        than `FEWEST` clusters, and everything where no step counts.
+
+    Raises:
+        ValueError: The tables do not have the same rows, or there is no such baseline.
+    """
+    if baseline not in tables:
+        raise ValueError(f"baseline '{baseline}' is not among the tables: {list(tables)}")
+    seeds, _ = shared_rows({name: as_seeds(model_tables) for name, model_tables in tables.items()})
+    # The columns of a model's seeds stand side by side.
+    parts = {
+        name: np.concatenate(
+            [distances_in_bins(*event_rows(table, event)[1:], bins) for table in model_tables], axis=1
+        )
+        for name, model_tables in seeds.items()
+    }
+    rows = event_rows(seeds[baseline][0], event)[0]
+    weight, everybody = step_weights(rows, weighted), np.zeros(len(rows), dtype=np.int64)
+    names = ["error", "low", "high", "difference", "difference_low", "difference_high"]
+    if not weight.sum() > 0:
+        return pd.DataFrame(np.nan, index=pd.Index(seeds, name="model"), columns=names)
+    (count,) = cluster_counts(rows, everybody, weight)
+    values = np.concatenate(list(parts.values()), axis=1)
+    (mean,), drawn = resample_means(values, weight, clusters(rows), everybody, draws=draws, seed=seed)
+    owner = np.repeat(np.arange(len(seeds)), [part.shape[1] for part in parts.values()])
+    share = 1 / np.array([len(model_tables) for model_tables in seeds.values()])[owner]
+    k, found = list(seeds).index(baseline), {}
+    for number, name in enumerate(seeds):
+        factors = share * (owner == number), share * (1.0 * (owner == number) - (owner == k))
+        found[name] = [end for factor in factors for end in absolute_sum_interval(mean, drawn[:, 0], factor, count)]
+    return pd.DataFrame.from_dict(found, orient="index", columns=names).rename_axis("model")
+
+
+def distances_in_bins(predicted: np.ndarray, happened: np.ndarray, bins: int) -> np.ndarray:
+    """`(rows, bins)`: predicted probability less outcome in the column of the row's bin, 0 in the others.
+
+    The calibration error is the sum of the absolute values of the columns' means.
+    """
+    distances = np.zeros((len(predicted), bins))
+    distances[np.arange(len(predicted)), numbers_of_bins(predicted, bins)] = predicted - happened
+    return distances
 
 
 @dataclass(frozen=True)
@@ -165,4 +245,15 @@ def recalibrate(model: PreTrainedModel, validation: Dataset, processor: CareerPr
     return Recalibration(float(np.exp(best.x)), float(platt.coef_[0, 0]), float(platt.intercept_[0]))
 
 
-__all__ = ["Recalibration", "calibration_error", "recalibrate", "reliability"]
+__all__ = [
+    "EVENTS",
+    "Event",
+    "Recalibration",
+    "calibration_error",
+    "calibration_errors",
+    "distances_in_bins",
+    "event_rows",
+    "numbers_of_bins",
+    "recalibrate",
+    "reliability",
+]

@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 from datasets import Dataset, DatasetDict
 
+from ..careers.columns import check_names
 from ..careers.frames import as_careers, as_splits
 from ..encoding.checkpoints import as_checkpoint
 from ..encoding.processing_career import CareerProcessor
@@ -52,7 +53,8 @@ def evaluate(
         watch: States whose entry is predicted, such as unemployment.
         recalibrate: Whether models are scored again after `calibration.recalibrate` on the split "validation".
         weighted: Whether to use the careers' survey weights everywhere.
-        draws: Number of resamples of people behind the intervals.
+        draws: Number of resamples behind the intervals, of PSUs or households where careers have them, otherwise of
+            people.
         output: Destination folder; each transition table is written as soon as it is complete, and the report at the
             end (`EvaluationReport.save`).
 
@@ -71,7 +73,9 @@ def evaluate(
     baseline = next(iter(seeds)) if baseline is None else baseline
     if baseline not in seeds:
         raise ValueError(f"baseline '{baseline}' is none of {list(seeds)}")
-    columns, watched = ([names] if isinstance(names, str) else list(names) for names in (by, watch))
+    named = {"by": [by] if isinstance(by, str) else by, "watch": [watch] if isinstance(watch, str) else watch}
+    check_names(**named)
+    columns, watched = map(list, named.values())
     unsplit = isinstance(careers, Dataset)
     splits = careers if unsplit else as_splits(careers)
     scored = as_careers(splits, split)

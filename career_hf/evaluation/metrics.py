@@ -1,7 +1,8 @@
 """Metrics of models, computed from their transition tables: perplexity, AUCs, ranks, and differences with intervals.
 
 Perplexity is exp(-mean log p(y_t | past)) over all steps, the first included (Section 4 of the paper). Intervals come
-from resampling people, because one person's steps are not independent.
+from resampling clusters (`resampling`): PSUs or households where careers have them, otherwise people. With fewer than
+`FEWEST` of them, standard errors and intervals are null.
 
 A step from or to an occupation that a model does not know has the probability of the model's unknown occupation. It
 counts in the perplexity of a model by itself, and between models that do not know the same steps, because the unknown
@@ -18,13 +19,12 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
+from ..careers.clusters import clusters
 from ..careers.ledger import Ledger
 from ..number_ranges import within_ranges
-from .resampling import resample_means
+from .resampling import INTERVAL as INTERVAL
+from .resampling import cluster_counts, interval, resample_aucs, resample_means, spread
 from .transition_table import TRANSITIONS
-
-
-INTERVAL = [0.025, 0.975]
 
 
 def perplexity(table: pd.DataFrame, weighted: bool = False, per_person: bool = False) -> float:
@@ -38,7 +38,7 @@ def perplexity(table: pd.DataFrame, weighted: bool = False, per_person: bool = F
     weight = step_weights(table, weighted)
     if per_person:
         weight = weight / table.groupby("person", observed=True)["step"].transform("size").to_numpy()
-    return float(np.exp(-np.average(table["log_prob"], weights=weight)))
+    return float(np.exp(-_average(table["log_prob"].to_numpy(), weight)))
 
 
 def first_as_new(table: pd.DataFrame) -> pd.DataFrame:
@@ -56,7 +56,7 @@ def perplexity_by(table: pd.DataFrame, column: str | Sequence[str], weighted: bo
     weight = step_weights(table, weighted)
     columns = pd.DataFrame({"n": 1, "total": table["log_prob"] * weight, "weight": weight}, index=table.index)
     sums = columns.groupby(_keys(table, column), observed=True, dropna=False).sum()
-    nll = -sums["total"] / sums["weight"]
+    nll = -sums["total"] / sums["weight"].where(sums["weight"] > 0)
     return pd.DataFrame({"n": sums["n"], "nll": nll, "perplexity": np.exp(nll)})
 
 
@@ -68,13 +68,12 @@ def stay_auc(table: pd.DataFrame, weighted: bool = False) -> float:
     Raises:
         ValueError: Nobody moves, or nobody stays.
     """
-    rows = table[(table["step"] > 0) & ~table["unknown"]]
-    moved = (rows["transition"] != "stay").to_numpy()
+    rows, moved, score = _event(table, None)
     if moved.all() or not moved.any():
         raise ValueError(
             f"the AUC of moving needs stays and moves: {moved.sum()} of {len(moved)} known steps are moves"
         )
-    return float(roc_auc_score(moved, 1 - rows["p_stay"].to_numpy(), sample_weight=step_weights(rows, weighted)))
+    return float(roc_auc_score(moved, score, sample_weight=step_weights(rows, weighted)))
 
 
 def entry_auc(table: pd.DataFrame, label: str, weighted: bool = False) -> float:
@@ -88,13 +87,78 @@ def entry_auc(table: pd.DataFrame, label: str, weighted: bool = False) -> float:
     Raises:
         ValueError: The label was not watched, or nobody enters.
     """
-    if f"p({label})" not in table.columns:
-        raise ValueError(f"the table does not keep the probability of '{label}': make it with watch=['{label}']")
-    rows = table[(table["step"] > 0) & ~table["unknown"] & (table["previous"] != label)]
-    entered = (rows["occupation"] == label).to_numpy()
+    rows, entered, score = _event(table, label)
     if entered.all() or not entered.any():
         raise ValueError(f"{entered.sum()} of {len(entered)} steps from elsewhere enter '{label}'; the AUC needs both")
-    return float(roc_auc_score(entered, rows[f"p({label})"], sample_weight=step_weights(rows, weighted)))
+    return float(roc_auc_score(entered, score, sample_weight=step_weights(rows, weighted)))
+
+
+def _event(table: pd.DataFrame, label: str | None) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """Steps at which an event can be predicted, whether it happens, and its score: moving, or entering a state."""
+    rows = table[((table["step"] > 0) & ~table["unknown"]).to_numpy()]
+    if label is None:
+        return rows, (rows["transition"] != "stay").to_numpy(), 1 - rows["p_stay"].to_numpy()
+    if f"p({label})" not in table.columns:
+        raise ValueError(f"the table does not keep the probability of '{label}': make it with watch=['{label}']")
+    rows = rows[(rows["previous"] != label).to_numpy()]
+    return rows, (rows["occupation"] == label).to_numpy(), rows[f"p({label})"].to_numpy()
+
+
+@within_ranges
+def auc_differences(
+    tables: Mapping[str, pd.DataFrame | Sequence[pd.DataFrame]],
+    baseline: str,
+    label: str | None = None,
+    draws: int = 1000,
+    seed: int = 0,
+    weighted: bool = False,
+) -> pd.DataFrame:
+    """Areas under ROC curves of each model, and their differences from the baseline's, with intervals.
+
+    All models have the same steps (`shared_rows`) and the same resamples, so that the intervals of differences are
+    paired: whether two models differ is not to be read from their own intervals.
+
+    Args:
+        tables: For each model a transition table, or one for each seed, over which areas are averaged.
+        baseline: The model whose area is subtracted.
+        label: The state whose entry is predicted (`entry_auc`); None for moving (`stay_auc`).
+        draws: Number of resamples.
+        seed: Random seed of the resamples.
+        weighted: Whether to use survey weights.
+
+    Returns:
+        One row per model: auc, low, high, difference, difference_low, difference_high. The areas are null where the
+        event always or never happens. There are no intervals where fewer than `FEWEST` clusters have the event, or
+        fewer do not have it.
+
+    Raises:
+        ValueError: The tables do not have the same rows, there is no such baseline, or the label was not watched.
+    """
+    _check_baseline(baseline, tables)
+    seeds, _ = shared_rows(tables)
+    events = [[_event(table, label) for table in model_tables] for model_tables in seeds.values()]
+    rows, happened, _ = events[0][0]
+    scores = np.stack([score for model_events in events for _, _, score in model_events], axis=1)
+    weight = step_weights(rows, weighted)
+    areas, resampled = resample_aucs(happened, scores, weight, clusters(rows), draws=draws, seed=seed)
+    model = np.repeat(np.arange(len(events)), [len(model_events) for model_events in events])
+    average = (model[:, None] == np.arange(len(events))) / np.bincount(model)
+    auc, drawn = areas @ average, resampled @ average
+    k = list(seeds).index(baseline)
+    count = min(_counts_with_and_without(rows, happened, weight))
+    low, high = interval(drawn, count)
+    difference_low, difference_high = interval(drawn - drawn[:, [k]], count)
+    columns = {"low": low, "high": high, "difference": auc - auc[k]}
+    columns |= {"difference_low": difference_low, "difference_high": difference_high}
+    return pd.DataFrame({"auc": auc, **columns}, index=pd.Index(seeds, name="model"))
+
+
+def _counts_with_and_without(rows: pd.DataFrame, happened: np.ndarray, weight: np.ndarray) -> tuple[int, int]:
+    """The number of clusters with an event, and of those without it at some step."""
+    counts = np.zeros(2, dtype=np.int64)
+    found = cluster_counts(rows, happened.astype(np.int64), weight)
+    counts[: len(found)] = found
+    return int(counts[0]), int(counts[1])
 
 
 def ranking(table: pd.DataFrame, tops: Sequence[int] = (1, 5, 10), weighted: bool = False) -> pd.Series:
@@ -110,14 +174,17 @@ def ranking(table: pd.DataFrame, tops: Sequence[int] = (1, 5, 10), weighted: boo
     """
     table = table[~table["unknown"]]
     weight, rank = step_weights(table, weighted), table["rank"].to_numpy()
-    if not len(table):
-        return pd.Series(np.nan, index=[*(f"top-{k}" for k in tops), "mean reciprocal rank", "rank of moves"])
-    shares = {f"top-{k}": np.average(rank <= k, weights=weight) for k in tops}
+    shares = {f"top-{k}": _average(rank <= k, weight) for k in tops}
     moves = (table["step"] > 0).to_numpy() & ~table["transition"].eq("stay").to_numpy()
     stay_is_likelier = table["p_stay"].to_numpy() > np.exp(table["log_prob"].to_numpy())
     among_moves = (rank - stay_is_likelier)[moves]
-    mean = np.average(among_moves, weights=weight[moves]) if moves.any() else np.nan
-    return pd.Series({**shares, "mean reciprocal rank": np.average(1 / rank, weights=weight), "rank of moves": mean})
+    means = {"mean reciprocal rank": _average(1 / rank, weight), "rank of moves": _average(among_moves, weight[moves])}
+    return pd.Series({**shares, **means})
+
+
+def _average(values: np.ndarray, weight: np.ndarray) -> float:
+    """The weighted mean; NaN without any weight."""
+    return float(np.average(values, weights=weight)) if weight.sum() > 0 else float("nan")
 
 
 def bootstrap_perplexity(
@@ -127,7 +194,7 @@ def bootstrap_perplexity(
     weighted: bool = False,
     by: str | Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """Perplexity with a standard error and a 95% interval from resampling people with replacement.
+    """Perplexity with a standard error and a 95% interval from resampling clusters with replacement.
 
     Args:
         table: A transition table.
@@ -137,23 +204,23 @@ def bootstrap_perplexity(
         by: Columns to group by; all rows are one group if None.
 
     Returns:
-        One row per group (a single row "all" without `by`): n, people, perplexity, standard_error, low, high. If some
-        resamples have nobody of a group, its numbers come from the other resamples.
+        One row per group (a single row "all" without `by`): n, people, perplexity, standard_error, low, high. Errors
+        and intervals are null in groups of fewer than `FEWEST` clusters. If some resamples have nobody of a group, its
+        numbers come from the other resamples.
     """
-    person = _person_codes(table)
     keys = _keys(table, by) if by is not None else [pd.Series("all", index=table.index, name="steps")]
-    grouped = pd.DataFrame({"n": 1, "people": person}, index=table.index).groupby(keys, observed=True, dropna=False)
+    frame = pd.DataFrame({"n": 1, "people": pd.factorize(table["person"])[0]}, index=table.index)
+    grouped = frame.groupby(keys, observed=True, dropna=False)
     sizes = grouped.agg({"n": "size", "people": "nunique"})
     group, log_prob, weight = (
         grouped.ngroup().to_numpy(),
         table[["log_prob"]].to_numpy(),
         step_weights(table, weighted),
     )
-    estimate, resampled = resample_means(log_prob, weight, person, group, draws=draws, seed=seed)
-    values = np.exp(-resampled[..., 0])
-    low, high = np.nanquantile(values, INTERVAL, axis=0)
-    spread = np.nanstd(values, axis=0, ddof=1)
-    return sizes.assign(perplexity=np.exp(-estimate[:, 0]), standard_error=spread, low=low, high=high)
+    estimate, resampled = resample_means(log_prob, weight, clusters(table), group, draws=draws, seed=seed)
+    values, count = np.exp(-resampled[..., 0]), cluster_counts(table, group, weight)
+    low, high = interval(values, count)
+    return sizes.assign(perplexity=np.exp(-estimate[:, 0]), standard_error=spread(values, count), low=low, high=high)
 
 
 @within_ranges
@@ -164,7 +231,7 @@ def perplexity_differences(
     seed: int = 0,
     weighted: bool = False,
 ) -> pd.DataFrame:
-    """Log-perplexity of each model minus the baseline's, on `shared_rows`, with intervals from resampling people.
+    """Log-perplexity of each model minus the baseline's, on `shared_rows`, with intervals from resampling clusters.
 
     A model that was trained with several seeds has a list of tables, and its log-perplexity is the mean over seeds.
     The variation between seeds (`seed_sd`) is reported apart from the variation with the people in the test set
@@ -185,20 +252,20 @@ def perplexity_differences(
     Raises:
         ValueError: The tables do not have the same rows, or there is no such baseline.
     """
-    if baseline not in tables:
-        raise ValueError(f"baseline '{baseline}' is not among the tables: {list(tables)}")
+    _check_baseline(baseline, tables)
     seeds, _ = shared_rows(tables)
     _, (estimate,), resampled = resampled_nll(seeds, draws, seed, weighted)
+    (count,) = cluster_counts_by(next(iter(seeds.values()))[0], weighted=weighted)
     resampled = resampled[:, 0]
     k = list(tables).index(baseline)
     difference, differences = estimate - estimate[k], resampled - resampled[:, [k]]
-    low, high = np.quantile(differences, INTERVAL, axis=0)
+    low, high = interval(differences, count)
     return pd.DataFrame(
         {
             "perplexity": np.exp(estimate),
             "ratio": np.exp(difference),
             "difference": difference,
-            "standard_error": differences.std(axis=0, ddof=1),
+            "standard_error": spread(differences, count),
             "low": low,
             "high": high,
             "seeds": [len(model_tables) for model_tables in seeds.values()],
@@ -228,11 +295,12 @@ def perplexity_differences_by(
     Returns:
         One row per group and model, the baseline excepted: n (steps), difference, low and high.
     """
-    if baseline not in tables:
-        raise ValueError(f"baseline '{baseline}' is not among the tables: {list(tables)}")
-    sizes, estimate, resampled = resampled_nll(tables, draws, seed, weighted, by)
+    _check_baseline(baseline, tables)
+    seeds, _ = shared_rows(tables)
+    count = cluster_counts_by(next(iter(seeds.values()))[0], by, weighted)
+    sizes, estimate, resampled = resampled_nll(seeds, draws, seed, weighted, by)
     k = list(tables).index(baseline)
-    low, high = np.nanquantile(resampled - resampled[..., [k]], INTERVAL, axis=0)
+    low, high = interval(resampled - resampled[..., [k]], count[:, None])
     rows = {
         (group, model): {"n": n, "difference": estimate[g, m] - estimate[g, k], "low": low[g, m], "high": high[g, m]}
         for g, (group, n) in enumerate(sizes.items())
@@ -256,8 +324,8 @@ def resampled_nll(
         by: Column to group by; all rows are one group "all" if None.
 
     Returns:
-        Number of steps by group; `(groups, models)` means; and `(draws, groups, models)` means in resamples of people,
-        from which intervals of functions of the means follow.
+        Number of steps by group; `(groups, models)` means; and `(draws, groups, models)` means in resamples of
+        clusters, from which `interval`s of functions of the means follow.
 
     Raises:
         ValueError: The tables do not have the same rows.
@@ -267,8 +335,14 @@ def resampled_nll(
     log_probs = np.stack([mean_over_seeds(model_tables)["log_prob"] for model_tables in seeds.values()], axis=1)
     grouped = table.groupby(_keys(table, by or []) or np.repeat("all", len(table)), observed=True, dropna=False)
     group, weight = grouped.ngroup().to_numpy(), step_weights(table, weighted)
-    estimate, resampled = resample_means(log_probs, weight, _person_codes(table), group, draws=draws, seed=seed)
+    estimate, resampled = resample_means(log_probs, weight, clusters(table), group, draws=draws, seed=seed)
     return grouped.size(), -estimate, -resampled
+
+
+def cluster_counts_by(table: pd.DataFrame, by: str | None = None, weighted: bool = False) -> np.ndarray:
+    """`(groups,)` numbers of clusters behind the means of `resampled_nll`, on whose rows the table is."""
+    grouped = table.groupby(_keys(table, by or []) or np.repeat("all", len(table)), observed=True, dropna=False)
+    return cluster_counts(table, grouped.ngroup().to_numpy(), step_weights(table, weighted))
 
 
 @within_ranges
@@ -290,10 +364,10 @@ def summarize(
         weighted: Whether to use survey weights.
 
     Returns:
-        Columns n, people, perplexity, low, high, first, stay, return, new, stay_auc (null where nobody moves or nobody
-        stays), seeds, seed_sd (standard deviation of perplexity over seeds, null for one), unknown (how many of the n
-        steps are from or to an occupation that the model does not know), left_out (how many more steps were scored,
-        but are unknown to some of the models and not to all).
+        Columns n, people, perplexity, low, high, first, stay, return, new, stay_auc with stay_auc_low and
+        stay_auc_high (null where nobody moves or nobody stays), seeds, seed_sd (standard deviation of perplexity over
+        seeds, null for one), unknown (how many of the n steps are from or to an occupation that the model does not
+        know), left_out (how many more steps were scored, but are unknown to some of the models and not to all).
     """
     rows = {}
     whole = {name: as_seeds(model_tables) for name, model_tables in tables.items()}
@@ -303,12 +377,11 @@ def summarize(
         table = mean_over_seeds(seeds)
         level = bootstrap_perplexity(table, draws, seed, weighted).iloc[0]
         by_transition = perplexity_by(table, "transition", weighted)["perplexity"].reindex(TRANSITIONS)
-        later = table.loc[(table["step"] > 0) & ~table["unknown"], "transition"]
-        stays_and_moves = later.eq("stay").any() and later.ne("stay").any()
+        area = auc_differences({name: seeds}, name, None, draws, seed, weighted).loc[name]
         rows[name] = {
             **level[["n", "people", "perplexity", "low", "high"]],
             **by_transition,
-            "stay_auc": np.mean([stay_auc(t, weighted) for t in seeds]) if stays_and_moves else np.nan,
+            **area[["auc", "low", "high"]].set_axis(["stay_auc", "stay_auc_low", "stay_auc_high"]),
             "seeds": len(seeds),
             "seed_sd": _seed_sd([perplexity(t, weighted) for t in seeds]),
             "unknown": int(table["unknown"].sum()),
@@ -335,8 +408,9 @@ def step_weights(table: pd.DataFrame, weighted: bool) -> np.ndarray:
     return table["weight"].to_numpy()
 
 
-def _person_codes(table: pd.DataFrame) -> np.ndarray:
-    return pd.factorize(table["person"])[0]
+def _check_baseline(baseline: str, tables: Mapping[str, Any]) -> None:
+    if baseline not in tables:
+        raise ValueError(f"baseline '{baseline}' is not among the tables: {list(tables)}")
 
 
 def as_seeds(tables: pd.DataFrame | Sequence[pd.DataFrame]) -> list[pd.DataFrame]:

@@ -5,31 +5,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from transformers.utils import logging
 
+from ..careers.clusters import cluster_name
 from ..careers.ledger import Ledger
 from ..figures.evaluation import figures
 from ..figures.style import save
-from .calibration import calibration_error, reliability
+from .calibration import EVENTS, calibration_errors, reliability
 from .metrics import (
-    INTERVAL,
-    entry_auc,
+    auc_differences,
+    cluster_counts_by,
     perplexity,
     perplexity_differences,
     ranking,
     resampled_nll,
     shared_rows,
-    stay_auc,
     summarize,
 )
+from .resampling import NOTE, interval, interval_text
 
 
 if TYPE_CHECKING:
@@ -38,9 +39,14 @@ if TYPE_CHECKING:
 logger = logging.get_logger(__name__)
 
 Tables = Mapping[str, Sequence[pd.DataFrame]]
-# Events whose predicted probabilities are compared with observed shares.
-EVENTS: tuple[Literal["stay", "top"], ...] = ("stay", "top")
-
+# Endings of columns, and what they say of the number that they are added to.
+RECALIBRATED = "_recalibrated"
+ENDINGS = {
+    RECALIBRATED: "recalibrated {}",
+    "_low": "{}, 95% low",
+    "_high": "{}, 95% high",
+    "_difference": "{}, difference",
+}
 # Names of columns in tables for people; frames and CSV files keep the short names.
 ENGLISH = {
     "n": "steps",
@@ -119,18 +125,49 @@ class EvaluationReport:
             "high": f"{subject}, 95% high",
             "seed_sd": f"{SPREADS.get(name)}, sd over seeds",
         }
-        names |= {column: f"AUC of {column}" for column in table.columns if column.startswith("entering ")}
-        names |= {f"{column}_recalibrated": f"recalibrated {names.get(column, column)}" for column in table.columns}
-        return table.rename(columns=names)
+        return table.rename(columns=lambda column: _in_english(column, names))
+
+    def with_intervals(self, name: str = "summary") -> pd.DataFrame:
+        """One of the tables by model for people to read: as `in_english`, with intervals of AUCs and calibration
+        errors in brackets behind them, or "too few" where there are too few people or households for an interval.
+
+        Raises:
+            ValueError: There is no table of that name.
+        """
+        table, readable = self.to_frame(name), self.in_english(name)
+        names = dict(zip(table.columns, readable.columns, strict=True))
+        hidden = []
+        for column in names:
+            stem = column.removesuffix(RECALIBRATED)
+            low, high = (f"{stem}_{end}{column[len(stem) :]}" for end in ("low", "high"))
+            if low in names and high in names:
+                rows = zip(table[column], table[low], table[high], strict=True)
+                readable[names[column]] = [interval_text(*row, 3) for row in rows]
+                # A single model has nothing to be compared with.
+                is_idle = len(table) == 1 and stem.endswith("_difference")
+                hidden += [names[low], names[high], *([names[column]] if is_idle else [])]
+        return readable.drop(columns=hidden)
+
+    @property
+    def unit(self) -> str:
+        """What is resampled for intervals: "PSU", "household" or "person"."""
+        return cluster_name(next(iter(self.transition_tables.values()))[0].columns)
+
+    @property
+    def note(self) -> str:
+        """What "too few" means, if a group of some table has too few people, households or PSUs; otherwise empty."""
+        tables = [table for name, table in self.tables.items() if name.startswith("by_") or name == "summary"]
+        return NOTE if any(table["low"].isna().any() for table in tables) else ""
 
     def side_by_side(self, column: str) -> pd.DataFrame:
-        """A table with groups of a column in rows: their sizes, and for each model "perplexity [low, high]".
+        """A table with groups of a column in rows: their sizes, and for each model "perplexity [low, high]", or
+        "[too few]" where a group has too few people or households to be judged.
 
         Raises:
             ValueError: There is no table by that column.
         """
         rows = self.to_frame(f"by_{column}")
-        texts = [f"{row.perplexity:.2f} [{row.low:.2f}, {row.high:.2f}]" for row in rows.itertuples()]
+        texts = [interval_text(row.perplexity, row.low, row.high, 2) for row in rows.itertuples()]
         parts = dict(list(rows.assign(text=texts).set_index(column).groupby("model", sort=False)))
         sizes = next(iter(parts.values()))[["n", "people"]].rename(columns=ENGLISH)
         return sizes.assign(**{model: part["text"] for model, part in parts.items()})
@@ -193,7 +230,7 @@ class EvaluationReport:
         return written
 
     def __repr__(self) -> str:
-        return self.in_english().T.to_string()
+        return self.with_intervals().T.to_string()
 
 
 def save_transition_table(table: pd.DataFrame, folder: str | Path, name: str) -> Path:
@@ -220,7 +257,8 @@ def report(
         baseline: The model to compare with.
         by: Columns of the tables to audit, such as race or gender.
         recalibrated: Tables of the same models, recalibrated.
-        draws: Number of resamples of people behind the intervals.
+        draws: Number of resamples of clusters behind the intervals: PSUs or households where careers have them,
+            otherwise people.
         weighted: Whether all tables use survey weights.
 
     Returns:
@@ -238,8 +276,8 @@ def report(
     results = {
         "summary": summarize(tables, draws, weighted=weighted),
         "differences": perplexity_differences(shared, baseline, draws, weighted=weighted),
-        "accuracy": accuracy(shared, weighted),
-        "calibration": calibration(shared, shared_recalibrated, weighted),
+        "accuracy": accuracy(shared, weighted, baseline, draws),
+        "calibration": calibration(shared, shared_recalibrated, weighted, baseline, draws),
         "reliability": reliability_curves(shared, shared_recalibrated, draws, weighted),
     }
     for column in dict.fromkeys(["transition", "step", "year", *by]):
@@ -258,12 +296,13 @@ def perplexity_in_groups(
         tables: For each model its transition tables, one for each seed, whose log-probabilities are averaged.
         by: Column of the tables (transition: Table 4; step: Figure 4; year; any covariate: a subgroup audit).
         baseline: The model to compare with.
-        draws, seed: Number and random seed of the resamples of people.
+        draws, seed: Number and random seed of the resamples of clusters.
         weighted: Whether to use survey weights.
 
     Returns:
         One row per group (including null) and model: the column itself, model, n (steps), people, perplexity, low,
-        high, difference (of log-perplexity from the baseline's), difference_low, difference_high.
+        high, difference (of log-perplexity from the baseline's), difference_low, difference_high. Intervals are null
+        in groups of fewer than `FEWEST` clusters.
 
     Raises:
         ValueError: As in `report`.
@@ -277,8 +316,9 @@ def perplexity_in_groups(
     sizes, nll, resampled = resampled_nll(tables, draws, seed, weighted, by)
     people = table.groupby(by, observed=True, dropna=False)["person"].nunique()
     k, models = list(tables).index(baseline), len(tables)
-    low, high = np.nanquantile(np.exp(resampled), INTERVAL, axis=0)
-    difference_low, difference_high = np.nanquantile(resampled - resampled[..., [k]], INTERVAL, axis=0)
+    clusters = cluster_counts_by(table, by, weighted)[:, None]
+    low, high = interval(np.exp(resampled), clusters)
+    difference_low, difference_high = interval(resampled - resampled[..., [k]], clusters)
     columns = {
         "perplexity": np.exp(nll),
         "low": low,
@@ -298,54 +338,85 @@ def perplexity_in_groups(
     )
 
 
-def accuracy(tables: Tables, weighted: bool = False) -> pd.DataFrame:
+def accuracy(
+    tables: Tables, weighted: bool = False, baseline: str | None = None, draws: int = 1000, seed: int = 0
+) -> pd.DataFrame:
     """Areas under the ROC curve of moving and of entering watched states (Table 5), and ranks of the truth.
 
     Args:
         tables: For each model its transition tables, one for each seed, over which numbers are averaged.
         weighted: Use survey weights.
+        baseline: The model that AUCs are compared with; the first one if None.
+        draws, seed: Number and random seed of the resamples of clusters.
 
     Returns:
-        One row per model: moving, "entering LABEL" for each label that the tables watch (null where nobody enters, or
-        nobody moves), and the columns of `metrics.ranking`.
+        One row per model: moving, and "entering LABEL" for each label that the tables watch (null where nobody enters,
+        or nobody moves), each followed by its interval and its difference from the baseline's, such as moving_low,
+        moving_high, moving_difference, moving_difference_low and moving_difference_high (`metrics.auc_differences`);
+        and the columns of `metrics.ranking`.
     """
-    rows = {}
-    for model, seeds in tables.items():
-        watched = [name[2:-1] for name in seeds[0].columns if name.startswith("p(")]
-        entries = {
-            f"entering {label}": np.mean([_or_null(entry_auc, table, label, weighted) for table in seeds])
-            for label in watched
-        }
-        ranks = pd.DataFrame([ranking(table, weighted=weighted) for table in seeds]).mean()
-        rows[model] = {"moving": np.mean([_or_null(stay_auc, table, weighted) for table in seeds]), **entries, **ranks}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
+    baseline = next(iter(tables)) if baseline is None else baseline
+    watched = [name[2:-1] for name in next(iter(tables.values()))[0].columns if name.startswith("p(")]
+    parts = []
+    for label, name in {None: "moving", **{label: f"entering {label}" for label in watched}}.items():
+        areas = auc_differences(tables, baseline, label, draws, seed, weighted)
+        parts.append(areas.add_prefix(f"{name}_").rename(columns={f"{name}_auc": name}))
+    ranks = {
+        model: pd.DataFrame([ranking(table, weighted=weighted) for table in seeds]).mean()
+        for model, seeds in tables.items()
+    }
+    return pd.concat([*parts, pd.DataFrame.from_dict(ranks, orient="index")], axis=1).rename_axis("model")
 
 
-def calibration(tables: Tables, recalibrated: Tables | None = None, weighted: bool = False) -> pd.DataFrame:
+def calibration(
+    tables: Tables,
+    recalibrated: Tables | None = None,
+    weighted: bool = False,
+    baseline: str | None = None,
+    draws: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
     """Perplexity and expected calibration errors, averaged over seeds, before and after recalibration.
 
     Args:
         tables: For each model its transition tables, one for each seed.
         recalibrated: Tables of the same models after recalibration; None without it.
         weighted: Whether to use survey weights.
+        baseline: The model that errors are compared with; the first one if None.
+        draws, seed: Number and random seed of the resamples of clusters.
 
     Returns:
-        One row per model: perplexity, stay_ece, top_ece (`calibration_error` of `reliability`, for staying and for the
-        likeliest occupation); with `recalibrated` the same columns with the ending "_recalibrated".
+        One row per model: perplexity, stay_ece and top_ece (`calibration.calibration_errors` of staying and of the
+        likeliest occupation), each followed by its interval and its difference from the baseline's, such as
+        stay_ece_low and stay_ece_difference_high; with `recalibrated` the same columns with the ending
+        "_recalibrated".
     """
 
+    compared = next(iter(tables)) if baseline is None else baseline
+
     def errors(models: Tables) -> pd.DataFrame:
-        rows = {
-            model: {
-                "perplexity": np.exp(np.mean([np.log(perplexity(table, weighted)) for table in seeds])),
-                **{f"{event}_ece": np.mean([_error(table, event, weighted) for table in seeds]) for event in EVENTS},
-            }
+        levels = {
+            model: float(np.exp(np.mean([np.log(perplexity(table, weighted)) for table in seeds])))
             for model, seeds in models.items()
         }
-        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
+        parts = [pd.Series(levels, name="perplexity")]
+        for event in EVENTS:
+            found = calibration_errors(models, compared, event, draws=draws, seed=seed, weighted=weighted)
+            parts.append(found.add_prefix(f"{event}_ece_").rename(columns={f"{event}_ece_error": f"{event}_ece"}))
+        return pd.concat(parts, axis=1).rename_axis("model")
 
     table = errors(tables)
-    return table if recalibrated is None else table.join(errors(recalibrated).add_suffix("_recalibrated"))
+    return table if recalibrated is None else table.join(errors(recalibrated).add_suffix(RECALIBRATED))
+
+
+def _in_english(column: str, names: Mapping[str, str]) -> str:
+    """The name of a column for people, from the names of columns that endings are added to."""
+    if column in names:
+        return names[column]
+    for ending, text in ENDINGS.items():
+        if column.endswith(ending):
+            return text.format(_in_english(column.removesuffix(ending), names))
+    return f"AUC of {column}" if column.startswith("entering ") else column
 
 
 def reliability_curves(
@@ -373,15 +444,3 @@ def reliability_curves(
     ]
     columns = ["model", "recalibrated", "of", "bin", "n", "share", "predicted", "observed", "low", "high"]
     return pd.concat(curves, ignore_index=True)[columns]
-
-
-def _error(table: pd.DataFrame, event: Literal["stay", "top"], weighted: bool) -> float:
-    return calibration_error(reliability(table, event, draws=1, weighted=weighted))
-
-
-def _or_null(auc: Callable[..., float], *arguments: object) -> float:
-    """An area under a curve; NaN where one of the two outcomes never happens."""
-    try:
-        return auc(*arguments)
-    except ValueError:
-        return float("nan")

@@ -19,7 +19,7 @@ from datasets import Dataset, DatasetDict
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
-from ..careers.columns import is_text
+from ..careers.columns import check_names, is_text
 from ..careers.frames import as_careers, to_frame
 from ..encoding.checkpoints import as_checkpoint
 from ..encoding.collating import EncodedCareers
@@ -83,13 +83,15 @@ def transition_table(
         coding_changed, whether the careers' `occupation_vintage` differs from that of the last step that has one
         (false without that column); unknown, whether the model does not know y_t or y_{t-1}, in whose place it then
         predicts the processor's unknown occupation; weight, the survey weight (null without one); split; then the
-        watched probabilities, and the careers' covariates and other label columns.
+        watched probabilities, and the careers' covariates and other label columns, stratum, psu and group (household)
+        among them, by which intervals are clustered.
 
     Raises:
         ValueError: The processor does not belong to the model, there are no careers, a career cannot be encoded, a
             column of the careers has the name of a column of the table, there is no such split, an occupation has no
             group, a watched label is not predicted, or what the model predicts are no log-probabilities.
     """
+    check_names(watch=watch)
     model, processor = as_checkpoint(model, processor)
     careers = as_careers(careers, split)
     everyone, code_of_id, labels = encode_to_score(model, careers, processor, unknown_levels, groups, watch)

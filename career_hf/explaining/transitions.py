@@ -16,11 +16,11 @@ import pandas as pd
 import torch
 from datasets import Dataset, DatasetDict
 
+from ..careers.clusters import FEWEST, cluster_name, clusters
 from ..careers.frames import as_careers, covariate_names, to_frame
 from ..encoding.checkpoints import as_checkpoint
 from ..encoding.collating import EncodedCareers
-from ..evaluation.metrics import INTERVAL
-from ..evaluation.resampling import resample_means
+from ..evaluation.resampling import interval, resample_means, spread
 from ..evaluation.transition_table import distributions
 from ..figures.style import save
 from ..figures.transition_matrices import FEWEST_EXPECTED, matrix, transition_matrices_figure
@@ -49,13 +49,13 @@ class Transitions(ReadableResult):
     def to_frame(self) -> pd.DataFrame:
         """One row for each level of `by`, previous group that somebody was in, and group.
 
-        Columns: the covariate itself; previous; occupation; n (steps from the previous group); people (with such a
-        step);        observed, observed_low, observed_high, implied, implied_low, implied_high; difference (implied
-        less observed); standard_error, low and high (95%) of the difference, which is paired. Observed and implied sum
-        to one over
-        `occupation`. Intervals are too narrow where few steps are expected, n times implied below `fewest_expected`: a
-        move that nobody made does not vary between resamples. Categories are in the order of
-        `outcome_groups.ordered_groups`. `attrs` have weighted and draws.
+        Columns: the covariate itself; previous; occupation; n (steps from the previous group); people and clusters
+        (with such a step); observed, observed_low, observed_high, implied, implied_low, implied_high; difference
+        (implied less observed); standard_error, low and high (95%) of the difference, which is paired. Observed and
+        implied sum to one over `occupation`. Intervals are null in rows of fewer than `FEWEST` clusters. They are too
+        narrow where few steps are expected, n times implied below `fewest_expected`: a move that nobody made does not
+        vary between resamples. Categories are in the order of `outcome_groups.ordered_groups`. `attrs` have weighted,
+        draws and the clusters ("household", say).
         """
         return self.rows
 
@@ -82,11 +82,16 @@ class Transitions(ReadableResult):
     def beyond_chance(self) -> tuple[int, int]:
         """The number of cells whose 95% interval of the difference excludes zero, and the number of cells counted.
 
-        Cells count if at least `fewest_expected` steps are implied. If the model were the truth, 5% of their intervals
-        would exclude zero.
+        Cells count if at least `fewest_expected` steps are implied, in rows of `FEWEST` clusters or more. If the model
+        were the truth, 5% of their intervals would exclude zero.
         """
-        expected = self.rows[self.rows["n"] * self.rows["implied"] >= self.fewest_expected]
+        is_expected = self.rows["n"] * self.rows["implied"] >= self.fewest_expected
+        expected = self.rows[is_expected & (self.rows["clusters"] >= FEWEST)]
         return int(((expected["low"] > 0) | (expected["high"] < 0)).sum()), len(expected)
+
+    def too_few(self) -> list[str]:
+        """Previous groups of fewer than `FEWEST` clusters, whose rows have no intervals and are not judged."""
+        return self.rows.loc[self.rows["clusters"] < FEWEST, "previous"].astype(str).unique().tolist()
 
     def figure(self, level: str | None = None) -> Figure:
         """Heat maps of the percentages observed, implied, and implied less observed.
@@ -154,7 +159,8 @@ def transitions(
             or "census_group"; or the group of every occupation.
         by: A covariate of the careers; each of its levels, including missing, gets its own matrix. A step has the
             level at its time.
-        draws, seed: Number and random seed of the resamples of people behind the intervals.
+        draws, seed: Number and random seed of the resamples behind the intervals, of PSUs or households where careers
+            have them, otherwise of people.
         batch_tokens: Steps per batch, padding included.
         unknown_levels: What to do with covariate levels that training never saw, as in `processor.encode`.
 
@@ -175,44 +181,50 @@ def transitions(
         raise ValueError("nobody is observed twice, so there are no moves: pass longer careers")
     labels, is_in_group = group_matrix(processor, groups)
     group_of_id = np.where(is_in_group.sum(dim=1) > 0, is_in_group.argmax(dim=1), -1)
-    levels, level_names = _levels(careers, by)
+    long = to_frame(careers)
+    levels, level_names = _levels(long, by)
+    weight = long["weight"].to_numpy(dtype=np.float64) if "weight" in long else np.ones(len(long))
 
-    # Intervals need each person's sums in each cell; a cell is a level and a previous group.
-    keys = np.stack([levels, group_of_id[flat.input_ids], np.repeat(np.arange(len(encoded)), flat.lengths)])
+    # Intervals need each cluster's sums in each cell; a cell is a level and a previous group.
+    keys = np.stack([levels, group_of_id[flat.input_ids], clusters(long)])
     cells, cell = np.unique(keys[:, later], axis=1, return_inverse=True)
-    count = np.bincount(cell)
+    mass = np.bincount(cell, weights=weight[later])
     cell_of_step = np.full(len(later), -1)
     cell_of_step[later] = cell
     implied = torch.zeros(cells.shape[1], len(labels), dtype=torch.float64)
     for place, log_probs, _, _ in distributions(model, encoded, batch_tokens):
         used = torch.from_numpy(later[place])
         probabilities = log_probs[used.to(log_probs.device)].cpu().double().exp() @ is_in_group
+        probabilities *= torch.from_numpy(weight[place])[used, None]
         implied.index_add_(0, torch.from_numpy(cell_of_step[place])[used], probabilities)
-    seen = np.bincount(cell * len(labels) + group_of_id[flat.labels[later]], minlength=implied.numel())
-    shares = np.concatenate([seen.reshape(implied.shape), implied.numpy()], axis=1) / count[:, None]
-    weight = np.array(careers["weight"][:])[cells[2]] if "weight" in careers.column_names else np.ones(len(count))
+    place_of_truth = cell * len(labels) + group_of_id[flat.labels[later]]
+    seen = np.bincount(place_of_truth, weights=weight[later], minlength=implied.numel()).reshape(implied.shape)
+    sums = np.concatenate([seen, implied.numpy()], axis=1)
+    shares = np.divide(sums, mass[:, None], out=np.zeros_like(sums), where=mass[:, None] > 0)
+    steps = pd.DataFrame({"level": levels, "previous": keys[1], "person": long["person"]})[later]
+    sizes = steps.groupby(["level", "previous"])["person"].agg(["size", "nunique"])
 
     frames = []
     for level, previous in np.unique(cells[:2], axis=1).T:
-        people = np.flatnonzero((cells[0] == level) & (cells[1] == previous))
-        frame = _matrix_row(shares[people], weight[people] * count[people], draws, seed)
+        own = np.flatnonzero((cells[0] == level) & (cells[1] == previous))
+        frame = _matrix_row(shares[own], mass[own], draws, seed)
         frame.insert(0, "occupation", labels)
         frame.insert(0, "previous", labels[previous])
-        frame.insert(2, "n", int(count[people].sum()))
-        frame.insert(3, "people", len(people))
+        frame.insert(2, "n", int(sizes.loc[(level, previous), "size"]))
+        frame.insert(3, "people", int(sizes.loc[(level, previous), "nunique"]))
+        frame.insert(4, "clusters", int((mass[own] > 0).sum()))
         if by is not None:
             frame.insert(0, by, level_names[level] if level >= 0 else None)
         frames.append(frame)
     rows = pd.concat(frames, ignore_index=True)
     for name in ("previous", "occupation"):
         rows[name] = pd.Categorical(rows[name], categories=pd.Index(labels, dtype="str"))
-    rows.attrs = {"weighted": "weight" in careers.column_names, "draws": draws}
+    rows.attrs = {"weighted": "weight" in long, "draws": draws, "clusters": cluster_name(long.columns)}
     return Transitions(rows, by)
 
 
-def _levels(careers: Dataset, by: str | None) -> tuple[np.ndarray, list[str]]:
+def _levels(long: pd.DataFrame, by: str | None) -> tuple[np.ndarray, list[str]]:
     """`(person-years,)` places of levels, -1 where missing, and the sorted levels; one level "all" without `by`."""
-    long = to_frame(careers)
     if by is None:
         return np.zeros(len(long), dtype=np.int64), ["all"]
     codes, names = pd.factorize(long[by], sort=True)
@@ -220,13 +232,14 @@ def _levels(careers: Dataset, by: str | None) -> tuple[np.ndarray, list[str]]:
 
 
 def _matrix_row(shares: np.ndarray, weight: np.ndarray, draws: int, seed: int) -> pd.DataFrame:
-    """A frame for one row of the matrix, one line per column, from `(people, observed and implied)` shares."""
+    """A frame for one row of the matrix, one line per column, from `(clusters, observed and implied)` shares."""
     everybody, together = np.arange(len(shares)), np.zeros(len(shares), dtype=np.int64)
     means, resampled = resample_means(shares, weight, everybody, together, draws=draws, seed=seed)
     observed, implied = np.split(means[0], 2)
     drawn = dict(zip(("observed", "implied"), np.split(resampled[:, 0], 2, axis=1), strict=True))
     drawn["difference"] = drawn["implied"] - drawn["observed"]
-    low, high = (np.stack([np.quantile(part, at, axis=0) for part in drawn.values()]) for at in INTERVAL)
+    count = int((weight > 0).sum())
+    low, high = zip(*(interval(part, count) for part in drawn.values()), strict=True)
     return pd.DataFrame(
         {
             "observed": observed,
@@ -236,7 +249,7 @@ def _matrix_row(shares: np.ndarray, weight: np.ndarray, draws: int, seed: int) -
             "implied_low": low[1],
             "implied_high": high[1],
             "difference": implied - observed,
-            "standard_error": drawn["difference"].std(axis=0, ddof=1),
+            "standard_error": spread(drawn["difference"], count),
             "low": low[2],
             "high": high[2],
         }

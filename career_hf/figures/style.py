@@ -51,6 +51,11 @@ LINES: tuple[Any, ...] = (
 )
 HATCHES = ("", "///", "...", "\\\\\\", "xxx", "++")
 
+# Numbers of a reliability diagram; its smallest distance from 0 and 1, and its ticks.
+RELIABILITY = ("predicted", "observed", "low", "high")
+EDGE = 0.001
+ODDS_TICKS = (0.001, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99, 0.999)
+
 PARAMETERS: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.labelsize": FONT,
@@ -396,18 +401,33 @@ def reliability(
 ) -> None:
     """Draws observed shares against predicted probabilities, bin by bin; on the diagonal the two agree.
 
+    Both axes are log-odds, because most probabilities of staying are near 1, where linear axes would pile up the bins.
+    Shares of 0 and 1 are drawn at the edge.
+
     Args:
         axes: Axes to draw on.
-        curves: One row per series and bin: predicted, observed, low and high.
+        curves: One row per series and bin: predicted, observed, low and high; bins of too few people have no interval.
         series: Column that names each row's series. The caller makes the legend.
         series_looks: Looks of the series; by default `looks` of the column.
     """
-    axes.axline((0, 0), slope=1, color=GREY, linewidth=1)
-    for label, look, mask in _parts(curves, series, series_looks):
-        part = curves[mask]
+    shown = curves.assign(**{name: curves[name].clip(EDGE, 1 - EDGE) for name in RELIABILITY})
+    values = shown[["predicted", "observed"]].to_numpy(dtype=np.float64)
+    # Without a step there are no bins.
+    ends = (values.min(), values.max()) if len(values) else (0.1, 0.9)
+    # A little room around the outermost points, in log-odds.
+    odds = np.log(ends) - np.log1p(-np.array(ends)) + np.array([-0.4, 0.4])
+    limits = tuple(1 / (1 + np.exp(-odds)))
+    axes.plot(limits, limits, color=GREY, linewidth=1, label="_agreement")
+    for label, look, mask in _parts(shown, series, series_looks):
+        part = shown[mask]
         span = error_lengths(part["observed"], part["low"], part["high"])
         axes.errorbar(part["predicted"], part["observed"], yerr=span, label=label, **look.line)
-    axes.set(xlabel="predicted probability", ylabel="share in which it happened", xlim=(0, 1), ylim=(0, 1))
+    axes.set(xlabel="predicted probability", ylabel="share in which it happened", xscale="logit", yscale="logit")
+    axes.set(xlim=limits, ylim=limits, xticks=ODDS_TICKS, yticks=ODDS_TICKS)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(lambda value, _: f"{value:g}".removeprefix("0"))
+    axes.minorticks_off()
+    axes.set(xlim=limits, ylim=limits)
     axes.set_aspect("equal")
     axes.grid(color=PALE)
 

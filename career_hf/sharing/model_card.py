@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from transformers import PreTrainedModel
 
@@ -23,6 +24,7 @@ from ..encoding.checkpoints import load_checkpoint
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.training_history import UNKNOWN_SOURCE
 from ..evaluation.audit import EVERYBODY
+from ..evaluation.resampling import interval_text
 from ..number_ranges import within_ranges
 from ..occupations.crosswalks import codes as occ1990dd
 from ..occupations.crosswalks import titles
@@ -46,6 +48,8 @@ METRICS = {
     "wage_rmse": ("Root mean squared error of log wages at work", 3),
     "wage_gap": ("Predicted less observed log wage at work", 3),
 }
+# What is resampled for intervals, in the plural.
+UNITS = {"person": "people", "household": "households", "PSU": "PSUs"}
 GROUP_METRICS = [metric for metric in METRICS if metric != "wage_r2"]
 # Assumed power, as energy is not measured: round numbers for a CPU thread with its share of memory, and for a GPU.
 WATTS = {"cpu": 10, "gpu": 400}
@@ -104,6 +108,7 @@ def write_model_card(
         stages=stages,
         sources=_sources(stages),
         results=results,
+        units=UNITS[(results or {}).get("clusters", "person")],
         metrics=_rows_of(results, EVERYBODY),
         groups=groups,
         group_metrics=[METRICS[metric][0] for metric in group_metrics],
@@ -254,7 +259,8 @@ def _levels(levels: Sequence[str]) -> str:
 
 def _text(row: Mapping[str, Any], metric: str) -> str:
     digits = METRICS[metric][1]
-    return f"{row['estimate']:.{digits}f} [{row['low']:.{digits}f}, {row['high']:.{digits}f}]"
+    low, high = (np.nan if row[end] is None else row[end] for end in ("low", "high"))
+    return interval_text(row["estimate"], low, high, digits)
 
 
 def _rows_of(results: Mapping[str, Any] | None, group: str) -> list[tuple[str, str, str, str]]:

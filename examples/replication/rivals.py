@@ -30,12 +30,12 @@ from career_hf.comparing import score_once, trial_grid
 from career_hf.encoding.checkpoints import load_checkpoint
 from career_hf.encoding.processing_career import CareerProcessor
 from career_hf.evaluation.metrics import (
+    auc_differences,
     first_as_new,
     mean_over_seeds,
     perplexity,
     perplexity_by,
     perplexity_differences,
-    stay_auc,
     summarize,
 )
 from career_hf.evaluation.report import accuracy, calibration, perplexity_in_groups
@@ -445,24 +445,31 @@ def table_4(tables: Tables, groups: Tables) -> pd.DataFrame:
 def table_5(tables: Tables, groups: Tables) -> pd.DataFrame:
     """Areas under the ROC curve of moving and of entering states without work, how high the truth ranks, calibration.
 
-    As in `evaluation.report.accuracy`; moving also on the cuts of Table 4, and out of the broad group. Expected
-    calibration errors are of the probability of staying and of the likeliest occupation's.
+    As in `evaluation.report.accuracy` and `calibration`, with intervals and differences from CAREER in two stages;
+    moving also on the cuts of Table 4, and out of the broad group.
 
     Args:
         tables, groups: As in `table_4`.
     """
-    found = accuracy(tables)
+    found = accuracy(tables, baseline=_baseline(tables))
     cuts: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], Tables]] = {
         "same coding scheme": (lambda table: table[~table["coding_changed"]], tables),
         "gaps of one year": (_one_year, tables),
         "without A-B-A": (_without_aba, tables),
         "broad groups": (lambda table: table, groups),
     }
-    for place, (cut, (take, source)) in enumerate(cuts.items(), start=1):
+    for cut, (take, source) in cuts.items():
         if source:
-            aucs = {model: np.mean([stay_auc(take(table)) for table in seeds]) for model, seeds in source.items()}
-            found.insert(place, f"moving, {cut}", pd.Series(aucs))
-    return found.join(calibration(tables)[["stay_ece", "top_ece"]])
+            cut_tables = {model: [take(table) for table in seeds] for model, seeds in source.items()}
+            areas = auc_differences(cut_tables, _baseline(cut_tables)).add_prefix(f"moving, {cut}_")
+            found = found.join(areas.rename(columns={f"moving, {cut}_auc": f"moving, {cut}"}))
+    errors = calibration(tables, baseline=_baseline(tables)).drop(columns="perplexity")
+    return found.join(errors)
+
+
+def _baseline(tables: Tables) -> str:
+    """CAREER where it is among the models, otherwise the first of them."""
+    return BASELINE if BASELINE in tables else next(iter(tables))
 
 
 def table_8(tables: Tables, draws: int) -> pd.DataFrame:

@@ -326,3 +326,14 @@ def test_describe_counts_stays_returns_and_news(careers):
     assert np.allclose(shares, [1 / 5, 1 / 5, 3 / 5])
     assert np.allclose(summary[["missing region", "missing gender"]], [1 / 8, 1 / 3])
     assert np.allclose(summary[["mean years per career", "median year"]], [8 / 3, 1992])
+
+
+def test_a_measurement_is_no_covariate():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"person": range(300), "year": 1990, "occupation": "cook", "score": rng.normal(size=300)})
+    for role in ("covariates", "static"):
+        with pytest.raises(ValueError, match="person '0', row 0, column 'score', .*one of 300 different numbers"):
+            from_frame(frame, **{role: ["score"]})
+    assert from_frame(frame, outcomes=["score"]).num_rows == 300
+    binned = from_frame(frame.assign(score=frame["score"].round(1)), static=["score"])
+    assert binned.num_rows == 300

@@ -107,12 +107,17 @@ def test_people_as_units_and_equal_weights_agree_with_resampling_people():
     table = sample(people=20)
     alike = SurveyDesign(weight=None)
     for by in (None, "race"):
-        linear, resampled = survey_perplexity(table, alike, by), bootstrap_perplexity(table, draws=4000, by=by)
+        people = table.drop(columns=["psu", "stratum"])
+        linear, resampled = survey_perplexity(table, alike, by), bootstrap_perplexity(people, draws=4000, by=by)
         assert linear["perplexity"].to_numpy() == pytest.approx(resampled["perplexity"].to_numpy())
         for column in ("standard_error", "low", "high"):
             assert linear[column].to_numpy() == pytest.approx(resampled[column].to_numpy(), rel=0.04)
-    # Places are alike inside, so that people are not what was drawn.
+    # Places are alike inside, so that people are not what was drawn; resamples are of places where they are known.
     assert survey_perplexity(table, CLUSTERED)["standard_error"].iloc[0] > 1.3 * linear["standard_error"].max()
+    places = survey_perplexity(table, SurveyDesign(weight=None, psu="psu")).iloc[0]
+    resampled = bootstrap_perplexity(table.drop(columns="stratum"), draws=4000).iloc[0]
+    for column in ("standard_error", "low", "high"):
+        assert resampled[column] == pytest.approx(places[column], rel=0.06)
 
 
 def test_differences_are_paired_and_seeds_averaged():

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from career_hf.careers import from_frame
+from career_hf.careers import from_frame, to_frame
 from career_hf.encoding.collating import EncodedCareers
 from career_hf.evaluation.metrics import (
     entry_auc,
@@ -138,3 +138,20 @@ def test_differences_within_groups_are_those_of_the_groups_tables(market):
         assert audit.loc[(gender, "other"), "n"] == len(rows)
         low, high = audit.loc[(gender, "other"), ["low", "high"]]
         assert low < alone.loc["other", "difference"] < high
+
+
+def test_the_table_keeps_household_psu_and_stratum(market):
+    frame = to_frame(market[0])
+    home = (frame["person"].rank(method="dense") // 2).astype(int)
+    careers = from_frame(
+        frame.assign(home=home, place=frame["psu"], region_of=frame["stratum"]).drop(columns=["psu", "stratum"]),
+        covariates=["region", "education"],
+        static=["gender", "race", "birth_year"],
+        weight="weight",
+        group="home",
+        psu="place",
+        stratum="region_of",
+    )
+    table = transition_table(market[1], careers, market[2])
+    for name, column in (("group", home.astype(str)), ("psu", frame["psu"]), ("stratum", frame["stratum"])):
+        assert table[name].astype(str).tolist() == column.tolist()

@@ -112,6 +112,48 @@ def test_without_weights_everybody_counts_alike():
     assert not shares.attrs["weighted"] and shares["people"].max() <= len(careers)
 
 
+def test_households_are_resampled_and_rows_of_few_have_no_interval():
+    rng = np.random.default_rng(0)
+    rows = [
+        {"person": f"{home} {twin}", "year": 1990 + t, "occupation": career[t], "home": home, "w": 1.0 + home % 2}
+        for home, career in enumerate(rng.choice(list("abc"), size=(60, 4), p=[0.6, 0.35, 0.05]))
+        for twin in (0, 1)
+        for t in range(4)
+    ]
+    frame = pd.DataFrame(rows)
+    found = {}
+    for name, part, group in (
+        ("alone", frame[frame["person"].str.endswith("0")], None),
+        ("households", frame, "home"),
+        ("people", frame, None),
+    ):
+        careers = from_frame(part, weight="w", group=group)
+        processor = CareerProcessor.fit(careers, covariates=[])
+        chain = MarkovForOccupationPrediction.fit(processor.encode(careers)[0], processor, order=1)
+        found[name] = transitions((chain, processor), careers, groups="occupation", draws=400)
+    alone, homes, people = (moves.to_frame().query("previous == 'a'") for moves in found.values())
+    assert homes.attrs["clusters"] == "household" and people.attrs["clusters"] == "person"
+    assert (homes["people"] == 2 * homes["clusters"]).all() and homes["observed"].tolist() == alone[
+        "observed"
+    ].tolist()
+    width = [(rows["observed_high"] - rows["observed_low"]).to_numpy() for rows in (alone, homes, people)]
+    np.testing.assert_allclose(width[1], width[0], rtol=0.1)
+    assert (width[2] < 0.85 * width[0]).all()
+
+    few = [
+        {"person": p, "year": t, "occupation": "b" if p and t else "a", "home": p} for p in range(12) for t in (0, 1)
+    ]
+    few += [{"person": p, "year": 2, "occupation": "b", "home": p} for p in range(3)]
+    careers = from_frame(pd.DataFrame(few))
+    processor = CareerProcessor.fit(careers, covariates=[])
+    chain = MarkovForOccupationPrediction.fit(processor.encode(careers)[0], processor, order=1)
+    moves = transitions((chain, processor), careers, groups="occupation", draws=50)
+    rows = moves.to_frame().set_index(["previous", "occupation"])
+    assert moves.too_few() == ["b"] and rows.loc["b", ["low", "high", "standard_error"]].isna().all(axis=None)
+    assert rows.loc["a", ["low", "high"]].notna().all(axis=None) and moves.beyond_chance()[1] <= 2
+    assert moves.figure().axes
+
+
 def test_what_cannot_be_done_is_said():
     careers = careers_of()
     model, processor = model_and_processor("career")

@@ -115,15 +115,32 @@ def test_bands_have_lines_and_the_intervals_of_the_series_that_are_chosen():
 
 def test_reliability_has_every_bin_with_its_interval_and_the_diagonal():
     figure, axes = style.new_figure(4)
-    style.reliability(axes, ROWS.assign(predicted=[0.1, 0.6, 0.2, 0.7], observed=ROWS["estimate"]), series="model")
+    rows = ROWS.assign(predicted=[0.1, 0.6, 0.2, 0.7], observed=ROWS["estimate"] / 10)
+    rows = rows.assign(low=rows["low"] / 10, high=rows["high"] / 10)
+    style.reliability(axes, rows, series="model")
     drawn = error_bars(axes)
     assert list(drawn) == ["CAREER", "chain"]
-    assert drawn["CAREER"][0] == [[0.1, 2], [0.6, 3]] and drawn["chain"][0] == [[0.2, 4], [0.7, 6]]
-    for model, rows in ROWS.groupby("model"):
-        assert np.array(drawn[model][1])[:, :, 1].tolist() == rows[["low", "high"]].to_numpy().tolist()
+    assert drawn["CAREER"][0] == [[0.1, 0.2], [0.6, 0.3]] and drawn["chain"][0] == [[0.2, 0.4], [0.7, 0.6]]
+    for model, part in rows.groupby("model"):
+        np.testing.assert_allclose(np.array(drawn[model][1])[:, :, 1], part[["low", "high"]].to_numpy())
     diagonal = axes.lines[0]
-    assert diagonal.get_xy1() == (0, 0) and diagonal.get_slope() == 1
-    assert axes.get_xlim() == axes.get_ylim() == (0, 1)
+    assert tuple(diagonal.get_xdata()) == tuple(diagonal.get_ydata()) == axes.get_xlim() == axes.get_ylim()
+    assert 0 < axes.get_xlim()[0] < 0.1 and 0.7 < axes.get_xlim()[1] < 1
+
+
+def test_bins_near_one_do_not_pile_up_in_a_corner_of_a_reliability_diagram():
+    """As surveys have probabilities of staying; one bin has no interval, and in one everybody stays."""
+    predicted = np.array([0.45, 0.72, 0.82, 0.88, 0.92, 0.94, 0.96, 0.975, 0.986, 0.995])
+    rows = pd.DataFrame({"predicted": predicted, "observed": np.r_[predicted[:-1], 1.0], "model": "CAREER"})
+    rows = rows.assign(low=rows["observed"] - 0.004, high=(rows["observed"] + 0.004).clip(upper=1))
+    rows.loc[0, ["low", "high"]] = np.nan
+    figure, axes = style.new_figure(6)
+    style.reliability(axes, rows)
+    at = axes.transAxes.inverted().transform(axes.transData.transform(rows[["predicted", "predicted"]].to_numpy()))
+    assert ((at > 0) & (at < 1)).all()
+    # A tenth of the diagram, at the most, is left between neighbours, and none is on top of another.
+    assert np.diff(at[:, 0]).min() > 0.03 and at[5, 0] < 0.65
+    figure.canvas.draw()
 
 
 def test_a_learning_curve_has_both_losses_without_the_updates_that_lack_them():

@@ -150,11 +150,13 @@ def test_choices_among_some_occupations_are_conditional_probabilities():
 
 
 def test_gains_over_chance():
-    rows = {"person": ["1", "1", "2"], "step": [0, 1, 0], "occupation": ["a", "b", "a"], "chance": np.log([0.5] * 3)}
-    good = pd.DataFrame({**rows, "log_prob": np.log([0.8, 0.8, 0.8]), "rank": [1, 1, 1]})
-    blind = pd.DataFrame({**rows, "log_prob": np.log([0.5] * 3), "rank": [1, 2, 2]})
+    # Six times the same two people, because two have no interval.
+    names = [f"{copy} {person}" for copy in range(6) for person in (1, 1, 2)]
+    rows = {"person": names, "step": [0, 1, 0] * 6, "occupation": ["a", "b", "a"] * 6, "chance": np.log([0.5] * 18)}
+    good = pd.DataFrame({**rows, "log_prob": np.log([0.8] * 18), "rank": 1})
+    blind = pd.DataFrame({**rows, "log_prob": np.log([0.5] * 18), "rank": [1, 2, 2] * 6})
     table = unseen_table({study.CAREER: [blind], study.TITLES: [good, good], study.SHUFFLED: [blind]}, draws=20)
-    assert table.loc[study.TITLES, ["n", "gain", "low", "high"]].tolist() == pytest.approx([3, *[np.log(1.6)] * 3])
+    assert table.loc[study.TITLES, ["n", "gain", "low", "high"]].tolist() == pytest.approx([18, *[np.log(1.6)] * 3])
     assert table.loc[study.TITLES, "difference_from_shuffled"] == pytest.approx(-np.log(1.6))
     assert table.loc[study.CAREER, ["gain", "reciprocal_rank", "chance_reciprocal_rank"]].tolist() == pytest.approx(
         [0, 2 / 3, 0.75]

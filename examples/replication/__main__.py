@@ -18,6 +18,7 @@ STUDIES = (
     "table3",
     "gap_worlds",
     "coverage_wages",
+    "coverage_forecasts",
     "rationales",
     "likeness",
     "figure5",

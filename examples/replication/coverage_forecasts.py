@@ -1,8 +1,8 @@
 """How often intervals of forecasts hold the truth, by horizon: worlds of households whose law is known.
 
 A Markov chain is fitted once. In each world it forecasts other people, who are not quite like it: members of a
-household stay where they are more, or less, than others, which no model sees, so that intervals have to be clustered by
-household. What its forecasts are worth to everybody follows from powers of transition matrices, and what sampling
+household stay where they are more, or less, than others, which no model sees, so that intervals have to be clustered
+by household. What its forecasts are worth to everybody follows from powers of transition matrices, and what sampling
 trajectories does to them from its own exact law.
 """
 

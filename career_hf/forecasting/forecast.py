@@ -146,7 +146,7 @@ def forecast(
             f"estimator must be one of {get_args(Estimator)} and step of {get_args(StepRule)}, not {estimator!r} and "
             f"{step!r}"
         )
-    known = covariates if isinstance(covariates, str) else "given"
+    known = covariates if isinstance(covariates, str) else "last" if covariates is None else "given"
     if known not in (*get_args(Covariates), "given"):
         raise ValueError(f"covariates must be one of {get_args(Covariates)}, or a table of values, not {covariates!r}")
     if known == "realised" and cutoff is None:

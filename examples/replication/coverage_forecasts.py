@@ -53,7 +53,7 @@ class CoverageSettings:
     """
 
     worlds: int = 200
-    households: int = 100
+    households: int = 60
     samples: int = 300
     draws: int = 400
 

@@ -102,13 +102,14 @@ def calibration_by_horizon(table: pd.DataFrame, bins: int = 10, draws: int = 100
         bins, draws, seed: As in `calibration.reliability`.
 
     Returns:
-        One row per year and bin: year, bin, n, predicted, observed, low, high.
+        One row per year and bin that somebody is in: year, bin, n, predicted, observed, low, high.
     """
     curves = [
         reliability(part, "top", bins=bins, draws=draws, seed=seed).reset_index().assign(year=year)
         for year, part in table.groupby("year")
     ]
-    return pd.concat(curves, ignore_index=True)[["year", "bin", "n", "predicted", "observed", "low", "high"]]
+    frame = pd.concat(curves, ignore_index=True)[["year", "bin", "n", "predicted", "observed", "low", "high"]]
+    return frame[frame["n"] > 0].reset_index(drop=True)
 
 
 def prediction_sets(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from itertools import product
 
@@ -258,10 +259,25 @@ def test_a_state_on_one_side_of_the_cutoff_is_an_error_before_training(data, tmp
     assert not list(tmp_path.glob("*/models"))
 
 
-def test_covariates_are_known_ahead_only_where_that_is_said(done):
-    """Models that have covariates forecast otherwise with them, chains the same."""
+def test_covariates_are_known_ahead_only_where_that_is_said(done, data, tmp_path):
+    """Where all go to college after the cutoff, a model with covariates may be told so, and a chain never is."""
     plan = done[0]["new people"]
-    last, realised = (plan.tables(f"forecasts/{known}") for known in KNOWLEDGE)
-    for name in [BASELINE, *rivals.COUNTED]:
-        same = np.array_equal(last[name][0]["log_prob"], realised[name][0]["log_prob"])
-        assert same == (name != BASELINE)
+    careers = load_careers(data / "careers")
+
+    def graduate(career):
+        levels = zip(career["year"], career["education"], strict=True)
+        return {"education": ["college" if year > CUTOFF else level for year, level in levels]}
+
+    for name, split in careers.items():
+        careers[name] = split.map(graduate)
+    careers.save_to_disk(tmp_path / "careers")
+    ahead = replace(plan, folder=tmp_path, data=tmp_path / "careers")
+    trial = next(trial for trial in plan.frozen() if trial.model == BASELINE)
+    ahead.keep_table(BASELINE, 0, partial(plan.train, trial))
+    ahead.keep_table(rivals.MARKOV, 0, partial(plan.counted, rivals.MARKOV))
+    last, realised = (ahead.tables(f"forecasts/{known}") for known in KNOWLEDGE)
+    for name in last:
+        assert np.array_equal(last[name][0]["log_prob"], realised[name][0]["log_prob"]) == (name == rivals.MARKOV)
+    # Nothing that happened later reaches the forecast that keeps last values.
+    before = plan.tables("forecasts/last")[BASELINE][0]["log_prob"]
+    assert np.array_equal(last[BASELINE][0]["log_prob"], before)

@@ -102,7 +102,8 @@ class CareerForecastPipeline(Pipeline):
         is_stream = isinstance(inputs, Iterator | IterableDataset | torch.utils.data.Dataset)
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, and must be at least 1: it counts careers")
-        if (is_stream or batch_size) and {**self._forward_params, **kwargs}.get("covariates") is not None:
+        covariates = {**self._forward_params, **kwargs}.get("covariates")
+        if (is_stream or batch_size) and not isinstance(covariates, str | None):
             raise ValueError(
                 "covariates= is one table for everybody, who must be predicted together: give the careers as a list "
                 "or table, and leave out batch_size"

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import career_hf
+from career_hf.careers.clusters import cluster_name
 
 from .console import say, show
 from .options import Data, Draws
+
+
+class Covariates(StrEnum):
+    last = "last"
+    realised = "realised"
 
 
 def forecast(
@@ -31,6 +38,13 @@ def forecast(
         ),
     ] = False,
     people: Annotated[int | None, typer.Option(help="Number of people to forecast, drawn at random.", min=1)] = None,
+    covariates: Annotated[
+        Covariates,
+        typer.Option(
+            help="Covariates after the cutoff: last, their last values before it (the year and `age` advance); or "
+            "realised, what they became, as in the paper."
+        ),
+    ] = Covariates.last,
     samples: Annotated[int, typer.Option(help="Number of trajectories of each person.", min=2)] = 1000,
     seed: Annotated[int, typer.Option(help="Random seed of the trajectories.")] = 0,
     output: Annotated[Path | None, typer.Option(help="Destination folder of the forecast and the tables.")] = None,
@@ -53,6 +67,7 @@ def forecast(
         split=split or None,
         everyone=everyone,
         people=people,
+        covariates=covariates.value,
         samples=samples,
         seed=seed,
         draws=draws,
@@ -61,10 +76,15 @@ def forecast(
     if report.forecast.attrs["years_placed_at"]:
         say(f"years without training use the latest trained year: {report.forecast.attrs['years_placed_at']}")
     who = "everyone observed, weighted" if everyone else f"people observed in {report.forecast.years[0, -1]}"
-    show(report.to_frame().T, f"Forecasts from {cutoff} of {who}: perplexity with 95% interval by resampling people")
+    known = {"last": "keep their last values", "realised": "are known ahead"}[covariates.value]
+    units = {"person": "people", "household": "households", "PSU": "PSUs"}[cluster_name(report.table.columns)]
+    show(
+        report.to_frame().T,
+        f"Forecasts from {cutoff} of {who}; covariates {known}: perplexity with 95% interval by resampling {units}",
+    )
     show(
         report.tables["prediction_sets"].T,
-        "Sets that are to hold 90%: size chosen on half of the people, tested on the others",
+        f"Sets that are to hold 90%: size chosen on half of the {units}, tested on the others; means of many splits",
     )
     show(report.tables["shares"].set_index("occupation"), "Shares of people, with quantiles of chance alone")
     if output is not None:

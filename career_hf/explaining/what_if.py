@@ -6,8 +6,9 @@ predict what would become of the same people if they were given a degree. People
 that the record does not hold, and a model of occupations rightly takes that into account.
 
 Differences are averages over people and person-years whose predictions the edit can reach, survey-weighted where
-careers have a `weight`. Intervals come from resampling people. Both predictions are about the same people, so each
-resample gives a difference (paired). Intervals hold the model fixed: another training run is a further source of
+careers have a `weight`. Intervals come from resampling PSUs or households where careers have them, otherwise people.
+Both predictions are about the same people, so each resample gives a difference (paired). With too few clusters there
+are none (`careers.clusters`). Intervals hold the model fixed: another training run is a further source of
 differences.
 """
 
@@ -25,6 +26,7 @@ from datasets import Dataset, DatasetDict
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
+from ..careers.clusters import DESIGN, FEWEST, clusters
 from ..careers.frames import as_careers, as_splits, truncate
 from ..careers.ledger import Ledger
 from ..encoding.checkpoints import as_checkpoint
@@ -177,7 +179,7 @@ def what_if(
         groups: The outcomes: "occupation" for single ones; a level of broad groups of occ1990dd, "group",
             "major_group" or "census_group"; or the group of every occupation.
         fewest: Number of person-years of training below which a combination counts as rare.
-        draws: Number of resamples of people behind the intervals.
+        draws: Number of resamples of clusters behind the intervals.
         seed: Random seed of the forecasts and of the resamples.
         unknown_levels: What to do with levels of the careers that training never saw, as in `processor.encode`. Those
             that the edit writes have to be known.
@@ -260,7 +262,9 @@ def next_step_differences(
     ledger = pair.ledger
     before = {"the edit comes later or changes nothing": int((~reached).sum())}
     ledger.record("compare predictions", "person-years", len(reached), int(reached.sum()), dropped=before)
-    differences = _differences(labels, original, edited, pair.weight[people] * count, draws, seed)
+    differences = _differences(
+        labels, original, edited, pair.weight[people] * count, pair.cluster[people], draws, seed
+    )
     differences.attrs = _attrs(edit, len(people), int(reached.sum()), pair.weighted, draws)
     return Comparison(differences, pair.support, ledger)
 
@@ -312,9 +316,9 @@ def forecast_differences(
     ]
     original, edited = (result.probability.astype(np.float64) @ is_in_group[ids].numpy() for result in forecasts)
     frames = [
-        _differences(labels, original[:, step], edited[:, step], pair.weight[people], draws, seed).assign(
-            years_ahead=(step + 1) * processor.step_length
-        )
+        _differences(
+            labels, original[:, step], edited[:, step], pair.weight[people], pair.cluster[people], draws, seed
+        ).assign(years_ahead=(step + 1) * processor.step_length)
         for step in range(horizon)
     ]
     differences = pd.concat(frames, ignore_index=True)
@@ -334,6 +338,7 @@ class _EditedPair:
         lengths: `(people,)`: number of person-years.
         weight: `(people,)`: survey weights, or ones.
         weighted: Whether careers have weights.
+        cluster: `(people,)`: the cluster of each person, by which intervals resample.
         support, ledger: As in `Comparison`.
     """
 
@@ -343,6 +348,7 @@ class _EditedPair:
     lengths: np.ndarray
     weight: np.ndarray
     weighted: bool
+    cluster: np.ndarray
     support: pd.DataFrame | None
     ledger: Ledger
 
@@ -395,6 +401,9 @@ def _edit_and_encode(
         lengths=EncodedCareers(original).lengths,
         weight=np.array(careers["weight"][:]) if weighted else np.ones(len(careers)),
         weighted=weighted,
+        cluster=clusters(
+            pd.DataFrame({name: careers[name][:] for name in ("person", *DESIGN) if name in careers.features})
+        ),
         support=counts,
         ledger=ledger,
     )
@@ -414,15 +423,23 @@ def _sums_by_person(
 
 
 def _differences(
-    labels: list[str], original: np.ndarray, edited: np.ndarray, weight: np.ndarray, draws: int, seed: int
+    labels: list[str],
+    original: np.ndarray,
+    edited: np.ndarray,
+    weight: np.ndarray,
+    cluster: np.ndarray,
+    draws: int,
+    seed: int,
 ) -> pd.DataFrame:
     """Weighted means of `(people, groups)` and of their differences, with intervals, one row per group."""
     averages = np.concatenate([original, edited], axis=1)
-    everybody, together = np.arange(len(averages)), np.zeros(len(averages), dtype=np.int64)
-    means, resampled = resample_means(averages, weight, everybody, together, draws=draws, seed=seed)
+    drawn_together, together = np.unique(cluster, return_inverse=True)[1], np.zeros(len(averages), dtype=np.int64)
+    means, resampled = resample_means(averages, weight, drawn_together, together, draws=draws, seed=seed)
     before, after = np.split(means[0], 2)
     drawn_before, drawn_after = np.split(resampled[:, 0], 2, axis=1)
     drawn = drawn_after - drawn_before
+    if drawn_together.max() + 1 < FEWEST:
+        drawn = np.full_like(drawn, np.nan)
     low, high = np.quantile(drawn, INTERVAL, axis=0)
     columns = {"outcome": labels, "original": before, "edited": after, "difference": after - before}
     return pd.DataFrame(columns | {"standard_error": drawn.std(axis=0, ddof=1), "low": low, "high": high})

@@ -3,15 +3,20 @@
 The probability of an occupation k steps ahead is the average of p(y_{T+k} | path) over sampled paths y_{T+1}, ...,
 y_{T+k-1}: the conditional probabilities themselves, not how often an occupation was drawn, which has the same mean and
 a larger variance (the original program does the same). One step ahead there is nothing to sample and the forecast is
-the model's own probability; more steps can be enumerated.
+the model's own probability; the first few steps are enumerated where that asks no more of the model than sampling; and
+Markov chains and their mixtures have an exact law at every step (`exact_chains.py`).
 
 Some models, such as converted checkpoints of the original program, keep special ids (padding, the beginning of a
 career) in their softmax. The probability that they give to these stays there, as the forecast's `special`, so that one
 step ahead a forecast is what `evaluate` scores. But nobody's path goes through an id that is no occupation: paths are
 drawn with the probabilities that occupations have among themselves. The original program draws these ids too.
 
-`years.py` says which steps are taken and with which covariates, `trajectories.py` takes them, `result.py` holds what
-comes out, and `report.py` scores it.
+A forecast is conditioned on what a career says up to its end, and on the calendar: which years are asked for, and that
+steps lead from each to the next, for everybody alike. Whether, when and in which state a person is observed later is
+not known. Covariates keep their last values, or are known ahead if one says so (`covariates`).
+
+`years.py` says which steps are taken and with which covariates, `trajectories.py` takes them, `jackknife.py` says what
+sampling does to logs of probabilities, `result.py` holds what comes out, and `report.py` scores it.
 """
 
 from __future__ import annotations
@@ -34,10 +39,11 @@ from ..encoding.collating import EncodedCareers
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.training_history import last_year_of
 from ..number_ranges import within_ranges
+from .exact_chains import has_exact_law, probabilities_ahead
 from .result import Forecast, Trajectories
 from .shared_prefix import SHARED_PREFIX
 from .trajectories import Estimator, SharedPast, TrajectorySampler, WholeHistories
-from .years import StepRule, levels_ahead, steps_ahead
+from .years import Covariates, StepRule, StepsAhead, levels_ahead, steps_ahead
 
 
 logger = logging.get_logger(__name__)
@@ -62,12 +68,12 @@ def forecast(
     split: str | None = None,
     step: StepRule = "observation",
     gap_covariate: str | None = None,
-    covariates: Any = None,
+    covariates: Any = "last",
     carry_forward: bool = True,
     unknown_levels: Literal["error", "missing"] = "error",
     samples: int = 1000,
     estimator: Estimator = "conditional",
-    exact_steps: int = 1,
+    exact_steps: int | None = None,
     trajectories: bool = False,
     seed: int = 0,
     batch_tokens: int | None = None,
@@ -83,9 +89,9 @@ def forecast(
         careers: Careers to continue: a folder of careers, or careers. All their steps up to the cutoff are conditioned
             on.
         processor: The processor of a model that is given by itself.
-        cutoff: The last year that may be known; all years without one. What careers say about covariates after it is
-            used, as `covariates` are; what they say about occupations is not. People without a step up to it are left
-            out.
+        cutoff: The last year that may be known; all years without one. What careers say about occupations after it is
+            never used, and what they say about covariates only with covariates="realised". People without a step up
+            to it are left out.
         years: The years to forecast, the same for everybody. With a cutoff they are the first three in which somebody
             is observed after it, unless years or a horizon are given.
         horizon: Instead of years: how many steps to go ahead of each person's own last year, each of
@@ -97,17 +103,23 @@ def forecast(
             are sampled too and left out of the result.
         gap_covariate: A covariate that holds the years since the step before, for models that were trained with one;
             its future values follow from the years.
-        covariates: Future values of covariates: careers, or a long table with person, year and columns of values.
-            Rows up to a person's last year are not used, because the career has those years. A model without
-            covariates uses no row.
+        covariates: Values of covariates in coming years. With "last" they keep their last values: nothing after a
+            person's last year is known. With "realised" they take what careers say of them after the `cutoff`, as in
+            the paper ("we include updated values of dynamic covariates like education", Appendix G); such a forecast
+            knows who will have left school. Or careers, or a long table with person, year and columns of values, for
+            scenarios; rows up to a person's last year are not used, because the career has those years. In all three
+            the year, `gap_covariate` and a covariate called `age` follow from the calendar. A model without covariates
+            uses no row.
         carry_forward: Whether a covariate that changes over time keeps its latest value where no later one is given.
         unknown_levels: What to do with covariate levels that training never saw, as in `processor.encode`.
         samples: Trajectories per person.
         estimator: "conditional" averages the model's probabilities over the trajectories, "frequency" counts how often
             an occupation was drawn, which has the same mean and a larger error.
         exact_steps: Steps that are exact, by enumerating all paths to them: 1 costs nothing; 2 asks the model once for
-            every occupation, which is cheaper than sampling as many trajectories. With 0 the frequencies of the first
-            step are sampled too.
+            every occupation. Unless given, these are all steps of a Markov chain or a mixture of them, whose law
+            follows without enumeration; as many steps of another model as have no more paths than there are
+            trajectories; and with the estimator "frequency" one. With 0 the frequencies of the first step are sampled
+            too.
         trajectories: Whether to return the sampled trajectories too.
         seed: Random seed of the sampling. A person's draws depend on nobody else who is forecast, nor on
             `batch_tokens`.
@@ -115,57 +127,67 @@ def forecast(
             keep a CPU busy, and 40,000 on a GPU.
 
     Returns:
-        A `Forecast`, with its Monte-Carlo standard errors.
+        A `Forecast`, with its Monte-Carlo standard errors, and with what sampling does to logs of its probabilities.
 
     Raises:
         ValueError: The processor does not belong to the model, the model was trained on years after the cutoff, or it
             predicts no probabilities; nobody is left to forecast; a forecast year is not after a person's last, or
-            lies before every trained one; or a covariate has no value, or one that the model does not know. The
-            message names person, column and year.
+            lies before every trained one; covariates are "realised" and there is no cutoff; or a covariate has no
+            value, or one that the model does not know. The message names person, column and year.
     """
     model, processor = as_checkpoint(model, processor)
     processor.check(model.config)
     if batch_tokens is None:
         batch_tokens = BATCH_TOKENS.get(model.device.type, BATCH_TOKENS["cpu"])
-    if samples < 2 or exact_steps < 0 or batch_tokens < 1:
-        raise ValueError(
-            f"samples must be at least 2, exact_steps 0 and batch_tokens 1, not {samples}, {exact_steps} and "
-            f"{batch_tokens}"
-        )
+    if samples < 2:
+        raise ValueError(f"samples must be at least 2, because one trajectory has no spread, and is {samples}")
     if estimator not in get_args(Estimator) or step not in get_args(StepRule):
         raise ValueError(
             f"estimator must be one of {get_args(Estimator)} and step of {get_args(StepRule)}, not {estimator!r} and "
             f"{step!r}"
         )
+    known = covariates if isinstance(covariates, str) else "last" if covariates is None else "given"
+    if known not in (*get_args(Covariates), "given"):
+        raise ValueError(f"covariates must be one of {get_args(Covariates)}, or a table of values, not {covariates!r}")
+    if known == "realised" and cutoff is None:
+        raise ValueError(
+            "covariates='realised' are those of the careers after a cutoff: give cutoff=, or pass careers with the "
+            "coming years as covariates="
+        )
     careers = as_careers(careers, split)
+    later = None if known == "last" else covariates
     if cutoff is not None:
         if (note := check_not_trained_after(processor, cutoff)) is not None:
             logger.warning_once(note)
         if years is None and horizon is None:
             years = years_after(careers, cutoff)
         histories = truncate(careers, cutoff)[0]
-        if covariates is None:
-            covariates = careers.select(np.flatnonzero(np.isin(careers["person"][:], histories["person"][:])))
+        if known == "realised":
+            later = careers.select(np.flatnonzero(np.isin(careers["person"][:], histories["person"][:])))
         careers = histories
     ids = np.setdiff1d(np.arange(len(processor.occupations)), processor.special_token_ids)
+    ahead = steps_ahead(careers, horizon, years, step, processor.step_length)
+    is_exact = exact_steps is None and estimator == "conditional" and has_exact_law(model)
+    if exact_steps is None:
+        exact_steps = _affordable_steps(len(ids), samples, ahead, estimator)
     if len(ids) ** max(exact_steps - 1, 0) > MOST_BRANCHES:
         raise ValueError(
             f"{len(ids)} occupations have {len(ids) ** (exact_steps - 1):,} paths to step {exact_steps}, too many to "
             "enumerate; lower exact_steps"
         )
-    ahead = steps_ahead(careers, horizon, years, step, processor.step_length)
     encoded = EncodedCareers(processor.encode(careers, unknown_levels=unknown_levels)[0])
     levels: np.ndarray | None = None
     placed: dict[int, int] = {}
     carried: dict[str, int] = {}
+    advanced: dict[str, int] = {}
     if encoded.covariates is not None:
         last = encoded.covariates[encoded.starts + encoded.lengths - 1]
-        levels, placed, carried = levels_ahead(
+        levels, placed, carried, advanced = levels_ahead(
             ahead,
             last,
             careers,
             processor,
-            covariates,
+            later,
             gap_covariate=gap_covariate,
             carry_forward=carry_forward,
             unknown_levels=unknown_levels,
@@ -175,13 +197,17 @@ def forecast(
 
     shape = (len(ahead.people), int(ahead.wanted.sum()) // len(ahead.people))
     probability = np.empty((*shape, len(ids)), dtype=np.float32)
-    error = np.empty_like(probability)
+    error, log_correction, log_error = (np.zeros_like(probability) for _ in range(3))
     special = np.empty(shape, dtype=np.float32)
     paths = []
     # A pipeline makes many short calls, which show no bar.
     bar = {"total": shape[0], "desc": "Forecasting careers", "unit": "person", "delay": 1}
     with _reader(model) as reader, logging.tqdm(**bar) as progress:
-        for people in _groups(encoded.lengths, ahead.lengths, samples, batch_tokens):
+        if is_exact:
+            exact = _exact_law(model, encoded, ahead).cpu().numpy().reshape(*shape, -1)
+            probability[:], special[:] = exact[..., ids], exact[..., processor.special_token_ids].sum(-1)
+        groups = _groups(encoded.lengths, ahead.lengths, samples, batch_tokens)
+        for people in groups if trajectories or not is_exact else ():
             steps = (ahead.lengths.cumsum() - ahead.lengths)[people, None] + np.arange(ahead.lengths[people[0]])
             past = encoded.gather(people)
             past_ids = np.c_[past.input_ids.reshape(len(people), -1), past.labels.reshape(len(people), -1)[:, -1]]
@@ -195,15 +221,21 @@ def forecast(
             sampler = TrajectorySampler(
                 reader(model, _tensor(past_ids, model), x),
                 torch.from_numpy(uniforms).to(model.device),
-                wanted=wanted.tolist(),
+                wanted=(wanted & (not is_exact)).tolist(),
                 estimator=estimator,
                 exact_steps=exact_steps,
                 draw_last=trajectories,
                 batch_tokens=batch_tokens,
             ).run()
-            probability[people] = sampler.probability.cpu().numpy()[:, wanted][..., ids]
-            special[people] = sampler.probability[..., sampler.special].sum(-1).cpu().numpy()[:, wanted]
-            error[people] = sampler.standard_error.cpu().numpy()[:, wanted][..., ids]
+            if not is_exact:
+                special[people] = sampler.probability[..., sampler.special].sum(-1).cpu().numpy()[:, wanted]
+                for array, found in (
+                    (probability, sampler.probability),
+                    (error, sampler.standard_error),
+                    (log_correction, sampler.log_correction),
+                    (log_error, sampler.log_error),
+                ):
+                    array[people] = found.cpu().numpy()[:, wanted][..., ids]
             if trajectories:
                 drawn = sampler.drawn.cpu().numpy()[..., wanted]
                 paths += [
@@ -219,16 +251,20 @@ def forecast(
         standard_error=error,
         trajectories=_distinct(paths, ids) if trajectories else None,
         histories=careers,
+        log_correction=log_correction,
+        log_error=log_error,
         attrs={
             "samples": samples,
             "seed": seed,
             "estimator": estimator,
-            "exact_steps": exact_steps,
+            "exact_steps": int(ahead.lengths.max()) if is_exact else exact_steps,
             "step": step,
             "step_length": processor.step_length,
             "gap_covariate": gap_covariate,
             "years_placed_at": placed,
+            "covariates": known,
             "carried_forward": carried,
+            "advanced": advanced,
             "unknown_occupation": processor.unknown_occupation,
         },
         special=special,
@@ -302,6 +338,25 @@ def _reader(model: PreTrainedModel) -> Iterator[type[SharedPast] | type[WholeHis
         if shares:
             model.set_attn_implementation(attention)
         model.train(was_training)
+
+
+def _affordable_steps(occupations: int, samples: int, ahead: StepsAhead, estimator: Estimator) -> int:
+    """The steps to which there are no more paths than trajectories are drawn; the first one of frequencies."""
+    steps = 1
+    while estimator == "conditional" and steps < ahead.lengths.max() and occupations**steps <= samples:
+        steps += 1
+    return steps
+
+
+def _exact_law(model: PreTrainedModel, encoded: EncodedCareers, ahead: StepsAhead) -> torch.Tensor:
+    """Probabilities at all wanted steps, person by person, `(wanted steps, vocabulary)`."""
+    past = encoded.gather(np.arange(len(ahead.people)))
+    ends = encoded.lengths.cumsum()
+    parts = zip(np.split(past.input_ids, ends[:-1]), past.labels[ends - 1], strict=True)
+    histories = [_tensor(np.r_[ids, last], model) for ids, last in parts]
+    law = probabilities_ahead(model, histories, int(ahead.lengths.max()))
+    number = np.arange(len(ahead.year)) - np.repeat(ahead.lengths.cumsum() - ahead.lengths, ahead.lengths)
+    return law[ahead.person[ahead.wanted], number[ahead.wanted]]
 
 
 def _groups(lengths: np.ndarray, steps: np.ndarray, samples: int, batch_tokens: int) -> Iterator[np.ndarray]:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
+from ..careers.clusters import clusters
 from ..evaluation.calibration import calibration_error, reliability
 from ..evaluation.metrics import bootstrap_perplexity
 from .result import Forecast
@@ -66,8 +67,10 @@ def by_horizon(table: pd.DataFrame, draws: int = 1000, seed: int = 0, weighted: 
 
     Returns:
         One row "all" and one for each year: n, people, unknown (rows from or to an occupation that the model does not
-        know, in whose place its unknown occupation is scored), perplexity, standard_error, low, high; monte_carlo, how
-        much of its standard error is from sampling trajectories, were a person's errors equal in all years; the AUC of
+        know, in whose place its unknown occupation is scored), perplexity, standard_error, low, high; monte_carlo, the
+        standard error of perplexity from sampling trajectories, were a person's errors equal in all years, which is
+        the most they can add up to; monte_carlo_bias, how much higher perplexity would be on average if the logs of
+        sampled probabilities were not corrected; the AUC of
         being in each watched state; top_ece, the calibration error of the likeliest occupation; in_set and set_size,
         the share of observations in the sets of likeliest occupations, and their mean size.
     """
@@ -81,6 +84,8 @@ def by_horizon(table: pd.DataFrame, draws: int = 1000, seed: int = 0, weighted: 
             "unknown": int(part["unknown"].sum()),
             **level.drop(["n", "people"]),
             "monte_carlo": level["perplexity"] * np.sqrt((of_people**2).sum()) / weight.sum(),
+            "monte_carlo_bias": level["perplexity"]
+            * np.expm1(np.average(part["log_prob_correction"], weights=weight)),
             **{f"AUC {label}": auc for label, auc in state_aucs(part, weighted).items()},
             "top_ece": calibration_error(reliability(part, "top", draws=1)),
             **part[["in_set", "set_size"]].mean(),
@@ -97,69 +102,95 @@ def calibration_by_horizon(table: pd.DataFrame, bins: int = 10, draws: int = 100
         bins, draws, seed: As in `calibration.reliability`.
 
     Returns:
-        One row per year and bin: year, bin, n, predicted, observed, low, high.
+        One row per year and bin that somebody is in: year, bin, n, predicted, observed, low, high.
     """
     curves = [
         reliability(part, "top", bins=bins, draws=draws, seed=seed).reset_index().assign(year=year)
         for year, part in table.groupby("year")
     ]
-    return pd.concat(curves, ignore_index=True)[["year", "bin", "n", "predicted", "observed", "low", "high"]]
+    frame = pd.concat(curves, ignore_index=True)[["year", "bin", "n", "predicted", "observed", "low", "high"]]
+    return frame[frame["n"] > 0].reset_index(drop=True)
 
 
 def prediction_sets(
-    forecast: Forecast, table: pd.DataFrame, coverage: float = 0.9, calibration_share: float = 0.5, seed: int = 0
+    forecast: Forecast,
+    table: pd.DataFrame,
+    coverage: float = 0.9,
+    calibration_share: float = 0.5,
+    seed: int = 0,
+    splits: int = 20,
 ) -> pd.DataFrame:
     """Sets of likeliest occupations whose size some people choose, and whose coverage others test (split conformal).
 
-    A set takes the likeliest occupations while their total probability is at most a threshold. In each year the
-    threshold is the k-th smallest `mass` of the n calibration people, k = ceil((n + 1) coverage): a further person who
-    is exchangeable with them is covered with a probability of at least `coverage`, whatever the model (Vovk et al.,
-    2005, "Algorithmic Learning in a Random World"; the score is that of Romano et al., 2020, without randomisation).
-    People, not rows, are split, so that years of one person are never on both sides. Weights are not used.
+    A set takes every occupation before which likelier ones have a total probability of at most a threshold, so the
+    likeliest is always in it. In each year the threshold is the k-th smallest `mass_before` of the n calibration
+    people, k = ceil((n + 1) coverage): a further person who is exchangeable with them is covered with a probability of
+    at least `coverage`, whatever the model (Vovk et al., 2005, "Algorithmic Learning in a Random World"; the score is
+    that of Romano et al., 2020, without randomisation). Clusters of people (`careers.clusters`) are split, so that
+    years of one person, and people of one household, are never on both sides. Weights are not used.
 
     Args:
         forecast: The forecast that the table was made of.
         table: A forecast table.
         coverage: Share of people whom the sets are to cover.
-        calibration_share: Share of people who choose the thresholds.
-        seed: Random seed of the split.
+        calibration_share: Share of clusters that choose the thresholds.
+        seed: Random seed of the splits.
+        splits: Number of random splits over which everything is averaged.
 
     Returns:
         One row per year: calibration and tested (people), threshold, coverage among the tested with its standard
-        error, mean and median set_size, and uncalibrated, the coverage of the model's own sets (`in_set`).
+        error, which is that of people (clustered) and not of splits, and split_sd, the standard deviation over splits;
+        mean and median set_size, and uncalibrated, the coverage of the model's own sets (`in_set`).
 
     Raises:
         ValueError: Someone's year has no person left on one of the sides, or coverage is not between 0 and 1.
     """
     if not 0 < coverage < 1:
         raise ValueError(f"coverage must be between 0 and 1, and is {coverage}")
-    people = table["person"].unique()
-    chosen = np.random.default_rng(seed).permutation(len(people))[: round(calibration_share * len(people))]
-    calibrates = table["person"].isin(people[chosen]).to_numpy()
+    cluster = clusters(table)
+    count = int(cluster.max()) + 1
+    rng = np.random.default_rng(seed)
+    chosen = [rng.permutation(count)[: round(calibration_share * count)] for _ in range(splits)]
     person, step = places(forecast, table)
     rows = {}
     for year in np.unique(table["year"]):
-        of_year = (table["year"] == year).to_numpy()
-        mass, tested = np.sort(table["mass"][of_year & calibrates]), of_year & ~calibrates
-        if len(mass) == 0 or not tested.any():
-            raise ValueError(
-                f"{year} has {len(mass)} people to calibrate sets and {tested.sum()} to test; forecast more"
+        of_year = np.flatnonzero(table["year"] == year)
+        p = -np.sort(-forecast.probability[person[of_year], step[of_year]].astype(np.float64), axis=1)
+        before = np.insert(p.cumsum(axis=1)[:, :-1], 0, 0, axis=1)
+        own, in_set = (table[name].to_numpy()[of_year] for name in ("mass_before", "in_set"))
+        found, covered, tested_times = [], np.zeros(count), np.zeros(count)
+        for of_split in chosen:
+            calibrates = np.isin(cluster[of_year], of_split)
+            n, tested = int(calibrates.sum()), ~calibrates
+            if n == 0 or not tested.any():
+                raise ValueError(f"{year} has {n} people to calibrate sets and {tested.sum()} to test; forecast more")
+            k = int(np.ceil((n + 1) * coverage - 1e-9))
+            # With too few people no threshold is large enough: the set is everything.
+            threshold = np.sort(own[calibrates])[k - 1] if k <= n else np.inf
+            size = (before[tested] <= threshold).sum(axis=1)
+            hit = own[tested] <= threshold
+            covered += np.bincount(cluster[of_year][tested], weights=hit, minlength=count)
+            tested_times += np.bincount(cluster[of_year][tested], minlength=count)
+            found.append(
+                {
+                    "calibration": n,
+                    "tested": int(tested.sum()),
+                    "threshold": threshold,
+                    "coverage": hit.mean(),
+                    "set_size": size.mean(),
+                    "median_set_size": np.median(size),
+                    "uncalibrated": in_set[tested].mean(),
+                }
             )
-        k = int(np.ceil((len(mass) + 1) * coverage - 1e-9))
-        # With too few people no threshold is large enough: the set is everything.
-        threshold = mass[k - 1] if k <= len(mass) else np.inf
-        p = forecast.probability[person[tested], step[tested]].astype(np.float64)
-        size = (-np.sort(-p, axis=1)).cumsum(axis=1) <= threshold
-        covered = (table["mass"][tested] <= threshold).mean()
+        mean = pd.DataFrame(found).mean()
+        # What each cluster adds to the share, as in a clustered standard error of a ratio.
+        share = covered.sum() / tested_times.sum()
+        error = np.sqrt(((covered - share * tested_times) ** 2).sum()) / tested_times.sum()
         rows[int(year)] = {
-            "calibration": len(mass),
-            "tested": int(tested.sum()),
-            "threshold": threshold,
-            "coverage": covered,
-            "standard_error": np.sqrt(covered * (1 - covered) / tested.sum()),
-            "set_size": size.sum(axis=1).mean(),
-            "median_set_size": np.median(size.sum(axis=1)),
-            "uncalibrated": table["in_set"][tested].mean(),
+            **mean[["calibration", "tested", "threshold", "coverage"]],
+            "standard_error": error,
+            "split_sd": np.std([one["coverage"] for one in found], ddof=1) if splits > 1 else np.nan,
+            **mean[["set_size", "median_set_size", "uncalibrated"]],
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("year")
 

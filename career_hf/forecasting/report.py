@@ -23,6 +23,7 @@ from .forecast import check_not_trained_after, forecast, years_after
 from .metrics import by_horizon, calibration_by_horizon, prediction_sets, share_forecasts
 from .result import Forecast
 from .table import check_states, forecast_table, known_occupations, realised_years
+from .years import Covariates
 
 
 if TYPE_CHECKING:
@@ -123,12 +124,14 @@ def evaluate_forecast(
     samples: int = 1000,
     seed: int = 0,
     draws: int = 1000,
+    covariates: Covariates = "last",
     unknown_levels: Literal["error", "missing"] = "missing",
     batch_tokens: int | None = None,
 ) -> ForecastReport:
     """Forecasts careers beyond a cutoff, and scores the forecasts where the years were observed.
 
-    Covariates after the cutoff are known, as in the paper; occupations are not.
+    Nothing after the cutoff is known, unless `covariates` says so. Who is scored depends on who is observed later, and
+    so do weights; forecasts do not.
 
     Args:
         model: An occupation model that was trained up to the cutoff: a folder, a Hub id, a pair (model, processor) or
@@ -143,6 +146,8 @@ def evaluate_forecast(
         samples: Trajectories of each person.
         seed: Random seed of trajectories, and of the split of people that chooses the sizes of prediction sets.
         draws: Resamples of people behind the intervals.
+        covariates: "last" if covariates keep their last values before the cutoff, but for the year and `age`; or
+            "realised" if forecasts know what they became, as in the paper.
         unknown_levels: What to do with covariate levels that training never saw, as in `processor.encode`.
         batch_tokens: Steps that one call of the model reads at most, as in `forecast`.
 
@@ -165,10 +170,11 @@ def evaluate_forecast(
         model.to("cuda")
     result = forecast(
         model,
-        realised.histories,
+        realised.careers,
         processor,
+        cutoff=cutoff,
         years=years,
-        covariates=realised.careers,
+        covariates=covariates,
         unknown_levels=unknown_levels,
         samples=samples,
         trajectories=True,

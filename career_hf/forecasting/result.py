@@ -53,14 +53,20 @@ class Forecast(ReadableResult):
         trajectories: The sampled trajectories, if they were asked for.
         histories: The careers that were continued, for figures; None in a forecast that was loaded from files.
         attrs: How the forecast was made: samples, seed, estimator and exact_steps; step, "observation" or "interval",
-            step_length and gap_covariate, which say how gaps between years were treated; years_placed_at, the trained
-            year that each year without training uses; carried_forward, for each covariate at how many steps;
+            step_length and gap_covariate, which say how gaps between years were treated; covariates, whether their
+            coming values were the "last" ones, the "realised" ones or "given"; years_placed_at, the trained year that
+            each year without training uses; carried_forward and advanced, for each covariate at how many steps;
             unknown_occupation, the label that stands for occupations which the model does not know, or None.
         special: `(people, horizon)`, float32, the probability that the model gives to ids that are no occupations,
             given that all steps before were occupations. It is 0 but for models that keep these ids in their softmax,
             as the original program does (`config.special_tokens_in_softmax`). There it is not shared out among
             occupations, so that the first step has the probabilities of `evaluate`. With the estimator "frequency" it
             is 0 too, because what is drawn is always an occupation. None in forecasts saved before it was recorded.
+        log_correction: As `probability`, what has to be added to the log of a probability: the log of an average over
+        sampled
+            trajectories is too low on average (`jackknife.py`). 0 where the probability is exact; None in forecasts
+            saved before it was estimated.
+        log_error: Likewise, the standard error of the corrected log.
     """
 
     people: list[str]
@@ -72,6 +78,8 @@ class Forecast(ReadableResult):
     histories: Dataset | None = None
     attrs: dict[str, Any] = field(default_factory=dict)
     special: np.ndarray | None = None
+    log_correction: np.ndarray | None = None
+    log_error: np.ndarray | None = None
 
     def to_frame(self) -> pd.DataFrame:
         """A row for each person, year and occupation: person, year, occupation, probability and standard_error.
@@ -130,6 +138,14 @@ class Forecast(ReadableResult):
             raise ValueError(f"person '{person}' is not among the {len(self.people)} who are forecast")
         return person_figure(self, person, self.require_histories()[self.people.index(person)], realised)
 
+    def log_corrections(self) -> tuple[np.ndarray, np.ndarray]:
+        """`log_correction` and `log_error`; to second order, from `standard_error`, where they were not recorded."""
+        if self.log_correction is not None and self.log_error is not None:
+            return self.log_correction, self.log_error
+        p = self.probability
+        relative = np.divide(self.standard_error, p, out=np.zeros_like(p), where=p > 0)
+        return relative**2 / 2, relative
+
     def require_histories(self) -> Dataset:
         """The careers that were continued.
 
@@ -142,7 +158,8 @@ class Forecast(ReadableResult):
 
     def to_dataset(self) -> Dataset:
         """A row for each person and year: person, year, lists of the probability and standard_error of every
-        occupation, in the order of `occupations`, and the probability `special`, if it was recorded."""
+        occupation, in the order of `occupations`, and `special`, `log_correction` and `log_error`, if they were
+        recorded."""
         return make_dataset(self._table())
 
     def save(self, folder: str | Path) -> None:
@@ -184,6 +201,11 @@ class Forecast(ReadableResult):
             trajectories=trajectories,
             attrs=attrs,
             special=_array(table["special"]).reshape(-1, horizon) if "special" in table.column_names else None,
+            **{
+                name: _array(table[name]).reshape(shape)
+                for name in ("log_correction", "log_error")
+                if name in table.column_names
+            },
         )
 
     def _table(self) -> pa.Table:
@@ -194,6 +216,10 @@ class Forecast(ReadableResult):
             "probability": _lists(self.probability.reshape(-1, occupations)),
             "standard_error": _lists(self.standard_error.reshape(-1, occupations)),
         }
+        for name in ("log_correction", "log_error"):
+            values = getattr(self, name)
+            if values is not None:
+                columns[name] = _lists(values.reshape(-1, occupations))
         if self.special is not None:
             columns["special"] = pa.array(self.special.ravel(), pa.float32())
         return pa.table(columns)

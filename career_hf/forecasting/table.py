@@ -18,6 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
+from ..careers.clusters import DESIGN
 from ..careers.frames import covariate_names, to_frame, truncate
 from ..careers.ledger import Ledger
 from ..evaluation.transition_table import TRANSITIONS
@@ -28,8 +29,9 @@ from .result import Forecast
 Who = Literal["survivors", "observed"]
 # The columns of a forecast table that are not covariates.
 COLUMNS = [
-    *["person", "step", "year", "gap_years", "previous", "occupation", "log_prob", "log_prob_error", "p_stay", "rank"],
-    *["p_top", "mass", "set_size", "in_set", "transition", "unknown", "survivor", "weight"],
+    *["person", "step", "year", "gap_years", "previous", "occupation", "log_prob", "log_prob_error"],
+    *["log_prob_correction", "p_stay", "rank", "p_top", "mass", "mass_before", "set_size", "in_set", "transition"],
+    *["unknown", "survivor", "weight"],
 ]
 # Levels that fewer people have are one level where attrition is predicted.
 FEWEST_OF_LEVEL = 20
@@ -45,7 +47,7 @@ class Realised:
 
     Args:
         histories: Their careers up to the cutoff, to be handed to `forecast`.
-        careers: Their whole careers, whose covariates after the cutoff a forecast may know (`covariates=`).
+        careers: Their whole careers, for forecasts that are to know covariates after the cutoff (`covariates=`).
         rows: One row per person and forecast year in which the person was observed, in the order of `histories`; the
             columns of a forecast table that do not depend on a model.
         ledger: Who is not forecast, and which years are not there, and why.
@@ -112,7 +114,8 @@ def realised_years(
         year; gap_years since the last observation up to the cutoff; previous, the occupation then; occupation;
         transition, "stay" where these are the same, "return" where it is an earlier one, else "new"; survivor, whether
         the person is one; weight, the survey weight (null without one), times the inverse probability with "observed";
-        and the covariates at the last observation.
+        stratum, psu and group, where careers have them, by which intervals resample (`careers.clusters`); and the
+        covariates at the last observation.
 
     Raises:
         ValueError: Years do not increase from the cutoff, nobody has a step up to it, or nobody is left.
@@ -172,7 +175,7 @@ def realised_years(
     kinds = np.select([rows["previous"] == rows["occupation"], again], ["stay", "return"], default="new")
     rows["transition"] = pd.Categorical(kinds, categories=TRANSITIONS)
     rows["survivor"], rows["weight"] = survivor[person], weight[person, step]
-    rows = rows.join(of_last[covariates])
+    rows = rows.join(of_last[[*(name for name in DESIGN if name in of_last), *covariates]])
     whole = np.flatnonzero(pd.Index(careers["person"]).isin(everybody[forecast_people]))
     return Realised(
         histories.select(np.flatnonzero(forecast_people)),
@@ -262,12 +265,13 @@ def forecast_table(
 
     Returns:
         The rows, in which occupations keep their own labels, with further columns: log_prob, the natural log of the
-        forecast probability of the occupation; log_prob_error, its Monte-Carlo standard error (of the log, to first
-        order); p_stay, the probability of `previous`; rank of the occupation, one more than the number of likelier
-        ones; p_top, the largest probability; mass, the probability of the occupation and of all that rank before it;
-        set_size, how many of the likeliest occupations hold `level`; in_set, whether the occupation is one of them;
-        unknown, whether the model does not know the occupation or the previous one, in whose place its unknown
-        occupation is scored (their transition is null); and the watched probabilities.
+        forecast probability of the occupation, without the bias from sampling; log_prob_error, its Monte-Carlo
+        standard error; log_prob_correction, how much lower it would be if the bias had been left in; p_stay, the
+        probability of `previous`; rank of the occupation, one more than the number of likelier ones; p_top, the
+        largest probability; mass, the probability of the occupation and of all that rank before it, and mass_before,
+        that of the latter alone; set_size, how many of the likeliest occupations hold `level`; in_set, whether the
+        occupation is one of them; unknown, whether the model does not know the occupation or the previous one, in
+        whose place its unknown occupation is scored (their transition is null); and the watched probabilities.
 
     Raises:
         ValueError: A person or year was not forecast, an occupation is not known, or has probability 0.
@@ -290,22 +294,25 @@ def forecast_table(
                 "unknown_occupation=, or forecast with a model that knows it"
             )
     parts: dict[str, list[np.ndarray]] = {
-        name: [] for name in ("p", "p_stay", "rank", "p_top", "mass", "set_size", "place")
+        name: [] for name in ("p", "p_stay", "rank", "p_top", "mass", "mass_before", "set_size", "place")
     }
     for part in np.array_split(np.arange(len(rows)), -(-len(rows) // ROWS_AT_ONCE)):
         p = forecast.probability[person[part], step[part]].astype(np.float64)
         of_truth = np.take_along_axis(p, codes["occupation"][part, None], axis=1)
         order = np.argsort(-p, axis=1, kind="stable")
         mass = np.take_along_axis(p, order, axis=1).cumsum(axis=1)
+        before = np.insert(mass[:, :-1], 0, 0, axis=1)
         place = (order == codes["occupation"][part, None]).argmax(axis=1)
         parts["p"].append(of_truth[:, 0])
         parts["p_stay"].append(p[np.arange(len(p)), codes["previous"][part]])
         parts["rank"].append((p > of_truth).sum(axis=1) + 1)
         parts["p_top"].append(p.max(axis=1))
         parts["mass"].append(mass[np.arange(len(p)), place])
+        parts["mass_before"].append(before[np.arange(len(p)), place])
         parts["set_size"].append(((mass < level).sum(axis=1) + 1).clip(max=len(labels)))
         parts["place"].append(place)
     value = {name: np.concatenate(arrays) for name, arrays in parts.items()}
+    correction, log_error = (array[person, step, codes["occupation"]] for array in forecast.log_corrections())
     if (value["p"] == 0).any():
         row = rows.iloc[int(value["p"].argmin())]
         raise ValueError(
@@ -319,12 +326,14 @@ def forecast_table(
     table = rows.assign(
         previous=pd.Categorical(rows["previous"], categories=every),
         occupation=pd.Categorical(rows["occupation"], categories=every),
-        log_prob=np.log(value["p"]),
-        log_prob_error=forecast.standard_error[person, step, codes["occupation"]] / value["p"],
+        log_prob=np.log(value["p"]) + correction,
+        log_prob_error=log_error.astype(np.float64),
+        log_prob_correction=correction.astype(np.float64),
         p_stay=value["p_stay"],
         rank=value["rank"].astype(np.int32),
         p_top=value["p_top"],
         mass=value["mass"],
+        mass_before=value["mass_before"],
         set_size=value["set_size"].astype(np.int32),
         in_set=value["place"] < value["set_size"],
         transition=rows["transition"].mask(unknown),

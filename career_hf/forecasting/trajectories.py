@@ -21,6 +21,7 @@ from transformers import PreTrainedModel
 
 from ..evaluation.transition_table import check_log_probs
 from ..models.modeling_outputs import CACHE
+from .jackknife import GROUPS, group_of, log_correction
 from .shared_prefix import Continuations
 
 
@@ -128,6 +129,8 @@ class TrajectorySampler:
         probability: `(people, steps, vocabulary)`, float64. A model may give special ids a part of it, as the original
             program does, though nobody's path goes through them.
         standard_error: Likewise.
+        log_correction, log_error: Likewise: what has to be added to the log of a probability, which sampling makes too
+            low, and the standard error of the sum (`jackknife.py`).
         drawn: `(people, trajectories, steps)`, the occupation ids of every trajectory; not of the last step, unless
             `draw_last`.
     """
@@ -153,6 +156,12 @@ class TrajectorySampler:
         shape = (people, self.steps, config.vocab_size)
         self.probability = torch.zeros(shape, dtype=torch.float64, device=uniforms.device)
         self.squares = torch.zeros_like(self.probability)
+        # What groups of trajectories add to the probabilities of steps that are sampled.
+        self.of_groups = {
+            step: self.probability.new_zeros(people, GROUPS, config.vocab_size)
+            for step in range(exact_steps, self.steps)
+            if wanted[step]
+        }
         self.drawn = torch.zeros(people * self.trajectories, self.steps, dtype=torch.long, device=uniforms.device)
 
     def run(self) -> TrajectorySampler:
@@ -164,15 +173,29 @@ class TrajectorySampler:
         whole = torch.ones(len(people), device=people.device)
         self._explore(logits, state, Paths(people, self.reader.histories[:, -1], whole, samples, everyone), 0)
         self.drawn = self.drawn.view(len(people), self.trajectories, self.steps)
+        if self.estimator == "frequency":
+            self._count()
+        for step, sums in self.of_groups.items():
+            self.probability[:, step] = sums.sum(1)
         variance = (self.squares - self.probability**2).clamp(min=0)
-        for step in range(self.exact_steps, self.steps if self.estimator == "frequency" else 0):
-            drawn = self.drawn[..., step]
-            share = torch.full(drawn.shape, 1 / self.trajectories).to(variance)
-            self.probability[:, step].scatter_add_(1, drawn, share)
-            variance[:, step] = self.probability[:, step] * (1 - self.probability[:, step])
         variance[:, : self.exact_steps] = 0
         self.standard_error = (variance / (self.trajectories - 1)).sqrt()
+        self.log_correction, self.log_error = torch.zeros_like(variance), torch.zeros_like(variance)
+        for step, sums in self.of_groups.items():
+            p = self.probability[:, step]
+            relative_error = self.standard_error[:, step] / p.where(p > 0, 1)
+            found = log_correction(sums, relative_error, self.trajectories)
+            self.log_correction[:, step], self.log_error[:, step] = found
         return self
+
+    def _count(self) -> None:
+        """Takes how often occupations were drawn for their probabilities."""
+        numbers = torch.arange(self.trajectories, device=self.drawn.device)
+        for step, sums in self.of_groups.items():
+            cell = group_of(numbers, self.trajectories) * sums.shape[2] + self.drawn[..., step]
+            share = torch.full(cell.shape, 1 / self.trajectories).to(sums)
+            sums.view(len(sums), -1).scatter_add_(1, cell, share)
+            self.squares[:, step] = sums.sum(1)
 
     def _explore(self, logits: torch.Tensor, state: Any, paths: Paths, step: int) -> None:
         """Takes a step from `paths`, and then all further ones."""
@@ -199,13 +222,20 @@ class TrajectorySampler:
 
     def _add(self, p: torch.Tensor, paths: Paths, step: int) -> None:
         """Adds what the paths say about a step to their people's probabilities."""
-        first = int(paths.people[0])
-        size = int(paths.people[-1]) + 1 - first
-        starts = torch.searchsorted(paths.people, torch.arange(first, first + size, device=p.device))
+        people = slice(int(paths.people[0]), int(paths.people[-1]) + 1)
         rows = torch.arange(len(p), device=p.device)
-        for total, values in ((self.probability, p), (self.squares, p.square())):
-            sums = F.embedding_bag(rows, values, starts, mode="sum", per_sample_weights=paths.share.to(values))
-            total[first : first + size, step] += sums
+        if step < self.exact_steps:
+            self.probability[people, step] += _sums(p, rows, paths.share, paths.people, people)
+            return
+        self.squares[people, step] += _sums(p.square(), rows, paths.share, paths.people, people)
+        # A path has a row in each group that some of its trajectories are in.
+        group = group_of(paths.samples % self.trajectories, self.trajectories)
+        key, counts = (paths.path_of_sample * GROUPS + group).unique(return_counts=True)
+        rows = key // GROUPS
+        bag, order = (paths.people[rows] * GROUPS + key % GROUPS).sort(stable=True)
+        bags = slice(people.start * GROUPS, people.stop * GROUPS)
+        sums = _sums(p, rows[order], counts[order] / self.trajectories, bag, bags)
+        self.of_groups[step][people] += sums.view(-1, GROUPS, p.shape[1])
 
     def _gather(self, p: torch.Tensor, paths: Paths, occupations: torch.Tensor) -> tuple[torch.Tensor, Paths]:
         """The paths that trajectories went: for each its parent among `paths`, and itself."""
@@ -223,6 +253,14 @@ class TrajectorySampler:
         path_of_sample, order = place[paths.path_of_sample, occupations].sort()
         share = paths.share[parents] * p[parents, previous]
         return parents, Paths(paths.people[parents], previous, share, paths.samples[order], path_of_sample)
+
+
+def _sums(
+    values: torch.Tensor, rows: torch.Tensor, weight: torch.Tensor, bag: torch.Tensor, bags: slice
+) -> torch.Tensor:
+    """Weighted sums of rows of `values` in each of the `bags`, to which the rows belong in ascending order."""
+    starts = torch.searchsorted(bag, torch.arange(bags.start, bags.stop, device=bag.device))
+    return F.embedding_bag(rows, values, starts, mode="sum", per_sample_weights=weight.to(values))
 
 
 def draw(p: torch.Tensor, previous: torch.Tensor, rows: torch.Tensor, uniforms: torch.Tensor) -> torch.Tensor:

@@ -19,6 +19,10 @@ from ..encoding.vocabulary import MISSING, index_labels, year_of
 
 
 StepRule = Literal["observation", "interval"]
+# What is known of covariates in coming years.
+Covariates = Literal["last", "realised"]
+# The covariate in whole years that advances with the calendar.
+AGE = "age"
 
 
 @dataclass(frozen=True)
@@ -115,19 +119,23 @@ def levels_ahead(
     gap_covariate: str | None = None,
     carry_forward: bool = True,
     unknown_levels: Literal["error", "missing"] = "error",
-) -> tuple[np.ndarray, dict[int, int], dict[str, int]]:
+) -> tuple[np.ndarray, dict[int, int], dict[str, int], dict[str, int]]:
     """Levels of covariates at the steps ahead.
+
+    The year is that of the step, and `gap_covariate` follows from the years. Other values come from the table, and are
+    otherwise the last ones, but that people grow older: a covariate called `age` advances with the years.
 
     Args:
         steps: The steps.
         last_levels: `(people, covariates)`, levels at the end of each career.
         careers: The careers.
         processor: The model's processor, which has covariates.
-        covariates, gap_covariate, carry_forward, unknown_levels: As in `forecast`.
+        covariates: Careers or a long table, as in `forecast`; None if nothing is known.
+        gap_covariate, carry_forward, unknown_levels: As in `forecast`.
 
     Returns:
         `(steps, covariates)` level ids; the trained year at which each year without training was placed; and for each
-        covariate that changes over time and was carried forward, at how many steps.
+        covariate that changes over time, at how many steps it was carried forward, and at how many it was advanced.
     """
     levels = last_levels[steps.person]
     names = processor.covariate_names
@@ -139,6 +147,7 @@ def levels_ahead(
         given = _given(steps, covariates, [name for name in names if name not in automatic], processor, unknown_levels)
     placed: dict[int, int] = {}
     carried: dict[str, int] = {}
+    advanced: dict[str, int] = {}
     for c, name in enumerate(names):
         if name == processor.time_covariate:
             levels[:, c], placed = _place_years(steps.year, processor, c)
@@ -148,6 +157,15 @@ def levels_ahead(
             exact, latest_level = given.get(name, (np.zeros(len(levels), bool), np.full(len(levels), -1)))
             levels[:, c] = np.where(latest_level >= 0, latest_level, levels[:, c])
             if is_list(careers.features.arrow_schema.field(name).type) and not exact.all():
+                if name == AGE:
+                    ages = _ages(steps, careers)
+                    older = ~exact & ~np.isnan(ages)
+                    if older.any():
+                        levels[older, c] = _place_years(ages[older].astype(np.int64), processor, c)[0]
+                        advanced[name] = int(older.sum())
+                    exact = exact | older
+                if exact.all():
+                    continue
                 if not carry_forward:
                     step = int(np.argmin(exact))
                     raise ValueError(
@@ -155,12 +173,22 @@ def levels_ahead(
                         f"{steps.year[step]}; add it to covariates=, or allow carry_forward=True"
                     )
                 carried[name] = int((~exact).sum())
-    return levels, placed, carried
+    return levels, placed, carried, advanced
+
+
+def _ages(steps: StepsAhead, careers: Dataset) -> np.ndarray:
+    """Ages at the steps ahead, from the last one that each career has; NaN where it has none in whole years."""
+    long = to_frame(careers)[["person", "year", AGE]]
+    long = long.assign(age=pd.to_numeric(long[AGE], errors="coerce")).dropna(subset=[AGE])
+    last = long[long[AGE] % 1 == 0].drop_duplicates("person", keep="last").set_index("person")
+    born = (last["year"] - last[AGE]).reindex(steps.people).to_numpy(dtype=np.float64)
+    return steps.year - born[steps.person]
 
 
 def _place_years(years: np.ndarray, processor: CareerProcessor, covariate: int) -> tuple[np.ndarray, dict[int, int]]:
-    """Level ids of years: the year's own where the last training stage had it, else that of the latest one before."""
-    labels = processor.covariate_levels[covariate]
+    """Level ids of years, or of other whole numbers: the number's own where the last training stage had it, else that
+    of the latest one before."""
+    name, labels = processor.covariate_names[covariate], processor.covariate_levels[covariate]
     counts = processor.trained_counts()[1][covariate] if processor.training_stages else np.ones(len(labels))
     # A dictionary of the original program has levels that are no years, such as <unk>.
     years_of_labels = [(year_of(label), count) for label, count in zip(labels[1:], counts[1:], strict=True)]
@@ -168,11 +196,11 @@ def _place_years(years: np.ndarray, processor: CareerProcessor, covariate: int) 
     place = np.searchsorted(trained, years, side="right") - 1
     if (place < 0).any():
         raise ValueError(
-            f"year {years[place < 0][0]} lies before {trained[0] if len(trained) else 'every trained year'}, the "
-            "first year that was trained on, and cannot be placed; forecast careers that end later"
+            f"{name} {years[place < 0][0]} lies before {trained[0] if len(trained) else 'every trained one'}, the "
+            f"first {name} that was trained on, and cannot be placed; forecast careers that end later"
         )
     pairs = np.unique(np.stack([years, trained[place]], axis=-1), axis=0)
-    ids = processor.level_ids(processor.covariate_names[covariate], trained.astype(str).tolist())
+    ids = processor.level_ids(name, trained.astype(str).tolist())
     return ids[place], {int(year): int(at) for year, at in pairs if year != at}
 
 

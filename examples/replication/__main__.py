@@ -19,6 +19,7 @@ STUDIES = (
     "gap_worlds",
     "coverage_wages",
     "coverage_evaluation",
+    "coverage_forecasts",
     "rationales",
     "likeness",
     "figure5",

@@ -6,12 +6,17 @@ whom no model has seen. Every model that is trained has two stages, which the pa
 same number of validation trials, which new people's design has for both, as the same people validate in both;
 vocabulary, levels of covariates, rates, smoothing, early stopping and resumes to pretrain on know nothing after the
 cutoff. Further seeds of training also seed the trajectories.
+
+Everything is forecast twice: with covariates that keep their last values before the cutoff, and with what they became,
+as the paper does ("we include updated values of dynamic covariates like education", Appendix G), which is to know part
+of the future.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -36,6 +41,7 @@ from career_hf.figures.style import columns, looks, new_figure, styled
 from career_hf.forecasting.forecast import forecast
 from career_hf.forecasting.metrics import state_aucs
 from career_hf.forecasting.table import Realised, check_states, forecast_table, realised_years
+from career_hf.forecasting.years import Covariates as Knowledge
 from career_hf.occupations.labels import NOT_WORKING
 from career_hf.training.cells import keep_settings, run_jobs
 
@@ -65,6 +71,11 @@ DESIGNS: tuple[Design, ...] = ("everybody", "new people")
 # Survivors count alike, as in the paper; everyone observed stands for those who were not.
 POPULATIONS = {"survivors": False, "everyone, weighted": True}
 OVERALL = "overall"
+# What is known of covariates, as titles say it.
+KNOWLEDGE: dict[Knowledge, str] = {
+    "last": "covariates keep their last values",
+    "realised": "covariates are known ahead, as in the paper",
+}
 # CPU seconds of one core, measured on the NLSY79 up to 1992: of an update of a model on average (4,000 person-years),
 # and of a person with 1,000 trajectories of three steps.
 SECONDS_OF_UPDATE = 0.13
@@ -75,7 +86,7 @@ SECONDS_OF_PERSON = 0.06
 class ForecastStudy(RivalsStudy):
     """One design: rivals that are trained up to a cutoff, and whom they forecast.
 
-    Leaves `forecasts/MODEL/SEED.parquet`, forecast tables of everybody observed with attrition weights.
+    Leaves `forecasts/COVARIATES/MODEL/SEED.parquet`, forecast tables of everybody observed with attrition weights.
 
     Args:
         cutoff: The last year that may be known.
@@ -122,25 +133,31 @@ class ForecastStudy(RivalsStudy):
         return realised
 
     def keep_table(self, name: str, seed: int, make: Callable[[], Made]) -> None:
-        """Writes a model's forecast table, unless it is there."""
-        path = self.folder / "forecasts" / name / f"{seed}.parquet"
-        if path.exists():
+        """Writes a model's forecast tables, unless they are there."""
+        paths = {known: self.folder / "forecasts" / known / name / f"{seed}.parquet" for known in KNOWLEDGE}
+        missing = [known for known, path in paths.items() if not path.exists()]
+        if not missing:
             return
         (model, processor), realised = make(), self.realised()
-        forecasts = forecast(
-            model,
-            realised.histories,
-            processor,
-            years=self.years,
-            # As the paper does: never an occupation after the cutoff, but what covariates became.
-            covariates=realised.careers if processor.covariate_names else None,
-            unknown_levels="missing",
-            samples=self.samples,
-            seed=seed,
-        )
-        states = [state for state in NOT_WORKING if state in forecasts.occupations]
-        unknown = processor.unknown_occupation
-        write_table(path, forecast_table(forecasts, realised.rows, watch=states, unknown_occupation=unknown))
+        table = None
+        for known in missing:
+            # To a model without covariates both are the same.
+            if table is None or processor.covariate_names:
+                forecasts = forecast(
+                    model,
+                    realised.careers,
+                    processor,
+                    cutoff=self.cutoff,
+                    years=self.years,
+                    covariates=known,
+                    unknown_levels="missing",
+                    samples=self.samples,
+                    seed=seed,
+                )
+                states = [state for state in NOT_WORKING if state in forecasts.occupations]
+                unknown = processor.unknown_occupation
+                table = forecast_table(forecasts, realised.rows, watch=states, unknown_occupation=unknown)
+            write_table(paths[known], table)
 
     def cost(self, tuned: bool) -> tuple[int, int, float]:
         """Training runs, forecasts of a person, and core hours if no run stops early and no two trajectories agree
@@ -154,7 +171,7 @@ class ForecastStudy(RivalsStudy):
         updates = runs * settings.most_steps
         if self.resumes is not None:
             updates += settings.seeds * settings.pretraining_steps
-        forecasts = (models * settings.seeds + len(rivals.COUNTED)) * len(self.realised().histories)
+        forecasts = (len(KNOWLEDGE) * models * settings.seeds + len(rivals.COUNTED)) * len(self.realised().histories)
         seconds = updates * settings.tokens_per_batch / 4_000 * SECONDS_OF_UPDATE
         seconds += forecasts * SECONDS_OF_PERSON * self.samples / 1_000 * len(self.years) / 3
         return runs, forecasts, seconds / 3600
@@ -223,17 +240,16 @@ class Table1Study:
 
     def report(self) -> StudyResult:
         """Tables and figures of a study that is finished."""
-        chosen, first = self.designs[-1].best(), ["design", "population"]
+        chosen, first = self.designs[-1].best(), ["design", "population", "covariates"]
         levels, areas, kinds, spent = [], [], [], []
         for design in self.designs:
-            tables = design.tables("forecasts")
             spent.append(design.costs(chosen).reset_index().assign(design=design.design))
-            for population, weighted in POPULATIONS.items():
+            for (population, weighted), known in product(POPULATIONS.items(), KNOWLEDGE):
                 scored = {
                     name: [table if weighted else table[table["survivor"]] for table in seeds]
-                    for name, seeds in tables.items()
+                    for name, seeds in design.tables(f"forecasts/{known}").items()
                 }
-                case = {"design": design.design, "population": population}
+                case = {"design": design.design, "population": population, "covariates": known}
                 levels.append(perplexities(scored, design.settings.draws, weighted).assign(**case))
                 areas.append(aucs(scored, weighted).assign(**case))
                 kinds.append(by_kind(scored, weighted).assign(**case))
@@ -276,6 +292,7 @@ def perplexities(tables: Tables, draws: int, weighted: bool = False) -> pd.DataF
                         "difference_low": difference_low[g],
                         "difference_high": difference_high[g],
                         "monte_carlo": [_monte_carlo(seeds, weighted) for seeds in of_year.values()],
+                        "monte_carlo_bias": [_bias(seeds, weighted) for seeds in of_year.values()],
                         "seeds": spread["seeds"].to_numpy(),
                         "seed_sd": spread["seed_sd"].to_numpy(),
                     }
@@ -317,8 +334,10 @@ def by_kind(tables: Tables, weighted: bool = False) -> pd.DataFrame:
 
 @styled
 def table1_figure(perplexity: pd.DataFrame) -> Figure:
-    """Perplexity of survivors by year, and differences of log-perplexity from CAREER's; two panels for each design."""
-    rows = perplexity[perplexity["population"] == "survivors"]
+    """Perplexity of survivors by year, and differences of log-perplexity from CAREER's; two panels for each design.
+
+    Covariates keep their last values."""
+    rows = perplexity[(perplexity["population"] == "survivors") & (perplexity["covariates"] == "last")]
     designs = list(rows["design"].unique())
     figure, panels = new_figure(9.0 * len(designs), 2 * len(designs), squeeze=False)
     # CAREER has the first look.
@@ -329,7 +348,7 @@ def table1_figure(perplexity: pd.DataFrame) -> Figure:
     for (upper, lower), design in zip(panels.reshape(-1, 2), designs, strict=True):
         of_design = ordered[ordered["design"] == design]
         columns(upper, of_design, estimate="perplexity", **series)
-        upper.set(title=title_of(design, "survivors"), ylabel="perplexity (95% intervals)")
+        upper.set(title=title_of(design, "survivors", "last"), ylabel="perplexity (95% intervals)")
         upper.legend(loc="upper left", bbox_to_anchor=(0, -0.1), ncols=2)
         others = of_design[of_design["model"] != BASELINE].rename(
             columns={"low": "_", "high": "__", "difference_low": "low", "difference_high": "high"}
@@ -359,6 +378,11 @@ def _monte_carlo(seeds: Sequence[pd.DataFrame], weighted: bool) -> float:
     return float(np.sqrt(np.sum(variances)) / len(variances))
 
 
+def _bias(seeds: Sequence[pd.DataFrame], weighted: bool) -> float:
+    """How much higher log-perplexity would be on average if logs of sampled probabilities were not corrected."""
+    return float(np.mean([np.average(t["log_prob_correction"], weights=step_weights(t, weighted)) for t in seeds]))
+
+
 def table1_page(tables: Mapping[str, pd.DataFrame]) -> str:
     """All tables under headings, numbers rounded, intervals in brackets.
 
@@ -366,42 +390,44 @@ def table1_page(tables: Mapping[str, pd.DataFrame]) -> str:
         tables: Tables of the study, by name.
     """
     parts: dict[str, pd.DataFrame] = {}
-    for (design, population), rows in tables["table1"].groupby(["design", "population"], sort=False):
-        title = title_of(design, population)
+    for case, rows in tables["table1"].groupby(["design", "population", "covariates"], sort=False):
+        title = title_of(*case)
         parts[f"{title}: perplexity"] = as_in_the_paper(rows)
         parts[f"{title}: log-perplexity minus that of {BASELINE}"] = differences(rows)
-        parts[f"{title}: AUC of being in a state, all years together"] = areas(
-            part_of(tables["auc"], design, population)
-        )
+        parts[f"{title}: AUC of being in a state, all years together"] = areas(part_of(tables["auc"], *case))
         parts[f"{title}: found in the last occupation known, and perplexity of these, of returns and of others"] = (
-            kinds(part_of(tables["kinds"], design, population))
+            kinds(part_of(tables["kinds"], *case))
         )
     parts["Cost"] = tables["costs"].round({"hours": 2, "validation": 3})
     return page_of(parts)
 
 
-def part_of(frame: pd.DataFrame, design: str, population: str) -> pd.DataFrame:
-    """The rows of one design and population."""
-    return frame[(frame["design"] == design) & (frame["population"] == population)]
+def part_of(frame: pd.DataFrame, design: str, population: str, covariates: str) -> pd.DataFrame:
+    """The rows of one design, population and knowledge of covariates."""
+    same = (frame["design"] == design) & (frame["population"] == population) & (frame["covariates"] == covariates)
+    return frame[same]
 
 
-def title_of(design: str, population: str) -> str:
-    """Who is forecast and who of them is scored, as headings say it."""
+def title_of(design: str, population: str, covariates: str) -> str:
+    """Who is forecast, who of them is scored and what is known, as headings say it."""
     forecast = {"everybody": "Everybody trains and is forecast", "new people": "New people are forecast"}[design]
-    return f"{forecast}, scored on {population}"
+    return f"{forecast}, scored on {population}; {KNOWLEDGE[covariates]}"
 
 
 def as_in_the_paper(rows: pd.DataFrame) -> pd.DataFrame:
     """Models down and years across, the best first, as Tables 1 and 2 stand in the paper; intervals in brackets.
 
     Args:
-        rows: `Table1.perplexity` of one design and population.
+        rows: `perplexities` of one design, population and knowledge of covariates.
     """
     texts = with_interval(rows, "perplexity", "low", "high", ".2f")
     overall = rows[rows["year"] == OVERALL].set_index("model")
     wide = _wide(rows.assign(text=texts), list(overall.sort_values("perplexity").index))
     noise = overall["perplexity"] * overall["monte_carlo"]
     wide["sampling error"] = noise.map(lambda error: f"{error:.3f}" if error < 0.1 else f"{error:.2f}")
+    wide["sampling bias, taken out"] = (overall["perplexity"] * np.expm1(overall["monte_carlo_bias"])).map(
+        "{:.2f}".format
+    )
     if (overall["seeds"] > 1).any():
         wide["sd of log over seeds"] = overall["seed_sd"].map("{:.3f}".format, na_action="ignore")
     return wide
@@ -411,7 +437,7 @@ def differences(rows: pd.DataFrame) -> pd.DataFrame:
     """Differences of log-perplexity from CAREER's, years across, the smallest first.
 
     Args:
-        rows: `Table1.perplexity` of one design and population.
+        rows: `perplexities` of one design, population and knowledge of covariates.
     """
     others = rows[rows["model"] != BASELINE]
     texts = with_interval(others, "difference", "difference_low", "difference_high", "+.3f")
@@ -423,7 +449,7 @@ def areas(rows: pd.DataFrame) -> pd.DataFrame:
     """Areas under the ROC curve of states, all years together; states across, the best model of the first one first.
 
     Args:
-        rows: `Table1.auc` of one design and population.
+        rows: `aucs` of one design, population and knowledge of covariates.
     """
     wide = rows[rows["year"] == OVERALL].pivot(index="model", columns="state", values="auc")
     wide = wide[list(rows["state"].unique())]
@@ -434,9 +460,9 @@ def kinds(rows: pd.DataFrame) -> pd.DataFrame:
     """Shares in the last occupation known, and perplexities by kind of step, one row for each year and model.
 
     Args:
-        rows: `Table1.kinds` of one design and population.
+        rows: `by_kind` of one design, population and knowledge of covariates.
     """
-    wide = rows[rows["year"] != OVERALL].set_index("model").drop(columns=["design", "population"])
+    wide = rows[rows["year"] != OVERALL].set_index("model").drop(columns=["design", "population", "covariates"])
     perplexities = wide[["stay", "return", "new"]].map("{:.2f}".format, na_action="ignore")
     shares = wide[["predicted", "observed"]].map("{:.3f}".format)
     return pd.concat([wide["year"], shares, perplexities], axis=1)
@@ -484,10 +510,10 @@ def table1(
     runs, forecasts, hours = study.cost()
     say(f"{runs} training runs and forecasts of {forecasts:,} people, at most {hours:.1f} core hours")
     result = study.run(workers)
-    for (design_, population), rows in result["table1"].groupby(["design", "population"], sort=False):
-        title = title_of(design_, population)
+    for case, rows in result["table1"].groupby(["design", "population", "covariates"], sort=False):
+        title = title_of(*case)
         show(as_in_the_paper(rows), f"{title}: perplexity with 95% intervals by resampling people")
         show(differences(rows), f"{title}: log-perplexity minus CAREER's; above 0 is worse")
-        show(areas(part_of(result["auc"], design_, population)), f"{title}: AUC of being in a state")
+        show(areas(part_of(result["auc"], *case)), f"{title}: AUC of being in a state")
     show(result["costs"].reset_index("design"), "Cost of every model")
     say(f"{output}/*.csv, tables.md, table1.png")

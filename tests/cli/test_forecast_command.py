@@ -154,3 +154,15 @@ def test_a_state_on_one_side_of_the_cutoff_is_said(folder):
     options = ["--data", folder / "collapsed", "--cutoff", CUTOFF, "--years", 1990]
     printed = run("forecast", folder / "chain", *options, fails=True)
     assert "state 'unemployed' occurs in 1986, and never in 1990" in printed
+
+
+def test_covariates_are_known_ahead_only_on_request(folder):
+    data = ["--data", folder / "careers", "--cutoff", CUTOFF, "--years", 1988, "--samples", 20, "--draws", 5]
+    for known, said in (("last", "covariates keep their last values"), ("realised", "covariates are known ahead")):
+        option = [] if known == "last" else ["--covariates", known]
+        printed = run("forecast", folder / "jobs", *data, *option, "--output", folder / known)
+        assert said in " ".join(printed.split()) and "monte_carlo_bias" in printed
+        assert Forecast.load(folder / known).attrs["covariates"] == known
+    assert "Invalid value for '--covariates'" in run(
+        "forecast", folder / "jobs", *data, "--covariates", "future", fails=True
+    )

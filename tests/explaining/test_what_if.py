@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ from datasets import DatasetDict
 from forecast_examples import careers_of, cut, enumerated_forecast, history_and_levels, model_and_processor
 from simulated_law import Person, p_true
 
-from career_hf.careers import truncate
+from career_hf.careers import from_frame, to_frame, truncate
 from career_hf.encoding.collating import EncodedCareers
 from career_hf.evaluation.transition_table import distributions
 from career_hf.explaining.edits import Edit, edit_careers
@@ -191,3 +193,22 @@ def test_an_edit_that_reaches_nobody_is_an_error():
         forecast_differences(model, careers, processor, late, training=None, horizon=1)
     with pytest.raises(ValueError, match="'30' of 'education' is not known"):
         next_step_differences(model, careers, processor, Edit({"education": "30"}), training=None)
+
+
+@pytest.mark.parametrize("of_forecasts", [False, True])
+def test_households_are_resampled_and_too_few_have_no_interval(of_forecasts):
+    """Three copies of everybody in one household say no more than one: intervals are sqrt(3) of those by person."""
+    model, processor = model_and_processor("career")
+    frame = to_frame(careers_of(people=30))
+    copies = pd.concat([frame.assign(person=frame["person"] + copy, home=frame["person"]) for copy in "abc"])
+    columns = {"covariates": ["education"], "static": ["race"]}
+    households, apart = (from_frame(copies, **columns, group=group) for group in ("home", None))
+    differences = partial(forecast_differences, horizon=1) if of_forecasts else next_step_differences
+    options = {"training": None, "draws": 400}
+    together, alone, few = (
+        differences(model, careers, processor, Edit({"race": "b"}), **options).differences
+        for careers in (households, apart, households.select(range(12)))
+    )
+    assert np.allclose(together["difference"], alone["difference"])
+    assert together["standard_error"].to_numpy() == pytest.approx(np.sqrt(3) * alone["standard_error"], rel=0.2)
+    assert few[["standard_error", "low", "high"]].isna().all(axis=None) and few["difference"].notna().all()

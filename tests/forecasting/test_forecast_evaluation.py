@@ -78,6 +78,17 @@ def test_the_monte_carlo_error_is_that_of_perplexity(right):
     assert again.std() == pytest.approx(stated, rel=0.1)
 
 
+def test_the_bias_that_is_left_out_is_said_beside_the_error(right):
+    _, table = right
+    found = by_horizon(table, draws=2, weighted=True)
+    for year in YEARS:
+        part = table[table["year"] == year]
+        # What was sampled, without its correction.
+        uncorrected = part.assign(log_prob=part["log_prob"] - part["log_prob_correction"])
+        higher = perplexity(uncorrected, weighted=True) - perplexity(part, weighted=True)
+        assert found.loc[year, "monte_carlo_bias"] == pytest.approx(higher) and higher > 0
+
+
 def test_the_auc_of_a_state_is_the_share_of_pairs_in_order(right):
     _, table = right
     part = table.iloc[:300]
@@ -121,19 +132,53 @@ def test_conformal_sets_cover_whatever_the_model(sharpness):
 
 def test_the_threshold_is_the_order_statistic_and_sets_are_counted_from_it(right):
     result, table = right
-    found = prediction_sets(result, table, coverage=0.9, calibration_share=0.2, seed=3)
+    found = prediction_sets(result, table, coverage=0.9, calibration_share=0.2, seed=3, splits=1)
     people = table["person"].unique()
     chosen = set(people[np.random.default_rng(3).permutation(len(people))[:300]])
     for year in YEARS:
         part = table[table["year"] == year]
-        masses = sorted(part.loc[part["person"].isin(chosen), "mass"])
-        assert found.loc[year, "threshold"] == masses[int(np.ceil(301 * 0.9)) - 1]
+        before = sorted(part.loc[part["person"].isin(chosen), "mass_before"])
+        assert found.loc[year, "threshold"] == before[int(np.ceil(301 * 0.9)) - 1]
         tested = part[~part["person"].isin(chosen)]
-        assert found.loc[year, "coverage"] == (tested["mass"] <= found.loc[year, "threshold"]).mean()
+        covered = tested["mass_before"] <= found.loc[year, "threshold"]
+        assert found.loc[year, "coverage"] == covered.mean()
+        error = np.sqrt(covered.mean() * (1 - covered.mean()) / len(covered))
+        assert found.loc[year, "standard_error"] == pytest.approx(error)
         at = [result.people.index(person) for person in tested["person"]]
         p = result.probability[at, YEARS.index(year)].astype(float)
-        sizes = [sum(sum(sorted(own)[::-1][: k + 1]) <= found.loc[year, "threshold"] for k in range(4)) for own in p]
+        sizes = [sum(sum(sorted(own)[::-1][:k]) <= found.loc[year, "threshold"] for k in range(4)) for own in p]
         assert found.loc[year, "set_size"] == pytest.approx(np.mean(sizes))
+
+
+def test_sets_always_hold_the_likeliest_and_splits_are_averaged():
+    """Somebody of whom the model is sure has a set of one, not of none."""
+    result, table = drawn_from(400, seed=4, sharpness=4.0)
+    sure = result.probability.max(-1) > 0.95
+    assert sure.mean() > 0.2
+    found = prediction_sets(result, table, coverage=0.5, splits=8)
+    assert (found["median_set_size"] >= 1).all() and (found["set_size"] >= 1).all()
+    alone = [prediction_sets(result, table, coverage=0.5, splits=1, seed=seed) for seed in range(30)]
+    coverages = pd.concat([one["coverage"] for one in alone], axis=1)
+    assert found["split_sd"].to_numpy() == pytest.approx(coverages.std(axis=1).to_numpy(), rel=0.6)
+    assert (found["coverage"] - coverages.mean(axis=1)).abs().max() < 0.02
+    assert np.isnan(alone[0]["split_sd"]).all()
+
+
+def test_people_of_a_household_are_on_one_side_and_count_together():
+    """Households of three with the same career: as many as people would say, the error is sqrt(3) of people's."""
+    result, table = drawn_from(200, seed=5)
+    copies = [table.assign(person=table["person"] + suffix, group=table["person"]) for suffix in ("", "b", "c")]
+    people = [person + suffix for suffix in ("", "b", "c") for person in result.people]
+    arrays = [np.tile(array, (3, 1, 1)) for array in (result.probability, result.standard_error)]
+    whole = Forecast(people, np.tile(result.years, (3, 1)), LABELS, *arrays)
+    households = prediction_sets(whole, pd.concat(copies, ignore_index=True), splits=1, seed=6)
+    alone = prediction_sets(result, table, splits=1, seed=6)
+    assert households["tested"].tolist() == [300, 300]
+    for name in ("coverage", "standard_error", "set_size"):
+        # Thresholds are of 300 people instead of 100, which may take the next one.
+        assert households[name].to_numpy() == pytest.approx(alone[name].to_numpy(), rel=0.1)
+    apart = prediction_sets(whole, pd.concat(copies, ignore_index=True).drop(columns="group"), splits=1, seed=6)
+    assert (apart["standard_error"] < 0.75 * households["standard_error"]).all()
 
 
 def test_too_few_people_make_sets_of_everything_and_none_are_an_error(right):

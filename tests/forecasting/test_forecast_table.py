@@ -8,6 +8,7 @@ import pytest
 from forecast_examples import LABELS, careers_of, model_and_processor
 
 from career_hf.careers import from_frame, to_frame
+from career_hf.careers.clusters import cluster_column, clusters
 from career_hf.forecasting.forecast import forecast
 from career_hf.forecasting.result import Forecast
 from career_hf.forecasting.table import (
@@ -60,6 +61,18 @@ def test_rows_are_the_steps_after_the_cutoff_of_those_who_qualify(careers, who):
     assert {kind for *_, kind, _ in expected} == {"stay", "return", "new"}
     assert found.histories["person"][:] == found.careers["person"][:] == forecast_people
     assert all(max(years) <= CUTOFF for years in found.histories["year"])
+
+
+def test_households_and_psus_stay_in_the_rows():
+    frame = to_frame(careers_of()).assign(
+        home=lambda rows: rows["person"].str[:2], unit="1", place=lambda rows: rows["home"]
+    )
+    design = {"group": "home", "psu": "place", "stratum": "unit"}
+    careers = from_frame(frame, covariates=["education"], static=["race"], **design)
+    rows = realised_years(careers, 1981, [1982, 1983]).rows
+    assert (rows["group"] == rows["person"].str[:2]).all() and (rows["psu"] == rows["group"]).all()
+    assert (rows["stratum"] == "1").all() and cluster_column(rows.columns) == "psu"
+    assert clusters(rows).tolist() == pd.factorize(rows["group"], sort=True)[0].tolist()
 
 
 def test_the_ledger_adds_up_to_the_rows(careers):
@@ -154,7 +167,7 @@ def test_covariates_called_like_columns_of_the_table_are_an_error():
 def scored(careers):
     model, processor = model_and_processor("markov-2", careers=careers_of())
     realised = realised_years(careers, CUTOFF, YEARS, "observed")
-    result = forecast(model, realised.histories, processor, years=YEARS, samples=200)
+    result = forecast(model, realised.histories, processor, years=YEARS, samples=200, exact_steps=1)
     return result, realised, forecast_table(result, realised.rows, watch=["nurse"], level=0.7)
 
 
@@ -167,13 +180,19 @@ def test_columns_are_what_the_probabilities_say(scored):
         person = result.people.index(row["person"])
         year = result.years[person].tolist().index(row["year"])
         p = dict(zip(result.occupations, result.probability[person, year].astype(float), strict=True))
-        error = dict(zip(result.occupations, result.standard_error[person, year], strict=True))
+        correction, error = (
+            dict(zip(result.occupations, array[person, year].astype(float), strict=True))
+            for array in (result.log_correction, result.log_error)
+        )
         own, ordered = p[row["occupation"]], sorted(p.values(), reverse=True)
-        assert row["log_prob"] == pytest.approx(np.log(own))
-        assert row["log_prob_error"] == pytest.approx(error[row["occupation"]] / own, abs=1e-9)
+        assert row["log_prob"] == pytest.approx(np.log(own) + correction[row["occupation"]])
+        assert row["log_prob_correction"] == correction[row["occupation"]]
+        assert row["log_prob_error"] == error[row["occupation"]]
+        assert (row["log_prob_error"] == 0) == (row["step"] == 1)
         assert row["p_stay"] == p[row["previous"]] and row["p(nurse)"] == pytest.approx(p["nurse"])
         assert row["rank"] == 1 + sum(other > own for other in p.values()) and row["p_top"] == ordered[0]
         assert row["mass"] == pytest.approx(sum(other for other in p.values() if other >= own))
+        assert row["mass_before"] == pytest.approx(sum(other for other in p.values() if other > own))
         size = next(k for k in range(1, 5) if sum(ordered[:k]) >= 0.7)
         assert row["set_size"] == size and row["in_set"] == (own >= ordered[size - 1])
 

@@ -27,7 +27,7 @@ def levels_of(careers, processor, given=None, *, rule="observation", horizon=Non
     """Labels of every covariate at every step ahead, with the person, the year and what else is returned."""
     steps = steps_ahead(careers, horizon, years, rule, processor.step_length)
     rows = [levels[-1] for levels in processor.encode(careers)[0]["covariates"]]
-    levels, placed, carried = levels_ahead(steps, np.array(rows), careers, processor, given, **kwargs)
+    levels, placed, carried, _ = levels_ahead(steps, np.array(rows), careers, processor, given, **kwargs)
     names = [processor.covariate_levels[c] for c in range(levels.shape[1])]
     labels = [[names[c][level] for c, level in enumerate(step)] for step in levels]
     people = [steps.people[i] for i in steps.person]
@@ -68,7 +68,7 @@ def test_sampling_the_years_between_leaves_them_out_and_changes_nothing_else():
     model, processor = model_and_processor("career")
     careers = cut(careers_of(), 20).filter(lambda career: career["year"][-1] == 1982)
     some = forecast(model, careers, processor, years=[1984, 1986], step="interval", samples=50, exact_steps=1)
-    every = forecast(model, careers, processor, years=[1983, 1984, 1985, 1986], samples=50)
+    every = forecast(model, careers, processor, years=[1983, 1984, 1985, 1986], samples=50, exact_steps=1)
     np.testing.assert_allclose(some.probability, every.probability[:, [1, 3]], atol=1e-6)
     assert some.attrs["step"] == "interval" and some.years.tolist() == [[1984, 1986]] * len(careers)
     paths = forecast(model, careers, processor, years=[1984, 1986], step="interval", samples=50, trajectories=True)
@@ -211,3 +211,52 @@ def test_future_covariates_that_cannot_be_used_are_errors(given_, message):
     processor = CareerProcessor.fit(careers, covariates=("education",))
     with pytest.raises(ValueError, match=message):
         levels_of(careers, processor, pd.DataFrame(given_), horizon=6)
+
+
+def test_age_advances_with_the_years_and_nothing_else_does():
+    """From the last known age; it is that of the oldest trained where training saw no older people."""
+    rows = [
+        {"person": p, "year": year, "occupation": "cook", "age": str(year - born), "experience": str(year - born - 18)}
+        for p, born in (("a", 1950), ("b", 1955))
+        for year in range(1980, 1984)
+    ]
+    rows[3]["age"] = None
+    careers = from_frame(pd.DataFrame(rows), covariates=["age", "experience"])
+    processor = CareerProcessor.fit(careers, covariates=("year", "age", "experience"), occupations=LABELS)
+    steps = steps_ahead(careers, None, [1984, 1987], "observation", 1)
+    last = np.array([levels[-1] for levels in processor.encode(careers)[0]["covariates"]])
+    levels, _, carried, advanced = levels_ahead(steps, last, careers, processor)
+    ages = [processor.covariate_levels[1][level] for level in levels[:, 1]]
+    # "a" was 32 in 1982, and is older then than anybody who is known; "b" is 29, for which 28 is taken, and 32.
+    assert ages == ["32", "32", "28", "32"]
+    assert [processor.covariate_levels[2][level] for level in levels[:, 2]] == ["15", "15", "10", "10"]
+    assert advanced == {"age": 4} and carried == {"experience": 4}
+    # What is said about a year is taken for it; bands of ages stay.
+    known = pd.DataFrame({"person": ["a"], "year": [1987], "age": ["30"]})
+    levels, _, _, advanced = levels_ahead(steps, last, careers, processor, known)
+    assert processor.covariate_levels[1][levels[1, 1]] == "30" and advanced == {"age": 3}
+    bands = from_frame(pd.DataFrame(rows).assign(age="25 to 34"), covariates=["age", "experience"])
+    processor = CareerProcessor.fit(bands, covariates=("year", "age"), occupations=LABELS)
+    last = np.array([levels[-1] for levels in processor.encode(bands)[0]["covariates"]])
+    _, _, carried, advanced = levels_ahead(steps, last, bands, processor)
+    assert carried == {"age": 4} and advanced == {}
+
+
+@settings(deadline=None, max_examples=15)
+@given(data=st.data())
+def test_a_forecast_knows_nothing_after_the_cutoff(data):
+    """Whatever became of people, or whether anything is known of it, their forecasts are the same."""
+    careers = careers_of(people=6)
+    model, processor = model_and_processor("career", careers=truncate(careers, 1981)[0])
+    frame = to_frame(careers)
+    later = frame["year"] > 1981
+    options = {"cutoff": 1981, "years": [1982, 1984], "samples": 20, "unknown_levels": "missing"}
+    expected = forecast(model, careers, processor, **options)
+    kept = data.draw(st.lists(st.booleans(), min_size=int(later.sum()), max_size=int(later.sum())))
+    changed = frame.copy()
+    for name, labels in (("occupation", LABELS), ("education", sorted(frame["education"].unique()))):
+        drawn = data.draw(st.lists(st.sampled_from(labels), min_size=int(later.sum()), max_size=int(later.sum())))
+        changed.loc[later, name] = drawn
+    changed = changed.drop(changed.index[later][~np.array(kept)])
+    other = from_frame(changed, covariates=["education"], static=["race"])
+    np.testing.assert_array_equal(forecast(model, other, processor, **options).probability, expected.probability)

@@ -43,7 +43,7 @@ def test_probabilities_of_a_year_sum_to_one(careers):
 @pytest.mark.parametrize("name", ["career", "nemo", "markov-1"])
 def test_a_forecast_depends_on_the_seed_and_not_on_company_or_batches(careers, name):
     model, processor = model_and_processor(name)
-    wanted = {"horizon": 4, "samples": 100, "trajectories": True}
+    wanted = {"horizon": 4, "samples": 100, "trajectories": True, "exact_steps": 1}
     everyone = forecast(model, careers, processor, seed=3, **wanted)
     own = everyone.trajectories.person == 7
     for batch_tokens in (1, 37, 100_000):
@@ -87,7 +87,7 @@ def test_what_agrees_is_asked_once(careers, monkeypatch):
         return forward(self, input_ids, **kwargs)
 
     monkeypatch.setattr(type(model), "forward", watched)
-    result = forecast(model, careers.select([0]), processor, horizon=4, samples=1000, trajectories=True)
+    result = forecast(model, careers.select([0]), processor, horizon=4, samples=1000, trajectories=True, exact_steps=1)
     paths = result.trajectories.occupation
     prefixes = [len(np.unique(paths[:, : step + 1], axis=0)) for step in range(3)]
     assert seen == [len(careers[0]["year"]) + 1, *prefixes]
@@ -128,7 +128,9 @@ def test_the_result_says_how_it_was_made(careers):
         "step_length": 1,
         "gap_covariate": None,
         "years_placed_at": {1985: 1984, 1989: 1984},
+        "covariates": "last",
         "carried_forward": {"education": 3 * len(careers)},
+        "advanced": {},
         "unknown_occupation": None,
     }
     assert result.to_frame().attrs == result.attrs
@@ -142,6 +144,8 @@ def test_the_result_says_how_it_was_made(careers):
         ({"horizon": 0}, "horizon must be at least 1"),
         ({"horizon": 1, "samples": 1}, "samples must be at least 2"),
         ({"horizon": 1, "estimator": "median"}, "estimator must be one of .*'frequency'.* not 'median'"),
+        ({"horizon": 1, "covariates": "future"}, r"covariates must be one of \('last', 'realised'\), or .* 'future'"),
+        ({"horizon": 1, "covariates": "realised"}, "covariates='realised' .* give cutoff="),
         ({"horizon": 1, "step": "year"}, "step of .*'interval'.*'year'"),
         ({"horizon": 12, "exact_steps": 11}, "4 occupations have 1,048,576 paths to step 11"),
         ({"years": []}, "at least one"),

@@ -97,7 +97,7 @@ def test_the_original_programs_exact_forecasts(shared):
     enumerated, exact, _ = original_forecast(shared / "oracle", samples=2, exact_steps=3)
     assert enumerated.attrs["years_placed_at"] == {2015: 2014, 2017: 2014, 2019: 2014}
     np.testing.assert_allclose(enumerated.probability, exact, atol=5e-6)
-    sampled, _, _ = original_forecast(shared / "oracle", samples=4000)
+    sampled, _, _ = original_forecast(shared / "oracle", samples=4000, exact_steps=1)
     np.testing.assert_allclose(sampled.probability[:, 0], exact[:, 0], atol=5e-6)
     z = (sampled.probability[:, 1:] - exact[:, 1:]) / sampled.standard_error[:, 1:]
     assert np.abs(z).max() < 4.5 and 0.8 < np.sqrt((z**2).mean()) < 1.2
@@ -112,7 +112,8 @@ def test_a_markov_chain_ahead_is_its_matrix_power(order):
     # The chain on pairs (before previous, previous): a first-order chain just ignores the first of the two.
     with torch.no_grad():
         following = model(pairs).logits[:, 1].double().exp().numpy().reshape(size, size, size)
-    result = forecast(model, careers, processor, horizon=3, samples=2000, seed=1)
+    exact = forecast(model, careers, processor, horizon=3)
+    result = forecast(model, careers, processor, horizon=3, samples=2000, seed=1, exact_steps=1)
     powers = np.zeros_like(result.probability)
     for person, career in enumerate(careers):
         ids = [1, *processor.occupation_ids(career["occupation"])]
@@ -121,6 +122,8 @@ def test_a_markov_chain_ahead_is_its_matrix_power(order):
         for step in range(3):
             state = np.einsum("hi,hij->ij", state, following)
             powers[person, step] = state.sum(0)[2:]
+    np.testing.assert_allclose(exact.probability, powers, atol=1e-6)
+    assert (exact.standard_error == 0).all() and (exact.log_error == 0).all() and exact.attrs["exact_steps"] == 3
     np.testing.assert_allclose(result.probability[:, 0], powers[:, 0], atol=1e-6)
     z = (result.probability - powers)[:, 1:] / result.standard_error[:, 1:]
     assert np.abs(z).max() < 4 and 0.5 < np.sqrt((z**2).mean()) < 1.5
@@ -134,14 +137,16 @@ def market():
     return world.with_survey(last_annual_year=1992, skipped=0.0).simulate(40, seed=1)
 
 
-def z_scores(market, knowledge, **kwargs):
+def z_scores(market, knowledge, exact_steps=1, **kwargs):
     """Forecasts of a true model minus the exact truth 1, 2 and 3 years ahead, also in standard errors: of states that
     are not rare, because an error that comes from paths never sampled cannot be seen in the sample."""
     model = TrueOccupationModel.of_world(market.world)
     careers = market.careers.select(range(20))
     exact = truth_ahead(model, careers, horizon=3)["probability"].to_numpy().reshape(len(careers), 3, -1)
     forecaster = TrueOccupationModel.of_world(market.world, knowledge)
-    result = forecast(forecaster, careers, world_processor(market.world), horizon=3, samples=400, **kwargs)
+    result = forecast(
+        forecaster, careers, world_processor(market.world), horizon=3, samples=400, exact_steps=exact_steps, **kwargs
+    )
     difference = result.probability - exact
     common = (exact > 0.03) & (result.standard_error > 0)
     return difference, difference[common] / result.standard_error[common]

@@ -31,7 +31,7 @@ def test_trajectories_are_those_of_the_naive_loop(name):
     """Draw for draw: whatever is shared or computed once, a trajectory takes the steps that it takes alone."""
     model, processor = model_and_processor(name)
     careers = cut(careers_of())
-    ours = forecast(model, careers, processor, years=YEARS, samples=60, seed=3, trajectories=True, batch_tokens=100)
+    ours = forecast(model, careers, processor, years=YEARS, samples=60, seed=3, trajectories=True, exact_steps=1)
     for person, career in enumerate(careers):
         mean, drawn = naive_forecast(model, processor, career, YEARS, samples=60, seed=3)
         np.testing.assert_allclose(ours.probability[person], mean[:, 2:], atol=1e-5)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,7 @@ from replication import rivals
 from replication import table1 as study
 from replication.rivals import BASELINE
 from replication.study import studies
-from replication.table1 import OVERALL, POPULATIONS, perplexities
+from replication.table1 import KNOWLEDGE, OVERALL, POPULATIONS, perplexities
 from typer.testing import CliRunner
 
 from career_hf.careers import load_careers, to_frame
@@ -77,7 +79,7 @@ def done(whole):
 
 def test_every_model_forecasts_the_same_people_and_years(done):
     for plan in done[0].values():
-        tables = plan.tables("forecasts")
+        tables = plan.tables("forecasts/last")
         assert set(tables) == {*TRAINED, *rivals.COUNTED}
         rows = plan.realised().rows
         assert set(rows["year"]) == set(YEARS) and 0 < rows["survivor"].mean() < 1
@@ -111,11 +113,11 @@ def test_who_trains_and_who_is_forecast(done, data):
 
 def test_tables_hold_what_forecast_tables_say(done):
     plans, found, folder = done
-    levels = found["table1"].set_index(["design", "population", "year", "model"])
-    areas = found["auc"].set_index(["design", "population", "state", "year", "model"])["auc"]
+    levels = found["table1"].set_index(["design", "population", "covariates", "year", "model"])
+    areas = found["auc"].set_index(["design", "population", "covariates", "state", "year", "model"])["auc"]
     assert set(found["table1"]["population"]) == set(POPULATIONS)
-    for design, plan in plans.items():
-        for name, of_model in plan.tables("forecasts").items():
+    for (design, plan), known in product(plans.items(), KNOWLEDGE):
+        for name, of_model in plan.tables(f"forecasts/{known}").items():
             for year in [None, *YEARS]:
                 alike = [table[table["survivor"]] for table in of_model]
                 parts = {"survivors": alike, "everyone, weighted": of_model}
@@ -123,21 +125,23 @@ def test_tables_hold_what_forecast_tables_say(done):
                     chosen = [table if year is None else table[table["year"] == year] for table in tables]
                     weighted = population != "survivors"
                     mean = np.mean([np.log(perplexity(table, weighted)) for table in chosen])
-                    row = levels.loc[(design, population, "overall" if year is None else str(year), name)]
+                    row = levels.loc[(design, population, known, "overall" if year is None else str(year), name)]
                     assert row["perplexity"] == pytest.approx(np.exp(mean))
                     assert row["low"] <= row["perplexity"] <= row["high"] and row["n"] == len(chosen[0])
-                    own = areas[(design, population, "in_school", "overall" if year is None else str(year), name)]
+                    own = areas[
+                        (design, population, known, "in_school", "overall" if year is None else str(year), name)
+                    ]
                     if (chosen[0]["occupation"] == "in_school").any():
                         assert own == pytest.approx(np.mean([state_auc(t, "in_school", weighted) for t in chosen]))
                     else:
                         assert np.isnan(own)
-    saved = pd.read_csv(folder / "table1.csv").set_index(["design", "population", "year", "model"])
+    saved = pd.read_csv(folder / "table1.csv").set_index(["design", "population", "covariates", "year", "model"])
     assert np.allclose(saved["perplexity"], levels["perplexity"])
     figure = found.figures["table1"]
     assert len(figure.axes) == 2 * len(plans)
     for axes, design in zip(figure.axes[::2], plans, strict=True):
         rows = found["table1"]
-        rows = rows[(rows["population"] == "survivors") & (rows["design"] == design)]
+        rows = rows[(rows["population"] == "survivors") & (rows["design"] == design) & (rows["covariates"] == "last")]
         models = sorted(rows["model"].unique(), key=lambda name: (name != BASELINE, name))
         assert names_of(axes) == models
         of_models = [rows.query("model == @name").set_index("year")["perplexity"] for name in models]
@@ -148,12 +152,12 @@ def test_tables_hold_what_forecast_tables_say(done):
 
 def test_kinds_are_those_of_the_last_occupation_known(done):
     plans, found, folder = done
-    kinds = found["kinds"].set_index(["design", "population", "year", "model"])
+    kinds = found["kinds"].set_index(["design", "population", "covariates", "year", "model"])
     for design, plan in plans.items():
-        for name, of_model in plan.tables("forecasts").items():
+        for name, of_model in plan.tables("forecasts/realised").items():
             (table,) = (table[table["survivor"]] for table in of_model)
             ahead = table[(table["year"] == YEARS[1]) & ~table["unknown"]]
-            row = kinds.loc[(design, "survivors", str(YEARS[1]), name)]
+            row = kinds.loc[(design, "survivors", "realised", str(YEARS[1]), name)]
             same = ahead["occupation"].astype(str) == ahead["previous"].astype(str)
             assert row["observed"] == pytest.approx(same.mean())
             assert row["predicted"] == pytest.approx(ahead["p_stay"].mean())
@@ -166,7 +170,7 @@ def test_kinds_are_those_of_the_last_occupation_known(done):
 
 
 def test_seeds_are_averaged_and_their_sampling_errors_shrink(done):
-    tables = done[0]["everybody"].tables("forecasts")
+    tables = done[0]["everybody"].tables("forecasts/last")
     one, other = (tables[name][0] for name in TRAINED[:2])
     alone = perplexities({BASELINE: [one]}, 20).set_index("year")
     other_alone = perplexities({BASELINE: [other]}, 20).set_index("year")
@@ -175,6 +179,9 @@ def test_seeds_are_averaged_and_their_sampling_errors_shrink(done):
     assert np.allclose(both["monte_carlo"], np.hypot(alone["monte_carlo"], other_alone["monte_carlo"]) / 2)
     # The first year is one step ahead, which is not sampled.
     assert alone.loc[str(YEARS[0]), "monte_carlo"] == 0 < alone.loc[str(YEARS[1]), "monte_carlo"]
+    late = one[one["year"] == YEARS[1]]
+    assert alone.loc[str(YEARS[1]), "monte_carlo_bias"] == pytest.approx(late["log_prob_correction"].mean())
+    assert alone.loc[str(YEARS[0]), "monte_carlo_bias"] == 0
     spread = np.log(alone["perplexity"] / other_alone["perplexity"]).abs() / np.sqrt(2)
     assert np.allclose(both["seed_sd"], spread)
 
@@ -183,7 +190,8 @@ def test_the_page_has_every_model_in_every_table(done):
     _, found, folder = done
     text = (folder / "tables.md").read_text()
     # Of perplexities and of AUCs, in both designs and populations; of kinds, in two years each; and of costs.
-    assert text.count(f"\n| {BASELINE} ") == 16 and text.count("\n| Markov chain, order 1 ") == 20
+    # Twice, by what is known of covariates, but for costs.
+    assert text.count(f"\n| {BASELINE} ") == 32 and text.count("\n| Markov chain, order 1 ") == 40
     for row in found["table1"][found["table1"]["model"] == BASELINE].itertuples():
         assert f"{row.perplexity:.2f} [{row.low:.2f}, {row.high:.2f}]" in text
     assert "nan" not in text
@@ -193,7 +201,8 @@ def test_what_it_costs_is_said_first(whole):
     runs, people, hours = whole.cost()
     # Two models: two trials where people are new, one of which is frozen and trains in both designs.
     assert runs == 6
-    assert people == sum(4 * len(plan.realised().histories) for plan in whole.designs)
+    # Two models, with both kinds of covariates, and two chains.
+    assert people == sum(6 * len(plan.realised().histories) for plan in whole.designs)
     assert 0 < hours < 0.1
 
 
@@ -226,7 +235,9 @@ def test_the_command_says_the_cost_and_prints_the_tables(data, tmp_path, monkeyp
     result = CliRunner().invoke(studies, ["table2", *arguments, "--design", "new people"])
     assert result.exit_code == 0, result.output
     assert result.output.startswith("1 training runs and forecasts of ")
-    assert "New people are forecast, scored on survivors: perplexity" in result.output
+    assert "New people are forecast, scored on survivors; covariates keep their last values: perplexity" in (
+        " ".join(result.output.split())
+    )
     assert not (tmp_path / "study" / "everybody").exists()
     result = CliRunner().invoke(studies, ["table1", *arguments, "--design", "nobody"])
     assert result.exit_code == 2 and "must be one of everybody, new people" in result.output
@@ -246,3 +257,27 @@ def test_a_state_on_one_side_of_the_cutoff_is_an_error_before_training(data, tmp
     with pytest.raises(ValueError, match=r"state 'unemployed' occurs in 1986, and never in 1988, 1990"):
         plan.run(workers=1)
     assert not list(tmp_path.glob("*/models"))
+
+
+def test_covariates_are_known_ahead_only_where_that_is_said(done, data, tmp_path):
+    """Where all go to college after the cutoff, a model with covariates may be told so, and a chain never is."""
+    plan = done[0]["new people"]
+    careers = load_careers(data / "careers")
+
+    def graduate(career):
+        levels = zip(career["year"], career["education"], strict=True)
+        return {"education": ["college" if year > CUTOFF else level for year, level in levels]}
+
+    for name, split in careers.items():
+        careers[name] = split.map(graduate)
+    careers.save_to_disk(tmp_path / "careers")
+    ahead = replace(plan, folder=tmp_path, data=tmp_path / "careers")
+    trial = next(trial for trial in plan.frozen() if trial.model == BASELINE)
+    ahead.keep_table(BASELINE, 0, partial(plan.train, trial))
+    ahead.keep_table(rivals.MARKOV, 0, partial(plan.counted, rivals.MARKOV))
+    last, realised = (ahead.tables(f"forecasts/{known}") for known in KNOWLEDGE)
+    for name in last:
+        assert np.array_equal(last[name][0]["log_prob"], realised[name][0]["log_prob"]) == (name == rivals.MARKOV)
+    # Nothing that happened later reaches the forecast that keeps last values.
+    before = plan.tables("forecasts/last")[BASELINE][0]["log_prob"]
+    assert np.array_equal(last[BASELINE][0]["log_prob"], before)

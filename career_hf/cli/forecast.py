@@ -10,7 +10,7 @@ import typer
 import career_hf
 
 from .console import say, show
-from .options import Data, Draws
+from .options import Data, Draws, listed_years
 
 
 def forecast(
@@ -49,7 +49,7 @@ def forecast(
         model,
         data,
         cutoff=cutoff,
-        years=[int(year) for year in years.split(",")] if years else None,
+        years=listed_years(years),
         split=split or None,
         everyone=everyone,
         people=people,

@@ -170,6 +170,8 @@ def load_karrierewege(
 
 def _read(source: str | Path, columns: list[str], features: Features | None = None) -> pd.DataFrame:
     """Reads all splits of a dataset as one frame; codes must stay text, as "0310.3" and "2353.10" are no numbers."""
+    if not str(source).strip():
+        raise ValueError("source is empty: give the name of the dataset on the Hugging Face Hub, or a folder")
     try:
         splits = load_dataset(str(source), features=features)
     except DatasetGenerationError as error:

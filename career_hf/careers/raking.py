@@ -12,7 +12,6 @@ The whole package reads these weights from the column `weight` of careers: the l
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,7 @@ from ..readable_values import ReadableResult
 from .columns import career_table, is_list, is_text, list_lengths, list_values, make_dataset
 from .frames import as_careers, load_careers, save_careers
 from .ledger import Ledger
-from .splits import split_manifest
+from .splits import read_manifest, split_manifest
 
 
 # The largest relative distance of a share from its target that counts as fitted.
@@ -216,7 +215,7 @@ def _manifest(careers: Any, splits: DatasetDict) -> dict[str, Any] | None:
     """The manifest of the weighted splits, if the folder of careers has one; some of its people may be left out."""
     if not isinstance(careers, (str, Path)) or not (Path(careers) / "split.json").exists():
         return None
-    before = json.loads((Path(careers) / "split.json").read_text(encoding="utf-8"))
+    before = read_manifest(Path(careers) / "split.json")
     return split_manifest(splits, before["salt"], dict(before["fractions"]), before["group"])
 
 

@@ -372,7 +372,7 @@ def _columns(path: Path) -> list[str] | None:
     """
     if path.suffix == ".dat":
         tagset = _tagset(path)
-        return None if tagset is None else [normalise_reference(line) for line in tagset.read_text().split()]
+        return None if tagset is None else _tags(tagset)
     header, described = _header(path), path.with_suffix(".sdf")
     if header is not None or not described.is_file():
         return header
@@ -386,6 +386,14 @@ def _tagset(path: Path) -> Path | None:
     """The tagset of a .dat file: same name, ending in the cohort's name."""
     tagsets = [file for file in path.parent.glob(f"{glob.escape(path.stem)}.*") if TAGSET.fullmatch(file.suffix)]
     return tagsets[0] if tagsets else None
+
+
+def _tags(path: Path) -> list[str]:
+    """The reference numbers in a tagset; a ValueError that names the file if it holds anything else."""
+    try:
+        return [normalise_reference(line) for line in path.read_text("utf-8", "replace").split()]
+    except ValueError as error:
+        raise ValueError(f"{path.name} is not a tagset of NLS Investigator: {error}") from error
 
 
 def _required_columns(path: Path) -> list[str]:

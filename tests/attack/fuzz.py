@@ -12,6 +12,7 @@ documented, reads something that cannot be, or takes too long; its input is save
 from __future__ import annotations
 
 import argparse
+import atexit
 import hashlib
 import json
 import os
@@ -48,18 +49,18 @@ class Hang(BaseException):
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raises Hang after some seconds."""
+    """Raises Hang after some seconds of the processor, which another program does not take part in."""
 
     def stop(*_: Any) -> None:
         raise Hang(f"took more than {seconds} seconds")
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def mutated(seed: bytes, draw: random.Random, seeds: Sequence[bytes]) -> bytes:
@@ -190,12 +191,13 @@ class Run:
 
     def __init__(self, target: Any, folder: Path, save: bool = True) -> None:
         self.target, self.folder, self.save = target, folder, save
+        self.seeds = target.seeds()
         self.executions, self.seconds = 0, 0.0
         self.failures: Counter[str] = Counter()
 
     def execute(self, inputs: Sequence[bytes]) -> None:
         """Reads inputs together; where that fails, one by one, to find which one it is."""
-        start = time.perf_counter()
+        start = time.process_time()
         failure = failure_of(self.target, inputs, self.folder)
         self.executions += len(inputs)
         if failure and len(inputs) > 1:
@@ -204,7 +206,7 @@ class Run:
                     self._keep(one, alone)
         elif failure:
             self._keep(inputs[0], failure)
-        self.seconds += time.perf_counter() - start
+        self.seconds += time.process_time() - start
 
     def _keep(self, packed: bytes, failure: str) -> None:
         kind = failure.partition(": ")[0]
@@ -225,9 +227,9 @@ class Run:
 
 def fuzz(run: Run, draw: random.Random, executions: int | None, seconds: float) -> None:
     """Executes a target with changed seeds, until so many executions or seconds."""
-    seeds = run.target.seeds
-    start, first = time.perf_counter(), run.executions
-    while time.perf_counter() - start < seconds and (executions is None or run.executions - first < executions):
+    seeds = run.seeds
+    start, first = time.process_time(), run.executions
+    while time.process_time() - start < seconds and (executions is None or run.executions - first < executions):
         size = (
             min(run.target.batch, executions - run.executions + first) if executions is not None else run.target.batch
         )
@@ -239,7 +241,7 @@ def fuzz_by_coverage(run: Run, seed: int, executions: int | None, seconds: float
     import atheris
 
     corpus = tempfile.mkdtemp()
-    for number, packed in enumerate(run.target.seeds):
+    for number, packed in enumerate(run.seeds):
         (Path(corpus) / str(number)).write_bytes(packed)
     dictionary = Path(corpus).with_suffix(".dict")
     words = ["".join(rf"\x{byte:02x}" for byte in token) for token in TOKENS]
@@ -256,13 +258,13 @@ def main() -> int:
     parser.add_argument(
         "--executions", type=int, help="number of executions of each target; without limit if left out"
     )
-    parser.add_argument("--seconds", type=float, default=60, help="time for each target")
+    parser.add_argument("--seconds", type=float, default=60, help="time of the processor for each target")
     parser.add_argument("--seed", type=int, default=0, help="seed of the changes")
     parser.add_argument("--target", action="append", default=[], help="a target; all of them if left out")
     parser.add_argument("--atheris", action="store_true", help="follow branches (one target; pip install atheris)")
     chosen = parser.parse_args()
     # Nothing that a data set is read into stays behind, and nothing is downloaded.
-    place = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+    place = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None, prefix="fuzz"))
     os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(place / "cache"), "TQDM_DISABLE": "1"}
     sys.path[:0] = [str(HERE), str(HERE.parent)]
     if chosen.atheris:
@@ -277,18 +279,17 @@ def main() -> int:
     if unknown := [name for name in names if name not in targets]:
         parser.error(f"there is no target {unknown[0]}, only {', '.join(targets)}")
     runs = []
+    if chosen.atheris and len(names) != 1:
+        parser.error("--atheris needs one --target")
     for name in names:
         (place / name).mkdir()
-        runs.append(Run(targets[name], place / name))
-    if chosen.atheris:
-        if len(runs) != 1:
-            parser.error("--atheris needs one --target")
-        import atexit
-
-        atexit.register(lambda: print(runs[0], flush=True))
-        fuzz_by_coverage(runs[0], chosen.seed, chosen.executions, chosen.seconds)
-    for run in runs:
-        fuzz(run, random.Random(f"{chosen.seed} {run.target.name}"), chosen.executions, chosen.seconds)
+        run = Run(targets[name], place / name)
+        runs.append(run)
+        if chosen.atheris:
+            # Atheris ends the process itself.
+            atexit.register(print, run, flush=True)
+            fuzz_by_coverage(run, chosen.seed, chosen.executions, chosen.seconds)
+        fuzz(run, random.Random(f"{chosen.seed} {name}"), chosen.executions, chosen.seconds)
         print(run, flush=True)
     print(f"{sum(run.executions for run in runs):,} executions in {sum(run.seconds for run in runs):,.0f} seconds")
     return int(any(run.failures for run in runs))

@@ -348,6 +348,11 @@ CARD_TEXT = (
 )
 
 
+def nothing(error: BaseException) -> bool:
+    """Texts are read or counted as unreadable, and never refused."""
+    return False
+
+
 def is_error_of_transformers(error: BaseException) -> bool:
     """A config is read by Transformers, in whose words it is refused."""
     return isinstance(error, (ValueError, OSError)) or type(error).__name__.startswith("StrictDataclass")
@@ -365,9 +370,9 @@ def make_targets() -> dict[str, Target]:
         return Target(name, lambda: seeds, _one_file(file_name, read))
 
     targets = [
-        Target("dates", lambda: tuple(DATES.split(b"|")), read_many_dates, batch=5_000),
-        Target("labels", lambda: tuple(NUMBERS.split(b"|")), read_many_labels, batch=2_000),
-        Target("numbers", lambda: tuple(NUMBERS.split(b"|")), read_many_numbers, batch=2_000),
+        Target("dates", lambda: tuple(DATES.split(b"|")), read_many_dates, 5_000, nothing),
+        Target("labels", lambda: tuple(NUMBERS.split(b"|")), read_many_labels, 2_000, nothing),
+        Target("numbers", lambda: tuple(NUMBERS.split(b"|")), read_many_numbers, 2_000, nothing),
         Target("frames", lambda: (b"0", b"1"), read_frames),
         Target("nls", lambda: tuple(map(pack, NLS_SEEDS)), reading_files(read_nls)),
         Target("psid", psid_seeds, reading_files(read_psid)),

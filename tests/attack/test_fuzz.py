@@ -41,9 +41,9 @@ def test_a_failure_a_hang_and_a_refusal_are_told_apart(tmp_path, monkeypatch):
             TARGETS["ledger"].read([packed], folder)
 
     monkeypatch.setattr("fuzz.SECONDS_OF_AN_INPUT", 0.05)
-    run = Run(Target("ledger", lambda: (b"",), read, batch=3), tmp_path, save=False)
-    run.execute([b"no ledger", b"fail", b"[]"])
-    run.execute([b"hang"])
+    run = Run(Target("ledger", lambda: (b"",), read), tmp_path, save=False)
+    for packed in (b"no ledger", b"fail", b"[]", b"hang"):
+        run.execute([packed])
     assert run.executions == 4 and sum(run.failures.values()) == 2
     assert [kind.split()[0] for kind in run.failures] == ["KeyError", "Hang"]
 

@@ -26,6 +26,7 @@ from .encoding.processing_career import CareerProcessor
 from .forecasting.forecast import forecast
 from .forecasting.result import Forecast
 from .occupations.crosswalks import titles_of
+from .occupations.normalising import label_of
 
 
 # Careers of a stream that are predicted together, unless a batch_size is given.
@@ -288,7 +289,8 @@ def _slices(careers: Dataset, batch_size: int | None) -> Iterator[Dataset]:
 
 def _name(person: Any, place: int) -> str:
     """The name of the person of one entry; a list names the same person in every year."""
-    names = {str(person)} if isinstance(person, str) or not hasattr(person, "__len__") else set(map(str, person))
+    people = [person] if isinstance(person, str) or not hasattr(person, "__len__") else person
+    names = {str(label_of(one)) for one in people}
     if len(names) != 1:
         raise ValueError(f"entry {place} has the people {sorted(names)}: an entry is one person's career")
     return names.pop()

@@ -36,12 +36,23 @@ def complete(path: Path, move: Callable[[Path, Path], None] = os.replace) -> Ite
         raise
 
 
+def check_folder(path: Path) -> None:
+    """Refuses a file in the place of a folder that is to be written.
+
+    Raises:
+        ValueError: If there is one.
+    """
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{path} is a file, and the output is a folder: choose another name, or remove the file")
+
+
 def move_into(new: Path, old: Path) -> None:
     """Moves the contents of one folder of careers into another: files of careers are replaced, other files stay.
 
     Raises:
         ValueError: If a file or folder would be replaced that `save_careers` did not write.
     """
+    check_folder(old)
     old.mkdir(parents=True, exist_ok=True)
     is_ours = any((old / name).is_file() for name in CAREER_MARKERS)
     for path in new.iterdir():

@@ -189,15 +189,21 @@ class LongTable:
 
     def numbers(self, name: str) -> np.ndarray:
         """Reads a column as float64 with NaN for missing values; infinite and unreadable values are errors."""
-        numbers, unreadable = read_numbers(self.table[name])
+        numbers, unreadable = self._read_numbers(name)
         refused = np.flatnonzero(unreadable | np.isinf(numbers))
         if len(refused):
             self.fail(int(refused[0]), name, "not a finite number", "correct it, or leave it empty if it is missing")
         return numbers
 
+    def _read_numbers(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        try:
+            return read_numbers(self.table[name])
+        except (TypeError, pa.ArrowException) as error:
+            raise ValueError(f"column '{name}' cannot be read as numbers: {error}; convert it first") from error
+
     def years(self, name: str) -> np.ndarray:
         """Reads a column as int64 years; anything but a whole number is an error."""
-        numbers, unreadable = read_numbers(self.table[name])
+        numbers, unreadable = self._read_numbers(name)
         with np.errstate(invalid="ignore"):
             whole = ~unreadable & (np.floor(numbers) == numbers) & (np.abs(numbers) < 2**31)
         if not whole.all():

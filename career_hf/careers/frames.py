@@ -44,7 +44,7 @@ from .columns import (
     sort_labels,
 )
 from .ledger import Ledger
-from .splits import check_leaks, check_manifest, split_careers
+from .splits import check_leaks, check_manifest, read_manifest, split_careers
 from .validation import validate
 
 
@@ -303,7 +303,7 @@ def load_careers(folder: str | Path) -> DatasetDict:
     check_leaks(splits)
     manifest = Path(folder) / "split.json"
     if manifest.exists():
-        check_manifest(splits, json.loads(manifest.read_text(encoding="utf-8")))
+        check_manifest(splits, read_manifest(manifest))
     return splits
 
 

@@ -110,7 +110,15 @@ class Ledger:
 
     @classmethod
     def load(cls, path: str | Path) -> Ledger:
-        return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        """Loads what `save` wrote.
+
+        Raises:
+            ValueError: If the file is damaged, or an entry does not add up; the message names the file.
+        """
+        try:
+            return cls.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} is not a ledger, or is damaged: {type(error).__name__}: {error}") from error
 
     def __str__(self) -> str:
         lines = []

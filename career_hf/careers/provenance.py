@@ -196,9 +196,20 @@ def source_of(folder: str | Path) -> dict[str, str]:
         ValueError: If the card's `redistribution` is not one of `Redistribution`.
     """
     path = Path(folder) / CARD
-    metadata = DatasetCard.load(path).data.to_dict() if path.exists() else {}
+    try:
+        metadata = DatasetCard.load(path).data.to_dict() if path.exists() else {}
+    except OSError:
+        raise
+    except Exception as error:  # whatever a damaged card makes of the libraries that read it
+        raise ValueError(f"{path} cannot be read as a card: {type(error).__name__}: {error}") from error
     our_metadata = metadata.get("career_hf", {})
     license = metadata.get("license_name") or metadata.get("license", "unknown")
+    # The Hub's cards may name several licences.
+    license = ", ".join(map(str, license)) if isinstance(license, list) else license
+    if not (isinstance(our_metadata, dict) and isinstance(license, str)):
+        raise ValueError(f"{path}: 'career_hf' must hold names and values, and the license be a text")
+    if not isinstance(our_metadata.get("source", ""), str):
+        raise ValueError(f"{path}: source {our_metadata['source']!r} is not a text")
     redistribution = our_metadata.get("redistribution", "unknown")
     if redistribution not in get_args(Redistribution):
         raise ValueError(f"{path}: redistribution {redistribution!r} is none of {list(get_args(Redistribution))}")

@@ -12,8 +12,7 @@ The whole package reads these weights from the column `weight` of careers: the l
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +23,12 @@ import pyarrow as pa
 from datasets import Dataset, DatasetDict
 
 from ..number_ranges import within_ranges
+from ..occupations.normalising import label_of, labels_of
 from ..readable_values import ReadableResult
 from .columns import career_table, is_list, is_text, list_lengths, list_values, make_dataset
 from .frames import as_careers, load_careers, save_careers
 from .ledger import Ledger
-from .splits import split_manifest
+from .splits import read_manifest, split_manifest
 
 
 # The largest relative distance of a share from its target that counts as fitted.
@@ -185,19 +185,27 @@ def _read_margins(
     if survey is not None and isinstance(margins, (Mapping, str, Path, pd.DataFrame)):
         raise ValueError("margins have their own shares, so the survey would be ignored: give names, or no survey")
     if isinstance(margins, Mapping):
-        return margins
+        return {name: _shares_by_level(name, shares, shares.values()) for name, shares in margins.items()}
     if isinstance(margins, (str, Path)):
         try:
-            margins = pd.read_csv(margins, dtype={"margin": str, "level": str})  # type: ignore[arg-type]
-        except ValueError as error:
-            raise ValueError(f"{margins} cannot be read: {error}") from error
+            table = pd.read_csv(margins, dtype={"margin": str, "level": str})
+        except FileNotFoundError:
+            raise
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{margins} cannot be read as a table of margins: {error}") from error
+        margins = table
     if isinstance(margins, pd.DataFrame):
         if not {"margin", "level", "share"} <= set(margins.columns):
             raise ValueError(f"the table of margins has columns {list(margins.columns)}, not margin, level and share")
-        return {
-            str(name): dict(zip(rows["level"], rows["share"].astype(float), strict=True))
-            for name, rows in margins.groupby("margin", sort=False)
-        }
+        shares = pd.to_numeric(margins["share"], errors="coerce")
+        if (shares.isna() | margins["margin"].isna()).any():
+            row = int((shares.isna() | margins["margin"].isna()).to_numpy().argmax())
+            raise ValueError(
+                f"row {row} of the table of margins has margin {margins['margin'].iloc[row]!r} and share "
+                f"{margins['share'].iloc[row]!r}: give every row a name and a number"
+            )
+        rows_of = margins.assign(share=shares.astype(float)).groupby("margin", sort=False)
+        return {str(name): _shares_by_level(str(name), rows["level"], rows["share"]) for name, rows in rows_of}
     if survey is None:
         raise ValueError(f"margins {list(margins)} are names: pass survey= with the careers that have their shares")
     return margins_of(as_careers(survey), margins, people)
@@ -207,8 +215,20 @@ def _manifest(careers: Any, splits: DatasetDict) -> dict[str, Any] | None:
     """The manifest of the weighted splits, if the folder of careers has one; some of its people may be left out."""
     if not isinstance(careers, (str, Path)) or not (Path(careers) / "split.json").exists():
         return None
-    before = json.loads((Path(careers) / "split.json").read_text(encoding="utf-8"))
+    before = read_manifest(Path(careers) / "split.json")
     return split_manifest(splits, before["salt"], dict(before["fractions"]), before["group"])
+
+
+def _shares_by_level(margin: str, levels: Iterable[Any], shares: Iterable[float]) -> dict[str, float]:
+    """Shares by the label of each level, as careers write it; a ValueError if a level is missing or there twice."""
+    by_level: dict[str, float] = {}
+    for level, share in zip(levels, shares, strict=True):
+        label = label_of(level)
+        if label is None or label in by_level:
+            problem = "a share without a level" if label is None else f"level '{label}' twice"
+            raise ValueError(f"margin '{margin}' has {problem}: give every level one share")
+        by_level[label] = share
+    return by_level
 
 
 def _checked_margins(margins: Margins) -> Margins:
@@ -228,11 +248,12 @@ def _checked_margins(margins: Margins) -> Margins:
 def _latest_levels(table: pa.Table, name: str, people: pd.DataFrame | None) -> pd.Series:
     """`(people,)` latest known level of each person, null where none is known."""
     if people is not None and name in people.columns and name != "person":
-        if people["person"].duplicated().any():
-            repeated = people.loc[people["person"].duplicated(), "person"].iloc[0]
+        identifiers = labels_of(people["person"])
+        if identifiers.duplicated().any():
+            repeated = identifiers[identifiers.duplicated()].iloc[0]
             raise ValueError(f"person '{repeated}' has two rows in the frame of people: keep one")
-        levels = people.set_index(people["person"].astype(str))[name].reindex(table["person"].to_pylist())
-        return levels.reset_index(drop=True).astype("string").astype(object).where(levels.notna().to_numpy(), None)
+        levels = labels_of(people[name]).set_axis(pd.Index(identifiers))
+        return levels.reindex(table["person"].to_pylist()).reset_index(drop=True)
     kind = table.schema.field(name).type if name in table.column_names else None
     over_time = kind is not None and is_list(kind)
     if kind is None or not is_text(kind.value_type if over_time else kind):
@@ -291,7 +312,7 @@ def _fit(levels: pd.DataFrame, start: np.ndarray, margins: Margins, largest: flo
         raise ImportError("raking needs svy: pip install 'career_hf[survey]'") from error
     # svy reserves some names, so its columns are numbered.
     names = {name: f"margin_{i}" for i, name in enumerate(margins)}
-    data = polars.DataFrame({new: levels[name].astype(str).to_numpy() for name, new in names.items()})
+    data = polars.DataFrame({new: levels[name].to_list() for name, new in names.items()})
     data = data.with_columns(polars.Series("base", start / start.mean()))
     options: dict[str, Any] = {"tol": TOLERANCE, "max_iter": MOST_ROUNDS, "on_nonconvergence": "ignore"}
     if largest is not None:

@@ -12,7 +12,7 @@ import career_hf
 from career_hf.careers.clusters import cluster_name
 
 from .console import say, show
-from .options import Data, Draws
+from .options import Data, Draws, listed_years
 
 
 class Covariates(StrEnum):
@@ -63,7 +63,7 @@ def forecast(
         model,
         data,
         cutoff=cutoff,
-        years=[int(year) for year in years.split(",")] if years else None,
+        years=listed_years(years),
         split=split or None,
         everyone=everyone,
         people=people,

@@ -41,6 +41,20 @@ Untitled = Annotated[str, typer.Option(help="Occupations without a title, comma-
 MODELS = ", ".join(career_hf.registration.model_names())
 
 
+def listed_years(commas: str) -> list[int] | None:
+    """The years in a comma-separated option; None if it is empty.
+
+    Raises:
+        typer.BadParameter: One of them is not a whole number.
+    """
+    refused = [name for name in names(commas) if not name.strip().isdecimal()]
+    if refused:
+        raise typer.BadParameter(
+            f"{refused[0]!r} is not a year: write years with commas, as in --years 2009,2010,2011"
+        )
+    return [int(name) for name in names(commas)] or None
+
+
 def names(commas: str) -> list[str]:
     """The names in a comma-separated option."""
     return [name for name in commas.split(",") if name]

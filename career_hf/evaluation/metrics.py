@@ -22,6 +22,7 @@ from sklearn.metrics import roc_auc_score
 from ..careers.clusters import clusters
 from ..careers.ledger import Ledger
 from ..number_ranges import within_ranges
+from ..occupations.normalising import labels_of
 from .resampling import INTERVAL as INTERVAL
 from .resampling import cluster_counts, interval, resample_aucs, resample_means, spread
 from .transition_table import TRANSITIONS
@@ -501,7 +502,7 @@ def first_difference(tables: Mapping[str, list[pd.DataFrame]]) -> str | None:
         if len(table) != len(first):
             return f"{pair} have {len(first)} and {len(table)} rows; score all models on the same careers"
         for column in ("person", "step", "occupation"):
-            label, other = (steps[column].astype(str).to_numpy() for steps in (first, table))
+            label, other = (labels_of(steps[column]).to_numpy() for steps in (first, table))
             if (label != other).any():
                 row = int((label != other).argmax())
                 where = f"row {row}, person '{first['person'].iloc[row]}', column '{column}'"

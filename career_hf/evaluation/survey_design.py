@@ -20,6 +20,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from ..occupations.normalising import labels_of
 from .metrics import mean_over_seeds, shared_rows
 
 
@@ -133,7 +134,7 @@ def _linearised(
 ) -> dict[str, pd.DataFrame]:
     """Weighted mean of each of some columns of `(steps,)` values, by group, with its linearised standard error."""
     people = _people(table, design)
-    place = people.index.get_indexer(table["person"].astype(str))
+    place = people.index.get_indexer(labels_of(table["person"]))
     if (place < 0).any():
         person = table["person"].iloc[int((place < 0).argmax())]
         raise ValueError(f"person '{person}' of the table is not among the design's people: add a row for them")
@@ -187,11 +188,12 @@ def _people(table: pd.DataFrame, design: SurveyDesign) -> pd.DataFrame:
                 f"one (from_frame(..., {role}=...)), or pass SurveyDesign(people=...)"
             )
     columns = list(dict.fromkeys(design_columns.values()))
-    people = source[columns].drop_duplicates()
-    identifier = people["person"].astype(str)
-    twice = identifier.duplicated()
+    # An identifier is the same person whether a table holds it as text, a whole number or a float.
+    labels = {name: labels_of(source[name]) for name in columns if name != design.weight}
+    people = source[columns].assign(**labels).drop_duplicates()
+    twice = people["person"].duplicated()
     if twice.any():
-        rows = people[(identifier == identifier[twice].iloc[0]).to_numpy()]
+        rows = people[people["person"] == people.loc[twice, "person"].iloc[0]]
         name = next(name for name in columns[1:] if rows[name].nunique(dropna=False) > 1)
         raise ValueError(
             f"person '{rows['person'].iloc[0]}', column '{name}': {rows[name].iloc[0]!r} and {rows[name].iloc[1]!r}; "
@@ -232,4 +234,4 @@ def _people(table: pd.DataFrame, design: SurveyDesign) -> pd.DataFrame:
             "vary there is not known; pass people= of the whole survey if only some were scored, merge it with a "
             "stratum like it, or say SurveyDesign(singleton='center')"
         )
-    return pd.DataFrame({"weight": weight, "stratum": strata, "psu": units}, index=pd.Index(identifier))
+    return pd.DataFrame({"weight": weight, "stratum": strata, "psu": units}, index=pd.Index(people["person"]))

@@ -6,8 +6,8 @@
   is a whole number with zeros behind the point, as pandas writes columns with missing values, loses these.
 * Null, NaN and empty text are missing.
 
-`label_of` is the rule for one value; `careers.columns.read_labels` and `sources.spell_years` apply it to columns in
-Arrow and in databases, and tests compare the three.
+`label_of` is the rule for one value, and `labels_of` for a pandas column; `careers.columns.read_labels` and
+`sources.spell_years` apply it to columns in Arrow and in databases, and tests compare them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 
@@ -58,3 +60,18 @@ def label_of(value: Any) -> str | None:
             raise ValueError(f"{number!r} is not a label: {TOO_LARGE}")
         return str(int(number))
     return re.sub(WHOLE_WITH_POINT, r"\1", str(value).strip()) or None
+
+
+def labels_of(column: pd.Series) -> pd.Series:
+    """The labels of a pandas column as objects, None where missing, with the column's index and name.
+
+    Raises:
+        ValueError: If a value has no label, as `label_of` says; the message names the column.
+    """
+    try:
+        places, distinct = pd.factorize(column)
+        labels = np.array([*(label_of(value) for value in distinct), None], dtype=object)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"column '{column.name}' cannot be read as labels: {error}") from error
+    # The place of a missing value is -1, the last.
+    return pd.Series(labels[places], index=column.index, name=column.name, dtype=object)

@@ -190,10 +190,7 @@ def read_crosswalk(path: str | Path) -> pd.DataFrame:
     Raises:
         ValueError: If the file cannot be read, or for the reasons of `make_crosswalk`.
     """
-    try:
-        frame = pd.read_csv(path, dtype=str)
-    except ValueError as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
+    frame = _read_csv(path)
     return make_crosswalk(frame, "source", "occ1990dd", "weight" if "weight" in frame else None)
 
 
@@ -288,9 +285,19 @@ def _table(name: str) -> pd.DataFrame:
     return pairs.assign(weight=1.0)
 
 
+def _read_csv(path: str | Path, **options: Any) -> pd.DataFrame:
+    """All cells of a CSV file as text; a ValueError that names the file if it cannot be read."""
+    try:
+        return pd.read_csv(path, dtype=str, **options)
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+
+
 def _read_esco(path: str | Path) -> pd.DataFrame:
     """Reads ESCO's own list of occupations: uri, label (lower case) and code."""
-    listed = pd.read_csv(path, dtype=str, keep_default_na=False)
+    listed = _read_csv(path, keep_default_na=False)
     missing = [name for name in ESCO_COLUMNS if name not in listed.columns]
     if missing:
         raise ValueError(f"{path} has no columns {missing}: pass occupations_en.csv of ESCO version 1.1 or later")

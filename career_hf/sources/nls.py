@@ -7,7 +7,11 @@ stay raw here: a negative value is a missing code, and the five codes mean diffe
 
 from __future__ import annotations
 
+import glob
+import io
 import re
+from collections import Counter
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -25,8 +29,13 @@ MAX_DISAGREEMENT = 0.01
 EXAMPLES_SHOWN = 5
 
 REFERENCE = re.compile(r"[A-Z]\d{7}")
+TAGSET = re.compile(r"\.NLS\w+")
 SDF_LINE = re.compile(r"^([A-Z]\d{5})\.(\d\d)\s+(\S+)\s+(.*?)\s+(\S+)\s*$")
 CDB_LINE = re.compile(r"^([A-Z]\d{5})\.(\d\d)\s+\[(.+?)\]\s+Survey Year:\s*(\S+)")
+# Line of a codebook that counts the people under a variable.
+CDB_TOTAL = re.compile(r"TOTAL =+>\s*(\d+)")
+# Bytes of a data file that are parsed at a time; a line of an agency's full file has some 250,000.
+BLOCK = 1 << 24
 BYTE_ORDER_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 EXPORT_AGAIN = "export it again from NLS Investigator and use the file as it comes"
 
@@ -37,6 +46,19 @@ class Variable(NamedTuple):
     reference: str
     year: str
     question_name: str
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The variables to read from files that hold tens of thousands, most of which a build does not need.
+
+    Args:
+        names: Regular expression of question names, as `normalise_name` writes them.
+        references: Reference numbers, for extracts that no .sdf and no .cdb describes.
+    """
+
+    names: str
+    references: Collection[str] = ()
 
 
 def normalise_name(question_name: str) -> str:
@@ -72,17 +94,20 @@ class NLSExtract:
         sdf: Variables described by .sdf files.
         cdb: Variables described by .cdb files, searched second.
         notes: Notes for readers: files skipped, cells in which two files differ.
+        unread: Reference numbers that files hold and that were not read. To ask for one is an error, so that a
+            variable which nobody wanted is not taken for one that is not there.
     """
 
     tables: dict[str, pd.DataFrame]
     sdf: list[Variable] = field(default_factory=list)
     cdb: list[Variable] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    unread: Collection[str] = frozenset()
 
     def __post_init__(self) -> None:
         # Files with more people come first: where two files hold a variable, the fuller one is used.
         self._tables = sorted(self.tables.items(), key=lambda item: (-len(item[1]), item[0]))
-        self._references = {column for _, table in self._tables for column in table.columns}
+        self._references = {column for _, table in self._tables for column in table.columns} | set(self.unread)
         self._descriptions = [_variables_by_name(variables) for variables in (self.sdf, self.cdb)]
         self._check_cohort()
         self._check_agreement()
@@ -130,9 +155,25 @@ class NLSExtract:
         variables = dict.fromkeys(
             variable for variable in self.sdf + self.cdb if variable.reference in self._references
         )
-        return [variable for variable in variables if re.fullmatch(pattern, variable.question_name)]
+        matching = [variable for variable in variables if re.fullmatch(pattern, variable.question_name)]
+        for variable in matching:
+            self._check_read(variable.reference)
+        return matching
 
     def _find_reference(self, question_name: str, year: int | None, reference: str | None) -> str | None:
+        found = self._described_reference(question_name, year, reference)
+        if found is not None:
+            self._check_read(found)
+        return found
+
+    def _check_read(self, reference: str) -> None:
+        if reference in self.unread:
+            raise ValueError(
+                f"a file of the extract holds {reference}, but it was not read: name it in wanted=, or read all "
+                "variables with wanted=None"
+            )
+
+    def _described_reference(self, question_name: str, year: int | None, reference: str | None) -> str | None:
         reference = normalise_reference(reference) if reference is not None else None
         for by_name in self._descriptions:
             references = sorted(
@@ -221,12 +262,13 @@ def normalise_reference(reference: str) -> str:
     return plain
 
 
-def read_extract(path: str | Path) -> NLSExtract:
+def read_extract(path: str | Path, wanted: Wanted | None = None) -> NLSExtract:
     """Reads one data file, with the descriptions that lie in its folder.
 
     Args:
         path: The .csv or .dat file. Descriptions need not have the data file's name: a reference number means the same
             in every extract of a cohort.
+        wanted: Variables to read; all if None.
 
     Raises:
         ValueError: If the file is no Investigator extract, or is damaged; the message names the file, the line and the
@@ -235,15 +277,17 @@ def read_extract(path: str | Path) -> NLSExtract:
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"there is no file {path}; give the data file (.csv or .dat) of an NLS Investigator extract")
-    table, notes = _read_table(path)
-    sdf, cdb = _read_descriptions(path.parent, recursive=False)
-    return NLSExtract({path.name: table}, sdf, cdb, notes)
+    return _read_files({path.name: path}, _read_descriptions(path.parent, recursive=False), [], wanted)
 
 
-def read_folder(path: str | Path) -> NLSExtract:
+def read_folder(path: str | Path, wanted: Wanted | None = None) -> NLSExtract:
     """Reads and joins all extracts in a folder and its subfolders.
 
     Files that are not Investigator data, such as tidy tables named .csv, are skipped, and a note says so.
+
+    Args:
+        path: The folder.
+        wanted: Variables to read; all if None.
 
     Raises:
         ValueError: If the folder has no extract, if a file is damaged, or if two files disagree about one variable in
@@ -252,116 +296,206 @@ def read_folder(path: str | Path) -> NLSExtract:
     path = Path(path)
     if not path.is_dir():
         raise ValueError(f"{path} is not a folder; give the folder with the NLS Investigator files")
-    tables: dict[str, pd.DataFrame] = {}
-    notes: list[str] = []
+    files: dict[str, Path] = {}
     skipped: dict[str, list[str]] = {}
     for file in sorted(file for suffix in ("csv", "dat") for file in path.rglob(f"*.{suffix}")):
         name = str(file.relative_to(path))
-        csv = file.with_suffix(".csv")
+        csv, dat = file.with_suffix(".csv"), file.with_suffix(".dat")
         if file.suffix == ".dat" and csv.is_file() and _header(csv) is not None:
             skipped.setdefault("the csv of the same name is read", []).append(name)
         elif file.suffix == ".dat" and _tagset(file) is None:
             skipped.setdefault("no tagset lies beside it", []).append(name)
-        elif file.suffix == ".csv" and _header(file) is None:
-            skipped.setdefault("its first line is not a row of reference numbers", []).append(name)
+        elif file.suffix == ".csv" and _header(file) is None and dat.is_file() and _tagset(dat) is not None:
+            skipped.setdefault("the dat of the same name is read", []).append(name)
+        elif file.suffix == ".csv" and _columns(file) is None:
+            reason = (
+                "its first line is neither a row of reference numbers nor the question names of the .sdf beside it"
+            )
+            skipped.setdefault(reason, []).append(name)
         else:
-            tables[name], file_notes = _read_table(file)
-            notes += file_notes
-    notes += [f"files skipped ({reason}): {', '.join(names)}" for reason, names in skipped.items()]
-    if not tables:
+            files[name] = file
+    notes = [f"files skipped ({reason}): {', '.join(names)}" for reason, names in skipped.items()]
+    if not files:
         raise ValueError(
             f"no NLS Investigator data file in {path} ({'; '.join(notes) or 'it has no .csv and no .dat'}); expected "
             f"a .csv whose first line holds reference numbers, such as {PERSON}, or a .dat with its tagset"
         )
-    sdf, cdb = _read_descriptions(path, recursive=True)
-    return NLSExtract(tables, sdf, cdb, notes)
+    return _read_files(files, _read_descriptions(path, recursive=True), notes, wanted)
+
+
+def _read_files(
+    files: dict[str, Path],
+    descriptions: tuple[list[Variable], list[Variable]],
+    skipped: list[str],
+    wanted: Wanted | None,
+) -> NLSExtract:
+    """Reads files by name, with the .sdf's and the .cdb's variables; `skipped` are notes."""
+    sdf, cdb = descriptions
+    references = None
+    if wanted is not None:
+        names = re.compile(wanted.names)
+        described = {v.reference for v in sdf + cdb if names.fullmatch(normalise_name(v.question_name))}
+        references = {PERSON, *wanted.references, *described}
+    tables: dict[str, pd.DataFrame] = {}
+    held: set[str] = set()
+    notes: list[str] = []
+    for name, file in files.items():
+        columns = _required_columns(file)
+        held |= set(columns) - {PERSON}
+        read = columns if references is None else [column for column in columns if column in references]
+        tables[name] = _read_table(file, columns, read)
+        notes += _compare_with_codebook(file, tables[name])
+    unread = held.difference(*(table.columns for table in tables.values()))
+    return NLSExtract(tables, sdf, cdb, notes + skipped, frozenset(unread))
 
 
 def _header(path: Path) -> list[str] | None:
     """The reference numbers in a csv's first line, whatever the delimiter; None if the line holds anything else."""
+    # A UTF-16 file has a null byte at every other place.
+    fields = re.split(r"[,;|\t ]+", _first_line(path).replace("\0", "").replace('"', "").strip())
+    return fields if all(REFERENCE.fullmatch(field) for field in fields) else None
+
+
+def _first_line(path: Path) -> str:
     with path.open("rb") as file:
         line = file.readline()
     for mark in BYTE_ORDER_MARKS:
         line = line.removeprefix(mark)
-    # A UTF-16 file has a null byte at every other place.
-    fields = re.split(r"[,;|\t ]+", line.replace(b"\0", b"").decode("latin-1").replace('"', "").strip())
-    return fields if all(REFERENCE.fullmatch(field) for field in fields) else None
+    return line.decode("latin-1")
+
+
+def _columns(path: Path) -> list[str] | None:
+    """The reference numbers of a data file's columns; None if nothing names them.
+
+    The Investigator can write question names into the first line of a csv. One name stands for an item of several
+    years, so that only the .sdf of the same name, in whose order the columns are, tells them apart.
+    """
+    if path.suffix == ".dat":
+        tagset = _tagset(path)
+        return None if tagset is None else _tags(tagset)
+    header, described = _header(path), path.with_suffix(".sdf")
+    if header is not None or not described.is_file():
+        return header
+    variables = list(_sdf_variables(described))
+    names = [normalise_name(name) for name in _first_line(path).replace('"', "").strip().split(",")]
+    is_described = names == [normalise_name(variable.question_name) for variable in variables]
+    return [variable.reference for variable in variables] if is_described else None
 
 
 def _tagset(path: Path) -> Path | None:
     """The tagset of a .dat file: same name, ending in the cohort's name."""
-    tagsets = [file for file in path.parent.glob(f"{path.stem}.*") if re.fullmatch(r"\.NLS\w+", file.suffix)]
+    tagsets = [file for file in path.parent.glob(f"{glob.escape(path.stem)}.*") if TAGSET.fullmatch(file.suffix)]
     return tagsets[0] if tagsets else None
 
 
-def _read_table(path: Path) -> tuple[pd.DataFrame, list[str]]:
-    data = path.read_bytes()
-    if data.startswith(BYTE_ORDER_MARKS):
+def _tags(path: Path) -> list[str]:
+    """The reference numbers in a tagset; a ValueError that names the file if it holds anything else."""
+    try:
+        return [normalise_reference(line) for line in path.read_text("utf-8", "replace").split()]
+    except ValueError as error:
+        raise ValueError(f"{path.name} is not a tagset of NLS Investigator: {error}") from error
+
+
+def _required_columns(path: Path) -> list[str]:
+    """The reference numbers of a data file's columns, of which one is the person's number and none is there twice."""
+    with path.open("rb") as file:
+        first_line = file.readline()
+    if first_line.startswith(BYTE_ORDER_MARKS):
         raise ValueError(
             f"{path.name} starts with a byte order mark: a spreadsheet program has rewritten it; {EXPORT_AGAIN}"
         )
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
+    columns = _columns(path)
+    if columns is None and path.suffix == ".dat":
         raise ValueError(
-            f"{path.name} is not UTF-8 text: byte {data[error.start]:#04x} in line {line}; {EXPORT_AGAIN}"
-        ) from error
-    if path.suffix == ".dat":
-        tagset = _tagset(path)
-        if tagset is None:
-            raise ValueError(
-                f"{path.name} has no header, and the tagset that names its columns ({path.stem}.NLSY79) is not beside "
-                "it; copy it there, or export a csv"
-            )
-        columns = [normalise_reference(line) for line in tagset.read_text().split()]
-        data, delimiter, header_lines = b"\n".join(b" ".join(line.split()) for line in data.splitlines()), " ", 0
-    else:
-        header = _header(path)
-        if header is None:
-            raise ValueError(
-                f"{path.name} is not an NLS Investigator extract: its first line is not a row of reference numbers, "
-                f"such as {PERSON}"
-            )
-        first_line = data.split(b"\n", 1)[0]
-        if len(header) > 1 and first_line.count(b",") != len(header) - 1:
-            raise ValueError(
-                f"{path.name} is not separated by commas: its first line starts with {first_line[:40]!r}; "
-                f"{EXPORT_AGAIN}"
-            )
-        columns, delimiter, header_lines = header, ",", 1
-    table = _parse(path, data, columns, delimiter, header_lines)
-    return table, _compare_with_codebook(path, table)
-
-
-def _parse(path: Path, data: bytes, columns: list[str], delimiter: str, header_lines: int) -> pd.DataFrame:
+            f"{path.name} has no header, and the tagset that names its columns ({path.stem}.NLSY79) is not beside "
+            "it; copy it there, or export a csv"
+        )
+    if columns is None:
+        raise ValueError(
+            f"{path.name} is not an NLS Investigator extract: its first line is not a row of reference numbers, "
+            f"such as {PERSON}"
+        )
+    if path.suffix != ".dat" and len(columns) > 1 and first_line.count(b",") != len(columns) - 1:
+        raise ValueError(
+            f"{path.name} is not separated by commas: its first line starts with {first_line[:40]!r}; {EXPORT_AGAIN}"
+        )
     if len(set(columns)) < len(columns):
-        repeated = next(column for column in columns if columns.count(column) > 1)
+        repeated = next(column for column, count in Counter(columns).items() if count > 1)
         raise ValueError(f"{path.name} has column {repeated} twice; {EXPORT_AGAIN}")
     if PERSON not in columns:
         raise ValueError(
             f"{path.name} has no column {PERSON}, the person's number on which extracts are joined; tick R00001.00 in "
             "NLS Investigator"
         )
-    if not (data.partition(b"\n")[2] if header_lines else data).strip():
-        raise ValueError(f"{path.name} has a header and no people: a truncated download; {EXPORT_AGAIN}")
+    return columns
+
+
+class _DataText(io.RawIOBase):
+    """The bytes of a data file as its parser reads them, block by block: UTF-8, one blank between cells of a .dat.
+
+    Raises:
+        ValueError: If the file is not UTF-8.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._file = path, path.open("rb")
+        self._ready, self._lines = b"", 0
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        while (size < 0 or len(self._ready) < size) and (lines := self._file.readlines(BLOCK)):
+            data = b"".join(lines)
+            try:
+                data.decode("utf-8")
+            except UnicodeDecodeError as error:
+                line = self._lines + data[: error.start].count(b"\n") + 1
+                raise ValueError(
+                    f"{self._path.name} is not UTF-8 text: byte {data[error.start]:#04x} in line {line}; "
+                    f"{EXPORT_AGAIN}"
+                ) from error
+            self._lines += len(lines)
+            if self._path.suffix == ".dat":
+                data = b"".join(b" ".join(line.split()) + b"\n" for line in lines)
+            self._ready += data
+        size = len(self._ready) if size < 0 else size
+        data, self._ready = self._ready[:size], self._ready[size:]
+        return data
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _read_table(path: Path, columns: list[str], read: list[str]) -> pd.DataFrame:
+    """Reads some columns of a data file, block by block, so that memory grows with these columns only."""
+    delimiter, header_lines = (" ", 0) if path.suffix == ".dat" else (",", 1)
+    no_people = f"{path.name} has {'a header and ' * header_lines}no people: a truncated download; {EXPORT_AGAIN}"
     try:
-        arrow = pyarrow.csv.read_csv(
-            pa.BufferReader(data),
-            # One thread, because only then do errors name the line.
-            read_options=pyarrow.csv.ReadOptions(
-                column_names=columns, skip_rows=header_lines, use_threads=False, block_size=1 << 24
-            ),
-            parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter),
-            convert_options=pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.int64())),
-        )
+        with _DataText(path) as text:
+            arrow = pyarrow.csv.read_csv(
+                text,
+                # One thread, because only then do errors name the line.
+                read_options=pyarrow.csv.ReadOptions(
+                    column_names=columns, skip_rows=header_lines, use_threads=False, block_size=BLOCK
+                ),
+                parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter),
+                convert_options=pyarrow.csv.ConvertOptions(
+                    include_columns=read, column_types=dict.fromkeys(read, pa.int64())
+                ),
+            )
     except pa.ArrowInvalid as error:
+        if str(error).startswith(("Empty CSV file", "Could not skip")):
+            raise ValueError(no_people) from error
         raise ValueError(
             f"{path.name} cannot be read (every cell must be a whole number, every line must have {len(columns)} of "
             f"them; a short last line means a truncated download): {error}; {EXPORT_AGAIN}"
         ) from error
+    if not arrow.num_rows:
+        raise ValueError(no_people)
     empty_cells = [
-        (column, arrow[column].is_null().index(True).as_py()) for column in columns if arrow[column].null_count
+        (column, arrow[column].is_null().index(True).as_py()) for column in read if arrow[column].null_count
     ]
     if empty_cells:
         column, row = empty_cells[0]
@@ -381,10 +515,32 @@ def _compare_with_codebook(path: Path, table: pd.DataFrame) -> list[str]:
     codebook = path.with_suffix(".cdb")
     if not codebook.is_file():
         return []
-    block = re.search(r"\[(?:CASEID|PUBID)\].*?TOTAL =+>\s*(\d+)", codebook.read_text("utf-8", "replace"), re.DOTALL)
-    if block is None or int(block[1]) == len(table):
-        return []
-    return [f"{path.name} has {len(table)} people, its codebook counts {block[1]}: a subset, or a truncated download"]
+    is_person = False
+    with codebook.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            if match := CDB_LINE.match(line):
+                is_person = match[3] in ("CASEID", "PUBID")
+            elif is_person and (total := CDB_TOTAL.search(line)):
+                if int(total[1]) == len(table):
+                    return []
+                people = f"{path.name} has {len(table)} people, its codebook counts {total[1]}"
+                return [f"{people}: a subset, or a truncated download"]
+    return []
+
+
+def _sdf_variables(path: Path) -> Iterator[Variable]:
+    """The variables of an .sdf file, line by line, because those of full files are long."""
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            if match := SDF_LINE.match(line):
+                yield Variable(match[1] + match[2], match[3], match[5])
+
+
+def _cdb_variables(path: Path) -> Iterator[Variable]:
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            if match := CDB_LINE.match(line):
+                yield Variable(match[1] + match[2], match[4], match[3])
 
 
 def _read_descriptions(folder: Path, recursive: bool) -> tuple[list[Variable], list[Variable]]:
@@ -392,11 +548,7 @@ def _read_descriptions(folder: Path, recursive: bool) -> tuple[list[Variable], l
     cdb: dict[Variable, None] = {}
     for file in sorted(folder.rglob("*") if recursive else folder.iterdir()):
         if file.suffix == ".sdf":
-            for line in file.read_text("utf-8", "replace").splitlines():
-                if match := SDF_LINE.match(line):
-                    sdf[Variable(match[1] + match[2], match[3], match[5])] = None
+            sdf |= dict.fromkeys(_sdf_variables(file))
         elif file.suffix == ".cdb":
-            for line in file.read_text("utf-8", "replace").splitlines():
-                if match := CDB_LINE.match(line):
-                    cdb[Variable(match[1] + match[2], match[4], match[3])] = None
+            cdb |= dict.fromkeys(_cdb_variables(file))
     return list(sdf), list(cdb)

@@ -37,6 +37,7 @@ from .nlsy79_variables import (
     occupation_item,
     values,
     vintage,
+    wanted,
     yearly_items,
 )
 from .nlsy79_wages import OUTCOMES, add_outcomes, wage_items, yearly_jobs, yearly_work
@@ -87,7 +88,7 @@ def build(
     if variant not in get_args(Variant):
         raise ValueError(f"unknown variant '{variant}' of the NLSY79; choose one of {list(get_args(Variant))}")
     check_rule(rule)
-    extract = read_folder(extract_folder)
+    extract = read_folder(extract_folder, wanted(variant))
     last = LAST_ROUND[variant]
     if variant == "weekly":
         steps, jobs, work, notes = _weekly_steps(extract, wages)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import re
 from typing import Literal
 
 import pandas as pd
 
 from ..occupations.crosswalks import read_data
-from .nls import NLSExtract
+from .nls import NLSExtract, Wanted, normalise_name
 
 
 Variant = Literal["full", "extended", "weekly"]
@@ -37,6 +38,18 @@ def _references() -> dict[tuple[str, str], str]:
 def item(name: str, year: int | None = None) -> Item:
     """Finds a variable by question name and year; raises a KeyError if the variable table does not have it."""
     return name, year, _references()[name, "" if year is None else str(year)]
+
+
+# Items that are found by question name only: revised ones, and those of the weekly build.
+REVISED = r"HGCREV\d\d|ENROLLMTREV\d\d"
+WEEKLY = r"STATUS_WK_NUM\d{4}|HRS_WORKED_WK_NUM\d{4}|Q3_1AA?_\d{6}|OCCALL_EMP_0\d|HRP\d|QES_52_0\d"
+
+
+def wanted(variant: Variant) -> Wanted:
+    """All variables that a build may read."""
+    names = sorted({re.escape(normalise_name(name)) for name, _ in _references()})
+    patterns = [*names, REVISED, *([WEEKLY] if variant == "weekly" else [])]
+    return Wanted("|".join(patterns), frozenset(_references().values()))
 
 
 # Household of the 1979 screening and sampling weight of 1979, which are used where the extract holds them.

@@ -7,6 +7,7 @@ what to download, and which variables have not been checked against an extract y
 from __future__ import annotations
 
 import functools
+import re
 from pathlib import Path
 
 import datasets
@@ -17,7 +18,7 @@ from ..careers.frames import from_frame
 from ..careers.ledger import Ledger
 from ..careers.prepared import PreparedCareers
 from ..occupations.crosswalks import NOT_OCCUPATIONS, crosswalk, is_military, map_codes, read_data
-from .nls import NLSExtract, read_folder, split_missing
+from .nls import NLSExtract, Wanted, normalise_name, read_folder, split_missing
 from .state_shares import note_state_shares
 from .survey_steps import GENDER_OF_CODE, GRADES, REGION_OF_CODE, Rule, SurveySteps, check_rule, reason
 
@@ -67,7 +68,7 @@ def build(extract_folder: str | Path, *, rule: Rule = "paper") -> tuple[datasets
             tick in NLS Investigator), or nobody is left.
     """
     check_rule(rule)
-    extract = read_folder(extract_folder)
+    extract = read_folder(extract_folder, _wanted())
     weekly = {year: _weeks(extract, year) for year in ROUNDS}
     extract.require(_variables(extract, weekly))
     collapsed = not all(weekly.values())
@@ -126,11 +127,25 @@ def _item(extract: NLSExtract, names: str, year: int) -> Item:
     return (names_held or names.split("|"))[0], year, reference
 
 
-def _weeks(extract: NLSExtract, year: int) -> list[Item]:
-    """The 52 or 53 weekly items of a year; none if the extract has none of them."""
-    numbered: list[Item] = [
+def _week_items(year: int) -> list[Item]:
+    return [
         (f"EMP_STATUS_{year}.{week:02d}", None, f"E001{year - 1980:02d}{week:02d}") for week in range(1, WEEKS + 2)
     ]
+
+
+def _wanted() -> Wanted:
+    """All variables that a build may read."""
+    names = {normalise_name(name) for names, _ in _references() for name in names.split("|")}
+    # Items of the employer roster end in the number of the job.
+    patterns = {re.sub(r"_\d\d$", r"_\\d\\d", name) for name in names}
+    patterns |= {r"YEMP_UID_\d\d", r"CVC_WKSWK_YR_ALL_\d\d", r"EMP_STATUS_\d{4}_\d\d"}
+    weekly = {reference for year in ROUNDS for _, _, reference in _week_items(year) if reference is not None}
+    return Wanted("|".join(sorted(patterns)), weekly | set(_references().values()))
+
+
+def _weeks(extract: NLSExtract, year: int) -> list[Item]:
+    """The 52 or 53 weekly items of a year; none if the extract has none of them."""
+    numbered = _week_items(year)
     items_held = [item for item in numbered if extract.has(*item)]
     # If the extract has only some weeks, all are required, so that the error names the missing ones.
     return numbered[: max(WEEKS, len(items_held))] if items_held else []

@@ -15,12 +15,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
-from datasets import Dataset, Features, Value, concatenate_datasets, load_dataset
+from datasets import Dataset, Features, Value, load_dataset
 from datasets.exceptions import DatasetGenerationError
 
 from ..careers.frames import from_frame
 from ..careers.ledger import Ledger
 from ..careers.prepared import PreparedCareers
+from ..occupations.normalising import labels_of
 from ..occupations.weighted_crosswalks import esco_crosswalk, recode
 from .spell_careers import spells_to_careers
 from .spell_rules import Recode, SpellRules
@@ -157,23 +158,28 @@ def load_karrierewege(
     """
     rows = _read(source, KARRIEREWEGE_COLUMNS)
     ledger = Ledger()
-    label = rows["preferredLabel_en"].astype("string").str.strip().str.lower()
+    label = labels_of(rows["preferredLabel_en"]).astype("string").str.lower()
     occupation, coverage = recode(label, esco_crosswalk("label", esco_occupations))
     ledger.note(f"ESCO labels: {coverage}")
     rows = _keep_mapped(rows, label, occupation, ledger)
     if latest_first:
-        last = rows.groupby("_id")["experience_order"].transform("max")
-        rows["experience_order"] = last - rows["experience_order"] + 1
+        order = pd.to_numeric(rows["experience_order"], errors="coerce")
+        rows["experience_order"] = order.groupby(labels_of(rows["_id"])).transform("max") - order + 1
     ledger.note("the column year is the number of the experience: there are no dates, and steps are no years")
     return from_frame(rows, person="_id", year="experience_order"), ledger
 
 
 def _read(source: str | Path, columns: list[str], features: Features | None = None) -> pd.DataFrame:
     """Reads all splits of a dataset as one frame; codes must stay text, as "0310.3" and "2353.10" are no numbers."""
+    if not str(source).strip():
+        raise ValueError("source is empty: give the name of the dataset on the Hugging Face Hub, or a folder")
     try:
         splits = load_dataset(str(source), features=features)
-    except DatasetGenerationError as error:
-        raise ValueError(f"{source} cannot be read with columns {columns}: {error.__cause__}") from error
+    except OSError:
+        raise
+    except Exception as error:  # whatever a damaged file makes of the libraries that read it
+        reason = error.__cause__ if isinstance(error, DatasetGenerationError) else error
+        raise ValueError(f"{source} cannot be read with columns {columns}: {reason}") from error
     column_names = next(iter(splits.values())).column_names
     missing = [name for name in columns if name not in column_names]
     if missing:
@@ -181,7 +187,7 @@ def _read(source: str | Path, columns: list[str], features: Features | None = No
             f"{source} has no column '{missing[0]}', only {column_names}: it is another data set, or a version of "
             "it that this reader does not know"
         )
-    return concatenate_datasets([split.select_columns(columns) for split in splits.values()]).to_pandas()
+    return pd.concat([split.select_columns(columns).to_pandas() for split in splits.values()], ignore_index=True)
 
 
 def _keep_mapped(rows: pd.DataFrame, code: pd.Series, occupation: pd.Series, ledger: Ledger) -> pd.DataFrame:

@@ -11,7 +11,6 @@ import csv
 import io
 import re
 import zipfile
-import zlib
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -199,10 +198,11 @@ def _read_xlsx(path: Path) -> pd.DataFrame:
     """The lines of the first sheet of an xlsx file as text."""
     try:
         cells = pd.read_excel(_only_cells(path), header=None, dtype=str, keep_default_na=False, engine="openpyxl")
-    except (zipfile.BadZipFile, zlib.error, EOFError, LookupError, OverflowError, SyntaxError, TypeError) as error:
-        raise ValueError(f"{path.name} cannot be read as xlsx: {error}; {DOWNLOAD_AGAIN}") from error
-    except ValueError as error:
-        raise ValueError(f"{path.name} cannot be read as xlsx: {error}; {DOWNLOAD_AGAIN}") from error
+    except ImportError:
+        raise
+    except Exception as error:  # whatever a damaged file makes of the libraries that read it
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"{path.name} cannot be read as xlsx: {text}; {DOWNLOAD_AGAIN}") from error
     return cells.fillna("")
 
 

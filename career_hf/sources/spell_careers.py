@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -25,7 +26,7 @@ from datasets import Dataset, DatasetDict, concatenate_datasets, load_from_disk
 from datasets.utils import tqdm
 from pyarrow import parquet
 
-from ..careers.atomic_files import complete
+from ..careers.atomic_files import check_folder, complete
 from ..careers.columns import career_table
 from ..careers.frames import from_frame
 from ..careers.ledger import Ledger
@@ -46,6 +47,8 @@ YEARS_AT_ONCE = 500_000
 CAREERS_AT_ONCE = 50_000
 SAMPLE = 100_000
 MANIFEST = "spells.json"
+# Amounts of memory as the database reads them.
+MEMORY = re.compile(r"\d*[1-9]\d*(\.\d+)? ?[KMGT]i?B", re.IGNORECASE)
 
 
 @within_ranges
@@ -147,11 +150,18 @@ def prepare_spells(
         splits = split_careers(careers, salt=salt)
     else:
         output = Path(output).absolute()
+        check_folder(output)
         parts = output.with_name(f".{output.name}.parts")
         # Nobody but this function uses the hidden folder, so parts of other spells or rules are left-overs.
         if parts.is_dir() and not _is_made_of(parts, _inputs(spells, rules)):
             shutil.rmtree(parts)
-        ledger = write_careers(spells, parts, rules, memory_limit=memory, threads=threads)
+        try:
+            ledger = write_careers(spells, parts, rules, memory_limit=memory, threads=threads)
+        except Exception:
+            # What was refused leaves nothing; finished parts stay for the next run.
+            if not any(parts.glob("part-*.parquet")):
+                shutil.rmtree(parts, ignore_errors=True)
+            raise
         splits = split_written_careers(parts, DEFAULT_FRACTIONS, salt)
     if "crosswalk" in settings:
         ledger.note(f"person-years in occ1990dd: {coverage_of(_person_years(splits, rules.no_occupation))}")
@@ -218,8 +228,11 @@ def write_careers(
     Raises:
         ValueError: As `spells_to_years` does, or if the folder holds careers of other files or rules.
     """
+    import duckdb
     import ibis
 
+    if not MEMORY.fullmatch(memory_limit):
+        raise ValueError(f"memory {memory_limit!r} is not an amount of memory: write it as in 4GB or 500MB")
     rules, folder = rules or SpellRules(), Path(folder)
     spill = folder / ".spill"
     spill.mkdir(parents=True, exist_ok=True)
@@ -246,6 +259,8 @@ def write_careers(
                 _write_part(_spells_between(table, rules, low, high), rules, path)
             for kind, counts in json.loads(parquet.read_schema(path).metadata[b"counts"]).items():
                 totals[kind] = totals.get(kind, Counter()) + Counter(counts)
+    except duckdb.OutOfMemoryException as error:
+        raise ValueError(f"memory {memory_limit} is too little for these spells: allow more") from error
     finally:
         connection.disconnect()
         shutil.rmtree(spill, ignore_errors=True)

@@ -28,6 +28,7 @@ from ..careers.frames import as_careers, as_splits, to_frame
 from ..careers.ledger import Ledger
 from ..encoding.processing_career import CareerProcessor
 from ..occupations.labels import NOT_WORKING
+from ..occupations.normalising import label_of, labels_of
 from ..representing.cross_fitting import check_not_trained_on
 from ..representing.representations import names_of
 
@@ -277,8 +278,8 @@ class Dummies(TransformerMixin, BaseEstimator):
         """Learns the levels, and how many people have each."""
         label, person = X.columns
         people = X.drop_duplicates().groupby(label, observed=True)[person].nunique()
-        self.column_, self.pooled_ = label, [str(level) for level in people.index[people < self.fewest]]
-        own = [str(level) for level in people.index[people >= self.fewest]]
+        self.column_, self.pooled_ = label, list(map(label_of, people.index[people < self.fewest]))
+        own = list(map(label_of, people.index[people >= self.fewest]))
         self.levels_ = [*own, *([POOLED] if self.pooled_ else [])]
         self.base_ = self.levels_[0]
         self._encoder = OneHotEncoder(categories=[self.levels_], drop="first", handle_unknown="ignore")
@@ -287,7 +288,7 @@ class Dummies(TransformerMixin, BaseEstimator):
 
     def transform(self, X: pd.DataFrame) -> sparse.csr_array:
         """`(rows, levels - 1)`. A level that was never seen counts as pooled, or as the base if nothing was pooled."""
-        labels = X[self.column_].astype(str)
+        labels = labels_of(X[self.column_])
         other = POOLED if self.pooled_ else self.base_
         return self._encoder.transform(labels.where(labels.isin(self.levels_), other).to_frame())
 

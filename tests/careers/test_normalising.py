@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from career_hf.careers import from_frame, load_careers, save_careers, split_careers
 from career_hf.careers.columns import read_labels
 from career_hf.occupations import make_crosswalk, recode
-from career_hf.occupations.normalising import label_of
+from career_hf.occupations.normalising import label_of, labels_of
 
 
 @given(st.integers(-(2**53) + 1, 2**53 - 1))
@@ -74,3 +74,18 @@ def test_empty_splits_are_left_out_and_splits_are_not_split_again(tmp_path):
     assert list(load_careers(tmp_path / "careers")) == ["train"]
     with pytest.raises(ValueError, match="not one dataset"):
         split_careers(splits)
+
+
+@given(
+    st.lists(st.one_of(st.none(), st.integers(-99, 99), st.floats(-9, 9), st.text("019. -aé", max_size=4)), max_size=9)
+)
+def test_a_pandas_column_follows_the_rule_of_single_values(values):
+    for column in (pd.Series(values, dtype=object), pd.Series(values, dtype=object).astype("category")):
+        labels = labels_of(column.set_axis(range(7, 7 + len(values))))
+        assert labels.tolist() == [label_of(value) for value in values] and labels.index.tolist()[:1] in ([7], [])
+
+
+def test_a_pandas_column_without_labels_is_named():
+    for values in ([[1]], [b"x"], [2.0**60]):
+        with pytest.raises(ValueError, match="column 'psu' cannot be read as labels"):
+            labels_of(pd.Series(values, name="psu"))

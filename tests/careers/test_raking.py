@@ -194,3 +194,34 @@ def test_margins_by_name_of_a_survey_or_in_a_table_are_those_of_a_mapping(tmp_pa
         rake(careers, ["gender"])
     with pytest.raises(ValueError, match="not margin, level and share"):
         rake(careers, shares.rename(columns={"share": "count"}))
+
+
+def test_levels_and_people_are_the_same_in_whatever_type_they_are_given(tmp_path):
+    careers = from_frame(
+        {"person": [1, 2, 3, 4], "year": [2000] * 4, "occupation": ["x"] * 4, "g": [1, 1, 2, 2]}, static=["g"]
+    )
+    people = pd.DataFrame({"person": [1.0, 2.0, 3.0, 4.0], "place": [7.0, 8.0, 8.0, None]})
+    (tmp_path / "margins.csv").write_text("margin,level,share\ng,1.0,0.3\ng,2,0.7\n")
+    expected = rake(careers, {"g": {"1": 0.3, "2": 0.7}}).margins
+    for margins in ({"g": {1: 0.3, 2.0: 0.7}}, tmp_path / "margins.csv"):
+        pd.testing.assert_frame_equal(rake(careers, margins).margins, expected)
+    raked = rake(careers, {"place": {7: 0.5, 8: 0.5}}, people=people, drop_missing=True)
+    assert raked.careers["person"][:] == ["1", "2", "3"] and raked.careers["weight"][:] == [1.5, 0.75, 0.75]
+    with pytest.raises(ValueError, match="margin 'g' has level '1' twice"):
+        rake(careers, {"g": {1: 0.3, "1.0": 0.3, "2": 0.4}})
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("g,1,half\n", "row 0 of the table of margins has margin 'g' and share nan|share 'half'"),
+        ("g,,0.5\n", "margin 'g' has a share without a level"),
+        (",1,0.5\n", "row 0 of the table of margins has margin nan"),
+    ],
+)
+def test_a_table_of_margins_that_cannot_be_read_names_the_row(tmp_path, rows, message):
+    (tmp_path / "margins.csv").write_text("margin,level,share\n" + rows)
+    with pytest.raises(ValueError, match=message):
+        rake(corpus(), tmp_path / "margins.csv")
+    with pytest.raises(ValueError, match="cannot be read as a table of margins"):
+        rake(corpus(), tmp_path)

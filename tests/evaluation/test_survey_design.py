@@ -238,3 +238,18 @@ def test_a_design_that_cannot_be_is_an_error(change, design, message):
     table = table.assign(**{"weight": 1.0, "log_prob": -np.arange(8.0)} | change)
     with pytest.raises(ValueError, match=message):
         survey_perplexity(table, design)
+
+
+@pytest.mark.parametrize("kind", [int, float, str, object])
+def test_identifiers_are_the_same_people_whatever_type_a_table_holds_them_in(kind):
+    """A frame that was merged with missing values holds floats, one read from a file whole numbers."""
+    table = pd.DataFrame({"person": list("11223344"), "log_prob": -np.arange(8.0)})
+    people = pd.DataFrame({"person": [1, 2, 3, 4], "place": [5, 5, 6, 6], "weight": [1.0, 2.0, 1.0, 3.0]})
+    design = SurveyDesign(psu="place", people=people)
+    expected = survey_perplexity(table, design)
+    other = people.assign(person=people["person"].astype(kind), place=people["place"].astype(kind))
+    if kind is object:
+        other["place"] = [5, 5.0, "6", 6]
+    pd.testing.assert_frame_equal(survey_perplexity(table, SurveyDesign(psu="place", people=other)), expected)
+    ours = table.assign(person=table["person"].astype(int).astype(kind))
+    pd.testing.assert_frame_equal(survey_perplexity(ours, design), expected)

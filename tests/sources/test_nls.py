@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from career_hf.sources import nls
@@ -228,3 +229,43 @@ def test_the_wide_real_extract_of_686_people_does_not_break_the_join(shared):
     assert len(extract.people) == 12_686
     assert len(extract.variable("CPSOCC70", 1981)) == 686
     assert sum("skipped" in note for note in extract.notes) == 1
+
+
+def test_only_the_wanted_columns_reach_memory_whatever_the_form_of_the_file(tmp_path):
+    """A full file of the agency has tens of thousands of columns; 20 of 4,000 here, so a tenth is a generous bound."""
+    columns, people = 4_000, 200
+    references = ["R0000100", *(f"R1{n:06d}" for n in range(1, columns))]
+    rows = [[person, *((person * n) % 90 for n in range(1, columns))] for person in range(1, people + 1)]
+    (tmp_path / "x.csv").write_text(
+        ",".join(f'"{r}"' for r in references) + "\n" + "".join(",".join(map(str, row)) + "\n" for row in rows)
+    )
+    (tmp_path / "y").mkdir()
+    (tmp_path / "y/x.dat").write_text("".join(" ".join(map(str, row)) + " \r\n" for row in rows))
+    (tmp_path / "y/x.NLSY79").write_text("\n".join(references))
+    names = [f"{r[:6]}.{r[6:]}    [JOB_{n:04d}]      Survey Year: 1990\n" for n, r in enumerate(references[1:], 1)]
+    for place in (tmp_path, tmp_path / "y"):
+        (place / "x.cdb").write_text("R00001.00    [CASEID]    Survey Year: 1979\n" + "".join(names))
+    wanted = nls.Wanted(r"JOB_00[01]\d", {"R1003999"})
+    for file in (tmp_path / "x.csv", tmp_path / "y/x.dat"):
+        before = pa.total_allocated_bytes()
+        extract = nls.read_extract(file, wanted)
+        (table,) = extract.tables.values()
+        assert table.columns.tolist() == [*references[1:20], "R1003999"]
+        assert pa.total_allocated_bytes() - before + table.memory_usage().sum() < columns * people * 8 / 10
+        assert extract.variable("JOB_0007").tolist() == [row[7] for row in rows]
+        with pytest.raises(ValueError, match="holds R1000020, but it was not read: name it in wanted="):
+            extract.has("JOB_0020")
+        with pytest.raises(ValueError, match="was not read"):
+            extract.matching("JOB_002.")
+        assert not extract.has("JOB_9999")
+
+
+def test_a_csv_with_question_names_is_read_in_the_order_of_its_sdf(tmp_path):
+    """One name stands for an item of two years; another order than the .sdf's, and it is not known which is which."""
+    sdf = SDF.replace("CPSOCC70", "HGC")
+    extract = nls.read_extract(write(tmp_path, csv="CASEID,HGC,HGC\n1,12,-4\n2,9,305\n", sdf=sdf))
+    assert extract.variable("HGC", 1980).to_dict() == {1: -4, 2: 305}
+    path = write(tmp_path, "other", csv="HGC,CASEID,HGC\n12,1,-4\n", sdf=sdf)
+    with pytest.raises(ValueError, match="is not an NLS Investigator extract"):
+        nls.read_extract(path)
+    assert "other.csv" in nls.read_folder(tmp_path).notes[0]

@@ -22,6 +22,7 @@ STUDIES = (
     "likeness",
     "figure5",
     "market_figures",
+    "membership",
 )
 
 

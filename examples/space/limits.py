@@ -1,4 +1,4 @@
-"""What the server answers at all: the page's own requests, short ones, from the page itself; other paths do not exist."""
+"""What the server answers: short requests of the page itself; other paths do not exist, and others may not ask."""
 
 from __future__ import annotations
 

@@ -42,6 +42,7 @@ from career_hf.training.runs import last_checkpoint  # noqa: E402
 
 # What a run records of the clock and of having been stopped, in JSON; it is no result.
 CLOCK = re.compile(r"seconds|runtime|_per_second|hours|resumed_at|total_flos|_fingerprint")
+DURATION = re.compile(r"\d (seconds|minutes|hours)\b")
 # Files that have the clock in them, or hashes and sizes of files that have it.
 CLOCKED = {"training_args.bin", "run.lock", "trials.csv", "comparison.csv", "checksums.json", "complete.json"}
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link", "os.symlink"}
@@ -117,6 +118,9 @@ def hashes(folder: Path) -> dict[str, str]:
             found[f"{name}/"] = ""
         elif path.name in CLOCKED:
             found[name] = "clock"
+        elif path.suffix == ".md":
+            lines = [line for line in path.read_text().split("\n") if not DURATION.search(line)]
+            found[name] = hashlib.sha256("\n".join(lines).encode()).hexdigest()
         elif path.suffix == ".json":
             found[name] = hashlib.sha256(json.dumps(_timeless(json.loads(path.read_bytes()))).encode()).hexdigest()
         else:

@@ -1,4 +1,4 @@
-"""Every place of every layout against plain loops, with every column that a career may have, and rows that are refused."""
+"""Every place of every layout against plain loops, with every column of a career, and rows that are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Test runs in children of a process that has imported all libraries, so that a mutant costs its tests and little else.
+"""Test runs in children of a process that has imported everything, so that a mutant costs its tests and no more.
 
 The first child runs all tests on the unchanged program. It says which libraries they import, which the parent then
 imports, and which tests reach which lines, so that a mutant is given the tests that can see it, the fastest first.

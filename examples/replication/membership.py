@@ -2,9 +2,9 @@
 
 The attacker has the model's probabilities and a person's whole career, and guesses whether the person was in training.
 `loss` guesses by the mean log-probability of the person's years (Yeom et al. 2018). `reference` subtracts what models
-that never saw the person say of the same career, so that nobody is taken for a member whose career is likely anyway: the
-calibrated attack of Watson et al. (2022), a light form of LiRA (Carlini et al. 2022). The references are trained like
-the target, each on a random half of the people of the target's training and test splits.
+that never saw the person say of the same career, so that nobody is taken for a member whose career is likely anyway:
+the calibrated attack of Watson et al. (2022), a light form of LiRA (Carlini et al. 2022). The references are trained
+like the target, each on a random half of the people of the target's training and test splits.
 
 The AUC is the probability that a member looks more like a member than somebody else does: a half is a guess. The
 intervals resample people. A path is rare if references that never saw the person find it unlikely. The same attacks on

@@ -365,7 +365,10 @@ def main() -> int:
     wrong = 0
     with tempfile.TemporaryDirectory() as name:
         (Path(name) / "scene").mkdir()
-        scene = make_scene(Path(name) / "scene")
+        scene = Scene(Path(name) / "scene")
+        # In a child, so that this process has no threads, whose locks children would inherit.
+        if in_child(lambda: make_scene(scene.folder)) != ENDED:
+            raise RuntimeError("the careers and models on which jobs run could not be made")
         for job in chosen.only or JOBS:
             trials = Trials(job, scene, Path(name) / job)
             number = 0

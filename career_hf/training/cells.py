@@ -139,9 +139,9 @@ def fit_once(
         source: Source of the careers, as `careers.provenance.source_of` returns it; the checkpoint keeps it.
         unknown_levels, encode, build: As in `fit_model`.
     """
+    # Beside the folder, so that a run that was stopped can continue.
+    training = folder.with_name(f".{folder.name}.training")
     if not folder.exists():
-        # Beside the folder, so that a run that was stopped can continue.
-        training = folder.with_name(f".{folder.name}.training")
         fitted = fit_model(
             make_model,
             processor,
@@ -158,7 +158,8 @@ def fit_once(
         with complete(folder) as unfinished:
             fitted.save(unfinished)
             fitted.state.save_to_json(str(unfinished / STATE))  # type: ignore[union-attr]  # not None after training
-        shutil.rmtree(training)
+    # A run may have been stopped after the folder was complete.
+    shutil.rmtree(training, ignore_errors=True)
     return load_checkpoint(folder)
 
 

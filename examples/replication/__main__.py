@@ -24,6 +24,7 @@ STUDIES = (
     "likeness",
     "figure5",
     "market_figures",
+    "membership",
 )
 
 

@@ -24,7 +24,7 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 import gradio as gr  # noqa: E402
 import pandas as pd  # noqa: E402
 from example_careers import example_careers  # noqa: E402
-from limits import BodyLimit  # noqa: E402
+from limits import Door  # noqa: E402
 from predictions import MOST_AHEAD, MOST_SAMPLES, PERSON, Career, CareerPredictor  # noqa: E402
 
 from career_hf.encoding.vocabulary import MISSING  # noqa: E402
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-CHECKPOINT = "CAREER_CHECKPOINT"
+CHECKPOINT, OPEN_API = "CAREER_CHECKPOINT", "CAREER_API"
 WAITING, SESSIONS = 32, 1_000
 FONTS = ["system-ui", "sans-serif"]
 # Figures scroll sideways where their text would be too small; who uses the keyboard sees where they are.
@@ -56,8 +56,8 @@ PAST_YEARS, LONGEST_NAME = 4, 28
 SMALLEST, LARGEST, DPI = 4.8, 7, 160
 
 
-def build(predictor: CareerPredictor, checkpoint: str) -> gr.Blocks:
-    """The page for a loaded checkpoint."""
+def build(predictor: CareerPredictor, checkpoint: str, api: bool = False) -> gr.Blocks:
+    """The page for a loaded checkpoint, with an endpoint for programs if it is asked for."""
     with gr.Blocks(title="CAREER: the next years of a career", analytics_enabled=False) as page:
         career = gr.State(predictor.empty())
         gr.Markdown(_introduction(predictor, checkpoint))
@@ -68,17 +68,23 @@ def build(predictor: CareerPredictor, checkpoint: str) -> gr.Blocks:
                 results = _Results(predictor)
         form.connect(career, results)
         results.connect(career)
-        _api(predictor)
+        if api:
+            _api(predictor)
     # One at a time: a CPU gains nothing from two forecasts at once.
     return page.queue(max_size=WAITING, default_concurrency_limit=1)
 
 
-def launch_settings() -> dict[str, Any]:
-    """How the page is served: no file of the machine, no upload, no large request, no trace of an error."""
+def launch_settings(api: bool = False) -> dict[str, Any]:
+    """How the page is served: no file of the machine, no upload, no public address, no trace of an error.
+
+    Args:
+        api: Whether programs may ask, too; a description of the API is served then.
+    """
     return {
         "css": CSS,
         "theme": THEME,
-        "footer_links": ["api"],
+        "footer_links": ["api"] if api else [],
+        "share": False,
         "show_error": False,
         "allowed_paths": [],
         "ssr_mode": False,
@@ -86,7 +92,7 @@ def launch_settings() -> dict[str, Any]:
         "enable_monitoring": False,
         "max_file_size": 1,
         "state_session_capacity": SESSIONS,
-        "app_kwargs": {"middleware": [BodyLimit.middleware()]},
+        "app_kwargs": {"middleware": [Door.middleware(api)], "openapi_url": None},
     }
 
 
@@ -366,11 +372,18 @@ def main() -> None:
         default=os.environ.get(CHECKPOINT),
         help=f"folder or Hub id of an occupation model; the environment variable {CHECKPOINT} otherwise",
     )
-    checkpoint = parser.parse_args().checkpoint
+    parser.add_argument(
+        "--api",
+        action="store_true",
+        default=os.environ.get(OPEN_API, "") == "1",
+        help=f"let programs ask, too; also with {OPEN_API}=1",
+    )
+    arguments = parser.parse_args()
+    checkpoint = arguments.checkpoint
     if not checkpoint:
         parser.error(f"no checkpoint: name a folder or a Hub id, or set {CHECKPOINT}")
     # gradio reads GRADIO_SERVER_NAME and GRADIO_SERVER_PORT; without them it serves this machine alone.
-    build(CareerPredictor(checkpoint), checkpoint).launch(**launch_settings())
+    build(CareerPredictor(checkpoint), checkpoint, arguments.api).launch(**launch_settings(arguments.api))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,10 @@ import shutil
 import sys
 import urllib.error
 import urllib.request
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -205,6 +208,15 @@ def server(predictor, folders):
     page.close()
 
 
+@pytest.fixture(scope="module")
+def open_server(predictor, folders):
+    """The page as `main --api` serves it."""
+    page = space.build(predictor, str(folders["career"]), api=True)
+    page.launch(**space.launch_settings(api=True), prevent_thread_lock=True, quiet=True)
+    yield page
+    page.close()
+
+
 def answer(request):
     """Status and text of an HTTP answer."""
     try:
@@ -218,6 +230,72 @@ def test_the_page_is_served_to_this_machine_alone(server):
     assert server.server.config.host == "127.0.0.1"
     config = json.loads(answer(server.local_url + "config")[1])
     assert config["analytics_enabled"] is False
+    assert server.share_url is None and config["footer_links"] == []
+
+
+CLOSED = [
+    *("openapi.json", "docs", "redoc", "monitoring", "monitoring/summary", "user", "token", "app_id", "runs"),
+    *("gradio_api/openapi.json", "gradio_api/info", "gradio_api/info/", "gradio_api/run-history/records"),
+    *("gradio_api/proxy=https://example.org", "gradio_api/stream/a/b/c/playlist.m3u8", "gradio_api/deep_link"),
+    *(
+        "gradio_api/heartbeat/a/../../info",
+        "gradio_api/call/predict",
+        "gradio_api/api/predict",
+        "gradio_api/vibe-code",
+    ),
+    *("gradio_api/call/predict/1", "gradio_api/upload_progress", "gradio_api/custom_component/a/b/c/d", "login"),
+]
+
+
+@pytest.mark.parametrize("path", CLOSED)
+def test_nothing_but_the_page_is_there(server, path):
+    assert answer(server.local_url + path) == (404, "There is nothing here.")
+
+
+@pytest.mark.parametrize("path", ["call/predict", "call/v2/predict", "run/predict", "api/predict", "vibe-edit"])
+def test_programs_may_not_ask_unless_the_server_says_so(server, path):
+    body = json.dumps({"data": [CAREER, 1, 20, 3]}).encode()
+    request = urllib.request.Request(f"{server.local_url}gradio_api/{path}", data=body, method="POST")
+    assert answer(request)[0] == 404
+
+
+def asked_from(server, origin, host=None, **headers):
+    """Status of a request to the queue as a page of some origin makes it."""
+    headers = {"Content-Type": "application/json", **({} if origin is None else {"Origin": origin}), **headers}
+    headers |= {} if host is None else {"Host": host}
+    url = f"{server.local_url}gradio_api/queue/join"
+    return answer(urllib.request.Request(url, data=b"{}", headers=headers))[0]
+
+
+@pytest.mark.parametrize("served", ["server", "open_server"])
+def test_other_pages_may_not_ask(served, request):
+    served = request.getfixturevalue(served)
+    own = served.local_url.rstrip("/")
+    # What is asked is no event, which is said by gradio itself.
+    assert asked_from(served, own) == asked_from(served, None) == 422
+    port = own.rsplit(":", 1)[1]
+    others = ["https://example.org", "null", "http://127.0.0.1:1", f"http://localhost:{port}", f"{own}.example.org"]
+    for origin in others:
+        assert asked_from(served, origin) == 403
+        config = urllib.request.Request(served.local_url + "config", headers={"Origin": origin})
+        assert answer(config)[0] == 403
+    assert asked_from(served, None, **{"Sec-Fetch-Site": "cross-site"}) == 403
+    # A name of somebody else's that leads to this machine.
+    assert asked_from(served, f"http://example.org:{port}", host=f"example.org:{port}") == 421
+    assert asked_from(served, None, host=f"localhost:{port}") == 422
+
+
+def test_the_api_is_opened_by_an_argument_or_a_variable(monkeypatch, folders):
+    asked = []
+    monkeypatch.setattr(space.gr.Blocks, "launch", lambda page, **settings: asked.append((page, settings)))
+    for argv, variable in [([], ""), (["--api"], ""), ([], "1")]:
+        monkeypatch.setenv(space.OPEN_API, variable)
+        monkeypatch.setattr(sys, "argv", ["app.py", str(folders["markov-1"]), *argv])
+        space.main()
+    named = [any(f.api_name == "predict" for f in page.fns.values()) for page, _ in asked]
+    assert named == [False, True, True]
+    assert [settings["footer_links"] for _, settings in asked] == [[], ["api"], ["api"]]
+    assert all(settings["share"] is False for _, settings in asked)
 
 
 def test_uploads_files_and_large_requests_are_refused(server, tmp_path):
@@ -233,11 +311,11 @@ def test_uploads_files_and_large_requests_are_refused(server, tmp_path):
         assert status in (403, 404) and "nobody" not in text and "import" not in text
 
 
-def test_programs_get_the_pipelines_answer_and_kind_errors(server, predictor):
+def test_programs_get_the_pipelines_answer_and_kind_errors(open_server, predictor):
     from gradio_client import Client
     from gradio_client.exceptions import AppError
 
-    client = Client(server.local_url, verbose=False)
+    client = Client(open_server.local_url, verbose=False)
     assert list(client.view_api(return_format="dict")["named_endpoints"]) == ["/predict"]
     found = client.predict(CAREER, 2, 20, 3, api_name="/predict")
     assert found["next"] == predictor.next_year(CAREER, 3)
@@ -249,6 +327,11 @@ def test_programs_get_the_pipelines_answer_and_kind_errors(server, predictor):
         assert any(
             words in str(error.value) for words in ("&lt;b&gt;", "give a whole number", "a career is a mapping")
         )
+
+
+class QuietFiles(SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
 
 
 CHROMIUM = shutil.which("chromium")
@@ -360,3 +443,25 @@ def test_an_empty_career_is_answered_kindly(page):
 
     page.get_by_role("button", name="Predict").click()
     expect(page.get_by_test_id("toast-body")).to_contain_text("the career is empty")
+
+
+def test_another_site_cannot_ask_from_the_visitors_browser(page, server, tmp_path):
+    """A page of another origin sends what a browser lets it send, and is refused."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "index.html").write_text("<p>another site</p>")
+    handler = partial(QuietFiles, directory=str(tmp_path / "site"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as other:
+        Thread(target=other.serve_forever, daemon=True).start()
+        opened = page.context.new_page()
+        opened.goto(f"http://localhost:{other.server_port}/index.html")
+        statuses = []
+        opened.on("response", lambda response: statuses.append(response.status))
+        opened.evaluate(
+            """async url => {
+                for (const mode of ["cors", "no-cors"])
+                    await fetch(url, {method: "POST", mode, body: "{}"}).catch(() => null);
+            }""",
+            server.local_url + "gradio_api/queue/join",
+        )
+        other.shutdown()
+    assert statuses == [403, 403]

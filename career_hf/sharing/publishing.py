@@ -20,7 +20,7 @@ from typing import Any
 
 import pandas as pd
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ModelCard
-from huggingface_hub.errors import HTTPError  # of the HTTP library that huggingface_hub has
+from huggingface_hub.errors import HFValidationError, HTTPError  # of the HTTP library that huggingface_hub has
 from huggingface_hub.utils import validate_repo_id
 
 from ..careers.dataset_card import CARD, as_cell
@@ -105,13 +105,13 @@ def publish(
         api: Client of another server, or with another token.
 
     Raises:
-        ValueError: The licence forbids publication or is not known, the override does not say who permitted it, files
-            have no checksums, model and processor disagree, the folder does not load, or its evaluation results or its
-            card are about another model.
+        ValueError: `repo` is no name of a repository, the licence forbids publication or is not known, the override
+            does not say who permitted it, files have no checksums, model and processor disagree, the folder does not
+            load, or its evaluation results or its card are about another model.
         ConnectionError: The upload stopped; the repository is as it was before.
     """
     folder = Path(folder)
-    validate_repo_id(repo)
+    _check_repo(repo)
     model, processor = _load(folder)
     read_results(folder)
     _check_card(folder, processor)
@@ -192,6 +192,20 @@ def licence_problems(stages: Sequence[Mapping[str, Any]]) -> tuple[list[str], li
                 f"(see docs/how_to/sharing.md) and train again, {override}"
             )
     return refusals, notices
+
+
+def _check_repo(repo: str) -> None:
+    """Raises a ValueError unless a name is that of a user's or organisation's repository."""
+    try:
+        validate_repo_id(repo)
+        is_name = repo.count("/") == 1
+    except HFValidationError:
+        is_name = False
+    if not is_name:
+        raise ValueError(
+            f"repo is {repo!r}: give USER/NAME, the owner's name on the Hub and the repository's, of letters, digits, "
+            "'-', '_' and '.'"
+        )
 
 
 def _check_override(override: str) -> None:

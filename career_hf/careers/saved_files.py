@@ -53,8 +53,8 @@ def check_files(folder: Path) -> None:
                 raise ValueError(f"{file} is missing: {AGAIN}")
         read_object(part / CAREER_MARKERS[1])
         for entry in _field(state, "_data_files", list):
-            name = entry.get("filename") if isinstance(entry, dict) else entry
-            if not (part / _own_name(state, name)).is_file():
+            name = _own_name(state, entry.get("filename") if isinstance(entry, dict) else entry)
+            if not (part / name).is_file():
                 raise ValueError(f"{part / name} is missing, which {state} names: {AGAIN}")
     if not (folder / CHECKSUMS).is_file():
         logger.warning(

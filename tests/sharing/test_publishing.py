@@ -301,7 +301,7 @@ def test_a_folder_whose_parts_disagree_or_do_not_load_is_refused(hub, api, check
     (checkpoint / "model.safetensors").unlink()
     with pytest.raises(ValueError, match="does not load"):  # pytorch_model.bin is there, and is not read
         publish(checkpoint, "me/careers", api=api)
-    with pytest.raises(ValueError, match="Repo id"):
+    with pytest.raises(ValueError, match="give USER/NAME"):
         publish(checkpoint, "me/careers/too/deep", api=api)
     assert hub.requests == []
 

@@ -31,10 +31,13 @@ def record_files(folder: Path) -> None:
     (folder / CHECKSUMS).write_text(json.dumps(recorded, indent=2) + "\n", encoding="utf-8")
 
 
-def check_files(folder: Path) -> None:
+def check_files(folder: Path) -> bool:
     """Checks the files of a folder of careers before they are read; a folder without any is left to the reader.
 
     A folder without checksums, of an older version or of another writer, is said in the log.
+
+    Returns:
+        Whether every file that has a checksum is as it was saved; False where there are none.
 
     Raises:
         ValueError: A file is missing, is not the one that was saved, is no JSON of the expected form, or names a file
@@ -45,7 +48,7 @@ def check_files(folder: Path) -> None:
         names = _field(splits, "splits", list)
         parts = [folder / _own_name(splits, name) for name in names]
     elif not (folder / SPLIT_MARKER).is_file():
-        return
+        return False
     for part in parts:
         state = part / SPLIT_MARKER
         for file in (state, part / CAREER_MARKERS[1]):
@@ -61,7 +64,7 @@ def check_files(folder: Path) -> None:
             f"{folder} has no {CHECKSUMS}, so nobody can tell whether its careers are those that were saved: "
             "save_careers records them"
         )
-        return
+        return False
     for name, checksum in read_object(folder / CHECKSUMS).items():
         file = folder / name
         if not file.resolve().is_relative_to(folder.resolve()):
@@ -73,6 +76,7 @@ def check_files(folder: Path) -> None:
                 f"{file} is not the file that was saved (another SHA-256): {AGAIN}, or save careers that were changed "
                 "on purpose with save_careers"
             )
+    return True
 
 
 def read_manifest(file: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import shutil
 import pandas as pd
 import pytest
 from datasets import Dataset, DatasetDict
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from career_hf.careers import from_frame, load_careers, save_careers, split_careers
@@ -83,8 +83,9 @@ def damage_file(path, how, *where):
         path.write_text(json.dumps(state if how == "no field" else {**state, name: where[1]}))
 
 
+@example(place=9, damage=("flip", 0.6278447505571271, 3), with_checksums=False)
 @given(place=st.integers(0, 30), damage=DAMAGE, with_checksums=st.booleans())
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_damaged_folder_is_refused_in_one_line_or_holds_the_same_careers(
     place, damage, with_checksums, saved, tmp_path
 ):

@@ -237,7 +237,7 @@ def damage_file(folder, file, how, *where):
 
 
 @given(damage=DAMAGE)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_damaged_checkpoint_is_refused_in_one_line_or_loads_as_it_was(damage, saved, tmp_path):
     original, answer = saved["career"]
     folder = shutil.copytree(original, tmp_path / "checkpoint", dirs_exist_ok=True)

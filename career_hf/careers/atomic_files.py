@@ -27,6 +27,9 @@ def complete(path: Path, move: Callable[[Path, Path], None] = os.replace) -> Ite
         shutil.rmtree(unfinished)
     try:
         yield unfinished
+        if unfinished.is_file():
+            with unfinished.open("rb") as file:
+                os.fsync(file.fileno())  # so that after a power cut the name does not stand for an empty file
         move(unfinished, path)
     except BaseException:
         if unfinished.is_dir():

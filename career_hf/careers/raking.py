@@ -28,7 +28,8 @@ from ..readable_values import ReadableResult
 from .columns import career_table, is_list, is_text, list_lengths, list_values, make_dataset
 from .frames import as_careers, load_careers, save_careers
 from .ledger import Ledger
-from .splits import read_manifest, split_manifest
+from .saved_files import MANIFEST, read_manifest
+from .splits import split_manifest
 
 
 # The largest relative distance of a share from its target that counts as fitted.
@@ -213,9 +214,9 @@ def _read_margins(
 
 def _manifest(careers: Any, splits: DatasetDict) -> dict[str, Any] | None:
     """The manifest of the weighted splits, if the folder of careers has one; some of its people may be left out."""
-    if not isinstance(careers, (str, Path)) or not (Path(careers) / "split.json").exists():
+    if not isinstance(careers, (str, Path)) or not (Path(careers) / MANIFEST).exists():
         return None
-    before = read_manifest(Path(careers) / "split.json")
+    before = read_manifest(Path(careers) / MANIFEST)
     return split_manifest(splits, before["salt"], dict(before["fractions"]), before["group"])
 
 

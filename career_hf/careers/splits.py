@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -146,26 +144,6 @@ def split_manifest(
         "group": None if unit == "person" else unit,
         "splits": people,
     }
-
-
-def read_manifest(path: str | Path) -> dict[str, Any]:
-    """Reads a manifest, as `split_manifest` makes it, from a JSON file.
-
-    Raises:
-        ValueError: If the file is damaged; the message names it.
-    """
-    try:
-        manifest = json.loads(Path(path).read_text(encoding="utf-8"))
-        group, shares = manifest["group"], dict(manifest["fractions"]).values()
-        is_whole = isinstance(manifest["salt"], str) and (group is None or isinstance(group, str))
-        is_whole &= all(isinstance(share, int | float) for share in shares)
-        for part in manifest["splits"].values():
-            is_whole &= isinstance(part["people"], int) and isinstance(part["sha256"], str)
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is not the manifest of a split: {type(error).__name__}: {error}") from error
-    if not is_whole:
-        raise ValueError(f"{path} is not the manifest of a split: a salt, fraction, group or count is of another type")
-    return manifest
 
 
 def check_manifest(splits: Mapping[str, Dataset], manifest: Mapping[str, Any]) -> None:

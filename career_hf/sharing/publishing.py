@@ -20,15 +20,13 @@ from typing import Any
 
 import pandas as pd
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ModelCard
-from huggingface_hub.errors import HTTPError  # of the HTTP library that huggingface_hub has
+from huggingface_hub.errors import HFValidationError, HTTPError  # of the HTTP library that huggingface_hub has
 from huggingface_hub.utils import validate_repo_id
-from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM
 
 from ..careers.dataset_card import CARD, as_cell
 from ..careers.frames import load_careers
 from ..careers.provenance import SOURCES
-from ..encoding.checkpoints import running_no_code_of
+from ..encoding.checkpoints import load_checkpoint
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.training_history import UNKNOWN_SOURCE, round_stage
 from ..models.checksums import verify_checksums
@@ -107,13 +105,13 @@ def publish(
         api: Client of another server, or with another token.
 
     Raises:
-        ValueError: The licence forbids publication or is not known, the override does not say who permitted it, files
-            have no checksums, model and processor disagree, the folder does not load, or its evaluation results or its
-            card are about another model.
+        ValueError: `repo` is no name of a repository, the licence forbids publication or is not known, the override
+            does not say who permitted it, files have no checksums, model and processor disagree, the folder does not
+            load, or its evaluation results or its card are about another model.
         ConnectionError: The upload stopped; the repository is as it was before.
     """
     folder = Path(folder)
-    validate_repo_id(repo)
+    _check_repo(repo)
     model, processor = _load(folder)
     read_results(folder)
     _check_card(folder, processor)
@@ -196,6 +194,20 @@ def licence_problems(stages: Sequence[Mapping[str, Any]]) -> tuple[list[str], li
     return refusals, notices
 
 
+def _check_repo(repo: str) -> None:
+    """Raises a ValueError unless a name is that of a user's or organisation's repository."""
+    try:
+        validate_repo_id(repo)
+        is_name = repo.count("/") == 1
+    except HFValidationError:
+        is_name = False
+    if not is_name:
+        raise ValueError(
+            f"repo is {repo!r}: give USER/NAME, the owner's name on the Hub and the repository's, of letters, digits, "
+            "'-', '_' and '.'"
+        )
+
+
 def _check_override(override: str) -> None:
     """Raises a ValueError if a text does not say that somebody permitted publication, and who."""
     if not PERMISSION.search(override):
@@ -211,19 +223,9 @@ def _load(folder: Path) -> tuple[Any, CareerProcessor]:
         raise ValueError(f"{folder} is no checkpoint: it has no config.json")
     try:
         verify_checksums(folder)
-        with running_no_code_of(folder):
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
-                folder, output_loading_info=True, use_safetensors=True, trust_remote_code=False
-            )
-        processor = CareerProcessor.from_pretrained(folder)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        return load_checkpoint(folder)
+    except (OSError, ValueError) as error:
         raise ValueError(f"{folder} does not load, so it is not published: {error}") from error
-    model, info = loaded
-    mismatches = {name: sorted(map(str, keys)) for name, keys in info.items() if keys}
-    if mismatches:
-        raise ValueError(f"the weights of {folder} are not those of its config, so it is not published: {mismatches}")
-    processor.check(model.config)
-    return model, processor
 
 
 def _check_card(folder: Path, processor: CareerProcessor) -> None:

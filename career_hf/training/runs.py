@@ -25,6 +25,7 @@ from filelock import FileLock, Timeout
 from transformers import TrainerCallback
 from transformers.utils import logging
 
+from ..careers.atomic_files import complete
 from ..encoding.collating import EncodedCareers
 
 
@@ -157,13 +158,9 @@ def _checkpoints(folder: Path) -> list[Path]:
 
 
 def _write(path: Path, value: Any) -> None:
-    """Writes JSON beside its destination and renames it, so that the file is whole or absent."""
-    beside = path.with_name(f".{path.name}")
-    with beside.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    """Writes JSON to a file that is whole or absent."""
+    with complete(path) as unfinished:
+        unfinished.write_text(json.dumps(value, indent=2), encoding="utf-8")
 
 
 __all__ = ["CompleteCheckpoints", "claimed_run", "fingerprint", "is_complete", "last_checkpoint", "size_of_weights"]

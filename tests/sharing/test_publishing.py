@@ -301,7 +301,7 @@ def test_a_folder_whose_parts_disagree_or_do_not_load_is_refused(hub, api, check
     (checkpoint / "model.safetensors").unlink()
     with pytest.raises(ValueError, match="does not load"):  # pytorch_model.bin is there, and is not read
         publish(checkpoint, "me/careers", api=api)
-    with pytest.raises(ValueError, match="Repo id"):
+    with pytest.raises(ValueError, match="give USER/NAME"):
         publish(checkpoint, "me/careers/too/deep", api=api)
     assert hub.requests == []
 
@@ -318,3 +318,12 @@ def test_the_command_shows_what_would_be_sent(hub, checkpoint, monkeypatch):
     assert refused.exit_code != 0 and hub.requests == []
     planned = CliRunner().invoke(app, ["push", str(checkpoint), "me/careers", "--dry-run"])
     assert planned.exit_code == 0 and "would be refused" in planned.output
+
+
+@pytest.mark.parametrize(
+    "repo", ["", "careers", "a/b/c", "me/", "/careers", "me/a b", "me/-x", "me/x--y", "me/x\ny", 3]
+)
+def test_a_name_of_no_repository_is_refused_before_anything_is_uploaded(hub, api, checkpoint, repo):
+    with pytest.raises(ValueError, match="give USER/NAME") as error:
+        publish(checkpoint, repo, api=api)
+    assert "\n" not in str(error.value) and not hub.repos

@@ -278,8 +278,8 @@ class Dummies(TransformerMixin, BaseEstimator):
         """Learns the levels, and how many people have each."""
         label, person = X.columns
         people = X.drop_duplicates().groupby(label, observed=True)[person].nunique()
-        self.column_, self.pooled_ = label, list(map(label_of, people.index[people < self.fewest]))
-        own = list(map(label_of, people.index[people >= self.fewest]))
+        self.column_, self.pooled_ = label, [str(label_of(level)) for level in people.index[people < self.fewest]]
+        own = [str(label_of(level)) for level in people.index[people >= self.fewest]]
         self.levels_ = [*own, *([POOLED] if self.pooled_ else [])]
         self.base_ = self.levels_[0]
         self._encoder = OneHotEncoder(categories=[self.levels_], drop="first", handle_unknown="ignore")

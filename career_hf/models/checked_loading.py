@@ -112,8 +112,7 @@ def _class_named(architectures: Any, model_class: Any) -> Any:
     """The class of this package that a config names; the class to be loaded where it names none, None for others."""
     if not architectures:
         return model_class
-    known: Any
-    for known in (model_class, *_with_subclasses(CheckedWeights)):
+    for known in [model_class, *_with_subclasses(CheckedWeights)]:
         if architectures == [known.__name__]:
             return known
     return None

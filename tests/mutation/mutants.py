@@ -30,13 +30,24 @@ class Mutant:
         file: Its path below `career_hf`.
         name: Where it is and what is changed, in words that stay when lines move.
         lines: First and last line of what is changed.
-        tree: The changed program.
+        program: The unchanged program.
+        place: Where the changed node is in it.
+        new: What stands there instead.
     """
 
     file: str
     name: str
     lines: tuple[int, int]
-    tree: ast.Module
+    program: ast.Module
+    place: list[tuple[str, int | None]]
+    new: ast.AST
+
+    @property
+    def tree(self) -> ast.Module:
+        """The changed program."""
+        tree = copy.deepcopy(self.program)
+        _put(tree, self.place, self.new)
+        return ast.fix_missing_locations(tree)
 
 
 def mutants_of(path: Path, file: str) -> list[Mutant]:
@@ -45,13 +56,11 @@ def mutants_of(path: Path, file: str) -> list[Mutant]:
     found, names = [], {}
     for place, owner, node in _changeable(source):
         for change, mutated in _changes(node):
-            tree = copy.deepcopy(source)
-            _put(tree, place, mutated)
-            ast.fix_missing_locations(tree)
             name = f"{owner}: {change}"
             names[name] = names.get(name, 0) + 1
             name += f" #{names[name]}" if names[name] > 1 else ""
-            found.append(Mutant(file, name, (node.lineno, node.end_lineno or node.lineno), tree))
+            lines = (node.lineno, node.end_lineno or node.lineno)
+            found.append(Mutant(file, name, lines, source, place, mutated))
     return found
 
 

@@ -52,7 +52,7 @@ def test_functions_are_told_from_what_runs_at_import():
     }
     assert changed_functions(mutants["file: 10000.0 -> 10001.0"]) is None
     changed = changed_functions(mutants["mean_nll: labels != -100 -> labels == -100"])
-    assert [name for name, _ in changed] == ["mean_nll"]
+    assert "mean_nll" in {name for name, _ in changed}
 
 
 @pytest.mark.parametrize("file", CORE)

@@ -118,7 +118,7 @@ def _class_named(architectures: Any, model_class: Any) -> Any:
     return None
 
 
-def _with_subclasses(base: type) -> Iterator[Any]:
+def _with_subclasses(base: Any) -> Iterator[Any]:
     yield base
     for known in base.__subclasses__():
         yield from _with_subclasses(known)

@@ -146,7 +146,7 @@ def _fits_arrow(values: Any) -> bool:
         return False  # beside other values Arrow ends the process on these
     try:
         pa.array(values, from_pandas=True)
-    except (pa.ArrowException, OverflowError):
+    except (pa.ArrowException, OverflowError, TypeError, ValueError):
         return False
     return True
 

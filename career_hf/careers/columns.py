@@ -141,9 +141,12 @@ def _plain_pandas(frame: Any, columns: Sequence[str]) -> Any:
 
 
 def _fits_arrow(values: Any) -> bool:
+    kinds = {type(value) for value in values}
+    if len(kinds) > 1 and kinds & {np.datetime64, np.timedelta64}:
+        return False  # beside other values Arrow ends the process on these
     try:
         pa.array(values, from_pandas=True)
-    except (pa.ArrowException, OverflowError):
+    except (pa.ArrowException, OverflowError, TypeError, ValueError):
         return False
     return True
 

@@ -71,7 +71,7 @@ def unpack(packed: bytes, folder: Path) -> None:
     for old in folder.iterdir():
         old.unlink()
     heads = [*HEAD.finditer(packed)]
-    for head, following in zip(heads, [*heads[1:], None], strict=True):
+    for head, following in zip(heads, [*heads[1:], None], strict=False):
         name = re.sub(r"[^\w.-]", "_", head[1].decode("latin-1"))[:50]
         if name.strip("."):
             (folder / name).write_bytes(packed[head.end() : following.start() if following else len(packed)])

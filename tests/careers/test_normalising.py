@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -38,6 +39,14 @@ def test_periods_and_half_labelled_items_are_read_as_people_see_them():
     frame["year"] = pd.PeriodIndex(["1993-09", "1994-09"], freq="M")
     with pytest.raises(ValueError, match="column 'year', value '1993-09': not a year"):
         from_frame(frame)
+
+
+def test_days_of_numpy_beside_other_values_are_labels_and_do_not_end_the_process():
+    values = pd.Series([np.datetime64("1990-01-01"), np.int8(3)], dtype=object)
+    frame = pd.DataFrame({"person": [1, 2], "year": [1990, 1990], "occupation": values})
+    assert from_frame(frame)["occupation"][:][1] == ["3"]
+    with pytest.raises(ValueError, match="column 'year' cannot be read as numbers"):
+        from_frame(pd.DataFrame({"person": [1], "year": [[1990]], "occupation": ["x"]}))
 
 
 @pytest.mark.parametrize("codes", [[10], [10.0], ["10"], ["0010"], ["10.0"]])

@@ -10,7 +10,7 @@ import typer
 import career_hf
 
 from .console import say, show
-from .options import Data, Draws
+from .options import Data, Draws, Weighted, how_weighted
 
 
 def forecast(
@@ -35,6 +35,7 @@ def forecast(
     seed: Annotated[int, typer.Option(help="Random seed of the trajectories.")] = 0,
     output: Annotated[Path | None, typer.Option(help="Destination folder of the forecast and the tables.")] = None,
     plot: Annotated[bool, typer.Option("--plot", help="Save figures in the folder too.")] = False,
+    weighted: Weighted = False,
     person: Annotated[str, typer.Option(help="Person whose forecast is drawn; the first one if empty.")] = "",
     draws: Draws = 1000,
 ) -> None:
@@ -52,6 +53,7 @@ def forecast(
         years=[int(year) for year in years.split(",")] if years else None,
         split=split or None,
         everyone=everyone,
+        weighted=weighted,
         people=people,
         samples=samples,
         seed=seed,
@@ -60,7 +62,9 @@ def forecast(
     say(report.ledger)
     if report.forecast.attrs["years_placed_at"]:
         say(f"years without training use the latest trained year: {report.forecast.attrs['years_placed_at']}")
-    who = "everyone observed, weighted" if everyone else f"people observed in {report.forecast.years[0, -1]}"
+    who = f"people observed in {report.forecast.years[0, -1]}, {how_weighted(weighted)}"
+    if everyone:
+        who = f"everyone observed, weighted for dropping out{' and by survey weights' if weighted else ''}"
     show(report.to_frame().T, f"Forecasts from {cutoff} of {who}: perplexity with 95% interval by resampling people")
     show(
         report.tables["prediction_sets"].T,

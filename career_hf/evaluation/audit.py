@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from ..number_ranges import within_ranges
-from .metrics import INTERVAL, step_weights
+from .metrics import INTERVAL, scored_steps, step_weights
 from .resampling import resample_means
 
 
@@ -124,6 +124,7 @@ def audit(
     absent = [name for name in names if name not in table.columns]
     if absent:
         raise ValueError(f"the transition table has no column '{absent[0]}' to audit by, only {list(table.columns)}")
+    table = scored_steps(table, weighted)
     weight = step_weights(table, weighted)
     # The first label is everybody; the others are groups.
     grouped = table.groupby(names, observed=True, dropna=False)

@@ -287,8 +287,7 @@ def compare(
         )
         people = {name: len(part) for name, part in splits.items()}
         settings = {"people": people, "covariates": covariates, "pretrained": setup.pretrained, "watch": watch}
-        settings["weighted"] = weighted
-        keep_settings(setup.folder, {**settings, **asdict(budget)})
+        keep_settings(setup.folder, {**settings, "weighted": weighted, **asdict(budget)})
         run_jobs("Trials", [partial(_train, setup, trial) for trial in planned], workers)
         chosen = _best(setup.folder, planned)
         frozen = [replace(trial, seed=seed) for trial in chosen for seed in range(seeds)]

@@ -174,7 +174,8 @@ def transitions(
     processor.check(model.config)
     encoded = EncodedCareers(processor.encode(careers, unknown_levels)[0])
     flat = encoded.gather(np.arange(len(encoded)))
-    later = (flat.positions > 0) & (weights_by_step(career_table(careers)) > 0)
+    weight = weights_by_step(career_table(careers))
+    later = (flat.positions > 0) & (weight > 0)
     if not later.any():
         raise ValueError("nobody is observed twice, so there are no moves to count: pass longer careers")
     labels, is_in_group = group_matrix(processor, groups)
@@ -185,21 +186,23 @@ def transitions(
     keys = np.stack([levels, group_of_id[flat.input_ids], np.repeat(np.arange(len(encoded)), flat.lengths)])
     cells, cell = np.unique(keys[:, later], axis=1, return_inverse=True)
     count = np.bincount(cell)
+    mass = np.bincount(cell, weights=weight[later])
     cell_of_step = np.full(len(later), -1)
     cell_of_step[later] = cell
     implied = torch.zeros(cells.shape[1], len(labels), dtype=torch.float64)
     for place, log_probs, _, _ in distributions(model, encoded, batch_tokens):
         used = torch.from_numpy(later[place])
         probabilities = log_probs[used.to(log_probs.device)].cpu().double().exp() @ is_in_group
+        probabilities *= torch.from_numpy(weight[place])[used, None]
         implied.index_add_(0, torch.from_numpy(cell_of_step[place])[used], probabilities)
-    seen = np.bincount(cell * len(labels) + group_of_id[flat.labels[later]], minlength=implied.numel())
-    shares = np.concatenate([seen.reshape(implied.shape), implied.numpy()], axis=1) / count[:, None]
-    weight = np.array(careers["weight"][:])[cells[2]] if "weight" in careers.column_names else np.ones(len(count))
+    place_of_truth = cell * len(labels) + group_of_id[flat.labels[later]]
+    seen = np.bincount(place_of_truth, weights=weight[later], minlength=implied.numel()).reshape(implied.shape)
+    shares = np.concatenate([seen, implied.numpy()], axis=1) / mass[:, None]
 
     frames = []
     for level, previous in np.unique(cells[:2], axis=1).T:
         people = np.flatnonzero((cells[0] == level) & (cells[1] == previous))
-        frame = _matrix_row(shares[people], weight[people] * count[people], draws, seed)
+        frame = _matrix_row(shares[people], mass[people], draws, seed)
         frame.insert(0, "occupation", labels)
         frame.insert(0, "previous", labels[previous])
         frame.insert(2, "n", int(count[people].sum()))

@@ -364,7 +364,9 @@ def _steps(encoded: Dataset, weighted: bool) -> tuple[np.ndarray, np.ndarray, np
     counted = weight > 0
     if not counted.any():
         raise ValueError("weighted=True, but all weights of the careers are 0, so that nothing would count")
-    return before_previous[counted], previous[counted], occupation[counted], weight[counted]
+    # Encoded weights have a mean of 1 over all years, and counts one over the years that count.
+    weight = weight[counted] * counted.mean()
+    return before_previous[counted], previous[counted], occupation[counted], weight
 
 
 __all__ = ["MarkovConfig", "MarkovForOccupationPrediction", "tune_weight"]

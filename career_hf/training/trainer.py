@@ -492,6 +492,8 @@ def exact_metrics(evaluated: EvalPrediction) -> dict[str, float]:
     elif weight is not None:
         weight = np.where(scored, weight, 0).astype(np.float64)
         metrics["weighted_nll"] = (weight * nll).sum() / weight.sum()
+    if not np.isfinite(metrics.get("weighted_nll", 0)):
+        raise ValueError("all weights of the evaluated careers are 0, so their weighted likelihood is not defined")
     return metrics | {name.replace("nll", "perplexity"): math.exp(value) for name, value in metrics.items()}
 
 

@@ -50,7 +50,7 @@ def test_a_cutoff_cuts_careers_and_lets_covariates_be_known(checkpoint, careers)
 @pytest.mark.parametrize("everyone", [False, True])
 def test_scores_are_those_of_the_forecast_put_together_by_hand(checkpoint, careers, everyone, tmp_path):
     model, processor = checkpoint
-    options = {"cutoff": 1981, "years": [1982, 1983], "everyone": everyone}
+    options = {"cutoff": 1981, "years": [1982, 1983], "everyone": everyone, "weighted": everyone}
     report = career_hf.evaluate_forecast(checkpoint, careers, **options, samples=20, draws=10)
     realised = realised_years(careers, 1981, [1982, 1983], "observed" if everyone else "survivors")
     result = forecast(

@@ -26,20 +26,17 @@ def checkpoint(careers):
     return model_and_processor("career", careers=truncate(careers, 1981)[0])
 
 
-def test_a_cutoff_cuts_careers_and_covariates_are_known_only_on_request(checkpoint, careers):
+def test_a_cutoff_cuts_careers_and_lets_covariates_be_known(checkpoint, careers):
     model, processor = checkpoint
     past, _ = truncate(careers, 1981)
-    options = {"unknown_levels": "missing", "samples": 20}
-    by_hand = forecast(model, past, processor, years=[1982, 1983, 1984], covariates=careers, **options)
-    result = career_hf.forecast(checkpoint, careers, cutoff=1981, covariates="realised", **options)
+    by_hand = forecast(
+        model, past, processor, years=[1982, 1983, 1984], covariates=careers, unknown_levels="missing", samples=20
+    )
+    result = career_hf.forecast(checkpoint, careers, cutoff=1981, unknown_levels="missing", samples=20)
     assert result.people == by_hand.people and (result.years == [1982, 1983, 1984]).all()
     assert np.array_equal(result.probability, by_hand.probability)
     assert result.histories["year"] == past["year"]
-    assert result.attrs["covariates"] == "realised" and by_hand.attrs["covariates"] == "given"
-    # Without it the forecast is that of people of whom nothing more was ever heard.
-    carried = forecast(model, past, processor, years=[1982, 1983, 1984], **options)
-    default = career_hf.forecast(checkpoint, careers, cutoff=1981, **options)
-    assert np.array_equal(default.probability, carried.probability) and default.attrs["covariates"] == "last"
+    carried = forecast(model, past, processor, years=[1982, 1983, 1984], unknown_levels="missing", samples=20)
     assert not np.array_equal(result.probability, carried.probability)
     half = DatasetDict({"a": careers.select(range(40)), "b": careers.select(range(40, 80))})
     second = career_hf.forecast(checkpoint, half, horizon=1, split="b", unknown_levels="missing")
@@ -50,18 +47,18 @@ def test_a_cutoff_cuts_careers_and_covariates_are_known_only_on_request(checkpoi
         career_hf.forecast(checkpoint, careers, cutoff=2000)
 
 
-@pytest.mark.parametrize(("everyone", "covariates"), [(False, "last"), (True, "realised")])
-def test_scores_are_those_of_the_forecast_put_together_by_hand(checkpoint, careers, everyone, covariates, tmp_path):
+@pytest.mark.parametrize("everyone", [False, True])
+def test_scores_are_those_of_the_forecast_put_together_by_hand(checkpoint, careers, everyone, tmp_path):
     model, processor = checkpoint
     options = {"cutoff": 1981, "years": [1982, 1983], "everyone": everyone}
-    report = career_hf.evaluate_forecast(checkpoint, careers, **options, covariates=covariates, samples=20, draws=10)
+    report = career_hf.evaluate_forecast(checkpoint, careers, **options, samples=20, draws=10)
     realised = realised_years(careers, 1981, [1982, 1983], "observed" if everyone else "survivors")
     result = forecast(
         model,
         realised.histories,
         processor,
         years=[1982, 1983],
-        covariates={"last": "last", "realised": realised.careers}[covariates],
+        covariates=realised.careers,
         unknown_levels="missing",
         samples=20,
         trajectories=True,

@@ -26,7 +26,7 @@ from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from .careers.atomic_files import complete
-from .careers.columns import check_names
+from .careers.columns import check_names, with_weights
 from .careers.frames import as_splits, covariate_names
 from .careers.ledger import Ledger
 from .careers.splits import check_not_empty
@@ -249,7 +249,7 @@ def compare(
         pretrained: Folder or Hub id of a CAREER model that is fine-tuned and compared too, in two stages only.
         baseline: The model that the others are compared with; the first one if None.
         watch: States without work whose probabilities the transition tables keep.
-        weighted: Whether to use survey weights in the tables.
+        weighted: Whether to use the careers' survey weights, in training and in the tables.
         draws: Number of resamples behind the intervals, of PSUs or households where careers have them, otherwise of
             people.
         output: Destination folder. A comparison that was stopped continues from it; nothing is kept if None.
@@ -270,6 +270,9 @@ def compare(
     if missing := [name for name in ("train", "validation", "test") if name not in splits]:
         raise ValueError(f"a comparison needs the split '{missing[0]}', and the careers have {list(splits)}")
     check_not_empty(splits, ("train", "validation", "test"))
+    # Transition tables keep the weights of test careers.
+    parts = {name: with_weights(splits[name], weighted) for name in ("train", "validation", "test")}
+    splits = {**parts, "test": splits["test"]}
     counted = [name for name in names if model_named(name)[0].is_counted]
     known = [YEAR, *(name for part in covariate_names(splits["train"]) for name in part)]
     if absent := [name for name in covariates if name not in known]:
@@ -298,7 +301,7 @@ def compare(
         )
         people = {name: len(part) for name, part in splits.items()}
         settings = {"people": people, "covariates": covariates, "pretrained": setup.pretrained, "watch": watch}
-        keep_settings(setup.folder, {**settings, **asdict(budget)})
+        keep_settings(setup.folder, {**settings, "weighted": weighted, **asdict(budget)})
         run_jobs("Trials", [partial(_train, setup, trial) for trial in planned], workers)
         chosen = _best(setup.folder, planned)
         frozen = [replace(trial, seed=seed) for trial in chosen for seed in range(seeds)]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from datasets import Dataset, DatasetDict
 from transformers import PreTrainedModel
 
-from .careers.columns import check_names
+from .careers.columns import check_names, with_weights
 from .careers.frames import as_splits, truncate
 from .careers.provenance import SOURCES, source_of, years_of
 from .careers.splits import check_not_empty
@@ -102,13 +102,14 @@ def train(
     tune_smoothing: bool = False,
     fields: Mapping[str, Any] | None = None,
     source: str | None = None,
+    weighted: bool = False,
     seed: int = 0,
     resume: bool = False,
     overwrite: bool = False,
 ) -> TrainedModel:
     """Trains a model from scratch on careers: CAREER or one of its rivals, in two stages or one.
 
-    With survey weights training stops by the weighted likelihood, which it maximises.
+    If it is weighted, training stops by the weighted likelihood, which it maximises.
 
     Args:
         careers: A folder of careers, careers by split name, or careers, which are then split.
@@ -133,6 +134,7 @@ def train(
             always does.
         fields: Further fields of the model's config, such as num_hidden_layers.
         source: Key of `careers.provenance.SOURCES` for the source of careers in memory; a folder records its own.
+        weighted: Whether to use the careers' survey weights, in the loss, in counts and in early stopping.
         seed: Random seed of the initial weights and of the order of careers.
         resume: Whether to continue from the newest whole checkpoint in the output folder. Settings and careers must be
             those of the run that was stopped; only `max_steps` may differ.
@@ -143,7 +145,8 @@ def train(
 
     Raises:
         ValueError: There is no such model, an option is not for it, careers have no splits `train` and `validation`,
-            there is nothing to resume from, or the output folder holds another run or one that is training.
+            there is nothing to resume from, weights are asked for and missing, or the output folder holds another run
+            or one that is training.
     """
     model_class, named_fields = model_named(model)
     is_career = model_class is CareerForOccupationPrediction
@@ -155,7 +158,7 @@ def train(
     check_names(covariates=covariates, untitled=untitled)
     if len(untitled) and title_embeddings is None:
         raise ValueError(f"untitled is {untitled!r}, and there are no titles: give title_embeddings too")
-    splits = _training_splits(careers, cutoff)
+    splits = _training_splits(careers, cutoff, weighted)
     record = {**source_record(careers, source), **years_of(splits["train"])}
     processor = CareerProcessor.fit(
         splits["train"], covariates=[] if model_class.is_counted else covariates, unknown_occupation=UNKNOWN
@@ -215,6 +218,7 @@ def finetune(
     title_embeddings: Titles | None = None,
     untitled: Collection[str] = (),
     source: str | None = None,
+    weighted: bool = False,
     seed: int = 0,
     resume: bool = False,
     overwrite: bool = False,
@@ -229,7 +233,7 @@ def finetune(
         covariates: Covariates of the model; it keeps the pretrained ones and gets the others.
         learning_rate: Peak learning rate; the paper's is 1e-4.
         cutoff, warmup_steps, tokens_per_batch, max_steps, eval_steps, patience: As in `train`.
-        job_dropout, title_embeddings, untitled, source, seed, resume, overwrite: As in `train`.
+        job_dropout, title_embeddings, untitled, source, weighted, seed, resume, overwrite: As in `train`.
 
     Returns:
         As in `train`, and with the `transfer` of the vocabulary.
@@ -241,7 +245,7 @@ def finetune(
     check_names(covariates=covariates, untitled=untitled)
     if len(untitled) and title_embeddings is None:
         raise ValueError(f"untitled is {untitled!r}, and there are no titles: give title_embeddings too")
-    splits = _training_splits(careers, cutoff)
+    splits = _training_splits(careers, cutoff, weighted)
     record = {**source_record(careers, source), **years_of(splits["train"])}
     with _checkpoint_folder(pretrained) as checkpoint, _training_folder(output, resume, overwrite) as training:
         pretrained_model, pretrained_processor = load_checkpoint(checkpoint)
@@ -322,7 +326,7 @@ def _count(
     encoded, _ = processor.encode(splits["train"])
     validation, ledger = processor.encode(splits["validation"], unknown_levels="missing")
     started = perf_counter()
-    weighted = "weight" in encoded.column_names  # as in the loss of models that are trained
+    weighted = "weight" in encoded.column_names
     model = model_class.from_careers(encoded, validation, processor, tune=tune, weighted=weighted, seed=seed, **fields)
     processor.record_training(encoded, "training", record)
     record_careers(processor.training_stages[-1], splits["train"])
@@ -331,13 +335,16 @@ def _count(
     return TrainedModel(model, processor, {}, ledger)
 
 
-def _training_splits(careers: Careers, cutoff: int | None) -> Mapping[str, Dataset]:
+def _training_splits(careers: Careers, cutoff: int | None, weighted: bool) -> Mapping[str, Dataset]:
     splits = as_splits(careers)
     missing = [name for name in ("train", "validation") if name not in splits]
     if missing:
         raise ValueError(f"training needs the splits 'train' and 'validation', and the careers have {list(splits)}")
     check_not_empty(splits, ("train", "validation"))
-    return splits if cutoff is None else {name: truncate(part, cutoff)[0] for name, part in splits.items()}
+    parts = {name: splits[name] for name in ("train", "validation")}
+    if cutoff is not None:
+        parts = {name: truncate(part, cutoff)[0] for name, part in parts.items()}
+    return {name: with_weights(part, weighted) for name, part in parts.items()}
 
 
 def _stopping_metric(train: Dataset) -> dict[str, str]:

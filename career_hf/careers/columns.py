@@ -265,6 +265,56 @@ def list_lengths(table: pa.Table, name: str) -> np.ndarray:
     return np.asarray(lengths.to_numpy(), dtype=np.int64)
 
 
+def is_weight(numbers: np.ndarray) -> np.ndarray:
+    """Which numbers are survey weights: finite, and positive or 0."""
+    return (numbers >= 0) & np.isfinite(numbers)
+
+
+def weights_by_step(table: pa.Table) -> np.ndarray:
+    """`(steps,)` survey weights of careers, whether they have one per person or one per year; ones without weights."""
+    lengths = list_lengths(table, "year")
+    if "weight" not in table.column_names:
+        return np.ones(int(lengths.sum()))
+    if is_list(table.schema.field("weight").type):
+        return np.asarray(list_values(table, "weight"), dtype=np.float64)
+    return np.repeat(np.asarray(table["weight"], dtype=np.float64), lengths)
+
+
+def weights_by_person(table: pa.Table) -> np.ndarray:
+    """`(people,)` survey weights: each person's mean over the years, where weights change; ones without weights."""
+    if "weight" in table.column_names and not is_list(table.schema.field("weight").type):
+        return np.asarray(table["weight"], dtype=np.float64)
+    weights, lengths = weights_by_step(table), list_lengths(table, "year")
+    # From each person's first weight, so that the mean of equal weights is exactly their value.
+    first = weights[lengths.cumsum() - lengths]
+    person = np.repeat(np.arange(len(lengths)), lengths)
+    return first + np.bincount(person, weights=weights - first[person], minlength=len(lengths)) / lengths
+
+
+def with_weights(careers: Dataset, weighted: bool) -> Dataset:
+    """Careers for a computation that is weighted, or is not: the one rule of everything that has `weighted=`.
+
+    Nothing is weighted unless it is asked for.
+
+    Args:
+        careers: Careers, one row per person.
+        weighted: Whether survey weights are used.
+
+    Returns:
+        The careers; without their column `weight` unless `weighted`.
+
+    Raises:
+        ValueError: Weights are asked for, and careers have none, or only zeros.
+    """
+    if not weighted:
+        return careers.remove_columns("weight") if "weight" in careers.column_names else careers
+    if "weight" not in careers.column_names:
+        raise ValueError("weighted: the careers have no column 'weight'")
+    if len(careers) and not weights_by_step(career_table(careers)).any():
+        raise ValueError("weighted: column 'weight' is 0 for everybody in every year, so nothing would count")
+    return careers
+
+
 def select_steps(table: pa.Table, selected: np.ndarray) -> tuple[dict[str, pa.Array | pa.ChunkedArray], np.ndarray]:
     """Keeps some steps of careers, without the people who have none of them.
 

@@ -5,14 +5,15 @@ Columns:
     person      string, unique
     year        list<int32>, strictly increasing
     occupation  list<string>, as long as `year`, nothing missing
-    weight      float64, survey weight, positive                                   (optional)
+    weight      float64, or list<float64> with one per year: survey weight, 0 or more  (optional)
     stratum, psu, group   string: survey design; family or household               (optional)
     any other column of type
         list<string>    a covariate that changes over time, null where missing
         string          a covariate that does not change, null where missing
         list<float64>   an outcome over time (log wage), null where missing
 
-Labels are what a reader would write, never bare ids. Every model gets its data from careers.
+A year whose weight is 0 stays in the career as history, and counts in no weighted number. Labels are what a reader
+would write, never bare ids. Every model gets its data from careers.
 """
 
 from __future__ import annotations
@@ -37,9 +38,11 @@ from .columns import (
     check_names,
     is_list,
     is_text,
+    is_weight,
     list_lengths,
     list_values,
     make_dataset,
+    read_numbers,
     select_steps,
     sort_labels,
 )
@@ -80,7 +83,8 @@ def from_frame(
         covariates: Columns that change over time.
         static: Columns that must not change within a person.
         outcomes: Numeric columns over time, such as log wage.
-        weight: Survey weight column, one positive number per person.
+        weight: Survey weight column, positive or 0. Where it changes within a person, as weights of a survey's rounds
+            do, careers have a weight for each year; otherwise one for each person.
         stratum: Survey stratum column.
         psu: Primary sampling unit column.
         group: Family or household column; its people stay in one split.
@@ -161,11 +165,15 @@ def career_columns(
         label_codes = labels.dictionary_encode().indices
         columns[role] = labels.take(pa.array(first_rows(name, pc.fill_null(label_codes, -1).to_numpy())))
     if weight is not None:
-        weights = long.numbers(weight)
-        refused = np.flatnonzero(~(weights > 0))
+        weights, _ = read_numbers(long.table[weight])
+        refused = np.flatnonzero(~is_weight(weights))
         if len(refused):
-            long.fail(int(refused[0]), weight, "not a positive weight", "drop the person or correct the weight")
-        columns["weight"] = pa.array(weights[first_rows(weight, weights)])
+            row = int(refused[0])
+            problem = f"not a finite number, positive or 0, in {years[row]}"
+            long.fail(row, weight, problem, "correct the weight, or make it 0 to keep the year as history only")
+        ordered = weights[order]
+        is_constant = (ordered[1:] == ordered[:-1])[rank[1:] == rank[:-1]].all()
+        columns["weight"] = pa.array(ordered[starts]) if is_constant else over_time(pa.array(weights))
     return columns
 
 

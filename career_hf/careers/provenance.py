@@ -211,10 +211,6 @@ def source_of(folder: str | Path) -> dict[str, str]:
     license = metadata.get("license_name") or metadata.get("license", "unknown")
     # The Hub's cards may name several licences.
     license = ", ".join(map(str, license)) if isinstance(license, list) else license
-    if not isinstance(license, str):
-        raise ValueError(f"{path}: license {license!r} is not a text")
-    if not isinstance(our_metadata.get("source", ""), str):
-        raise ValueError(f"{path}: source {our_metadata['source']!r} is not a text")
     redistribution = our_metadata.get("redistribution", "unknown")
     if redistribution not in get_args(Redistribution):
         raise ValueError(f"{path}: redistribution {redistribution!r} is none of {list(get_args(Redistribution))}")

@@ -5,9 +5,8 @@ raked weights the shares of people by gender, education and so on are those of a
 paper's Broader Impact asks for it. Weights correct the margins, and nothing else: within a cell of the
 margins, people who upload a resume are taken to be like people who do not.
 
-The whole package reads these weights from the column `weight` of careers: the loss of training, `survey_design`,
-`what_if` and `transition_matrices`; and, with weighted=True, Markov chains, `evaluation` and `audit`. The library
-`svy` fits them: `pip install "career_hf[survey]"`.
+The whole package reads these weights from the column `weight` of careers, wherever `weighted=True` asks for them. The
+library `svy` fits them: `pip install "career_hf[survey]"`.
 """
 
 from __future__ import annotations
@@ -25,7 +24,16 @@ from datasets import Dataset, DatasetDict
 from ..number_ranges import within_ranges
 from ..occupations.normalising import label_of, labels_of
 from ..readable_values import ReadableResult
-from .columns import career_table, is_list, is_text, list_lengths, list_values, make_dataset
+from .columns import (
+    career_table,
+    is_list,
+    is_text,
+    list_lengths,
+    list_values,
+    make_dataset,
+    weights_by_person,
+    weights_by_step,
+)
 from .frames import as_careers, load_careers, save_careers
 from .ledger import Ledger
 from .saved_files import MANIFEST, read_manifest
@@ -44,7 +52,7 @@ class RakedCareers(ReadableResult):
     """Careers with raked weights, and how far these meet the margins.
 
     Args:
-        careers: Careers of all splits together, with the column `weight`, of mean 1.
+        careers: Careers of all splits together, with the column `weight`, of mean 1 over people.
         margins: One row per margin and level: margin, level, people, before, after and target (shares).
         ledger: How many people were left out, and how many weights were trimmed.
         effective_sample_size: Kish's effective sample size, (sum of weights)^2 / sum of their squares: so many people
@@ -92,7 +100,9 @@ def rake(
     Args:
         careers: Careers, a folder of them, or careers by split name, whose people are weighted together, so that one
             person counts as much in training as in testing. Raking starts from their `weight`, or from equal weights
-            if they have none.
+            if they have none. Where it changes over the years, people count with their mean weight, and all of a
+            person's weights are multiplied by one factor. People whose weights are all 0 keep them, and are not
+            counted.
         margins: For each covariate the share of people of each level, such as {"gender": {"male": .49, "female":
             .51}}; divided by their sum. Or the names of covariates, whose shares `margins_of` takes from the survey.
             Or a frame, or a CSV file, with columns margin, level and share. A covariate that changes over a career
@@ -126,7 +136,11 @@ def rake(
             "so the margins cannot count them; fill it in, or leave them out with drop_missing=True"
         )
     known_people, levels = table.filter(pa.array(~missing)), levels[~missing]
-    start = known_people["weight"].to_numpy() if "weight" in known_people.column_names else np.ones(len(levels))
+    own = weights_by_person(known_people)
+    counted = own > 0
+    if not counted.any():
+        raise ValueError("column 'weight' is 0 for everybody, so there is nothing to rake: correct or drop the column")
+    levels, start = levels[counted].reset_index(drop=True), own[counted]
     before = _shares(levels, start, margins)
     weight = _fit(levels, start, margins, largest)
     margins_table = before.rename(columns={"share": "before"}).assign(after=_shares(levels, weight, margins)["share"])
@@ -135,9 +149,11 @@ def rake(
     ledger, dropped = Ledger(), {"no level of a margin is known": int(missing.sum())}
     people_trimmed = int((weight > 0.999 * largest).sum()) if largest is not None else 0
     trimmed = {f"weight trimmed to {largest:g} times the mean": people_trimmed} if people_trimmed else {}
-    ledger.record("rake", "people", len(missing), len(weight), dropped=dropped, altered=trimmed)
+    ledger.record("rake", "people", len(missing), len(own), dropped=dropped, altered=trimmed)
+    if not counted.all():
+        ledger.note(f"{(~counted).sum()} people have weight 0 in every year, and keep it")
     columns = {name: known_people[name] for name in known_people.column_names} | {
-        "weight": pa.array(weight, pa.float64())
+        "weight": _raked_column(known_people, counted, weight)
     }
     raked = make_dataset(columns)
     row_of_person = {person: row for row, person in enumerate(raked["person"])}
@@ -172,9 +188,23 @@ def margins_of(
         ValueError: If a name is not a column.
     """
     table = career_table(survey)
-    weight = table["weight"].to_numpy() if "weight" in table.column_names else np.ones(table.num_rows)
+    weight = weights_by_person(table)
+    if not weight.any():
+        raise ValueError("column 'weight' of the survey is 0 for everybody, so it has no shares")
     sums = {name: pd.Series(weight).groupby(_latest_levels(table, name, people)).sum() for name in names}
     return {name: {str(level): float(n) for level, n in (total / total.sum()).items()} for name, total in sums.items()}
+
+
+def _raked_column(table: pa.Table, counted: np.ndarray, weight: np.ndarray) -> pa.Array:
+    """The column `weight` of raked careers: a number for each person, or for each year where it was so before."""
+    raked = np.zeros(table.num_rows)
+    raked[counted] = weight
+    if "weight" not in table.column_names or not is_list(table.schema.field("weight").type):
+        return pa.array(raked, pa.float64())
+    factor = np.divide(raked, weights_by_person(table), out=np.zeros_like(raked), where=counted)
+    lengths = list_lengths(table, "year")
+    offsets = pa.array(np.append(0, lengths.cumsum()), pa.int32())
+    return pa.ListArray.from_arrays(offsets, pa.array(weights_by_step(table) * np.repeat(factor, lengths)))
 
 
 def _read_margins(

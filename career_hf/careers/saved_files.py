@@ -83,9 +83,9 @@ def read_manifest(file: Path) -> dict[str, Any]:
     """The manifest of a split; raises a ValueError that names the file and the field if it is none."""
     manifest = read_object(file)
     _field(file, "salt", str)
-    for name, share in _field(file, "fractions", dict).items():
-        if not isinstance(share, int | float):
-            raise ValueError(f"{file} is damaged: the fraction of '{name}' is {short(share)}: {AGAIN}")
+    for part in _field(file, "fractions", list):
+        if not (isinstance(part, list) and len(part) == 2 and isinstance(part[1], int | float)):
+            raise ValueError(f"{file} is damaged: {short(part)} is not the name of a split and its share: {AGAIN}")
     if not isinstance(manifest.get("group", 0), str | None):
         raise ValueError(f"{file} is damaged: 'group' must be a str or null: {AGAIN}")
     for name, split in _field(file, "splits", dict).items():

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset
 
-from .columns import RESERVED_NAMES, career_table, is_list, is_text, list_lengths, list_values
+from .columns import RESERVED_NAMES, career_table, is_list, is_text, is_weight, list_lengths, list_values
 
 
 def validate(careers: Dataset) -> None:
@@ -20,7 +20,8 @@ def validate(careers: Dataset) -> None:
 
     Raises:
         ValueError: If a column is missing or has the wrong type, a person appears twice, lists of one person differ in
-            length, a career is empty, years do not increase, an occupation is missing, or a weight is not positive.
+            length, a career is empty, years do not increase, an occupation is missing, or a weight is neither positive
+            nor 0.
             The message names person, row (counting from 0), column and value, and says how to fix it.
     """
     validated_table(careers)
@@ -72,9 +73,15 @@ def validated_table(careers: Dataset) -> pa.Table:
     named = pc.fill_null(pc.not_equal(pc.utf8_trim_whitespace(occupations), ""), False)
     check_steps(named, "occupation", "is not an occupation", "drop the step or give it a label such as 'unknown'")
     if "weight" in table.column_names:
-        weights = np.asarray(table["weight"].to_numpy(), dtype=np.float64)
-        good = (weights > 0) & np.isfinite(weights)
-        check(good, "weight", "not a positive finite weight", "drop the person or correct the weight")
+        problem, fix = (
+            "not a finite weight, positive or 0",
+            "correct it, or make it 0 to keep the year as history only",
+        )
+        if is_list(table.schema.field("weight").type):
+            good = is_weight(np.asarray(list_values(table, "weight").to_numpy(zero_copy_only=False), dtype=np.float64))
+            check_steps(good, "weight", f"in {years[int(np.argmin(good))]} is {problem}", fix)
+        else:
+            check(is_weight(np.asarray(table["weight"].to_numpy(), dtype=np.float64)), "weight", problem, fix)
     return table
 
 
@@ -91,7 +98,9 @@ def _check_types(careers: Dataset) -> None:
         elif name == "occupation":
             good, form = step is not None and is_text(step), "lists of text"
         elif name == "weight":
-            good, form = pa.types.is_floating(kind) or pa.types.is_integer(kind), "one number per person"
+            number = kind if step is None else step
+            good = pa.types.is_floating(number) or pa.types.is_integer(number)
+            form = "one number per person, or lists with one per year"
         elif name in RESERVED_NAMES:
             good, form = is_text(kind), "one text per person"
         else:

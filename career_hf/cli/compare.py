@@ -9,7 +9,20 @@ import typer
 import career_hf
 
 from .console import say, show
-from .options import MODELS, Data, Draws, EvalSteps, MaxSteps, Output, Patience, TokensPerBatch, WarmupSteps, names
+from .options import (
+    MODELS,
+    Data,
+    Draws,
+    EvalSteps,
+    MaxSteps,
+    Output,
+    Patience,
+    TokensPerBatch,
+    WarmupSteps,
+    Weighted,
+    how_weighted,
+    names,
+)
 
 
 def compare(
@@ -39,7 +52,7 @@ def compare(
         str | None, typer.Option(help="Model that the others are compared with; the first one if left out.")
     ] = None,
     watch: Annotated[str, typer.Option(help="Comma-separated states without work whose probabilities are kept.")] = "",
-    weighted: Annotated[bool, typer.Option("--weighted", help="Use survey weights in the tables.")] = False,
+    weighted: Weighted = False,
     draws: Draws = 1000,
     workers: Annotated[int, typer.Option(help="Number of processes, each with one thread.", min=1)] = 1,
 ) -> None:
@@ -67,7 +80,8 @@ def compare(
     say(comparison.ledger)
     frame = comparison.to_frame()
     levels = ["perplexity", "low", "high", "difference", "difference_low", "difference_high"]
-    show(frame[levels], f"Test careers: perplexity, and log-perplexity less that of {comparison.baseline}")
+    how = how_weighted(weighted)
+    show(frame[levels], f"Test careers, {how}: perplexity, and log-perplexity less that of {comparison.baseline}")
     kinds = ["first", "stay", "return", "new", "seed_sd", "trials", "updates", "hours"]
-    show(frame[kinds], "Perplexity by kind of step, and what training took")
+    show(frame[kinds], f"Perplexity by kind of step, {how}, and what training took")
     say(f"saved {output}")

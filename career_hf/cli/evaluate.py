@@ -10,7 +10,7 @@ import typer
 import career_hf
 
 from .console import say, show
-from .options import Data, Draws, names
+from .options import Data, Draws, Weighted, how_weighted, names
 
 
 def evaluate(
@@ -30,7 +30,7 @@ def evaluate(
     output: Annotated[
         Path | None, typer.Option(help="Folder for tables (CSV, LaTeX, HTML), figures and the transition tables.")
     ] = None,
-    weighted: Annotated[bool, typer.Option("--weighted", help="Use the careers' survey weights everywhere.")] = False,
+    weighted: Weighted = False,
     draws: Draws = 1000,
 ) -> None:
     """Score any number of models on the same careers: perplexity, audits, calibration, differences, with intervals."""
@@ -51,7 +51,7 @@ def evaluate(
         output=output,
     )
     say(report.ledger)
-    scored = f"{split} careers of {data}{', weighted' if weighted else ''}"
+    scored = f"{split} careers of {data}, {how_weighted(weighted)}"
     title = f"{scored}: perplexity, lower is better; 95% intervals clustered by {report.unit}"
     show(report.with_intervals("summary").T, title)
     show(report.in_english("differences").T, f"Difference of log-perplexity from '{report.baseline}', same rows")

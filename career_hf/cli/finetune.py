@@ -23,6 +23,7 @@ from .options import (
     TokensPerBatch,
     Untitled,
     Warmup,
+    Weighted,
     names,
 )
 from .train import say_trained
@@ -45,6 +46,7 @@ def finetune(
     job_dropout: JobDropout = 0.0,
     title_embeddings: TitleEmbeddings = None,
     untitled: Untitled = "",
+    weighted: Weighted = False,
     seed: Seed = 0,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -65,8 +67,9 @@ def finetune(
         job_dropout=job_dropout,
         title_embeddings=title_embeddings,
         untitled=names(untitled),
+        weighted=weighted,
         seed=seed,
         resume=resume,
         overwrite=overwrite,
     )
-    say_trained(trained, output)
+    say_trained(trained, output, weighted)

@@ -9,10 +9,9 @@ from typing import Annotated
 import typer
 
 import career_hf
-from career_hf.careers.clusters import cluster_name
 
 from .console import say, show
-from .options import Data, Draws, listed_years
+from .options import Data, Draws, Weighted, how_weighted, listed_years
 
 
 class Covariates(StrEnum):
@@ -49,6 +48,7 @@ def forecast(
     seed: Annotated[int, typer.Option(help="Random seed of the trajectories.")] = 0,
     output: Annotated[Path | None, typer.Option(help="Destination folder of the forecast and the tables.")] = None,
     plot: Annotated[bool, typer.Option("--plot", help="Save figures in the folder too.")] = False,
+    weighted: Weighted = False,
     person: Annotated[str, typer.Option(help="Person whose forecast is drawn; the first one if empty.")] = "",
     draws: Draws = 1000,
 ) -> None:
@@ -66,6 +66,7 @@ def forecast(
         years=listed_years(years),
         split=split or None,
         everyone=everyone,
+        weighted=weighted,
         people=people,
         covariates=covariates.value,
         samples=samples,
@@ -75,16 +76,17 @@ def forecast(
     say(report.ledger)
     if report.forecast.attrs["years_placed_at"]:
         say(f"years without training use the latest trained year: {report.forecast.attrs['years_placed_at']}")
-    who = "everyone observed, weighted" if everyone else f"people observed in {report.forecast.years[0, -1]}"
+    who = f"people observed in {report.forecast.years[0, -1]}, {how_weighted(weighted)}"
+    if everyone:
+        who = f"everyone observed, weighted for dropping out{' and by survey weights' if weighted else ''}"
     known = {"last": "keep their last values", "realised": "are known ahead"}[covariates.value]
-    units = {"person": "people", "household": "households", "PSU": "PSUs"}[cluster_name(report.table.columns)]
     show(
         report.to_frame().T,
-        f"Forecasts from {cutoff} of {who}; covariates {known}: perplexity with 95% interval by resampling {units}",
+        f"Forecasts from {cutoff} of {who}; covariates {known}: perplexity with 95% interval by {report.unit}",
     )
     show(
         report.tables["prediction_sets"].T,
-        f"Sets that are to hold 90%: size chosen on half of the {units}, tested on the others; means of many splits",
+        f"Sets that are to hold 90%: size chosen on one half, tested on the other; means of many splits by {report.unit}",
     )
     show(report.tables["shares"].set_index("occupation"), "Shares of people, with quantiles of chance alone")
     if output is not None:

@@ -10,6 +10,7 @@ import typer
 import career_hf
 
 from .console import say, show
+from .options import Weighted, how_weighted
 
 
 def gap(
@@ -37,6 +38,7 @@ def gap(
     clip: Annotated[
         float, typer.Option(help="Leave out careers with a propensity below this value or above 1 minus it.", min=0)
     ] = 0.0,
+    weighted: Weighted = False,
     bootstrap: Annotated[
         int,
         typer.Option(
@@ -59,6 +61,7 @@ def gap(
         updates=updates,
         learning_rate=learning_rate,
         clip=clip,
+        weighted=weighted,
         bootstrap=bootstrap,
     )
     say(report.ledger)
@@ -67,7 +70,8 @@ def gap(
     people = f"{gaps['people'].iloc[0]:,} people, {gaps['rows'].iloc[0]:,} person-years"
     columns = ["estimator", "estimate", "low", "high", "ratio", "seed_sd", "r_loss", "clipped", "effective_people"]
     shown = gaps.set_index("adjusted_for")
-    title = f"log wage, {group} minus {others}, 95% intervals clustered by {report.sample.unit}; {people}"
+    size = f"{people}, {how_weighted(weighted)}"
+    title = f"log wage, {group} minus {others}, 95% intervals clustered by {report.sample.unit}; {size}"
     show(shown[columns], title)
     columns = ["estimator", "difference", "difference_low", "difference_high"]
     show(shown[columns], "The same minus AIPW for columns alone, paired: differences.csv has every pair")

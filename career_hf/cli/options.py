@@ -10,6 +10,9 @@ import career_hf
 
 Output = Annotated[Path, typer.Option(help="Destination folder.")]
 Data = Annotated[Path, typer.Option(help="Folder of careers, as `prepare` writes it.", exists=True, file_okay=False)]
+Weighted = Annotated[
+    bool, typer.Option("--weighted", help="Use the careers' survey weights. Nothing is weighted without it.")
+]
 Draws = Annotated[int, typer.Option(help="Number of resamples of people behind the intervals.")]
 Seed = Annotated[int, typer.Option(help="Random seed for initial weights and for the order of careers.")]
 WarmupSteps = Annotated[int, typer.Option(help="Number of updates until the learning rate peaks.")]
@@ -53,6 +56,11 @@ def listed_years(commas: str) -> list[int] | None:
             f"{refused[0]!r} is not a year: write years with commas, as in --years 2009,2010,2011"
         )
     return [int(name) for name in names(commas)] or None
+
+
+def how_weighted(weighted: bool) -> str:
+    """What every printed table says of weights."""
+    return "weighted" if weighted else "not weighted"
 
 
 def names(commas: str) -> list[str]:

@@ -26,6 +26,8 @@ from .options import (
     TokensPerBatch,
     Untitled,
     Warmup,
+    Weighted,
+    how_weighted,
     names,
 )
 
@@ -56,6 +58,7 @@ def train(
             help="For Markov chains: choose smoothing weights on validation careers, as a mixture always does."
         ),
     ] = False,
+    weighted: Weighted = False,
     seed: Seed = 0,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -79,18 +82,20 @@ def train(
         title_embeddings=title_embeddings,
         untitled=names(untitled),
         tune_smoothing=tune_smoothing,
+        weighted=weighted,
         seed=seed,
         resume=resume,
         overwrite=overwrite,
     )
-    say_trained(trained, output)
+    say_trained(trained, output, weighted)
 
 
-def say_trained(trained: Any, output: Path) -> None:
+def say_trained(trained: Any, output: Path, weighted: bool) -> None:
     """Prints the ledger, the transfer and the metrics of a model that `train` or `finetune` returned."""
     say(trained.ledger)
     if trained.transfer is not None:
         say(trained.transfer)
     if trained.metrics:
         say(f"validation: {trained.metrics}")
+    say(f"training was {how_weighted(weighted)}")
     say(f"saved {output} with a model card, which `career-hf card {output} --data CAREERS` completes")

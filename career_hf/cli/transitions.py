@@ -12,7 +12,7 @@ import typer
 import career_hf
 
 from .console import say, show
-from .options import Data, Draws
+from .options import Data, Draws, Weighted, how_weighted
 
 
 class Groups(StrEnum):
@@ -30,16 +30,18 @@ def transitions(
         Groups.group
     ),
     by: Annotated[str | None, typer.Option(help="Covariate whose levels each get a matrix.")] = None,
+    weighted: Weighted = False,
     draws: Draws = 1000,
     output: Annotated[Path | None, typer.Option(help="Destination folder of the table and the figures.")] = None,
 ) -> None:
     """Compare the moves between occupations or broad groups that a model implies with those that were observed."""
-    moves = career_hf.transitions(checkpoint, data, split=split, groups=groups.value, by=by, draws=draws)
-    weighted = "weighted" if moves.to_frame().attrs["weighted"] else "not weighted"
+    moves = career_hf.transitions(
+        checkpoint, data, split=split, groups=groups.value, by=by, weighted=weighted, draws=draws
+    )
     for level, moves_of_level in moves.by_level().items():
         suffix = f"; {by}: {level}" if by is not None else ""
         implied, difference = (100 * moves_of_level.matrix(column) for column in ("implied", "difference"))
-        show(implied, f"Percent implied, from a row's state to a column's{suffix}; {weighted}")
+        show(implied, f"Percent implied, from a row's state to a column's{suffix}; {how_weighted(weighted)}")
         show(difference, f"Implied less observed, percentage points{suffix}")
         beyond, cells = moves_of_level.beyond_chance()
         say(

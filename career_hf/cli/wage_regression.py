@@ -10,7 +10,7 @@ import typer
 import career_hf
 
 from .console import say, show
-from .options import names
+from .options import Weighted, how_weighted, names
 
 
 def wage_regression(
@@ -31,6 +31,7 @@ def wage_regression(
     ] = "occupation,lagged occupation",
     leave_out: Annotated[str, typer.Option(help="Comma-separated blocks of Blau and Kahn to leave out.")] = "",
     splits: Annotated[int, typer.Option(help="Number of splits of clusters for the held-out R^2.", min=2)] = 5,
+    weighted: Weighted = False,
     draws: Annotated[int, typer.Option(help="Number of resamples of clusters behind the intervals.", min=2)] = 1_000,
 ) -> None:
     """Regress log wages (Eq. 9): coefficients with clustered errors, and R^2 on people held out.
@@ -44,6 +45,7 @@ def wage_regression(
         add=names(add),
         leave_out=names(leave_out),
         splits=splits,
+        weighted=weighted,
         draws=draws,
     )
     say(report.ledger)
@@ -56,7 +58,7 @@ def wage_regression(
     for years, rows in report.to_frame().groupby("years", sort=False):
         size = f"{rows['people'].iloc[0]:,} people, {rows['observations'].iloc[0]:,} person-years"
         table_of_years = rows.set_index("specification")[[*columns]].rename(columns=columns)
-        show(table_of_years, f"R^2 within year of people held out, {years}: {size}")
+        show(table_of_years, f"R^2 within year of people held out, {years}: {size}, {how_weighted(weighted)}")
     pairs = report.differences.set_index("specification")
     show(pairs, f"Differences in R^2 within year, paired: 95% intervals by resampling, clustered by {report.unit}")
     say(f"{output}/coefficients.txt, .tex, .html, .csv, r2.csv, differences.csv")

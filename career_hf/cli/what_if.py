@@ -11,7 +11,7 @@ import typer
 import career_hf
 
 from .console import say, show
-from .options import Data, Draws
+from .options import Data, Draws, Weighted, how_weighted
 from .transitions import Groups
 
 
@@ -44,6 +44,7 @@ def what_if(
     fewest: Annotated[
         int, typer.Option(help="Number of person-years of training below which a combination is rare.")
     ] = 10,
+    weighted: Weighted = False,
     draws: Draws = 1000,
     seed: Annotated[int, typer.Option(help="Random seed of forecasts and resamples.")] = 0,
     output: Annotated[Path | None, typer.Option(help="Destination folder of the tables and figures.")] = None,
@@ -61,6 +62,7 @@ def what_if(
         samples=samples,
         groups=groups.value,
         fewest=fewest,
+        weighted=weighted,
         draws=draws,
         seed=seed,
     )
@@ -105,8 +107,7 @@ def _print(comparison: Any, name: str, fewest: int) -> None:
     say(comparison.ledger)
     predictions = "next steps" if name == "next_step" else "forecasts"
     rows = f", {table.attrs['rows']:,} person-years" if name == "next_step" else ""
-    weighted = "weighted" if table.attrs["weighted"] else "not weighted"
-    people = f"{table.attrs['people']:,} people{rows}, {weighted}"
+    people = f"{table.attrs['people']:,} people{rows}, {how_weighted(table.attrs['weighted'])}"
     keys = [key for key in ("years_ahead", "outcome") if key in table.columns]
     show(
         table.set_index(keys[-1])[[*keys[:-1], *(column for column in table.columns if column not in keys)]],

@@ -23,7 +23,8 @@ from datasets import Dataset
 
 Batch = dict[str, Any]
 
-# Columns that an encoded career may have beside `input_ids`; all but the weight have an entry for each step.
+# Columns that an encoded career may have beside `input_ids`; all have an entry for each step, but a weight may be one
+# number.
 _COLUMNS = ("labels", "covariates", "log_wage", "weight")
 
 
@@ -37,6 +38,7 @@ class FlatCareers:
         labels: `(steps,)`, occupations y_t; -100 is not scored. None for careers that are only predicted.
         covariates: `(steps, covariates)`, levels of x_t, or None.
         weight: `(careers,)`, survey weights, or None.
+        step_weight: `(steps,)`, survey weights where each step has its own, or None. Batches have it as `weight`.
         log_wage: `(steps,)`, log wages for models of wages, NaN where not observed, or None.
     """
 
@@ -46,6 +48,7 @@ class FlatCareers:
     covariates: np.ndarray | None = None
     weight: np.ndarray | None = None
     log_wage: np.ndarray | None = None
+    step_weight: np.ndarray | None = None
 
     @classmethod
     def from_rows(cls, rows: Sequence[Mapping[str, Any]]) -> FlatCareers:
@@ -58,6 +61,11 @@ class FlatCareers:
         lengths = np.array([len(row["input_ids"]) if "input_ids" in row else 0 for row in rows], dtype=np.int64)
         for i, row in enumerate(rows):
             _check_row(i, row, ["input_ids", *names], int(lengths[i]))
+            if "weight" in names and np.ndim(row["weight"]) != np.ndim(rows[0]["weight"]):
+                raise ValueError(
+                    f"careers 0 and {i} of the batch have a weight for the person and weights for steps: give all "
+                    "careers the same form"
+                )
 
         def joined(name: str) -> np.ndarray | None:
             return np.concatenate([np.asarray(row[name]) for row in rows]) if name in names else None
@@ -67,13 +75,16 @@ class FlatCareers:
             covariates = np.concatenate(
                 [np.asarray(row["covariates"]).reshape(length, -1) for row, length in zip(rows, lengths, strict=True)]
             )
+        by_step = "weight" in names and np.ndim(rows[0]["weight"]) > 0
+        by_person = "weight" in names and not by_step
         return cls(
             lengths=lengths,
             input_ids=np.concatenate([np.asarray(row["input_ids"]) for row in rows]),
             labels=joined("labels"),
             covariates=covariates,
-            weight=np.array([row["weight"] for row in rows], dtype=np.float32) if "weight" in names else None,
+            weight=np.array([row["weight"] for row in rows], dtype=np.float32) if by_person else None,
             log_wage=joined("log_wage"),
+            step_weight=joined("weight") if by_step else None,
         )
 
     @property
@@ -81,19 +92,26 @@ class FlatCareers:
         """The index of each step within its career, `(steps,)`."""
         return np.arange(len(self.input_ids)) - np.repeat(self.lengths.cumsum() - self.lengths, self.lengths)
 
+    @property
+    def weights(self) -> np.ndarray | None:
+        """The weight of every step, `(steps,)`, whether people or steps have weights; None without weights."""
+        return self.step_weight if self.weight is None else np.repeat(self.weight, self.lengths)
+
     def tensors(self) -> Batch:
-        """The columns of steps without padding: int64 tensors of shape `(steps, ...)`, and wages in float32."""
+        """The columns of steps without padding, `(steps, ...)`: int64, and wages and weights of steps in float32."""
         columns = {"input_ids": self.input_ids, "labels": self.labels, "covariates": self.covariates}
         batch = {
             name: torch.from_numpy(values.astype(np.int64)) for name, values in columns.items() if values is not None
         }
         if self.log_wage is not None:
             batch["log_wage"] = torch.from_numpy(self.log_wage.astype(np.float32))
+        if self.step_weight is not None:
+            batch["weight"] = torch.from_numpy(self.step_weight.astype(np.float32))
         return batch
 
     def followed_by_filler(self, steps: int, pad_token_id: int) -> FlatCareers:
         """These careers, followed by a career of `steps` steps that is not scored."""
-        rows = {"input_ids": pad_token_id, "labels": -100, "covariates": 0, "log_wage": np.nan}
+        rows = {"input_ids": pad_token_id, "labels": -100, "covariates": 0, "log_wage": np.nan, "step_weight": 0}
         filled = {
             name: np.concatenate([values, np.full((steps, *values.shape[1:]), rows[name], dtype=values.dtype)])
             for name in rows
@@ -109,7 +127,8 @@ class FlatCareers:
             shape: `(rows, time)`.
             row: `(steps,)`, the row of each step.
             column: `(steps,)`, the column of each step.
-            pad_token_id: Occupation id of empty places, whose label is -100, covariates are 0 and wage is NaN.
+            pad_token_id: Occupation id of empty places, whose label is -100, covariates and weight are 0 and wage is
+                NaN.
         """
         place = torch.from_numpy(row * shape[1] + column)
         batch: Batch = {}
@@ -126,7 +145,7 @@ def _check_row(i: int, row: Mapping[str, Any], names: Sequence[str], length: int
     for name in names:
         if name not in row or row[name] is None:
             raise ValueError(f"career {i} of the batch has no '{name}', and others have: give it to all or to none")
-        if name != "weight" and len(row[name]) != length:
+        if not (name == "weight" and np.ndim(row[name]) == 0) and len(row[name]) != length:
             raise ValueError(
                 f"career {i} of the batch has {len(row[name])} steps in '{name}' and {length} in 'input_ids': every "
                 "column needs one entry for each step"
@@ -165,8 +184,10 @@ class EncodedCareers:
         self.labels = self._aligned(table, "labels")
         self.covariates = self._aligned(table, "covariates") if "covariates" in dataset.column_names else None
         self.log_wage = self._aligned(table, "log_wage") if "log_wage" in dataset.column_names else None
-        self.weight = None
-        if "weight" in dataset.column_names:
+        self.weight, self.step_weight = None, None
+        if "weight" in dataset.column_names and pa.types.is_nested(table.schema.field("weight").type):
+            self.step_weight = self._aligned(table, "weight").astype(np.float32, copy=False)
+        elif "weight" in dataset.column_names:
             self.weight = table.column("weight").to_numpy().astype(np.float32, copy=False)
         if dataset._indices is not None:
             rows = dataset._indices.column(0).to_numpy()
@@ -200,6 +221,8 @@ class EncodedCareers:
             career["log_wage"] = self.log_wage[steps]
         if self.weight is not None:
             career["weight"] = self.weight[row]
+        elif self.step_weight is not None:
+            career["weight"] = self.step_weight[steps]
         return career
 
     def gather(self, rows: np.ndarray) -> FlatCareers:
@@ -213,6 +236,7 @@ class EncodedCareers:
             covariates=None if self.covariates is None else self.covariates[steps],
             weight=None if self.weight is None else self.weight[rows],
             log_wage=None if self.log_wage is None else self.log_wage[steps],
+            step_weight=None if self.step_weight is None else self.step_weight[steps],
         )
 
 
@@ -240,7 +264,8 @@ def _list_buffers(table: pa.Table, name: str) -> tuple[np.ndarray, np.ndarray, n
 
 
 class PaddingCollator:
-    """One career per row, padded: `(careers, longest)`, with `weight` of shape `(careers,)`.
+    """One career per row, padded: `(careers, longest)`, with `weight` of shape `(careers,)`, or of the shape of the
+    labels and 0 in padding where each step has its own.
 
     `CareerProcessor.pad` pads by this rule too.
 

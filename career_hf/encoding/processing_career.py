@@ -22,7 +22,16 @@ from transformers import BatchFeature, SequenceFeatureExtractor
 from transformers.feature_extraction_utils import FeatureExtractionMixin
 from transformers.utils import PaddingStrategy
 
-from ..careers.columns import career_table, is_list, list_lengths, list_values, make_dataset, one_career
+from ..careers.columns import (
+    career_table,
+    is_list,
+    list_lengths,
+    list_values,
+    make_dataset,
+    one_career,
+    weights_by_person,
+    weights_by_step,
+)
 from ..careers.frames import career_columns
 from ..careers.ledger import Ledger
 from ..careers.validation import validated_table
@@ -168,8 +177,8 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
             ties by label; covariate levels are sorted, as numbers if all are numbers.
 
         Raises:
-            ValueError: If careers are not valid, a covariate is not one of their columns, or an occupation is outside
-                the given coding scheme and `unknown_occupation` is None.
+            ValueError: If careers are not valid, a covariate is not one of their columns, an occupation is outside the
+                given coding scheme and `unknown_occupation` is None, or all weights are 0.
         """
         table = validated_table(careers)
         if table.num_rows == 0:
@@ -202,7 +211,8 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
 
         Returns:
             The encoded dataset and a ledger. Columns, with T steps and C covariates: `input_ids` (T), `labels` (T),
-            `covariates` (T, C) unless C is 0, `length`, and `weight` (scaled) if careers have weights.
+            `covariates` (T, C) unless C is 0, `length`, and `weight` (scaled; one number, or T where careers have one
+            for each year) if careers have weights.
 
         Raises:
             ValueError: If careers are not valid, a covariate is missing from them, or an occupation or level is not
@@ -222,7 +232,10 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
             columns["covariates"] = pa.ListArray.from_arrays(offsets, levels)
         columns["length"] = pa.array(steps.lengths, pa.int32())
         if "weight" in table.column_names and self.weight_scale is not None:
-            columns["weight"] = pa.array(table["weight"].to_numpy() * self.weight_scale, pa.float32())
+            by_step = is_list(table.schema.field("weight").type)
+            weights = weights_by_step(table) if by_step else weights_by_person(table)
+            scaled = pa.array(weights * self.weight_scale, pa.float32())
+            columns["weight"] = pa.ListArray.from_arrays(offsets, scaled) if by_step else scaled
         elif "weight" in table.column_names:
             ledger.note("weights left out: the processor was fitted without weights (extend it with weighted careers)")
         return make_dataset(columns), ledger
@@ -292,7 +305,8 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
 
         Returns:
             `input_ids`, `labels` (-100 in padding) and `attention_mask`, `(careers, steps)`; `covariates`, `(careers,
-            steps, covariates)`; `weight`, `(careers,)`. Padding is on the processor's `padding_side`.
+            steps, covariates)`; `weight`, `(careers,)`, or `(careers, steps)` where each step has its own. Padding is
+            on the processor's `padding_side`.
 
         Raises:
             ValueError: A career is longer than `max_length`, `padding` is False and careers differ in length, or a
@@ -582,4 +596,9 @@ def _unit_weight_scale(table: pa.Table) -> float | None:
     if "weight" not in table.column_names:
         return None
     lengths = list_lengths(table, "year")
-    return float(lengths.sum() / np.dot(table["weight"].to_numpy(), lengths))
+    total = np.dot(weights_by_person(table), lengths)
+    if not total > 0:
+        raise ValueError(
+            "column 'weight' is 0 for everybody in every year: correct it, or drop it to train unweighted"
+        )
+    return float(lengths.sum() / total)

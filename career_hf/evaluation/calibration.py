@@ -18,11 +18,12 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from ..careers.clusters import clusters
+from ..careers.columns import career_table, weights_by_step, with_weights
 from ..encoding.collating import EncodedCareers
 from ..encoding.processing_career import CareerProcessor
 from ..models.two_stage import IMPOSSIBLE
 from .changed_predictions import changed_predictions
-from .metrics import as_seeds, shared_rows, step_weights
+from .metrics import as_seeds, shared_rows, step_weights, without_zero_weights
 from .resampling import absolute_sum_interval, cluster_counts, interval, resample_means
 from .transition_table import distributions
 
@@ -34,6 +35,7 @@ EVENTS: tuple[Event, ...] = ("stay", "top")
 TINY = 1e-6
 
 
+@without_zero_weights
 def reliability(
     table: pd.DataFrame,
     event: Event = "stay",
@@ -98,6 +100,7 @@ def calibration_error(curve: pd.DataFrame) -> float:
     return float(np.average((curve["predicted"] - curve["observed"]).abs(), weights=curve["share"]))
 
 
+@without_zero_weights
 def calibration_errors(
     tables: Mapping[str, pd.DataFrame | Sequence[pd.DataFrame]],
     baseline: str,
@@ -201,7 +204,9 @@ class Recalibration:
         return changed_predictions(model, lambda log_probs, previous: self.log_probs(log_probs, previous, special))
 
 
-def recalibrate(model: PreTrainedModel, validation: Dataset, processor: CareerProcessor) -> Recalibration:
+def recalibrate(
+    model: PreTrainedModel, validation: Dataset, processor: CareerProcessor, weighted: bool = False
+) -> Recalibration:
     """Fits temperature and stay log-odds to validation careers by likelihood (Guo et al., 2017; Platt, 1999).
 
     Steps from or to an occupation that the model does not know are left out: whether they are stays is not known.
@@ -210,20 +215,23 @@ def recalibrate(model: PreTrainedModel, validation: Dataset, processor: CareerPr
         model: Any occupation model.
         validation: Careers that the model was not trained on and will not be scored on.
         processor: The model's processor.
+        weighted: Whether to use the careers' survey weights.
 
     Raises:
-        ValueError: There are no careers, everybody stays, or everybody moves.
+        ValueError: There are no careers, weights are asked for and missing, everybody stays, or everybody moves.
     """
     if not len(validation):
         raise ValueError("there are no validation careers to recalibrate with: the split is empty")
+    weight = weights_by_step(career_table(with_weights(validation, weighted)))
     encoded = EncodedCareers(processor.encode(validation, unknown_levels="missing")[0])
     # Ids from which nobody stays or moves: special ones, and the unknown occupation.
     unknown = processor.unknown_occupation
     unknown_ids = [] if unknown is None else [processor.occupations.index(unknown)]
     nowhere = torch.tensor([*processor.special_token_ids, *unknown_ids])
-    stayed, log_odds, moves, moved_to = [], [], [], []
-    for _, log_probs, previous, occupation in distributions(model, encoded):
+    stayed, log_odds, moves, moved_to, mass = [], [], [], [], []
+    for place, log_probs, previous, occupation in distributions(model, encoded):
         later = ~torch.isin(previous, nowhere.to(previous.device))
+        later &= torch.from_numpy(weight[place] > 0).to(previous.device)
         later &= ~torch.isin(occupation, nowhere.to(previous.device))
         log_probs, previous, occupation = log_probs[later].double(), previous[later], occupation[later]
         stay = occupation == previous
@@ -232,15 +240,22 @@ def recalibrate(model: PreTrainedModel, validation: Dataset, processor: CareerPr
         log_odds.append(logit(p_stay.cpu().numpy()))
         moves.append(log_probs.scatter(-1, previous.unsqueeze(-1), -torch.inf)[~stay].float().cpu())
         moved_to.append(occupation[~stay].cpu())
+        mass.append(weight[place][later.cpu().numpy()])
     odds, happened = np.concatenate(log_odds)[:, None], np.concatenate(stayed)
     if happened.all() or not happened.any():
         raise ValueError(f"recalibration needs stays and moves: {happened.sum()} of {len(happened)} steps are stays")
     move_log_probs, destination = torch.cat(moves), torch.cat(moved_to)
 
-    def nll(log_temperature: float) -> float:
-        return float(F.cross_entropy(move_log_probs * np.exp(-log_temperature), destination))
+    step_mass = np.concatenate(mass)
+    move_share = torch.from_numpy(step_mass[~happened] / step_mass[~happened].sum())
 
-    platt = LogisticRegression(C=np.inf).fit(odds, happened)
+    def nll(log_temperature: float) -> float:
+        tempered = move_log_probs * np.exp(-log_temperature)
+        if not weighted:
+            return float(F.cross_entropy(tempered, destination))
+        return float(F.cross_entropy(tempered, destination, reduction="none").double() @ move_share)
+
+    platt = LogisticRegression(C=np.inf).fit(odds, happened, step_mass if weighted else None)
     best = minimize_scalar(nll, bounds=(-2, 2), method="bounded")
     return Recalibration(float(np.exp(best.x)), float(platt.coef_[0, 0]), float(platt.intercept_[0]))
 

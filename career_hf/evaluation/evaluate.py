@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from datasets import Dataset, DatasetDict
 
-from ..careers.columns import check_names
+from ..careers.columns import check_names, with_weights
 from ..careers.frames import as_careers, as_splits
 from ..encoding.checkpoints import as_checkpoint
 from ..encoding.processing_career import CareerProcessor
@@ -87,8 +87,9 @@ def evaluate(
     auditable = [*scored.column_names, *SCORE_COLUMNS]
     if absent := [name for name in columns if name not in auditable]:
         raise ValueError(f"there is no column '{absent[0]}': columns to audit by are {auditable}")
-    if weighted and "weight" not in scored.column_names:
-        raise ValueError("weighted: the careers have no column 'weight'")
+    for part in (scored, validation):
+        if part is not None:
+            with_weights(part, weighted)
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     checkpoints: dict[str, list[tuple[Any, CareerProcessor]]] = {name: [] for name in seeds}
@@ -121,7 +122,7 @@ def evaluate(
             )
             tables[name].append(save_if_asked(score(), f"{name}_{seed}"))
             if validation is not None:
-                fitted = fit_recalibration(model, validation, processor)
+                fitted = fit_recalibration(model, validation, processor, weighted)
                 recalibrations.append({"model": name, "seed": seed, **asdict(fitted)})
                 with fitted.applied_to(model):
                     recalibrated[name].append(save_if_asked(score(), f"{name}_{seed}_recalibrated"))

@@ -12,8 +12,10 @@ occupation is then the same event for all. Models that know different steps are 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -28,6 +30,46 @@ from .resampling import cluster_counts, interval, resample_aucs, resample_means,
 from .transition_table import TRANSITIONS
 
 
+Metric = TypeVar("Metric", bound=Callable[..., Any])
+
+
+def scored_steps(table: pd.DataFrame, weighted: bool) -> pd.DataFrame:
+    """The steps that count: all of them, or, if they are weighted, those whose survey weight is not 0.
+
+    Raises:
+        ValueError: Survey weights are asked for, and some steps have none, or all weights are 0.
+    """
+    if not weighted or (weight := step_weights(table, weighted)).all():
+        return table
+    if not weight.any():
+        raise ValueError("weighted=True, but the table's column 'weight' is 0 in every step, so that nothing counts")
+    return table[weight != 0]
+
+
+def without_zero_weights(metric: Metric) -> Metric:
+    """Makes a metric leave out steps of weight 0 wherever it is weighted, as if they had not been scored.
+
+    Args:
+        metric: A function whose first argument is a transition table, or tables by model, and that has `weighted`.
+    """
+    signature = inspect.signature(metric)
+
+    @wraps(metric)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(*args, **kwargs)
+        if bound.arguments.get("weighted"):
+            (name, tables), *_ = bound.arguments.items()
+            if isinstance(tables, Mapping):
+                tables = {key: [scored_steps(one, True) for one in as_seeds(own)] for key, own in tables.items()}
+            else:
+                tables = scored_steps(tables, True)
+            bound.arguments[name] = tables
+        return metric(*bound.args, **bound.kwargs)
+
+    return cast(Metric, checked)
+
+
+@without_zero_weights
 def perplexity(table: pd.DataFrame, weighted: bool = False, per_person: bool = False) -> float:
     """exp(-mean log-probability) over the rows of a table.
 
@@ -48,6 +90,7 @@ def first_as_new(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(transition=pd.Categorical(kinds, categories=TRANSITIONS[1:]))
 
 
+@without_zero_weights
 def perplexity_by(table: pd.DataFrame, column: str | Sequence[str], weighted: bool = False) -> pd.DataFrame:
     """Perplexity in each group of a column (transition: Table 4; step: Figure 4; year; any covariate).
 
@@ -61,6 +104,7 @@ def perplexity_by(table: pd.DataFrame, column: str | Sequence[str], weighted: bo
     return pd.DataFrame({"n": sums["n"], "nll": nll, "perplexity": np.exp(nll)})
 
 
+@without_zero_weights
 def stay_auc(table: pd.DataFrame, weighted: bool = False) -> float:
     """Area under the ROC curve of moving against 1 - p_stay, from the second step on (Table 5).
 
@@ -77,6 +121,7 @@ def stay_auc(table: pd.DataFrame, weighted: bool = False) -> float:
     return float(roc_auc_score(moved, score, sample_weight=step_weights(rows, weighted)))
 
 
+@without_zero_weights
 def entry_auc(table: pd.DataFrame, label: str, weighted: bool = False) -> float:
     """Area under the ROC curve of entering a state, such as unemployment, among steps from anywhere else.
 
@@ -106,6 +151,7 @@ def _event(table: pd.DataFrame, label: str | None) -> tuple[pd.DataFrame, np.nda
 
 
 @within_ranges
+@without_zero_weights
 def auc_differences(
     tables: Mapping[str, pd.DataFrame | Sequence[pd.DataFrame]],
     baseline: str,
@@ -162,6 +208,7 @@ def _counts_with_and_without(rows: pd.DataFrame, happened: np.ndarray, weight: n
     return int(counts[0]), int(counts[1])
 
 
+@without_zero_weights
 def ranking(table: pd.DataFrame, tops: Sequence[int] = (1, 5, 10), weighted: bool = False) -> pd.Series:
     """Ranks of the true occupation: top-k accuracies, mean reciprocal rank, and the mean rank of true moves.
 
@@ -188,6 +235,7 @@ def _average(values: np.ndarray, weight: np.ndarray) -> float:
     return float(np.average(values, weights=weight)) if weight.sum() > 0 else float("nan")
 
 
+@without_zero_weights
 def bootstrap_perplexity(
     table: pd.DataFrame,
     draws: int = 1000,
@@ -225,6 +273,7 @@ def bootstrap_perplexity(
 
 
 @within_ranges
+@without_zero_weights
 def perplexity_differences(
     tables: Mapping[str, pd.DataFrame | Sequence[pd.DataFrame]],
     baseline: str,
@@ -279,6 +328,7 @@ def perplexity_differences(
     )
 
 
+@without_zero_weights
 def perplexity_differences_by(
     tables: Mapping[str, pd.DataFrame | Sequence[pd.DataFrame]],
     baseline: str,
@@ -311,6 +361,7 @@ def perplexity_differences_by(
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis([by, "model"]).astype({"n": int})
 
 
+@without_zero_weights
 def resampled_nll(
     tables: Mapping[str, pd.DataFrame | Sequence[pd.DataFrame]],
     draws: int = 1000,
@@ -340,6 +391,7 @@ def resampled_nll(
     return grouped.size(), -estimate, -resampled
 
 
+@without_zero_weights
 def cluster_counts_by(table: pd.DataFrame, by: str | None = None, weighted: bool = False) -> np.ndarray:
     """`(groups,)` numbers of clusters behind the means of `resampled_nll`, on whose rows the table is."""
     grouped = table.groupby(_keys(table, by or []) or np.repeat("all", len(table)), observed=True, dropna=False)
@@ -347,6 +399,7 @@ def cluster_counts_by(table: pd.DataFrame, by: str | None = None, weighted: bool
 
 
 @within_ranges
+@without_zero_weights
 def summarize(
     tables: Mapping[str, pd.DataFrame | Sequence[pd.DataFrame]],
     draws: int = 1000,

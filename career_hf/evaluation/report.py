@@ -29,6 +29,7 @@ from .metrics import (
     resampled_nll,
     shared_rows,
     summarize,
+    without_zero_weights,
 )
 from .resampling import NOTE, interval, interval_text
 
@@ -285,6 +286,7 @@ def report(
     return EvaluationReport(results, baseline, tables, recalibrated, ledger)
 
 
+@without_zero_weights
 def perplexity_in_groups(
     tables: Tables, by: str, baseline: str, draws: int = 1000, seed: int = 0, weighted: bool = False
 ) -> pd.DataFrame:

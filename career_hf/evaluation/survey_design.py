@@ -20,6 +20,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from ..careers.columns import is_weight
 from ..occupations.normalising import labels_of
 from .metrics import mean_over_seeds, shared_rows
 
@@ -29,7 +30,8 @@ class SurveyDesign:
     """The columns of a transition table, or of a frame of people, that describe how people were sampled.
 
     Args:
-        weight: Column of survey weights; None counts all steps alike.
+        weight: Column of survey weights, which may differ between the steps of a person; None counts all steps alike.
+            Steps of weight 0 are outside the domain, and their PSUs count.
         stratum: Column of strata; None if there are no strata.
         psu: Column of primary sampling units. Without strata and places, people are the units.
         people: A frame with one row per person of the survey, with `person` and the columns above, which then need not
@@ -70,8 +72,9 @@ def survey_perplexity(
         are null where df is 0.
 
     Raises:
-        ValueError: A column is missing or has nulls, a weight is not positive, a person has two values of a column, a
-            PSU is in two strata, or a stratum has a single PSU and the design has no `singleton`.
+        ValueError: A column is missing or has nulls, a weight is negative or infinite, all weights are 0, a person has
+            two values of a column, a PSU is in two strata, or a stratum has a single PSU and the design has no
+            `singleton`.
         ImportError: `svy` is not installed.
     """
     estimates = _linearised({"nll": -table["log_prob"].to_numpy()}, table, design or SurveyDesign(), by)["nll"]
@@ -140,16 +143,27 @@ def _linearised(
         raise ValueError(f"person '{person}' of the table is not among the design's people: add a row for them")
 
     names = [by] if isinstance(by, str) else list(by or [])
+    if design.weight is None or design.people is not None:
+        weight = people["weight"].to_numpy()[place]
+    else:
+        weight = table[design.weight].to_numpy(dtype=np.float64)
+    # Steps of weight 0 are like people who were not scored.
+    counted = weight > 0
+    if not counted.any():
+        raise ValueError(f"column '{design.weight}' is 0 in every step: nothing is left to average")
+    table, place, weight = table[counted], place[counted], weight[counted]
     keys = [table[name] for name in names] or [pd.Series("all", index=table.index, name="steps")]
     steps = pd.DataFrame({"person": place, "psu": people["psu"].to_numpy()[place]}, index=table.index)
     grouped = steps.groupby(keys, observed=True, dropna=False)
     sizes = grouped.agg(n=("person", "size"), people=("person", "nunique"), psus=("psu", "nunique"))
     # Each person who was not scored has one row outside the scored domain.
     absent = np.setdiff1d(np.arange(len(people)), place)
-    rows = people.iloc[np.concatenate([place, absent])]
+    rows = people.iloc[np.concatenate([place, absent])].assign(weight=np.concatenate([weight, np.ones(len(absent))]))
     group = np.concatenate([grouped.ngroup().to_numpy(), np.zeros_like(absent)])
     return {
-        name: sizes.assign(**_means(np.concatenate([column, np.zeros(len(absent))]), group, rows, len(table), design))
+        name: sizes.assign(
+            **_means(np.concatenate([column[counted], np.zeros(len(absent))]), group, rows, len(table), design)
+        )
         for name, column in values.items()
     }
 
@@ -177,7 +191,7 @@ def _means(
 
 
 def _people(table: pd.DataFrame, design: SurveyDesign) -> pd.DataFrame:
-    """Weight and codes of stratum and PSU of every person, by identifier, after checks."""
+    """Weight and codes of stratum and PSU of every person, by identifier, after checks; ones for weights of steps."""
     source, where = (table, "table") if design.people is None else (design.people, "frame of people")
     roles = {"person": "person", "weight": design.weight, "stratum": design.stratum, "psu": design.psu}
     design_columns = {role: name for role, name in roles.items() if name is not None}
@@ -187,7 +201,9 @@ def _people(table: pd.DataFrame, design: SurveyDesign) -> pd.DataFrame:
                 f"the {where} has no column '{name}' for the {role}, only {list(source.columns)}: give the careers "
                 f"one (from_frame(..., {role}=...)), or pass SurveyDesign(people=...)"
             )
-    columns = list(dict.fromkeys(design_columns.values()))
+    # Weights of a table are those of its steps.
+    own = [name for role, name in design_columns.items() if role != "weight" or design.people is not None]
+    columns = list(dict.fromkeys(own))
     # An identifier is the same person whether a table holds it as text, a whole number or a float.
     labels = {name: labels_of(source[name]) for name in columns if name != design.weight}
     people = source[columns].assign(**labels).drop_duplicates()
@@ -200,19 +216,22 @@ def _people(table: pd.DataFrame, design: SurveyDesign) -> pd.DataFrame:
             "a sampling design does not change over a career: take a column with one value for each person"
         )
     for role, name in design_columns.items():
-        if people[name].isna().any():
-            person = people.loc[people[name].isna(), "person"].iloc[0]
+        if source[name].isna().any():
+            person = source.loc[source[name].isna(), "person"].iloc[0]
             fix = "or SurveyDesign(weight=None) to count all steps alike" if role == "weight" else "or leave them out"
             raise ValueError(f"person '{person}', column '{name}': no {role}; give everybody one, {fix}")
 
-    weight = np.ones(len(people)) if design.weight is None else people[design.weight].to_numpy(dtype=np.float64)
-    invalid = ~((weight > 0) & np.isfinite(weight))
-    if invalid.any():
-        row = int(invalid.argmax())
-        raise ValueError(
-            f"person '{people['person'].iloc[row]}', column '{design.weight}', value {weight[row]}: not a positive "
-            "weight; correct it, or leave the person out"
-        )
+    weight = np.ones(len(people))
+    if design.weight is not None:
+        weights = source[design.weight].to_numpy(dtype=np.float64)
+        if not is_weight(weights).all():
+            row = int(is_weight(weights).argmin())
+            year = f", year {source['year'].iloc[row]}" if "year" in source else ""
+            raise ValueError(
+                f"person '{source['person'].iloc[row]}'{year}, column '{design.weight}', value {weights[row]}: not a "
+                "finite weight, positive or 0; correct it, or leave the person out"
+            )
+        weight = weight if design.people is None else people[design.weight].to_numpy(dtype=np.float64)
     one_stratum = np.zeros(len(people), dtype=np.int64)
     strata, stratum_names = (
         (one_stratum, pd.Index(["all"])) if design.stratum is None else pd.factorize(people[design.stratum])

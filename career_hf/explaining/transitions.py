@@ -2,7 +2,7 @@
 
 A row is the state at the previous step, a column the state now; staying is on the diagonal. Observed shares and the
 model's mean probabilities are over the same person-years, so they differ only by errors of the model and by chance.
-Both are weighted where careers have a `weight`.
+Both are weighted if they are asked to be.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import torch
 from datasets import Dataset, DatasetDict
 
 from ..careers.clusters import FEWEST, cluster_name, clusters
+from ..careers.columns import career_table, weights_by_step, with_weights
 from ..careers.frames import as_careers, covariate_names, to_frame
 from ..encoding.checkpoints import as_checkpoint
 from ..encoding.collating import EncodedCareers
@@ -145,6 +146,7 @@ def transitions(
     seed: int = 0,
     batch_tokens: int = 16_000,
     unknown_levels: Literal["error", "missing"] = "missing",
+    weighted: bool = False,
 ) -> Transitions:
     """Compares the moves between occupations or broad groups that a model implies with those that were observed.
 
@@ -163,12 +165,14 @@ def transitions(
             have them, otherwise of people.
         batch_tokens: Steps per batch, padding included.
         unknown_levels: What to do with covariate levels that training never saw, as in `processor.encode`.
+        weighted: Whether to use the careers' survey weights.
 
     Raises:
-        ValueError: There is no such split, `by` is not a covariate of the careers, nobody has a second step, or as in
+        ValueError: There is no such split, weights are asked for and missing, `by` is not a covariate of the careers,
+            nobody has a second step, or as in
             `transition_table`.
     """
-    careers = as_careers(careers, split)
+    careers = with_weights(as_careers(careers, split), weighted)
     covariates = [name for names in covariate_names(careers) for name in names]
     if by is not None and by not in covariates:
         raise ValueError(f"by {by!r}: the covariates are {covariates}")
@@ -176,14 +180,14 @@ def transitions(
     processor.check(model.config)
     encoded = EncodedCareers(processor.encode(careers, unknown_levels)[0])
     flat = encoded.gather(np.arange(len(encoded)))
-    later = flat.positions > 0
+    weight = weights_by_step(career_table(careers))
+    later = (flat.positions > 0) & (weight > 0)
     if not later.any():
-        raise ValueError("nobody is observed twice, so there are no moves: pass longer careers")
+        raise ValueError("nobody is observed twice, so there are no moves to count: pass longer careers")
     labels, is_in_group = group_matrix(processor, groups)
     group_of_id = np.where(is_in_group.sum(dim=1) > 0, is_in_group.argmax(dim=1), -1)
     long = to_frame(careers)
     levels, level_names = _levels(long, by)
-    weight = long["weight"].to_numpy(dtype=np.float64) if "weight" in long else np.ones(len(long))
 
     # Intervals need each cluster's sums in each cell; a cell is a level and a previous group.
     keys = np.stack([levels, group_of_id[flat.input_ids], clusters(long)])

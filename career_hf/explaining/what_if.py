@@ -5,8 +5,8 @@ what it expects of people whose record reads like that, whoever they are and how
 predict what would become of the same people if they were given a degree. People with another education differ in much
 that the record does not hold, and a model of occupations rightly takes that into account.
 
-Differences are averages over people and person-years whose predictions the edit can reach, survey-weighted where
-careers have a `weight`. Intervals come from resampling PSUs or households where careers have them, otherwise people.
+Differences are averages over people and person-years whose predictions the edit can reach, survey-weighted if they
+are asked to be. Intervals come from resampling PSUs or households where careers have them, otherwise people.
 Both predictions are about the same people, so each resample gives a difference (paired). With too few clusters there
 are none (`careers.clusters`). Intervals hold the model fixed: another training run is a further source of
 differences.
@@ -27,6 +27,7 @@ from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from ..careers.clusters import DESIGN, FEWEST, clusters
+from ..careers.columns import career_table, weights_by_step, with_weights
 from ..careers.frames import as_careers, as_splits, truncate
 from ..careers.ledger import Ledger
 from ..encoding.checkpoints import as_checkpoint
@@ -157,6 +158,7 @@ def what_if(
     draws: int = 1000,
     seed: int = 0,
     unknown_levels: Literal["error", "missing"] = "missing",
+    weighted: bool = False,
 ) -> WhatIf:
     """Compares the predictions of a model from careers with its predictions from edited careers.
 
@@ -183,20 +185,22 @@ def what_if(
         seed: Random seed of the forecasts and of the resamples.
         unknown_levels: What to do with levels of the careers that training never saw, as in `processor.encode`. Those
             that the edit writes have to be known.
+        weighted: Whether averages use the careers' survey weights. In forecasts, people count with the weight of
+            their last known year.
 
     Example:
         >>> comparison = what_if("runs/mine", "careers/mine", {"education": "college"}, from_age=22)  # doctest: +SKIP
 
     Raises:
         ValueError: There is no such split, the edit cannot be made or reaches nobody, the model does not know a new
-            label, or careers cannot be encoded.
+            label, careers cannot be encoded, or weights are asked for and missing.
     """
     covariates = {name: new for name, new in change.items() if name != "occupation"}
     edit = Edit(covariates, change.get("occupation"), from_year, from_age)
     if not isinstance(careers, Dataset):
         careers = as_splits(careers)
         training = careers.get("train") if training is None else training
-    edited = as_careers(careers, split)
+    edited = with_weights(as_careers(careers, split), weighted)
     model, processor = as_checkpoint(model)
     cut = None
     if cutoff is not None:
@@ -249,23 +253,26 @@ def next_step_differences(
     """
     pair = _edit_and_encode(model, careers, processor, edit, training, fewest, unknown_levels)
     reached = pair.reached_steps()
+    counted = reached & (pair.weight > 0)
     labels, is_in_group = group_matrix(processor, groups)
     person = np.repeat(np.arange(len(careers)), pair.lengths)
-    people, count = np.unique(person[reached], return_counts=True)
-    _check_reached(people, "predictions come before it in every career", edit)
-    reached_of_people = reached[np.isin(person, people)]
+    _check_reached(np.flatnonzero(reached), "predictions come before it in every career", edit)
+    people = np.unique(person[counted])
+    _check_reached(people, "whatever it reaches has weight 0", edit)
+    weight = np.where(counted, pair.weight, 0)[np.isin(person, people)]
+    mass = np.bincount(person[counted], weights=pair.weight[counted], minlength=len(careers))[people]
     original, edited = (
-        _sums_by_person(model, EncodedCareers(encoded.select(people)), reached_of_people, is_in_group, batch_tokens)
-        / count[:, None]
+        _sums_by_person(model, EncodedCareers(encoded.select(people)), weight, is_in_group, batch_tokens)
+        / mass[:, None]
         for encoded in (pair.original, pair.edited)
     )
     ledger = pair.ledger
-    before = {"the edit comes later or changes nothing": int((~reached).sum())}
-    ledger.record("compare predictions", "person-years", len(reached), int(reached.sum()), dropped=before)
-    differences = _differences(
-        labels, original, edited, pair.weight[people] * count, pair.cluster[people], draws, seed
-    )
-    differences.attrs = _attrs(edit, len(people), int(reached.sum()), pair.weighted, draws)
+    left_out = {"the edit comes later or changes nothing": int((~reached).sum())}
+    if (reached & ~counted).any():
+        left_out["weight 0 in this year"] = int((reached & ~counted).sum())
+    ledger.record("compare predictions", "person-years", len(reached), int(counted.sum()), dropped=left_out)
+    differences = _differences(labels, original, edited, mass, pair.cluster[people], draws, seed)
+    differences.attrs = _attrs(edit, len(people), int(counted.sum()), pair.weighted, draws)
     return Comparison(differences, pair.support, ledger)
 
 
@@ -304,10 +311,15 @@ def forecast_differences(
     """
     pair = _edit_and_encode(model, careers, processor, edit, training, fewest, unknown_levels)
     labels, is_in_group = group_matrix(processor, groups)
-    people = np.flatnonzero(pair.edited_people())
-    _check_reached(people, "everybody's career ends before it", edit)
+    last_weight = pair.weight[pair.lengths.cumsum() - 1]
+    is_edited = pair.edited_people()
+    _check_reached(np.flatnonzero(is_edited), "everybody's career ends before it", edit)
+    people = np.flatnonzero(is_edited & (last_weight > 0))
+    _check_reached(people, "whomever it reaches has weight 0", edit)
     ledger = pair.ledger
-    ends = {"the career ends before the edit, or the edit changes nothing": len(careers) - len(people)}
+    ends = {"the career ends before the edit, or the edit changes nothing": int((~is_edited).sum())}
+    if (is_edited & (last_weight == 0)).any():
+        ends["weight 0 in the last year"] = int((is_edited & (last_weight == 0)).sum())
     ledger.record("compare forecasts", "people", len(careers), len(people), dropped=ends)
     ids = [i for i in range(len(processor.occupations)) if i not in set(processor.special_token_ids)]
     options |= {"horizon": horizon, "seed": seed, "unknown_levels": unknown_levels}
@@ -317,7 +329,7 @@ def forecast_differences(
     original, edited = (result.probability.astype(np.float64) @ is_in_group[ids].numpy() for result in forecasts)
     frames = [
         _differences(
-            labels, original[:, step], edited[:, step], pair.weight[people], pair.cluster[people], draws, seed
+            labels, original[:, step], edited[:, step], last_weight[people], pair.cluster[people], draws, seed
         ).assign(years_ahead=(step + 1) * processor.step_length)
         for step in range(horizon)
     ]
@@ -336,7 +348,7 @@ class _EditedPair:
         careers: Edited careers.
         original, edited: Original and edited careers, encoded.
         lengths: `(people,)`: number of person-years.
-        weight: `(people,)`: survey weights, or ones.
+        weight: `(person-years,)`: survey weights, or ones.
         weighted: Whether careers have weights.
         cluster: `(people,)`: the cluster of each person, by which intervals resample.
         support, ledger: As in `Comparison`.
@@ -393,14 +405,13 @@ def _edit_and_encode(
     else:
         seen = processor.encode(training, "missing")[0]
         counts = support(EncodedCareers(original), EncodedCareers(edited), EncodedCareers(seen), processor, fewest)
-    weighted = "weight" in careers.column_names
     return _EditedPair(
         careers=careers_edited,
         original=original,
         edited=edited,
         lengths=EncodedCareers(original).lengths,
-        weight=np.array(careers["weight"][:]) if weighted else np.ones(len(careers)),
-        weighted=weighted,
+        weight=weights_by_step(career_table(careers)),
+        weighted="weight" in careers.column_names,
         cluster=clusters(
             pd.DataFrame({name: careers[name][:] for name in ("person", *DESIGN) if name in careers.features})
         ),
@@ -410,15 +421,16 @@ def _edit_and_encode(
 
 
 def _sums_by_person(
-    model: PreTrainedModel, careers: EncodedCareers, reached: np.ndarray, is_in_group: torch.Tensor, batch_tokens: int
+    model: PreTrainedModel, careers: EncodedCareers, weight: np.ndarray, is_in_group: torch.Tensor, batch_tokens: int
 ) -> np.ndarray:
-    """`(people, groups)`: predicted probabilities summed over the steps of each person that the edit reaches."""
+    """`(people, groups)`: predicted probabilities times `(person-years,)` weights, summed over each person's steps."""
     person = np.repeat(np.arange(len(careers)), careers.lengths)
     sums = torch.zeros(len(careers), is_in_group.shape[1], dtype=torch.float64)
     for place, log_probs, _, _ in distributions(model, careers, batch_tokens):
-        is_reached = torch.from_numpy(reached[place])
-        probabilities = log_probs[is_reached.to(log_probs.device)].cpu().double().exp() @ is_in_group
-        sums.index_add_(0, torch.from_numpy(person[place])[is_reached], probabilities)
+        counted = torch.from_numpy(weight[place] > 0)
+        probabilities = log_probs[counted.to(log_probs.device)].cpu().double().exp() @ is_in_group
+        probabilities *= torch.from_numpy(weight[place])[counted, None]
+        sums.index_add_(0, torch.from_numpy(person[place])[counted], probabilities)
     return sums.numpy()
 
 

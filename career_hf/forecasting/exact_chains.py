@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from transformers import PreTrainedModel
 
+from ..evaluation.transition_table import check_log_probs
 from ..rivals.markov import MarkovForOccupationPrediction
 from ..rivals.mixture import MixtureOfMarkovChainsForOccupationPrediction
 
@@ -115,7 +116,9 @@ def _mixture(
 
 def _after(model: PreTrainedModel, contexts: torch.Tensor) -> torch.Tensor:
     """Probabilities of what follows contexts of ids, `(contexts, vocabulary)`."""
-    return model(input_ids=contexts).logits[:, -1].double().exp()
+    log_probs = model(input_ids=contexts).logits[:, -1]
+    check_log_probs(log_probs)
+    return log_probs.double().exp()
 
 
 __all__ = ["has_exact_law", "probabilities_ahead"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -11,6 +11,8 @@ import pandas as pd
 import torch
 from datasets import Dataset, DatasetDict
 
+from ..careers.clusters import cluster_name
+from ..careers.columns import with_weights
 from ..careers.frames import as_careers, as_splits, to_frame
 from ..careers.ledger import Ledger
 from ..encoding.checkpoints import as_checkpoint
@@ -57,6 +59,11 @@ class ForecastReport(ReadableResult):
     tables: dict[str, pd.DataFrame]
     ledger: Ledger
     everyone: bool
+
+    @property
+    def unit(self) -> str:
+        """What is resampled for intervals: "PSU", "household" or "person"."""
+        return cluster_name(self.table.columns)
 
     def to_frame(self) -> pd.DataFrame:
         """The scores overall and in each year, as `by_horizon` makes them."""
@@ -120,6 +127,7 @@ def evaluate_forecast(
     years: Sequence[int] | None = None,
     split: str | None = None,
     everyone: bool = False,
+    weighted: bool = False,
     people: int | None = None,
     samples: int = 1000,
     seed: int = 0,
@@ -142,6 +150,8 @@ def evaluate_forecast(
         split: The split whose careers are forecast; all careers without one.
         everyone: Whether everybody is scored who is observed in any of the years, weighted by the inverse probability
             of being observed; otherwise the people who are observed in the last of the years, as in the paper.
+        weighted: Whether to use the careers' survey weights; people count with the weight of their last year up to
+            the cutoff.
         people: How many people are forecast, drawn at random; all of them unless given.
         samples: Trajectories of each person.
         seed: Random seed of trajectories, and of the split of people that chooses the sizes of prediction sets.
@@ -152,7 +162,8 @@ def evaluate_forecast(
         batch_tokens: Steps that one call of the model reads at most, as in `forecast`.
 
     Raises:
-        ValueError: There is no such split, the model was trained on years after the cutoff, nobody is observed after
+        ValueError: There is no such split, weights are asked for and missing, the model was trained on years after the
+            cutoff, nobody is observed after
             it or qualifies, a state is observed on one side of the cutoff only, or as in `forecast`.
     """
     if not isinstance(careers, Dataset):
@@ -162,7 +173,13 @@ def evaluate_forecast(
     model, processor = as_checkpoint(model)
     note = check_not_trained_after(processor, cutoff)
     years = years_after(scored, cutoff) if years is None else list(years)
+    scored = with_weights(scored, weighted)
     realised = realised_years(scored, cutoff, years, "observed" if everyone else "survivors", people=people)
+    if weighted:
+        rows = realised.rows[realised.rows["weight"] > 0].reset_index(drop=True)
+        realised = replace(realised, rows=rows)
+        if not len(rows):
+            raise ValueError("weighted: whoever could be scored has weight 0 in the last year before the cutoff")
     if note is not None:
         realised.ledger.note(note)
     check_states(as_careers(careers), cutoff, years)
@@ -190,9 +207,9 @@ def evaluate_forecast(
     frequent = known_occupations(result, table["occupation"]).value_counts().index
     labels = [*states, *(label for label in frequent if label not in states)][: max(SHARES, len(states))]
     tables = {
-        "by_horizon": by_horizon(table, draws, weighted=everyone),
+        "by_horizon": by_horizon(table, draws, weighted=everyone or weighted),
         "prediction_sets": prediction_sets(result, table, seed=seed),
         "calibration": calibration_by_horizon(table, draws=draws),
-        "shares": share_forecasts(result, table, labels, weighted=everyone, seed=seed),
+        "shares": share_forecasts(result, table, labels, weighted=everyone or weighted, seed=seed),
     }
     return ForecastReport(cutoff, result, table, tables, realised.ledger, everyone)

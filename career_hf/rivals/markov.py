@@ -214,7 +214,7 @@ class MarkovForOccupationPrediction(OccupationModel):
             first_order_weight: w1; .99 in the paper (Appendix G).
             second_order_weight: w2; .5 in the paper (Appendix G).
             pseudo_count: Number that is added to every count in the occupation shares; 0 in the paper.
-            weighted: Whether to count each step with its person's survey weight.
+            weighted: Whether to count each step with its survey weight, or its person's.
 
         Raises:
             ValueError: The processor has covariates, there are no careers, or there are no weights to use.
@@ -348,7 +348,8 @@ def tune_weight(
 
 
 def _steps(encoded: Dataset, weighted: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
-    """All steps of encoded careers as flat arrays: y_{t-2} (`NO_CONTEXT` at a first step), y_{t-1}, y_t, weight."""
+    """Steps of encoded careers as flat arrays: y_{t-2} (`NO_CONTEXT` at a first step), y_{t-1}, y_t, weight; without
+    those of weight 0, if weighted."""
     careers = EncodedCareers(encoded)
     if len(careers) == 0:
         raise ValueError("there are no careers to count; encode at least one")
@@ -357,9 +358,15 @@ def _steps(encoded: Dataset, weighted: bool) -> tuple[np.ndarray, np.ndarray, np
     before_previous = np.where(flat.positions == 0, NO_CONTEXT, np.r_[NO_CONTEXT, previous[:-1]])
     if not weighted:
         return before_previous, previous, occupation, None
-    if flat.weight is None:
+    if flat.weights is None:
         raise ValueError("weighted=True, but the encoded careers have no column 'weight'; give the careers weights")
-    return before_previous, previous, occupation, np.repeat(flat.weight.astype(np.float64), flat.lengths)
+    weight = flat.weights.astype(np.float64)
+    counted = weight > 0
+    if not counted.any():
+        raise ValueError("weighted=True, but all weights of the careers are 0, so that nothing would count")
+    # Encoded weights have a mean of 1 over all years, and counts one over the years that count.
+    weight = weight[counted] * counted.mean()
+    return before_previous[counted], previous[counted], occupation[counted], weight
 
 
 __all__ = ["MarkovConfig", "MarkovForOccupationPrediction", "tune_weight"]

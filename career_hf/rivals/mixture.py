@@ -142,7 +142,7 @@ class MixtureOfMarkovChainsForOccupationPrediction(OccupationModel):
             strength: Number of steps of all people that the priors of each row of B_k, and of f_k, are worth.
             first_order_weight: w1, as in `MarkovForOccupationPrediction.fit`.
             pseudo_count: Number that is added to every count in f, as in `MarkovForOccupationPrediction.fit`.
-            weighted: Whether to count each career with its survey weight, in units of the mean weight.
+            weighted: Whether to count careers and steps with their survey weights (`counts_by_person`).
             restarts: Number of random starts.
             seed: Random seed of the starts.
             max_iterations: Number of iterations of EM after which a run stops with a warning.
@@ -363,17 +363,27 @@ def run_em(
 
 
 def counts_by_person(encoded: Dataset, vocab_size: int, weighted: bool) -> tuple[csr_array, np.ndarray]:
-    """`(people, vocabulary * vocabulary)` counts of each person's steps from i to j, and weights of mean one."""
+    """`(people, vocabulary * vocabulary)` counts of each person's steps from i to j, and weights of mean one.
+
+    Where weights change over a career, the person has the mean weight of the steps that have one, and a step counts
+    with its weight in units of this mean. Without mixing, each step then counts with its own weight. People whose
+    weights are all 0 are left out.
+    """
     careers = EncodedCareers(encoded)
     flat = careers.gather(np.arange(len(careers)))
     person = np.repeat(np.arange(len(careers)), flat.lengths)
     pair = flat.input_ids.astype(np.int64) * vocab_size + flat.labels
-    counts = csr_array((np.ones(len(pair)), (person, pair)), shape=(len(careers), vocab_size**2))
+    times, weight = np.ones(len(pair)), np.ones(len(careers))
+    if weighted and flat.weights is not None:
+        own = flat.weights.astype(np.float64)
+        sums, counted = (np.bincount(person, weights=x, minlength=len(careers)) for x in (own, 1.0 * (own > 0)))
+        weight = np.divide(sums, counted, out=np.zeros_like(sums), where=counted > 0)
+        times = np.divide(own, weight[person], out=np.zeros_like(own), where=own > 0)
+    counts = csr_array((times, (person, pair)), shape=(len(careers), vocab_size**2))
     counts.sum_duplicates()
-    if not weighted or flat.weight is None:
-        return counts, np.ones(len(careers))
-    weight = flat.weight.astype(np.float64)
-    return counts, weight / weight.mean()
+    counts.eliminate_zeros()
+    people = weight > 0
+    return counts[people], weight[people] / weight[people].mean()
 
 
 __all__ = ["MixtureOfMarkovChainsConfig", "MixtureOfMarkovChainsForOccupationPrediction", "run_em", "tune_mixture"]

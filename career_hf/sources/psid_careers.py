@@ -138,8 +138,12 @@ def psid(extract: str | Path, *, rule: Rule = "paper", salt: str = "career_hf") 
     return PreparedCareers.of_careers("psid", build(extract, rule=rule), salt=salt, settings={"rule": rule})
 
 
-def weighted_psid(careers: datasets.Dataset) -> tuple[datasets.Dataset, Ledger]:
+def weighted_psid(careers: datasets.Dataset, yearly: bool = False) -> tuple[datasets.Dataset, Ledger]:
     """Adds a `weight`, each person's first positive `survey_weight`, and leaves out people who have none.
+
+    Args:
+        careers: What `build` returns.
+        yearly: Whether each year has its own `survey_weight` instead, and 0 where it has none.
 
     Raises:
         ValueError: If nobody has a positive weight.
@@ -153,6 +157,9 @@ def weighted_psid(careers: datasets.Dataset) -> tuple[datasets.Dataset, Ledger]:
     ledger.record("keep people with a weight", "people", len(first), len(rows), dropped)
     remaining = careers.select(rows)
     remaining = remaining.remove_columns("weight") if "weight" in remaining.column_names else remaining
+    if yearly:
+        by_year = [[weight or 0.0 for weight in weights] for weights in remaining["survey_weight"][:]]
+        return remaining.add_column("weight", by_year), ledger
     return remaining.add_column("weight", [first[row] for row in rows]), ledger
 
 

@@ -356,7 +356,8 @@ def build_trainer(
         processor: The processor that encoded the careers.
         recipe: A recipe from one of the `*_recipe` functions, perhaps changed with `dataclasses.replace`.
         train: Encoded training careers.
-        validation: Encoded validation careers, with a `weight` if the training careers have one.
+        validation: Encoded validation careers, with a `weight` if the training careers have one. People whose weights
+            are all 0 are left out.
         callbacks: Further callbacks of the Trainer.
         source: Source of the training careers, as `careers.provenance.training_source` returns it, to be recorded.
 
@@ -366,7 +367,7 @@ def build_trainer(
 
     Raises:
         ValueError: An argument cannot be honoured, careers are a stream, the model and the processor disagree, a model
-            with a place for titles has no titles, or only one of the two datasets has weights.
+            with a place for titles has no titles, only one of the two datasets has weights, or all weights are 0.
     """
     arguments = recipe.arguments
     check_arguments(arguments)
@@ -415,7 +416,12 @@ def build_trainer(
             )
     rows = EncodedCareers(validation)
     # Careers of similar length are side by side, so that batches have little padding.
-    rows = EncodedCareers(validation.select(np.argsort(rows.lengths, kind="stable")))
+    order = np.argsort(rows.lengths, kind="stable")
+    if weighted:
+        # The mean loss of a batch without weight would not be defined.
+        order = order[_has_weight(rows, "validation")[order]]
+        _has_weight(micro_batches.careers, "training")
+    rows = EncodedCareers(validation.select(order))
     # A copy, so that a second run with the caller's processor does not count the careers of the first run too.
     processor = copy.deepcopy(processor)
     processor.record_training(train, recipe.stage, source)
@@ -439,6 +445,19 @@ def build_trainer(
     return trainer
 
 
+def _has_weight(careers: EncodedCareers, name: str) -> np.ndarray:
+    """`(careers,)`: whether anything of a career counts; raises a ValueError if nothing of all careers does."""
+    flat = careers.gather(np.arange(len(careers)))
+    weights: Any = flat.weights
+    counts = np.bincount(np.repeat(np.arange(len(careers)), flat.lengths), weights=weights, minlength=len(careers)) > 0
+    if not counts.any():
+        raise ValueError(
+            f"the weights of the {name} careers are all 0, so that nothing would count: correct them, or drop the "
+            "column with remove_columns('weight')"
+        )
+    return counts
+
+
 def log_prob_of_truth(logits: torch.Tensor, labels: torch.Tensor | tuple[torch.Tensor, ...] | None) -> torch.Tensor:
     """Log-probability of each true occupation, `(batch, time)`, which is enough for metrics and far smaller than
     logits. Any Trainer takes it as `preprocess_logits_for_metrics`, beside `compute_metrics=exact_metrics`.
@@ -459,17 +478,22 @@ def exact_metrics(evaluated: EvalPrediction) -> dict[str, float]:
 
     Args:
         evaluated: `predictions` from `log_prob_of_truth`, `(people, time)`; `label_ids` are labels, or labels and
-            weights.
+            weights, `(people,)` or `(people, time)`.
     """
     label_ids: Any = evaluated.label_ids
     labels, weight = label_ids if isinstance(label_ids, tuple) else (label_ids, None)
     scored = labels != -100
-    nll = -np.where(scored, evaluated.predictions, 0).sum(axis=1, dtype=np.float64)
-    steps = scored.sum(axis=1)
-    metrics = {"nll": nll.sum() / steps.sum()}
-    if weight is not None:
+    nll = -np.where(scored, evaluated.predictions, 0)
+    of_people, steps = nll.sum(axis=1, dtype=np.float64), scored.sum(axis=1)
+    metrics = {"nll": of_people.sum() / steps.sum()}
+    if weight is not None and weight.ndim == 1:
         weight = weight.astype(np.float64)
-        metrics["weighted_nll"] = (weight * nll).sum() / (weight * steps).sum()
+        metrics["weighted_nll"] = (weight * of_people).sum() / (weight * steps).sum()
+    elif weight is not None:
+        weight = np.where(scored, weight, 0).astype(np.float64)
+        metrics["weighted_nll"] = (weight * nll).sum() / weight.sum()
+    if not np.isfinite(metrics.get("weighted_nll", 0)):
+        raise ValueError("all weights of the evaluated careers are 0, so their weighted likelihood is not defined")
     return metrics | {name.replace("nll", "perplexity"): math.exp(value) for name, value in metrics.items()}
 
 

@@ -24,6 +24,7 @@ from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures
 
+from ..careers.columns import with_weights
 from ..careers.frames import as_careers, as_splits, to_frame
 from ..careers.ledger import Ledger
 from ..encoding.processing_career import CareerProcessor
@@ -80,7 +81,10 @@ ALL_SPLITS = "all"
 
 
 def careers_of_splits(
-    careers: str | Path | Dataset | DatasetDict, split: str, processor: CareerProcessor | None = None
+    careers: str | Path | Dataset | DatasetDict,
+    split: str,
+    processor: CareerProcessor | None = None,
+    weighted: bool = False,
 ) -> Dataset:
     """The careers of some splits, after a check that the model was trained on nobody in them.
 
@@ -88,9 +92,11 @@ def careers_of_splits(
         careers: A folder of careers, careers by split name, or careers, which `split_careers` splits.
         split: Comma-separated names of splits; "all" takes everybody.
         processor: The model's processor, which has recorded whom the model was trained on; None without a model.
+        weighted: Whether survey weights are kept; without them, nothing that is made of the careers is weighted.
 
     Raises:
-        ValueError: There is no such split; or the model was trained on some of these people, or on people who are not
+        ValueError: There is no such split; weights are asked for and missing; or the model was trained on some of
+            these people, or on people who are not
             in the split "train", or there is no split "train" to tell.
     """
     splits = as_splits(careers)
@@ -100,7 +106,7 @@ def careers_of_splits(
         if "train" not in splits:
             raise ValueError(f"the careers have splits {list(splits)}: whom the model saw cannot be checked")
         check_not_trained_on(chosen, splits["train"], processor)
-    return chosen
+    return with_weights(chosen, weighted)
 
 
 def wage_frame(

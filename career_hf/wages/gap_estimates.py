@@ -184,6 +184,7 @@ def gap(
     methods: Sequence[str] = METHODS,
     blocks: Sequence[str] = (*BLAU_KAHN, "occupation"),
     not_working: Sequence[str] = NOT_WORKING,
+    weighted: bool = False,
 ) -> GapReport:
     """The wage gap by every estimator: raw, Oaxaca-Blinder, and adjusted with frozen and with fine-tuned CAREER.
 
@@ -205,12 +206,13 @@ def gap(
             influence function's intervals.
         methods: Methods of fine-tuning.
         blocks, not_working: As in `gap_sample`.
+        weighted: Whether to use the careers' survey weights, in every estimator.
 
     Raises:
         ValueError: The model saw the protected covariate, or as in `careers_of_splits` and `gap_sample`.
     """
     career, processor = as_checkpoint(model)
-    chosen = careers_of_splits(careers, split, processor)
+    chosen = careers_of_splits(careers, split, processor, weighted)
     check_protected(processor, protected)
     sample, place, ledger = gap_sample(chosen, GapGroups(protected, group, others), blocks, not_working)
     estimates = [raw_gap(sample), _oaxaca_blinder(sample)]

@@ -144,6 +144,7 @@ def regress(
     leave_out: Sequence[str] = (),
     splits: int = 5,
     draws: int = 1_000,
+    weighted: bool = False,
 ) -> WageReport:
     """Regresses log wages (Eq. 9) on Blau and Kahn's terms, further blocks one by one, and a model's representations.
 
@@ -157,6 +158,7 @@ def regress(
         leave_out: Blocks of Blau and Kahn to leave out.
         splits: Number of splits of people for the held-out R^2.
         draws: Number of resamples of people, or of households or PSUs where careers have them, behind the intervals.
+        weighted: Whether to use the careers' survey weights, in coefficients, R^2 and differences.
 
     Raises:
         ImportError: pyfixest is not installed.
@@ -168,7 +170,7 @@ def regress(
     if unknown := [name for name in leave_out if name not in BLAU_KAHN]:
         raise ValueError(f"leave_out has '{unknown[0]}', which is none of Blau and Kahn's: {', '.join(BLAU_KAHN)}")
     predictor, processor = (None, None) if model is None else as_checkpoint(model)
-    chosen = careers_of_splits(careers, split, processor)
+    chosen = careers_of_splits(careers, split, processor, weighted)
     vectors: dict[str, np.ndarray] = {}
     if predictor is not None and processor is not None:
         for timing in TIMINGS:

@@ -140,7 +140,9 @@ def wage_metrics(evaluated: EvalPrediction) -> dict[str, float]:
     if weight:
         # One weight per person, or one per person-year.
         person_weight = weight[0].reshape(len(error), -1).astype(np.float64)
-        metrics["weighted_wage_mse"] = (person_weight * error).sum() / (person_weight * observed).sum()
+        if not (total := (person_weight * observed).sum()) > 0:
+            raise ValueError("all weights of years with a wage are 0, so that the weighted error is not defined")
+        metrics["weighted_wage_mse"] = (person_weight * error).sum() / total
     occupations = EvalPrediction(predictions=log_probs, label_ids=(labels, *weight) if weight else labels)
     return metrics | exact_metrics(occupations)
 

@@ -170,7 +170,7 @@ def test_what_are_no_careers_is_not_saved(tmp_path):
         ("career_hf: [a]", r"career_hf is \['a'\]"),
         ("career_hf: {source: [psid], redistribution: allowed}", r"source is \['psid'\], and must be a text"),
         ("career_hf: {source: mine, redistribution: [1]}", "redistribution"),
-        ("license: [a, b]", "license is"),
+        ("license: {a: b}", "license is"),
         ("career_hf: {source: mine", "cannot be read"),
         ("- a", "cannot be read"),
     ],

@@ -98,7 +98,16 @@ def test_survey_weights_are_used_in_counting_and_in_stopping(folder, data, tmp_p
         {name: own.add_column("weight", np.linspace(0.2, 5, len(own)).tolist()) for name, own in splits.items()}
     )
     save_careers(weighted, tmp_path / "careers", manifest=json.loads((data / "split.json").read_text()))
-    run("train", "--data", tmp_path / "careers", "--output", tmp_path / "chain", "--model", "markov-1")
+    given = ["train", "--data", tmp_path / "careers", "--model", "markov-1"]
+    run(*given, "--output", tmp_path / "chain", "--weighted")
+    # Without the switch nothing is weighted, as if there were no weights.
+    run(*given, "--output", tmp_path / "plain")
+    plain = MarkovForOccupationPrediction.from_pretrained(tmp_path / "plain")
+    without = MarkovForOccupationPrediction.fit(
+        CareerProcessor.from_pretrained(tmp_path / "plain").encode(splits["train"])[0],
+        CareerProcessor.from_pretrained(tmp_path / "plain"),
+    )
+    assert torch.equal(plain.first_order.counts, without.first_order.counts)
     chain = MarkovForOccupationPrediction.from_pretrained(tmp_path / "chain")
     processor = CareerProcessor.from_pretrained(tmp_path / "chain")
     encoded, _ = processor.encode(weighted["train"])
@@ -106,7 +115,7 @@ def test_survey_weights_are_used_in_counting_and_in_stopping(folder, data, tmp_p
         counted = MarkovForOccupationPrediction.fit(encoded, processor, weighted=use)
         assert torch.allclose(counted.first_order.counts, chain.first_order.counts) is same
     short = ["--max-steps", "2", "--eval-steps", "1", "--tokens-per-batch", "2000"]
-    run("train", "--data", tmp_path / "careers", "--output", tmp_path / "career", *short)
+    run("train", "--data", tmp_path / "careers", "--output", tmp_path / "career", "--weighted", *short)
     states = sorted((tmp_path / "career" / "training").glob("checkpoint-*/trainer_state.json"))
     history = json.loads(states[-1].read_text())
     seen = [entry for entry in history["log_history"] if "eval_nll" in entry]

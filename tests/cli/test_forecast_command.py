@@ -59,7 +59,7 @@ def test_training_up_to_a_cutoff_knows_nothing_later(folder):
     assert CareerProcessor.from_pretrained(folder / "late").last_trained_year() > CUTOFF
 
 
-@pytest.mark.parametrize("everyone", [[], ["--everyone"]])
+@pytest.mark.parametrize("everyone", [[], ["--everyone", "--weighted"]])
 def test_forecasts_are_scored_saved_and_drawn(folder, everyone, monkeypatch):
     Figure = pytest.importorskip("matplotlib.figure", reason="the extra 'studies' is not installed").Figure
     drawn, savefig = {}, Figure.savefig

@@ -72,7 +72,7 @@ def test_what_if_says_what_cannot_be_compared(market, options, message):
 
 def test_transitions_prints_and_draws_every_matrix(market, tmp_path):
     given = ["transitions", market / "truth", "--data", market / "careers", "--by", "gender", "--draws", 20]
-    output = run(*given, "--groups", "major_group", "--output", tmp_path)
+    output = run(*given, "--groups", "major_group", "--weighted", "--output", tmp_path)
     assert output.count("Percent implied") == 2 and "; gender: female; weighted" in output
     table = pd.read_csv(tmp_path / "transitions.csv")
     sums = table.groupby(["gender", "previous"])[["observed", "implied"]].sum()

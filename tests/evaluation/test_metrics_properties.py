@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
+from scipy.stats import t as student
 from sklearn.metrics import roc_auc_score
 
 from career_hf.evaluation import metrics
@@ -114,6 +116,11 @@ def resampled_by_hand(tables, weighted, groups, draws, seed):
     return -resampled
 
 
+def levels_of(people):
+    """Levels of a normal distribution that are as wide as Student's t for so many people."""
+    return norm.cdf(student.ppf([0.025, 0.975], people - 1) * np.sqrt(people / (people - 1)))
+
+
 @WEIGHTED
 def test_intervals_are_quantiles_of_the_resamples(weighted):
     table = made_table()
@@ -122,8 +129,9 @@ def test_intervals_are_quantiles_of_the_resamples(weighted):
     found = metrics.bootstrap_perplexity(table, 50, 3, weighted, by="gender")
     for g, gender in enumerate(["f", "m"]):
         rows = table[table["gender"] == gender]
-        expected = [len(rows), rows["person"].nunique(), metrics.perplexity(rows, weighted), values[:, g].std(ddof=1)]
-        assert found.loc[gender].tolist() == pytest.approx([*expected, *np.quantile(values[:, g], [0.025, 0.975])])
+        people = rows["person"].nunique()
+        expected = [len(rows), people, metrics.perplexity(rows, weighted), values[:, g].std(ddof=1)]
+        assert found.loc[gender].tolist() == pytest.approx([*expected, *np.quantile(values[:, g], levels_of(people))])
     assert metrics.bootstrap_perplexity(table, 5).index.tolist() == ["all"]
 
 
@@ -141,7 +149,9 @@ def test_differences_are_paired_and_averaged_over_seeds(weighted):
     assert two["difference"] == pytest.approx((logs["b"] + logs["c"]) / 2 - logs["a"])
     assert two["ratio"] == pytest.approx(np.exp(two["difference"]))
     assert two["perplexity"] == pytest.approx(np.exp((logs["b"] + logs["c"]) / 2))
-    assert two[["low", "high"]].tolist() == pytest.approx(np.quantile(difference, [0.025, 0.975]).tolist())
+    assert two[["low", "high"]].tolist() == pytest.approx(
+        np.quantile(difference, levels_of(a["person"].nunique())).tolist()
+    )
     assert two["standard_error"] == pytest.approx(difference.std(ddof=1))
     assert (two["seeds"], found.loc["base", "seeds"]) == (2, 1)
     assert two["seed_sd"] == pytest.approx(np.std([logs["b"], logs["c"]], ddof=1))

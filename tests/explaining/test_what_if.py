@@ -162,7 +162,7 @@ def test_the_verb_compares_next_steps_and_forecasts(market, tmp_path):
     careers = simulation.careers
     splits = DatasetDict({"train": careers.select(range(15)), "test": careers.select(range(15, 25))})
     options = {"groups": "major_group", "cutoff": 1984, "horizon": 2, "samples": 5, "draws": 10}
-    result = what_if((truth, processor), splits, {"region": {"south": "west"}}, **options)
+    result = what_if((truth, processor), splits, {"region": {"south": "west"}}, weighted=True, **options)
     cut_careers = truncate(splits["test"], 1984)[0]
     edit, groups = Edit({"region": {"south": "west"}}), groups_of(processor.occupations, "major_group")
     common = {"training": splits["train"], "groups": groups, "draws": 10, "unknown_levels": "missing"}

@@ -237,6 +237,9 @@ def test_people_without_a_positive_weight_stay_and_weighted_leaves_them_out(tmp_
     left, ledger = psid.weighted_psid(careers)
     validate(left)
     assert (left["person"][:], left["weight"][:]) == (["4002"], [11.5])
+    yearly, _ = psid.weighted_psid(careers, yearly=True)
+    assert yearly["weight"][0] == [weight or 0 for weight in left["survey_weight"][0]]
+    validate(yearly)
     assert ledger.dropped() == {"no positive cross-sectional weight in any year": 1}
 
 

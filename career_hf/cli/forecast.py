@@ -86,7 +86,7 @@ def forecast(
     )
     show(
         report.tables["prediction_sets"].T,
-        f"Sets that are to hold 90%: size chosen on one half, tested on the other; means of many splits by {report.unit}",
+        f"Sets that are to hold 90%: size chosen on one half, tested on the other; means of splits by {report.unit}",
     )
     show(report.tables["shares"].set_index("occupation"), "Shares of people, with quantiles of chance alone")
     if output is not None:

@@ -22,7 +22,7 @@ from ..careers.clusters import cluster_name, clusters
 from ..careers.columns import check_names
 from ..number_ranges import within_ranges
 from .calibration import EVENTS, distances_in_bins, event_rows
-from .metrics import scored_steps, step_weights
+from .metrics import step_weights
 from .resampling import NOTE, absolute_sum_interval, cluster_counts, interval, interval_text, resample_means
 
 
@@ -136,7 +136,6 @@ def audit(
     absent = [name for name in names if name not in table.columns]
     if absent:
         raise ValueError(f"the transition table has no column '{absent[0]}' to audit by, only {list(table.columns)}")
-    table = scored_steps(table, weighted)
     # The first label is everybody; the others are groups.
     parts = [(EVERYBODY, table)]
     for key, part in table.groupby(names, observed=True, dropna=False) if names else ():
@@ -145,11 +144,12 @@ def audit(
     rows = []
     for label, part in parts:
         weight = step_weights(part, weighted)
+        part = part[weight > 0]
         sizes = {
             "group": label,
             "n": len(part),
             "people": part["person"].nunique(),
-            "clusters": len(np.unique(clusters(part)[weight > 0])),
+            "clusters": len(np.unique(clusters(part))),
             "share": float(weight.sum() / total) if total > 0 else np.nan,
             "unknown": int(part["unknown"].sum()),
         }

@@ -90,15 +90,17 @@ def first_as_new(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(transition=pd.Categorical(kinds, categories=TRANSITIONS[1:]))
 
 
-@without_zero_weights
 def perplexity_by(table: pd.DataFrame, column: str | Sequence[str], weighted: bool = False) -> pd.DataFrame:
     """Perplexity in each group of a column (transition: Table 4; step: Figure 4; year; any covariate).
 
     Returns:
-        One row per group, including null, with n (steps), nll (mean negative log-probability) and perplexity.
+        One row per group, including null, with n (steps that count), nll (mean negative log-probability) and
+        perplexity, which are null in a group whose weights are all 0.
     """
     weight = step_weights(table, weighted)
-    columns = pd.DataFrame({"n": 1, "total": table["log_prob"] * weight, "weight": weight}, index=table.index)
+    columns = pd.DataFrame(
+        {"n": (weight > 0).astype(int), "total": table["log_prob"] * weight, "weight": weight}, index=table.index
+    )
     sums = columns.groupby(_keys(table, column), observed=True, dropna=False).sum()
     nll = -sums["total"] / sums["weight"].where(sums["weight"] > 0)
     return pd.DataFrame({"n": sums["n"], "nll": nll, "perplexity": np.exp(nll)})

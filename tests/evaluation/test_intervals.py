@@ -216,7 +216,8 @@ def test_groups_without_steps_or_weights_are_answered():
     frame = audit(nothing, "race", weighted=True, draws=20).to_frame().set_index(["group", "metric"])
     assert frame.loc["a", "estimate"].isna().all() and frame.loc[("a", "accuracy"), "share"] == 0
     assert perplexity_by(nothing, "race", weighted=True)["perplexity"].isna().tolist() == [True, False]
-    assert ranking(nothing[nothing["race"] == "a"], weighted=True).isna().all()
+    with pytest.raises(ValueError, match="0 in every step"):
+        ranking(nothing[nothing["race"] == "a"], weighted=True)
     empty = audit(table.iloc[:0], "race", draws=20).to_frame()
     assert (empty["n"] == 0).all() and empty["estimate"].isna().all() and len(empty)
     once = table[table["step"] == 0].assign(unknown=False)

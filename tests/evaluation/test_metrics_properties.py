@@ -163,7 +163,8 @@ def test_differences_are_paired_and_averaged_over_seeds(weighted):
     for g, gender in enumerate(["f", "m"]):
         rows = a["gender"] == gender
         expected = np.log(metrics.perplexity(mean[rows], weighted) / metrics.perplexity(a[rows], weighted))
-        low, high = np.quantile(resampled[:, g, 1] - resampled[:, g, 0], [0.025, 0.975])
+        levels = levels_of(a.loc[rows, "person"].nunique())
+        low, high = np.quantile(resampled[:, g, 1] - resampled[:, g, 0], levels)
         assert by.loc[(gender, "two")].tolist() == pytest.approx([rows.sum(), expected, low, high])
     assert list(by.index) == [("f", "two"), ("m", "two")] and by["n"].dtype == int
     with pytest.raises(ValueError, match="baseline 'none' is not among the tables"):

@@ -22,7 +22,7 @@ from ..careers.clusters import cluster_name, clusters
 from ..careers.columns import check_names
 from ..number_ranges import within_ranges
 from .calibration import EVENTS, distances_in_bins, event_rows
-from .metrics import step_weights
+from .metrics import scored_steps, step_weights
 from .resampling import NOTE, absolute_sum_interval, cluster_counts, interval, interval_text, resample_means
 
 
@@ -140,7 +140,7 @@ def audit(
     parts = [(EVERYBODY, table)]
     for key, part in table.groupby(names, observed=True, dropna=False) if names else ():
         parts.append((", ".join("missing" if pd.isna(level) else str(level) for level in key), part))
-    total = step_weights(table, weighted).sum()
+    total = step_weights(scored_steps(table, weighted), weighted).sum()
     rows = []
     for label, part in parts:
         weight = step_weights(part, weighted)

@@ -69,8 +69,8 @@ def test_what_cannot_happen_in_the_market_is_not_predicted(market):
 @pytest.mark.parametrize("name", ["career", "bag-of-jobs", "markov-2"])
 def test_only_steps_that_are_told_otherwise_are_averaged(name):
     """An edited occupation is told from the next step on; what was told before has the same predictions."""
-    model, processor = model_and_processor(name)
     careers = careers_of(150)
+    model, processor = model_and_processor(name, careers=careers)
     edit = Edit(occupations={"cook": "nurse"}, from_year=1982)
     groups = {"cook": "food", "waiter": "food", "driver": "other", "nurse": "other"}
     comparison = next_step_differences(

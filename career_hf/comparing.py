@@ -30,7 +30,7 @@ from .careers.columns import check_names
 from .careers.frames import as_splits
 from .careers.ledger import Ledger
 from .careers.splits import check_not_empty
-from .encoding.checkpoints import load_processor
+from .encoding.checkpoints import load_checkpoint
 from .encoding.processing_career import CareerProcessor
 from .evaluation.metrics import shared_rows, summarize
 from .evaluation.report import perplexity_in_groups
@@ -299,7 +299,7 @@ def compare(
         }
         _, ledger = shared_rows(scored)
         if pretrained is not None:
-            note = who_was_trained_on(load_processor(pretrained), splits["test"])
+            note = who_was_trained_on(load_checkpoint(pretrained)[1], splits["test"])
             if note is not None:
                 ledger.note(f"{PRETRAINED}: {note}")
         comparison = Comparison(scored, _trial_log(setup.folder, planned, frozen), baseline, draws, weighted, ledger)
@@ -391,7 +391,7 @@ def _train(setup: _Setup, trial: Trial) -> tuple[PreTrainedModel, CareerProcesso
     make_model: Callable[[Any], PreTrainedModel]
     if trial.model == PRETRAINED:
         pretrained = str(setup.pretrained)
-        old = load_processor(pretrained)
+        _, old = load_checkpoint(pretrained)
         processor = old.extend(splits["train"], covariates=setup.covariates, **vocabulary)
         recipe = partial(finetuning_recipe, processor, **settings)
 

@@ -21,7 +21,7 @@ from transformers.pipelines import PIPELINE_REGISTRY
 
 from .careers.columns import is_list, one_career
 from .careers.frames import from_frame
-from .encoding.checkpoints import load_processor
+from .encoding.checkpoints import class_of_kind, load_processor
 from .encoding.processing_career import CareerProcessor
 from .forecasting.forecast import forecast
 from .forecasting.result import Forecast
@@ -82,6 +82,7 @@ class CareerForecastPipeline(Pipeline):
     _load_tokenizer: Any = False
 
     def __init__(self, model: Any, processor: Any = None, feature_extractor: Any = None, **kwargs: Any) -> None:
+        class_of_kind(model.config.model_type, getattr(model, "name_or_path", type(model).__name__))
         processor = _processor_of(model, feature_extractor if processor is None else processor)
         super().__init__(model=model, processor=processor, feature_extractor=processor, **kwargs)  # type: ignore[arg-type]
 

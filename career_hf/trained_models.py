@@ -16,13 +16,13 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from datasets import Dataset, DatasetDict
-from transformers import AutoConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from .careers.columns import check_names
 from .careers.frames import as_splits, truncate
 from .careers.provenance import SOURCES, source_of, years_of
 from .careers.splits import check_not_empty
-from .encoding.checkpoints import as_checkpoint, load_processor, running_no_code_of
+from .encoding.checkpoints import as_checkpoint, load_checkpoint
 from .encoding.processing_career import CareerProcessor
 from .encoding.training_history import UNKNOWN_SOURCE, record_careers
 from .figures.training import plot_training
@@ -244,11 +244,10 @@ def finetune(
     splits = _training_splits(careers, cutoff)
     record = {**source_record(careers, source), **years_of(splits["train"])}
     with _checkpoint_folder(pretrained) as checkpoint, _training_folder(output, resume, overwrite) as training:
-        pretrained_processor = load_processor(checkpoint)
-        with running_no_code_of(checkpoint):
-            config = AutoConfig.from_pretrained(checkpoint, trust_remote_code=False)
-        if not isinstance(config, CareerConfig):
-            raise ValueError(f"only CAREER is fine-tuned, and {checkpoint} is of the kind '{config.model_type}'")
+        pretrained_model, pretrained_processor = load_checkpoint(checkpoint)
+        if not isinstance(pretrained_model.config, CareerConfig):
+            kind = pretrained_model.config.model_type
+            raise ValueError(f"only CAREER is fine-tuned, and {checkpoint} is of the kind '{kind}'")
         new = [name for name in covariates if name not in pretrained_processor.covariate_names]
         processor = pretrained_processor.extend(splits["train"], covariates=new, unknown_occupation=UNKNOWN)
         transfers: list[TransferReport] = []

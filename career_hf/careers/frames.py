@@ -44,6 +44,7 @@ from .columns import (
     sort_labels,
 )
 from .ledger import Ledger
+from .saved_files import MANIFEST, check_files, read_manifest, record_files
 from .splits import check_leaks, check_manifest, split_careers
 from .validation import validate
 
@@ -240,7 +241,8 @@ def save_careers(
     ledger: Ledger | None = None,
     manifest: Mapping[str, Any] | None = None,
 ) -> None:
-    """Saves careers, the ledger of their build (`ledger.json`) and the manifest of their split (`split.json`).
+    """Saves careers, the ledger of their build (`ledger.json`), the manifest of their split (`split.json`) and the
+    checksums of all these files (`checksums.json`).
 
     Args:
         splits: Careers, or careers by split name.
@@ -252,13 +254,23 @@ def save_careers(
     other files stay.
 
     Raises:
-        ValueError: If everything is empty, or the folder holds a file or folder of the same name that is not ours.
+        ValueError: If everything is empty, these are no careers that `load_careers` would load, or the folder holds a
+            file or folder of the same name that is not ours.
     """
+    if not isinstance(splits, (Dataset, DatasetDict)):
+        raise ValueError(
+            f"careers are a Dataset or a DatasetDict of splits, not a {type(splits).__name__}: from_frame makes them "
+            "of a table"
+        )
     if isinstance(splits, DatasetDict):
         # datasets cannot load a dataset without rows.
         splits = DatasetDict({name: part for name, part in splits.items() if part.num_rows})
     if not len(splits):
         raise ValueError("there are no careers to save: every split is empty")
+    parts = splits if isinstance(splits, DatasetDict) else {"all": splits}
+    for careers in parts.values():
+        validate(careers)
+    check_leaks(parts)
     with complete(Path(folder).absolute(), move_into) as unfinished:
         splits.save_to_disk(str(unfinished))
         if ledger is not None:
@@ -266,7 +278,8 @@ def save_careers(
         if manifest is not None:
             people = {name: part for name, part in manifest["splits"].items() if part["people"]}
             text = json.dumps({**manifest, "splits": people}, indent=2)
-            (unfinished / "split.json").write_text(text + "\n", encoding="utf-8")
+            (unfinished / MANIFEST).write_text(text + "\n", encoding="utf-8")
+        record_files(unfinished)
 
 
 def load_careers(folder: str | Path) -> DatasetDict:
@@ -279,24 +292,26 @@ def load_careers(folder: str | Path) -> DatasetDict:
         Careers by split name.
 
     Raises:
-        ValueError: If a file is damaged, careers are not valid, a person is in two splits, or `split.json` names other
-            people.
+        ValueError: If a file is damaged, is missing or is not the one that was saved, names a file outside of the
+            folder, careers are not valid, a person is in two splits, or `split.json` names other people.
     """
+    check_files(Path(folder))
     try:
         loaded = load_from_disk(str(Path(folder).absolute()))
     except FileNotFoundError:
         raise
     except Exception as error:  # whatever a damaged file makes of the libraries that read it
         raise ValueError(
-            f"{folder} cannot be read as careers, as after an interrupted copy: {type(error).__name__}: {error}"
+            f"{folder} cannot be read as careers, as after an interrupted copy: {type(error).__name__}: "
+            + " ".join(str(error).split())
         ) from error
     splits = loaded if isinstance(loaded, DatasetDict) else DatasetDict({"all": loaded})
     for careers in splits.values():
         validate(careers)
     check_leaks(splits)
-    manifest = Path(folder) / "split.json"
+    manifest = Path(folder) / MANIFEST
     if manifest.exists():
-        check_manifest(splits, json.loads(manifest.read_text(encoding="utf-8")))
+        check_manifest(splits, read_manifest(manifest))
     return splits
 
 

@@ -193,16 +193,27 @@ def source_of(folder: str | Path) -> dict[str, str]:
         `source`, `license` and `redistribution`, each "unknown" where no card says it.
 
     Raises:
-        ValueError: If the card's `redistribution` is not one of `Redistribution`.
+        ValueError: If the card cannot be read, a field is no text, or `redistribution` is not one of `Redistribution`.
     """
     path = Path(folder) / CARD
-    metadata = DatasetCard.load(path).data.to_dict() if path.exists() else {}
-    our_metadata = metadata.get("career_hf", {})
+    try:
+        metadata = DatasetCard.load(path).data.to_dict() if path.exists() else {}
+    except Exception as error:  # YAML and the Hub's card have errors of their own
+        text = " ".join(str(error).split())
+        raise ValueError(
+            f"{path} has a head that cannot be read ({type(error).__name__}: {text}): correct it"
+        ) from error
+    our_metadata = metadata.get("career_hf") or {}
+    if not isinstance(our_metadata, dict):
+        raise ValueError(f"{path}: career_hf is {our_metadata!r}, and must hold source and redistribution")
     license = metadata.get("license_name") or metadata.get("license", "unknown")
     redistribution = our_metadata.get("redistribution", "unknown")
     if redistribution not in get_args(Redistribution):
         raise ValueError(f"{path}: redistribution {redistribution!r} is none of {list(get_args(Redistribution))}")
-    return {"source": our_metadata.get("source", "unknown"), "license": license, "redistribution": redistribution}
+    record = {"source": our_metadata.get("source", "unknown"), "license": license, "redistribution": redistribution}
+    if wrong := [name for name, value in record.items() if not isinstance(value, str)]:
+        raise ValueError(f"{path}: {wrong[0]} is {record[wrong[0]]!r}, and must be a text")
+    return record
 
 
 def training_source(folder: str | Path, careers: Dataset) -> dict[str, Any]:

@@ -12,7 +12,6 @@ The whole package reads these weights from the column `weight` of careers: the l
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from ..readable_values import ReadableResult
 from .columns import career_table, is_list, is_text, list_lengths, list_values, make_dataset
 from .frames import as_careers, load_careers, save_careers
 from .ledger import Ledger
+from .saved_files import MANIFEST, read_manifest
 from .splits import split_manifest
 
 
@@ -205,9 +205,9 @@ def _read_margins(
 
 def _manifest(careers: Any, splits: DatasetDict) -> dict[str, Any] | None:
     """The manifest of the weighted splits, if the folder of careers has one; some of its people may be left out."""
-    if not isinstance(careers, (str, Path)) or not (Path(careers) / "split.json").exists():
+    if not isinstance(careers, (str, Path)) or not (Path(careers) / MANIFEST).exists():
         return None
-    before = json.loads((Path(careers) / "split.json").read_text(encoding="utf-8"))
+    before = read_manifest(Path(careers) / MANIFEST)
     return split_manifest(splits, before["salt"], dict(before["fractions"]), before["group"])
 
 

@@ -1,4 +1,9 @@
-"""Loading a model together with its processor, from a folder or the Hub."""
+"""Loading a model together with its processor, from a folder or the Hub: the door of every verb of this package.
+
+Behind it a model is one of this package, its weights are those of its checkpoint, all of them and no others, and its
+processor has the same vocabulary and the same levels in the same order. `models.checked_loading` says what plain
+`from_pretrained` checks, and why it lets more in.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +15,10 @@ from typing import Any
 from huggingface_hub import HfApi, constants, try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError, HTTPError  # HTTPError is of the HTTP library that it has
 from huggingface_hub.utils import validate_repo_id
-from transformers import AutoModelForCausalLM
 
+from ..models.checksums import base_of_adapters, file_finder
+from ..models.json_fields import check_types, read_json
+from ..registration import model_classes
 from .processing_career import CareerProcessor
 
 
@@ -29,31 +36,65 @@ def load_checkpoint(checkpoint: Path | str) -> tuple[Any, CareerProcessor]:
         The model and its processor.
 
     Raises:
-        ValueError: As in `load_processor`; the checkpoint has code of its own, which is not run; or a file is not the
-            one that was saved.
+        ValueError: As in `load_processor`; the checkpoint has code of its own, which is not run; it is no model of
+            this package; its weights are not those of its config, or are NaN or infinite; a file is damaged, or not
+            the one that was saved; or model and processor do not belong together. The message is one line.
     """
     processor = load_processor(checkpoint)
-    with running_no_code_of(checkpoint):
-        return AutoModelForCausalLM.from_pretrained(checkpoint, trust_remote_code=False), processor
+    with _in_one_line(checkpoint):
+        # Not by an Auto class, which would load other models too. Weights that are not safetensors would be pickles.
+        model, info = _class_of(checkpoint).from_pretrained(
+            checkpoint, trust_remote_code=False, use_safetensors=True, output_loading_info=True
+        )
+        if differences := {name: sorted(map(str, keys)) for name, keys in info.items() if keys}:
+            raise ValueError(
+                f"the weights of '{checkpoint}' are not those of a {type(model).__name__}: {differences}; a model is "
+                "only used with all the weights that it was saved with"
+            )
+        processor.check(model.config)
+    return model, processor
 
 
-@contextmanager
-def running_no_code_of(checkpoint: Path | str) -> Iterator[None]:
-    """Turns Transformers' refusal to run the code of a checkpoint (`trust_remote_code=False`) into an error of one
-    line; without that argument Transformers asks at a terminal, where one key runs downloaded code.
+def _class_of(checkpoint: Path | str) -> Any:
+    """The class of a checkpoint's model; raises a ValueError unless it is one of this package."""
+    if (file := file_finder(base_of_adapters(checkpoint))("config.json")) is None:
+        raise ValueError(f"'{checkpoint}' holds no checkpoint: it has no config.json")
+    fields = read_json(file)
+    check_types(str(file), fields, {"model_type": str}, ["model_type"])
+    return class_of_kind(fields["model_type"], checkpoint, has_code="auto_map" in fields)
 
-    Raises:
-        ValueError: The checkpoint needs code of its own.
+
+def class_of_kind(kind: str, checkpoint: Any, has_code: bool = False) -> Any:
+    """The class of models of a kind; raises a ValueError unless it is one of this package.
+
+    Args:
+        kind: `model_type` of the config.
+        checkpoint: The checkpoint, for the message.
+        has_code: Whether the checkpoint brings code of its own.
     """
-    try:
-        yield
-    except ValueError as error:
-        if "trust_remote_code" not in str(error):
-            raise
+    classes = {model_class.config_class.model_type: model_class for model_class in model_classes()}
+    if kind not in classes and has_code:
         raise ValueError(
             f"'{checkpoint}' brings code of its own, which is not run, and is no model of this package: load it with "
             "transformers, after reading its code, and pass the model and its processor"
-        ) from error
+        )
+    if kind not in classes:
+        raise ValueError(
+            f"'{checkpoint}' holds a model of the kind '{kind}', which is none of this package: {', '.join(classes)}"
+        )
+    return classes[kind]
+
+
+@contextmanager
+def _in_one_line(checkpoint: Path | str) -> Iterator[None]:
+    """Turns whatever the files of a checkpoint make of the libraries that read them into a ValueError of one line."""
+    try:
+        yield
+    except Exception as error:
+        text = " ".join(str(error).split())
+        if isinstance(error, ValueError) and text == str(error):
+            raise
+        raise ValueError(f"'{checkpoint}' cannot be loaded: {type(error).__name__}: {text}") from error
 
 
 def load_processor(checkpoint: Path | str) -> CareerProcessor:
@@ -63,18 +104,21 @@ def load_processor(checkpoint: Path | str) -> CareerProcessor:
         checkpoint: Folder or Hub id.
 
     Raises:
-        ValueError: The folder has no checkpoint, or there is no such folder and no such checkpoint on the Hub.
+        ValueError: The folder has no checkpoint, there is no such folder and no such checkpoint on the Hub, or the
+            processor's file is damaged. The message is one line.
     """
     check_reachable(checkpoint)
-    try:
-        return CareerProcessor.from_pretrained(checkpoint)
-    except OSError as error:
-        # The message of Transformers may not name the folder, because it takes a missing folder for a Hub id.
-        if Path(checkpoint).is_dir():
-            raise ValueError(f"the folder '{checkpoint}' holds no checkpoint: {error}") from error
-        raise ValueError(
-            f"there is no folder '{checkpoint}', and it cannot be loaded from the Hub: {error}"
-        ) from error
+    with _in_one_line(checkpoint):
+        try:
+            return CareerProcessor.from_pretrained(checkpoint)
+        except OSError as error:
+            text = " ".join(str(error).split())
+            # The message of Transformers may not name the folder, because it takes a missing folder for a Hub id.
+            if Path(checkpoint).is_dir():
+                raise ValueError(f"the folder '{checkpoint}' holds no checkpoint: {text}") from error
+            raise ValueError(
+                f"there is no folder '{checkpoint}', and it cannot be loaded from the Hub: {text}"
+            ) from error
 
 
 def check_reachable(checkpoint: Path | str) -> None:

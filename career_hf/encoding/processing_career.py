@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from math import inf
+from reprlib import repr as short
 from typing import Any, Literal
 
 import numpy as np
@@ -25,11 +27,13 @@ from ..careers.frames import career_columns
 from ..careers.ledger import Ledger
 from ..careers.validation import validated_table
 from ..models.checksums import Checksummed
+from ..models.json_fields import check_types
 from .collating import FlatCareers, PaddingCollator
 from .training_history import check_stage, count_stage, pad_stage, sum_stage
 from .vocabulary import (
     MISSING,
     by_frequency,
+    hash_of_levels,
     index_labels,
     index_occupations,
     label_counts,
@@ -37,6 +41,24 @@ from .vocabulary import (
     level_codes,
     occupation_codes,
 )
+
+
+# The types of the processor's fields in its file.
+TYPES = {
+    "occupations": list[str],
+    "covariate_names": list[str],
+    "covariate_levels": list[list[str]],
+    "unknown_occupation": str | None,
+    "special_token_ids": list[int],
+    "pad_token_id": int,
+    "bos_token_id": int,
+    "time_covariate": str | None,
+    "step_length": int,
+    "weight_scale": float | int | None,
+    "training_stages": list[dict[str, Any]],
+    "padding_value": int,
+    "padding_side": str,
+}
 
 
 class CareerProcessor(Checksummed, SequenceFeatureExtractor):
@@ -115,6 +137,13 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
         self.padding_value = padding_value
         self.padding_side = padding_side
         self._check_state()
+
+    @classmethod
+    def from_dict(cls, feature_extractor_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """A processor from the fields of its file; raises a ValueError that names a field that is missing or has a
+        wrong type."""
+        check_types("preprocessor_config.json", feature_extractor_dict, TYPES, ["occupations"])
+        return super().from_dict(feature_extractor_dict, **kwargs)
 
     @classmethod
     def fit(
@@ -455,6 +484,7 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
             "vocab_size": len(self.occupations),
             "covariate_names": list(self.covariate_names),
             "covariate_sizes": [len(levels) for levels in self.covariate_levels],
+            "levels_sha256": dict(zip(self.covariate_names, map(hash_of_levels, self.covariate_levels), strict=True)),
             "id2label": self.id2label,
             "label2id": {label: i for i, label in enumerate(self.occupations)},
             "special_token_ids": list(self.special_token_ids),
@@ -463,14 +493,17 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
         }
 
     def check(self, config: Any) -> None:
-        """Checks that a model's config has this processor's vocabulary.
+        """Checks that a model's config has this processor's vocabulary and levels.
+
+        Levels are compared by their hashes, where the config has them; other configs only tell how many there are.
 
         Raises:
-            ValueError: If they differ; the message names the field, or the first id and its two labels.
+            ValueError: If they differ; the message names the field, the first id and its two labels, or the covariate.
         """
         fix = "load both from one checkpoint, or move the model with model.resize_vocabulary(old, new)"
         expected = self.config_kwargs()
-        labels, _ = expected.pop("id2label"), expected.pop("label2id")
+        labels, hashes = expected.pop("id2label"), expected.pop("levels_sha256")
+        del expected["label2id"]
         config_labels = {int(i): label for i, label in (config.id2label or {}).items()}
         for i in range(max(len(labels), config.vocab_size)):
             label, config_label = labels.get(i), config_labels.get(i)
@@ -487,6 +520,14 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
                 value, config_value = sorted(value), sorted(config_value or [])
             if value != config_value:
                 raise ValueError(f"the processor has {name} {value}, the config {config_value}: {fix}")
+        recorded = getattr(config, "levels_sha256", None) or {}
+        for name, levels in zip(self.covariate_names, self.covariate_levels, strict=True):
+            if recorded.get(name, hashes[name]) != hashes[name]:
+                raise ValueError(
+                    f"the processor has levels of covariate '{name}', {short(levels)}, that are not those of the "
+                    f"model, or have another order: {fix}; for levels that were renamed on purpose, "
+                    "model.config.update(processor.config_kwargs())"
+                )
 
     @property
     def _sizes(self) -> list[int]:
@@ -495,6 +536,20 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
 
     def _check_state(self) -> None:
         """Raises a ValueError if the state contradicts itself."""
+        if len(self.covariate_names) != len(self.covariate_levels):
+            raise ValueError(
+                f"there are {len(self.covariate_names)} covariate_names and {len(self.covariate_levels)} "
+                "covariate_levels: give the levels of each covariate"
+            )
+        if self.time_covariate not in (None, *self.covariate_names):
+            raise ValueError(f"time_covariate {self.time_covariate!r} is not one of {self.covariate_names}")
+        if not self.step_length >= 1:
+            raise ValueError(f"step_length is {self.step_length!r}, but must be a number of years, 1 or more")
+        if self.weight_scale is not None and not 0 < self.weight_scale < inf:
+            raise ValueError(f"weight_scale is {self.weight_scale!r}, but must be a finite number above 0")
+        for i in (self.pad_token_id, self.bos_token_id, *self.special_token_ids):
+            if not 0 <= i < len(self.occupations):
+                raise ValueError(f"special id {i} is outside the vocabulary of {len(self.occupations)} occupations")
         vocabularies = dict(zip(self.covariate_names, self.covariate_levels, strict=True))
         for name, labels in [("occupation", self.occupations), *vocabularies.items()]:
             if len(set(labels)) != len(labels):

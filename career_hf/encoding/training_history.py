@@ -18,6 +18,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
+from reprlib import repr as short
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ import pyarrow as pa
 from datasets import Dataset
 
 from ..careers.columns import career_table, list_lengths, list_values
+from ..models.json_fields import check_types
 
 
 # The source of a stage that was recorded without one.
@@ -32,6 +34,23 @@ UNKNOWN_SOURCE: Mapping[str, Any] = {"source": "unknown", "license": "unknown", 
 # Of more people the smallest hashes are kept, and only people whose hashes are as small are looked for among them.
 MOST_HASHES = 50_000
 PEOPLE_AT_ONCE = 100_000
+
+
+# The fields of a stage that are read again, by type, and those that every stage has.
+TYPES = {
+    "stage": str,
+    "source": dict[str, Any],
+    "people": int,
+    "person_years": int,
+    "occupation_counts": list[int],
+    "covariate_counts": list[list[int]],
+    "last_year": int | None,
+    "people_hashes": str,
+    "run": dict[str, Any],
+    "counts_rounded_to": int,
+}
+SOURCE_TYPES = {"source": str, "license": str, "redistribution": str, "first_year": int, "last_year": int}
+REQUIRED = ("stage", "occupation_counts", "covariate_counts")
 
 
 def count_stage(
@@ -176,8 +195,10 @@ def check_stage(stage: Mapping[str, Any], sizes: Sequence[int]) -> None:
     """Checks that a stage has one count for every id.
 
     Raises:
-        ValueError: If the numbers of counts and ids differ.
+        ValueError: If the numbers of counts and ids differ, or a field is missing or has a wrong type.
     """
+    check_types(f"training stage {short(stage.get('stage'))}", stage, TYPES, REQUIRED)
+    check_types(f"source of training stage {short(stage['stage'])}", stage.get("source", {}), SOURCE_TYPES)
     counted = [len(stage["occupation_counts"]), *map(len, stage["covariate_counts"])]
     if counted != list(sizes):
         raise ValueError(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import NoReturn
 
 import numpy as np
@@ -30,6 +32,11 @@ def learn_levels(table: pa.Table, name: str) -> list[str]:
     """The sorted levels of a covariate (as numbers if all are numbers), without "missing"."""
     labels = pc.unique(_covariate_labels(table, name))
     return [level for level in sort_labels(labels).to_pylist() if level != MISSING]
+
+
+def hash_of_levels(levels: Sequence[str]) -> str:
+    """The SHA-256 of a covariate's levels in the order of their ids, in hexadecimal."""
+    return sha256(json.dumps(list(levels)).encode()).hexdigest()
 
 
 def occupation_codes(

@@ -14,12 +14,14 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, cached_file, logging
+
+from .json_fields import AGAIN, check_types, read_json
 
 
 logger = logging.get_logger(__name__)
@@ -29,7 +31,6 @@ WEIGHTS = "model*.safetensors"
 TEXTS = ("config.json", "generation_config.json", "model.safetensors.index*.json", "preprocessor_config.json")
 # The name of the checksum in the metadata of a weight file.
 TENSORS_CHECKSUM = "sha256"
-AGAIN = "copy or download the checkpoint again"
 # Arguments of `from_pretrained` that determine the files.
 _LOCATION_ARGUMENTS = (
     "cache_dir",
@@ -60,7 +61,7 @@ def record_checksums(folder: str | os.PathLike, patterns: tuple[str, ...] = (*TE
             continue
         if not fnmatch(file.name, WEIGHTS):
             recorded[file.name] = sha256_of(file)
-        elif _read_header(file)[1] is None:
+        elif read_header(file)[1] is None:
             _write_checksum(file)
     text = json.dumps(dict(sorted(recorded.items())), indent=2) + "\n"
     (folder / CHECKSUMS).write_text(text, encoding="utf-8")
@@ -137,43 +138,82 @@ def check_checksums(checkpoint: str | os.PathLike, patterns: tuple[str, ...], **
         ValueError: A weight file is not as it was saved, or is missing, or a text cannot be read; the message names
             the file.
     """
-    location = {name: value for name, value in arguments.items() if name in _LOCATION_ARGUMENTS and value is not None}
-
-    def find(name: str) -> Path | None:
-        quiet = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
-        file = cached_file(checkpoint, name, _raise_exceptions_for_gated_repo=False, **quiet, **location)
-        return None if file is None else Path(file)
-
+    find = file_finder(checkpoint, **arguments)
     record = find(CHECKSUMS)
     recorded = {} if record is None else _recorded(record.parent)
-    for name, checksum in recorded.items():
-        if not _matches(name, patterns) or fnmatch(name, WEIGHTS):
+    for name in dict.fromkeys([*recorded, *(pattern for pattern in patterns if "*" not in pattern)]):
+        if not _matches(name, patterns) or fnmatch(name, WEIGHTS) or (file := find(name)) is None:
             continue
-        file = find(name)
-        if file is not None and sha256_of(file) != checksum:
-            _read_text(file)
+        read_json(file)
+        if name in recorded and sha256_of(file) != recorded[name]:
             logger.warning_once(
                 f"{name} of {os.fspath(checkpoint)} was edited since it was saved. If the edit was meant, save "
                 "what you load there with save_pretrained, or call record_checksums of career_hf.models.checksums"
             )
-    if WEIGHTS in patterns and arguments.get("gguf_file") is None:
-        for file in _weight_files(find, checkpoint, arguments.get("variant")):
+    if WEIGHTS in patterns:
+        for file in weight_files(checkpoint, **arguments):
             if not _check_weights(file, recorded.get(file.name)):
                 logger.info(f"{file} has no checksum, as after it was rewritten by other means than save_pretrained")
 
 
-def _weight_files(find: Any, checkpoint: str | os.PathLike, variant: str | None) -> Iterator[Path]:
-    """The weight files that `from_pretrained` takes; raises a ValueError if one of several is missing."""
+def file_finder(checkpoint: str | os.PathLike, **arguments: Any) -> Callable[[str], Path | None]:
+    """A function that finds a file of a checkpoint by its name, as `from_pretrained` does; None if there is none.
+
+    Args:
+        checkpoint: Folder or Hub id.
+        arguments: Arguments of `from_pretrained`; those that determine the files (revision, cache and so on) are used.
+    """
+    location = {name: value for name, value in arguments.items() if name in _LOCATION_ARGUMENTS and value is not None}
+    quiet = ("missing_entries", "connection_errors", "gated_repo")
+    location |= {f"_raise_exceptions_for_{what}": False for what in quiet}
+
+    def find(name: str) -> Path | None:
+        file = cached_file(checkpoint, name, **location)
+        return None if file is None else Path(file)
+
+    return find
+
+
+def base_of_adapters(checkpoint: str | os.PathLike, **arguments: Any) -> str | os.PathLike:
+    """The checkpoint on which a folder of PEFT's adapters builds; for any other checkpoint the checkpoint itself."""
+    find = file_finder(checkpoint, **arguments)
+    if find("config.json") is not None or (file := find("adapter_config.json")) is None:
+        return checkpoint
+    fields = read_json(file)
+    check_types(str(file), fields, {"base_model_name_or_path": str}, ["base_model_name_or_path"])
+    return fields["base_model_name_or_path"]
+
+
+def weight_files(checkpoint: str | os.PathLike, **arguments: Any) -> list[Path]:
+    """The weight files that `from_pretrained` takes.
+
+    Args:
+        checkpoint: Folder or Hub id.
+        arguments: As in `file_finder`, and `variant`.
+
+    Raises:
+        ValueError: One of several files is missing, or their index is damaged or names a file of another folder.
+    """
+    if arguments.get("gguf_file") is not None:
+        return []
+    find, variant = file_finder(checkpoint, **arguments), arguments.get("variant")
     single, index_name = SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME
     if variant is not None:
         single, index_name = (f".{variant}.".join(name.rsplit(".", 1)) for name in (single, index_name))
     if (file := find(single)) is not None:
-        yield file
-    elif (index := find(index_name)) is not None:
-        for name in sorted(set(_read_text(index)["weight_map"].values())):
-            if (file := find(name)) is None:
-                raise ValueError(f"{name} of {os.fspath(checkpoint)} is missing, one of several weight files: {AGAIN}")
-            yield file
+        return [file]
+    if (index := find(index_name)) is None:
+        return []
+    entries = read_json(index)
+    check_types(str(index), entries, {"weight_map": dict[str, str], "metadata": dict[str, Any] | None}, ["weight_map"])
+    files = []
+    for name in sorted(set(entries["weight_map"].values())):
+        if Path(name).name != name or "\\" in name:
+            raise ValueError(f"{index} names the file {name!r}, which is not in its own folder: {AGAIN}")
+        if (file := find(name)) is None:
+            raise ValueError(f"{name} of {os.fspath(checkpoint)} is missing, one of several weight files: {AGAIN}")
+        files.append(file)
+    return files
 
 
 def _check_weights(file: Path, recorded: str | None) -> bool:
@@ -183,7 +223,7 @@ def _check_weights(file: Path, recorded: str | None) -> bool:
         file: The weight file.
         recorded: SHA-256 of the whole file, which folders saved by versions up to 0.1 have in `checksums.json`.
     """
-    header, checksum = _read_header(file)
+    header, checksum = read_header(file)
     if checksum is not None:
         with file.open("rb") as opened:
             opened.seek(8 + int.from_bytes(opened.read(8), "little"))
@@ -199,7 +239,7 @@ def _check_weights(file: Path, recorded: str | None) -> bool:
     return True
 
 
-def _read_header(file: Path) -> tuple[dict[str, Any], str | None]:
+def read_header(file: Path) -> tuple[dict[str, Any], str | None]:
     """The header of a weight file without its checksum, and the checksum; a ValueError if the file is damaged."""
     try:
         with file.open("rb") as opened:
@@ -220,7 +260,7 @@ def _read_header(file: Path) -> tuple[dict[str, Any], str | None]:
 
 def _write_checksum(file: Path) -> None:
     """Writes a weight file again with its checksum; the file is never half written, and never in memory as a whole."""
-    header, _ = _read_header(file)
+    header, _ = read_header(file)
     length = len(_as_bytes(header, "0" * 64))
     with file.open("rb") as source, tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as copy:
         try:
@@ -257,15 +297,11 @@ def _checksum(header: dict[str, Any], tensors: BinaryIO, copy: Any = None) -> st
 def _recorded(folder: Path) -> dict[str, str]:
     """The checksums of `checksums.json` by the name of the file; none if there is no such file."""
     path = folder / CHECKSUMS
-    return _read_text(path) if path.exists() else {}
-
-
-def _read_text(file: Path) -> Any:
-    """What is in a JSON file; raises a ValueError that names the file if it cannot be read."""
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{file} is damaged, because it is no JSON ({error}): {AGAIN}") from error
+    if not path.exists():
+        return {}
+    recorded = read_json(path)
+    check_types(str(path), recorded, dict.fromkeys(recorded, str))
+    return recorded
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:
@@ -282,4 +318,15 @@ def sha256_of(*files: Path) -> str:
     return digest.hexdigest()
 
 
-__all__ = ["CHECKSUMS", "Checksummed", "check_checksums", "record_checksums", "sha256_of", "verify_checksums"]
+__all__ = [
+    "CHECKSUMS",
+    "Checksummed",
+    "base_of_adapters",
+    "check_checksums",
+    "file_finder",
+    "read_header",
+    "record_checksums",
+    "sha256_of",
+    "verify_checksums",
+    "weight_files",
+]

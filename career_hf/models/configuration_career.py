@@ -16,6 +16,7 @@ class CareerConfig(OccupationConfig):
         covariate_names (`list[str]`): Covariates in the order of the last axis of the `covariates` input. Two ordered
             lists rather than a mapping, because `config.json` is written with sorted keys.
         covariate_sizes (`list[int]`): Number of levels of each covariate, in the same order.
+        levels_sha256 (`dict[str, str]`): SHA-256 of the levels of each covariate; see [`OccupationConfig`].
         hidden_size (`int`): D, the size of a career's representation h_t.
         num_hidden_layers (`int`): L.
         num_attention_heads (`int`): A of Eq. 13.

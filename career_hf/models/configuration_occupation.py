@@ -1,13 +1,26 @@
 """OccupationConfig: the vocabulary and covariates of any occupation model: CAREER, a rival or a simulated truth."""
 
 from dataclasses import field
+from typing import Any, Self
 
 import torch
 from torch import nn
 from transformers import PreTrainedConfig
 
 from .checksums import Checksummed
+from .json_fields import check_types
 from .strict_config import MOST_IDS, number, size, strict_config
+
+
+# Fields that Transformers reads and does not check, by the types that they have in a file.
+TYPES = {
+    "architectures": list[str] | None,
+    "dtype": str | torch.dtype | None,
+    "id2label": dict[str, str] | dict[int, str] | None,
+    "label2id": dict[str, int] | dict[str, str] | None,
+    "model_type": str,
+    "transformers_version": str | None,
+}
 
 
 @strict_config
@@ -18,6 +31,10 @@ class OccupationConfig(Checksummed, PreTrainedConfig):
         vocab_size (`int`): Number of occupation ids, special ids included. Ids index `id2label`.
         covariate_names (`list[str]`): Covariates x_t of Eq. 12, in the order of the last axis of `covariates`.
         covariate_sizes (`list[int]`): Number of levels of each covariate, "missing" included.
+        levels_sha256 (`dict[str, str]`): SHA-256 of the levels of each covariate, in the order of their ids, by which
+            the processor of other levels, or of the same in another order, is refused. Occupations need none, because
+            `id2label` has them. Empty in a config that was made by hand or by an older version: then only the numbers
+            of levels are compared.
         use_cache (`bool`): Whether to return a key/value cache, for models that have one.
         pad_token_id (`int`): Id of padding.
         bos_token_id (`int`): Id of the beginning of a career, the "previous occupation" of the first step.
@@ -34,6 +51,7 @@ class OccupationConfig(Checksummed, PreTrainedConfig):
     vocab_size: int = size(335, MOST_IDS)
     covariate_names: list[str] = field(default_factory=list)
     covariate_sizes: list[int] = size(list, MOST_IDS)  # type: ignore[arg-type]  # a factory
+    levels_sha256: dict[str, str] = field(default_factory=dict)
     use_cache: bool = False
     pad_token_id: int = number(0, at_least=0, below=MOST_IDS)
     bos_token_id: int = number(1, at_least=0, below=MOST_IDS)
@@ -51,6 +69,17 @@ class OccupationConfig(Checksummed, PreTrainedConfig):
         ids = {label: i for i, label in self.id2label.items()}
         if {label: str(i) for label, i in (self.label2id or {}).items()} != {k: str(i) for k, i in ids.items()}:
             self.label2id = ids
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Self:
+        """A config from the fields of its file; raises a ValueError that names a field of a wrong type."""
+        check_types("config.json", config_dict, TYPES)
+        if wrong := [i for i in config_dict.get("id2label") or {} if not str(i).isdecimal()]:
+            raise ValueError(f"config.json is damaged: 'id2label' has the id {wrong[0]!r}, which is no number")
+        dtype = config_dict.get("dtype")
+        if isinstance(dtype, str) and not isinstance(getattr(torch, dtype.removeprefix("torch."), None), torch.dtype):
+            raise ValueError(f"config.json is damaged: 'dtype' is {dtype!r}, and no number type such as 'float32'")
+        return super().from_dict(config_dict, **kwargs)
 
     def validate_vocabulary(self):
         """Part of `@strict` validation: raises a ValueError for impossible special ids or too few occupations."""

@@ -31,7 +31,7 @@ from transformers.utils.generic import merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
 from .attention import SDPA_BY_LENGTH
-from .checksums import Checksummed
+from .checked_loading import CheckedWeights
 from .configuration_career import CareerConfig
 from .facts import ModelFacts
 from .generation import WithoutGenerate
@@ -147,7 +147,7 @@ class CareerLayer(GradientCheckpointingLayer):
 
 
 @auto_docstring
-class CareerPreTrainedModel(ModelFacts, WithoutGenerate, Checksummed, PreTrainedModel):
+class CareerPreTrainedModel(ModelFacts, WithoutGenerate, CheckedWeights, PreTrainedModel):
     config: CareerConfig
     base_model_prefix = "model"
     main_input_name = "input_ids"

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
 from transformers.utils import can_return_tuple
 
-from .checksums import Checksummed
+from .checked_loading import CheckedWeights
 from .configuration_occupation import OccupationConfig
 from .facts import ModelFacts
 from .generation import WithoutGenerate
@@ -22,7 +22,7 @@ from .positions import move_left, padding_on_the_left, restarts
 from .two_stage import mean_nll
 
 
-class OccupationModel(ModelFacts, WithoutGenerate, Checksummed, PreTrainedModel):
+class OccupationModel(ModelFacts, WithoutGenerate, CheckedWeights, PreTrainedModel):
     """An occupation model without a cache; a subclass defines it by its `log_probs`.
 
     `takes_packed_careers` tells whether one row may have several careers, separated by `position_ids` that restart.

@@ -168,6 +168,7 @@ def convert_checkpoint(
     )
     model.config.id2label = processor.id2label
     model.config.label2id = {label: i for i, label in processor.id2label.items()}
+    model.config.levels_sha256 = processor.config_kwargs()["levels_sha256"]
     processor.check(model.config)
     if output is not None:
         model.save_pretrained(output)

@@ -22,13 +22,11 @@ import pandas as pd
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ModelCard
 from huggingface_hub.errors import HTTPError  # of the HTTP library that huggingface_hub has
 from huggingface_hub.utils import validate_repo_id
-from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM
 
 from ..careers.dataset_card import CARD, as_cell
 from ..careers.frames import load_careers
 from ..careers.provenance import SOURCES
-from ..encoding.checkpoints import running_no_code_of
+from ..encoding.checkpoints import load_checkpoint
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.training_history import UNKNOWN_SOURCE, round_stage
 from ..models.checksums import verify_checksums
@@ -211,19 +209,9 @@ def _load(folder: Path) -> tuple[Any, CareerProcessor]:
         raise ValueError(f"{folder} is no checkpoint: it has no config.json")
     try:
         verify_checksums(folder)
-        with running_no_code_of(folder):
-            loaded: Any = AutoModelForCausalLM.from_pretrained(
-                folder, output_loading_info=True, use_safetensors=True, trust_remote_code=False
-            )
-        processor = CareerProcessor.from_pretrained(folder)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        return load_checkpoint(folder)
+    except (OSError, ValueError) as error:
         raise ValueError(f"{folder} does not load, so it is not published: {error}") from error
-    model, info = loaded
-    mismatches = {name: sorted(map(str, keys)) for name, keys in info.items() if keys}
-    if mismatches:
-        raise ValueError(f"the weights of {folder} are not those of its config, so it is not published: {mismatches}")
-    processor.check(model.config)
-    return model, processor
 
 
 def _check_card(folder: Path, processor: CareerProcessor) -> None:

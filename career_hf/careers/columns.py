@@ -253,7 +253,7 @@ class LongTable:
         return numbers.astype(np.int64)
 
 
-def check_names(**names: Collection[str]) -> None:
+def check_names(**names: Collection[Any]) -> None:
     """Refuses a text in the place of a list of names, whose letters would be taken for names.
 
     Args:

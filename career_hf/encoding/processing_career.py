@@ -135,6 +135,7 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
     ) -> None:
         # Its parent's constructor asks for a sampling rate, which careers do not have.
         FeatureExtractionMixin.__init__(self, **kwargs)
+        check_names(occupations=occupations, covariate_names=covariate_names)
         self.occupations = list(occupations)
         self.covariate_names = list(covariate_names)
         self.covariate_levels = [list(levels) for levels in covariate_levels]
@@ -171,7 +172,7 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
         """
         config_file = Path(save_directory) / "config.json"
         fields = read_json(config_file) if config_file.is_file() else {}
-        kind = fields.get("model_type")
+        kind = str(fields.get("model_type"))
         # A folder may have a model of somebody else, which this processor then says nothing about.
         if kind in CONFIG_MAPPING and issubclass(CONFIG_MAPPING[kind], OccupationConfig):
             try:

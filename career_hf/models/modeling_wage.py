@@ -56,7 +56,9 @@ class CareerWageConfig(CareerConfig):
 
 
 def check_excluded(covariate_names: Sequence[str], excluded: Sequence[str]) -> None:
-    """Raises a ValueError if a model has covariates that it must never see."""
+    """Raises a ValueError if a model has covariates that it must never see, or these are no list."""
+    if isinstance(excluded, str):
+        raise ValueError(f"exclude_covariates={excluded!r} is a text: pass a list, exclude_covariates=[{excluded!r}]")
     if seen := [name for name in covariate_names if name in excluded]:
         raise ValueError(
             f"the model has the covariates {seen}, which it must never see: train it without them from the start, "

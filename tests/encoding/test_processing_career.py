@@ -16,6 +16,7 @@ from career_hf import CareerConfig, CareerForOccupationPrediction
 from career_hf.careers import from_frame, to_frame
 from career_hf.encoding.collating import EncodedCareers, PaddingCollator
 from career_hf.encoding.processing_career import CareerProcessor
+from career_hf.models.modeling_wage import check_excluded
 
 
 # Not in alphabetical order, which is the order that sorted keys would give.
@@ -396,6 +397,8 @@ def test_what_are_no_careers_is_an_error_that_says_how_to_make_them(processor, c
         (lambda p, c: CareerProcessor.fit(c, "year"), "covariates='year' is a text"),
         (lambda p, c: CareerProcessor.fit(c, occupations="cook"), "occupations='cook' is a text"),
         (lambda p, c: CareerProcessor.fit(c, ["year", "gender", "year"]), "covariate 'year' is named twice"),
+        (lambda p, c: CareerProcessor("cook"), "occupations='cook' is a text"),
+        (lambda p, c: check_excluded(["year"], "gender"), "exclude_covariates='gender' is a text"),
         (lambda p, c: p.extend(occupations="astronaut"), "occupations='astronaut' is a text"),
         (lambda p, c: p.extend(c, covariates="gender"), "covariates='gender' is a text"),
         (lambda p, c: p.occupation_ids("cook"), "labels='cook' is a text"),

@@ -15,16 +15,18 @@ from typing import Any
 
 import numpy as np
 import torch.utils.data
-from datasets import Dataset, IterableDataset
+from datasets import Dataset, DatasetDict, IterableDataset
 from transformers import AutoModelForCausalLM, Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from .careers.columns import is_list, one_career
+from .careers.columns import has_row_per_person, is_text, one_career
 from .careers.frames import from_frame
+from .careers.validation import validate
 from .encoding.checkpoints import class_of_kind, load_processor
 from .encoding.processing_career import CareerProcessor
 from .forecasting.forecast import forecast
 from .forecasting.result import Forecast
+from .number_ranges import RANGES
 from .occupations.crosswalks import titles_of
 from .occupations.normalising import label_of
 
@@ -45,6 +47,7 @@ class CareerForecastPipeline(Pipeline):
     * one person's career: a mapping of `year`, `occupation` and the model's covariates to lists; a covariate that does
       not change may be a single value;
     * a list of such mappings; a person without a name is named by the place in the list;
+    * a `datasets.Dataset` of such mappings;
     * a long table with columns person, year, occupation and the covariates (pandas, polars, Arrow), or careers;
     * a stream of such mappings: a generator or other iterator, a `datasets.IterableDataset`, or a dataset of PyTorch
       such as Transformers' `KeyDataset`. It is read as results are taken.
@@ -91,19 +94,23 @@ class CareerForecastPipeline(Pipeline):
         unknown = sorted(set(kwargs) - set(FORECAST_ARGUMENTS))
         if unknown:
             raise ValueError(f"arguments {unknown} are not known: give top_k, or some of {list(FORECAST_ARGUMENTS)}")
-        if top_k is not None and top_k < 1:
-            raise ValueError(f"top_k is {top_k}, and must be at least 1")
+        if top_k is not None:
+            _check_count("top_k", top_k, "occupations")
         return {}, kwargs, {} if top_k is None else {"top_k": top_k}
 
     def __call__(  # type: ignore[override]
         self, inputs: Any, *, batch_size: int | None = None, num_workers: int | None = None, **kwargs: Any
     ) -> Any:
         """Predicts occupations; the class describes inputs and results."""
+        if has_row_per_person(inputs) and not _names_people(inputs):
+            inputs = inputs.to_list()
         batch_size = self._batch_size if batch_size is None else batch_size
         num_workers = (self._num_workers if num_workers is None else num_workers) or 0
         is_stream = isinstance(inputs, Iterator | IterableDataset | torch.utils.data.Dataset)
-        if batch_size is not None and batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}, and must be at least 1: it counts careers")
+        if batch_size is not None:
+            _check_count("batch_size", batch_size, "careers")
+        if num_workers:
+            _check_count("num_workers", num_workers, "processes")
         covariates = {**self._forward_params, **kwargs}.get("covariates")
         if (is_stream or batch_size) and not isinstance(covariates, str | None):
             raise ValueError(
@@ -137,9 +144,10 @@ class CareerForecastPipeline(Pipeline):
 
     def _careers_of_table(self, table: Any) -> Dataset:
         """Careers from a long table or from one mapping; careers are returned unchanged."""
-        if isinstance(table, Dataset) and "occupation" in table.column_names:
-            if is_list(table.features.arrow_schema.field("occupation").type):
-                return table
+        if isinstance(table, DatasetDict):
+            validate(table)  # raises: one split is needed
+        if has_row_per_person(table):
+            return table
         frame = one_career(table, self._covariates) if isinstance(table, Mapping) else table
         return from_frame(frame, covariates=self._covariates)
 
@@ -160,7 +168,10 @@ class CareerForecastPipeline(Pipeline):
                     "give each a different name, or none, or pass the rows of a long table as one table"
                 )
             places[person] = place
-            batch.append(one_career({**career, "person": person}, self._covariates))
+            try:
+                batch.append(one_career({**career, "person": person}, self._covariates))
+            except ValueError as error:
+                raise ValueError(f"entry {place}, person {person!r}: {error}") from error
             if len(batch) == batch_size:
                 yield batch
                 batch = []
@@ -234,6 +245,18 @@ class OccupationPredictionPipeline(CareerForecastPipeline):
     ) -> dict[str, Any]:
         person = super()._describe_person(result, row, last, top_k, titles)
         return {"person": person["person"], **person["years"][0]}
+
+
+def _check_count(name: str, value: Any, counted: str) -> None:
+    """Raises a ValueError unless a number that counts something is whole and at least 1."""
+    if not RANGES["k"].has(value):
+        raise ValueError(f"{name} is {value!r}, and must be at least 1, a whole number: it counts {counted}")
+
+
+def _names_people(dataset: Dataset) -> bool:
+    """Whether each row of a dataset has the name of its person, as careers have, and not a list or nothing."""
+    schema = dataset.features.arrow_schema
+    return "person" in schema.names and is_text(schema.field("person").type)
 
 
 def _processor_of(model: Any, processor: Any) -> CareerProcessor:

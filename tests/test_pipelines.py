@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from datasets import Dataset
+from datasets import Dataset, DatasetDict
 from forecast_examples import careers_of, model_and_processor
 from transformers import pipeline
 from transformers.pipelines.pt_utils import KeyDataset
@@ -186,6 +186,13 @@ def test_a_list_keeps_its_order_and_names_the_nameless_by_place(predict):
     assert [entry["person"] for entry in predictions] == ["0", "zoe", "2"]
 
 
+def test_a_dataset_of_rows_is_a_list_of_rows(predict):
+    rows = [group.to_dict("list") for _, group in to_frame(careers_of(3)).groupby("person")]
+    assert predict(Dataset.from_list(rows)) == predict(rows)
+    nameless = [{"year": [1980, 1981], "occupation": ["cook", "nurse"], "education": [10, 11], "race": "a"}] * 2
+    assert predict(Dataset.from_list(nameless)) == predict(nameless)
+
+
 def test_two_entries_with_one_name_are_an_error(predict):
     with pytest.raises(ValueError, match="entries 0 and 1 are both person '1'"):
         predict([CAREER | {"person": 1}, CAREER])
@@ -246,6 +253,24 @@ def test_what_cannot_be_used_is_said(predict, folder):
     )
     with pytest.raises(ValueError, match="both person '1'.*pass the rows of a long table as one table"):
         list(predict(rows, batch_size=1))
+    with pytest.raises(ValueError, match=r"entry 1, person '1': 'year' has 2 values, but 'occupation' has 3"):
+        predict([CAREER, CAREER | {"year": [1980, 1981]}])
+    with pytest.raises(ValueError, match="person '1', row 1, column 'occupation', value None: the value is missing"):
+        predict(CAREER | {"occupation": ["cook", float("nan"), "nurse"]})
+    with pytest.raises(ValueError, match="column 'year' has 3 values, but 'person' has 2"):
+        predict(CAREER | {"person": ["a", "a"], "race": ["a"] * 3})
+    with pytest.raises(ValueError, match="a Series is one row or column of a table: pass the table"):
+        predict(to_frame(careers_of(2)).iloc[0])
+    with pytest.raises(ValueError, match=r"give one split, such as splits\['test'\]"):
+        predict(DatasetDict({"test": careers_of(2)}))
+    for options, message in (
+        ({"top_k": "3"}, "top_k is '3', and must be at least 1, a whole number"),
+        ({"top_k": 1.5}, "top_k is 1.5, and must be at least 1, a whole number"),
+        ({"batch_size": "2"}, "batch_size is '2', and must be at least 1, a whole number"),
+        ({"num_workers": "2"}, "num_workers is '2', and must be at least 1, a whole number"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            predict([CAREER], **options)
     coming = {"person": ["1"], "year": [1983], "education": ["12"]}
     for inputs, options in (((row for row in [CAREER]), {}), ([CAREER], {"batch_size": 1})):
         with pytest.raises(ValueError, match="covariates= is one table for everybody"):

@@ -7,6 +7,7 @@ plain string or float64 arrays, or raises a ValueError that names person, row, c
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from reprlib import repr as short
 from typing import Any, NoReturn
 
 import numpy as np
@@ -96,19 +97,30 @@ def read_table(frame: Any, columns: Sequence[str]) -> pa.Table:
         frame = frame.with_format("arrow")[:]
     if hasattr(frame, "assign"):
         frame = _plain_pandas(frame, columns)
+    elif isinstance(frame, Mapping):
+        _check_missing(columns, frame)
+        frame = _plain_columns(frame, columns)
+    elif getattr(frame, "ndim", 2) == 1:
+        raise ValueError(
+            f"a {type(frame).__name__} is one row or column of a table: pass the table, one row per person and year"
+        )
     try:
         table = pa.table(frame)
     except pa.ArrowException as error:
         raise ValueError(f"a column mixes types ({error}): make each column all numbers or all text") from error
     except (TypeError, ValueError) as error:
         raise ValueError(f"a {type(frame).__name__} is not a table: pass a pandas, polars or Arrow table") from error
-    missing = [name for name in columns if name not in table.column_names]
+    _check_missing(columns, table.column_names)
+    return table.select(list(dict.fromkeys(columns)))
+
+
+def _check_missing(columns: Sequence[str], present: Collection[str]) -> None:
+    missing = [name for name in columns if name not in present]
     if missing:
         raise ValueError(
-            f"column '{missing[0]}' is not in the table, whose columns are {table.column_names}: rename it, or "
+            f"column '{missing[0]}' is not in the table, whose columns are {list(present)}: rename it, or "
             "name the column that holds it (for instance person='caseid')"
         )
-    return table.select(list(dict.fromkeys(columns)))
 
 
 def _plain_pandas(frame: Any, columns: Sequence[str]) -> Any:
@@ -138,6 +150,41 @@ def _plain_pandas(frame: Any, columns: Sequence[str]) -> Any:
     indexes = [name for name in frame.index.names if name in columns and name not in names]
     plain = frame[names].assign(**labels)
     return plain.reset_index(level=indexes) if indexes else plain
+
+
+def _plain_columns(frame: Mapping[str, Any], columns: Sequence[str]) -> dict[str, Any]:
+    """Columns of a mapping as Arrow can hold them, by the rules for pandas: NaN is missing, mixed types are labels.
+
+    Raises:
+        ValueError: Columns are no lists or differ in length, or a value has no label.
+    """
+    plain = {name: frame[name] for name in columns}
+    lengths: dict[str, int] = {}
+    for name, values in plain.items():
+        if isinstance(values, str) or not hasattr(values, "__len__"):
+            raise ValueError(f"column '{name}' is {short(values)}, and must be a list with one value per row")
+        lengths[name] = len(values)
+        first = next(iter(lengths))
+        if lengths[name] != lengths[first]:
+            raise ValueError(
+                f"column '{name}' has {lengths[name]} values, but '{first}' has {lengths[first]}: give one per row"
+            )
+        if not isinstance(values, pa.Array | pa.ChunkedArray):
+            try:
+                plain[name] = pa.array(values, from_pandas=True)
+            except (pa.ArrowException, OverflowError):
+                plain[name] = pa.array(_labels(name, values), pa.string())
+    return plain
+
+
+def _labels(name: str, values: Any) -> list[str | None]:
+    labels = []
+    for row, value in enumerate(values):
+        try:
+            labels.append(label_of(value))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"row {row}, column '{name}', value {short(value)} is no label: {error}") from error
+    return labels
 
 
 def _fits_arrow(values: Any) -> bool:
@@ -234,6 +281,12 @@ def check_names(**names: Collection[str]) -> None:
 def is_list(kind: pa.DataType) -> bool:
     """Whether a column of this type holds one list per person."""
     return pa.types.is_list(kind) or pa.types.is_large_list(kind)
+
+
+def has_row_per_person(table: Any) -> bool:
+    """Whether this is a dataset with one row per person, as careers are, and not one row per person and year."""
+    schema = table.features.arrow_schema if isinstance(table, Dataset) else pa.schema([])
+    return "occupation" in schema.names and is_list(schema.field("occupation").type)
 
 
 def is_text(kind: pa.DataType) -> bool:

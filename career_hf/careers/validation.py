@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets import Dataset
+from datasets import Dataset, DatasetDict
 
 from .columns import RESERVED_NAMES, career_table, is_list, is_text, is_weight, list_lengths, list_values
 
@@ -86,6 +86,14 @@ def validated_table(careers: Dataset) -> pa.Table:
 
 
 def _check_types(careers: Dataset) -> None:
+    if isinstance(careers, DatasetDict):
+        one = next(iter(careers), "train")
+        raise ValueError(f"careers by split name are given, {list(careers)}: give one split, such as splits['{one}']")
+    if not isinstance(careers, Dataset):
+        raise ValueError(
+            f"careers are a datasets.Dataset with one row per person, and no {type(careers).__name__}: make them of a "
+            "long table with from_frame"
+        )
     schema = careers.features.arrow_schema
     for name, form in {"person": "text", "year": "lists of whole numbers", "occupation": "lists of labels"}.items():
         if name not in schema.names:

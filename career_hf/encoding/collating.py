@@ -26,6 +26,7 @@ Batch = dict[str, Any]
 # Columns that an encoded career may have beside `input_ids`; all have an entry for each step, but a weight may be one
 # number.
 _COLUMNS = ("labels", "covariates", "log_wage", "weight")
+ENCODE = "encode careers, and pass the first of the two results: encoded, ledger = processor.encode(careers)"
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,9 @@ class FlatCareers:
         weight: `(careers,)`, survey weights, or None.
         step_weight: `(steps,)`, survey weights where each step has its own, or None. Batches have it as `weight`.
         log_wage: `(steps,)`, log wages for models of wages, NaN where not observed, or None.
+
+    Raises:
+        ValueError: Ids are no whole numbers; cut to whole numbers they would be other ids.
     """
 
     lengths: np.ndarray
@@ -50,15 +54,25 @@ class FlatCareers:
     log_wage: np.ndarray | None = None
     step_weight: np.ndarray | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("input_ids", "labels", "covariates"):
+            ids = getattr(self, name)
+            if ids is not None and not np.issubdtype(ids.dtype, np.integer):
+                raise ValueError(
+                    f"'{name}' of the batch is {ids.dtype}, and must hold ids, which are whole numbers: {ENCODE}"
+                )
+
     @classmethod
     def from_rows(cls, rows: Sequence[Mapping[str, Any]]) -> FlatCareers:
         """Gathers rows of an encoded dataset: mappings with `input_ids` and perhaps `labels` and other columns.
 
         Raises:
-            ValueError: A row lacks a column that another has, has columns of different lengths, or is padded already.
+            ValueError: There are no rows; or one is no encoded career, lacks a column that another has, has columns of
+                different lengths, or is padded already.
         """
+        _check_rows(rows)
         names = [name for name in _COLUMNS if any(name in row for row in rows)]
-        lengths = np.array([len(row["input_ids"]) if "input_ids" in row else 0 for row in rows], dtype=np.int64)
+        lengths = np.array([len(row["input_ids"]) for row in rows], dtype=np.int64)
         for i, row in enumerate(rows):
             _check_row(i, row, ["input_ids", *names], int(lengths[i]))
             if "weight" in names and np.ndim(row["weight"]) != np.ndim(rows[0]["weight"]):
@@ -140,6 +154,19 @@ class FlatCareers:
         return batch
 
 
+def _check_rows(rows: Any) -> None:
+    """Raises a ValueError unless these are rows of an encoded dataset."""
+    if not isinstance(rows, Dataset | Sequence) or isinstance(rows, str):
+        raise ValueError(f"a batch is a list of encoded careers, and no {type(rows).__name__}: {ENCODE}")
+    if not len(rows):
+        raise ValueError("there are no careers in this batch: pass at least one row")
+    for i, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise ValueError(f"career {i} of the batch is a {type(row).__name__}, and no encoded career: {ENCODE}")
+        if "input_ids" not in row:
+            raise ValueError(f"career {i} of the batch has no 'input_ids', only {list(row)}: {ENCODE}")
+
+
 def _check_row(i: int, row: Mapping[str, Any], names: Sequence[str], length: int) -> None:
     """Raises a ValueError if row i of a batch lacks a column, or has one that is not of the career's length."""
     for name in names:
@@ -170,6 +197,8 @@ class EncodedCareers:
     """
 
     def __init__(self, dataset: Dataset):
+        if not isinstance(dataset, Dataset):
+            raise ValueError(f"encoded careers are a datasets.Dataset, and no {type(dataset).__name__}: {ENCODE}")
         missing = {"input_ids", "labels"} - set(dataset.column_names)
         if missing:
             raise ValueError(

@@ -9,21 +9,26 @@ milliseconds, longer than a model takes for one career.
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Mapping, Sequence
 from math import inf
+from pathlib import Path
 from reprlib import repr as short
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets import Dataset
+from datasets import Dataset, DatasetDict
 from transformers import BatchFeature, SequenceFeatureExtractor
 from transformers.feature_extraction_utils import FeatureExtractionMixin
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.utils import PaddingStrategy
 
 from ..careers.columns import (
     career_table,
+    check_names,
+    has_row_per_person,
     is_list,
     list_lengths,
     list_values,
@@ -36,7 +41,8 @@ from ..careers.frames import career_columns
 from ..careers.ledger import Ledger
 from ..careers.validation import validated_table
 from ..models.checksums import Checksummed
-from ..models.json_fields import check_types
+from ..models.configuration_occupation import OccupationConfig
+from ..models.json_fields import check_types, read_json
 from .collating import FlatCareers, PaddingCollator
 from .training_history import check_stage, count_stage, pad_stage, sum_stage
 from .vocabulary import (
@@ -132,6 +138,7 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
     ) -> None:
         # Its parent's constructor asks for a sampling rate, which careers do not have.
         FeatureExtractionMixin.__init__(self, **kwargs)
+        check_names(occupations=occupations, covariate_names=covariate_names)
         self.occupations = list(occupations)
         self.covariate_names = list(covariate_names)
         self.covariate_levels = [list(levels) for levels in covariate_levels]
@@ -153,6 +160,32 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
         wrong type."""
         check_types("preprocessor_config.json", feature_extractor_dict, TYPES, ["occupations"])
         return super().from_dict(feature_extractor_dict, **kwargs)
+
+    def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> Any:
+        """Saves the processor, as any feature extractor of Transformers.
+
+        A folder that has a model already, as where a Trainer saves both, must have one of this processor.
+
+        Args:
+            save_directory: The folder.
+            args, kwargs: Those of Transformers.
+
+        Raises:
+            ValueError: The folder's `config.json` is that of a model with other occupations or levels.
+        """
+        config_file = Path(save_directory) / "config.json"
+        fields = read_json(config_file) if config_file.is_file() else {}
+        kind = str(fields.get("model_type"))
+        # A folder may have a model of somebody else, which this processor then says nothing about.
+        if kind in CONFIG_MAPPING and issubclass(CONFIG_MAPPING[kind], OccupationConfig):
+            try:
+                self.check(CONFIG_MAPPING[kind].from_dict(fields))
+            except ValueError as error:
+                raise ValueError(
+                    f"the processor is not that of the model in {save_directory}: {error}; to replace that model, "
+                    "save the new one first"
+                ) from error
+        return super().save_pretrained(save_directory, *args, **kwargs)
 
     @classmethod
     def fit(
@@ -177,9 +210,13 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
             ties by label; covariate levels are sorted, as numbers if all are numbers.
 
         Raises:
-            ValueError: If careers are not valid, a covariate is not one of their columns, an occupation is outside the
-                given coding scheme and `unknown_occupation` is None, or all weights are 0.
+            ValueError: If careers are not valid, a covariate is not one of their columns or is named twice, an
+                occupation is outside the given coding scheme and `unknown_occupation` is None, or all weights are 0.
         """
+        check_names(covariates=covariates, **({} if occupations is None else {"occupations": occupations}))
+        covariates = list(covariates)
+        if twice := [name for name in covariates if covariates.count(name) > 1]:
+            raise ValueError(f"covariate '{twice[0]}' is named twice in covariates={covariates}: name it once")
         table = validated_table(careers)
         if table.num_rows == 0:
             raise ValueError("there are no careers to learn a vocabulary from: pass the training careers")
@@ -273,7 +310,7 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
         Raises:
             ValueError: As in `encode` and `from_frame`.
         """
-        if hasattr(careers, "with_format") and is_list(careers.features.arrow_schema.field("occupation").type):
+        if isinstance(careers, DatasetDict) or has_row_per_person(careers):
             table = validated_table(careers)
         else:
             # Arrow columns, because making a `datasets.Dataset` of one career takes longer than everything else.
@@ -309,14 +346,15 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
             on the processor's `padding_side`.
 
         Raises:
-            ValueError: A career is longer than `max_length`, `padding` is False and careers differ in length, or a
-                career lacks a column that another has.
+            ValueError: These are no encoded careers, or only one row; a career is longer than `max_length`, `padding`
+                is False and careers differ in length, or a career lacks a column that another has.
         """
-        if isinstance(processed_features, (Mapping, BatchFeature)):
-            columns = dict(processed_features)
-            processed_features = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-        if not processed_features:
-            raise ValueError("there are no careers to pad: pass at least one row")
+        if isinstance(processed_features, Mapping):
+            processed_features = _rows_of_columns(processed_features)
+        if not isinstance(padding, bool) and padding not in list(PaddingStrategy):
+            raise ValueError(
+                f"padding is {padding!r}, and must be True, False, 'longest', 'max_length' or 'do_not_pad'"
+            )
         strategy = PaddingStrategy.LONGEST if padding is True else PaddingStrategy(padding or "do_not_pad")
         steps = FlatCareers.from_rows(processed_features)
         shortest, longest = int(steps.lengths.min()), int(steps.lengths.max())
@@ -372,6 +410,7 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
         Raises:
             ValueError: If a label is not known and `unknown_occupation` is None.
         """
+        check_names(labels=labels)
         codes = index_occupations(pa.array(labels, pa.string()), self.occupations, self.special_token_ids)
         if (codes < 0).any() and self.unknown_occupation is None:
             label = labels[int(np.argmin(codes))]
@@ -386,10 +425,12 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
         Raises:
             ValueError: If the covariate is not one of the model's, or a level is not known.
         """
+        named = labels if isinstance(labels, str) else [MISSING if label is None else label for label in labels]
+        check_names(labels=named)
         if covariate not in self.covariate_names:
             raise ValueError(f"'{covariate}' is not one of the model's covariates, which are {self.covariate_names}")
         levels = self.covariate_levels[self.covariate_names.index(covariate)]
-        codes = index_labels(pc.fill_null(pa.array(labels, pa.string()), MISSING), levels)
+        codes = index_labels(pa.array(named, pa.string()), levels)
         if (codes < 0).any():
             label = labels[int(np.argmin(codes))]
             raise ValueError(
@@ -426,8 +467,9 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
         Raises:
             ValueError: If new covariates are named without careers, or careers lack a covariate.
         """
+        check_names(occupations=occupations, covariates=covariates)
         state = copy.deepcopy(self.__dict__)
-        new_names = [name for name in covariates if name not in self.covariate_names]
+        new_names = [name for name in dict.fromkeys(covariates) if name not in self.covariate_names]
         if new_names and careers is None:
             raise ValueError(
                 f"the levels of new covariates {new_names} are unknown: pass the training careers as careers="
@@ -564,6 +606,8 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
         for i in (self.pad_token_id, self.bos_token_id, *self.special_token_ids):
             if not 0 <= i < len(self.occupations):
                 raise ValueError(f"special id {i} is outside the vocabulary of {len(self.occupations)} occupations")
+        if len(set(self.covariate_names)) != len(self.covariate_names):
+            raise ValueError(f"covariate_names {self.covariate_names} has a name twice: name each covariate once")
         vocabularies = dict(zip(self.covariate_names, self.covariate_levels, strict=True))
         for name, labels in [("occupation", self.occupations), *vocabularies.items()]:
             if len(set(labels)) != len(labels):
@@ -571,6 +615,11 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
                 raise ValueError(f"{name} {twice!r} has two ids, so it is ambiguous: rename one of the two")
             if name in vocabularies and labels[:1] != [MISSING]:
                 raise ValueError(f"level 0 of covariate '{name}' is {labels[:1]}, but must be '{MISSING}'")
+        if missing := {self.pad_token_id, self.bos_token_id} - set(self.special_token_ids):
+            raise ValueError(
+                f"special_token_ids {self.special_token_ids} must contain pad_token_id and bos_token_id: add "
+                f"{sorted(missing)}"
+            )
         if self.padding_side not in ("right", "left"):
             raise ValueError(f"padding_side is {self.padding_side!r}, which is neither 'right' nor 'left'")
         if self.padding_value != 0:
@@ -579,6 +628,16 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
             raise ValueError(f"unknown_occupation {self.unknown_occupation!r} is not in occupations: add it there")
         for stage in self.training_stages:
             check_stage(stage, self._sizes)
+
+
+def _rows_of_columns(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows of an encoded batch that is given by its columns; raises a ValueError if it is a single row."""
+    lengths = {name: len(values) if hasattr(values, "__len__") else None for name, values in columns.items()}
+    if any(np.ndim(row) == 0 for row in columns.get("input_ids", [])[:1]):
+        raise ValueError("one encoded career is no batch: pass a list with it, pad([career])")
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"columns of a batch need one entry for each career, and theirs are {lengths}")
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _most_common_gap(table: pa.Table) -> int:

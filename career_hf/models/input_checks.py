@@ -4,11 +4,84 @@ Shapes are always checked. Values are checked except where a graph is traced (`t
 the meta device, where there are none to look at. On a GPU each check of values waits for the device once.
 """
 
-import torch
+from inspect import signature
+from typing import Any
 
+import torch
+from transformers.utils import TransformersKwargs
+
+from .attention import SDPA_BY_LENGTH
 from .configuration_occupation import OccupationConfig
 from .positions import has_values
 from .two_stage import among
+
+
+# Attention of Transformers and of this package. One that somebody has registered may take keywords of its own.
+KNOWN_ATTENTION = ("eager", "sdpa", "flex_attention", "flash_attention_2", "flash_attention_3", SDPA_BY_LENGTH)
+KEYWORDS = frozenset(TransformersKwargs.__annotations__) | {"return_dict"}
+
+
+def check_inputs(
+    config: OccupationConfig,
+    input_ids: Any,
+    covariates: Any = None,
+    inputs_embeds: Any = None,
+    position_ids: Any = None,
+    **others: Any,
+) -> None:
+    """Raises a ValueError unless inputs are tensors of the types and shapes that a model takes.
+
+    Args:
+        config: Config of the model.
+        input_ids: `(batch, time)`, or None where a model only reads embeddings.
+        covariates: `(batch, time, covariates)`, or None.
+        inputs_embeds: `(batch, time, hidden)`, or None.
+        position_ids: `(batch, time)` or `(1, time)`, or None.
+        others: Further inputs by name, each a tensor or None.
+    """
+    ids = {"input_ids": input_ids, "covariates": covariates}
+    rest = {"inputs_embeds": inputs_embeds, "position_ids": position_ids, **others}
+    for name, values in {**ids, **rest}.items():
+        if values is not None and not isinstance(values, torch.Tensor):
+            raise ValueError(
+                f"{name} is a {type(values).__name__}, and must be a tensor, as in a batch of processor.pad(encoded)"
+            )
+    for name, values in ids.items():
+        if values is not None and values.dtype not in (torch.int64, torch.int32):
+            raise ValueError(
+                f"{name} is {values.dtype}, and holds ids, which are int64 or int32: encode careers with the "
+                "processor of the same checkpoint"
+            )
+    if input_ids is not None and input_ids.dim() != 2:
+        raise ValueError(
+            f"input_ids has shape {tuple(input_ids.shape)}, expected (batch, time): one career is input_ids[None]"
+        )
+    if inputs_embeds is not None and inputs_embeds.dim() != 3:
+        raise ValueError(f"inputs_embeds has shape {tuple(inputs_embeds.shape)}, expected (batch, time, hidden)")
+    inputs = input_ids if inputs_embeds is None else inputs_embeds
+    if has_values(inputs) and 0 in inputs.shape[:2]:
+        raise ValueError(
+            f"this batch has no step, because its shape is {tuple(inputs.shape[:2])}: (batch, time) are at least 1"
+        )
+    batch, time = inputs.shape[:2]
+    if position_ids is not None and position_ids.shape not in ((batch, time), (1, time)):
+        raise ValueError(
+            f"position_ids have shape {tuple(position_ids.shape)}, expected {(batch, time)}: a position for each step"
+        )
+    config.check_covariates(inputs, covariates)
+
+
+def check_keywords(model: Any, keywords: Any) -> None:
+    """Raises a ValueError for a keyword that nothing reads, such as a misspelt one.
+
+    Args:
+        model: The model that is called.
+        keywords: Names that are no arguments of its `forward`.
+    """
+    unknown = [name for name in keywords if name not in KEYWORDS]
+    if unknown and getattr(model.config, "_attn_implementation", None) in (None, *KNOWN_ATTENTION):
+        named = [name for name in signature(type(model).forward).parameters if name not in ("self", "kwargs")]
+        raise ValueError(f"a {type(model).__name__} has no argument {unknown[0]!r}, but {', '.join(named)}")
 
 
 def check_levels(config: OccupationConfig, input_ids: torch.Tensor | None, covariates: torch.Tensor | None) -> None:
@@ -62,8 +135,8 @@ def check_labels(
         if num_items_in_batch is not None:
             raise ValueError(
                 "num_items_in_batch without labels, as Trainer calls a model with label_smoothing_factor, which would "
-                "smooth over ids that have no probability: set label_smoothing_factor=0; for a compute_loss_func of "
-                "your own set model.accepts_loss_kwargs = False before you make the Trainer"
+                "smooth over ids that have no probability: set label_smoothing_factor=0; or as it does with a "
+                "compute_loss_func, for which see 'A loss of your own' in docs/how_to/for_transformers_users.md"
             )
         return
     if labels.shape != input_ids.shape:
@@ -71,8 +144,8 @@ def check_labels(
             f"labels have shape {tuple(labels.shape)}, and input_ids {tuple(input_ids.shape)}: give a label for every "
             "step, -100 where it is not scored"
         )
-    if labels.is_floating_point():
-        raise ValueError(f"labels are {labels.dtype}: they are ids of occupations, and so integers")
+    if labels.dtype != torch.int64:
+        raise ValueError(f"labels are {labels.dtype}: they are ids of occupations, and so int64")
     if weight is not None and weight.shape not in (labels.shape, labels.shape[:1]):
         raise ValueError(
             f"weight has shape {tuple(weight.shape)}, expected {tuple(labels.shape[:1])}, one for each person, or "
@@ -125,4 +198,4 @@ def check_predictions(logits: torch.Tensor) -> None:
         )
 
 
-__all__ = ["check_labels", "check_levels", "check_predictions"]
+__all__ = ["check_inputs", "check_keywords", "check_labels", "check_levels", "check_predictions"]

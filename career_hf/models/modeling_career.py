@@ -35,7 +35,7 @@ from .checked_loading import CheckedWeights
 from .configuration_career import CareerConfig
 from .facts import ModelFacts
 from .generation import WithoutGenerate
-from .input_checks import check_labels, check_levels, check_predictions
+from .input_checks import check_inputs, check_keywords, check_labels, check_levels, check_predictions
 from .modeling_outputs import CACHE, CareerOutput, one_cache
 from .positions import count_steps, has_values, restarts, sinusoidal_positions
 from .strict_config import MOST_IDS
@@ -286,7 +286,9 @@ class CareerModel(CareerPreTrainedModel):
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give either input_ids or inputs_embeds, and not both")
         inputs: Any = input_ids if inputs_embeds is None else inputs_embeds
-        self.config.check_covariates(inputs, covariates)
+        check_keywords(self, kwargs)
+        masks = {"attention_mask": attention_mask, "position_ids": position_ids}
+        check_inputs(self.config, input_ids, covariates, inputs_embeds, **masks)
         check_levels(self.config, input_ids, covariates)
         cache = one_cache(past_key_values, cache)
         if use_cache and cache is None:
@@ -378,7 +380,7 @@ class CareerForOccupationPrediction(CareerPreTrainedModel):
     @auto_docstring
     def forward(  # type: ignore[misc]
         self,
-        input_ids: torch.Tensor,
+        input_ids: torch.Tensor | None = None,
         covariates: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
@@ -405,11 +407,19 @@ class CareerForOccupationPrediction(CareerPreTrainedModel):
         cache (`Cache`, *optional*):
             The cache of an earlier call, by the name that Transformers has for it from 5.24.
         kwargs:
-            Further arguments of [`CareerModel`]. `inputs_embeds` are read instead of the embeddings of `input_ids`,
-            which are needed all the same: they are the occupations in which people can stay.
+            Further arguments of [`CareerModel`]; others are an error. `inputs_embeds` are read instead of the
+            embeddings of `input_ids`, which are needed all the same: they are the occupations in which people can
+            stay.
         """
         # No argument by its name, because Transformers leaves out `input_ids` of a model that has one.
         inputs_embeds: Any = kwargs.pop("inputs_embeds", None)  # type: ignore[typeddict-item]
+        if input_ids is None:
+            raise ValueError(
+                f"a {type(self).__name__} needs input_ids, beside inputs_embeds too: they are the occupations in "
+                "which people can stay (its base model, model.base_model, takes embeddings alone)"
+            )
+        check_keywords(self, kwargs)
+        check_inputs(self.config, input_ids, covariates, labels=labels, weight=weight)
         check_labels(self.config, input_ids, labels, weight, num_items_in_batch)
         if inputs_embeds is not None:
             if inputs_embeds.shape[:2] != input_ids.shape:

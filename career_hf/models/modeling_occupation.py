@@ -16,7 +16,7 @@ from .checked_loading import CheckedWeights
 from .configuration_occupation import OccupationConfig
 from .facts import ModelFacts
 from .generation import WithoutGenerate
-from .input_checks import check_labels, check_levels, check_predictions
+from .input_checks import check_inputs, check_keywords, check_labels, check_levels, check_predictions
 from .modeling_outputs import CareerOutput
 from .positions import move_left, padding_on_the_left, restarts
 from .two_stage import mean_nll
@@ -64,7 +64,7 @@ class OccupationModel(ModelFacts, WithoutGenerate, CheckedWeights, PreTrainedMod
     @can_return_tuple
     def forward(
         self,
-        input_ids: torch.Tensor,
+        input_ids: torch.Tensor | None = None,
         covariates: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
@@ -93,7 +93,11 @@ class OccupationModel(ModelFacts, WithoutGenerate, CheckedWeights, PreTrainedMod
             ValueError: If careers are packed and the model takes one per row, if there is a cache, if ids, covariates
                 or labels do not fit the config, or if a weight is none.
         """
-        self.config.check_covariates(input_ids, covariates)
+        if input_ids is None:
+            raise ValueError(f"a {type(self).__name__} needs input_ids, the occupations of the steps before")
+        check_keywords(self, kwargs)
+        masks = {"attention_mask": attention_mask, "position_ids": position_ids}
+        check_inputs(self.config, input_ids, covariates, labels=labels, weight=weight, **masks)
         check_levels(self.config, input_ids, covariates)
         check_labels(self.config, input_ids, labels, weight, num_items_in_batch)
         if past_key_values is not None or cache is not None:

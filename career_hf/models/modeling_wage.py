@@ -56,7 +56,9 @@ class CareerWageConfig(CareerConfig):
 
 
 def check_excluded(covariate_names: Sequence[str], excluded: Sequence[str]) -> None:
-    """Raises a ValueError if a model has covariates that it must never see."""
+    """Raises a ValueError if a model has covariates that it must never see, or these are no list."""
+    if isinstance(excluded, str):
+        raise ValueError(f"exclude_covariates={excluded!r} is a text: pass a list, exclude_covariates=[{excluded!r}]")
     if seen := [name for name in covariate_names if name in excluded]:
         raise ValueError(
             f"the model has the covariates {seen}, which it must never see: train it without them from the start, "
@@ -146,7 +148,7 @@ class CareerForWagePrediction(CareerForOccupationPrediction):
     @auto_docstring
     def forward(  # type: ignore[misc, override]
         self,
-        input_ids: torch.Tensor,
+        input_ids: torch.Tensor | None = None,
         covariates: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
@@ -182,7 +184,7 @@ class CareerForWagePrediction(CareerForOccupationPrediction):
             raise ValueError(
                 "log_wage without labels: the loss needs the occupations too, because they tell which steps are scored"
             )
-        if log_wage is not None and log_wage.shape != input_ids.shape:
+        if log_wage is not None and input_ids is not None and log_wage.shape != input_ids.shape:
             raise ValueError(
                 f"log_wage has shape {tuple(log_wage.shape)}, and input_ids {tuple(input_ids.shape)}: give a log wage "
                 "for every step, NaN where it is not observed"

@@ -98,11 +98,13 @@ def number(
         for one in value if isinstance(value, list) else [value]:
             if one is None:
                 continue
+            if one != one:
+                raise ValueError("must be a number")
             if not one >= at_least:
                 raise ValueError(f"must be at least {at_least:,}")
             if not one <= at_most:
                 raise ValueError(f"must be at most {at_most:,}")
-            if not above < one < below:  # what is infinite, or not a number, is in no range
+            if not above < one < below:  # what is infinite is in no range
                 bounds = (("above", above), ("below", below))
                 texts = [f"{text} {bound:,}" for text, bound in bounds if isfinite(bound)]
                 raise ValueError(f"must be {' and '.join(['finite', *texts])}")

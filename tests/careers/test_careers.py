@@ -206,6 +206,21 @@ def test_date_instead_of_year_is_an_error():
         from_frame(pd.DataFrame(BASE | {"year": pd.to_datetime(["1990", "1991", "1990"])}))
 
 
+def test_columns_of_a_dict_are_read_as_those_of_a_frame():
+    mixed = {"person": [1, "b"], "year": [1990, 1990], "occupation": ["cook", 12.0], "race": [float("nan"), "x"]}
+    careers = from_frame(mixed, covariates=["race"])
+    assert careers.to_list() == from_frame(pd.DataFrame(mixed), covariates=["race"]).to_list()
+    assert careers["occupation"][:] == [["cook"], ["12"]] and careers["race"][:] == [[None], ["x"]]
+    for changes, message in (
+        ({"year": [1990]}, "column 'year' has 1 values, but 'person' has 2"),
+        ({"occupation": "cook"}, "column 'occupation' is 'cook', and must be a list"),
+        ({"occupation": ["cook", ["nurse"]]}, "row 1, column 'occupation', value .*nurse.* is no label"),
+        ({"year": [1990, "x"]}, "person 'b', row 1, column 'year', value 'x': not a year"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            from_frame(mixed | changes)
+
+
 @pytest.mark.parametrize("frame", [[1, 2], 7, "careers.csv"])
 def test_what_is_not_a_table_is_an_error(frame):
     with pytest.raises(ValueError, match="is not a table: pass a pandas, polars or Arrow table"):

@@ -7,14 +7,16 @@ import json
 import numpy as np
 import pytest
 import torch
-from datasets import Dataset, load_from_disk
+from datasets import Dataset, DatasetDict, load_from_disk
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import PreTrainedConfig
+from transformers import PreTrainedConfig, Trainer, TrainingArguments
 
+from career_hf import CareerConfig, CareerForOccupationPrediction
 from career_hf.careers import from_frame, to_frame
-from career_hf.encoding.collating import PaddingCollator
+from career_hf.encoding.collating import EncodedCareers, PaddingCollator
 from career_hf.encoding.processing_career import CareerProcessor
+from career_hf.models.modeling_wage import check_excluded
 
 
 # Not in alphabetical order, which is the order that sorted keys would give.
@@ -376,3 +378,117 @@ def test_contradicting_state_is_refused(changes, match):
 def test_fit_on_nobody_is_an_error(careers):
     with pytest.raises(ValueError, match="no careers to learn a vocabulary from"):
         CareerProcessor.fit(careers.select([]))
+
+
+def test_what_are_no_careers_is_an_error_that_says_how_to_make_them(processor, careers):
+    for wrong in (to_frame(careers), careers.to_list(), {"person": ["1"]}):
+        for read in (CareerProcessor.fit, processor.encode, processor.extend):
+            with pytest.raises(ValueError, match=f"no {type(wrong).__name__}: make them of a long table"):
+                read(wrong)
+    splits = DatasetDict({"train": careers})
+    for read in (CareerProcessor.fit, processor.encode, processor.extend, processor):
+        with pytest.raises(ValueError, match=r"give one split, such as splits\['train'\]"):
+            read(splits)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda p, c: CareerProcessor.fit(c, "year"), "covariates='year' is a text"),
+        (lambda p, c: CareerProcessor.fit(c, occupations="cook"), "occupations='cook' is a text"),
+        (lambda p, c: CareerProcessor.fit(c, ["year", "gender", "year"]), "covariate 'year' is named twice"),
+        (lambda p, c: CareerProcessor("cook"), "occupations='cook' is a text"),
+        (lambda p, c: check_excluded(["year"], "gender"), "exclude_covariates='gender' is a text"),
+        (lambda p, c: p.extend(occupations="astronaut"), "occupations='astronaut' is a text"),
+        (lambda p, c: p.extend(c, covariates="gender"), "covariates='gender' is a text"),
+        (lambda p, c: p.occupation_ids("cook"), "labels='cook' is a text"),
+        (lambda p, c: p.level_ids("gender", "f"), "labels='f' is a text"),
+    ],
+)
+def test_a_text_is_no_list_of_names(processor, careers, call, message):
+    with pytest.raises(ValueError, match=message):
+        call(processor, careers)
+
+
+def encoded_rows(processor, careers, **changes):
+    return [{**row, **changes} for row in processor.encode(careers)[0].select([0])]
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        (lambda rows: [rows[0] | {"covariates": [[0.9, 1, 1]] * 3}], "'covariates' of the batch is float64, and must"),
+        (lambda rows: [rows[0] | {"input_ids": [1.0, 2.9, 3.0]}], "'input_ids' of the batch is float64"),
+        (lambda rows: [rows[0] | {"labels": [float("nan"), 2, 3]}], "'labels' of the batch is float64"),
+        (lambda rows: [rows[0] | {"labels": ["cook"] * 3}], "'labels' of the batch is <U4"),
+        (lambda rows: rows[0], r"one encoded career is no batch: pass a list with it, pad\(\[career\]\)"),
+        (lambda rows: {name: [value, value][: len(name) - 5] for name, value in rows[0].items()}, "theirs are {"),
+        (lambda rows: [], "no careers in this batch"),
+        (lambda rows: "rows", "a batch is a list of encoded careers, and no str"),
+        (lambda rows: [{"person": "1", "occupation": ["cook"]}], "has no 'input_ids', only .*: encode careers"),
+    ],
+)
+def test_what_is_no_encoded_batch_is_an_error(processor, careers, batch, message):
+    rows = encoded_rows(processor, careers)
+    for pad in (processor.pad, PaddingCollator()):
+        if isinstance(batch(rows), dict) and pad is not processor.pad:
+            continue
+        with pytest.raises(ValueError, match=message) as error:
+            pad(batch(rows))
+        assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match="a batch is a list of encoded careers, and no DataFrame: encode careers"):
+        processor.pad(to_frame(careers))
+
+
+def test_the_pair_that_encode_returns_is_no_batch(processor, careers):
+    with pytest.raises(ValueError, match="a Dataset, and no encoded career: encode careers, and pass the first of"):
+        processor.pad(processor.encode(careers))
+    with pytest.raises(ValueError, match="no tuple: encode careers, and pass the first"):
+        EncodedCareers(processor.encode(careers))
+    floats = processor.encode(careers)[0].map(lambda row: {"labels": [i + 0.5 for i in row["labels"]]})
+    with pytest.raises(ValueError, match="'labels' of the batch is float64"):
+        EncodedCareers(floats).gather(np.arange(2))
+
+
+def test_a_processor_is_not_saved_beside_the_model_of_another(processor, careers, tmp_path):
+    """As a plain Trainer does, which trains with whatever processor pads."""
+    frame = to_frame(careers)
+    frame["gender"] = frame["gender"].replace({"f": "woman"})
+    other = CareerProcessor.fit(from_frame(frame, covariates=["region"], static=["gender"]), NAMES)
+    model = CareerForOccupationPrediction(
+        CareerConfig(**processor.config_kwargs(), hidden_size=4, num_hidden_layers=1, intermediate_size=4)
+    )
+    arguments = TrainingArguments(tmp_path / "run", report_to="none", use_cpu=True)
+    Trainer(model, arguments, processing_class=processor).save_model(tmp_path / "right")
+    assert CareerProcessor.from_pretrained(tmp_path / "right").occupations == processor.occupations
+    with pytest.raises(ValueError, match="is not that of the model in .*levels of covariate 'gender'.*save the new"):
+        Trainer(model, arguments, processing_class=other).save_model(tmp_path / "wrong")
+    # Somebody else's model, or none, is nothing to compare with.
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    other.save_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        ({"covariate_levels": [["missing"]]}, "3 covariate_names and 1 covariate_levels"),
+        ({"covariate_names": ["year", "region", "region"]}, "covariate_names .* has a name twice"),
+        ({"covariate_levels": None}, "'covariate_levels' must be"),
+        ({"covariate_names": [1, 2, 3]}, "'covariate_names' must be"),
+        ({"occupations": ["<pad>", "<start>", None]}, "'occupations' must be"),
+        ({"pad_token_id": "x"}, "'pad_token_id' must be int, and is 'x'"),
+        ({"weight_scale": "x"}, "'weight_scale' must be"),
+        ({"step_length": "x"}, "'step_length' must be int, and is 'x'"),
+        (
+            {"special_token_ids": []},
+            r"special_token_ids \[\] must contain pad_token_id and bos_token_id",
+        ),
+    ],
+)
+def test_an_edited_file_is_an_error_that_names_the_field(processor, edit, message, tmp_path):
+    processor.save_pretrained(tmp_path)
+    file = tmp_path / "preprocessor_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | edit))
+    with pytest.raises(ValueError, match=message) as error:
+        CareerProcessor.from_pretrained(tmp_path)
+    assert "\n" not in str(error.value)

@@ -116,6 +116,8 @@ def test_no_field_takes_a_value_of_another_type_or_out_of_range(config_class, na
         ("hidden_dropout", 1, "hidden_dropout must be below 1|finite and below 1, and is 1"),
         ("attention_dropout", -0.1, "must be at least 0, and is -0.1"),
         ("hidden_act", "gelou", "hidden_act must be an activation function of Transformers, such as 'gelu'"),
+        ("layer_norm_eps", float("nan"), "layer_norm_eps must be a number, and is nan"),
+        ("hidden_dropout", float("nan"), "hidden_dropout must be a number, and is nan"),
         ("num_hidden_layers", 0, "num_hidden_layers must be at least 1, and is 0"),
         ("layer_norm_eps", 0.0, "must be finite and above 0, and is 0.0"),
         ("vocab_size", 10**12, "vocab_size must be at most 10,000,000, and is 1000000000000"),

@@ -7,9 +7,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from packaging.version import Version
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, Trainer, TrainingArguments
+from transformers import (
+    AttentionInterface,
+    AttentionMaskInterface,
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    Trainer,
+    TrainingArguments,
+)
+from transformers.masking_utils import sdpa_mask
 
 from career_hf import CareerConfig, CareerForOccupationPrediction, CareerModel
+from career_hf.models.modeling_career import eager_attention_forward
 from career_hf.models.modeling_outputs import CACHE
 from career_hf.rivals import NemoConfig, NemoForOccupationPrediction
 
@@ -453,6 +463,60 @@ def test_embeddings_of_occupations_can_be_given():
         model.model(**base)
     with pytest.raises(ValueError, match="give an embedding for every id"):
         model(**batch, inputs_embeds=embeddings[:, 1:])
+    with pytest.raises(ValueError, match="needs input_ids, beside inputs_embeds too: they are the occupations in"):
+        model(inputs_embeds=embeddings, **base)
+    with pytest.raises(ValueError, match="needs input_ids, the occupations"):
+        nemo()(**base)
+
+
+def nemo():
+    names, sizes = list(COVARIATES), list(COVARIATES.values())
+    return NemoForOccupationPrediction(
+        NemoConfig(vocab_size=VOCABULARY, covariate_names=names, covariate_sizes=sizes, hidden_size=4)
+    ).eval()
+
+
+@pytest.mark.parametrize("build", [small_model, lambda: small_model(model_class=CareerModel), nemo])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"input_ids": lambda x: x.float()}, "input_ids is torch.float32, and holds ids"),
+        ({"input_ids": lambda x: x.numpy()}, "input_ids is a ndarray, and must be a tensor"),
+        ({"input_ids": lambda x: x.tolist()}, "input_ids is a list, and must be a tensor"),
+        ({"input_ids": lambda x: x[0]}, r"input_ids has shape \(5,\), expected \(batch, time\)"),
+        ({"covariates": lambda x: x / 40}, "covariates is torch.float32, and holds ids"),
+        ({"covariates": lambda x: x * torch.nan}, "covariates is torch.float32"),
+        ({"covariates": lambda x: x.numpy()}, "covariates is a ndarray"),
+        ({name: lambda x: x[:0] for name in ("input_ids", "covariates")}, "no step, because its shape is .0, 5"),
+        ({name: lambda x: x[:, :0] for name in ("input_ids", "covariates")}, "no step, because its shape is .2, 0"),
+        ({"attention_mask": lambda x: [1, 1]}, "attention_mask is a list"),
+        ({"position_ids": lambda x: torch.arange(4)[None]}, r"position_ids have shape \(1, 4\), expected \(2, 5\)"),
+        ({"position_ids": lambda x: torch.arange(5)}, r"position_ids have shape \(5,\), expected \(2, 5\)"),
+        ({"weights": lambda x: torch.ones(2)}, "has no argument 'weights', but input_ids, covariates"),
+        ({"covariate": lambda x: torch.ones(2)}, "has no argument 'covariate'"),
+    ],
+)
+def test_what_is_no_input_is_an_error(build, changes, message):
+    batch = pad(random_careers([5, 3]))
+    del batch["labels"]
+    batch |= {name: change(batch.get(name)) for name, change in changes.items()}
+    with pytest.raises(ValueError, match=message) as error:
+        build()(**batch)
+    assert "\n" not in str(error.value)
+
+
+def test_keywords_of_transformers_and_of_somebody_s_attention_pass():
+    model, batch = small_model("eager"), pad(random_careers([5, 3]))
+    outputs = model(**batch, num_items_in_batch=8, output_attentions=True, output_hidden_states=True, return_dict=True)
+    assert outputs.attentions is not None and outputs.hidden_states is not None
+
+    def sharper(*args, sharpness=1.0, **kwargs):
+        return eager_attention_forward(*args, **{**kwargs, "scaling": kwargs["scaling"] * sharpness})
+
+    AttentionInterface.register("sharper", sharper)
+    AttentionMaskInterface.register("sharper", sdpa_mask)
+    model = small_model("sharper")
+    assert not torch.equal(model(**batch, sharpness=9.0).logits, model(**batch).logits)
 
 
 def changed(name, place, value):
@@ -507,7 +571,7 @@ def test_predictions_that_are_not_finite_are_an_error():
 def test_label_smoothing_is_an_error(tmp_path):
     rows = [{name: values[0] for name, values in career.items()} for career in random_careers([4, 4])]
     arguments = TrainingArguments(tmp_path, label_smoothing_factor=0.1, max_steps=1, report_to=[], use_cpu=True)
-    with pytest.raises(ValueError, match="set label_smoothing_factor=0; for a compute_loss_func"):
+    with pytest.raises(ValueError, match="set label_smoothing_factor=0; or as it does with a compute_loss_func"):
         Trainer(small_model(), arguments, train_dataset=rows).train()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -20,6 +21,7 @@ from career_hf.careers import from_frame, save_careers, split_careers
 from career_hf.careers.provenance import SOURCES, years_of
 from career_hf.cli.app import app
 from career_hf.encoding.training_history import UNKNOWN_SOURCE
+from career_hf.models.checksums import record_checksums
 from career_hf.sharing.model_card import write_model_card
 from career_hf.sharing.publishing import licence_problems
 from career_hf.sharing.remote_code import save_with_code
@@ -290,7 +292,9 @@ def test_a_folder_whose_parts_disagree_or_do_not_load_is_refused(hub, api, check
         publish(tmp_path, "me/careers", api=api)
     other = CareerProcessor.fit(splits["train"], ["year"], unknown_occupation="unknown")
     processor = CareerProcessor.from_pretrained(checkpoint)
-    other.save_pretrained(checkpoint)
+    other.save_pretrained(tmp_path / "other")  # beside the model it would be refused
+    shutil.copy(tmp_path / "other" / "preprocessor_config.json", checkpoint)
+    record_checksums(checkpoint)
     with pytest.raises(ValueError, match="covariate_names"):
         publish(checkpoint, "me/careers", api=api)
     processor.save_pretrained(checkpoint)

@@ -18,7 +18,6 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict
 from transformers import BatchFeature, SequenceFeatureExtractor
 from transformers.feature_extraction_utils import FeatureExtractionMixin

@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from inspect import CO_OPTIMIZED
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType
@@ -170,13 +171,20 @@ def _functions(code: CodeType) -> tuple[dict[tuple[str, int], CodeType], list[An
     return functions, outside
 
 
+@cache
+def functions_of_package() -> list[FunctionType]:
+    """The functions of the package that are imported. The parent lists them once: a child that looks at all objects
+    copies every page."""
+    gc.unfreeze()  # frozen objects are not listed
+    found = [value for value in gc.get_objects() if isinstance(value, FunctionType)]
+    gc.freeze()
+    return [function for function in found if function.__code__.co_filename.startswith(str(ROOT / "career_hf"))]
+
+
 def change_functions(mutant: Mutant, changed: dict[tuple[str, int], CodeType]) -> None:
     """Gives functions that are imported already their new code."""
     path = str(ROOT / "career_hf" / mutant.file)
-    gc.unfreeze()  # frozen objects are not listed
-    functions = [value for value in gc.get_objects() if isinstance(value, FunctionType)]
-    gc.freeze()
-    for function in functions:
+    for function in functions_of_package():
         code = function.__code__
         if code.co_filename == path and (code.co_qualname, code.co_firstlineno) in changed:
             function.__code__ = changed[code.co_qualname, code.co_firstlineno]
@@ -219,6 +227,7 @@ def import_tests(files: Sequence[Path]) -> None:
     """Imports test files and, with them, the package."""
     sys.path[:0] = [str(ROOT / "examples"), str(ROOT / "tests"), *{str(path.parent) for path in files}]
     import_all(["conftest", *(path.stem for path in files)])
+    functions_of_package()
 
 
 def verdict(

@@ -33,6 +33,7 @@ def made_model(model_class=CareerForOccupationPrediction, attention="eager", **f
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(std=0.6, generator=generator)
+        model.base_model.norm.bias.zero_()  # so that logits have both signs
     return model
 
 
@@ -144,7 +145,7 @@ def test_probabilities_and_losses_are_those_of_the_equations(fields, attention):
     assert without_labels.loss is None and without_labels.logits.shape == output.logits.shape
 
 
-@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("attention", ["eager", "sdpa", "sdpa_by_length"])
 def test_positions_and_masks_say_who_sees_whom(attention):
     """With a mask, positions that jump forward leave a step out, and others that do not rise begin a career."""
     model, batch = made_model(CareerModel, attention), made_batch()
@@ -250,6 +251,16 @@ def test_the_stay_logit_of_small_floats_is_in_float32():
     assert model.train()(**batch).loss.dtype == torch.float32
 
 
+def test_predictions_that_are_no_numbers_are_refused_outside_of_training():
+    model, batch = made_model(), made_batch()
+    with torch.no_grad():
+        model.lm_head.weight[3, 0] = torch.nan
+    for given in (batch, {name: values for name, values in batch.items() if name != "labels"}):
+        with pytest.raises(ValueError, match="not finite"):
+            model(**given)
+    assert model.train()(**given).logits.isnan().any()
+
+
 def test_caches_are_made_on_request_alone():
     model, batch = made_model(), made_batch()
     assert getattr(model(**batch), CACHE) is None and getattr(model(**batch, use_cache=False), CACHE) is None
@@ -261,6 +272,13 @@ def test_caches_are_made_on_request_alone():
     assert output[CACHE] is cache and cache.get_seq_length() == 12
     both = [torch.cat([batch[name], more[name]], dim=1) for name in ("input_ids", "covariates")]
     torch.testing.assert_close(output.logits, model(*both).logits[:, 6:])
+    for name, value in (("input_ids", 9), ("covariates", 7)):
+        wrong = {part: batch[part].clone() for part in ("input_ids", "covariates")}
+        wrong[name][1, 3] = value
+        with pytest.raises(ValueError, match=f"{name} has {value} in row 1, step 3"):
+            model.model(**wrong)
+    embeddings = model.get_input_embeddings()(batch["input_ids"])
+    assert torch.equal(model(**batch, inputs_embeds=embeddings).logits, model(**batch).logits)
     with pytest.raises(ValueError, match="not both"):
         model.model(batch["input_ids"], batch["covariates"], inputs_embeds=torch.zeros(3, 6, 12))
     for position, message in [((0, 0), "input_ids has 9"), ((2, 5), "input_ids has 9")]:
@@ -291,6 +309,13 @@ def test_weights_begin_as_the_config_says():
     assert set(base.state_dict()) == {
         name.removeprefix("model.") for name in model.state_dict() if name.startswith("model.")
     }
+
+
+def test_titles_begin_by_adding_nothing():
+    config = CareerConfig(vocab_size=30, hidden_size=8, num_hidden_layers=1, title_embedding_size=5)
+    weights = CareerForOccupationPrediction(config).state_dict()
+    titles = [name for name in weights if "title" in name]
+    assert titles and all((weights[name] == 0).all() for name in titles)
 
 
 def test_embeddings_are_resized_within_their_limits(monkeypatch):

@@ -63,9 +63,8 @@ class Forecast(ReadableResult):
             occupations, so that the first step has the probabilities of `evaluate`. With the estimator "frequency" it
             is 0 too, because what is drawn is always an occupation. None in forecasts saved before it was recorded.
         log_correction: As `probability`, what has to be added to the log of a probability: the log of an average over
-        sampled
-            trajectories is too low on average (`jackknife.py`). 0 where the probability is exact; None in forecasts
-            saved before it was estimated.
+            sampled trajectories is too low on average (`jackknife.py`). 0 where the probability is exact; None in
+            forecasts saved before it was estimated.
         log_error: Likewise, the standard error of the corrected log.
     """
 

@@ -193,7 +193,7 @@ class TrajectorySampler:
         numbers = torch.arange(self.trajectories, device=self.drawn.device)
         for step, sums in self.of_groups.items():
             cell = group_of(numbers, self.trajectories) * sums.shape[2] + self.drawn[..., step]
-            share = torch.full(cell.shape, 1 / self.trajectories).to(sums)
+            share = torch.full_like(cell, 1 / self.trajectories, dtype=sums.dtype)
             sums.view(len(sums), -1).scatter_add_(1, cell, share)
             self.squares[:, step] = sums.sum(1)
 

@@ -25,7 +25,7 @@ from datasets import Dataset
 from huggingface_hub.dataclasses import strict
 from matplotlib.figure import Figure
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
@@ -40,6 +40,7 @@ from career_hf.models.configuration_occupation import OccupationConfig
 from career_hf.models.modeling_career import CareerForOccupationPrediction, CareerModel
 from career_hf.models.positions import sinusoidal_positions
 from career_hf.models.two_stage import occupation_log_probs
+from career_hf.registration import register
 from career_hf.rivals.bag_of_jobs import BagOfJobsForOccupationPrediction
 from career_hf.rivals.nemo import NemoForOccupationPrediction
 from career_hf.training.cells import fit_once
@@ -288,14 +289,13 @@ class TaughtByStaysForOccupationPrediction(CareerForOccupationPrediction):
         return nll.index_put(stays, copied, accumulate=True)
 
 
-for _config, _model in (
-    (LateCovariatesConfig, LateCovariatesForOccupationPrediction),
-    (LearnedPositionsConfig, LearnedPositionsForOccupationPrediction),
-    (CovariateOutputConfig, CovariateOutputForOccupationPrediction),
-    (TaughtByStaysConfig, TaughtByStaysForOccupationPrediction),
+for _model in (
+    LateCovariatesForOccupationPrediction,
+    LearnedPositionsForOccupationPrediction,
+    CovariateOutputForOccupationPrediction,
+    TaughtByStaysForOccupationPrediction,
 ):
-    AutoConfig.register(_config.model_type, _config, exist_ok=True)
-    AutoModelForCausalLM.register(_config, _model, exist_ok=True)
+    register(_model)
 
 CAREER, NEMO, BAG = "CAREER", "NEMO, 200 hidden units", "bag of jobs, D = 1024"
 

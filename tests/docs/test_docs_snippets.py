@@ -311,9 +311,8 @@ def test_a_command_that_cannot_be_given_is_found(line, message):
 
 @cache
 def scripts() -> str:
-    return "".join(
-        path.read_text(encoding="utf-8") for at in ("benchmarks", "examples") for path in (ROOT / at).glob("*.py")
-    )
+    places = ("benchmarks", "examples", "examples/space", "tests/attack", "tests/mutation")
+    return "".join(path.read_text(encoding="utf-8") for at in places for path in (ROOT / at).glob("*.py"))
 
 
 @cache

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import norm
-from scipy.stats import t as student
+from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from career_hf.evaluation import metrics
@@ -116,9 +115,10 @@ def resampled_by_hand(tables, weighted, groups, draws, seed):
     return -resampled
 
 
-def levels_of(people):
-    """Levels of a normal distribution that are as wide as Student's t for so many people."""
-    return norm.cdf(student.ppf([0.025, 0.975], people - 1) * np.sqrt(people / (people - 1)))
+def ends_of(values, people):
+    """Quantiles of resamples at levels that are as far out as Student's t is for so many people."""
+    ends = stats.t(people - 1).ppf([0.025, 0.975]) * np.sqrt(people / (people - 1))
+    return np.quantile(values, stats.norm.cdf(ends)).tolist()
 
 
 @WEIGHTED
@@ -129,9 +129,8 @@ def test_intervals_are_quantiles_of_the_resamples(weighted):
     found = metrics.bootstrap_perplexity(table, 50, 3, weighted, by="gender")
     for g, gender in enumerate(["f", "m"]):
         rows = table[table["gender"] == gender]
-        people = rows["person"].nunique()
-        expected = [len(rows), people, metrics.perplexity(rows, weighted), values[:, g].std(ddof=1)]
-        assert found.loc[gender].tolist() == pytest.approx([*expected, *np.quantile(values[:, g], levels_of(people))])
+        expected = [len(rows), rows["person"].nunique(), metrics.perplexity(rows, weighted), values[:, g].std(ddof=1)]
+        assert found.loc[gender].tolist() == pytest.approx([*expected, *ends_of(values[:, g], expected[1])])
     assert metrics.bootstrap_perplexity(table, 5).index.tolist() == ["all"]
 
 
@@ -149,9 +148,7 @@ def test_differences_are_paired_and_averaged_over_seeds(weighted):
     assert two["difference"] == pytest.approx((logs["b"] + logs["c"]) / 2 - logs["a"])
     assert two["ratio"] == pytest.approx(np.exp(two["difference"]))
     assert two["perplexity"] == pytest.approx(np.exp((logs["b"] + logs["c"]) / 2))
-    assert two[["low", "high"]].tolist() == pytest.approx(
-        np.quantile(difference, levels_of(a["person"].nunique())).tolist()
-    )
+    assert two[["low", "high"]].tolist() == pytest.approx(ends_of(difference, a["person"].nunique()))
     assert two["standard_error"] == pytest.approx(difference.std(ddof=1))
     assert (two["seeds"], found.loc["base", "seeds"]) == (2, 1)
     assert two["seed_sd"] == pytest.approx(np.std([logs["b"], logs["c"]], ddof=1))
@@ -163,8 +160,7 @@ def test_differences_are_paired_and_averaged_over_seeds(weighted):
     for g, gender in enumerate(["f", "m"]):
         rows = a["gender"] == gender
         expected = np.log(metrics.perplexity(mean[rows], weighted) / metrics.perplexity(a[rows], weighted))
-        levels = levels_of(a.loc[rows, "person"].nunique())
-        low, high = np.quantile(resampled[:, g, 1] - resampled[:, g, 0], levels)
+        low, high = ends_of(resampled[:, g, 1] - resampled[:, g, 0], a.loc[rows, "person"].nunique())
         assert by.loc[(gender, "two")].tolist() == pytest.approx([rows.sum(), expected, low, high])
     assert list(by.index) == [("f", "two"), ("m", "two")] and by["n"].dtype == int
     with pytest.raises(ValueError, match="baseline 'none' is not among the tables"):

@@ -82,7 +82,7 @@ def test_who_is_scored_is_who_appendix_g_names_and_no_year_is_left_out(spells, d
     known = load_careers(careers)["test"]["person"]
     span = jobs[jobs["person"].isin(known)].groupby("person").agg(first=("start", "min"), last=("end", "max"))
     expected = span[(span["first"] < 2015) & (span["last"] >= 2017)].index
-    table = load_tables(output / "new_people" / "forecasts")[rivals.CAREER + ", two stages"][0]
+    table = load_tables(output / "new_people" / "forecasts" / "realised")[rivals.CAREER + ", two stages"][0]
     alike = table[table["survivor"]]
     assert sorted(alike["person"].unique()) == sorted(expected) and len(expected) > 10
     # Three forecasts for each of them, also where no job covers the year.

@@ -23,8 +23,18 @@ os.environ.update({"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PA
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
-from mutants import mutants_of  # noqa: E402
-from warm import KILLED, ROOT, changed_functions, import_all, import_tests, reached_by, verdict  # noqa: E402
+from mutants import Mutant, mutants_of  # noqa: E402
+from warm import (  # noqa: E402
+    KILLED,
+    ROOT,
+    Verdicts,
+    changed_functions,
+    import_all,
+    import_tests,
+    reached_by,
+    run_tests,
+    verdict_of_import,
+)
 
 
 # The tests of each core file.
@@ -52,6 +62,8 @@ def main() -> int:
     start = time.monotonic()
     tests = {file: [ROOT / "tests" / name for name in TESTS[file]] for file in files}
     reached = {}
+    # Lines are traced from the start of a child, and nothing is slower to import under a trace.
+    import_all(["torch", "transformers.modeling_utils", "datasets", "pandas", "sklearn.metrics", "hypothesis"])
     for file in files:
         reached[file] = reached_by(ROOT / "career_hf" / file, tests[file])
         if reached[file].failed:
@@ -60,17 +72,24 @@ def main() -> int:
     different = [mutant for mutant in drawn if mutant.name not in EQUIVALENT.get(mutant.file, {})]
     # What runs when a file is imported is changed before the package is imported here, functions afterwards.
     changed = {id(mutant): changed_functions(mutant) for mutant in different}
-    different.sort(key=lambda mutant: changed[id(mutant)] is not None)
     killed: Counter[str] = Counter()
-    imported = False
-    for mutant in different:
-        if changed[id(mutant)] is not None and not imported:
-            import_tests([path for file in files for path in tests[file]])
-            imported = True
-        result = verdict(mutant, reached[mutant.file], tests[mutant.file], chosen.slowest, changed[id(mutant)])
+
+    def say(mutant: Mutant, result: str) -> None:
         killed[mutant.file] += result == KILLED
         if result != KILLED:
             print(f"  {result}: {mutant.file}:{mutant.lines[0]}: {mutant.name}", flush=True)
+
+    for mutant in different:
+        if changed[id(mutant)] is None:
+            say(mutant, verdict_of_import(mutant, reached[mutant.file], tests[mutant.file], chosen.slowest))
+    import_tests([path for file in files for path in tests[file]])
+    for file in files:
+        own = [
+            (mutant, codes)
+            for mutant in different
+            if mutant.file == file and (codes := changed[id(mutant)]) is not None
+        ]
+        run_tests(tests[file], [Verdicts(own, reached[file], chosen.slowest, say)])
     for file in files:
         own = [mutant for mutant in drawn if mutant.file == file]
         number = sum(mutant.file == file for mutant in different)

@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 from inspect import CO_OPTIMIZED
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType
@@ -145,14 +146,17 @@ class Mutated(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 def changed_functions(mutant: Mutant) -> dict[tuple[str, int], CodeType] | None:
     """New code of the functions that a mutant changes, by name and first line; None if it changes more than these."""
     path = ROOT / "career_hf" / mutant.file
-    (before, outside_before), (after, outside_after) = (
-        _functions(compile(source, str(path), "exec"))
-        for source in (ast.parse(path.read_text(encoding="utf-8")), mutant.tree)
-    )
+    before, outside_before = _functions_of_file(path)
+    after, outside_after = _functions(compile(mutant.tree, str(path), "exec"))
     if outside_before != outside_after or before.keys() != after.keys():
         return None
     changed = {name: code for name, code in after.items() if code != before[name]}
     return None if any(code.co_freevars != before[name].co_freevars for name, code in changed.items()) else changed
+
+
+@cache
+def _functions_of_file(path: Path) -> tuple[dict[tuple[str, int], CodeType], list[Any]]:
+    return _functions(compile(ast.parse(path.read_text(encoding="utf-8")), str(path), "exec"))
 
 
 def _functions(code: CodeType) -> tuple[dict[tuple[str, int], CodeType], list[Any]]:
@@ -170,13 +174,20 @@ def _functions(code: CodeType) -> tuple[dict[tuple[str, int], CodeType], list[An
     return functions, outside
 
 
+@cache
+def functions_of_package() -> list[FunctionType]:
+    """The functions of the package that are imported. The parent lists them once: a child that looks at all objects
+    copies every page."""
+    gc.unfreeze()  # frozen objects are not listed
+    found = [value for value in gc.get_objects() if type(value) is FunctionType]  # isinstance would ask the value
+    gc.freeze()
+    return [function for function in found if function.__code__.co_filename.startswith(str(ROOT / "career_hf"))]
+
+
 def change_functions(mutant: Mutant, changed: dict[tuple[str, int], CodeType]) -> None:
     """Gives functions that are imported already their new code."""
     path = str(ROOT / "career_hf" / mutant.file)
-    gc.unfreeze()  # frozen objects are not listed
-    functions = [value for value in gc.get_objects() if isinstance(value, FunctionType)]
-    gc.freeze()
-    for function in functions:
+    for function in functions_of_package():
         code = function.__code__
         if code.co_filename == path and (code.co_qualname, code.co_firstlineno) in changed:
             function.__code__ = changed[code.co_qualname, code.co_firstlineno]
@@ -219,23 +230,19 @@ def import_tests(files: Sequence[Path]) -> None:
     """Imports test files and, with them, the package."""
     sys.path[:0] = [str(ROOT / "examples"), str(ROOT / "tests"), *{str(path.parent) for path in files}]
     import_all(["conftest", *(path.stem for path in files)])
+    functions_of_package()
 
 
-def verdict(
-    mutant: Mutant,
-    reached: Reached,
-    tests: Sequence[Path],
-    slowest: float,
-    changed: dict[tuple[str, int], CodeType] | None,
-) -> str:
-    """Whether the tests that reach a mutant see it. One that hangs is seen.
+def verdict_of_import(mutant: Mutant, reached: Reached, tests: Sequence[Path], slowest: float) -> str:
+    """Whether the tests that reach a mutant of what runs at import see it; the package must not be imported here.
+
+    A mutant that hangs is seen.
 
     Args:
         mutant: The changed program.
         reached: What the tests reach.
         tests: Test files.
         slowest: Seconds of a test above which it is left out.
-        changed: New code of functions of the package, which is imported; None if it is not.
     """
     chosen = reached.tests_of(mutant, slowest)
     if not chosen:
@@ -243,14 +250,65 @@ def verdict(
     files = [path for path in tests if any(str(path.relative_to(ROOT)) == name.split("::")[0] for name in chosen)]
 
     def run() -> int:
-        if changed is None:
-            sys.meta_path.insert(0, Mutated(mutant))
-        else:
-            change_functions(mutant, changed)
+        sys.meta_path.insert(0, Mutated(mutant))
         return run_tests(files, [Chosen(chosen)])
 
-    seconds = 30 + 10 * sum(reached.seconds[name] for name in chosen)
-    return SURVIVED if in_child(run, seconds) == 0 else KILLED
+    return SURVIVED if in_child(run, _patience(reached, chosen)) == 0 else KILLED
+
+
+class Verdicts:
+    """A pytest plugin that collects tests once and runs them in a child for every mutant of functions.
+
+    Args:
+        mutants: Mutants, and the new code of the functions that each changes.
+        reached: What the tests reach.
+        slowest: Seconds of a test above which it is left out.
+        say: Is told each mutant with its verdict.
+    """
+
+    def __init__(
+        self,
+        mutants: Sequence[tuple[Mutant, dict[tuple[str, int], CodeType]]],
+        reached: Reached,
+        slowest: float,
+        say: Callable[[Mutant, str], None],
+    ) -> None:
+        self.mutants, self.reached, self.slowest, self.say = mutants, reached, slowest, say
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        items = {item.nodeid: item for item in session.items}
+        gc.collect()
+        gc.freeze()
+        for mutant, changed in self.mutants:
+            chosen = self.reached.tests_of(mutant, self.slowest)
+            if not chosen:
+                self.say(mutant, UNREACHED)
+                continue
+            run = partial(self._run, session, [items[name] for name in chosen], mutant, changed)
+            code = in_child(run, _patience(self.reached, chosen))
+            self.say(mutant, SURVIVED if code == 0 else KILLED)
+        return True
+
+    @staticmethod
+    def _run(
+        session: pytest.Session,
+        items: Sequence[pytest.Item],
+        mutant: Mutant,
+        changed: dict[tuple[str, int], CodeType],
+    ) -> int:
+        """The exit code: 1 as soon as a test fails."""
+        change_functions(mutant, changed)
+        for item, following in zip(items, [*items[1:], None], strict=True):
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if session.testsfailed:
+                return 1
+        return 0
+
+
+def _patience(reached: Reached, tests: Sequence[str]) -> float:
+    """Seconds after which a mutant hangs."""
+    return 30 + 10 * sum(reached.seconds[name] for name in tests)
 
 
 def run_tests(files: Sequence[Path], plugins: Sequence[Any]) -> int:
@@ -259,7 +317,9 @@ def run_tests(files: Sequence[Path], plugins: Sequence[Any]) -> int:
 
     hypothesis.settings.register_profile("mutation", derandomize=True, database=None, deadline=None)
     hypothesis.settings.load_profile("mutation")
-    options = ["-q", "-o", "addopts=", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", str(ROOT)]
+    options = ["-s", "-o", "addopts=", "--rootdir", str(ROOT)]
+    for absent in ("cacheprovider", "xdist", "terminal"):
+        options += ["-p", f"no:{absent}"]
     if not any(isinstance(plugin, Tracer) for plugin in plugins):
         options.append("-x")
     return int(pytest.main([*options, *map(str, files)], plugins=list(plugins)))

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from career_hf import CareerConfig, CareerForOccupationPrediction, CareerForWagePrediction, CareerProcessor
 from career_hf.careers import from_frame, load_careers, save_careers, split_careers, to_frame
+from career_hf.careers.columns import with_weights
 from career_hf.cli.app import app
 from career_hf.encoding.checkpoints import load_checkpoint
 from career_hf.simulation import draw_wages, preset
@@ -445,7 +446,7 @@ def test_the_command_writes_what_the_functions_say(market):
     r2 = pd.read_csv(market / "tables" / "r2.csv").set_index(["years", "specification"])
     rows = ["year alone", "Blau-Kahn", "+ occupation", "+ h before", "+ h including", "+ wage head"]
     assert list(r2.loc["all"].index) == rows
-    frame, _ = wage_frame(load_careers(market / "careers")["test"])
+    frame, _ = wage_frame(with_weights(load_careers(market / "careers")["test"], False))
     blocks = ["year", "education", "experience", "region", "gender"]
     expected = held_out_r2(predict_held_out(frame, {"Blau-Kahn": blocks}), draws=2, by_decade=False)
     assert r2.loc[("all", "Blau-Kahn"), "within_year"] == pytest.approx(expected["within_year"].iloc[1], abs=1e-5)

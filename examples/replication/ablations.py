@@ -32,6 +32,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 from career_hf.careers.columns import career_table, list_lengths
 from career_hf.careers.provenance import source_of
 from career_hf.cli.console import say, show
+from career_hf.encoding.checkpoints import load_checkpoint
 from career_hf.encoding.processing_career import CareerProcessor
 from career_hf.evaluation.metrics import perplexity_differences, ranking, summarize
 from career_hf.figures.style import forest, looks, new_figure, styled
@@ -461,9 +462,7 @@ class AblationStudy(CareersStudy):
             group = VARIANTS[name].group
             rows[name] = {
                 "group": group,
-                "parameters": AutoModelForCausalLM.from_pretrained(
-                    self.place(chosen.folder), trust_remote_code=False
-                ).num_parameters(),
+                "parameters": load_checkpoint(self.place(chosen.folder))[0].num_parameters(),
                 "rate": chosen.rate,
                 "hours": self.training_of(name)["hours"].sum(),
                 "choice": CHOICES[group],

@@ -135,6 +135,10 @@ def test_defaults_are_a_thousand_trajectories_from_seed_zero_in_calls_of_a_size_
     found = forecast(model, careers, processor, horizon=2, exact_steps=1)
     assert found.attrs == given.attrs and (found.probability == given.probability).all()
     assert found.trajectories is None and found.attrs["estimator"] == "conditional"
+    assert list(found.attrs) == [
+        *("samples", "seed", "estimator", "exact_steps", "step", "step_length", "gap_covariate", "years_placed_at"),
+        *("covariates", "carried_forward", "advanced", "unknown_occupation"),
+    ]
     assert module.BATCH_TOKENS["cpu"] < module.BATCH_TOKENS["cuda"]
     sizes = []
 
@@ -204,6 +208,16 @@ def test_a_forecast_begins_at_the_cutoff_and_knows_later_covariates_only_if_aske
     assert horizon.years.tolist() == [[own["year"][-1] + 1, own["year"][-1] + 2] for own in before]
     chosen = forecast(model, late, processor, cutoff=cutoff, years=[1990], **options)
     assert (chosen.years == 1990).all()
+
+
+def test_a_model_that_does_not_say_what_it_was_trained_on_is_warned_of(monkeypatch):
+    model, processor = model_and_processor("markov-1")
+    notes = []
+    monkeypatch.setattr(module.logger, "warning_once", notes.append)
+    careers = cut(careers_of(), 2)
+    processor.training_stages = []
+    forecast(model, careers, processor, cutoff=1982, horizon=1, samples=2)
+    assert len(notes) == 1 and "does not record which years" in notes[0]
 
 
 def test_years_after_a_cutoff_are_the_first_three():

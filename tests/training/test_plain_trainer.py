@@ -189,7 +189,7 @@ def test_padding_keeps_every_column_on_its_side(processor, encoded, side):
         ([{"input_ids": [1, 0], "attention_mask": [1, 0]}], {}, "padded already"),
         ([{"input_ids": [1, 2]}], {"padding": "max_length", "max_length": 1}, "has 2 steps and max_length is 1"),
         ([{"input_ids": [1, 2]}, {"input_ids": [1]}], {"padding": False}, "needs padding=True"),
-        ([], {}, "no careers to pad"),
+        ([], {}, "no careers in this batch"),
         ([{"input_ids": []}], {}, "has no step"),
         ([{"labels": [2]}], {}, "has no 'input_ids'"),
     ],

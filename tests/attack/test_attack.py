@@ -15,7 +15,7 @@ from scene import make_scene
 from verdicts import ACCEPTED, CAUGHT, FAILURES, REFUSED, SILENT, TRACEBACK, as_text, judge
 
 
-SAMPLE = 40
+SAMPLE = 15
 
 
 @pytest.fixture(scope="module")

@@ -247,7 +247,7 @@ def test_public_names_are_in_order():
     assert names == sorted(names)
 
 
-@pytest.mark.parametrize("module", ["rivals.nemo", "pipelines"])
+@pytest.mark.parametrize("module", ["rivals.nemo"])
 def test_any_module_can_be_imported_first(module):
     script = f"import career_hf.{module}\nfrom transformers import AutoConfig, AutoModelForCausalLM\n"
     script += (

@@ -47,8 +47,6 @@ NOT_DISTRIBUTED = {
     "generation.test_utils": {"GenerationTesterMixin": type("GenerationTesterMixin", (), {})},
 }
 
-# A reason of models other than CareerModel to leave out a test that loads Transformers in a process of its own.
-ONE_IS_ENOUGH = "it takes a process of its own, and is run for CareerModel"
 # Tests that a machine or a setting can do without; they run wherever it has what they need.
 NEEDS = {
     "test requires accelerator": "a GPU",

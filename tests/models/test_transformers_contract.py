@@ -6,7 +6,7 @@ import unittest
 import torch
 import transformers
 from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
-from transformers.testing_utils import torch_device
+from transformers.testing_utils import slow, torch_device
 from transformers_suite import COMMON_KWARGS, NOT_APPLICABLE, EverySkipIsExplained, import_suite
 
 from career_hf import CareerConfig, CareerForOccupationPrediction, CareerModel
@@ -60,6 +60,8 @@ class CareerModelTest(EverySkipIsExplained, modeling_common.ModelTesterMixin, un
         "test_inputs_embeds": "after CareerModel: heads also need input_ids, the occupations in which people can stay",
     }
     test_can_init_all_missing_weights_before_2023 = True
+    # It starts a process that loads Transformers.
+    test_can_load_with_global_device_set = slow(modeling_common.ModelTesterMixin.test_can_load_with_global_device_set)
 
     def setUp(self):
         self.model_tester = CareerModelTester(self)

@@ -6,7 +6,8 @@ import torch
 from test_transformers_contract import CareerModelTest as _CareerModelTest
 from test_transformers_contract import CareerModelTester, configuration_common, modeling_common
 from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
-from transformers_suite import ONE_IS_ENOUGH, EverySkipIsExplained
+from transformers.testing_utils import slow
+from transformers_suite import EverySkipIsExplained
 
 from career_hf import CareerForWagePrediction, CareerWageConfig
 from career_hf.models.modeling_wage import NOT_INHERITED
@@ -28,12 +29,9 @@ class CareerForWagePredictionTest(EverySkipIsExplained, modeling_common.ModelTes
     all_model_classes = (CareerForWagePrediction,)
     additional_model_inputs = ["covariates"]
     not_applicable = career_not_applicable | {
-        "test_can_load_with_global_device_set": ONE_IS_ENOUGH,
         "test_torch_save_load": "AutoModel has no wage head: AutoModelForCausalLM loads the whole model",
     }
-    test_can_load_with_global_device_set = unittest.skip(ONE_IS_ENOUGH)(
-        modeling_common.ModelTesterMixin.test_can_load_with_global_device_set
-    )
+    test_can_load_with_global_device_set = slow(modeling_common.ModelTesterMixin.test_can_load_with_global_device_set)
     test_can_init_all_missing_weights_before_2023 = True
 
     def setUp(self):

@@ -4,8 +4,8 @@ import unittest
 
 import pytest
 import torch
-from transformers.testing_utils import torch_device
-from transformers_suite import NOT_APPLICABLE, ONE_IS_ENOUGH, EverySkipIsExplained, import_suite
+from transformers.testing_utils import slow, torch_device
+from transformers_suite import NOT_APPLICABLE, EverySkipIsExplained, import_suite
 
 from career_hf import registration
 from career_hf.rivals.bag_of_jobs import BagOfJobsForOccupationPrediction
@@ -24,7 +24,6 @@ HALF = "all of its weights may be in half precision"
 NOT_APPLICABLE_TO_RIVALS = NOT_APPLICABLE | {
     "test_attention_outputs": NO_ATTENTION,
     "test_bc_cache_name_forward": "it keeps no cache",
-    "test_can_load_with_global_device_set": ONE_IS_ENOUGH,
     "test_can_set_attention_dynamically": NO_ATTENTION,
     "test_eager_matches_sdpa_inference_*": NO_ATTENTION,
     "test_sdpa_can_dispatch_non_composite_models": NO_ATTENTION,
@@ -73,9 +72,7 @@ class RivalTests(EverySkipIsExplained, modeling_common.ModelTesterMixin):
     test_resize_embeddings = False
     fields = {}
     not_applicable = NOT_APPLICABLE_TO_RIVALS
-    test_can_load_with_global_device_set = unittest.skip(ONE_IS_ENOUGH)(
-        modeling_common.ModelTesterMixin.test_can_load_with_global_device_set
-    )
+    test_can_load_with_global_device_set = slow(modeling_common.ModelTesterMixin.test_can_load_with_global_device_set)
 
     # The suite has no flag for models without hidden states.
     test_hidden_states_output = unittest.skip(NO_HIDDEN_STATES)(

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -31,7 +30,7 @@ from career_hf.evaluation.metrics import (
 )
 
 from .coverage_wages import coverage, worlds_as_text
-from .study import Output, Study, StudyResult, Workers, page_of, studies, write_table
+from .study import Output, StudyResult, Workers, WorldsStudy, page_of, studies, write_table
 
 
 POPULATION = 30_000
@@ -207,7 +206,7 @@ def truths_of(design: Design) -> dict[str, Truth]:
 
 
 @dataclass(frozen=True)
-class CoverageOfEvaluations(Study):
+class CoverageOfEvaluations(WorldsStudy):
     """The study in its folder."""
 
     settings: CoverageSettings
@@ -217,14 +216,6 @@ class CoverageOfEvaluations(Study):
     def truths(self) -> dict[str, dict[str, Truth]]:
         """What each model is worth to everybody, by design and model."""
         return {name: truths_of(design) for name, design in DESIGNS.items()}
-
-    def compute(self, workers: int) -> None:
-        missing = [world for world in range(self.settings.worlds) if not self.at(world).exists()]
-        self.work("Worlds", self.world, missing, workers)
-
-    def at(self, world: int) -> Path:
-        """The table of a world."""
-        return self.folder / "worlds" / f"{world}.csv"
 
     def world(self, world: int) -> None:
         """Intervals of one world of each design beside the truth."""

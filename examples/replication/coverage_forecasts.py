@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -28,7 +27,7 @@ from career_hf.forecasting.table import Realised, forecast_table, realised_years
 from career_hf.rivals.markov import MarkovForOccupationPrediction
 
 from .coverage_wages import coverage, worlds_as_text
-from .study import Made, Output, Study, StudyResult, Workers, page_of, studies, write_table
+from .study import Made, Output, StudyResult, Workers, WorldsStudy, page_of, studies, write_table
 
 
 OCCUPATIONS = 60
@@ -92,7 +91,7 @@ def draw_careers(households: int, rng: np.random.Generator) -> Dataset:
 
 
 @dataclass(frozen=True)
-class CoverageOfForecasts(Study):
+class CoverageOfForecasts(WorldsStudy):
     """The study in its folder."""
 
     settings: CoverageSettings
@@ -124,14 +123,6 @@ class CoverageOfForecasts(Study):
             for step in range(len(YEARS)):
                 found[step] -= last @ (np.linalg.matrix_power(matrix, step + 1) * self.logs[step]).sum(axis=1)
         return found / len(STAY)
-
-    def compute(self, workers: int) -> None:
-        missing = [world for world in range(self.settings.worlds) if not self.at(world).exists()]
-        self.work("Worlds", self.world, missing, workers)
-
-    def at(self, world: int) -> Path:
-        """The table of a world."""
-        return self.folder / "worlds" / f"{world}.csv"
 
     def world(self, world: int) -> None:
         """Intervals of one world beside the truth."""

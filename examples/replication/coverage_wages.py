@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -23,7 +22,7 @@ from career_hf.wages.gap_nuisances import cross_fit_nuisances, folds_of_people
 from career_hf.wages.gaps import GapEstimate, GapResult, GapSample, aipw_gap, raw_gap
 from career_hf.wages.regression import YEAR_ONLY, estimate, held_out_r2, predict_held_out
 
-from .study import Output, Study, StudyResult, Workers, page_of, studies, write_table
+from .study import Output, StudyResult, Workers, WorldsStudy, page_of, studies, write_table
 
 
 # The effects of schooling, of experience and of being a woman on log wages.
@@ -92,7 +91,7 @@ def draw_frame(households: int, rng: np.random.Generator, kept: bool = True) -> 
 
 
 @dataclass(frozen=True)
-class CoverageOfWages(Study):
+class CoverageOfWages(WorldsStudy):
     """The study in its folder."""
 
     settings: CoverageSettings
@@ -102,14 +101,6 @@ class CoverageOfWages(Study):
     def population(self) -> pd.DataFrame:
         """A population of the same law."""
         return draw_frame(POPULATION, np.random.default_rng(10_000), kept=False)
-
-    def compute(self, workers: int) -> None:
-        missing = [world for world in range(self.settings.worlds) if not self.at(world).exists()]
-        self.work("Worlds", self.world, missing, workers)
-
-    def at(self, world: int) -> Path:
-        """The table of a world."""
-        return self.folder / "worlds" / f"{world}.csv"
 
     def world(self, world: int) -> None:
         """Intervals of one world beside the truth."""

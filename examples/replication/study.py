@@ -294,6 +294,18 @@ class CareersStudy(Study):
         return self.splits()["test"]
 
 
+class WorldsStudy(Study):
+    """A study of drawn worlds, each with a table of its own. A subclass draws one; `settings.worlds` says how many."""
+
+    def compute(self, workers: int) -> None:
+        missing = [world for world in range(self.settings.worlds) if not self.at(world).exists()]
+        self.work("Worlds", self.world, missing, workers)
+
+    def at(self, world: int) -> Path:
+        """The table of a world."""
+        return self.folder / "worlds" / f"{world}.csv"
+
+
 @dataclass(frozen=True)
 class Job:
     """A function and the cell that it is called with."""

@@ -17,8 +17,8 @@ def scene(tmp_path_factory):
     return make_scene(tmp_path_factory.mktemp("scene"))
 
 
-# The command has more jobs. DuckDB cannot be among these: its threads may wait for ever in a child of a process that runs
-# tests, because it has threads of its own.
+# The command has more jobs. Those with DuckDB cannot be here: its threads may wait for ever in a child of a process that
+# has threads of its own, as one that runs tests.
 @pytest.mark.parametrize("job", ["train", "prepare", "forecast"])
 def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(job, scene, tmp_path):
     trials, draw = Trials(job, scene, tmp_path), random.Random(job)

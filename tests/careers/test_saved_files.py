@@ -8,6 +8,7 @@ import shutil
 
 import pandas as pd
 import pytest
+from damaged_files import damage_file
 from datasets import Dataset, DatasetDict
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -61,26 +62,6 @@ DAMAGE = st.one_of(
     st.tuples(st.just("field"), st.integers(0, 9), JSON),
     st.tuples(st.just("no field"), st.integers(0, 9)),
 )
-
-
-def damage_file(path, how, *where):
-    data = path.read_bytes()
-    if how == "remove":
-        path.unlink()
-    elif how == "empty":
-        path.write_bytes(b"")
-    elif how == "cut":
-        path.write_bytes(data[: int(where[0] * len(data))])
-    elif how == "flip":
-        at = min(int(where[0] * len(data)), len(data) - 1)
-        path.write_bytes(data[:at] + bytes([data[at] ^ 1 << where[1]]) + data[at + 1 :])
-    elif how == "replace":
-        path.write_text(json.dumps(where[0]))
-    else:
-        state = json.loads(data) if path.suffix == ".json" else {"x": 1}
-        name = sorted(state)[where[0] % len(state)]
-        state.pop(name)
-        path.write_text(json.dumps(state if how == "no field" else {**state, name: where[1]}))
 
 
 @example(place=9, damage=("flip", 0.6278447505571271, 3), with_checksums=False)

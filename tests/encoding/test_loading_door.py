@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 import torch
+from damaged_files import damage_file
 from forecast_examples import MODELS, careers_of, model_and_processor
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -214,34 +215,13 @@ DAMAGE = st.one_of(
 )
 
 
-def damage_file(folder, file, how, *where):
-    path = folder / file
-    data = path.read_bytes()
-    if how == "remove":
-        path.unlink()
-    elif how == "empty":
-        path.write_bytes(b"")
-    elif how == "cut":
-        path.write_bytes(data[: int(where[0] * len(data))])
-    elif how == "flip":
-        at = min(int(where[0] * len(data)), len(data) - 1)
-        path.write_bytes(data[:at] + bytes([data[at] ^ 1 << where[1]]) + data[at + 1 :])
-    elif how == "replace":
-        path.write_text(json.dumps(where[0]))
-    else:
-        state = json.loads(data)
-        name = sorted(state)[where[0] % len(state)]
-        state.pop(name)
-        path.write_text(json.dumps(state if how == "no field" else {**state, name: where[1]}))
-    return path.read_bytes() if path.exists() else None
-
-
 @given(damage=DAMAGE)
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_damaged_checkpoint_is_refused_in_one_line_or_loads_as_it_was(damage, saved, tmp_path):
     original, answer = saved["career"]
     folder = shutil.copytree(original, tmp_path / "checkpoint", dirs_exist_ok=True)
-    damage_file(folder, *damage)
+    file, *how = damage
+    damage_file(folder / file, *how)
     try:
         model, processor = load_checkpoint(folder)
     except ValueError as error:

@@ -17,8 +17,7 @@ def scene(tmp_path_factory):
     return make_scene(tmp_path_factory.mktemp("scene"))
 
 
-# The command has more jobs. Those with DuckDB cannot be here: its threads may wait for ever in a child of a process that
-# has threads of its own, as one that runs tests.
+# Not the jobs with DuckDB: its threads may wait for ever in a child of a process that has threads, as this one has.
 @pytest.mark.parametrize("job", ["train", "prepare", "forecast"])
 def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(job, scene, tmp_path):
     trials, draw = Trials(job, scene, tmp_path), random.Random(job)

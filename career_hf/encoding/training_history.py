@@ -26,6 +26,7 @@ import pyarrow as pa
 from datasets import Dataset
 
 from ..careers.columns import career_table, list_lengths, list_values
+from ..careers.splits import are_counts
 from ..models.json_fields import check_types
 
 
@@ -85,11 +86,19 @@ def count_stage(
 def record_careers(stage: dict[str, Any], careers: Dataset) -> None:
     """Adds to a stage the last year and the hashes of the careers that it was trained on.
 
+    Careers that are counts of moves are nobody's: they are no people, and have no hashes.
+
     Args:
         stage: A stage, as `count_stage` returns it; it is changed.
         careers: The training careers, with labels, not ids.
     """
     table = career_table(careers)
+    counts = are_counts(table["person"])
+    if counts.any():
+        table = table.filter(pa.array(~counts)).combine_chunks()
+        stage["people"] = table.num_rows
+    if not table.num_rows:
+        return
     stage["last_year"] = int(list_values(table, "year").to_numpy().max())
     hashes = np.unique(_hashes_of_people(table, stage["last_year"])[0])[:MOST_HASHES]
     stage["people_hashes"] = base64.b64encode(hashes.astype("<u8").tobytes()).decode()

@@ -186,7 +186,7 @@ def train(
     else:
         splits, encode = mixture.splits, partial(encode_mixture, limits=mixture.limits)
         dated = mixture.dated if "year" in covariates else splits["train"]
-        record = _mixture_record(mixture)
+        record = mixture_record(mixture)
         if labels is None:
             # Those that a corpus alone has are known to all.
             labels = sorted({label for career in splits["train"]["occupation"] for label in career})
@@ -232,8 +232,6 @@ def train(
         )
         parts, run = (splits["train"], splits["validation"]), {"resume": resume, "overwrite": overwrite}
         fitted = fit_model(make_model, processor, recipe, *parts, source=record, encode=encode, **run)
-    if mixture is not None:
-        fitted.processor.training_stages[-1]["corpora"] = [_corpus_record(corpus) for corpus in mixture.corpora]
     _note_unknown(fitted.ledger, processor, splits["validation"])
     trained = TrainedModel(**vars(fitted))
     return trained if output is None else trained.save(output)
@@ -410,8 +408,12 @@ def _mixture(
     return mix(careers, corpus_weights, covariates)
 
 
-def _mixture_record(mixture: Mixture) -> dict[str, Any]:
-    """The source of a mixture: its corpora, and the strictest of their terms."""
+def mixture_record(mixture: Mixture) -> dict[str, Any]:
+    """The source of a mixture, in a form that a checkpoint can keep: its corpora, and the strictest of their terms.
+
+    Args:
+        mixture: What `careers.mixing.mix` returns.
+    """
     licences = list(dict.fromkeys(str(corpus.source["license"]) for corpus in mixture.corpora))
     dated = [corpus.limits.calendar for corpus in mixture.corpora]
     return {
@@ -419,6 +421,7 @@ def _mixture_record(mixture: Mixture) -> dict[str, Any]:
         "license": ", ".join(licences),
         "redistribution": redistribution_of([{"source": corpus.source} for corpus in mixture.corpora]),
         **(years_of(mixture.dated) if any(dated) else {}),
+        "corpora": [_corpus_record(corpus) for corpus in mixture.corpora],
     }
 
 
@@ -533,4 +536,4 @@ def _checkpoint_folder(pretrained: Any) -> Iterator[str | Path]:
             yield temporary
 
 
-__all__ = ["TrainedModel", "finetune", "source_record", "train", "untitled_occupations"]
+__all__ = ["TrainedModel", "finetune", "mixture_record", "source_record", "train", "untitled_occupations"]

@@ -117,8 +117,8 @@ def test_a_mixture_records_its_corpora_and_works_without_covariates(tmp_path):
         corpora, covariates=["year", "region"], corpus_weights=[3, 1], covariate_dropout=0.5, fields=SMALL, **SHORT
     )
     stage = mixed.processor.training_stages[-1]
-    assert stage["people"] == 55 and [corpus["share"] for corpus in stage["corpora"]] == [0.75, 0.25]
-    assert "unemployed" in stage["corpora"][1]["lacks"] and stage["source"]["last_year"] == 1992
+    assert stage["people"] == 55 and [corpus["share"] for corpus in stage["source"]["corpora"]] == [0.75, 0.25]
+    assert "unemployed" in stage["source"]["corpora"][1]["lacks"] and stage["source"]["last_year"] == 1992
     _, processor = load_checkpoint(mixed.save(tmp_path) and tmp_path)
     batch = processor({"year": [2001, 2002], "occupation": ["a", "d"]})
     nearest = processor.covariate_levels[0].index("1992")

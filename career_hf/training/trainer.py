@@ -177,6 +177,38 @@ def finetuning_recipe(processor: CareerProcessor, output_dir: str | Path, **over
     return _career_recipe("finetuning", processor, output_dir, _PRETRAINED_SIZE, _overridden(paper, overrides))
 
 
+# From how many training person-years on fine-tuning has which settings; chosen on validation people of the NLSY79 at
+# 1%, 10% and 100% of its training people (`docs/how_to/pretrained.md`).
+_BY_SIZE: tuple[tuple[int, dict[str, Any]], ...] = (
+    (0, {"learning_rate": 5e-4, "max_steps": 150, "tokens_per_batch": 1_000}),
+    (5_000, {"learning_rate": 7e-4, "max_steps": 300, "tokens_per_batch": 2_000}),
+    (20_000, {"learning_rate": 1e-3, "max_steps": 500, "tokens_per_batch": 3_000}),
+    (60_000, {"learning_rate": 1e-3, "max_steps": 800, "tokens_per_batch": 4_000}),
+)
+
+
+def finetuning_defaults(person_years: int) -> dict[str, Any]:
+    """Settings of `finetuning_recipe` that suit a survey of some size: the larger it is, the more may change.
+
+    Args:
+        person_years: Number of person-years to train on.
+
+    Returns:
+        Learning rate, which falls to zero over `max_steps` after a short warm-up; batch size; how often the model is
+        validated, and when training stops; and what keeps the model near its pretrained weights.
+    """
+    found = next(settings for fewest, settings in reversed(_BY_SIZE) if person_years >= fewest)
+    evaluations = found["max_steps"] // 15
+    return {
+        "lr_scheduler_type": "linear",
+        "warmup_steps": 0.1,
+        "eval_steps": evaluations,
+        "save_steps": evaluations,
+        "patience": 4,
+        **found,
+    }
+
+
 def scratch_recipe(processor: CareerProcessor, output_dir: str | Path, **overrides: Any) -> Recipe:
     """Training on a survey without pretraining (Appendix G): 4 layers, D = 64; rate 5e-4 after 500 warmup updates.
 
@@ -484,6 +516,7 @@ __all__ = [
     "baseline_recipe",
     "build_trainer",
     "exact_metrics",
+    "finetuning_defaults",
     "finetuning_recipe",
     "inverse_sqrt_rate",
     "log_prob_of_truth",

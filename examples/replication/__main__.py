@@ -25,6 +25,7 @@ STUDIES = (
     "figure5",
     "market_figures",
     "membership",
+    "foundation",
 )
 
 

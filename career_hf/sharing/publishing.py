@@ -32,7 +32,7 @@ from ..encoding.training_history import UNKNOWN_SOURCE, round_stage
 from ..models.checksums import verify_checksums
 from ..number_ranges import within_ranges
 from .card_results import RESULTS, read_results
-from .model_card import terms_of, write_model_card
+from .model_card import corpora_of, terms_of, write_model_card
 from .rare_careers import K, are_recorded, rare_careers, small_counts
 from .remote_code import SOURCE_FILES, save_with_code
 
@@ -166,8 +166,8 @@ def licence_problems(stages: Sequence[Mapping[str, Any]]) -> tuple[list[str], li
         ], []
     refusals, notices = [], []
     listed_terms = set()
-    for stage in stages:
-        record = terms_of(stage)
+    for stage, corpus in [(each, corpus) for each in stages for corpus in corpora_of(each)]:
+        record = terms_of({"source": corpus})
         name, redistribution = record["source"], record["redistribution"]
         if (name, redistribution) in listed_terms:
             continue

@@ -42,7 +42,7 @@ from .sharing.model_card import redistribution_of, write_model_card
 from .training.fitting import FittedModel, fit_model
 from .training.run_record import counted_run
 from .training.runs import last_checkpoint
-from .training.trainer import finetuning_recipe, recipe_for
+from .training.trainer import finetuning_defaults, finetuning_recipe, recipe_for
 
 
 if TYPE_CHECKING:
@@ -245,16 +245,17 @@ def finetune(
     output: str | Path | None = None,
     covariates: Sequence[str] = (),
     cutoff: int | None = None,
-    learning_rate: float = 1e-4,
-    layerwise_decay: float = 1.0,
-    l2_sp: float = 0.0,
-    frozen_layers: int = 0,
+    learning_rate: float | None = None,
+    lr_scheduler_type: str | None = None,
+    layerwise_decay: float | None = None,
+    l2_sp: float | None = None,
+    frozen_layers: int | None = None,
     dropout: float | None = None,
     warmup_steps: float | None = None,
-    tokens_per_batch: int = 16_000,
-    max_steps: int = 20_000,
-    eval_steps: int = 100,
-    patience: int = 10,
+    tokens_per_batch: int | None = None,
+    max_steps: int | None = None,
+    eval_steps: int | None = None,
+    patience: int | None = None,
     job_dropout: float = 0.0,
     covariate_dropout: float = 0.0,
     title_embeddings: Titles | None = None,
@@ -270,17 +271,23 @@ def finetune(
     The model keeps all its occupations, so that models that come from one checkpoint can be compared. Occupations of
     the training careers that it does not know are added; then "unknown" is one too, for those of other careers.
 
+    Settings that are None follow from the number of training person-years (`training.trainer.finetuning_defaults`).
+    The paper has others, for a large survey: a rate of 1e-4 that falls as "inverse_sqrt" after 500 updates, batches of
+    16,000 person-years, and patience of 10 validations, 100 updates apart.
+
     Args:
         pretrained: Folder or Hub id of a CAREER model, the name of one that ships with the package, a pair of model
             and processor, or what `train` returns; it is not changed.
         careers: A folder of careers, careers by split name, or careers, which are then split.
         output: As in `train`.
         covariates: Covariates of the model; it keeps the pretrained ones and gets the others.
-        learning_rate: Peak learning rate; the paper's is 1e-4.
+        learning_rate: Peak learning rate.
+        lr_scheduler_type: How the rate falls, as Transformers names it: "linear" to zero at `max_steps`, "cosine" or
+            "inverse_sqrt", for example.
         layerwise_decay: Ratio of each layer's rate to that of the layer above, so that what is near the input moves
-            less; at 1, as in the paper, all have one rate.
-        l2_sp: Strength of the decay towards the pretrained weights (`training.optimizers.adamw`); at 0, as in the
-            paper, weights decay towards zero.
+            less; at 1 all have one rate.
+        l2_sp: Strength of the decay towards the pretrained weights (`training.optimizers.adamw`); at 0 weights decay
+            towards zero.
         frozen_layers: Number of layers, the lowest first, that keep their weights.
         dropout: Dropout in the feedforward network and attention; as in pretraining if None.
         cutoff, warmup_steps, tokens_per_batch, max_steps, eval_steps, patience: As in `train`.
@@ -326,19 +333,25 @@ def finetune(
             transfers.append(model.resize_vocabulary(pretrained_processor, processor, titles, without_title))
             return model
 
+        given = {
+            "learning_rate": learning_rate,
+            "lr_scheduler_type": lr_scheduler_type,
+            "layerwise_decay": layerwise_decay,
+            "l2_sp": l2_sp,
+            "frozen_layers": frozen_layers,
+            "warmup_steps": warmup_steps,
+            "tokens_per_batch": tokens_per_batch,
+            "max_steps": max_steps,
+            "eval_steps": eval_steps,
+            "patience": patience,
+        }
+        schedule = finetuning_defaults(sum(map(len, splits["train"]["year"])))
+        schedule |= {name: value for name, value in given.items() if value is not None}
+        schedule["eval_steps"] = schedule["save_steps"] = min(schedule["eval_steps"], schedule["max_steps"])
         recipe = finetuning_recipe(
             processor,
             training,
-            learning_rate=learning_rate,
-            layerwise_decay=layerwise_decay,
-            l2_sp=l2_sp,
-            frozen_layers=frozen_layers,
-            warmup_steps=warmup_steps,
-            tokens_per_batch=tokens_per_batch,
-            max_steps=max_steps,
-            eval_steps=eval_steps,
-            save_steps=eval_steps,
-            patience=patience,
+            **schedule,
             job_dropout=job_dropout,
             covariate_dropout=covariate_dropout,
             seed=seed,

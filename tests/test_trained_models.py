@@ -10,6 +10,7 @@ import career_hf
 from career_hf.careers import from_frame, save_careers, split_careers
 from career_hf.encoding.checkpoints import load_checkpoint
 from career_hf.rivals.markov import MarkovForOccupationPrediction
+from career_hf.training.trainer import finetuning_defaults
 
 
 SHORT = {"max_steps": 4, "eval_steps": 2, "tokens_per_batch": 200, "warmup_steps": 1}
@@ -109,6 +110,17 @@ def test_fine_tuning_keeps_the_occupations_of_the_pretrained_model(careers):
     assert (run["l2_sp"], run["layerwise_decay"], run["frozen_layers"]) == (1.0, 0.7, 1)
     frozen = "model.layers.0.mlp.up_proj.weight"
     assert torch.equal(tuned.model.state_dict()[frozen], pretrained.model.state_dict()[frozen])
+
+
+def test_settings_of_fine_tuning_follow_from_the_size_of_the_survey_unless_they_are_given(careers, trained):
+    assert finetuning_defaults(400) != finetuning_defaults(100_000)
+    tuned = career_hf.finetune(trained, careers, max_steps=3, patience=2)
+    run = tuned.processor.training_stages[-1]["run"]["settings"]
+    by_size = finetuning_defaults(tuned.processor.training_stages[-1]["person_years"])
+    assert {name: run[name] for name in ("learning_rate", "lr_scheduler_type", "tokens_per_batch")} == {
+        name: by_size[name] for name in ("learning_rate", "lr_scheduler_type", "tokens_per_batch")
+    }
+    assert (run["max_steps"], run["patience"]) == (3, 2)
 
 
 def test_a_mixture_records_its_corpora_and_works_without_covariates(tmp_path):

@@ -12,22 +12,20 @@ from .options import (
     CovariateDropout,
     Cutoff,
     Data,
-    EvalSteps,
     JobDropout,
-    MaxSteps,
     Output,
     Overwrite,
-    Patience,
     Resume,
     Seed,
     TitleEmbeddings,
-    TokensPerBatch,
     Untitled,
-    Warmup,
     Weighted,
     names,
 )
 from .train import say_trained
+
+
+BY_SIZE = "by the size of the survey if left out"
 
 
 def finetune(
@@ -38,24 +36,57 @@ def finetune(
         str, typer.Option(help="Comma-separated covariates; the model keeps the pretrained ones and gets the others.")
     ] = "",
     cutoff: Cutoff = None,
-    learning_rate: Annotated[float, typer.Option(help="Peak learning rate; the paper's is 1e-4.")] = 1e-4,
+    learning_rate: Annotated[
+        float | None, typer.Option(help=f"Peak learning rate; {BY_SIZE}.", show_default=False)
+    ] = None,
+    lr_scheduler_type: Annotated[
+        str | None,
+        typer.Option(help="How the rate falls: linear (if left out), cosine, inverse_sqrt.", show_default=False),
+    ] = None,
     layerwise_decay: Annotated[
-        float, typer.Option(help="Ratio of each layer's learning rate to that of the layer above.")
-    ] = 1.0,
+        float | None,
+        typer.Option(
+            help=f"Ratio of each layer's learning rate to that of the layer above; {BY_SIZE}.", show_default=False
+        ),
+    ] = None,
     l2_sp: Annotated[
-        float, typer.Option("--l2-sp", help="Strength of the decay towards the pretrained weights; 0 decays to zero.")
-    ] = 0.0,
+        float | None,
+        typer.Option(
+            "--l2-sp",
+            help=f"Strength of the decay towards the pretrained weights, instead of towards 0; {BY_SIZE}.",
+            show_default=False,
+        ),
+    ] = None,
     frozen_layers: Annotated[
-        int, typer.Option(help="Number of layers, the lowest first, that keep the pretrained weights.")
-    ] = 0,
+        int | None,
+        typer.Option(
+            help="Number of layers, the lowest first, that keep the pretrained weights; none if left out.",
+            show_default=False,
+        ),
+    ] = None,
     dropout: Annotated[
         float | None, typer.Option(help="Dropout; as in pretraining if left out.", show_default=False)
     ] = None,
-    warmup_steps: Warmup = None,
-    tokens_per_batch: TokensPerBatch = 16_000,
-    max_steps: MaxSteps = 20_000,
-    eval_steps: EvalSteps = 100,
-    patience: Patience = 10,
+    warmup_steps: Annotated[
+        float | None,
+        typer.Option(
+            help="Number of updates until the rate peaks, or below 1 their share of all; a tenth if left out.",
+            show_default=False,
+        ),
+    ] = None,
+    tokens_per_batch: Annotated[
+        int | None, typer.Option(help=f"Number of person-years in one update; {BY_SIZE}.", show_default=False)
+    ] = None,
+    max_steps: Annotated[
+        int | None, typer.Option(help=f"Largest number of updates; {BY_SIZE}.", show_default=False)
+    ] = None,
+    eval_steps: Annotated[
+        int | None, typer.Option(help=f"Number of updates between validations; {BY_SIZE}.", show_default=False)
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(help="Number of validations without improvement before training stops.", show_default=False),
+    ] = None,
     job_dropout: JobDropout = 0.0,
     covariate_dropout: CovariateDropout = 0.0,
     title_embeddings: TitleEmbeddings = None,
@@ -73,6 +104,7 @@ def finetune(
         covariates=names(covariates),
         cutoff=cutoff,
         learning_rate=learning_rate,
+        lr_scheduler_type=lr_scheduler_type,
         layerwise_decay=layerwise_decay,
         l2_sp=l2_sp,
         frozen_layers=frozen_layers,

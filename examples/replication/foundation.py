@@ -29,6 +29,7 @@ from datasets import Dataset, DatasetDict, concatenate_datasets, load_from_disk
 from matplotlib.figure import Figure
 from transformers import PreTrainedModel
 
+import career_hf
 from career_hf.careers.atomic_files import complete
 from career_hf.careers.columns import career_table, list_lengths, list_values, make_dataset
 from career_hf.careers.frames import load_careers
@@ -42,6 +43,7 @@ from career_hf.comparing import score_once
 from career_hf.encoding.checkpoints import load_checkpoint
 from career_hf.encoding.mixtures import encode_mixture
 from career_hf.encoding.processing_career import CareerProcessor
+from career_hf.encoding.training_history import round_stage
 from career_hf.evaluation.metrics import (
     mean_over_seeds,
     perplexity,
@@ -58,6 +60,8 @@ from career_hf.rivals.bag_of_jobs import BagOfJobsForOccupationPrediction
 from career_hf.rivals.markov import tune_weight
 from career_hf.rivals.mixture import tune_mixture
 from career_hf.rivals.nemo import NemoForOccupationPrediction
+from career_hf.sharing.model_card import write_model_card
+from career_hf.sharing.rare_careers import K, rare_careers
 from career_hf.sources.panel_careers import panel
 from career_hf.trained_models import mixture_record
 from career_hf.training.cells import fit_once
@@ -101,9 +105,6 @@ WEIGHTS = {"nlsy79": 0.5, "nlsy97": 0.4, "cps-moves": 0.05, "gss-moves": 0.025, 
 FEWEST = {"denmark-moves": 10.0}
 # The weight of one external count against one of the sample, of which validation people choose.
 COUNT_WEIGHTS = (0.001, 0.01, 0.03, 0.1, 0.3, 1.0)
-SMALL = {"num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 2, "intermediate_size": 256}
-# Corpora whose licences allow that a model goes out; the others are for the study.
-FREE = ("nlsy79", "nlsy97")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -594,3 +595,52 @@ def foundation(
     show(result["learning_curves"].set_index(["people", "model"]), "Test perplexity, and difference from scratch")
     show(result["worth"].set_index("model"), "People that training from scratch needs for the same perplexity")
     say(f"{output}/*.csv, tables.md, foundation.png")
+
+
+@studies.command("foundation-checkpoint")
+def foundation_checkpoint(
+    nlsy97: Table97,
+    output: Output,
+    nlsy79: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with extracts of the NLSY79; without it nobody of the NLSY79 is in it.", exists=True
+        ),
+    ] = None,
+    name: Annotated[str, typer.Option(help="Name of the checkpoint.")] = "occ1990dd-small",
+    steps: Annotated[int, typer.Option(help="Updates.", min=4)] = 1_200,
+) -> None:
+    """Train the checkpoint that ships, from raw files: `OUTPUT/NAME`, with its card.
+
+    It is trained on corpora whose licences let models go out, and never on the split `test` of the NLSY79.
+    """
+    settings = FoundationSettings(pretraining_steps=steps, pretraining_tokens=4_000)
+    survey97 = nlsy97_corpus(nlsy97)
+    survey79 = None if nlsy79 is None else nlsy79_careers(nlsy79)
+    corpora = [survey97] if survey79 is None else [survey79, survey97]
+    model, processor = pretrain(output / "training" / name, mix(corpora, None, COVARIATES), settings)
+    rare = rare_careers(concatenate_datasets([corpus.splits["train"].select_columns(CAREER) for corpus in corpora]))
+    folder = output / name
+    processor.training_stages = [round_stage(stage, K) for stage in processor.training_stages]
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    if survey79 is not None and not (output / "nlsy79").exists():
+        survey79.save(output / "nlsy79")
+    data, by = (None, ()) if survey79 is None else (output / "nlsy79", ["gender", "race"])
+    write_model_card(folder, data, by=by, name=name, note=NOTE)
+    rare.to_csv(output / "rare_careers.csv")
+    show(rare, f"Cells of training careers with fewer than {K} people")
+    say(f"{folder}: {model.num_parameters():,} parameters")
+
+
+def nlsy79_careers(extract: Path) -> PreparedCareers:
+    """Careers of the NLSY79 in splits."""
+    return career_hf.sources.nlsy79(extract, variant="full")
+
+
+# The first lines of the card.
+NOTE = (
+    "Small and general: fine-tune it on careers of your own. It knows occupations of the United States from 1980 to "
+    "2021, of two cohorts up to their early forties."
+)
+CAREER = ["person", "year", "occupation"]

@@ -329,7 +329,7 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
             table = validated_table(careers)
         else:
             # Arrow columns, because making a `datasets.Dataset` of one career takes longer than everything else.
-            covariates = [name for name in self.covariate_names if name != "year" and self._is_given(name, careers)]
+            covariates = self.columns_of(careers)
             frame = one_career(careers, covariates) if isinstance(careers, Mapping) else careers
             table = pa.table(career_columns(frame, covariates=covariates))
         steps, ledger = self._encode_steps(table, unknown_is_missing=False)
@@ -337,12 +337,16 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
             logger.warning_once(f"encoding careers altered person-years: {dict(altered)}")
         return self._padded(steps, return_tensors)
 
-    def _is_given(self, covariate: str, careers: Any) -> bool:
-        """Whether a table or mapping has a covariate; one that is not optional has to be there."""
-        if covariate not in self.optional_covariates:
-            return True
-        names = getattr(careers, "column_names", None) or getattr(careers, "columns", None)
-        return covariate in (list(careers) if names is None else list(names))
+    def columns_of(self, table: Any) -> list[str]:
+        """The covariates other than the year that a long table, or a mapping of a career, has or has to have.
+
+        Args:
+            table: As in a call; an optional covariate that is none of its columns is left out.
+        """
+        columns = getattr(table, "column_names", None)
+        columns = list(table if columns is None and isinstance(table, Mapping) else columns or table.columns)
+        needed = [name for name in self.covariate_names if name != "year"]
+        return [name for name in needed if name in columns or name not in self.optional_covariates]
 
     def pad(  # type: ignore[override]  # a parent's arguments for audio are left out
         self,

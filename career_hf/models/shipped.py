@@ -6,6 +6,7 @@ from typing import Any
 
 
 FOLDER = Path(__file__).parents[1] / "checkpoints"
+SMALL = "occ1990dd-small"
 
 
 def shipped_names() -> list[str]:
@@ -27,4 +28,4 @@ def shipped(checkpoint: Any) -> Any:
     return str(FOLDER / name) if name in shipped_names() else checkpoint
 
 
-__all__ = ["shipped", "shipped_names"]
+__all__ = ["SMALL", "shipped", "shipped_names"]

@@ -1,9 +1,9 @@
-"""Pipelines: `pipeline("occupation-prediction", model=FOLDER)` and `pipeline("career-forecast", model=FOLDER)`; without
-a folder they take the checkpoint that ships with the package.
+"""Pipelines: `pipeline("occupation-prediction", model=FOLDER)` and `pipeline("career-forecast", model=FOLDER)`.
 
-They take one career as a mapping, many as a table or a list, or a stream of careers, and return labels with titles.
-Both call `forecast`: the next step of a career is a forecast one step ahead, which is exact. Transformers' own
-pipelines make batches of tensors; here a batch is some careers, which are one call of `forecast`.
+Without a folder they have the checkpoint that ships with the package. They take one career as a mapping, many as a
+table or a list, or a stream of careers, and return labels with titles. Both call `forecast`: the next step of a career
+is a forecast one step ahead, which is exact. Transformers' own pipelines make batches of tensors; here a batch is some
+careers, which are one call of `forecast`.
 """
 
 from __future__ import annotations

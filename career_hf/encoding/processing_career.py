@@ -343,10 +343,11 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
         Args:
             table: As in a call; an optional covariate that is none of its columns is left out.
         """
-        columns = getattr(table, "column_names", None)
-        columns = list(table if columns is None and isinstance(table, Mapping) else columns or table.columns)
         needed = [name for name in self.covariate_names if name != "year"]
-        return [name for name in needed if name in columns or name not in self.optional_covariates]
+        columns = (
+            table if isinstance(table, Mapping) else getattr(table, "column_names", getattr(table, "columns", ()))
+        )
+        return [name for name in needed if name not in self.optional_covariates or name in list(columns)]
 
     def pad(  # type: ignore[override]  # a parent's arguments for audio are left out
         self,

@@ -98,6 +98,7 @@ RIVALS: Mapping[str, tuple[Any, float]] = {
 }
 CHAIN, CHAINS, CHAIN_WITH_COUNTS = "Markov chain", "mixture of Markov chains", "Markov chain with external counts"
 COUNTED = (CHAIN, CHAINS, CHAIN_WITH_COUNTS)
+MAIN, CONTROLS = (SCRATCH, NLSY97, BOTH, MOVES), (SHUFFLED, RELABELLED, *RIVALS)
 SCRATCH_RATE = 3e-3
 # Weights of the corpora where they are mixed: surveys of people teach memory, counts teach moves.
 WEIGHTS = {"nlsy79": 0.5, "nlsy97": 0.4, "cps-moves": 0.05, "gss-moves": 0.025, "denmark-moves": 0.025}
@@ -315,11 +316,10 @@ class FoundationStudy(Study):
         return train.select(order[: max(1, round(share * len(train)))])
 
     def prepare(self, workers: int) -> None:
-        """Makes the careers of the NLSY97 once, and pretrains."""
+        """Makes the careers of the NLSY97 once."""
         if not self.corpus_folder.exists():
             with complete(self.corpus_folder) as unfinished:
                 nlsy97_corpus(self.nlsy97).splits.save_to_disk(str(unfinished))
-        self.work("Pretraining", self.pretrained, PRETRAINED, workers)
 
     @property
     def corpus_folder(self) -> Path:
@@ -349,21 +349,23 @@ class FoundationStudy(Study):
         score_once(self.folder / "zero_shot" / name / "0.parquet", *made, self.test())
         return made
 
-    def cells(self) -> list[Cell]:
-        """All runs: the smallest samples and the first seed first, so that a study that is stopped says something."""
+    def cells(self, models: Sequence[str]) -> list[Cell]:
+        """All runs of some models: the first seed and the smallest samples first."""
         settings, cells = self.settings, []
         for seed in range(settings.seeds):
             for share in sorted(settings.shares):
-                cells += [Cell(model, share, seed) for model in (SCRATCH, NLSY97, BOTH, MOVES)]
-                if share in settings.control_shares:
-                    cells += [Cell(model, share, seed) for model in (SHUFFLED, RELABELLED, *RIVALS)]
+                if models == COUNTED and seed:
+                    continue
+                if models != CONTROLS or share in settings.control_shares:
+                    cells += [Cell(model, share, seed) for model in models]
         return cells
 
     def compute(self, workers: int) -> None:
-        counted = [Cell(model, share) for share in self.settings.shares for model in COUNTED]
-        self.work("Counted models", self.score, [cell for cell in counted if not self.table(cell).exists()], workers)
-        missing = [cell for cell in self.cells() if not self.table(cell).exists()]
-        self.work("Training, and scoring", self.score, missing, workers)
+        """What says most comes first, so that a study that is stopped says something."""
+        for models in (MAIN, COUNTED, CONTROLS):
+            self.work("Pretraining", self.pretrained, [name for name in models if name in PRETRAINED], workers)
+            missing = [cell for cell in self.cells(models) if not self.table(cell).exists()]
+            self.work(", ".join(models), self.score, missing, workers)
 
     def table(self, cell: Cell) -> Path:
         """The scores of a run."""
@@ -581,6 +583,9 @@ def foundation(
     workers: Workers = 1,
     seeds: Seeds = 3,
     quick: Annotated[bool, typer.Option("--quick", help="A few updates of tiny models, to see that it runs.")] = False,
+    so_far: Annotated[
+        bool, typer.Option("--so-far", help="Train nothing; report on the runs that are there.")
+    ] = False,
 ) -> None:
     """What pretraining on real careers and published moves is worth on the NLSY79, from 1% to all of its people."""
     settings = FoundationSettings(seeds=seeds)
@@ -590,8 +595,13 @@ def foundation(
             layers=1, hidden_size=16,
         )  # fmt: skip
     study = FoundationStudy(output, settings, data=data, nlsy97=nlsy97, moves=moves)
-    say(f"{len(PRETRAINED)} runs of pretraining and {len(study.cells())} on the NLSY79, each up to two core minutes")
-    result = study.run(workers)
+    runs = sum(len(study.cells(models)) for models in (MAIN, CONTROLS))
+    say(f"{len(PRETRAINED)} runs of pretraining and {runs} on the NLSY79, each up to two core minutes")
+    if so_far:
+        result = study.report()
+        result.save(output)
+    else:
+        result = study.run(workers)
     show(result["learning_curves"].set_index(["people", "model"]), "Test perplexity, and difference from scratch")
     show(result["worth"].set_index("model"), "People that training from scratch needs for the same perplexity")
     say(f"{output}/*.csv, tables.md, foundation.png")

@@ -17,7 +17,14 @@ def public_functions(module):
     ]
 
 
-DEFAULTS = {"weighted": False, "draws": 1000, "seed": 0, "split": ("test", None), "recalibrate": False, "by": ((), None)}
+DEFAULTS = {
+    "weighted": False,
+    "draws": 1000,
+    "seed": 0,
+    "split": ("test", None),
+    "recalibrate": False,
+    "by": ((), None),
+}
 
 
 @pytest.mark.parametrize("module", [evaluate, metrics, transition_table], ids=lambda module: module.__name__)

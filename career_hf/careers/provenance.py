@@ -202,6 +202,17 @@ _SOURCES = (
         terms=_OWN_TERMS,
     ),
     Source(
+        name="cps",
+        title="Careers of two years of the Current Population Survey",
+        license="other",
+        license_name="Public domain (works of the U.S. government)",
+        license_link="https://www.census.gov/programs-surveys/cps.html",
+        redistribution="allowed",
+        provenance="A monthly survey of the U.S. Census Bureau for the Bureau of Labor Statistics, public-use files.",
+        terms="Nobody may try to find out who somebody in the files is (13 U.S.C. 9); the Bureau asks to be cited.",
+        cite="U.S. Census Bureau and U.S. Bureau of Labor Statistics: Current Population Survey",
+    ),
+    Source(
         name="cps-moves",
         title="Occupation a year ago and now, CPS ASEC",
         license="unknown",

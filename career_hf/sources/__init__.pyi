@@ -1,3 +1,4 @@
+from .cps_careers import cps as cps
 from .keane_wolpin_careers import keane_wolpin as keane_wolpin
 from .nlsy79_careers import nlsy79 as nlsy79
 from .nlsy97_careers import nlsy97 as nlsy97

@@ -491,9 +491,11 @@ def _to_occ1990dd(
     """Occ1990dd codes of codes of one list; why there is none, empty where there is one; and how often, by code."""
     # Where the lists of 2010 and 2018 have the same code, they have the same occupation.
     vintage = 2010 if census == 2018 else census
-    mapped = recode(code, weighted_crosswalk(f"census{vintage}"))[0]  # type: ignore[arg-type]
+    distinct = pd.Series(code.unique())
+    target = recode(distinct, weighted_crosswalk(f"census{vintage}"))[0]  # type: ignore[arg-type]
     if census == 2018 and own2018 is not None:
-        mapped = recode(code, own2018)[0].fillna(mapped)
+        target = recode(distinct, own2018)[0].fillna(target)
+    mapped = code.map(pd.Series(target.to_numpy(dtype=object), index=distinct))
     is_lost = (code > 0) & mapped.isna()
     reasons = np.select(
         [code <= 0, is_military(code, vintage), is_lost],

@@ -193,7 +193,8 @@ class Records:
     def _cells(self, starts: np.ndarray, first: int, last: int) -> np.ndarray:
         cells = self._bytes[starts[:, None] + np.arange(first - 1, last)]
         text = np.ascontiguousarray(cells).view(f"S{last - first + 1}").ravel()
-        return np.char.strip(np.char.decode(text, "latin-1")).astype(object)
+        distinct, places = np.unique(text, return_inverse=True)
+        return np.array([cell.decode("latin-1").strip() for cell in distinct.tolist()], dtype=object)[places]
 
 
 def whole_numbers(column: pd.Series, path: Path) -> pd.Series:

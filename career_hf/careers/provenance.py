@@ -194,6 +194,19 @@ _SOURCES = (
         cite="arXiv:2412.14612",
     ),
     Source(
+        name="decorte",
+        title="DECORTE in occ1990dd",
+        license="cc-by-4.0",
+        license_link="https://huggingface.co/datasets/jensjorisdecorte/anonymous-working-histories",
+        redistribution="allowed with attribution",
+        provenance=(
+            "2,164 anonymous work histories with ESCO addresses (jensjorisdecorte/anonymous-working-histories), "
+            "mapped to occ1990dd."
+        ),
+        terms="Name the authors, and say that occupations were recoded and spells made into years.",
+        cite="arXiv:2310.15636",
+    ),
+    Source(
         name="resumes",
         title="Resumes in occ1990dd",
         license="unknown",

@@ -157,6 +157,22 @@ def prepare_jobhop(
     save(career_hf.sources.jobhop(source, esco_occupations=esco_occupations, as_of=as_of, salt=salt), output)
 
 
+@prepare.command("decorte")
+def prepare_decorte(
+    output: Output,
+    source: Annotated[
+        str, typer.Option(help="Name of the dataset on the Hugging Face Hub, or a folder.")
+    ] = "jensjorisdecorte/anonymous-working-histories",
+    esco_occupations: EscoOccupations = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="Day at which current jobs are cut; by default they are dropped.")
+    ] = None,
+    salt: Salt = "career_hf",
+) -> None:
+    """Prepare DECORTE, 2,164 anonymous work histories with ESCO occupations and months."""
+    save(career_hf.sources.decorte(source, esco_occupations=esco_occupations, as_of=as_of, salt=salt), output)
+
+
 @prepare.command("karrierewege")
 def prepare_karrierewege(
     output: Output,

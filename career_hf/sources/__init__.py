@@ -6,7 +6,7 @@
 * `panel`: any table with one row per person and year.
 * `spells`: dated spells to one occupation a year, on DuckDB or Spark, in memory or part by part.
 * `resumes`: dated jobs with O*NET-SOC codes, degrees and states.
-* `jobhop`, `karrierewege`: resume sets in ESCO that anybody can load.
+* `jobhop`, `karrierewege`, `decorte`: resume sets in ESCO that anybody can load.
 
 `__init__.pyi` lists the public names; each is imported when it is first used.
 """

@@ -45,6 +45,15 @@ STATE_OF_FIPS = dict(zip(
     "OR PA RI SC SD TN TX UT VT VA WA WV WI WY".split(),
     strict=True,
 ))
+# The Census's own codes, which March files had first: a digit for the division, and one for the state.
+STATE_OF_CENSUS = {
+    10 * division + number: state
+    for division, states in enumerate(
+        ("ME NH VT MA RI CT", "NY NJ PA", "OH IN IL MI WI", "MN IA MO ND SD NE KS", "DE MD DC VA WV NC SC GA FL",
+         "KY TN AL MS", "AR LA OK TX", "MT ID WY CO NM AZ UT NV", "WA OR CA AK HI"), 1,
+    )
+    for number, state in enumerate(states.split(), 1)
+}
 # fmt: on
 REGION_OF_STATE = {state: region for region, states in STATES_BY_REGION.items() for state in states.split()}
 REGIONS = {1: "northeast", 2: "northcentral", 3: "south", 4: "west"}
@@ -60,7 +69,7 @@ EDUCATION = {
 EMPLOYED = "employed"
 ADULT_CIVILIAN = 2
 
-MARCH_HOUSEHOLD = ("H_SEQ", "H_YEAR", "H_IDNUM", "H_IDNUM1", "GESTFIPS", "HG_FIPS", "GEREG", "HG_REG")
+MARCH_HOUSEHOLD = ("H_SEQ", "H_YEAR", "H_IDNUM", "H_IDNUM1", "GESTFIPS", "HG_FIPS", "HG_ST60", "GEREG", "HG_REG")
 MARCH_PERSON = (
     *("PH_SEQ", "PPPOS", "A_LINENO", "A_AGE", "A_SEX", "PRDTRACE", "A_RACE", "PEHSPNON", "A_REORGN", "A_HGA"),
     *("PRPERTYP", "PEMLR", "A_LFSR", "PEIOOCC", "A_OCC", "OCCUP", "I_OCCUP", "APOCC", "WORKYN", "WKSWORK", "LKWEEKS"),
@@ -212,6 +221,7 @@ def _demographics(items: _Items) -> pd.DataFrame:
 def _places(items: _Items) -> pd.DataFrame:
     """State and region of records."""
     state = items.get("GESTFIPS", "HG_FIPS", missing=-1).map(STATE_OF_FIPS)
+    state = state.fillna(items.get("HG_ST60", missing=-1).map(STATE_OF_CENSUS))
     region = items.get("GEREG", "HG_REG", missing=-1).map(REGIONS)
     return pd.DataFrame({"state": state, "region": state.map(REGION_OF_STATE).fillna(region)})
 

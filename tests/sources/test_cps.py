@@ -7,10 +7,14 @@ import zipfile
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 from career_hf import sources
 from career_hf.careers import limits_of, load_careers, validate
+from career_hf.cli.app import app
+from career_hf.sources.cps_careers import STATE_OF_CENSUS, STATE_OF_FIPS
 from career_hf.sources.cps_files import read_dictionary
+from career_hf.sources.resume_careers import STATES
 
 
 # Lines of the record layout that starts in January 2007, as the Bureau writes them.
@@ -323,6 +327,14 @@ def test_march_files_tell_last_year_and_now(tmp_path):
     assert limits_of(tmp_path / "careers") == prepared.limits and list(load_careers(tmp_path / "careers"))
 
 
+def test_states_are_read_in_either_code():
+    # The standard's numbers follow the names of states; the Census's follow its divisions.
+    assert list(STATE_OF_FIPS.values()) == sorted(STATES, key=lambda state: STATES[state])
+    assert sorted(STATE_OF_CENSUS.values()) == sorted(STATES)
+    known = {11: "ME", 23: "PA", 35: "WI", 47: "KS", 53: "DC", 59: "FL", 64: "MS", 71: "AR", 88: "NV", 95: "HI"}
+    assert {code: STATE_OF_CENSUS[code] for code in known} == known
+
+
 def test_csv_files_have_people_and_households_apart(tmp_path):
     home = {name: value for name, value in HOME.items() if name != "HRECORD"} | {"H_YEAR": 2019}
     pd.DataFrame([home]).to_csv(tmp_path / "hhpub19.csv", index=False)
@@ -385,6 +397,15 @@ def spoil(path, start):
 
 def drop_item(path, item):
     path.write_text("\n".join(line for line in path.read_text().splitlines() if not line.startswith(item)))
+
+
+def test_the_command_prepares_what_the_function_does(a_year_apart, tmp_path):
+    arguments = ["prepare", "cps", "--extract", a_year_apart, "--files", "monthly", "--output", tmp_path / "careers"]
+    result = CliRunner().invoke(app, [*map(str, arguments)])
+    assert result.exit_code == 0, result.output
+    assert "found again a year later: 50.0% of 8 person-months" in result.output
+    found = {row["person"] for part in load_careers(tmp_path / "careers").values() for row in part}
+    assert found == set(careers_of(sources.cps(a_year_apart, files="monthly")))
 
 
 def test_files_of_the_other_kind_are_not_taken(a_year_apart, tmp_path):

@@ -10,6 +10,7 @@ from .careers.frames import from_frame as from_frame
 from .careers.frames import load_careers as load_careers
 from .careers.frames import save_careers as save_careers
 from .careers.frames import to_frame as to_frame
+from .careers.moves import from_moves as from_moves
 from .careers.raking import rake as rake
 from .careers.splits import split_careers as split_careers
 from .comparing import compare as compare

@@ -4,8 +4,9 @@ from .columns import RESERVED_NAMES
 from .describing import describe
 from .frames import as_careers, as_splits, covariate_names, from_frame, load_careers, save_careers, to_frame, truncate
 from .ledger import Ledger
+from .moves import from_moves
 from .prepared import PreparedCareers
-from .provenance import SOURCES, Source, source_of
+from .provenance import SOURCES, Limits, Source, limits_of, source_of
 from .raking import RakedCareers, margins_of, rake
 from .splits import check_leaks, split_careers, split_manifest
 from .validation import validate
@@ -15,6 +16,7 @@ __all__ = [
     "RESERVED_NAMES",
     "SOURCES",
     "Ledger",
+    "Limits",
     "PreparedCareers",
     "RakedCareers",
     "Source",
@@ -24,6 +26,8 @@ __all__ = [
     "covariate_names",
     "describe",
     "from_frame",
+    "from_moves",
+    "limits_of",
     "load_careers",
     "margins_of",
     "rake",

@@ -6,11 +6,14 @@ plain string or float64 arrays, or raises a ValueError that names person, row, c
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from reprlib import repr as short
 from typing import Any, NoReturn
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset
@@ -85,6 +88,22 @@ def sort_labels(labels: pa.Array) -> pa.Array:
         keys["number"] = labels.cast(pa.int64())
         order.insert(0, ("number", "ascending"))
     return labels.take(pc.sort_indices(pa.table(keys), sort_keys=order))
+
+
+def read_file(path: str | Path) -> pd.DataFrame:
+    """Reads a table from a Parquet file, or from a CSV file (also compressed), whose cells stay text, as codes must.
+
+    Raises:
+        ValueError: If it is no such file; the message names it.
+    """
+    try:
+        if Path(path).suffix == ".parquet":
+            return pd.read_parquet(path)
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError:
+        raise
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise ValueError(f"{path} cannot be read as a table: {error}") from error
 
 
 def read_table(frame: Any, columns: Sequence[str]) -> pa.Table:

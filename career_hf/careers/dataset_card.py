@@ -7,6 +7,7 @@ A card is the README.md of a folder of careers. Its metadata hold licence, sourc
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from ..readable_values import format_value
 from ..version import __version__
 from .columns import is_list
 from .ledger import Ledger
-from .provenance import CARD, Source, license_slug
+from .provenance import CARD, Limits, Source, license_slug
 
 
 TEMPLATE = Path(__file__).with_name("dataset_card_template.md")
@@ -35,6 +36,7 @@ def write_card(
     manifest: Mapping[str, Any] | None = None,
     counted: str = "All careers, counted:",
     settings: Mapping[str, Any] | None = None,
+    limits: Limits | None = None,
 ) -> DatasetCard:
     """Writes README.md beside careers.
 
@@ -47,6 +49,7 @@ def write_card(
         manifest: What `split_manifest` returns; None for careers that are not split.
         counted: Sentence that says which careers `description` counts.
         settings: Settings of the build by name, without its folders, so that the careers can be built again.
+        limits: What the careers cannot contain, for `limits_of` and for readers.
 
     Returns:
         The card.
@@ -59,7 +62,11 @@ def write_card(
         pretty_name=source.title,
         size_categories=[next((size for limit, size in SIZES.items() if people < limit), "10M<n<100M")],
         tags=["career", "occupation", "labor-economics", "panel-data"],
-        career_hf={"source": source.name, "redistribution": source.redistribution},
+        career_hf={
+            "source": source.name,
+            "redistribution": source.redistribution,
+            **({"limits": {**asdict(limits), "lacks": list(limits.lacks)}} if limits else {}),
+        },
     )
     card = DatasetCard.from_template(
         data,
@@ -70,6 +77,7 @@ def write_card(
         settings=[(name, str(value).replace("`", "'")) for name, value in (settings or {}).items()],
         ledger=_ledger_rows(ledger),
         notes=[as_cell(note) for note in ledger.notes],
+        limits=limits.sentences if limits else [],
         counted=counted,
         description=[(as_cell(name), format_value(value, str(name))) for name, value in description.items()],
         manifest=manifest,

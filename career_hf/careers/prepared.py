@@ -16,7 +16,7 @@ from .dataset_card import write_card
 from .describing import describe
 from .frames import save_careers, to_frame
 from .ledger import Ledger
-from .provenance import SOURCES, Source
+from .provenance import SOURCES, Limits, Source
 from .splits import split_careers, split_manifest
 
 
@@ -36,6 +36,7 @@ class PreparedCareers(ReadableResult):
         counted: Sentence that says which careers `description` counts.
         manifest: What `split_manifest` returns.
         settings: Settings of the build by name, without its folders.
+        limits: What the careers cannot contain.
     """
 
     source: Source
@@ -45,6 +46,7 @@ class PreparedCareers(ReadableResult):
     counted: str
     manifest: Mapping[str, Any]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    limits: Limits = Limits()
 
     @classmethod
     def of_careers(
@@ -54,6 +56,7 @@ class PreparedCareers(ReadableResult):
         *,
         salt: str = "career_hf",
         settings: Mapping[str, Any] | None = None,
+        limits: Limits | None = None,
     ) -> PreparedCareers:
         """Splits careers that were just built.
 
@@ -62,9 +65,11 @@ class PreparedCareers(ReadableResult):
             built: Careers and the ledger of their build.
             salt: Salt of the split.
             settings: Settings of the build by name, without its folders.
+            limits: What the careers cannot contain.
         """
         careers, ledger = built
-        return cls.of_splits(source, split_careers(careers, salt=salt), ledger, salt=salt, settings=settings)
+        splits = split_careers(careers, salt=salt)
+        return cls.of_splits(source, splits, ledger, salt=salt, settings=settings, limits=limits)
 
     @classmethod
     def of_splits(
@@ -75,6 +80,7 @@ class PreparedCareers(ReadableResult):
         *,
         salt: str = "career_hf",
         settings: Mapping[str, Any] | None = None,
+        limits: Limits | None = None,
     ) -> PreparedCareers:
         """Takes careers that are split already; the other arguments are those of `of_careers`."""
         # datasets cannot load a dataset without rows.
@@ -94,6 +100,7 @@ class PreparedCareers(ReadableResult):
             else f"Counted on one career in {interval}, {MOST_DESCRIBED:,} at most:",
             manifest=split_manifest(splits, salt=salt),
             settings=settings or {},
+            limits=limits or Limits(),
         )
 
     @property
@@ -123,4 +130,5 @@ class PreparedCareers(ReadableResult):
                 manifest=self.manifest,
                 counted=self.counted,
                 settings=self.settings,
+                limits=None if self.limits == Limits() else self.limits,
             )

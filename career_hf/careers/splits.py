@@ -14,6 +14,8 @@ from datasets import Dataset, DatasetDict
 
 
 DEFAULT_FRACTIONS: Mapping[str, float] = {"train": 0.7, "validation": 0.1, "test": 0.2}
+# Identifiers of careers that are counts of moves begin with this, as `from_moves` makes them: nobody is behind one.
+COUNTS = "counts:"
 # Identifiers that are hashed at a time, as Python text.
 IDENTIFIERS_AT_ONCE = 1_000_000
 
@@ -27,7 +29,8 @@ def split_careers(
     """Splits careers by a hash of the person, so that a person's split never changes when the data around them does.
 
     A person's place is SHA-256 of "salt:identifier" read as a fraction of 1; the splits cut [0, 1) in the order in
-    which `fractions` names them.
+    which `fractions` names them. Counts of moves, which `from_moves` makes, are not people who could be held out: all
+    are in the first split.
 
     Args:
         careers: Careers, one row per person.
@@ -47,9 +50,15 @@ def split_careers(
         raise ValueError(f"careers are {kind}, not one dataset: pass career_hf.careers.as_careers(careers) to split")
     unit = _unit_column(careers, group)
     split_of_person = split_numbers(_identifiers(careers, unit), fractions, salt)
+    split_of_person[are_counts(_identifiers(careers, "person"))] = 0
     splits = {name: careers.select(np.flatnonzero(split_of_person == i)) for i, name in enumerate(fractions)}
     check_leaks(splits, group=group)
     return DatasetDict(splits)
+
+
+def are_counts(people: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """Whether each identifier is that of counts of moves, and not of a person: a boolean array."""
+    return pc.starts_with(people, COUNTS).to_numpy(zero_copy_only=False)
 
 
 def check_not_empty(splits: Mapping[str, Dataset], names: Sequence[str]) -> None:

@@ -66,3 +66,15 @@ def how_weighted(weighted: bool) -> str:
 def names(commas: str) -> list[str]:
     """The names in a comma-separated option."""
     return [name for name in commas.split(",") if name]
+
+
+def pairs(commas: str) -> dict[str, str]:
+    """The pairs in a comma-separated option, such as nilf=out_of_labor_force.
+
+    Raises:
+        typer.BadParameter: One of them has no equals sign.
+    """
+    refused = [name for name in names(commas) if "=" not in name]
+    if refused:
+        raise typer.BadParameter(f"{refused[0]!r} is no pair: write it as in nilf=out_of_labor_force")
+    return dict(name.split("=", 1) for name in names(commas))

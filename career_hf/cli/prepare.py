@@ -11,7 +11,7 @@ import typer
 import career_hf
 
 from .console import say, show
-from .options import Output, names
+from .options import Output, names, pairs
 
 
 prepare = typer.Typer(help="Build careers from raw files, with a ledger of what was dropped.", no_args_is_help=True)
@@ -41,6 +41,21 @@ Extract = Annotated[
 EscoOccupations = Annotated[
     Path | None,
     typer.Option(help="File occupations_en.csv of ESCO, with which codes are mapped one by one.", exists=True),
+]
+
+
+Crosswalk = Annotated[
+    str,
+    typer.Option(
+        help="Coding of the occupations, which are mapped to occ1990dd: census1970 to census2010, soc2010, "
+        "onet_soc2010, isco08; or a CSV file with columns source, occ1990dd and, if wished, weight."
+    ),
+]
+States = Annotated[
+    str, typer.Option(help="Labels of states in the table, such as nilf=out_of_labor_force, comma-separated.")
+]
+Source = Annotated[
+    str, typer.Option(help="Source whose licence the card states, such as nlsy97; see `career_hf.careers.SOURCES`.")
 ]
 
 
@@ -142,6 +157,22 @@ def prepare_jobhop(
     save(career_hf.sources.jobhop(source, esco_occupations=esco_occupations, as_of=as_of, salt=salt), output)
 
 
+@prepare.command("decorte")
+def prepare_decorte(
+    output: Output,
+    source: Annotated[
+        str, typer.Option(help="Name of the dataset on the Hugging Face Hub, or a folder.")
+    ] = "jensjorisdecorte/anonymous-working-histories",
+    esco_occupations: EscoOccupations = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="Day at which current jobs are cut; by default they are dropped.")
+    ] = None,
+    salt: Salt = "career_hf",
+) -> None:
+    """Prepare DECORTE, 2,164 anonymous work histories with ESCO occupations and months."""
+    save(career_hf.sources.decorte(source, esco_occupations=esco_occupations, as_of=as_of, salt=salt), output)
+
+
 @prepare.command("karrierewege")
 def prepare_karrierewege(
     output: Output,
@@ -214,13 +245,7 @@ def prepare_spells(
         str, typer.Option(help="Columns whose value lasts until the next one, such as degrees, comma-separated.")
     ] = "",
     static: Annotated[str, typer.Option(help="Columns that do not change within a person, comma-separated.")] = "",
-    crosswalk: Annotated[
-        str,
-        typer.Option(
-            help="Coding of the occupations, which are mapped to occ1990dd: census1970 to census2010, soc2010, "
-            "onet_soc2010, isco08; or a CSV file with columns source, occ1990dd and, if wished, weight."
-        ),
-    ] = "",
+    crosswalk: Crosswalk = "",
     no_occupation: NoOccupation = None,
     drop_open: DropOpen = False,
     first_year: Annotated[
@@ -253,3 +278,125 @@ def prepare_spells(
         salt=salt,
     )
     report(prepared, output)
+
+
+@prepare.command("panel")
+def prepare_panel(
+    table: Annotated[Path, typer.Argument(help="CSV or Parquet file, one row per person and year.", exists=True)],
+    output: Output,
+    person: PersonColumn = "person",
+    year: Annotated[str, typer.Option(help="Column of years.")] = "year",
+    occupation: Annotated[str, typer.Option(help="Column of occupations.")] = "occupation",
+    covariates: Annotated[str, typer.Option(help="Columns that change over time, comma-separated.")] = "",
+    static: Annotated[str, typer.Option(help="Columns that do not change within a person, comma-separated.")] = "",
+    outcomes: Annotated[str, typer.Option(help="Columns of numbers, such as log_wage, comma-separated.")] = "",
+    weight: Annotated[str | None, typer.Option(help="Column of survey weights.")] = None,
+    group: Annotated[str | None, typer.Option(help="Column of families or households.")] = None,
+    crosswalk: Crosswalk = "",
+    states: States = "",
+    lacks: Annotated[
+        str, typer.Option(help="Labels that nobody can have in this table, such as unemployed, comma-separated.")
+    ] = "",
+    source: Source = "panel",
+    salt: Salt = "career_hf",
+) -> None:
+    """Prepare a yearly panel of your own that is a table, one row per person and year."""
+    prepared = career_hf.sources.panel(
+        table,
+        person=person,
+        year=year,
+        occupation=occupation,
+        covariates=names(covariates),
+        static=names(static),
+        outcomes=names(outcomes),
+        weight=weight,
+        group=group,
+        crosswalk=crosswalk or None,
+        states=pairs(states),
+        lacks=names(lacks),
+        source=source,
+        salt=salt,
+    )
+    save(prepared, output)
+
+
+@prepare.command("moves")
+def prepare_moves(
+    counts: Annotated[Path, typer.Argument(help="CSV or Parquet file, one row per pair of occupations.", exists=True)],
+    output: Output,
+    origin: Annotated[str, typer.Option(help="Column of the occupation before.")] = "origin",
+    destination: Annotated[str, typer.Option(help="Column of the occupation after.")] = "destination",
+    count: Annotated[
+        str, typer.Option(help="Column of the number of people; empty if every row counts once.")
+    ] = "count",
+    crosswalk: Crosswalk = "",
+    shares: Annotated[
+        Path | None,
+        typer.Option(help="CSV file of occ1990dd and share, by which targets of one code are weighted.", exists=True),
+    ] = None,
+    titles: Annotated[
+        Path | None, typer.Option(help="CSV file of codes and titles, for tables that have titles.", exists=True)
+    ] = None,
+    states: States = "",
+    year: Annotated[int | None, typer.Option(help="Year of the occupation before, for all rows.")] = None,
+    year_column: Annotated[str | None, typer.Option(help="Column of the year of the occupation before.")] = None,
+    gap: Annotated[int, typer.Option(help="Number of years between the two occupations.")] = 1,
+    covariates: Annotated[
+        str, typer.Option(help="Columns of groups of people, such as gender, comma-separated.")
+    ] = "",
+    no_stays: Annotated[
+        bool, typer.Option("--no-stays", help="Leave out people who stay in their occupation.")
+    ] = False,
+    source: Source = "moves",
+    name: Annotated[
+        str | None, typer.Option(help="Name of the table in identifiers; that of the file if left out.")
+    ] = None,
+) -> None:
+    """Prepare published counts of moves between occupations, as weighted careers of two steps."""
+    prepared = career_hf.from_moves(
+        counts,
+        origin=origin,
+        destination=destination,
+        count=count or None,
+        crosswalk=crosswalk or None,
+        shares=shares,
+        titles=titles,
+        states=pairs(states),
+        year=year,
+        year_column=year_column,
+        gap=gap,
+        covariates=names(covariates),
+        stays=not no_stays,
+        source=source,
+        name=name,
+    )
+    save(prepared, output)
+
+
+class CPSFiles(StrEnum):
+    march = "march"
+    monthly = "monthly"
+
+
+@prepare.command("cps")
+def prepare_cps(
+    extract: Annotated[
+        Path,
+        typer.Option(help="Folder with the Bureau's files and dictionaries, and subfolders.", exists=True),
+    ],
+    output: Output,
+    files: Annotated[
+        CPSFiles,
+        typer.Option(help="Files: march (last year and now) or monthly (basic monthly files matched a year apart)."),
+    ] = CPSFiles.march,
+    crosswalk2018: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV file with columns source, occ1990dd and, if wished, weight, for the list of 2018.",
+            exists=True,
+        ),
+    ] = None,
+    salt: Salt = "career_hf",
+) -> None:
+    """Prepare careers of two years of the Current Population Survey, which is in the public domain."""
+    save(career_hf.sources.cps(extract, files=files.value, crosswalk2018=crosswalk2018, salt=salt), output)

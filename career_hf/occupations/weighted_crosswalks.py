@@ -194,6 +194,19 @@ def read_crosswalk(path: str | Path) -> pd.DataFrame:
     return make_crosswalk(frame, "source", "occ1990dd", "weight" if "weight" in frame else None)
 
 
+def as_crosswalk(crosswalk: str | Path | pd.DataFrame) -> pd.DataFrame:
+    """A crosswalk by the name of a coding system, from a CSV file (`.csv`, `.csv.gz`), or a frame, which is checked.
+
+    Raises:
+        ValueError: As `weighted_crosswalk`, `read_crosswalk` and `make_crosswalk` do.
+    """
+    if isinstance(crosswalk, pd.DataFrame):
+        return make_crosswalk(crosswalk, "source", "occ1990dd", "weight" if "weight" in crosswalk else None)
+    if ".csv" in Path(crosswalk).suffixes:
+        return read_crosswalk(crosswalk)
+    return weighted_crosswalk(crosswalk)  # type: ignore[arg-type]
+
+
 def chain(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     """Joins two crosswalks end to end, such as a national coding to ISCO-08 and ISCO-08 to occ1990dd.
 

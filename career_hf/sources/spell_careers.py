@@ -33,7 +33,7 @@ from ..careers.ledger import Ledger
 from ..careers.prepared import PreparedCareers
 from ..careers.splits import DEFAULT_FRACTIONS, split_careers, split_numbers
 from ..number_ranges import within_ranges
-from ..occupations.weighted_crosswalks import coverage_of, read_crosswalk, weighted_crosswalk
+from ..occupations.weighted_crosswalks import as_crosswalk, coverage_of
 from .spell_rules import Columns, SpellRules, crosswalk_recode
 from .spell_years import Counts, build_years, is_text_file, ledger_of, read_spells, readable, spells_to_years
 
@@ -101,10 +101,9 @@ def spells(
     if isinstance(crosswalk, pd.DataFrame):
         recode, settings = {"occupation": crosswalk_recode(crosswalk)}, {"crosswalk": "a table"}
     elif crosswalk is not None:
-        path = Path(crosswalk)
-        table = read_crosswalk(path) if path.suffix == ".csv" else weighted_crosswalk(crosswalk)  # type: ignore[arg-type]
-        name = path.stem if path.suffix == ".csv" else str(crosswalk)
-        recode, settings = {"occupation": crosswalk_recode(table, prefix=f"{name} ")}, {"crosswalk": path.name}
+        name = Path(crosswalk).name.split(".")[0]
+        coding = crosswalk_recode(as_crosswalk(crosswalk), prefix=f"{name} ")
+        recode, settings = {"occupation": coding}, {"crosswalk": Path(crosswalk).name}
     rules = SpellRules(
         person=person,
         occupation=occupation,

@@ -15,7 +15,7 @@ from spell_examples import AS_OF, RULES, many_spells, table
 from typer.testing import CliRunner
 
 import career_hf
-from career_hf.careers import load_careers, split_careers
+from career_hf.careers import limits_of, load_careers, split_careers
 from career_hf.careers.columns import career_table
 from career_hf.careers.ledger import Ledger
 from career_hf.careers.provenance import source_of
@@ -198,3 +198,25 @@ def test_a_notebook_prepares_a_table_as_the_command_prepares_files(tmp_path):
     assert are_split(load_careers(tmp_path / "careers"), careers)
     assert career_hf.describe(tmp_path / "careers").equals(career_hf.describe([tmp_path / "careers"])["careers"])
     assert source_of(tmp_path / "careers")["source"] == "spells"
+
+
+def test_moves_and_panels_are_prepared_as_their_functions_do(tmp_path):
+    (tmp_path / "moves.csv").write_text("before,after,n\n0010,nilf,3\nnilf,0010,2\n", encoding="utf-8")
+    options = ["--origin", "before", "--destination", "after", "--count", "n", "--crosswalk", "census2010"]
+    options += ["--states", "nilf=out_of_labor_force", "--year", 1990, "--output", tmp_path / "moves"]
+    result = run("moves", tmp_path / "moves.csv", *options)
+    assert result.exit_code == 0, result.output
+    assert "map to occ1990dd [static]: 5 moves in, 5 out" in result.output
+    careers = load_careers(tmp_path / "moves")["train"]
+    assert careers["person"][:] == ["counts:moves:4>out_of_labor_force", "counts:moves:out_of_labor_force>4"]
+    assert careers[0]["weight"] == [0, 3] and careers[0]["year"] == [1990, 1991]
+    result = run("moves", tmp_path / "moves.csv", "--states", "nilf", "--output", tmp_path / "moves")
+    assert result.exit_code == 2 and "is no pair" in result.output
+
+    (tmp_path / "panel.csv").write_text("person,year,occupation,sex\n1,1990,0010,f\n1,1991,0010,f\n", encoding="utf-8")
+    options = ["--static", "sex", "--crosswalk", "census2010", "--lacks", "unemployed", "--output", tmp_path / "panel"]
+    result = run("panel", tmp_path / "panel.csv", *options)
+    assert result.exit_code == 0, result.output
+    (part,) = load_careers(tmp_path / "panel").values()
+    assert part[0]["occupation"] == ["4", "4"] and part[0]["sex"] == "f"
+    assert limits_of(tmp_path / "panel").lacks == ("unemployed",)

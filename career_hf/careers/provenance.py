@@ -194,12 +194,36 @@ _SOURCES = (
         cite="arXiv:2412.14612",
     ),
     Source(
+        name="decorte",
+        title="DECORTE in occ1990dd",
+        license="cc-by-4.0",
+        license_link="https://huggingface.co/datasets/jensjorisdecorte/anonymous-working-histories",
+        redistribution="allowed with attribution",
+        provenance=(
+            "2,164 anonymous work histories with ESCO addresses (jensjorisdecorte/anonymous-working-histories), "
+            "mapped to occ1990dd."
+        ),
+        terms="Name the authors, and say that occupations were recoded and spells made into years.",
+        cite="arXiv:2310.15636",
+    ),
+    Source(
         name="resumes",
         title="Resumes in occ1990dd",
         license="unknown",
         redistribution="unknown",
         provenance="Dated jobs of resumes, by the rules of Appendix F of the CAREER paper.",
         terms=_OWN_TERMS,
+    ),
+    Source(
+        name="cps",
+        title="Careers of two years of the Current Population Survey",
+        license="other",
+        license_name="Public domain (works of the U.S. government)",
+        license_link="https://www.census.gov/programs-surveys/cps.html",
+        redistribution="allowed",
+        provenance="A monthly survey of the U.S. Census Bureau for the Bureau of Labor Statistics, public-use files.",
+        terms="Nobody may try to find out who somebody in the files is (13 U.S.C. 9); the Bureau asks to be cited.",
+        cite="U.S. Census Bureau and U.S. Bureau of Labor Statistics: Current Population Survey",
     ),
     Source(
         name="cps-moves",

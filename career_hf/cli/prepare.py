@@ -157,6 +157,22 @@ def prepare_jobhop(
     save(career_hf.sources.jobhop(source, esco_occupations=esco_occupations, as_of=as_of, salt=salt), output)
 
 
+@prepare.command("decorte")
+def prepare_decorte(
+    output: Output,
+    source: Annotated[
+        str, typer.Option(help="Name of the dataset on the Hugging Face Hub, or a folder.")
+    ] = "jensjorisdecorte/anonymous-working-histories",
+    esco_occupations: EscoOccupations = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="Day at which current jobs are cut; by default they are dropped.")
+    ] = None,
+    salt: Salt = "career_hf",
+) -> None:
+    """Prepare DECORTE, 2,164 anonymous work histories with ESCO occupations and months."""
+    save(career_hf.sources.decorte(source, esco_occupations=esco_occupations, as_of=as_of, salt=salt), output)
+
+
 @prepare.command("karrierewege")
 def prepare_karrierewege(
     output: Output,
@@ -355,3 +371,32 @@ def prepare_moves(
         name=name,
     )
     save(prepared, output)
+
+
+class CPSFiles(StrEnum):
+    march = "march"
+    monthly = "monthly"
+
+
+@prepare.command("cps")
+def prepare_cps(
+    extract: Annotated[
+        Path,
+        typer.Option(help="Folder with the Bureau's files and dictionaries, and subfolders.", exists=True),
+    ],
+    output: Output,
+    files: Annotated[
+        CPSFiles,
+        typer.Option(help="Files: march (last year and now) or monthly (basic monthly files matched a year apart)."),
+    ] = CPSFiles.march,
+    crosswalk2018: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV file with columns source, occ1990dd and, if wished, weight, for the list of 2018.",
+            exists=True,
+        ),
+    ] = None,
+    salt: Salt = "career_hf",
+) -> None:
+    """Prepare careers of two years of the Current Population Survey, which is in the public domain."""
+    save(career_hf.sources.cps(extract, files=files.value, crosswalk2018=crosswalk2018, salt=salt), output)

@@ -78,6 +78,7 @@ def person_figure(
     realised = realised or {}
     past = list(zip(history["year"], history["occupation"], strict=True))[-MOST_PAST_YEARS:]
     likely = p.columns[np.argsort(-p.to_numpy().mean(axis=0), kind="stable")[:MOST_OCCUPATIONS]]
+    likely = likely[p[likely].max() >= LEAST_PROBABILITY]
     labels = list(dict.fromkeys([*likely, *(label for _, label in reversed(past))]))
     ahead = p.reindex(columns=labels, fill_value=0).T
     # Built in the order of rows, because two rows may have the same name.

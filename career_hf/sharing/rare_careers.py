@@ -4,7 +4,7 @@ A model of a career that only one person had can disclose that person, and a sto
 occupation, a level of a covariate, an occupation with a level, a move, or the beginning of a career; it is rare if
 fewer than k people are in it (Sweeney, 2002). The report counts cells and people. It is a measure, not a guarantee: k
 people may share a private fact (Machanavajjhala et al., 2007), and somebody who knows more about a person needs less
-of a career to recognise it.
+of a career to recognise it. Counts of moves, which `from_moves` makes, are no people: they were published already.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from datasets import Dataset
 
 from ..careers.columns import career_table
 from ..careers.frames import to_frame
+from ..careers.splits import COUNTS
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.training_history import count_stage, same_counts
 
@@ -31,7 +32,7 @@ def rare_careers(careers: Dataset, covariates: Sequence[str] = (), k: int = K) -
     """Counts cells of careers with fewer than k people.
 
     Args:
-        careers: Careers that a model was trained on.
+        careers: Careers that a model was trained on; those that are counts of moves are left out.
         covariates: Columns of the careers, or "year".
         k: Smallest number of people in a cell that is not rare.
 
@@ -48,12 +49,13 @@ def rare_careers(careers: Dataset, covariates: Sequence[str] = (), k: int = K) -
     if k < 1:
         raise ValueError(f"k is {k}, but must be a number of people, 1 or more")
     long = to_frame(careers)
+    long = long[~long["person"].str.startswith(COUNTS)]
     absent = [name for name in covariates if name not in long.columns]
     if absent:
         raise ValueError(f"the careers have no column '{absent[0]}', only {list(long.columns)}")
     person, occupation = pd.factorize(long["person"])[0], pd.factorize(long["occupation"])[0]
     moves = (person[1:] == person[:-1]) & (occupation[1:] != occupation[:-1])
-    paths = np.split(occupation, np.flatnonzero(np.diff(person)) + 1)
+    paths = np.split(occupation, np.flatnonzero(np.diff(person)) + 1) if len(long) else []
     kinds = {
         "occupation": _cells(person, occupation),
         "move": _cells(person[1:][moves], occupation[:-1][moves], occupation[1:][moves]),

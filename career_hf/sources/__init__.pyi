@@ -1,6 +1,8 @@
+from .cps_careers import cps as cps
 from .keane_wolpin_careers import keane_wolpin as keane_wolpin
 from .nlsy79_careers import nlsy79 as nlsy79
 from .nlsy97_careers import nlsy97 as nlsy97
+from .open_resumes import decorte as decorte
 from .open_resumes import jobhop as jobhop
 from .open_resumes import karrierewege as karrierewege
 from .panel_careers import panel as panel

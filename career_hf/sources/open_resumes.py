@@ -1,11 +1,13 @@
-"""Open resume datasets in ESCO: JobHop and Karrierewege, read with `datasets.load_dataset` and mapped to occ1990dd.
+"""Open resume datasets in ESCO: JobHop, Karrierewege and DECORTE, read with `load_dataset`, mapped to occ1990dd.
 
 * JobHop (aida-ugent/JobHop on the Hugging Face Hub, CC BY 4.0): resumes from VDAB, the public employment service of
   Flanders, with ESCO codes and quarters (arXiv:2505.07653).
+* DECORTE (jensjorisdecorte/anonymous-working-histories, CC BY 4.0): 2,164 work histories with ESCO addresses and
+  months (arXiv:2310.15636).
 * Karrierewege (ElenaSenger/Karrierewege, no licence on its card): German resumes with ESCO labels and no dates
   (arXiv:2412.14612).
 
-Neither has sex, race or region, and both are European: they serve for pretraining, not as a sample of the United
+None has sex, race or region, and two are European: they serve for pretraining, not as a sample of the United
 States.
 """
 
@@ -25,13 +27,24 @@ from ..occupations.normalising import labels_of
 from ..occupations.weighted_crosswalks import esco_crosswalk, recode
 from .spell_careers import spells_to_careers
 from .spell_rules import Recode, SpellRules
+from .spell_years import ONGOING
 
 
 JOBHOP_COLUMNS = ["resume_id", "matched_code", "start_date", "end_date", "university_level"]
 KARRIEREWEGE_COLUMNS = ["_id", "experience_order", "preferredLabel_en"]
+# A row of DECORTE is a person, and has these columns for each job, with its number behind them.
+DECORTE_COLUMNS = ["ESCO_uri", "start", "end"]
 UNKNOWN = "unknown"
-# Levels of education by JobHop's `university_level`; other levels stay as they are.
-DEGREES = {"Bachelor": "college", "Master": "graduate", "PhD": "graduate", "Doctorate": "graduate"}
+# Levels of education by JobHop's `university_level`; other levels stay as they are, and "None" says that no level was
+# found in the resume.
+DEGREES = {
+    "Secondary school": "high_school",
+    "Bachelor": "college",
+    "Master": "graduate",
+    "PhD": "graduate",
+    "Doctorate": "graduate",
+}
+NO_DEGREE = "None"
 
 
 def jobhop(
@@ -80,6 +93,29 @@ def karrierewege(
     return PreparedCareers.of_careers("karrierewege", built, salt=salt, settings=settings)
 
 
+def decorte(
+    source: str | Path = "jensjorisdecorte/anonymous-working-histories",
+    *,
+    esco_occupations: str | Path | None = None,
+    as_of: str | None = None,
+    salt: str = "career_hf",
+) -> PreparedCareers:
+    """Prepares DECORTE, 2,164 anonymous work histories with ESCO occupations and months; `load_decorte` has details.
+
+    Args:
+        source: Name on the Hugging Face Hub, or folder with the files of the splits.
+        esco_occupations: ESCO's `occupations_en.csv`, which adds the addresses of finer occupations.
+        as_of: Day at which current jobs are cut; without it they are dropped.
+        salt: Salt of the split.
+
+    Raises:
+        ValueError: As `load_decorte` does.
+    """
+    built = load_decorte(source, esco_occupations=esco_occupations, as_of=as_of)
+    settings = {"source": Path(source).name, "as_of": as_of}
+    return PreparedCareers.of_careers("decorte", built, salt=salt, settings=settings)
+
+
 def load_jobhop(
     source: str | Path = "aida-ugent/JobHop",
     *,
@@ -97,7 +133,8 @@ def load_jobhop(
         esco_occupations: ESCO's `occupations_en.csv`, with which codes are mapped one by one. Without it, or where it
             lacks a code, the first four digits are mapped, the ISCO-08 unit group; nearly half of these groups have
             several targets.
-        as_of: Day, such as "2024-12-31", at which experiences without an end are cut; without it they are dropped.
+        as_of: Day, such as "2024-12-31", at which experiences without an end, or whose end is "Present", are cut;
+            without it they are dropped.
 
     Returns:
         Careers in occ1990dd (905 is the armed forces), and the ledger.
@@ -106,6 +143,7 @@ def load_jobhop(
         ValueError: If a column is missing, or no experience is left.
     """
     rows = _read(source, JOBHOP_COLUMNS, Features({name: Value("string") for name in JOBHOP_COLUMNS}))
+    rows["university_level"] = rows["university_level"].mask(rows["university_level"].eq(NO_DEGREE))
     ledger = Ledger()
     code = rows["matched_code"].mask(rows["matched_code"].eq(UNKNOWN))
     occupation, coverage = recode(code.str[:4], esco_crosswalk("isco08"))
@@ -124,12 +162,53 @@ def load_jobhop(
         as_of=as_of,
         missing_end="drop" if as_of is None else "as_of",
     )
-    careers, steps = spells_to_careers(rows, rules)
-    for entry in steps.entries:
-        ledger.record(**asdict(entry))
-    ledger.notes += steps.notes
+    careers = _spells_to_careers(rows, rules, ledger)
     ledger.note("education is the level at the time of the resume, so it looks ahead in all earlier years")
     return careers, ledger
+
+
+def load_decorte(
+    source: str | Path = "jensjorisdecorte/anonymous-working-histories",
+    *,
+    esco_occupations: str | Path | None = None,
+    as_of: str | None = None,
+) -> tuple[Dataset, Ledger]:
+    """Loads careers of DECORTE: one occupation a year, by the rules of `spells_to_careers`.
+
+    The data set has a row per person and columns for each job ("ESCO_uri_0", "start_0", "end_0" and so on). People
+    have no identifiers: theirs are the split and the number of the row.
+
+    Args:
+        source: Name on the Hub, or folder with the files of the splits, which are joined.
+        esco_occupations: ESCO's `occupations_en.csv`. Without it, only the 1,680 occupations just below the ISCO-08
+            unit groups have a target.
+        as_of: Day at which jobs whose end is missing or "current" are cut; without it they are dropped.
+
+    Returns:
+        Careers in occ1990dd (905 is the armed forces), and the ledger.
+
+    Raises:
+        ValueError: If a column is missing, or no job is left.
+    """
+    wide = _read(source, [f"{name}_0" for name in DECORTE_COLUMNS], all_columns=True)
+    numbers = [number for number in range(100) if f"ESCO_uri_{number}" in wide]
+    jobs = [
+        pd.DataFrame(
+            {
+                "person": wide["split"] + "-" + wide["row"].astype(str),
+                **{name: wide[f"{name}_{number}"].astype("string") for name in DECORTE_COLUMNS},
+            }
+        )
+        for number in numbers
+    ]
+    # Most people have fewer jobs than there are columns.
+    rows = pd.concat(jobs, ignore_index=True).dropna(subset=DECORTE_COLUMNS, how="all").reset_index(drop=True)
+    ledger = Ledger()
+    occupation, coverage = recode(rows["ESCO_uri"], esco_crosswalk("uri", esco_occupations))
+    ledger.note(f"ESCO addresses: {coverage}")
+    rows = _keep_mapped(rows, rows["ESCO_uri"], occupation, ledger)
+    rules = SpellRules(as_of=as_of, missing_end="drop" if as_of is None else "as_of")
+    return _spells_to_careers(rows, rules, ledger), ledger
 
 
 def load_karrierewege(
@@ -169,8 +248,25 @@ def load_karrierewege(
     return from_frame(rows, person="_id", year="experience_order"), ledger
 
 
-def _read(source: str | Path, columns: list[str], features: Features | None = None) -> pd.DataFrame:
-    """Reads all splits of a dataset as one frame; codes must stay text, as "0310.3" and "2353.10" are no numbers."""
+def _spells_to_careers(rows: pd.DataFrame, rules: SpellRules, ledger: Ledger) -> Dataset:
+    """Careers of spells, after the steps that the ledger has already. Without `as_of`, what goes on is dropped."""
+    if rules.as_of is None:
+        goes_on = rows[rules.end].str.strip().str.lower().isin(ONGOING)
+        rows = rows.assign(**{rules.end: rows[rules.end].mask(goes_on)})
+    careers, steps = spells_to_careers(rows, rules)
+    for entry in steps.entries:
+        ledger.record(**asdict(entry))
+    ledger.notes += steps.notes
+    return careers
+
+
+def _read(
+    source: str | Path, columns: list[str], features: Features | None = None, all_columns: bool = False
+) -> pd.DataFrame:
+    """Reads all splits of a dataset as one frame; codes must stay text, as "0310.3" and "2353.10" are no numbers.
+
+    With all columns, the columns `split` and `row` are added.
+    """
     if not str(source).strip():
         raise ValueError("source is empty: give the name of the dataset on the Hugging Face Hub, or a folder")
     try:
@@ -187,6 +283,9 @@ def _read(source: str | Path, columns: list[str], features: Features | None = No
             f"{source} has no column '{missing[0]}', only {column_names}: it is another data set, or a version of "
             "it that this reader does not know"
         )
+    if all_columns:
+        frames = {name: split.to_pandas() for name, split in splits.items()}
+        return pd.concat([frame.assign(split=str(name), row=frame.index) for name, frame in frames.items()])
     return pd.concat([split.select_columns(columns).to_pandas() for split in splits.values()], ignore_index=True)
 
 

@@ -70,7 +70,16 @@ def test_every_table_of_the_card_has_one_number_of_cells(tmp_path, careers, ledg
 
 def test_only_what_may_be_passed_on_is_called_allowed():
     allowed = {name for name, source in SOURCES.items() if source.redistribution.startswith("allowed")}
-    assert allowed == {"cps-flows", "jobhop", "keane-wolpin", "onet-related", "simulated", "simulated-resumes"}
+    assert allowed == {
+        "cps",
+        "cps-flows",
+        "decorte",
+        "jobhop",
+        "keane-wolpin",
+        "onet-related",
+        "simulated",
+        "simulated-resumes",
+    }
     assert SOURCES["psid"].redistribution == "forbidden"
 
 

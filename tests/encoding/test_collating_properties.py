@@ -159,6 +159,33 @@ def test_sides_of_padding_are_two():
         PaddingCollator(padding_side="left")
 
 
+def test_weights_of_steps_lie_where_their_steps_lie():
+    rows = [row | {"weight": [0.5 + step for step in row["input_ids"]]} for row in rows_of()]
+    encoded = EncodedCareers(dataset_of(rows))
+    chosen = EncodedCareers(dataset_of(rows).select([2, 0]))
+    assert encoded.step_weight.dtype == np.float32 and encoded.weight is None
+    assert all(encoded[i]["weight"].tolist() == rows[i]["weight"] for i in range(4))
+    assert [chosen[i]["weight"].tolist() for i in (0, 1)] == [rows[2]["weight"], rows[0]["weight"]]
+    gathered, ends = chosen.gather(np.array([1, 0])), [*rows[0]["weight"], *rows[2]["weight"]]
+    assert gathered.weights.tolist() == gathered.step_weight.tolist() == ends
+    for collator in (PaddingCollator(), PackingCollator(row_length=6), FlatteningCollator(4)):
+        batch = collator(rows)
+        real = batch["labels"] != -100
+        assert torch.equal(batch["weight"][real], batch["input_ids"][real] + 0.5)
+        assert not batch["weight"][~real].any() and batch["weight"].dtype == torch.float32
+    rows[1]["weight"] = rows[0]["weight"]
+    with pytest.raises(ValueError, match="career 1 of the batch has 3 steps in 'weight' and 1 in 'input_ids'"):
+        FlatCareers.from_rows(rows)
+
+
+def test_columns_of_a_batch_have_types_of_their_own():
+    rows = [{name: np.asarray(values).tolist() for name, values in row.items()} for row in rows_of()]
+    flat = FlatCareers.from_rows(rows)
+    assert flat.weight.dtype == np.float32 and flat.lengths.dtype == np.int64
+    batch = PaddingCollator(return_attention_mask=True)(rows)
+    assert batch["attention_mask"].dtype == torch.int64 and batch["weight"].dtype == torch.float32
+
+
 def dataset_of(rows):
     return datasets.Dataset.from_dict({name: [row[name] for row in rows] for name in rows[0]})
 

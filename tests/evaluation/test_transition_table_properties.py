@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -11,13 +12,17 @@ import torch
 
 from career_hf import CareerProcessor, MarkovForOccupationPrediction
 from career_hf.careers import from_frame
+from career_hf.encoding.training_history import record_careers
 from career_hf.evaluation.transition_table import (
+    ROUNDING,
     SCORE_COLUMNS,
+    SUM_TOLERANCE,
     check_log_probs,
     codes_of_ids,
     encode_to_score,
     transition_classes,
     transition_table,
+    who_was_trained_on,
 )
 
 
@@ -144,6 +149,7 @@ def test_groups_add_up(scored):
     assert [None if c < 0 else labels[c] for c in codes] == [
         None if i in special else groups[o] for i, o in enumerate(processor.occupations)
     ]
+    assert all(codes[i] == -1 for i in special)
     with pytest.raises(ValueError, match="1 occupations have no group, 'y' among them"):
         codes_of_ids(processor, {"x": "one", "unknown": "other"})
 
@@ -154,16 +160,45 @@ def test_what_cannot_be_scored_is_refused(scored):
         encode_to_score(chain, careers.select([]), processor)
     with pytest.raises(ValueError, match=r"watched labels \['z'\] are not among the 3 that are predicted"):
         encode_to_score(chain, careers, processor, watch=["x", "z"])
+    assert set(SCORE_COLUMNS) == {
+        *["step", "gap_years", "previous", "log_prob", "p_stay", "rank", "p_top"],
+        *["transition", "aba", "coding_changed", "unknown", "split"],
+    }
     for name in SCORE_COLUMNS:
         taken = careers.add_column(name, [["1"] * len(years) for years in careers["year"]])
         with pytest.raises(ValueError, match=f"careers have columns .*'{name}'.*rename them"):
             encode_to_score(chain, taken, processor)
 
 
+def test_models_whose_logits_are_no_log_probabilities_are_refused(scored):
+    careers, chain, processor = scored
+    damaged = copy.deepcopy(chain)
+    with torch.no_grad():
+        for weights in (*damaged.parameters(), *damaged.buffers()):
+            if weights.is_floating_point():
+                weights += 0.5
+    with pytest.raises(ValueError, match="the model predicts no probabilities"):
+        transition_table(damaged, careers, processor)
+
+
+def test_who_was_trained_on_counts_people(scored):
+    careers, _, processor = scored
+    assert who_was_trained_on(processor, careers) is None
+    stage: dict = {}
+    record_careers(stage, careers.select([0, 2]))
+    trained = copy.deepcopy(processor)
+    trained.training_stages = [stage]
+    assert who_was_trained_on(trained, careers.select([1])) is None
+    assert "trained on 2 of the 3 people that it is scored on" in who_was_trained_on(trained, careers)
+
+
 def test_log_probabilities_are_told_from_other_numbers():
     fine = torch.tensor([[0.25, 0.75, 0.0], [1.0, 0.0, 0.0]]).log().clamp(min=-1e4)
     check_log_probs(fine)
     check_log_probs(fine + 5e-7)
+    # What is as far off as rounding may be is allowed.
+    check_log_probs(torch.tensor([[-SUM_TOLERANCE]]))
+    check_log_probs(torch.tensor([[ROUNDING]]))
     for change, said in [
         (torch.tensor([0.0, math.nan, 0.0]), "nan"),
         (torch.tensor([0.3, 0.3, 0.3]), r"sum to 1\.34"),

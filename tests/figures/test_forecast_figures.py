@@ -71,6 +71,13 @@ def test_columns_of_a_persons_figure_sum_to_one(drawn):
     assert cells.shape[0] in (MOST_OCCUPATIONS + 1, MOST_OCCUPATIONS + 2)
 
 
+def test_what_has_no_probability_has_no_row(drawn):
+    p = np.array([[[0.7, 0.3, 0.0], [0.6, 0.4, 0.0]]], dtype=np.float32)
+    result = type(drawn[0])(["x"], np.array([[1983, 1985]]), ["cook", "nurse", "unknown"], p, np.zeros_like(p))
+    figure = person_figure(result, "x", {"year": [1982], "occupation": ["cook"]})
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["cook", "nurse"]
+
+
 def test_shares_have_a_panel_each_with_fan_forecast_and_what_happened():
     shares = pd.DataFrame(
         {"occupation": ["cook"] * 2 + ["in_school"] * 2, "year": [1983, 1985] * 2, "expected": [0.2, 0.3, 0.1, 0.1]}

@@ -12,6 +12,7 @@ from career_hf import CareerConfig, CareerForOccupationPrediction, CareerModel
 from career_hf.models import modeling_career
 from career_hf.models.modeling_career import eager_attention_forward
 from career_hf.models.modeling_outputs import CACHE
+from career_hf.models.title_embeddings import TitleProjection
 
 
 SIZES = {"year": 7, "gender": 3}
@@ -316,6 +317,13 @@ def test_titles_begin_by_adding_nothing():
     weights = CareerForOccupationPrediction(config).state_dict()
     titles = [name for name in weights if "title" in name]
     assert titles and all((weights[name] == 0).all() for name in titles)
+    # And so does what is made without values, as loading makes it.
+    model = CareerForOccupationPrediction(config)
+    for module in model.modules():
+        if isinstance(module, TitleProjection):
+            module.weight = torch.nn.Parameter(torch.ones_like(module.weight))
+            model._init_weights(module)
+            assert not module.weight.any()
 
 
 def test_embeddings_are_resized_within_their_limits(monkeypatch):

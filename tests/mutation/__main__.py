@@ -48,7 +48,9 @@ def main() -> int:
     parser.add_argument("--file", action="append", help=f"core file, one of {', '.join(TESTS)}; all if left out")
     parser.add_argument("--number", type=int, help="number of mutants, drawn at random; all of them if left out")
     parser.add_argument("--seed", type=int, default=0, help="seed of the draw")
-    parser.add_argument("--slowest", type=float, default=3, help="seconds of a test above which it is left out")
+    parser.add_argument(
+        "--slowest", type=float, default=3, help="processor seconds of a test above which it is left out"
+    )
     parser.add_argument("--least", type=float, default=0.9, help="score that is asked for")
     chosen = parser.parse_args()
     files = chosen.file or list(TESTS)

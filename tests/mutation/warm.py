@@ -40,7 +40,7 @@ class Reached:
     """What the tests of a file reach, found by running them once on the unchanged program.
 
     Args:
-        seconds: Time of each test.
+        seconds: Time of the processor for each test, which other programs do not lengthen.
         lines: Tests that reach each line in their own code, and in the setup of fixtures, which others may share.
         at_import: Lines that run when the file is imported.
         libraries: Modules of others that the tests import.
@@ -69,7 +69,7 @@ class Tracer:
         self.path, self.reached = str(path), Reached()
         self.test: str | None = None
         self.in_setup: dict[str, set[int]] = {}
-        self.phase = ""
+        self.phase, self.seconds = "", 0.0
 
     def trace(self, frame: FrameType, event: str, argument: Any) -> Any:
         return self.line if frame.f_code.co_filename == self.path else None
@@ -95,13 +95,17 @@ class Tracer:
     def pytest_runtest_call(self, item: pytest.Item) -> Any:
         self.phase = "call"
         sys.settrace(self.trace)  # a library may have taken it
-        return (yield)
+        start = time.process_time()
+        try:
+            return (yield)
+        finally:
+            self.seconds = time.process_time() - start
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
             self.reached.failed.append(report.nodeid)
         if report.when == "call" and report.passed:
-            self.reached.seconds[report.nodeid] = report.duration
+            self.reached.seconds[report.nodeid] = self.seconds
 
     def finished(self) -> Reached:
         """What was seen, with lines of fixtures given to every test of their file."""

@@ -6,10 +6,11 @@ from collections import defaultdict
 
 import pandas as pd
 import pytest
+from datasets import concatenate_datasets
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from career_hf.careers import from_frame
+from career_hf.careers import from_frame, from_moves
 from career_hf.encoding.processing_career import CareerProcessor
 from career_hf.sharing.rare_careers import are_recorded, rare_careers, small_counts
 
@@ -80,3 +81,11 @@ def test_bad_input_is_named(careers):
         rare_careers(careers, ["race"])
     with pytest.raises(ValueError, match="k is 0"):
         rare_careers(careers, k=0)
+
+
+def test_counts_of_moves_are_no_people_who_could_be_disclosed():
+    people = make([("f", ["cook", "waiter"]), ("m", ["cook", "cook"])])
+    counts = from_moves({"origin": ["cook"], "destination": ["pilot"], "count": [7]}).careers
+    both = concatenate_datasets([people, counts.select_columns(["person", "year", "occupation", "gender"])])
+    pd.testing.assert_frame_equal(rare_careers(both, ["gender"], k=3), rare_careers(people, ["gender"], k=3))
+    assert (rare_careers(counts, k=3) == 0).all(axis=None)

@@ -1,4 +1,4 @@
-"""JobHop and Karrierewege, on small files of their schema."""
+"""JobHop, Karrierewege and DECORTE, on small files of their schema."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from career_hf.careers import validate
 from career_hf.occupations.weighted_crosswalks import esco_crosswalk, modal, weighted_crosswalk
-from career_hf.sources.open_resumes import load_jobhop, load_karrierewege
+from career_hf.sources.open_resumes import load_decorte, load_jobhop, load_karrierewege
 
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ibis")
@@ -144,3 +144,53 @@ def test_two_experiences_of_one_number_are_an_error(tmp_path):
     frame.to_csv(tmp_path / "data" / "train.csv", index=False)
     with pytest.raises(ValueError, match="person 'x'.*experience_order.*already has this person and year"):
         load_karrierewege(tmp_path / "data")
+
+
+def test_the_second_version_of_jobhop_has_parquet_files_words_of_education_and_ends_in_the_present(tmp_path):
+    (tmp_path / "jobhop").mkdir()
+    levels = ["Secondary school", "Bachelor", "Master", "None", "PhD"]
+    columns = {
+        "resume_id": range(5),
+        "matched_code": ["2353.1"] * 5,
+        "start_date": ["Q1 2000"] * 5,
+        "end_date": ["Q4 2001"] * 4 + ["Present"],
+        "university_level": levels,
+    }
+    pd.DataFrame(columns).to_parquet(tmp_path / "jobhop" / "JobHop_v2_train.parquet")
+    careers, _ = load_jobhop(tmp_path / "jobhop", as_of="2002-12-31")
+    education = {row["person"]: row["education"] for row in careers}
+    assert education == {"0": "high_school", "1": "college", "2": "graduate", "3": None, "4": "graduate"}
+    assert max(people(careers)["4"]) == 2002 and max(people(careers)["3"]) == 2001
+    careers, ledger = load_jobhop(tmp_path / "jobhop")
+    assert set(people(careers)) == {"0", "1", "2", "3"} and ledger.dropped()["no end"] == 1
+
+
+MINISTER = "http://data.europa.eu/esco/occupation/404a50e9-61ce-448d-a695-bbfc697a0727"
+
+
+def test_decorte_has_a_row_per_person_and_columns_per_job(tmp_path):
+    folder = tmp_path / "decorte"
+    folder.mkdir()
+    columns = {
+        "number_of_experiences": [2, 1],
+        "ESCO_uri_0": [MINISTER, MINISTER],
+        "start_0": ["03/2001", "2003"],
+        "end_0": ["11/2003", "current"],
+        "ESCO_uri_1": [MINISTER[:-3] + "xyz", None],
+        "start_1": ["12/2003", None],
+        "end_1": ["2005", None],
+    }
+    pd.DataFrame(columns).to_csv(folder / "train.csv", index=False)
+    pd.DataFrame(columns).iloc[:1].to_csv(folder / "test.csv", index=False)
+    minister = modal(esco_crosswalk("uri"))[MINISTER]
+    careers, ledger = load_decorte(folder, as_of="2004-06-30")
+    validate(careers)
+    years = {"train-0": range(2001, 2004), "train-1": range(2003, 2005), "test-0": range(2001, 2004)}
+    assert people(careers) == {person: dict.fromkeys(span, minister) for person, span in years.items()}
+    assert ledger.entries[0].rows_in == 5
+    assert ledger.entries[0].dropped == {"occupation unknown": 0, "no counterpart in occ1990dd (see the notes)": 2}
+    assert set(people(load_decorte(folder)[0])) == {"train-0", "test-0"}
+    with pytest.raises(ValueError, match="no column 'start_0'"):
+        pd.DataFrame({"ESCO_uri_0": ["x"]}).to_csv(folder / "train.csv", index=False)
+        pd.DataFrame({"ESCO_uri_0": ["x"]}).to_csv(folder / "test.csv", index=False)
+        load_decorte(folder)

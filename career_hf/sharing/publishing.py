@@ -138,7 +138,7 @@ def publish(
         left_out = _stage(folder, staged, processor, bool(getattr(model.config, "auto_map", None)), k)
         if with_code:
             save_with_code(model, staged)
-        _add_section(staged / CARD, override_licence, stored, rare, k)
+        add_publication_section(staged / CARD, override_licence, stored, rare, k)
         paths = sorted(path for path in staged.iterdir())
         files = pd.DataFrame([(path.name, path.stat().st_size) for path in paths], columns=["file", "bytes"])
         publication = Publication(repo, files, left_out, refusals, notices, stored, rare)
@@ -273,8 +273,19 @@ def _is_own_code(path: Path) -> bool:
     return True
 
 
-def _add_section(path: Path, override: str | None, stored: pd.DataFrame, rare: pd.DataFrame | None, k: int) -> None:
-    """Adds a section about the publication to a card."""
+def add_publication_section(
+    path: Path, override: str | None, stored: pd.DataFrame, rare: pd.DataFrame | None, k: int, note: str | None = None
+) -> None:
+    """Adds a section about the publication to a card, in the place of an earlier one.
+
+    Args:
+        path: The card.
+        override: Who permitted publication, where the record does not.
+        stored: `small_counts` before rounding.
+        rare: `rare_careers` of the training careers, or None.
+        k: As in `publish`.
+        note: Further sentences, such as on who can be told to be in the training data.
+    """
     card = ModelCard.load(path)
     parts = [SECTION]
     if override is not None:
@@ -297,6 +308,8 @@ def _add_section(path: Path, override: str | None, stored: pd.DataFrame, rare: p
             f"Cells of training careers, and cells with fewer than {k} of their {rare.attrs['people']:,} people:"
         )
         parts.append(_as_table(rare))
+    if note is not None:
+        parts.append(note)
     body = card.text.partition(f"\n{SECTION}\n")[0].rstrip("\n")
     card.text = body + "\n\n" + "\n\n".join(parts) + "\n"
     card.save(path)

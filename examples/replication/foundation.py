@@ -657,7 +657,7 @@ def told_apart(model: PreTrainedModel, processor: CareerProcessor, survey: Prepa
     rows = attack_table(guess, member, -guess, draws=1_000).set_index("paths")
     texts = {name: f"{row.auc:.3f} [{row.low:.3f}, {row.high:.3f}]" for name, row in rows.iterrows()}
     return (
-        "Somebody who has a person's whole career, and guesses by how likely the model finds it whether the person was "
+        "Somebody who has a person's whole career, and guesses by how likely the model finds it whether it was "
         f"trained on, is right with an AUC of {texts['all']} (people of the NLSY79; a half is a guess), and of "
         f"{texts[QUARTERS[-1]]} among the quarter of people whose careers it finds the least likely. It was not tried "
         "with models to compare with, which is a stronger attack (`python examples/replication membership`)."

@@ -230,8 +230,17 @@ def train(
             seed=seed,
             **_stopping_metric(splits["train"]),
         )
-        parts, run = (splits["train"], splits["validation"]), {"resume": resume, "overwrite": overwrite}
-        fitted = fit_model(make_model, processor, recipe, *parts, source=record, encode=encode, **run)
+        fitted = fit_model(
+            make_model,
+            processor,
+            recipe,
+            splits["train"],
+            splits["validation"],
+            source=record,
+            resume=resume,
+            overwrite=overwrite,
+            encode=encode,
+        )
     _note_unknown(fitted.ledger, processor, splits["validation"])
     trained = TrainedModel(**vars(fitted))
     return trained if output is None else trained.save(output)

@@ -132,7 +132,7 @@ class FoundationSettings:
     shares: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)
     control_shares: tuple[float, ...] = (0.01, 0.1)
     seeds: int = 3
-    pretraining_steps: int = 1_000
+    pretraining_steps: int = 800
     pretraining_tokens: int = 3_000
     pretraining_rate: float = 3e-3
     covariate_dropout: float = 0.15

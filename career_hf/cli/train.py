@@ -110,7 +110,7 @@ def train(
         resume=resume,
         overwrite=overwrite,
     )
-    say_trained(trained, output, weighted)
+    say_trained(trained, output, weighted or len(data) > 1)
 
 
 def say_trained(trained: Any, output: Path, weighted: bool) -> None:

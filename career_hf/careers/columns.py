@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset
 
+from ..argument_kinds import check_names as check_names
 from ..occupations.normalising import LARGEST_EXACT, TOO_LARGE, WHOLE_WITH_POINT, label_of
 
 
@@ -260,22 +261,6 @@ class LongTable:
             fix = "years are whole numbers such as 1980; correct or drop the row"
             self.fail(int(np.argmin(whole)), name, "not a year", fix)
         return numbers.astype(np.int64)
-
-
-def check_names(**names: Collection[str]) -> None:
-    """Refuses what is no list of names: a number, or a text, whose letters would be taken for names.
-
-    Args:
-        names: Lists of names by the argument that has them.
-
-    Raises:
-        ValueError: One is a text, or no list of texts.
-    """
-    for argument, value in names.items():
-        if isinstance(value, str):
-            raise ValueError(f"{argument}={value!r} is a text: pass a list, {argument}=[{value!r}]")
-        if not isinstance(value, Collection) or not all(isinstance(name, str) for name in value):
-            raise ValueError(f"{argument}={value!r} is no list of names: pass texts, such as {argument}=['region']")
 
 
 def is_list(kind: pa.DataType) -> bool:

@@ -56,6 +56,7 @@ from .validation import validate
 MOST_DECIMALS = 100
 
 
+@within_ranges
 def from_frame(
     frame: Any,
     *,
@@ -177,6 +178,7 @@ def career_columns(
     return columns
 
 
+@within_ranges
 def to_frame(careers: Dataset, kind: Literal["pandas", "polars", "arrow"] = "pandas") -> Any:
     """Turns careers into a long table, one row per person and year; static values are repeated in every row.
 
@@ -205,6 +207,7 @@ def to_frame(careers: Dataset, kind: Literal["pandas", "polars", "arrow"] = "pan
     raise ValueError(f"kind {kind!r} is not one of 'pandas', 'polars', 'arrow'")
 
 
+@within_ranges
 def covariate_names(careers: Dataset) -> tuple[list[str], list[str]]:
     """Names the covariates that change over time, and the covariates that do not.
 
@@ -250,6 +253,7 @@ def truncate(careers: Dataset, cutoff: int) -> tuple[Dataset, Ledger]:
     return make_dataset(columns), ledger
 
 
+@within_ranges
 def save_careers(
     splits: Dataset | DatasetDict,
     folder: str | Path,
@@ -297,6 +301,7 @@ def save_careers(
         record_files(unfinished)
 
 
+@within_ranges
 def load_careers(folder: str | Path) -> DatasetDict:
     """Loads and validates careers that `save_careers` wrote; careers without splits are returned as the split "all".
 
@@ -333,6 +338,7 @@ def load_careers(folder: str | Path) -> DatasetDict:
     return splits
 
 
+@within_ranges
 def as_splits(careers: str | Path | Dataset | DatasetDict) -> DatasetDict:
     """Returns careers by split name, whether they are given as a folder, as splits or as one dataset.
 
@@ -344,6 +350,7 @@ def as_splits(careers: str | Path | Dataset | DatasetDict) -> DatasetDict:
     return split_careers(careers) if isinstance(careers, Dataset) else careers
 
 
+@within_ranges
 def as_careers(careers: str | Path | Dataset | DatasetDict, split: str | None = None) -> Dataset:
     """Returns the careers of one split, or of all, whether they are given as a folder, as splits or as one dataset.
 

@@ -174,6 +174,7 @@ def rake(
     )
 
 
+@within_ranges
 def margins_of(
     survey: Dataset, names: Sequence[str], people: pd.DataFrame | None = None
 ) -> dict[str, dict[str, float]]:

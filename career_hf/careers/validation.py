@@ -9,9 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict
 
+from ..number_ranges import within_ranges
 from .columns import RESERVED_NAMES, career_table, is_list, is_text, is_weight, list_lengths, list_values
 
 
+@within_ranges
 def validate(careers: Dataset) -> None:
     """Checks careers that were made or changed by hand.
 

@@ -18,6 +18,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from ..models.checksums import base_of_adapters, file_finder
 from ..models.json_fields import check_types, read_json
+from ..number_ranges import within_ranges
 from ..registration import model_classes
 from .processing_career import CareerProcessor
 
@@ -26,6 +27,7 @@ from .processing_career import CareerProcessor
 HUB_SECONDS = 10
 
 
+@within_ranges
 def load_checkpoint(checkpoint: Path | str) -> tuple[Any, CareerProcessor]:
     """Loads a model of occupations or wages, and its processor.
 

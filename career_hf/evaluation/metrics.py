@@ -69,6 +69,7 @@ def without_zero_weights(metric: Metric) -> Metric:
     return cast(Metric, checked)
 
 
+@within_ranges
 @without_zero_weights
 def perplexity(table: pd.DataFrame, weighted: bool = False, per_person: bool = False) -> float:
     """exp(-mean log-probability) over the rows of a table.
@@ -90,6 +91,7 @@ def first_as_new(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(transition=pd.Categorical(kinds, categories=TRANSITIONS[1:]))
 
 
+@within_ranges
 def perplexity_by(table: pd.DataFrame, column: str | Sequence[str], weighted: bool = False) -> pd.DataFrame:
     """Perplexity in each group of a column (transition: Table 4; step: Figure 4; year; any covariate).
 

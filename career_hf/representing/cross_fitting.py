@@ -22,6 +22,7 @@ from ..number_ranges import within_ranges
 from .representations import Kind, Steps, Timing, as_kind, keyed_table, representations
 
 
+@within_ranges
 def check_not_trained_on(
     careers: Dataset, trained_on: Dataset | Mapping[str, Any], processor: CareerProcessor | None = None
 ) -> None:

@@ -136,6 +136,7 @@ def save_representations(
             raise ValueError(f"{path} was made with other {', '.join(different)}: choose another folder")
 
 
+@within_ranges
 def load_representations(folder: str | Path, kind: Kind = "array") -> Any:
     """Reads the files that `save_representations` wrote.
 

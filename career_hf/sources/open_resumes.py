@@ -21,6 +21,7 @@ from datasets.exceptions import DatasetGenerationError
 from ..careers.frames import from_frame
 from ..careers.ledger import Ledger
 from ..careers.prepared import PreparedCareers
+from ..number_ranges import within_ranges
 from ..occupations.normalising import labels_of
 from ..occupations.weighted_crosswalks import esco_crosswalk, recode
 from .spell_careers import spells_to_careers
@@ -34,6 +35,7 @@ UNKNOWN = "unknown"
 DEGREES = {"Bachelor": "college", "Master": "graduate", "PhD": "graduate", "Doctorate": "graduate"}
 
 
+@within_ranges
 def jobhop(
     source: str | Path = "aida-ugent/JobHop",
     *,
@@ -57,6 +59,7 @@ def jobhop(
     return PreparedCareers.of_careers("jobhop", built, salt=salt, settings=settings)
 
 
+@within_ranges
 def karrierewege(
     source: str | Path = "ElenaSenger/Karrierewege",
     *,

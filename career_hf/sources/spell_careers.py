@@ -269,6 +269,7 @@ def write_careers(
     return ledger
 
 
+@within_ranges
 def load_written_careers(folder: str | Path) -> Dataset:
     """Loads the careers that `write_careers` wrote, in the order of people's identifiers, from disk, not into memory.
 
@@ -279,6 +280,7 @@ def load_written_careers(folder: str | Path) -> Dataset:
     return Dataset.from_parquet([str(path) for path in _complete_parts(folder)], cache_dir=str(folder / "cache"))
 
 
+@within_ranges
 def split_written_careers(
     folder: str | Path, fractions: Mapping[str, float] = DEFAULT_FRACTIONS, salt: str = "career_hf"
 ) -> DatasetDict:

@@ -29,6 +29,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict, concatenate_datasets, load_from_disk
 
+from ..argument_kinds import check_kind
 from ..number_ranges import within_ranges
 from .atomic_files import complete, move_into
 from .columns import (
@@ -344,10 +345,17 @@ def as_splits(careers: str | Path | Dataset | DatasetDict) -> DatasetDict:
 
     Args:
         careers: A folder that `save_careers` wrote, careers by split name, or careers, which `split_careers` splits.
+
+    Raises:
+        ValueError: A folder cannot be loaded, or a split is no careers, such as a table.
     """
     if isinstance(careers, (str, Path)):
         return load_careers(careers)
-    return split_careers(careers) if isinstance(careers, Dataset) else careers
+    if isinstance(careers, Dataset):
+        return split_careers(careers)
+    for name, part in careers.items():
+        check_kind(f"the split '{name}'", part, "Dataset")
+    return careers
 
 
 @within_ranges

@@ -180,6 +180,14 @@ _SOURCES = (
         provenance="Dated spells of the user's own.",
         terms=_OWN_TERMS,
     ),
+    Source(
+        name="person-years",
+        title="Careers from a table of person-years",
+        license="unknown",
+        redistribution="unknown",
+        provenance="A table of the user's own, with a row per person and year.",
+        terms=_OWN_TERMS,
+    ),
 )
 SOURCES: Mapping[str, Source] = {source.name: source for source in _SOURCES}
 

@@ -33,6 +33,8 @@ Memory = Annotated[str, typer.Option(help="Memory of the database; Python takes 
 Threads = Annotated[int | None, typer.Option(help="Threads of the database; by default one per core.")]
 Salt = Annotated[str, typer.Option(help="Salt of the split; another salt gives another, independent split.")]
 PersonColumn = Annotated[str, typer.Option(help="Column that identifies people.")]
+OccupationColumn = Annotated[str, typer.Option(help="Column of occupations.")]
+StaticColumns = Annotated[str, typer.Option(help="Columns that do not change within a person, comma-separated.")]
 StartColumn = Annotated[str, typer.Option(help="Column of start dates: days, months, quarters or years.")]
 EndColumn = Annotated[str, typer.Option(help="Column of end dates: days, months, quarters, years or 'present'.")]
 Extract = Annotated[
@@ -198,13 +200,60 @@ def prepare_resumes(
     report(prepared, output)
 
 
+@prepare.command("person-years")
+def prepare_person_years(
+    table: Annotated[
+        Path,
+        typer.Option(help="CSV, Parquet or Stata file, a row per person and year.", exists=True, dir_okay=False),
+    ],
+    output: Output,
+    person: PersonColumn = "person",
+    year: Annotated[str, typer.Option(help="Column of years.")] = "year",
+    occupation: OccupationColumn = "occupation",
+    covariates: Annotated[
+        str, typer.Option(help="Columns that may change from year to year, such as education, comma-separated.")
+    ] = "",
+    static: StaticColumns = "",
+    outcomes: Annotated[str, typer.Option(help="Columns of numbers, such as log_wage, comma-separated.")] = "",
+    weight: Annotated[str, typer.Option(help="Column of survey weights.")] = "",
+    stratum: Annotated[str, typer.Option(help="Column of strata of the survey.")] = "",
+    psu: Annotated[str, typer.Option(help="Column of primary sampling units of the survey.")] = "",
+    group: Annotated[str, typer.Option(help="Column of families or households, which stay in one split.")] = "",
+    missing: Annotated[
+        str, typer.Option(help="Texts that mean missing, such as NA, comma-separated; empty cells always do.")
+    ] = "",
+    no_occupation: Annotated[
+        str | None, typer.Option(help="Label of rows without an occupation; by default such rows are left out.")
+    ] = None,
+    salt: Salt = "career_hf",
+) -> None:
+    """Prepare a panel of your own in long form, one row per person and year."""
+    prepared = career_hf.sources.person_years(
+        table,
+        person=person,
+        year=year,
+        occupation=occupation,
+        covariates=names(covariates),
+        static=names(static),
+        outcomes=names(outcomes),
+        weight=weight or None,
+        stratum=stratum or None,
+        psu=psu or None,
+        group=group or None,
+        missing=names(missing),
+        no_occupation=no_occupation,
+        salt=salt,
+    )
+    save(prepared, output)
+
+
 @prepare.command("spells")
 def prepare_spells(
     spells: Files,
     output: Output,
     as_of: AsOf = None,
     person: PersonColumn = "person",
-    occupation: Annotated[str, typer.Option(help="Column of occupations.")] = "occupation",
+    occupation: OccupationColumn = "occupation",
     start: StartColumn = "start",
     end: EndColumn = "end",
     covariates: Annotated[
@@ -213,7 +262,7 @@ def prepare_spells(
     carried: Annotated[
         str, typer.Option(help="Columns whose value lasts until the next one, such as degrees, comma-separated.")
     ] = "",
-    static: Annotated[str, typer.Option(help="Columns that do not change within a person, comma-separated.")] = "",
+    static: StaticColumns = "",
     crosswalk: Annotated[
         str,
         typer.Option(

@@ -3,6 +3,7 @@ from .nlsy79_careers import nlsy79 as nlsy79
 from .nlsy97_careers import nlsy97 as nlsy97
 from .open_resumes import jobhop as jobhop
 from .open_resumes import karrierewege as karrierewege
+from .person_year_careers import person_years as person_years
 from .psid_careers import psid as psid
 from .psid_careers import weighted_psid as weighted_psid
 from .resume_careers import resume_rules as resume_rules

@@ -34,7 +34,7 @@ def check_names(**names: Any) -> None:
 
 
 def _is_names(value: Any) -> bool:
-    is_list = isinstance(value, Collection) and not isinstance(value, (str, bytes))
+    is_list = isinstance(value, Collection) and not isinstance(value, (str, bytes)) and getattr(value, "ndim", 1) == 1
     return is_list and all(isinstance(name, str) for name in value)
 
 
@@ -69,6 +69,9 @@ KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "pd.DataFrame": (_is_a("pandas", "DataFrame"), "a pandas table"),
     "Sequence[pd.DataFrame]": (lambda value: isinstance(value, (list, tuple)), "a list of pandas tables"),
     "np.ndarray": (_is_a("numpy", "ndarray"), "a NumPy array"),
+    # The sources' rules of exclusion have names; those of rationales are objects too.
+    "Rule": (lambda value: isinstance(value, str) or _is_a("career_hf", "Rule")(value), "a rule or its name"),
+    "Ledger": (_is_a("career_hf", "Ledger"), "a Ledger"),
     "CareerProcessor": (_is_a("career_hf", "CareerProcessor"), "a CareerProcessor"),
     "PreTrainedModel": (_is_a("transformers", "PreTrainedModel"), "a model"),
 }
@@ -78,6 +81,8 @@ ALIASES = {
     "Columns": "Sequence[str] | Mapping[str, str]",
     "Titles": "str | Path | Mapping[str, Any]",
     "datasets.Dataset": "Dataset",
+    "Margins": "Mapping[str, Mapping[str, float]]",
+    **dict.fromkeys(("Covariates", "Estimator", "Kind", "StepRule", "Steps", "Timing", "UnknownLevels"), "str"),
 }
 
 
@@ -88,8 +93,15 @@ def kinds_of(annotation: Any) -> list[str] | None:
         text = re.sub(rf"(?<![\w.\[]){re.escape(name)}(?![\w\[])", kinds, text)
     # The bars inside of brackets separate kinds of what a mapping or list has.
     parts = [part.strip() for part in re.split(r"\|(?![^\[]*\])", _without_inner_brackets(text))]
-    kinds = ["Mapping" if part.startswith("Mapping[") else part for part in parts]
+    kinds = [_without_values(part) for part in parts]
     return kinds if all(kind in KINDS for kind in kinds) else None
+
+
+def _without_values(part: str) -> str:
+    """The kind of a mapping of anything, and of one of several texts."""
+    if part.startswith("Literal[") and "'" in part.replace('"', "'"):
+        return "str"
+    return "Mapping" if part.startswith("Mapping[") else part
 
 
 def check_kind(name: str, value: Any, annotation: Any) -> None:

@@ -406,7 +406,12 @@ def _load_titles(titles: Titles | None) -> Mapping[str, Any] | None:
 
 def _titles_size(titles: Mapping[str, Any] | None) -> int | None:
     """Length of the title vectors; None without titles."""
-    return len(next(iter(titles.values()))) if titles else None
+    if not titles:
+        return None
+    occupation, vector = next(iter(titles.items()))
+    if not hasattr(vector, "__len__"):
+        raise ValueError(f"the title embedding of '{occupation}' is {vector!r}, and must be a vector")
+    return len(vector)
 
 
 @contextmanager

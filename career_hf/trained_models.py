@@ -8,7 +8,7 @@ its card, and `sharing` imports `training`.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
@@ -37,7 +37,7 @@ from .sharing.card_results import RESULTS
 from .sharing.model_card import write_model_card
 from .training.fitting import FittedModel, fit_model
 from .training.run_record import counted_run
-from .training.runs import last_checkpoint
+from .training.runs import claimed_run, last_checkpoint
 from .training.trainer import finetuning_recipe, recipe_for
 
 
@@ -166,8 +166,14 @@ def train(
         splits["train"], covariates=[] if model_class.is_counted else covariates, unknown_occupation=UNKNOWN
     )
     if model_class.is_counted:
-        trained = _count(model, splits, processor, record, tune_smoothing, seed, {**named_fields, **(fields or {})})
-        return trained if output is None else trained.save(output)
+        training = None if output is None else Path(output) / "training"
+        # The folder of a run that another model was trained in.
+        is_run = training is not None and training.is_dir()
+        claim = claimed_run(training, {"model": model}, resume=False, overwrite=overwrite) if is_run else nullcontext()
+        with claim:
+            every_field = {**named_fields, **(fields or {})}
+            counted = _count(model, splits, processor, record, tune_smoothing, seed, every_field)
+            return counted if output is None else counted.save(output)
     config_fields: dict[str, Any] = {"two_stage": not one_stage, **named_fields}
     if is_career:
         config_fields |= {"hidden_dropout": dropout, "attention_dropout": dropout}

@@ -63,7 +63,7 @@ KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "Path": (lambda value: isinstance(value, os.PathLike), "a path"),
     "Sequence[str]": NAMES,
     "Collection[str]": NAMES,
-    "Mapping": (lambda value: isinstance(value, Mapping), "a mapping"),
+    "Mapping": (lambda value: isinstance(value, Mapping), "a mapping from names, such as {'name': ...}"),
     "Dataset": (_is_a("datasets", "Dataset"), CAREERS),
     "DatasetDict": (lambda value: isinstance(value, Mapping), CAREERS),
     "pd.DataFrame": (_is_a("pandas", "DataFrame"), "a pandas table"),
@@ -138,7 +138,7 @@ def _is_table(value: Any) -> bool:
 def _shown(value: Any) -> str:
     """A value in a message: itself if it is small, otherwise its type."""
     if value is None or isinstance(value, (str, bytes, Real, Mapping, list, tuple, set)):
-        return short(value)
+        return " ".join(short(value).split())
     name = type(value).__name__
     return f"{'an' if name[0] in 'AEIOUaeiou' else 'a'} {name}"
 

@@ -89,8 +89,8 @@ ALIASES = {
 def kinds_of(annotation: Any) -> list[str] | None:
     """The names in `KINDS` of what an argument may be; None if its annotation names anything else."""
     text = str(annotation).strip("'")
-    for name, kinds in ALIASES.items():
-        text = re.sub(rf"(?<![\w.\[]){re.escape(name)}(?![\w\[])", kinds, text)
+    for name, meaning in ALIASES.items():
+        text = re.sub(rf"(?<![\w.\[]){re.escape(name)}(?![\w\[])", meaning, text)
     # The bars inside of brackets separate kinds of what a mapping or list has.
     parts = [part.strip() for part in re.split(r"\|(?![^\[]*\])", _without_inner_brackets(text))]
     kinds = [_without_values(part) for part in parts]

@@ -127,6 +127,7 @@ class Rationales(ReadableResult):
             tables[f"{person}{prediction}; {whole}{incomplete}"] = table
         return tables
 
+    @within_ranges
     def figure(self, person: str | None = None, others: Mapping[str, Mapping[int, int]] | None = None) -> Figure:
         """One person's career, a row of years for every prediction that is explained, like the paper's Figure 3.
 

@@ -69,6 +69,7 @@ class ForecastReport(ReadableResult):
         """The scores overall and in each year, as `by_horizon` makes them."""
         return self.tables["by_horizon"]
 
+    @within_ranges
     def figure(self, name: FigureName = "shares", person: str | None = None) -> Figure:
         """A figure of the forecasts.
 
@@ -95,6 +96,7 @@ class ForecastReport(ReadableResult):
             return calibration_figure(self.tables["calibration"])
         raise ValueError(f"there is no figure {name!r} of forecasts, only {', '.join(get_args(FigureName))}")
 
+    @within_ranges
     def save(self, folder: str | Path, *, figures: bool = False, person: str | None = None) -> None:
         """Saves the forecast, the forecast table, the scores and the ledger, and draws the figures if asked to.
 

@@ -79,6 +79,7 @@ def titles() -> dict[str, str]:
     return dict(zip(table["occ1990dd"], table["title"], strict=True))
 
 
+@within_ranges
 def titles_of(labels: Collection[str]) -> dict[str, str]:
     """Titles of the labels that have one.
 
@@ -91,6 +92,7 @@ def titles_of(labels: Collection[str]) -> dict[str, str]:
     return {label: title_of_code[label] for label in labels if label in title_of_code}
 
 
+@within_ranges
 def in_words(labels: Collection[str]) -> dict[str, str]:
     """Labels for readers: an occ1990dd code with its title, any other label with spaces."""
     title_of_label = titles_of(labels)

@@ -24,7 +24,7 @@ import torch
 from datasets import Dataset, DatasetDict
 from transformers import PreTrainedModel
 
-from ..careers.atomic_files import complete
+from ..careers.atomic_files import complete, locked
 from ..careers.columns import career_table, list_lengths, list_values, make_dataset
 from ..careers.frames import as_careers
 from ..encoding.checkpoints import as_checkpoint
@@ -121,21 +121,23 @@ def save_representations(
     careers = as_careers(careers)
     starts = range(0, len(careers), people_per_file)
     model_hash = _hash_of_model(model)
-    for number, start in enumerate(starts):
-        some = careers.select(range(start, min(start + people_per_file, len(careers))))
-        encoded = _encode(model, some, processor, unknown_levels)
-        identity = {"model": model_hash, "timing": timing, "steps": steps, "files": len(starts)}
-        identity["careers"] = _hash_of_careers(some, encoded)
-        path = Path(folder) / f"{number:05d}.parquet"
-        if not path.exists():
-            description = f"Representing careers, file {number + 1} of {len(starts)}"
-            table = keyed_table(some, _represent(model, encoded, timing, steps, batch_tokens, description), steps)
-            with complete(path) as unfinished:
-                pq.write_table(table.replace_schema_metadata({IDENTITY: json.dumps(identity)}), unfinished)
-        elif different := [name for name, value in _recorded_identity(path).items() if value != identity[name]]:
-            raise ValueError(f"{path} was made with other {', '.join(different)}: choose another folder")
+    with locked(folder):
+        for number, start in enumerate(starts):
+            some = careers.select(range(start, min(start + people_per_file, len(careers))))
+            encoded = _encode(model, some, processor, unknown_levels)
+            identity = {"model": model_hash, "timing": timing, "steps": steps, "files": len(starts)}
+            identity["careers"] = _hash_of_careers(some, encoded)
+            path = Path(folder) / f"{number:05d}.parquet"
+            if not path.exists():
+                description = f"Representing careers, file {number + 1} of {len(starts)}"
+                table = keyed_table(some, _represent(model, encoded, timing, steps, batch_tokens, description), steps)
+                with complete(path) as unfinished:
+                    pq.write_table(table.replace_schema_metadata({IDENTITY: json.dumps(identity)}), unfinished)
+            elif different := [name for name, value in _recorded_identity(path).items() if value != identity[name]]:
+                raise ValueError(f"{path} was made with other {', '.join(different)}: choose another folder")
 
 
+@within_ranges
 def load_representations(folder: str | Path, kind: Kind = "array") -> Any:
     """Reads the files that `save_representations` wrote.
 

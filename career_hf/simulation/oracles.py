@@ -24,6 +24,7 @@ from .model import TYPE_COVARIATE, TrueOccupationModel, world_processor
 from .survey import Simulation
 
 
+@within_ranges
 def floors(simulation: Simulation, *, split: str | None = None) -> dict[str, pd.DataFrame]:
     """Makes transition tables of the truth with three kinds of knowledge about people's types.
 
@@ -145,6 +146,7 @@ def _encoded(model: PreTrainedModel, careers: Dataset, processor: CareerProcesso
     return EncodedCareers(processor.encode(careers)[0])
 
 
+@within_ranges
 def martingale_z(table: pd.DataFrame, entropy: np.ndarray, by: str | None = None) -> pd.Series:
     """Tests whether careers were drawn from given probabilities.
 
@@ -170,6 +172,7 @@ def martingale_z(table: pd.DataFrame, entropy: np.ndarray, by: str | None = None
     return groups.sum() / np.sqrt((excess_of_person**2).groupby("group", sort=False).sum())
 
 
+@within_ranges
 def oracle_summary(tables: Mapping[str, pd.DataFrame], entropy: pd.DataFrame) -> pd.Series:
     """Summarises how predictable careers are.
 

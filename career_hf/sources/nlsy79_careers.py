@@ -17,6 +17,7 @@ import pandas as pd
 from ..careers.frames import from_frame
 from ..careers.ledger import Ledger
 from ..careers.prepared import PreparedCareers
+from ..number_ranges import within_ranges
 from .nls import NLSExtract, read_folder
 from .nlsy79_states import apply_states, yearly_person_years
 from .nlsy79_variables import (
@@ -124,6 +125,7 @@ def build(
     return careers, steps.ledger
 
 
+@within_ranges
 def nlsy79(
     extract: str | Path,
     *,

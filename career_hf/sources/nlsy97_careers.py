@@ -17,6 +17,7 @@ import pandas as pd
 from ..careers.frames import from_frame
 from ..careers.ledger import Ledger
 from ..careers.prepared import PreparedCareers
+from ..number_ranges import within_ranges
 from ..occupations.crosswalks import NOT_OCCUPATIONS, crosswalk, is_military, map_codes, read_data
 from .nls import NLSExtract, Wanted, normalise_name, read_folder, split_missing
 from .state_shares import note_state_shares
@@ -97,6 +98,7 @@ def build(extract_folder: str | Path, *, rule: Rule = "paper") -> tuple[datasets
     return careers, steps.ledger
 
 
+@within_ranges
 def nlsy97(extract: str | Path, *, rule: Rule = "paper", salt: str = "career_hf") -> PreparedCareers:
     """Prepares careers of the National Longitudinal Survey of Youth 1997; `build` has the details.
 

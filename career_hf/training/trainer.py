@@ -48,7 +48,7 @@ from ..models.attention import SDPA_BY_LENGTH
 from ..models.configuration_career import CareerConfig
 from ..models.configuration_occupation import OccupationConfig
 from ..models.title_embeddings import check_title_embeddings
-from .argument_checks import check_arguments, check_numbers
+from .argument_checks import check_arguments, check_numbers, warn_of_warmup
 from .run_record import TrainingRecord
 from .runs import CompleteCheckpoints
 
@@ -409,11 +409,7 @@ def build_trainer(
     updates = {}
     if arguments.max_steps <= 0:
         updates["max_steps"] = math.ceil(arguments.num_train_epochs * micro_batches.batches_per_epoch)
-        if 1 <= updates["max_steps"] <= arguments.warmup_steps:
-            raise ValueError(
-                f"warmup_steps is {arguments.warmup_steps}, and {arguments.num_train_epochs} epochs are only "
-                f"{updates['max_steps']} updates: lower it, or give it as a share such as 0.1"
-            )
+        warn_of_warmup(updates["max_steps"], arguments.warmup_steps)
     rows = EncodedCareers(validation)
     # Careers of similar length are side by side, so that batches have little padding.
     order = np.argsort(rows.lengths, kind="stable")

@@ -28,6 +28,7 @@ from ..careers.columns import with_weights
 from ..careers.frames import as_careers, as_splits, to_frame
 from ..careers.ledger import Ledger
 from ..encoding.processing_career import CareerProcessor
+from ..number_ranges import within_ranges
 from ..occupations.labels import NOT_WORKING
 from ..occupations.normalising import label_of, labels_of
 from ..representing.cross_fitting import check_not_trained_on
@@ -109,6 +110,7 @@ def careers_of_splits(
     return with_weights(chosen, weighted)
 
 
+@within_ranges
 def wage_frame(
     careers: Dataset,
     representations: Mapping[str, np.ndarray] | None = None,
@@ -198,6 +200,7 @@ def _weights(person_years: pd.DataFrame) -> pd.Series:
     return weight
 
 
+@within_ranges
 def available_blocks(names: Sequence[str], frame: pd.DataFrame) -> tuple[list[str], list[str]]:
     """Blocks whose columns a frame has, and blocks whose columns it lacks or has with one value only.
 

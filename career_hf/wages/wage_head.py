@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 
+@within_ranges
 def encode_wages(
     careers: Dataset,
     processor: CareerProcessor,
@@ -68,6 +69,7 @@ def encode_wages(
     return make_dataset({name: columns[name] for name in columns.column_names} | {LOG_WAGE: wage_lists}), ledger
 
 
+@within_ranges
 def wage_recipe(
     processor: CareerProcessor, config: CareerWageConfig, output_dir: str | Path, **overrides: Any
 ) -> Recipe:
@@ -82,6 +84,7 @@ def wage_recipe(
     return replace(finetuning_recipe(processor, output_dir, **settings), stage="wages", config=config)
 
 
+@within_ranges
 def build_wage_trainer(
     model: CareerForWagePrediction,
     processor: CareerProcessor,

@@ -18,7 +18,7 @@ import pandas as pd
 import typer
 from transformers import PreTrainedModel
 
-from career_hf.careers.atomic_files import complete
+from career_hf.careers.atomic_files import complete, locked
 from career_hf.careers.frames import load_careers
 from career_hf.cli.console import Commands
 from career_hf.comparing import score_once
@@ -193,13 +193,14 @@ class Study:
             workers: Processes, each of which uses one thread.
 
         Raises:
-            ValueError: The folder holds a study with other settings.
+            ValueError: The folder holds a study with other settings, or one that is running.
         """
-        keep_settings(self.folder, self.described())
-        self.prepare(workers)
-        self.compute(workers)
-        result = self.report()
-        result.save(self.folder, self.float_formats)
+        with locked(self.folder):
+            keep_settings(self.folder, self.described())
+            self.prepare(workers)
+            self.compute(workers)
+            result = self.report()
+            result.save(self.folder, self.float_formats)
         return result
 
     def described(self) -> dict[str, Any]:

@@ -40,6 +40,7 @@ BASES: dict[str, dict[str, Any]] = {
     "prepare nlsy97": {"extract": "nlsy97"},
     "prepare psid": {"extract": "psid"},
     "prepare resumes": {"spells": "resumes", "as_of": "2010-12-31"},
+    "prepare person-years": {"table": "panel", "static": "gender", "outcomes": "log_wage"},
     "prepare spells": {"spells": "spells", "as_of": "2010-12-31"},
     "push": {"folder": "+career", "repo": "me/careers", "dry_run": True},
     "quickstart": {},
@@ -439,6 +440,7 @@ POISON_READ_BY = {
     "spells": ("prepare spells", "spells"),
     "resumes": ("prepare resumes", "spells"),
     "margins": ("rake", "table"),
+    "panel": ("prepare person-years", "table"),
 }
 
 

@@ -221,6 +221,14 @@ def test_codes_of_the_census_list_of_2010_are_pointed_out(tmp_path):
     assert any(note.startswith("warning: 1 occupation codes are in the Census list of 2010") for note in ledger.notes)
 
 
+def test_the_code_of_people_without_an_occupation_is_in_both_lists_and_gives_no_warning(tmp_path):
+    people = {1: employed(2004) | employed(2017, code=9920), 2: employed(2004)}
+    careers, ledger = nlsy97.build(write_extract(tmp_path, people))
+    assert careers["year"][:] == [[2004], [2004]]
+    assert not any("Census list of 2010" in note for note in ledger.notes)
+    assert {"Census 2002 code 9920": 1} in [entry.dropped for entry in ledger.entries]
+
+
 @pytest.fixture
 def three_rounds(monkeypatch):
     monkeypatch.setattr(nlsy97, "ROUNDS", (1997, 2004, 2005))

@@ -394,7 +394,8 @@ class GapResult(ReadableResult):
         low, high = interval(difference, error, self.cluster)
         if self.bootstrap and not np.isnan(error):
             drawn = difference + _drawn_sums(influence, self.cluster, self.bootstrap, self.seed)
-            error, (low, high) = float(drawn.std(ddof=1)), percentiles(drawn, len(np.unique(self.cluster)))
+            error = float(drawn.std(ddof=1))
+            low, high = map(float, percentiles(drawn, len(np.unique(self.cluster))))
         return dict(zip(names, (difference, error, float(low), float(high)), strict=True))
 
     def propensities(self) -> pd.DataFrame:

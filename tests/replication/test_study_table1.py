@@ -132,7 +132,7 @@ def test_tables_hold_what_forecast_tables_say(done):
                     few = len(np.unique(clusters(chosen[0]))) < FEWEST
                     assert few == np.isnan(row["low"])
                     assert few or row["low"] <= row["perplexity"] <= row["high"]
-                    own = areas[
+                    own = areas.loc[
                         (design, population, known, "in_school", "overall" if year is None else str(year), name)
                     ]
                     if (chosen[0]["occupation"] == "in_school").any():

@@ -203,9 +203,30 @@ def auc_differences(
     Raises:
         ValueError: The tables do not have the same rows, there is no such baseline, or the label was not watched.
     """
+    return paired_aucs(tables, baseline, lambda table: _event(table, label), draws, seed, weighted)
+
+
+def paired_aucs(
+    tables: Mapping[str, pd.DataFrame | Sequence[pd.DataFrame]],
+    baseline: str,
+    event: Callable[[pd.DataFrame], tuple[pd.DataFrame, np.ndarray, np.ndarray]],
+    draws: int = 1000,
+    seed: int = 0,
+    weighted: bool = False,
+) -> pd.DataFrame:
+    """`auc_differences` of any event.
+
+    Args:
+        tables, baseline, draws, seed, weighted: As in `auc_differences`.
+        event: What gives the rows of a table at which the event can be predicted, whether it happens there, and its
+            score. The rows and the first of these must not depend on the model.
+
+    Raises:
+        ValueError: As in `auc_differences`.
+    """
     _check_baseline(baseline, tables)
     seeds, _ = shared_rows(tables)
-    events = [[_event(table, label) for table in model_tables] for model_tables in seeds.values()]
+    events = [[event(table) for table in model_tables] for model_tables in seeds.values()]
     rows, happened, _ = events[0][0]
     scores = np.stack([score for model_events in events for _, _, score in model_events], axis=1)
     weight = step_weights(rows, weighted)

@@ -26,15 +26,14 @@ from datasets import Dataset, DatasetDict
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
-from ..careers.clusters import DESIGN, FEWEST, clusters
+from ..careers.clusters import DESIGN, clusters
 from ..careers.columns import career_table, weights_by_step, with_weights
 from ..careers.frames import as_careers, as_splits, truncate
 from ..careers.ledger import Ledger
 from ..encoding.checkpoints import as_checkpoint
 from ..encoding.collating import EncodedCareers, FlatCareers
 from ..encoding.processing_career import CareerProcessor
-from ..evaluation.metrics import INTERVAL
-from ..evaluation.resampling import resample_means
+from ..evaluation.resampling import interval, resample_means, spread
 from ..evaluation.transition_table import distributions
 from ..figures.style import save
 from ..figures.what_if import what_if_figure
@@ -450,11 +449,10 @@ def _differences(
     before, after = np.split(means[0], 2)
     drawn_before, drawn_after = np.split(resampled[:, 0], 2, axis=1)
     drawn = drawn_after - drawn_before
-    if drawn_together.max() + 1 < FEWEST:
-        drawn = np.full_like(drawn, np.nan)
-    low, high = np.quantile(drawn, INTERVAL, axis=0)
+    count = int(drawn_together.max()) + 1
+    low, high = interval(drawn, count)
     columns = {"outcome": labels, "original": before, "edited": after, "difference": after - before}
-    return pd.DataFrame(columns | {"standard_error": drawn.std(axis=0, ddof=1), "low": low, "high": high})
+    return pd.DataFrame(columns | {"standard_error": spread(drawn, count), "low": low, "high": high})
 
 
 def _check_reached(people: np.ndarray, why: str, edit: Edit) -> None:

@@ -16,7 +16,8 @@ from transformers import PreTrainedModel
 
 from ..encoding.collating import EncodedCareers
 from ..encoding.processing_career import CareerProcessor
-from ..evaluation.metrics import INTERVAL, perplexity, perplexity_differences, resampled_nll
+from ..evaluation.metrics import cluster_counts_by, perplexity, perplexity_differences, resampled_nll
+from ..evaluation.resampling import interval
 from ..evaluation.transition_table import distributions, transition_table
 from ..number_ranges import within_ranges
 from .filtering import Knowledge
@@ -67,7 +68,7 @@ def scores(
         tables: Transition tables by model, or lists of them, one for each training seed.
         floor: Transition table of the true model on the same careers.
         markov: Transition table of a Markov chain, the other end of the scale.
-        draws, seed: Number of resamples of people, and the random seed for drawing them.
+        draws, seed: Number of resamples of clusters, and the random seed for drawing them.
         weighted: Whether survey weights are used.
 
     Returns:
@@ -82,7 +83,8 @@ def scores(
     def gap_closed(nll: np.ndarray) -> np.ndarray:
         return (nll[..., [1]] - nll) / (nll[..., [1]] - nll[..., [0]])
 
-    low, high = np.quantile(gap_closed(resampled[:, 0]), INTERVAL, axis=0)
+    (count,) = cluster_counts_by(floor, weighted=weighted)
+    low, high = interval(gap_closed(resampled[:, 0]), count)
     return compared.assign(gap_closed=gap_closed(estimate), gap_low=low, gap_high=high)
 
 

@@ -24,7 +24,7 @@ from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures
 
-from ..careers.columns import with_weights
+from ..careers.columns import is_weight, with_weights
 from ..careers.frames import as_careers, as_splits, to_frame
 from ..careers.ledger import Ledger
 from ..encoding.processing_career import CareerProcessor
@@ -190,9 +190,9 @@ def _weights(person_years: pd.DataFrame) -> pd.Series:
     if "weight" not in person_years:
         return pd.Series(1.0, index=person_years.index)
     weight = person_years["weight"].astype(float)
-    refused = ~(weight >= 0) | np.isinf(weight)
-    if refused.any():
-        row = person_years.loc[refused.idxmax()]
+    good = is_weight(weight.to_numpy())
+    if not good.all():
+        row = person_years.iloc[int(good.argmin())]
         raise ValueError(
             f"person '{row['person']}', year {row['year']}, column 'weight', value {row['weight']}: neither positive "
             "nor 0; correct it, or make it 0 to leave the year out"

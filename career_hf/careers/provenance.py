@@ -343,6 +343,7 @@ def source_of(folder: str | Path) -> dict[str, str]:
     return record
 
 
+@within_ranges
 def limits_of(folder: str | Path) -> Limits:
     """Reads from the card of a folder what its careers cannot contain; `Limits()` where no card says it.
 

@@ -27,6 +27,7 @@ from ..careers.frames import from_frame
 from ..careers.ledger import DependsOn, Ledger
 from ..careers.prepared import PreparedCareers
 from ..careers.provenance import Limits
+from ..number_ranges import within_ranges
 from ..occupations.crosswalks import codes, is_military
 from ..occupations.weighted_crosswalks import as_crosswalk, recode, weighted_crosswalk
 from .cps_files import Records, data_files, stem_of, weights, whole_numbers
@@ -86,6 +87,7 @@ MONTHLY = (
 TEXTS = ("HRHHID", "HRHHID2", "HRSAMPLE", "HRSERSUF", "H_IDNUM", "H_IDNUM1", "MARSUPWT", "PWSSWGT")
 
 
+@within_ranges
 def cps(
     extract: str | Path,
     *,

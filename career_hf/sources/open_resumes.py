@@ -96,6 +96,7 @@ def karrierewege(
     return PreparedCareers.of_careers("karrierewege", built, salt=salt, settings=settings)
 
 
+@within_ranges
 def decorte(
     source: str | Path = "jensjorisdecorte/anonymous-working-histories",
     *,

@@ -49,7 +49,7 @@ def transition_table(
     careers: str | Path | Dataset | DatasetDict,
     processor: CareerProcessor | None = None,
     *,
-    batch_tokens: int = 16_000,
+    batch_tokens: int | None = None,
     split: str | None = None,
     unknown_levels: Literal["error", "missing"] = "error",
     groups: Mapping[str, str] | None = None,
@@ -64,7 +64,7 @@ def transition_table(
             `processor`; or the folder or Hub id of a checkpoint, a pair (model, processor), or a result of training.
         careers: Careers, careers by split name, or a folder of them; labels, not ids.
         processor: The model's processor; it is checked against the model's config.
-        batch_tokens: Steps per batch, padding included.
+        batch_tokens: Steps per batch, padding included; chosen by the model's size and device if None.
         split: Name of the split to score (all splits together if None), and label in the column `split`.
         unknown_levels: What to do with covariate levels that training never saw, as in `processor.encode`.
         groups: Group of every occupation. With groups the table is about groups: their probabilities are sums, and
@@ -213,7 +213,7 @@ def transition_classes(
 
 
 def distributions(
-    model: PreTrainedModel, careers: EncodedCareers, batch_tokens: int = 16_000
+    model: PreTrainedModel, careers: EncodedCareers, batch_tokens: int | None = None
 ) -> Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor, torch.Tensor]]:
     """Log-probabilities of every occupation at every step, batch by batch; the model is in eval mode meanwhile.
 
@@ -256,7 +256,11 @@ def check_log_probs(log_probs: torch.Tensor) -> None:
 
 
 def _score(
-    model: PreTrainedModel, careers: EncodedCareers, batch_tokens: int, code_of_id: np.ndarray, watched: list[int]
+    model: PreTrainedModel,
+    careers: EncodedCareers,
+    batch_tokens: int | None,
+    code_of_id: np.ndarray,
+    watched: list[int],
 ) -> dict[str, np.ndarray]:
     """Scores of every step by name, in the order of the careers, from distributions over codes."""
     codes, count = torch.from_numpy(code_of_id).to(model.device), int(code_of_id.max()) + 1

@@ -229,7 +229,9 @@ def distributions(
     for batch in scoring_batches(model, careers, batch_tokens):
         # The context does not include the yield, because the caller may need gradients.
         with torch.inference_mode():
-            log_probs = model(**batch.inputs).logits[batch.real]
+            logits = model(**batch.inputs).logits
+            # Most batches have no padding, and then nothing is copied.
+            log_probs = logits.flatten(0, 1) if batch.real.all() else logits[batch.real]
             check_log_probs(log_probs)
         yield batch.places, log_probs, batch.inputs["input_ids"][batch.real], batch.labels[batch.real]
 
@@ -243,7 +245,7 @@ def check_log_probs(log_probs: torch.Tensor) -> None:
     Raises:
         ValueError: A number is NaN or above 0, or the probabilities of a row do not sum to one.
     """
-    total = log_probs.float().logsumexp(dim=-1)
+    total = log_probs.float().exp().sum(dim=-1).log()
     # Comparisons with NaN are false.
     fine = (total.abs() <= SUM_TOLERANCE) & (log_probs.amax(dim=-1) <= ROUNDING)
     if not fine.all():
@@ -266,12 +268,12 @@ def _score(
     codes, count = torch.from_numpy(code_of_id).to(model.device), int(code_of_id.max()) + 1
     ordinary = codes >= 0
     one_to_one = int(ordinary.sum()) == count
+    id_of_code = torch.where(ordinary, codes, count).argsort()[:count]
     scores = {name: np.empty(int(careers.lengths.sum())) for name in ("log_prob", "log_p_stay", "rank", "log_p_top")}
     scores |= {f"log_p {code}": np.empty(int(careers.lengths.sum())) for code in watched}
     for place, log_probs, previous, occupation in distributions(model, careers, batch_tokens):
         if one_to_one:
-            code_log_probs = torch.empty_like(log_probs[:, :count])
-            code_log_probs[:, codes[ordinary]] = log_probs[:, ordinary]
+            code_log_probs = log_probs.index_select(1, id_of_code)
         else:
             sums = log_probs.new_zeros((len(log_probs), count), dtype=torch.float64)
             code_log_probs = sums.index_add(1, codes[ordinary], log_probs[:, ordinary].double().exp()).log()
@@ -279,7 +281,7 @@ def _score(
         truth_and_stay_log_probs = code_log_probs.gather(-1, truth_and_stay)
         scores["log_prob"][place], scores["log_p_stay"][place] = truth_and_stay_log_probs.double().cpu().numpy().T
         scores["rank"][place] = ((code_log_probs > truth_and_stay_log_probs[:, :1]).sum(dim=-1) + 1).cpu().numpy()
-        scores["log_p_top"][place] = code_log_probs.max(dim=-1).values.double().cpu().numpy()
+        scores["log_p_top"][place] = code_log_probs.amax(dim=-1).double().cpu().numpy()
         for code in watched:
             scores[f"log_p {code}"][place] = code_log_probs[:, code].double().cpu().numpy()
     return scores
@@ -347,7 +349,8 @@ def _coding_changed(long: pa.Table, first: np.ndarray) -> np.ndarray:
     if VINTAGE not in long.column_names:
         return np.zeros(len(first), dtype=bool)
     vintage = pd.Series(long[VINTAGE].to_pandas())
-    before = vintage.groupby(first.cumsum()).transform(lambda values: values.ffill().shift())
+    person = first.cumsum()
+    before = vintage.groupby(person).ffill().groupby(person).shift()
     return (vintage.notna() & before.notna() & (vintage != before)).to_numpy()
 
 

@@ -55,7 +55,7 @@ def two_stage_log_probs(
     stay_logit = stay_logit.to(moves.dtype)
     log_probs = F.logsigmoid(-stay_logit).unsqueeze(-1) + moves  # Eq. 18, y_t != y_{t-1}
     stay = F.logsigmoid(stay_logit).unsqueeze(-1)  # Eq. 18, y_t = y_{t-1}
-    return log_probs.scatter(-1, previous.unsqueeze(-1), stay).clamp(min=IMPOSSIBLE)
+    return log_probs.scatter_(-1, previous.unsqueeze(-1), stay).clamp_(min=IMPOSSIBLE)
 
 
 def nothing_to_stay_in(stay_logit: torch.Tensor, previous: torch.Tensor, special_token_ids: list[int]) -> torch.Tensor:

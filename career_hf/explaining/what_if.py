@@ -224,7 +224,7 @@ def next_step_differences(
     fewest: int = 10,
     draws: int = 1000,
     seed: int = 0,
-    batch_tokens: int = 16_000,
+    batch_tokens: int | None = None,
     unknown_levels: Literal["error", "missing"] = "error",
 ) -> Comparison:
     """Average differences in p(y_t | past) between original and edited careers.
@@ -242,7 +242,7 @@ def next_step_differences(
         groups: The outcomes, as in `what_if`.
         fewest: Number of person-years of training below which a combination counts as rare.
         draws, seed: Number and random seed of the resamples of people.
-        batch_tokens: Steps per batch, padding included.
+        batch_tokens: Steps per batch, padding included; chosen by the model's size and device if None.
         unknown_levels: What to do with levels of the careers that training never saw, as in `processor.encode`. Those
             that the edit writes have to be known.
 
@@ -420,7 +420,11 @@ def _edit_and_encode(
 
 
 def _sums_by_person(
-    model: PreTrainedModel, careers: EncodedCareers, weight: np.ndarray, is_in_group: torch.Tensor, batch_tokens: int
+    model: PreTrainedModel,
+    careers: EncodedCareers,
+    weight: np.ndarray,
+    is_in_group: torch.Tensor,
+    batch_tokens: int | None,
 ) -> np.ndarray:
     """`(people, groups)`: predicted probabilities times `(person-years,)` weights, summed over each person's steps."""
     person = np.repeat(np.arange(len(careers)), careers.lengths)

@@ -71,7 +71,7 @@ def cross_fit(
     steps: Steps = "all",
     kind: Kind = "array",
     salt: str = "cross_fit",
-    batch_tokens: int = 16_000,
+    batch_tokens: int | None = None,
     unknown_levels: Literal["error", "missing"] = "missing",
 ) -> tuple[Any, np.ndarray]:
     """Representations of everybody from models that were not trained on them, one model for each fold of people.

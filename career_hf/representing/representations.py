@@ -52,7 +52,7 @@ def representations(
     timing: Timing = "before",
     steps: Steps = "all",
     kind: Kind = "array",
-    batch_tokens: int = 16_000,
+    batch_tokens: int | None = None,
     unknown_levels: UnknownLevels = "error",
 ) -> Any:
     """Representations of careers, in their order.
@@ -66,7 +66,7 @@ def representations(
         timing: "before", h_t of the paper, which excludes the occupation of year t, or "including".
         steps: "all" person-years, or each person's "last".
         kind: Form of the result, see below.
-        batch_tokens: Steps per batch, padding included.
+        batch_tokens: Steps per batch, padding included; chosen by the model's size and device if None.
         unknown_levels: What to do with covariate levels that training never saw, as in `processor.encode`.
 
     Returns:
@@ -98,7 +98,7 @@ def save_representations(
     timing: Timing = "before",
     steps: Steps = "all",
     people_per_file: int = 20_000,
-    batch_tokens: int = 16_000,
+    batch_tokens: int | None = None,
     unknown_levels: UnknownLevels = "error",
 ) -> None:
     """Writes representations of any number of careers to Parquet files that `load_representations` reads.
@@ -194,7 +194,7 @@ def _represent(
     careers: EncodedCareers,
     timing: Timing,
     steps: Steps,
-    batch_tokens: int,
+    batch_tokens: int | None,
     description: str = "Representing careers",
 ) -> np.ndarray:
     """float32 `(rows, hidden)`; the model is in eval mode meanwhile."""

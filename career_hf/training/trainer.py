@@ -47,6 +47,7 @@ from ..encoding.processing_career import CareerProcessor
 from ..models.attention import SDPA_BY_LENGTH
 from ..models.configuration_career import CareerConfig
 from ..models.configuration_occupation import OccupationConfig
+from ..models.cpu_layers import faster_products
 from ..models.title_embeddings import check_title_embeddings
 from .argument_checks import check_arguments, check_numbers, warn_of_warmup
 from .run_record import TrainingRecord
@@ -57,8 +58,9 @@ from .runs import CompleteCheckpoints
 # unmaps fresh memory for each of them, which costs more than the arithmetic.
 CPU_MICRO_BATCH = 2_000
 
-# Rows of bfloat16 micro-batches are filled to a multiple of this, by under 1%, so that few row lengths occur.
-BFLOAT16_MULTIPLE = 16
+# Rows of micro-batches are filled to a multiple of this, by under 1%, where products are oneDNN's: it compiles a
+# kernel for every row length, so that few should occur.
+ONEDNN_MULTIPLE = 16
 
 WARMUP_START = 1e-7
 
@@ -391,7 +393,9 @@ def build_trainer(
         model.set_attn_implementation(SDPA_BY_LENGTH)
     padding = PaddingCollator(processor.pad_token_id)
     layouts: dict[str, Callable[[FlatCareers], Batch]] = {
-        "flat": FlatteningCollator(BFLOAT16_MULTIPLE if arguments.bf16 else 1, processor.pad_token_id),
+        "flat": FlatteningCollator(
+            ONEDNN_MULTIPLE if arguments.bf16 or faster_products() else 1, processor.pad_token_id
+        ),
         "packed": PackingCollator(pad_token_id=processor.pad_token_id),
         "padded": padding,
     }

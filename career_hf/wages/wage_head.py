@@ -156,7 +156,7 @@ def predict_log_wages(
     careers: Dataset,
     processor: CareerProcessor,
     *,
-    batch_tokens: int = 16_000,
+    batch_tokens: int | None = None,
     unknown_levels: Literal["error", "missing"] = "error",
 ) -> np.ndarray:
     """The expected log wage of every person-year, with or without a wage, in the order of `to_frame(careers)`.
@@ -165,7 +165,7 @@ def predict_log_wages(
         model: A model with a wage head.
         careers: Careers; their wages are ignored.
         processor: The model's processor.
-        batch_tokens: Steps per batch, padding included.
+        batch_tokens: Steps per batch, padding included; chosen by the model's size and device if None.
         unknown_levels: What to do with covariate levels that training never saw, as in `processor.encode`.
 
     Returns:

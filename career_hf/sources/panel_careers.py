@@ -62,6 +62,8 @@ def panel(
     columns = [person, year, occupation, *covariates, *static, *outcomes, *filter(None, (weight, group))]
     rows = read_table(table, columns)
     labels = read_labels(rows[occupation]).to_pandas()
+    if foreign := [label for label in states if label not in set(labels)]:
+        raise ValueError(f"states= names {foreign[0]!r}, which no row of the table has: correct it, or leave it out")
     state_of = {state: state for state in NOT_WORKING} | dict(states)
     recoded, name = dict(state_of), None
     if crosswalk is not None:

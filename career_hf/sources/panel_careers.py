@@ -66,7 +66,7 @@ def panel(
 
     Raises:
         ValueError: The file cannot be read or is of another kind, there is no such source or crosswalk, the table has
-            a label of `lacks`, or as in `from_frame`.
+            a label of `lacks` or none of `states`, or as in `from_frame`.
     """
     if source not in SOURCES:
         raise ValueError(f"there is no source {source!r}; sources are {', '.join(SOURCES)}")
@@ -86,6 +86,8 @@ def panel(
         altered = {f"no occupation, now '{no_occupation}'": unlabelled} if unlabelled else {}
         ledger.record("read person-years", "rows", rows, rows, altered=altered)
     counts = {count["values"]: count["counts"] for count in pc.value_counts(labels).to_pylist()}
+    if foreign := [label for label in states if label not in counts]:
+        raise ValueError(f"states= names {foreign[0]!r}, which no row of the table has: correct it, or leave it out")
     recoded = {label: states.get(label, label) for label in counts}
     settings = {"table": Path(table).name} if isinstance(table, (str, Path)) else {}
     settings |= {"missing": list(missing), "no_occupation": no_occupation} if missing or no_occupation else {}

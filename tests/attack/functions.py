@@ -124,6 +124,7 @@ def fillers(scene: Scene) -> dict[str, Callable[[Path], Any]]:
         "repo": "me/careers",
         "dry_run": True,
         "margins": scene.margins,
+        "counts": pd.DataFrame({"origin": ["0010", "0050"], "destination": ["0050", "0010"], "count": [3, 4]}),
         "values": embedded,
         "trained_on": careers["train"],
         "folds": 2,

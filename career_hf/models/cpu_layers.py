@@ -139,7 +139,7 @@ def kept(shape: Sequence[int], probability: float, like: torch.Tensor) -> torch.
     if not 0 < probability < 1 or not _ordinary(like):
         return F.dropout(like.new_ones(shape), probability)
     count, dropped = math.prod(shape), round(probability * LEVELS)
-    seed = torch.empty(1, dtype=torch.int64).random_().item()
+    seed = int(torch.empty(1, dtype=torch.int64).random_())
     bits = np.random.SFC64(seed).random_raw(-(-count // 4)).view(np.uint16)[:count]
     # Bytes are faster to convert than truth values.
     factors = torch.from_numpy((bits >= dropped).view(np.uint8)).to(like.dtype)

@@ -66,6 +66,7 @@ KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "Mapping": (lambda value: isinstance(value, Mapping), "a mapping from names, such as {'name': ...}"),
     "Dataset": (_is_a("datasets", "Dataset"), CAREERS),
     "DatasetDict": (lambda value: isinstance(value, Mapping), CAREERS),
+    "Corpora": (lambda value: isinstance(value, (list, tuple)), "a list of them"),
     "pd.DataFrame": (_is_a("pandas", "DataFrame"), "a pandas table"),
     "Sequence[pd.DataFrame]": (lambda value: isinstance(value, (list, tuple)), "a list of pandas tables"),
     "np.ndarray": (_is_a("numpy", "ndarray"), "a NumPy array"),

@@ -1,8 +1,9 @@
 """Pipelines: `pipeline("occupation-prediction", model=FOLDER)` and `pipeline("career-forecast", model=FOLDER)`.
 
-They take one career as a mapping, many as a table or a list, or a stream of careers, and return labels with titles.
-Both call `forecast`: the next step of a career is a forecast one step ahead, which is exact. Transformers' own
-pipelines make batches of tensors; here a batch is some careers, which are one call of `forecast`.
+Without a folder they have the checkpoint that ships with the package. They take one career as a mapping, many as a
+table or a list, or a stream of careers, and return labels with titles. Both call `forecast`: the next step of a career
+is a forecast one step ahead, which is exact. Transformers' own pipelines make batches of tensors; here a batch is some
+careers, which are one call of `forecast`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from .encoding.checkpoints import class_of_kind, load_processor
 from .encoding.processing_career import CareerProcessor
 from .forecasting.forecast import forecast
 from .forecasting.result import Forecast
+from .models.shipped import SMALL, shipped
 from .number_ranges import RANGES
 from .occupations.crosswalks import titles_of
 from .occupations.normalising import label_of
@@ -137,19 +139,15 @@ class CareerForecastPipeline(Pipeline):
     def preprocess(self, input_: Any, **parameters: Any) -> dict[str, Any]:
         return {"careers": input_ if isinstance(input_, Dataset) else self._careers_of_entries(input_)}
 
-    @property
-    def _covariates(self) -> list[str]:
-        """Covariates that careers must have, which have the year anyway."""
-        return [name for name in self.processor.covariate_names if name != "year"]
-
     def _careers_of_table(self, table: Any) -> Dataset:
         """Careers from a long table or from one mapping; careers are returned unchanged."""
         if isinstance(table, DatasetDict):
             validate(table)  # raises: one split is needed
         if has_row_per_person(table):
             return table
-        frame = one_career(table, self._covariates) if isinstance(table, Mapping) else table
-        return from_frame(frame, covariates=self._covariates)
+        covariates = self.processor.columns_of(table)
+        frame = one_career(table, covariates) if isinstance(table, Mapping) else table
+        return from_frame(frame, covariates=covariates)
 
     def _batches(self, entries: Iterable[Any], batch_size: int) -> Iterator[list[Mapping[str, Any]]]:
         """Long tables of one person each, `batch_size` at a time."""
@@ -169,7 +167,10 @@ class CareerForecastPipeline(Pipeline):
                 )
             places[person] = place
             try:
-                batch.append(one_career({**career, "person": person}, self._covariates))
+                # Entries may differ in the optional covariates that they have.
+                optional = dict.fromkeys(name for name in self.processor.optional_covariates if name != "year")
+                whole = {**optional, **career, "person": person}
+                batch.append(one_career(whole, self.processor.columns_of(whole)))
             except ValueError as error:
                 raise ValueError(f"entry {place}, person {person!r}: {error}") from error
             if len(batch) == batch_size:
@@ -181,7 +182,7 @@ class CareerForecastPipeline(Pipeline):
     def _careers_of_entries(self, entries: list[Mapping[str, Any]]) -> Dataset:
         """Careers in the order of the entries."""
         table = {name: list(chain.from_iterable(columns[name] for columns in entries)) for name in entries[0]}
-        careers = from_frame(table, covariates=self._covariates)
+        careers = from_frame(table, covariates=self.processor.columns_of(table))
         place = {columns["person"][0]: i for i, columns in enumerate(entries)}
         order = np.argsort([place[person] for person in careers["person"]])
         # Reading a dataset whose rows are rearranged takes longer than a model takes for one career.
@@ -327,4 +328,11 @@ for _task, _pipeline in {
     "career-forecast": CareerForecastPipeline,
     "occupation-prediction": OccupationPredictionPipeline,
 }.items():
-    PIPELINE_REGISTRY.register_pipeline(_task, _pipeline, pt_model=AutoModelForCausalLM, type="text")
+    PIPELINE_REGISTRY.register_pipeline(
+        _task,
+        _pipeline,
+        pt_model=AutoModelForCausalLM,
+        # The model of a pipeline that is given none.
+        default={"model": (shipped(SMALL), None)},
+        type="text",
+    )

@@ -7,9 +7,10 @@ its card, and `sharing` imports `training`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from inspect import signature
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,11 +20,15 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from datasets import Dataset, DatasetDict
 from transformers import PreTrainedModel
 
-from .careers.columns import with_weights
+from .careers.columns import check_names, with_weights
 from .careers.frames import as_splits, truncate
+from .careers.ledger import Ledger
+from .careers.mixing import Corpus, Mixture, mix
+from .careers.prepared import PreparedCareers
 from .careers.provenance import SOURCES, source_of, years_of
 from .careers.splits import check_not_empty
-from .encoding.checkpoints import as_checkpoint, load_checkpoint
+from .encoding.checkpoints import as_checkpoint, load_checkpoint, load_processor
+from .encoding.mixtures import encode_mixture
 from .encoding.processing_career import CareerProcessor
 from .encoding.training_history import UNKNOWN_SOURCE, record_careers
 from .figures.training import plot_training
@@ -34,17 +39,19 @@ from .models.transfer import TransferReport
 from .number_ranges import within_ranges
 from .registration import model_named
 from .sharing.card_results import RESULTS
-from .sharing.model_card import write_model_card
+from .sharing.model_card import redistribution_of, write_model_card
 from .training.fitting import FittedModel, fit_model
 from .training.run_record import counted_run
 from .training.runs import claimed_run, last_checkpoint
-from .training.trainer import finetuning_recipe, recipe_for
+from .training.trainer import finetuning_defaults, finetuning_recipe, recipe_for
 
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Careers: TypeAlias = str | Path | Dataset | DatasetDict
+# Corpora of a mixture.
+Corpora: TypeAlias = Sequence[Careers | PreparedCareers]
 Titles: TypeAlias = str | Path | Mapping[str, Any]
 UNKNOWN = "unknown"
 
@@ -83,11 +90,13 @@ class TrainedModel(FittedModel):
 
 @within_ranges
 def train(
-    careers: Careers,
+    careers: Careers | Corpora,
     *,
     output: str | Path | None = None,
     model: str = "career",
     covariates: Sequence[str] = ("year",),
+    occupations: Any = None,
+    corpus_weights: Sequence[float] | None = None,
     cutoff: int | None = None,
     one_stage: bool = False,
     learning_rate: float = 5e-4,
@@ -98,6 +107,7 @@ def train(
     patience: int = 10,
     dropout: float = 0.1,
     job_dropout: float = 0.0,
+    covariate_dropout: float = 0.0,
     title_embeddings: Titles | None = None,
     untitled: Collection[str] = (),
     tune_smoothing: bool = False,
@@ -113,11 +123,17 @@ def train(
     If it is weighted, training stops by the weighted likelihood, which it maximises.
 
     Args:
-        careers: A folder of careers, careers by split name, or careers, which are then split.
+        careers: A folder of careers, careers by split name, or careers, which are then split. A list of these is a
+            mixture of corpora, as `careers.mixing.mix` makes it: what a corpus cannot contain is left out of its
+            softmax, a covariate that it lacks is missing, and its own weights and counts are used.
         output: Destination folder of the model, its processor and its card; intermediate checkpoints are in its
             subfolder `training`. Nothing is kept if None.
         model: Name of the model, one of `career_hf.registration.model_names()`.
         covariates: The year, and columns of the careers. Markov chains and mixtures of them have none.
+        occupations: The occupations of the model: a list of labels, or a model in any form (a folder, a name, a pair,
+            a result of training), whose occupations are taken. Models have to share them where they are compared on
+            few people. If None, they are those of the training careers, and "unknown", the one that all others become.
+        corpus_weights: For a mixture, the weight of each corpus; by its person-years if None.
         cutoff: Last year to train on, to forecast later ones; all years if None.
         one_stage: Whether to use one softmax instead of two stages.
         learning_rate: Peak learning rate; the paper's is 5e-4 for CAREER.
@@ -129,6 +145,8 @@ def train(
         patience: Number of validations without improvement after which training stops.
         dropout: Dropout in CAREER's feedforward network and attention.
         job_dropout: For CAREER, the share of careers in which some earlier years are hidden; 0.5 for rationales.
+        covariate_dropout: Probability that a covariate of a career is missing in an update. Above 0 the model's
+            covariates become optional: it can be used and fine-tuned on careers that lack them.
         title_embeddings: For CAREER, vectors of titles by occupation, or a file that `save_title_embeddings` wrote.
         untitled: Occupations that have no title.
         tune_smoothing: For Markov chains, whether to choose smoothing weights on validation careers, as a mixture
@@ -146,8 +164,9 @@ def train(
 
     Raises:
         ValueError: There is no such model, it has no use for an option or no such field, careers have no splits
-            `train` and `validation`, there is nothing to resume from, weights are asked for and missing, or the output
-            folder holds another run or one that is training.
+            `train` and `validation`, they hold an occupation that is not among those given, corpora cannot be mixed,
+            there is nothing to resume from, weights are asked for and missing, or the output folder holds another run
+            or one that is training.
     """
     model_class, named_fields = model_named(model)
     is_career = model_class is CareerForOccupationPrediction
@@ -160,11 +179,28 @@ def train(
     titles = _load_titles(title_embeddings)
     if len(untitled) and title_embeddings is None:
         raise ValueError(f"untitled is {untitled!r}, and there are no titles: give title_embeddings too")
-    splits = _training_splits(careers, cutoff, weighted)
-    record = {**source_record(careers, source), **years_of(splits["train"])}
+    labels, unknown = _label_set(occupations)
+    mixture = _mixture(careers, corpus_weights, covariates, is_career, source, cutoff)
+    encode = None
+    if mixture is None:
+        splits = _training_splits(careers, cutoff, weighted)
+        dated = splits["train"]
+        record = {**source_record(careers, source), **years_of(dated)}
+    else:
+        splits, encode = mixture.splits, partial(encode_mixture, limits=mixture.limits)
+        dated = mixture.dated if "year" in covariates else splits["train"]
+        record = mixture_record(mixture)
+        if labels is None:
+            # Those that a corpus alone has are known to all.
+            labels = sorted({label for career in splits["train"]["occupation"] for label in career})
     processor = CareerProcessor.fit(
-        splits["train"], covariates=[] if model_class.is_counted else covariates, unknown_occupation=UNKNOWN
+        dated,
+        covariates=[] if model_class.is_counted else covariates,
+        unknown_occupation=unknown,
+        occupations=labels,
     )
+    if covariate_dropout:
+        processor.optional_covariates = list(processor.covariate_names)
     if model_class.is_counted:
         training = None if output is None else Path(output) / "training"
         # The folder of a run that another model was trained in.
@@ -192,6 +228,7 @@ def train(
             training,
             {**config_fields, **(fields or {})},
             job_dropout=job_dropout,
+            covariate_dropout=covariate_dropout,
             learning_rate=learning_rate,
             warmup_steps=warmup_steps,
             tokens_per_batch=tokens_per_batch,
@@ -202,8 +239,18 @@ def train(
             seed=seed,
             **_stopping_metric(splits["train"]),
         )
-        parts = splits["train"], splits["validation"]
-        fitted = fit_model(make_model, processor, recipe, *parts, source=record, resume=resume, overwrite=overwrite)
+        fitted = fit_model(
+            make_model,
+            processor,
+            recipe,
+            splits["train"],
+            splits["validation"],
+            source=record,
+            resume=resume,
+            overwrite=overwrite,
+            encode=encode,
+        )
+    _note_unknown(fitted.ledger, processor, splits["validation"])
     trained = TrainedModel(**vars(fitted))
     return trained if output is None else trained.save(output)
 
@@ -216,13 +263,19 @@ def finetune(
     output: str | Path | None = None,
     covariates: Sequence[str] = (),
     cutoff: int | None = None,
-    learning_rate: float = 1e-4,
+    learning_rate: float | None = None,
+    lr_scheduler_type: str | None = None,
+    layerwise_decay: float | None = None,
+    l2_sp: float | None = None,
+    frozen_layers: int | None = None,
+    dropout: float | None = None,
     warmup_steps: float | None = None,
-    tokens_per_batch: int = 16_000,
-    max_steps: int = 20_000,
-    eval_steps: int = 100,
-    patience: int = 10,
+    tokens_per_batch: int | None = None,
+    max_steps: int | None = None,
+    eval_steps: int | None = None,
+    patience: int | None = None,
     job_dropout: float = 0.0,
+    covariate_dropout: float = 0.0,
     title_embeddings: Titles | None = None,
     untitled: Collection[str] = (),
     source: str | None = None,
@@ -233,21 +286,38 @@ def finetune(
 ) -> TrainedModel:
     """Fine-tunes a pretrained CAREER model on careers; occupations, levels and covariates are matched by name.
 
+    The model keeps all its occupations, so that models that come from one checkpoint can be compared. Occupations of
+    the training careers that it does not know are added; then "unknown" is one too, for those of other careers.
+
+    Settings that are None follow from the number of training person-years (`training.trainer.finetuning_defaults`).
+    The paper has others, for a large survey: a rate of 1e-4 that falls as "inverse_sqrt" after 500 updates, batches of
+    16,000 person-years, and patience of 10 validations, 100 updates apart.
+
     Args:
-        pretrained: Folder or Hub id of a CAREER model, a pair of model and processor, or what `train` returns; it is
-            not changed.
+        pretrained: Folder or Hub id of a CAREER model, the name of one that ships with the package, a pair of model
+            and processor, or what `train` returns; it is not changed.
         careers: A folder of careers, careers by split name, or careers, which are then split.
         output: As in `train`.
         covariates: Covariates of the model; it keeps the pretrained ones and gets the others.
-        learning_rate: Peak learning rate; the paper's is 1e-4.
+        learning_rate: Peak learning rate.
+        lr_scheduler_type: How the rate falls, as Transformers names it: "linear" to zero at `max_steps`, "cosine" or
+            "inverse_sqrt", for example.
+        layerwise_decay: Ratio of each layer's rate to that of the layer above, so that what is near the input moves
+            less; at 1 all have one rate.
+        l2_sp: Strength of the decay towards the pretrained weights (`training.optimizers.adamw`); at 0 weights decay
+            towards zero.
+        frozen_layers: Number of layers, the lowest first, that keep their weights.
+        dropout: Dropout in the feedforward network and attention; as in pretraining if None.
         cutoff, warmup_steps, tokens_per_batch, max_steps, eval_steps, patience: As in `train`.
-        job_dropout, title_embeddings, untitled, source, weighted, seed, resume, overwrite: As in `train`.
+        job_dropout, covariate_dropout, title_embeddings, untitled, source, weighted, seed, resume, overwrite: As in
+            `train`.
 
     Returns:
-        As in `train`, and with the `transfer` of the vocabulary.
+        The model, its processor, validation metrics and the training log, and `transfer`.
 
     Raises:
-        ValueError: There is no such checkpoint, it is not a CAREER model, or as in `train`.
+        ValueError: There is no such checkpoint, it is not a CAREER model, it has not so many layers to freeze, or as
+            in `train`.
     """
     titles = _load_titles(title_embeddings)
     if len(untitled) and title_embeddings is None:
@@ -260,36 +330,53 @@ def finetune(
             kind = pretrained_model.config.model_type
             raise ValueError(f"only CAREER is fine-tuned, and {checkpoint} is of the kind '{kind}'")
         new = [name for name in covariates if name not in pretrained_processor.covariate_names]
-        processor = pretrained_processor.extend(splits["train"], covariates=new, unknown_occupation=UNKNOWN)
+        is_new = _has_other_labels(splits.values(), pretrained_processor)
+        processor = pretrained_processor.extend(
+            splits["train"], covariates=new, unknown_occupation=UNKNOWN if is_new else None
+        )
+        if covariate_dropout:
+            processor.optional_covariates = list(processor.covariate_names)
+        fields = {} if dropout is None else {"hidden_dropout": dropout, "attention_dropout": dropout}
         transfers: list[TransferReport] = []
 
         def make_model(_: Any) -> PreTrainedModel:
-            model = CareerForOccupationPrediction.from_pretrained(checkpoint)
+            model = CareerForOccupationPrediction.from_pretrained(checkpoint, **fields)
             if titles and model.config.title_embedding_size is None:
                 model = CareerForOccupationPrediction.from_pretrained(
-                    checkpoint, title_embedding_size=_titles_size(titles)
+                    checkpoint, title_embedding_size=_titles_size(titles), **fields
                 )
                 model.set_title_embeddings(titles, untitled_occupations(pretrained_processor, titles, untitled))
             without_title = untitled_occupations(processor, titles, untitled)
             transfers.append(model.resize_vocabulary(pretrained_processor, processor, titles, without_title))
             return model
 
+        given = {
+            "learning_rate": learning_rate,
+            "lr_scheduler_type": lr_scheduler_type,
+            "layerwise_decay": layerwise_decay,
+            "l2_sp": l2_sp,
+            "frozen_layers": frozen_layers,
+            "warmup_steps": warmup_steps,
+            "tokens_per_batch": tokens_per_batch,
+            "max_steps": max_steps,
+            "eval_steps": eval_steps,
+            "patience": patience,
+        }
+        schedule = finetuning_defaults(sum(map(len, splits["train"]["year"])))
+        schedule |= {name: value for name, value in given.items() if value is not None}
+        schedule["eval_steps"] = schedule["save_steps"] = min(schedule["eval_steps"], schedule["max_steps"])
         recipe = finetuning_recipe(
             processor,
             training,
-            learning_rate=learning_rate,
-            warmup_steps=warmup_steps,
-            tokens_per_batch=tokens_per_batch,
-            max_steps=max_steps,
-            eval_steps=eval_steps,
-            save_steps=eval_steps,
-            patience=patience,
+            **schedule,
             job_dropout=job_dropout,
+            covariate_dropout=covariate_dropout,
             seed=seed,
             **_stopping_metric(splits["train"]),
         )
         parts = splits["train"], splits["validation"]
         fitted = fit_model(make_model, processor, recipe, *parts, source=record, resume=resume, overwrite=overwrite)
+    _note_unknown(fitted.ledger, processor, splits["validation"])
     trained = TrainedModel(**vars(fitted), transfer=transfers[-1])
     return trained if output is None else trained.save(output)
 
@@ -342,6 +429,87 @@ def _check_fields(name: str, model_class: Any, fields: Mapping[str, Any]) -> Non
         )
 
 
+def _has_other_labels(parts: Iterable[Dataset], processor: CareerProcessor) -> bool:
+    """Whether careers have an occupation that a model does not know."""
+    known = set(processor.occupations)
+    return any(label not in known for part in parts for career in part["occupation"] for label in career)
+
+
+def _note_unknown(ledger: Ledger, processor: CareerProcessor, validation: Dataset) -> None:
+    """Says in a ledger what the unknown occupation does to the metrics of validation careers."""
+    known = {label for i, label in enumerate(processor.occupations) if i not in processor.special_token_ids}
+    labels = [label for career in validation["occupation"] for label in career]
+    outside = [label for label in labels if label not in known]
+    if outside:
+        ledger.note(
+            f"{len(outside):,} of {len(labels):,} person-years of validation careers are in {len(set(outside))} "
+            f"occupations that training careers do not have. All count as one, '{processor.unknown_occupation}', "
+            "which is easier to predict than one of them: the perplexity cannot be compared with that of a model that "
+            "tells them apart, unless both are trained with the same occupations (occupations=, --occupations)"
+        )
+
+
+def _label_set(occupations: Any) -> tuple[list[str] | None, str | None]:
+    """Labels for `CareerProcessor.fit`, and its unknown occupation, of what a caller calls occupations."""
+    if occupations is None:
+        return None, UNKNOWN
+    if isinstance(occupations, (str, Path)):
+        processor = load_processor(occupations)
+    elif hasattr(occupations, "processor") or (isinstance(occupations, tuple) and len(occupations) == 2):
+        _, processor = as_checkpoint(occupations)
+    else:
+        check_names(occupations=occupations)
+        return list(occupations), UNKNOWN if UNKNOWN in occupations else None
+    if not isinstance(processor, CareerProcessor):
+        raise ValueError(f"occupations={occupations!r} are no labels and no model: pass a list of labels, or a model")
+    special = set(processor.special_token_ids)
+    return [label for i, label in enumerate(processor.occupations) if i not in special], processor.unknown_occupation
+
+
+def _mixture(
+    careers: Any,
+    corpus_weights: Sequence[float] | None,
+    covariates: Sequence[str],
+    is_career: bool,
+    source: str | None,
+    cutoff: int | None,
+) -> Mixture | None:
+    """The mixture of a list of corpora; None of one set of careers."""
+    if not isinstance(careers, (list, tuple)):
+        if corpus_weights is not None:
+            raise ValueError("corpus_weights are for a mixture, and there is one set of careers: pass a list of them")
+        return None
+    if not is_career:
+        raise ValueError("a mixture of corpora is for CAREER: give a rival one set of careers")
+    if source is not None or cutoff is not None:
+        raise ValueError("source and cutoff are for one set of careers: corpora of a mixture have their own")
+    return mix(careers, corpus_weights, covariates)
+
+
+def mixture_record(mixture: Mixture) -> dict[str, Any]:
+    """The source of a mixture, in a form that a checkpoint can keep: its corpora, and the strictest of their terms.
+
+    Args:
+        mixture: What `careers.mixing.mix` returns.
+    """
+    licences = list(dict.fromkeys(str(corpus.source["license"]) for corpus in mixture.corpora))
+    dated = [corpus.limits.calendar for corpus in mixture.corpora]
+    return {
+        "source": " + ".join(corpus.name for corpus in mixture.corpora),
+        "license": ", ".join(licences),
+        "redistribution": redistribution_of([{"source": corpus.source} for corpus in mixture.corpora]),
+        **(years_of(mixture.dated) if any(dated) else {}),
+        "corpora": [_corpus_record(corpus) for corpus in mixture.corpora],
+    }
+
+
+def _corpus_record(corpus: Corpus) -> dict[str, Any]:
+    """What a checkpoint keeps of one corpus of its mixture."""
+    limits = {"lacks": list(corpus.limits.lacks), "stays": corpus.limits.stays}
+    sizes = {name: getattr(corpus, name) for name in ("share", "careers", "people", "person_years")}
+    return {"name": corpus.name, **corpus.source, **sizes, **limits}
+
+
 def untitled_occupations(
     processor: CareerProcessor, titles: Mapping[str, Any] | None, untitled: Collection[str]
 ) -> list[str]:
@@ -387,6 +555,7 @@ def _count(
     record_careers(processor.training_stages[-1], splits["train"])
     settings = {"model": name, "tuned": tune or model_class.is_always_tuned}
     processor.training_stages[-1]["run"] = counted_run(perf_counter() - started, settings)
+    _note_unknown(ledger, processor, splits["validation"])
     return TrainedModel(model, processor, {}, ledger)
 
 
@@ -450,4 +619,4 @@ def _checkpoint_folder(pretrained: Any) -> Iterator[str | Path]:
             yield temporary
 
 
-__all__ = ["TrainedModel", "finetune", "source_record", "train", "untitled_occupations"]
+__all__ = ["TrainedModel", "finetune", "mixture_record", "source_record", "train", "untitled_occupations"]

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 from datasets import DatasetDict
+from mixture_examples import moves, survey
 
 import career_hf
 from career_hf.careers import from_frame, save_careers, split_careers
 from career_hf.encoding.checkpoints import load_checkpoint
 from career_hf.rivals.markov import MarkovForOccupationPrediction
+from career_hf.training.trainer import finetuning_defaults
 
 
 SHORT = {"max_steps": 4, "eval_steps": 2, "tokens_per_batch": 200, "warmup_steps": 1}
@@ -80,6 +82,65 @@ def test_a_model_in_memory_is_finetuned_as_its_checkpoint_is(careers, trained, t
     assert tuned[0].processor.covariate_names == ["year", "education"]
     assert tuned[0].transfer.fresh["education"] == ["missing", "college", "school"]
     assert [stage["stage"] for stage in tuned[0].processor.training_stages] == ["training", "finetuning"]
+
+
+def test_a_scratch_model_takes_the_occupations_of_another_so_that_both_can_be_compared(careers, trained):
+    few = split_careers(careers)
+    few["train"] = few["train"].filter(lambda person: "clerk" not in person["occupation"]).select(range(5))
+    alone = career_hf.train(few, fields=SMALL, **SHORT)
+    assert "clerk" not in alone.processor.occupations
+    (note,) = alone.ledger.notes
+    total = sum(map(len, few["validation"]["occupation"]))
+    outside = sum(career.count("clerk") for career in few["validation"]["occupation"])
+    assert f"{outside} of {total} person-years of validation careers are in 1 occupations" in note
+    together = career_hf.train(few, fields=SMALL, occupations=trained, **SHORT)
+    assert set(together.processor.occupations) == set(trained.processor.occupations)
+    assert not together.ledger.notes
+    listed = career_hf.train(few, fields=SMALL, occupations=["cook", "waiter", "clerk"], **SHORT)
+    assert listed.processor.unknown_occupation is None
+    with pytest.raises(ValueError, match="occupation 'clerk' is not among the 2 known ones.*occupations="):
+        career_hf.train(few, fields=SMALL, occupations=["cook", "waiter"], **SHORT)
+
+
+def test_fine_tuning_keeps_the_occupations_of_the_pretrained_model(careers):
+    pretrained = career_hf.train(careers, fields=SMALL, occupations=["cook", "waiter", "clerk", "judge"], **SHORT)
+    tuned = career_hf.finetune(pretrained, careers, l2_sp=1.0, layerwise_decay=0.7, frozen_layers=1, **SHORT)
+    assert tuned.processor.occupations == pretrained.processor.occupations
+    run = tuned.processor.training_stages[-1]["run"]["settings"]
+    assert (run["l2_sp"], run["layerwise_decay"], run["frozen_layers"]) == (1.0, 0.7, 1)
+    frozen = "model.layers.0.mlp.up_proj.weight"
+    assert torch.equal(tuned.model.state_dict()[frozen], pretrained.model.state_dict()[frozen])
+
+
+def test_settings_of_fine_tuning_follow_from_the_size_of_the_survey_unless_they_are_given(careers, trained):
+    assert finetuning_defaults(400) != finetuning_defaults(100_000)
+    tuned = career_hf.finetune(trained, careers, max_steps=3, patience=2)
+    run = tuned.processor.training_stages[-1]["run"]["settings"]
+    by_size = finetuning_defaults(tuned.processor.training_stages[-1]["person_years"])
+    assert {name: run[name] for name in ("learning_rate", "lr_scheduler_type", "tokens_per_batch")} == {
+        name: by_size[name] for name in ("learning_rate", "lr_scheduler_type", "tokens_per_batch")
+    }
+    assert (run["max_steps"], run["patience"]) == (3, 2)
+
+
+def test_a_mixture_records_its_corpora_and_works_without_covariates(tmp_path):
+    corpora = [survey(60), moves()]
+    mixed = career_hf.train(
+        corpora, covariates=["year", "region"], corpus_weights=[3, 1], covariate_dropout=0.5, fields=SMALL, **SHORT
+    )
+    stage = mixed.processor.training_stages[-1]
+    assert stage["people"] == 55 and [corpus["share"] for corpus in stage["source"]["corpora"]] == [0.75, 0.25]
+    assert "unemployed" in stage["source"]["corpora"][1]["lacks"] and stage["source"]["last_year"] == 1992
+    _, processor = load_checkpoint(mixed.save(tmp_path) and tmp_path)
+    batch = processor({"year": [2001, 2002], "occupation": ["a", "d"]})
+    nearest = processor.covariate_levels[0].index("1992")
+    assert batch["covariates"].tolist() == [[[nearest, 0], [nearest, 0]]]
+    tuned = career_hf.finetune(mixed, survey(40, "q").remove_columns("region"), **SHORT)
+    assert tuned.processor.optional_covariates == ["year", "region"]
+    with pytest.raises(ValueError, match="a mixture of corpora is for CAREER"):
+        career_hf.train(corpora, model="markov-1")
+    with pytest.raises(ValueError, match="corpus_weights are for a mixture"):
+        career_hf.train(corpora[0], corpus_weights=[1.0])
 
 
 def test_a_chain_is_counted_and_has_no_curve(careers):

@@ -9,41 +9,86 @@ import typer
 import career_hf
 
 from .options import (
+    CovariateDropout,
     Cutoff,
     Data,
-    EvalSteps,
     JobDropout,
-    MaxSteps,
     Output,
     Overwrite,
-    Patience,
     Resume,
     Seed,
     TitleEmbeddings,
-    TokensPerBatch,
     Untitled,
-    Warmup,
     Weighted,
     names,
 )
 from .train import say_trained
 
 
+BY_SIZE = "by the size of the survey if left out"
+
+
 def finetune(
-    checkpoint: Annotated[str, typer.Argument(help="Folder or Hub id of a pretrained CAREER model.")],
+    checkpoint: Annotated[str, typer.Argument(help="Folder, Hub id or name of a pretrained CAREER model.")],
     data: Data,
     output: Output,
     covariates: Annotated[
         str, typer.Option(help="Comma-separated covariates; the model keeps the pretrained ones and gets the others.")
     ] = "",
     cutoff: Cutoff = None,
-    learning_rate: Annotated[float, typer.Option(help="Peak learning rate; the paper's is 1e-4.")] = 1e-4,
-    warmup_steps: Warmup = None,
-    tokens_per_batch: TokensPerBatch = 16_000,
-    max_steps: MaxSteps = 20_000,
-    eval_steps: EvalSteps = 100,
-    patience: Patience = 10,
+    learning_rate: Annotated[
+        float | None, typer.Option(help=f"Peak learning rate; {BY_SIZE}.", show_default=False)
+    ] = None,
+    lr_scheduler_type: Annotated[
+        str | None,
+        typer.Option(help="How the rate falls: linear (if left out), cosine, inverse_sqrt.", show_default=False),
+    ] = None,
+    layerwise_decay: Annotated[
+        float | None,
+        typer.Option(
+            help=f"Ratio of each layer's learning rate to that of the layer above; {BY_SIZE}.", show_default=False
+        ),
+    ] = None,
+    l2_sp: Annotated[
+        float | None,
+        typer.Option(
+            "--l2-sp",
+            help=f"Strength of the decay towards the pretrained weights, instead of towards 0; {BY_SIZE}.",
+            show_default=False,
+        ),
+    ] = None,
+    frozen_layers: Annotated[
+        int | None,
+        typer.Option(
+            help="Number of layers, the lowest first, that keep the pretrained weights; none if left out.",
+            show_default=False,
+        ),
+    ] = None,
+    dropout: Annotated[
+        float | None, typer.Option(help="Dropout; as in pretraining if left out.", show_default=False)
+    ] = None,
+    warmup_steps: Annotated[
+        float | None,
+        typer.Option(
+            help="Number of updates until the rate peaks, or below 1 their share of all; a tenth if left out.",
+            show_default=False,
+        ),
+    ] = None,
+    tokens_per_batch: Annotated[
+        int | None, typer.Option(help=f"Number of person-years in one update; {BY_SIZE}.", show_default=False)
+    ] = None,
+    max_steps: Annotated[
+        int | None, typer.Option(help=f"Largest number of updates; {BY_SIZE}.", show_default=False)
+    ] = None,
+    eval_steps: Annotated[
+        int | None, typer.Option(help=f"Number of updates between validations; {BY_SIZE}.", show_default=False)
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(help="Number of validations without improvement before training stops.", show_default=False),
+    ] = None,
     job_dropout: JobDropout = 0.0,
+    covariate_dropout: CovariateDropout = 0.0,
     title_embeddings: TitleEmbeddings = None,
     untitled: Untitled = "",
     weighted: Weighted = False,
@@ -59,12 +104,18 @@ def finetune(
         covariates=names(covariates),
         cutoff=cutoff,
         learning_rate=learning_rate,
+        lr_scheduler_type=lr_scheduler_type,
+        layerwise_decay=layerwise_decay,
+        l2_sp=l2_sp,
+        frozen_layers=frozen_layers,
+        dropout=dropout,
         warmup_steps=warmup_steps,
         tokens_per_batch=tokens_per_batch,
         max_steps=max_steps,
         eval_steps=eval_steps,
         patience=patience,
         job_dropout=job_dropout,
+        covariate_dropout=covariate_dropout,
         title_embeddings=title_embeddings,
         untitled=names(untitled),
         weighted=weighted,

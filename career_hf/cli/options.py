@@ -36,6 +36,12 @@ JobDropout = Annotated[
     float,
     typer.Option(help="Share of careers in which earlier years are hidden; CAREER only; .5 for rationales."),
 ]
+CovariateDropout = Annotated[
+    float,
+    typer.Option(
+        help="Probability that a covariate of a career is missing in an update; above 0, careers need not have it."
+    ),
+]
 TitleEmbeddings = Annotated[
     Path | None,
     typer.Option(help="File of title vectors, as `save_title_embeddings` writes it; CAREER only.", exists=True),
@@ -56,6 +62,18 @@ def listed_years(commas: str) -> list[int] | None:
             f"{refused[0]!r} is not a year: write years with commas, as in --years 2009,2010,2011"
         )
     return [int(name) for name in names(commas)] or None
+
+
+def listed_numbers(commas: str) -> list[float] | None:
+    """The numbers in a comma-separated option; None if it is empty.
+
+    Raises:
+        typer.BadParameter: One of them is no number.
+    """
+    try:
+        return [float(name) for name in names(commas)] or None
+    except ValueError as error:
+        raise typer.BadParameter(f"{commas!r} is no list of numbers: write them with commas, as in .8,.2") from error
 
 
 def how_weighted(weighted: bool) -> str:

@@ -12,8 +12,8 @@ import career_hf
 from .console import say
 from .options import (
     MODELS,
+    CovariateDropout,
     Cutoff,
-    Data,
     EvalSteps,
     JobDropout,
     MaxSteps,
@@ -28,18 +28,37 @@ from .options import (
     Warmup,
     Weighted,
     how_weighted,
+    listed_numbers,
     names,
 )
 
 
 def train(
-    data: Data,
+    data: Annotated[
+        list[Path],
+        typer.Option(
+            help="Folder of careers, as `prepare` writes it; given more than once, the corpora of a mixture.",
+            exists=True,
+            file_okay=False,
+        ),
+    ],
     output: Output,
     model: Annotated[str, typer.Option(help=f"Model to train: {MODELS}.")] = "career",
     covariates: Annotated[
         str,
         typer.Option(help="Comma-separated covariates: year, and columns of the careers. Markov chains have none."),
     ] = "year",
+    occupations: Annotated[
+        str | None,
+        typer.Option(
+            help="Model whose occupations are taken (folder, Hub id or name); if left out, those of the training "
+            "careers, and `unknown`.",
+            show_default=False,
+        ),
+    ] = None,
+    corpus_weights: Annotated[
+        str, typer.Option(help="Comma-separated weights of the corpora of a mixture; by their person-years if empty.")
+    ] = "",
     cutoff: Cutoff = None,
     one_stage: Annotated[bool, typer.Option("--one-stage", help="Use one softmax instead of two stages.")] = False,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate; the paper's is 5e-4 for CAREER.")] = 5e-4,
@@ -50,6 +69,7 @@ def train(
     patience: Patience = 10,
     dropout: Annotated[float, typer.Option(help="Dropout in CAREER's feedforward network and attention.")] = 0.1,
     job_dropout: JobDropout = 0.0,
+    covariate_dropout: CovariateDropout = 0.0,
     title_embeddings: TitleEmbeddings = None,
     untitled: Untitled = "",
     tune_smoothing: Annotated[
@@ -65,10 +85,12 @@ def train(
 ) -> None:
     """Train a model from scratch on careers: CAREER or one of its rivals, in two stages or one."""
     trained = career_hf.train(
-        data,
+        data if len(data) > 1 else data[0],
         output=output,
         model=model,
         covariates=names(covariates),
+        occupations=occupations,
+        corpus_weights=listed_numbers(corpus_weights),
         cutoff=cutoff,
         one_stage=one_stage,
         learning_rate=learning_rate,
@@ -79,6 +101,7 @@ def train(
         patience=patience,
         dropout=dropout,
         job_dropout=job_dropout,
+        covariate_dropout=covariate_dropout,
         title_embeddings=title_embeddings,
         untitled=names(untitled),
         tune_smoothing=tune_smoothing,

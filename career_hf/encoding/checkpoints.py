@@ -18,6 +18,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from ..models.checksums import base_of_adapters, file_finder
 from ..models.json_fields import check_types, read_json
+from ..models.shipped import shipped, shipped_names
 from ..number_ranges import within_ranges
 from ..registration import model_classes
 from .processing_career import CareerProcessor
@@ -32,7 +33,7 @@ def load_checkpoint(checkpoint: Path | str) -> tuple[Any, CareerProcessor]:
     """Loads a model of occupations or wages, and its processor.
 
     Args:
-        checkpoint: Folder or Hub id.
+        checkpoint: Folder or Hub id, or the name of a checkpoint that ships with the package.
 
     Returns:
         The model and its processor.
@@ -42,6 +43,7 @@ def load_checkpoint(checkpoint: Path | str) -> tuple[Any, CareerProcessor]:
             this package; its weights are not those of its config, or are NaN or infinite; a file is damaged, or not
             the one that was saved; or model and processor do not belong together. The message is one line.
     """
+    checkpoint = shipped(checkpoint)
     processor = load_processor(checkpoint)
     with _in_one_line(checkpoint):
         # Not by an Auto class, which would load other models too. Weights that are not safetensors would be pickles.
@@ -103,12 +105,13 @@ def load_processor(checkpoint: Path | str) -> CareerProcessor:
     """Loads the processor of a checkpoint.
 
     Args:
-        checkpoint: Folder or Hub id.
+        checkpoint: Folder or Hub id, or the name of a checkpoint that ships with the package.
 
     Raises:
         ValueError: The folder has no checkpoint, there is no such folder and no such checkpoint on the Hub, or the
             processor's file is damaged. The message is one line.
     """
+    checkpoint = shipped(checkpoint)
     check_reachable(checkpoint)
     with _in_one_line(checkpoint):
         try:
@@ -144,7 +147,10 @@ def check_reachable(checkpoint: Path | str) -> None:
     except HFValidationError:
         is_id = False
     if not is_id:
-        raise ValueError(f"there is no folder '{checkpoint}': give the folder of a checkpoint, or a Hub id, USER/NAME")
+        raise ValueError(
+            f"there is no folder '{checkpoint}': give the folder of a checkpoint, a Hub id, USER/NAME, or one that "
+            f"ships with career_hf: {', '.join(shipped_names())}"
+        )
     if constants.HF_HUB_OFFLINE or isinstance(try_to_load_from_cache(str(checkpoint), "config.json"), str):
         return
     try:

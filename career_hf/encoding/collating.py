@@ -25,7 +25,9 @@ Batch = dict[str, Any]
 
 # Columns that an encoded career may have beside `input_ids`; all have an entry for each step, but a weight may be one
 # number.
-_COLUMNS = ("labels", "covariates", "log_wage", "weight")
+_COLUMNS = ("labels", "covariates", "excluded", "log_wage", "weight")
+# Columns with several numbers for each step, and what stands in them at steps that are no step of a career.
+_WIDE = {"covariates": 0, "excluded": -100}
 ENCODE = "encode careers, and pass the first of the two results: encoded, ledger = processor.encode(careers)"
 
 
@@ -40,6 +42,7 @@ class FlatCareers:
         covariates: `(steps, covariates)`, levels of x_t, or None.
         weight: `(careers,)`, survey weights, or None.
         step_weight: `(steps,)`, survey weights where each step has its own, or None. Batches have it as `weight`.
+        excluded: `(steps, most)`, ids that y_t cannot be in the corpus of the career, filled up with -100; or None.
         log_wage: `(steps,)`, log wages for models of wages, NaN where not observed, or None.
 
     Raises:
@@ -53,9 +56,10 @@ class FlatCareers:
     weight: np.ndarray | None = None
     log_wage: np.ndarray | None = None
     step_weight: np.ndarray | None = None
+    excluded: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        for name in ("input_ids", "labels", "covariates"):
+        for name in ("input_ids", "labels", "covariates", "excluded"):
             ids = getattr(self, name)
             if ids is not None and not np.issubdtype(ids.dtype, np.integer):
                 raise ValueError(
@@ -84,18 +88,17 @@ class FlatCareers:
         def joined(name: str) -> np.ndarray | None:
             return np.concatenate([np.asarray(row[name]) for row in rows]) if name in names else None
 
-        covariates = None
-        if "covariates" in names:
-            covariates = np.concatenate(
-                [np.asarray(row["covariates"]).reshape(length, -1) for row, length in zip(rows, lengths, strict=True)]
-            )
+        wide: dict[str, Any] = dict.fromkeys(_WIDE)
+        for name in [name for name in _WIDE if name in names]:
+            steps = [np.asarray(row[name]).reshape(length, -1) for row, length in zip(rows, lengths, strict=True)]
+            wide[name] = np.concatenate(steps)
         by_step = "weight" in names and np.ndim(rows[0]["weight"]) > 0
         by_person = "weight" in names and not by_step
         return cls(
             lengths=lengths,
             input_ids=np.concatenate([np.asarray(row["input_ids"]) for row in rows]),
             labels=joined("labels"),
-            covariates=covariates,
+            **wide,
             weight=np.array([row["weight"] for row in rows], dtype=np.float32) if by_person else None,
             log_wage=joined("log_wage"),
             step_weight=joined("weight") if by_step else None,
@@ -113,7 +116,7 @@ class FlatCareers:
 
     def tensors(self) -> Batch:
         """The columns of steps without padding, `(steps, ...)`: int64, and wages and weights of steps in float32."""
-        columns = {"input_ids": self.input_ids, "labels": self.labels, "covariates": self.covariates}
+        columns = {name: getattr(self, name) for name in ("input_ids", "labels", *_WIDE)}
         batch = {
             name: torch.from_numpy(values.astype(np.int64)) for name, values in columns.items() if values is not None
         }
@@ -125,7 +128,7 @@ class FlatCareers:
 
     def followed_by_filler(self, steps: int, pad_token_id: int) -> FlatCareers:
         """These careers, followed by a career of `steps` steps that is not scored."""
-        rows = {"input_ids": pad_token_id, "labels": -100, "covariates": 0, "log_wage": np.nan, "step_weight": 0}
+        rows = {"input_ids": pad_token_id, "labels": -100, **_WIDE, "log_wage": np.nan, "step_weight": 0}
         filled = {
             name: np.concatenate([values, np.full((steps, *values.shape[1:]), rows[name], dtype=values.dtype)])
             for name in rows
@@ -142,12 +145,12 @@ class FlatCareers:
             row: `(steps,)`, the row of each step.
             column: `(steps,)`, the column of each step.
             pad_token_id: Occupation id of empty places, whose label is -100, covariates and weight are 0 and wage is
-                NaN.
+                NaN, and from which nothing is excluded.
         """
         place = torch.from_numpy(row * shape[1] + column)
         batch: Batch = {}
         for name, values in self.tensors().items():
-            empty = {"input_ids": pad_token_id, "labels": -100, "log_wage": math.nan}.get(name, 0)
+            empty = {"input_ids": pad_token_id, "labels": -100, **_WIDE, "log_wage": math.nan}.get(name, 0)
             grid = torch.full((shape[0] * shape[1], *values.shape[1:]), empty, dtype=values.dtype)
             grid[place] = values
             batch[name] = grid.view(*shape, *values.shape[1:])
@@ -212,6 +215,7 @@ class EncodedCareers:
         # they may be shifted, and the values are then gathered once.
         self.labels = self._aligned(table, "labels")
         self.covariates = self._aligned(table, "covariates") if "covariates" in dataset.column_names else None
+        self.excluded = self._aligned(table, "excluded") if "excluded" in dataset.column_names else None
         self.log_wage = self._aligned(table, "log_wage") if "log_wage" in dataset.column_names else None
         self.weight, self.step_weight = None, None
         if "weight" in dataset.column_names and pa.types.is_nested(table.schema.field("weight").type):
@@ -246,6 +250,8 @@ class EncodedCareers:
         career = {"input_ids": self.input_ids[steps], "labels": self.labels[steps]}
         if self.covariates is not None:
             career["covariates"] = self.covariates[steps]
+        if self.excluded is not None:
+            career["excluded"] = self.excluded[steps]
         if self.log_wage is not None:
             career["log_wage"] = self.log_wage[steps]
         if self.weight is not None:
@@ -266,6 +272,7 @@ class EncodedCareers:
             weight=None if self.weight is None else self.weight[rows],
             log_wage=None if self.log_wage is None else self.log_wage[steps],
             step_weight=None if self.step_weight is None else self.step_weight[steps],
+            excluded=None if self.excluded is None else self.excluded[steps],
         )
 
 

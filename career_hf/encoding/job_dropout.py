@@ -120,7 +120,7 @@ class JobDropoutMicroBatches(MicroBatches):
         seed = np.random.SeedSequence([self.seed, self.epoch, index]).generate_state(1)
         generator = torch.Generator().manual_seed(int(seed[0]))
         collator: Any = self.collator
-        return collator(self.careers.gather(self.people(index)), generator)
+        return collator(self.gather(index), generator)
 
 
 __all__ = ["JobDropoutCollator", "JobDropoutMicroBatches", "draw_kept_steps", "job_dropout_mask"]

@@ -14,6 +14,7 @@ that micro-batches have little padding. This does not change which people are in
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import datasets
@@ -37,9 +38,12 @@ class MicroBatches(torch.utils.data.Dataset):
         tokens_per_batch: Number of steps (person-years) in one update, over all processes and without padding.
         micro_batches_per_batch: `gradient_accumulation_steps` times the number of processes.
         seed: Random seed for shuffling people, which the epoch changes.
+        covariate_dropout: Probability that a covariate of a career is missing at all its steps, drawn for every career
+            and covariate anew in each epoch, by which a model learns to predict without it.
 
     Raises:
-        ValueError: If there are too few people to put one into every micro-batch.
+        ValueError: If there are too few people to put one into every micro-batch, or the probability is not between 0
+            and 1.
 
     Example:
         >>> import datasets
@@ -58,7 +62,11 @@ class MicroBatches(torch.utils.data.Dataset):
         tokens_per_batch: int = 16_000,
         micro_batches_per_batch: int = 1,
         seed: int = 42,
+        covariate_dropout: float = 0.0,
     ):
+        if not 0 <= covariate_dropout <= 1:
+            raise ValueError(f"covariate_dropout is {covariate_dropout!r}, which is not between 0 and 1")
+        self.covariate_dropout = covariate_dropout
         self.careers = encoded if isinstance(encoded, EncodedCareers) else EncodedCareers(encoded)
         self.collator = collator
         self.micro_batches_per_batch = micro_batches_per_batch
@@ -106,8 +114,19 @@ class MicroBatches(torch.utils.data.Dataset):
             self._batch_index = batch_index
         return self._batch[self._ends[part] : self._ends[part + 1]]
 
+    def gather(self, index: int) -> FlatCareers:
+        """The careers of item `index` of this epoch, without the covariates that are dropped."""
+        careers = self.careers.gather(self.people(index))
+        if not self.covariate_dropout or careers.covariates is None:
+            return careers
+        # Of (seed, epoch, index) alone, as everything is; the further number tells it from other draws.
+        generator = np.random.default_rng([self.seed, self.epoch, index, 1])
+        dropped = generator.random((len(careers.lengths), careers.covariates.shape[1])) < self.covariate_dropout
+        missing = np.repeat(dropped, careers.lengths, axis=0)
+        return replace(careers, covariates=np.where(missing, 0, careers.covariates))
+
     def __getitem__(self, index: int) -> Batch:
-        return self.collator(self.careers.gather(self.people(index)))
+        return self.collator(self.gather(index))
 
 
 def cut_evenly(lengths: np.ndarray, pieces: int, at_least: int = 1) -> np.ndarray:

@@ -22,7 +22,7 @@ from datasets import Dataset, DatasetDict
 from transformers import BatchFeature, SequenceFeatureExtractor
 from transformers.feature_extraction_utils import FeatureExtractionMixin
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-from transformers.utils import PaddingStrategy
+from transformers.utils import PaddingStrategy, logging
 
 from ..careers.columns import (
     career_table,
@@ -53,9 +53,12 @@ from .vocabulary import (
     label_counts,
     learn_levels,
     level_codes,
+    nearest_years,
     occupation_codes,
 )
 
+
+logger = logging.get_logger(__name__)
 
 # The types of the processor's fields in its file.
 TYPES = {
@@ -69,6 +72,7 @@ TYPES = {
     "time_covariate": str | None,
     "step_length": int,
     "weight_scale": float | int | None,
+    "optional_covariates": list[str],
     "training_stages": list[dict[str, Any]],
     "padding_value": int,
     "padding_side": str,
@@ -95,6 +99,8 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
         step_length: The most common gap between a person's observed years, in years.
         weight_scale: Factor that gives survey weights a mean of 1 per scored step of the training careers; None if
             these had no weights, and then encoding leaves weights out.
+        optional_covariates: Covariates that the model has learned to do without (`covariate_dropout`). Careers need
+            not have them, and levels that training never saw are missing, but a year is the nearest one that it saw.
         training_stages: Records of the training runs; see `record_training`.
         padding_value: Level of covariates at padded steps, always 0, which is "missing".
         padding_side: Side on which `pad` and a call add padding, "right" or "left".
@@ -130,6 +136,7 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
         time_covariate: str | None = None,
         step_length: int = 1,
         weight_scale: float | None = None,
+        optional_covariates: Sequence[str] = (),
         training_stages: Sequence[Mapping[str, Any]] = (),
         padding_value: int = 0,
         padding_side: str = "right",
@@ -148,6 +155,7 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
         self.time_covariate = time_covariate
         self.step_length = step_length
         self.weight_scale = weight_scale
+        self.optional_covariates = list(optional_covariates)
         self.training_stages = [dict(stage) for stage in training_stages]
         self.padding_value = padding_value
         self.padding_side = padding_side
@@ -306,8 +314,16 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
         input_ids[lengths.cumsum() - lengths] = self.bos_token_id
         covariates = np.empty((len(labels), len(self.covariate_names)), dtype=np.int32)
         for i, (name, levels) in enumerate(zip(self.covariate_names, self.covariate_levels, strict=True)):
-            covariates[:, i], unknown = level_codes(table, name, levels, unknown_is_missing)
-            if unknown:
+            is_optional = name in self.optional_covariates
+            if is_optional and name not in table.column_names:
+                covariates[:, i] = 0
+                altered[f"no column '{name}', now '{MISSING}'"] = len(labels)
+                continue
+            covariates[:, i], unknown = level_codes(table, name, levels, unknown_is_missing or is_optional)
+            if unknown and is_optional and name == self.time_covariate:
+                covariates[:, i] = nearest_years(table, levels)
+                altered["year never seen in training, now the nearest that was"] = unknown
+            elif unknown:
                 altered[f"level of '{name}' never seen in training, now '{MISSING}'"] = unknown
         ledger = Ledger()
         ledger.record("encode careers", "person-years", len(labels), len(labels), altered=altered)
@@ -333,11 +349,25 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
             table = validated_table(careers)
         else:
             # Arrow columns, because making a `datasets.Dataset` of one career takes longer than everything else.
-            covariates = [name for name in self.covariate_names if name != "year"]
+            covariates = self.columns_of(careers)
             frame = one_career(careers, covariates) if isinstance(careers, Mapping) else careers
             table = pa.table(career_columns(frame, covariates=covariates))
-        steps, _ = self._encode_steps(table, unknown_is_missing=False)
+        steps, ledger = self._encode_steps(table, unknown_is_missing=False)
+        if altered := ledger.entries[0].altered:
+            logger.warning_once(f"encoding careers altered person-years: {dict(altered)}")
         return self._padded(steps, return_tensors)
+
+    def columns_of(self, table: Any) -> list[str]:
+        """The covariates other than the year that a long table, or a mapping of a career, has or has to have.
+
+        Args:
+            table: As in a call; an optional covariate that is none of its columns is left out.
+        """
+        needed = [name for name in self.covariate_names if name != "year"]
+        columns = (
+            table if isinstance(table, Mapping) else getattr(table, "column_names", getattr(table, "columns", ()))
+        )
+        return [name for name in needed if name not in self.optional_covariates or name in list(columns)]
 
     def pad(  # type: ignore[override]  # a parent's arguments for audio are left out
         self,
@@ -500,6 +530,8 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
             table = validated_table(careers)
             counts = label_counts(list_values(table, "occupation"))
             for name, levels in zip(state["covariate_names"], state["covariate_levels"], strict=True):
+                if name in self.optional_covariates and name not in table.column_names:
+                    continue
                 old_levels = set(levels)
                 levels += [level for level in learn_levels(table, name) if level not in old_levels]
             state |= {"step_length": _most_common_gap(table), "weight_scale": _unit_weight_scale(table)}
@@ -639,6 +671,8 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
                 f"special_token_ids {self.special_token_ids} must contain pad_token_id and bos_token_id: add "
                 f"{sorted(missing)}"
             )
+        if unknown := [name for name in self.optional_covariates if name not in self.covariate_names]:
+            raise ValueError(f"optional covariate '{unknown[0]}' is none of the covariates {self.covariate_names}")
         if self.padding_side not in ("right", "left"):
             raise ValueError(f"padding_side is {self.padding_side!r}, which is neither 'right' nor 'left'")
         if self.padding_value != 0:

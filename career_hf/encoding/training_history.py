@@ -1,7 +1,8 @@
 """Training stages: counts of every occupation and covariate level in training, kept in the processor's state.
 
 A stage is a mapping for JSON: `stage` (its name), `source` (as `careers.provenance.source_of` returns it), `people`
-and `person_years`, `occupation_counts` (by id) and `covariate_counts` (by covariate, by level), and, after training,
+and `person_years`, `occupation_counts` and `move_counts` (into an occupation from another, by id), `covariate_counts`
+(by covariate, by level), and, after training,
 `run` (see `training/run_record.py`). Fine-tuning keeps the earlier stages, so a checkpoint names every source of its
 training data. A stage that is recorded twice, as when training is continued, is two entries.
 
@@ -26,6 +27,7 @@ import pyarrow as pa
 from datasets import Dataset
 
 from ..careers.columns import career_table, list_lengths, list_values
+from ..careers.splits import are_counts
 from ..models.json_fields import check_types
 
 
@@ -44,6 +46,7 @@ TYPES = {
     "person_years": int,
     "occupation_counts": list[int],
     "covariate_counts": list[list[int]],
+    "move_counts": list[int],
     "last_year": int | None,
     "people_hashes": str,
     "run": dict[str, Any],
@@ -70,6 +73,9 @@ def count_stage(
     labels = list_values(encoded, "labels").to_numpy()
     scored = labels >= 0
     levels = covariate_matrix(encoded)[scored] if len(sizes) > 1 else labels
+    moved = scored & (labels != list_values(encoded, "input_ids").to_numpy())
+    lengths = list_lengths(encoded, "labels")
+    moved[lengths.cumsum() - lengths] = False  # where careers begin
     stage = {
         "stage": name,
         "source": dict(UNKNOWN_SOURCE if source is None else source),
@@ -77,6 +83,7 @@ def count_stage(
         "person_years": int(scored.sum()),
         "occupation_counts": np.bincount(labels[scored], minlength=sizes[0]).tolist(),
         "covariate_counts": [np.bincount(levels[:, i], minlength=n).tolist() for i, n in enumerate(sizes[1:])],
+        "move_counts": np.bincount(labels[moved], minlength=sizes[0]).tolist(),
     }
     check_stage(stage, sizes)
     return stage
@@ -85,11 +92,19 @@ def count_stage(
 def record_careers(stage: dict[str, Any], careers: Dataset) -> None:
     """Adds to a stage the last year and the hashes of the careers that it was trained on.
 
+    Careers that are counts of moves are nobody's: they are no people, and have no hashes.
+
     Args:
         stage: A stage, as `count_stage` returns it; it is changed.
         careers: The training careers, with labels, not ids.
     """
     table = career_table(careers)
+    counts = are_counts(table["person"])
+    if counts.any():
+        table = table.filter(pa.array(~counts)).combine_chunks()
+        stage["people"] = table.num_rows
+    if not table.num_rows:
+        return
     stage["last_year"] = int(list_values(table, "year").to_numpy().max())
     hashes = np.unique(_hashes_of_people(table, stage["last_year"])[0])[:MOST_HASHES]
     stage["people_hashes"] = base64.b64encode(hashes.astype("<u8").tobytes()).decode()
@@ -160,7 +175,10 @@ def pad_stage(stage: Mapping[str, Any], sizes: Sequence[int]) -> dict[str, Any]:
     counts = [stage["occupation_counts"], *stage["covariate_counts"]]
     counts += [[] for _ in sizes[len(counts) :]]
     padded = [[*count, *[0] * (size - len(count))] for count, size in zip(counts, sizes, strict=True)]
-    return {**stage, "occupation_counts": padded[0], "covariate_counts": padded[1:]}
+    larger = {**stage, "occupation_counts": padded[0], "covariate_counts": padded[1:]}
+    if "move_counts" in stage:
+        larger["move_counts"] = [*stage["move_counts"], *[0] * (sizes[0] - len(stage["move_counts"]))]
+    return larger
 
 
 def round_stage(stage: Mapping[str, Any], k: int) -> dict[str, Any]:
@@ -181,6 +199,7 @@ def round_stage(stage: Mapping[str, Any], k: int) -> dict[str, Any]:
         **stage,
         "occupation_counts": rounded(stage["occupation_counts"]),
         "covariate_counts": [rounded(counts) for counts in stage["covariate_counts"]],
+        **({"move_counts": rounded(stage["move_counts"])} if "move_counts" in stage else {}),
         "counts_rounded_to": k,
     }
 

@@ -57,7 +57,8 @@ def occupation_codes(
             _row_of_step(table, step),
             step,
             f"occupation {labels[step].as_py()!r} is not among the {len(occupations) - len(special_token_ids)} known "
-            "ones; correct it, add it with processor.extend(careers), or fit with unknown_occupation='unknown'",
+            "ones; correct it, add it with processor.extend(careers), or fit with unknown_occupation='unknown' (in "
+            "train: occupations=, with 'unknown' among them; finetune adds the occupations of its careers)",
         )
     if unknown.any():
         codes[unknown] = occupations.index(str(unknown_occupation))
@@ -89,6 +90,17 @@ def year_of(level: str) -> int | None:
         return int(level)
     except ValueError:
         return None
+
+
+def nearest_years(table: pa.Table, levels: Sequence[str]) -> np.ndarray:
+    """For each year of careers the level of the covariate "year" that is nearest, the earlier of two, in int32."""
+    places = {year: i for i, level in enumerate(levels) if (year := year_of(level)) is not None}
+    known = np.array(sorted(places))
+    years = list_values(table, "year").to_numpy()
+    after = np.searchsorted(known, years).clip(1, len(known) - 1) if len(known) > 1 else np.zeros(len(years), int)
+    before = np.maximum(after - 1, 0)
+    nearest = known[np.where(years - known[before] <= known[after] - years, before, after)]
+    return np.array([places[year] for year in nearest.tolist()], dtype=np.int32)
 
 
 def level_codes(table: pa.Table, name: str, levels: Sequence[str], unknown_is_missing: bool) -> tuple[np.ndarray, int]:

@@ -529,6 +529,12 @@ def _seed_sd(values: list[float]) -> float:
     return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
 
 
+SAME_OCCUPATIONS = (
+    "train them with the same occupations: train(..., occupations=MODEL), or --occupations MODEL, takes those of "
+    "another model; careers in another coding need a crosswalk"
+)
+
+
 def shared_rows(
     tables: Mapping[str, pd.DataFrame | Sequence[pd.DataFrame]],
 ) -> tuple[dict[str, list[pd.DataFrame]], Ledger]:
@@ -565,8 +571,7 @@ def shared_rows(
             dropped[f"unknown to {', '.join(without)}"] = len(rows)
         if some.all():
             raise ValueError(
-                f"no step is known to all of {list(seeds)}, so they cannot be compared ({dropped}): give them the "
-                "same occupations, with processor.extend or a crosswalk"
+                f"no step is known to all of {list(seeds)}, so they cannot be compared ({dropped}): {SAME_OCCUPATIONS}"
             )
         seeds = {name: [table[~some] for table in model_tables] for name, model_tables in seeds.items()}
     elif some.any():
@@ -575,6 +580,8 @@ def shared_rows(
     ledger = Ledger()
     left = len(some) - sum(dropped.values())
     ledger.record("compare on steps that models know alike", "person-years", len(some), left, dropped, altered)
+    if dropped:
+        ledger.note(f"to compare models on the steps that were left out, {SAME_OCCUPATIONS}")
     return seeds, ledger
 
 

@@ -156,6 +156,8 @@ def levels_ahead(
         else:
             exact, latest_level = given.get(name, (np.zeros(len(levels), bool), np.full(len(levels), -1)))
             levels[:, c] = np.where(latest_level >= 0, latest_level, levels[:, c])
+            if name not in careers.column_names:
+                continue  # an optional covariate that careers do not have, and so missing ahead too
             if is_list(careers.features.arrow_schema.field(name).type) and not exact.all():
                 if name == AGE:
                     ages = _ages(steps, careers)

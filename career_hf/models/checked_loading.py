@@ -19,6 +19,7 @@ from torch import nn
 
 from .checksums import Checksummed, base_of_adapters, file_finder, read_header, weight_files
 from .json_fields import AGAIN, read_json
+from .shipped import shipped
 
 
 class CheckedWeights(Checksummed):
@@ -26,7 +27,7 @@ class CheckedWeights(Checksummed):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
-        checkpoint = pretrained_model_name_or_path
+        checkpoint = shipped(pretrained_model_name_or_path)
         if checkpoint is not None:
             check_weight_files(checkpoint, cls, **kwargs)
         loaded = super().from_pretrained(checkpoint, *args, **kwargs)

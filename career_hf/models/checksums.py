@@ -22,6 +22,7 @@ from typing import Any, BinaryIO, ClassVar
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, cached_file, logging
 
 from .json_fields import AGAIN, check_types, read_json
+from .shipped import shipped
 
 
 logger = logging.get_logger(__name__)
@@ -119,9 +120,10 @@ class Checksummed:
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
-        if pretrained_model_name_or_path is not None:
-            check_checksums(pretrained_model_name_or_path, cls.checksummed_files, **kwargs)
-        return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)  # type: ignore[misc]
+        checkpoint = shipped(pretrained_model_name_or_path)
+        if checkpoint is not None:
+            check_checksums(checkpoint, cls.checksummed_files, **kwargs)
+        return super().from_pretrained(checkpoint, *args, **kwargs)  # type: ignore[misc]
 
 
 def check_checksums(checkpoint: str | os.PathLike, patterns: tuple[str, ...], **arguments: Any) -> None:

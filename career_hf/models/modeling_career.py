@@ -42,7 +42,14 @@ from .positions import count_steps, has_values, restarts, sinusoidal_positions
 from .strict_config import MOST_IDS
 from .title_embeddings import init_titles, occupation_embedding, occupation_output, set_title_embeddings
 from .transfer import resize_vocabulary
-from .two_stage import mean_nll, nothing_to_stay_in, occupation_log_probs, stay_nll, two_stage_log_probs
+from .two_stage import (
+    mean_nll,
+    nothing_to_stay_in,
+    occupation_log_probs,
+    stay_nll,
+    two_stage_log_probs,
+    without_excluded,
+)
 
 
 # Fields that trials of training try.
@@ -393,6 +400,7 @@ class CareerForOccupationPrediction(CareerPreTrainedModel):
         use_cache: bool | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
         cache: Cache | None = None,
+        excluded: torch.Tensor | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> CareerOutput:
         r"""
@@ -409,6 +417,9 @@ class CareerForOccupationPrediction(CareerPreTrainedModel):
             The cache of an earlier call, by the name that Transformers had for it up to 5.23.
         cache (`Cache`, *optional*):
             The cache of an earlier call, by the name that Transformers has for it from 5.24.
+        excluded (`torch.LongTensor` of shape `(batch, time, most)`, *optional*):
+            Ids that y_t cannot be in the corpus of the career, such as unemployment where only people at work are
+            seen; -100 is none. Loss and logits are those given that y_t is none of them.
         kwargs:
             Further arguments of [`CareerModel`]; others are an error. `inputs_embeds` are read instead of the
             embeddings of `input_ids`, which are needed all the same: they are the occupations in which people can
@@ -422,7 +433,7 @@ class CareerForOccupationPrediction(CareerPreTrainedModel):
                 "which people can stay (its base model, model.base_model, takes embeddings alone)"
             )
         check_keywords(self, kwargs)
-        check_inputs(self.config, input_ids, covariates, labels=labels, weight=weight)
+        check_inputs(self.config, input_ids, covariates, labels=labels, weight=weight, excluded=excluded)
         check_labels(self.config, input_ids, labels, weight, num_items_in_batch)
         if inputs_embeds is not None:
             if inputs_embeds.shape[:2] != input_ids.shape:
@@ -446,8 +457,10 @@ class CareerForOccupationPrediction(CareerPreTrainedModel):
 
         loss = logits = None
         # A compiled graph cannot select movers by position, and computes the same loss from all logits.
-        if labels is None or not self.training or torch.compiler.is_compiling():
+        if labels is None or not self.training or torch.compiler.is_compiling() or excluded is not None:
             logits = self._log_probs(hidden_states, stay_logit, input_ids)
+            if excluded is not None:
+                logits = without_excluded(logits, excluded)
             if not self.training:
                 check_predictions(logits)
         if labels is not None:

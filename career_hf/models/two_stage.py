@@ -58,6 +58,27 @@ def two_stage_log_probs(
     return log_probs.scatter_(-1, previous.unsqueeze(-1), stay).clamp_(min=IMPOSSIBLE)
 
 
+def without_excluded(log_probs: torch.Tensor, excluded: torch.Tensor) -> torch.Tensor:
+    """Log-probabilities given that the outcome is none of those that a corpus cannot contain.
+
+    Nothing is learned from such a corpus about how likely the excluded outcomes are: with them the likelihood of
+    everything else is divided by the probability of everything else, stays included.
+
+    Args:
+        log_probs: `(..., vocabulary)`, normalised log-probabilities.
+        excluded: `(..., most)`, ids of the outcomes to exclude; negative numbers exclude nothing.
+
+    Returns:
+        `(..., vocabulary)` log-probabilities, `IMPOSSIBLE` at excluded ids.
+    """
+    # One more place, for the numbers that exclude nothing.
+    size = log_probs.shape[-1]
+    places = torch.where(excluded < 0, size, excluded)
+    is_excluded = log_probs.new_zeros((*log_probs.shape[:-1], size + 1), dtype=torch.bool).scatter(-1, places, True)
+    rest = log_probs.masked_fill(is_excluded[..., :size], -torch.inf)
+    return (rest - rest.logsumexp(-1, keepdim=True)).clamp(min=IMPOSSIBLE)
+
+
 def nothing_to_stay_in(stay_logit: torch.Tensor, previous: torch.Tensor, special_token_ids: list[int]) -> torch.Tensor:
     """Stay logits with `IMPOSSIBLE` where the previous id is no occupation, as at a career's first step.
 

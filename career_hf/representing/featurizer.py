@@ -92,7 +92,7 @@ class CareerFeaturizer(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         if hasattr(X, "with_format") and is_list(X.features.arrow_schema.field("occupation").type):
             return self._represent(X, "last")
-        covariates = [name for name in self.processor_.covariate_names if name != "year"]
+        covariates = self.processor_.columns_of(X)
         group = self.manifest_["group"] if self.manifest_ is not None and not self.allow_trained_on else None
         columns = {"person": self.person, "year": self.year, "occupation": self.occupation}
         careers = from_frame(X, **columns, covariates=covariates, group=group)

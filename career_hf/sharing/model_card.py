@@ -106,6 +106,8 @@ def write_model_card(
         note=note,
         **_model_facts(model, processor),
         stages=stages,
+        reach=_reach(processor),
+        optional=processor.optional_covariates,
         sources=_sources(stages),
         results=results,
         units=UNITS[(results or {}).get("clusters", "person")],
@@ -119,6 +121,12 @@ def write_model_card(
     )
     card.save(folder / CARD)
     return card
+
+
+def corpora_of(stage: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The records of the sources of a training stage: of every corpus of a mixture, or of its one source."""
+    record = {**UNKNOWN_SOURCE, **(stage.get("source") or {})}
+    return [dict(corpus) for corpus in record.get("corpora") or [record]]
 
 
 def terms_of(stage: Mapping[str, Any]) -> dict[str, str]:
@@ -140,13 +148,14 @@ def _strictness(record: Mapping[str, str]) -> int:
 
 def redistribution_of(stages: Sequence[Mapping[str, Any]]) -> str:
     """The strictest terms of redistribution among the sources of all stages; "unknown" if there is no stage."""
-    return STRICTNESS[max(map(_strictness, map(terms_of, stages)), default=STRICTNESS.index("unknown"))]
+    records = [terms_of({"source": corpus}) for stage in stages for corpus in corpora_of(stage)]
+    return STRICTNESS[max(map(_strictness, records), default=STRICTNESS.index("unknown"))]
 
 
 def _metadata(
     name: str, model: PreTrainedModel, stages: Sequence[Mapping[str, Any]], results: Mapping[str, Any] | None
 ) -> ModelCardData:
-    licences = {stage["source"]["license"] for stage in stages}
+    licences = {corpus["license"] for stage in stages for corpus in corpora_of(stage)}
     # If all sources have one licence that the Hub knows, it is the model's; the card explains all other terms.
     licence = licences.pop() if len(licences) == 1 else "other"
     is_known = licence in {"mit", "cc-by-4.0", "unknown"}
@@ -198,6 +207,17 @@ def _stage_for_template(stage: Mapping[str, Any]) -> dict[str, Any]:
         "years": years,
         "run": run,
         "settings": ", ".join(f"{key} {value}" for key, value in run["settings"].items()) if run else "unknown",
+        "corpora": [
+            {
+                "title": SOURCES[corpus["source"]].title if corpus["source"] in SOURCES else corpus["source"],
+                "share": f"{corpus['share']:.0%}",
+                "careers": _count(corpus["careers"]),
+                "people": _count(corpus["people"]),
+                "person_years": _count(corpus["person_years"]),
+                "lacks": ", ".join([*corpus["lacks"], *([] if corpus["stays"] else ["people who stay"])]) or "nothing",
+            }
+            for corpus in source.get("corpora", [])
+        ],
     }
 
 
@@ -207,7 +227,8 @@ def _count(number: int | None) -> str:
 
 def _sources(stages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Every source once, with its entry in `SOURCES` if it has one."""
-    records = {(stage["source"]["source"], stage["source"]["redistribution"]): stage["source"] for stage in stages}
+    corpora = [corpus for stage in stages for corpus in corpora_of(stage)]
+    records = {(corpus["source"], corpus["redistribution"]): corpus for corpus in corpora}
     return [{**record, "known": SOURCES.get(name)} for (name, _), record in records.items()]
 
 
@@ -249,6 +270,40 @@ def _model_facts(model: PreTrainedModel, processor: CareerProcessor) -> dict[str
             for name, levels in zip(processor.covariate_names, processor.covariate_levels, strict=True)
         ],
     }
+
+
+def _reach(processor: CareerProcessor) -> dict[str, Any] | None:
+    """What a model was trained on, of all its stages together: occupations by the number of moves into them, states,
+    years and levels; None where no stage has counted moves."""
+    stages = [stage for stage in processor.training_stages if "move_counts" in stage]
+    if not stages:
+        return None
+    moves = np.sum([stage["move_counts"] for stage in stages], axis=0)
+    steps = np.sum([stage["occupation_counts"] for stage in stages], axis=0)
+    apart = {*processor.special_token_ids, *(i for i, x in enumerate(processor.occupations) if x in NOT_WORKING)}
+    apart |= {i for i, label in enumerate(processor.occupations) if label == processor.unknown_occupation}
+    jobs = [i for i in range(len(processor.occupations)) if i not in apart]
+    titled = titles()
+    bounds = [(0, 0), (1, 9), (10, 99), (100, 999), (1_000, None)]
+    rows = []
+    for low, high in bounds:
+        inside = [i for i in jobs if moves[i] >= low and (high is None or moves[i] <= high)]
+        named = [processor.occupations[i] for i in sorted(inside, key=lambda i: moves[i])[:3]]
+        some = "; ".join(as_cell(titled.get(label, label)) for label in named)
+        name = f"{low:,} or more" if high is None else f"{low:,}" if low == high else f"{low:,} to {high:,}"
+        rows.append((name, len(inside), some))
+    states = [(x, _count(int(steps[i]))) for i, x in enumerate(processor.occupations) if x in NOT_WORKING]
+    levels = []
+    for c, (name, known) in enumerate(zip(processor.covariate_names, processor.covariate_levels, strict=True)):
+        counts = np.sum([stage["covariate_counts"][c] for stage in stages], axis=0)
+        seen = [i for i in range(1, len(known)) if counts[i]]
+        if name == "year":
+            text = f"{known[seen[0]]} to {known[seen[-1]]}" if seen else "none"
+        else:
+            text = ", ".join(f"{as_cell(known[i])} ({counts[i]:,})" for i in seen[:MOST_LISTED])
+        levels.append((as_cell(name), text, f"{counts[0]:,}"))
+    rounded = max((stage.get("counts_rounded_to", 1) for stage in stages), default=1)
+    return {"moves": rows, "states": states, "levels": levels, "rounded": rounded}
 
 
 def _levels(levels: Sequence[str]) -> str:

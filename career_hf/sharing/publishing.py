@@ -32,7 +32,7 @@ from ..encoding.training_history import UNKNOWN_SOURCE, round_stage
 from ..models.checksums import verify_checksums
 from ..number_ranges import within_ranges
 from .card_results import RESULTS, read_results
-from .model_card import terms_of, write_model_card
+from .model_card import corpora_of, terms_of, write_model_card
 from .rare_careers import K, are_recorded, rare_careers, small_counts
 from .remote_code import SOURCE_FILES, save_with_code
 
@@ -138,7 +138,7 @@ def publish(
         left_out = _stage(folder, staged, processor, bool(getattr(model.config, "auto_map", None)), k)
         if with_code:
             save_with_code(model, staged)
-        _add_section(staged / CARD, override_licence, stored, rare, k)
+        add_publication_section(staged / CARD, override_licence, stored, rare, k)
         paths = sorted(path for path in staged.iterdir())
         files = pd.DataFrame([(path.name, path.stat().st_size) for path in paths], columns=["file", "bytes"])
         publication = Publication(repo, files, left_out, refusals, notices, stored, rare)
@@ -169,8 +169,8 @@ def licence_problems(stages: Sequence[Mapping[str, Any]]) -> tuple[list[str], li
         ], []
     refusals, notices = [], []
     listed_terms = set()
-    for stage in stages:
-        record = terms_of(stage)
+    for stage, corpus in [(each, corpus) for each in stages for corpus in corpora_of(each)]:
+        record = terms_of({"source": corpus})
         name, redistribution = record["source"], record["redistribution"]
         if (name, redistribution) in listed_terms:
             continue
@@ -276,8 +276,19 @@ def _is_own_code(path: Path) -> bool:
     return True
 
 
-def _add_section(path: Path, override: str | None, stored: pd.DataFrame, rare: pd.DataFrame | None, k: int) -> None:
-    """Adds a section about the publication to a card."""
+def add_publication_section(
+    path: Path, override: str | None, stored: pd.DataFrame, rare: pd.DataFrame | None, k: int, note: str | None = None
+) -> None:
+    """Adds a section about the publication to a card, in the place of an earlier one.
+
+    Args:
+        path: The card.
+        override: Who permitted publication, where the record does not.
+        stored: `small_counts` before rounding.
+        rare: `rare_careers` of the training careers, or None.
+        k: As in `publish`.
+        note: Further sentences, such as on who can be told to be in the training data.
+    """
     card = ModelCard.load(path)
     parts = [SECTION]
     if override is not None:
@@ -300,6 +311,8 @@ def _add_section(path: Path, override: str | None, stored: pd.DataFrame, rare: p
             f"Cells of training careers, and cells with fewer than {k} of their {rare.attrs['people']:,} people:"
         )
         parts.append(_as_table(rare))
+    if note is not None:
+        parts.append(note)
     body = card.text.partition(f"\n{SECTION}\n")[0].rstrip("\n")
     card.text = body + "\n\n" + "\n\n".join(parts) + "\n"
     card.save(path)

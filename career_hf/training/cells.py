@@ -148,7 +148,7 @@ def fit_once(
             make_recipe(training),
             train,
             validation,
-            source={**source, **years_of(train)},
+            source={**years_of(train), **source},
             resume=True,
             progress=False,
             unknown_levels=unknown_levels,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +21,6 @@ from typing import Any, Literal
 import datasets
 import numpy as np
 import torch
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from transformers import (
     EarlyStoppingCallback,
     EvalPrediction,
@@ -30,7 +29,6 @@ from transformers import (
     Trainer,
     TrainerCallback,
     TrainingArguments,
-    get_scheduler,
 )
 
 from ..encoding.collating import (
@@ -50,6 +48,7 @@ from ..models.configuration_occupation import OccupationConfig
 from ..models.cpu_layers import faster_products
 from ..models.title_embeddings import check_title_embeddings
 from .argument_checks import check_arguments, check_numbers, warn_of_warmup
+from .optimizers import KEEPING, OptimizerAndScheduler, adamw, inverse_sqrt_rate
 from .run_record import TrainingRecord
 from .runs import CompleteCheckpoints
 
@@ -61,10 +60,6 @@ CPU_MICRO_BATCH = 2_000
 # Rows of micro-batches are filled to a multiple of this, by under 1%, where products are oneDNN's: it compiles a
 # kernel for every row length, so that few should occur.
 ONEDNN_MULTIPLE = 16
-
-WARMUP_START = 1e-7
-
-OptimizerAndScheduler = tuple[torch.optim.Optimizer, LRScheduler]
 
 
 @dataclass(frozen=True)
@@ -85,6 +80,9 @@ class Recipe:
             CAREER learns to predict from part of a history; the paper's is 0.5. It needs the layout "padded".
         job_dropout_per: Unit of job dropout, as in `job_dropout.draw_kept_steps`: "person", or "batch" as in the
             original program.
+        covariate_dropout: Probability that a covariate of a career is missing in an update (`MicroBatches`).
+        keeping: What keeps fine-tuning near the pretrained weights, by name, as `adamw` takes it; of no effect where a
+            name is left out.
     """
 
     stage: str
@@ -96,6 +94,8 @@ class Recipe:
     layout: Literal["flat", "packed", "padded"] = "flat"
     job_dropout: float = 0.0
     job_dropout_per: JobDropoutUnit = "person"
+    covariate_dropout: float = 0.0
+    keeping: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -107,6 +107,7 @@ class Recipe:
             "job_dropout": self.job_dropout,
             "lr_scheduler_type": str(SchedulerType(self.arguments.lr_scheduler_type).value),
             **{name: getattr(self.arguments, name) for name in names},
+            **self._further_settings,
         }
 
     @property
@@ -118,7 +119,7 @@ class Recipe:
         """
         arguments = self.arguments.to_dict()
         own = ("stage", "tokens_per_batch", "patience", "layout", "job_dropout", "job_dropout_per")
-        settings = {name: getattr(self, name) for name in own}
+        settings = {name: getattr(self, name) for name in own} | self._further_settings
         settings |= {name: arguments[name] for name in _RUN_ARGUMENTS}
         schedule = arguments["lr_scheduler_type"]
         if schedule not in ("inverse_sqrt", "constant", "constant_with_warmup") or 0 < arguments["warmup_steps"] < 1:
@@ -128,6 +129,12 @@ class Recipe:
         for name in ("transformers_version", "dtype", "label2id", "_name_or_path", "architectures"):
             config.pop(name, None)
         return settings | {f"config.{name}": value for name, value in config.items()}
+
+    @property
+    def _further_settings(self) -> dict[str, Any]:
+        """Settings that most runs do not have, so that the records of runs without them are as they always were."""
+        dropout = {"covariate_dropout": self.covariate_dropout} if self.covariate_dropout else {}
+        return dropout | dict(self.keeping)
 
 
 # Arguments of Trainer that determine what a run trains and which of its checkpoints is the best.
@@ -144,8 +151,9 @@ def pretraining_recipe(processor: CareerProcessor, output_dir: str | Path, **ove
     Args:
         processor: A processor that was fitted on the training careers.
         output_dir: Folder of the checkpoints.
-        overrides: Fields of TrainingArguments; `tokens_per_batch`, `patience`, `layout`, `job_dropout` and
-            `job_dropout_per` of the recipe; and `config_overrides`, a mapping of CareerConfig fields.
+        overrides: Fields of TrainingArguments; `tokens_per_batch`, `patience`, `layout`, `job_dropout`,
+            `job_dropout_per` and `covariate_dropout` of the recipe; `layerwise_decay`, `l2_sp` and `frozen_layers` of
+            `adamw`; and `config_overrides`, a mapping of CareerConfig fields.
             `num_train_epochs` takes the place of `max_steps`. With epochs, or with no more updates than the paper's
             warm-up, a tenth of the updates is warm-up unless `warmup_steps` says otherwise.
 
@@ -169,6 +177,38 @@ def finetuning_recipe(processor: CareerProcessor, output_dir: str | Path, **over
     """
     paper = {"learning_rate": 1e-4, "warmup_steps": 500, "max_steps": 20_000, "eval_steps": 100, "save_steps": 100}
     return _career_recipe("finetuning", processor, output_dir, _PRETRAINED_SIZE, _overridden(paper, overrides))
+
+
+# From how many training person-years on fine-tuning has which settings. The first two lines were chosen on validation
+# people of the NLSY79 at 1% and 10% of its training people, the others continue them (`docs/how_to/pretrained.md`).
+FINETUNING_BY_SIZE: tuple[tuple[int, dict[str, Any]], ...] = (
+    (0, {"learning_rate": 1e-3, "l2_sp": 30.0, "max_steps": 100, "tokens_per_batch": 1_000}),
+    (5_000, {"learning_rate": 1e-3, "l2_sp": 10.0, "max_steps": 300, "tokens_per_batch": 2_000}),
+    (20_000, {"learning_rate": 1e-3, "l2_sp": 3.0, "max_steps": 500, "tokens_per_batch": 3_000}),
+    (60_000, {"learning_rate": 7e-4, "l2_sp": 1.0, "max_steps": 800, "tokens_per_batch": 4_000}),
+)
+
+
+def finetuning_defaults(person_years: int) -> dict[str, Any]:
+    """Settings of `finetuning_recipe` that suit a survey of some size: the larger it is, the more may change.
+
+    Args:
+        person_years: Number of person-years to train on.
+
+    Returns:
+        Learning rate, which falls to zero over `max_steps` after a short warm-up; batch size; how often the model is
+        validated, and when training stops; and what keeps the model near its pretrained weights.
+    """
+    found = next(settings for fewest, settings in reversed(FINETUNING_BY_SIZE) if person_years >= fewest)
+    evaluations = found["max_steps"] // 15
+    return {
+        "lr_scheduler_type": "linear",
+        "warmup_steps": 0.1,
+        "eval_steps": evaluations,
+        "save_steps": evaluations,
+        "patience": 4,
+        **found,
+    }
 
 
 def scratch_recipe(processor: CareerProcessor, output_dir: str | Path, **overrides: Any) -> Recipe:
@@ -255,6 +295,9 @@ def _recipe(stage: str, config: OccupationConfig, output_dir: str | Path, settin
     tokens_per_batch = settings.pop("tokens_per_batch", 16_000)
     patience = settings.pop("patience", 10)
     job_dropout, per = settings.pop("job_dropout", 0.0), settings.pop("job_dropout_per", "person")
+    covariate_dropout = settings.pop("covariate_dropout", 0.0)
+    keeping = {name: settings.pop(name, none) for name, none in KEEPING.items()}
+    keeping = {name: value for name, value in keeping.items() if value != KEEPING[name]}
     layout = settings.pop("layout", "padded" if job_dropout else "flat" if use_cpu else "packed")
     if job_dropout and (layout != "padded" or not isinstance(config, CareerConfig)):
         raise ValueError(
@@ -296,46 +339,15 @@ def _recipe(stage: str, config: OccupationConfig, output_dir: str | Path, settin
         stage=stage,
         config=config,
         arguments=arguments,
-        make_optimizer=partial(adamw, arguments=arguments),
+        make_optimizer=partial(adamw, arguments=arguments, **keeping),
         tokens_per_batch=tokens_per_batch,
         patience=patience,
         layout=layout,
         job_dropout=job_dropout,
         job_dropout_per=per,
+        covariate_dropout=covariate_dropout,
+        keeping=keeping,
     )
-
-
-def adamw(model: PreTrainedModel, arguments: TrainingArguments, max_steps: int | None = None) -> OptimizerAndScheduler:
-    """AdamW with decoupled weight decay on every parameter, biases and LayerNorms too.
-
-    Args:
-        model: The model, whose trainable parameters form one group.
-        arguments: Arguments with `learning_rate`, `warmup_steps`, `weight_decay`, Adam's constants and
-            `lr_scheduler_type`: "inverse_sqrt" is `inverse_sqrt_rate`, as in the original program; other schedules are
-            those of Transformers, and fall to zero, if they do, at `max_steps`. A `warmup_steps` below 1 is a share of
-            all updates.
-        max_steps: Number of updates, where the arguments give a number of epochs.
-    """
-    max_steps = arguments.max_steps if max_steps is None else max_steps
-    optimizer = torch.optim.AdamW(
-        (parameter for parameter in model.parameters() if parameter.requires_grad),
-        lr=arguments.learning_rate,
-        betas=(arguments.adam_beta1, arguments.adam_beta2),
-        eps=arguments.adam_epsilon,
-        weight_decay=arguments.weight_decay,
-        fused=True,
-    )
-    peak, warmup = arguments.learning_rate, arguments.get_warmup_steps(max_steps)
-    if arguments.lr_scheduler_type != SchedulerType.INVERSE_SQRT:
-        return optimizer, get_scheduler(arguments.lr_scheduler_type, optimizer, warmup, max_steps)
-    return optimizer, LambdaLR(optimizer, lambda updates: inverse_sqrt_rate(updates, peak, warmup) / peak)
-
-
-def inverse_sqrt_rate(updates: int, peak: float, warmup: float) -> float:
-    """Learning rate after `updates` updates: linear from 1e-7 to `peak`, then falling as 1 / sqrt(updates)."""
-    if updates < warmup:
-        return WARMUP_START + updates * (peak - WARMUP_START) / warmup
-    return peak * math.sqrt(max(warmup, 1) / max(updates, 1))
 
 
 def build_trainer(
@@ -409,6 +421,7 @@ def build_trainer(
         tokens_per_batch=recipe.tokens_per_batch,
         micro_batches_per_batch=arguments.gradient_accumulation_steps * arguments.world_size,
         seed=arguments.seed if arguments.data_seed is None else arguments.data_seed,
+        covariate_dropout=recipe.covariate_dropout,
     )
     updates = {}
     if arguments.max_steps <= 0:
@@ -498,11 +511,13 @@ def exact_metrics(evaluated: EvalPrediction) -> dict[str, float]:
 
 
 __all__ = [
+    "FINETUNING_BY_SIZE",
     "Recipe",
     "adamw",
     "baseline_recipe",
     "build_trainer",
     "exact_metrics",
+    "finetuning_defaults",
     "finetuning_recipe",
     "inverse_sqrt_rate",
     "log_prob_of_truth",

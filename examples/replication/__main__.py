@@ -26,6 +26,7 @@ STUDIES = (
     "figure5",
     "market_figures",
     "membership",
+    "foundation",
 )
 
 

@@ -120,3 +120,30 @@ def test_two_micro_batches_in_one_step_are_an_error_with_the_fix():
 def test_any_collator_gives_the_layout():
     items = MicroBatches(encoded_careers(50), PackingCollator(row_length=32), tokens_per_batch=200)
     assert {items[i]["labels"].shape[1] for i in range(len(items))} == {32}
+
+
+def test_a_dropped_covariate_is_missing_in_the_whole_career_and_the_share_is_the_probability():
+    whole, dropping = micro_batches(people=400), micro_batches(people=400, covariate_dropout=0.3)
+    shares = []
+    for index in range(len(whole)):
+        before, after = whole.gather(index), dropping.gather(index)
+        starts = before.lengths.cumsum() - before.lengths
+        # A career's covariate is as it was, or gone at every step.
+        changed = before.covariates != after.covariates
+        assert (after.covariates[changed] == 0).all()
+        had = np.maximum.reduceat(before.covariates, starts) > 0
+        has = np.maximum.reduceat(after.covariates, starts) > 0
+        kept = np.repeat(has | ~had, before.lengths, axis=0)
+        assert not (changed & kept).any()
+        shares.append((had & ~has).sum() / had.sum())
+        np.testing.assert_array_equal(before.labels, after.labels)
+    assert 0.2 < np.mean(shares) < 0.4
+
+
+def test_what_is_dropped_depends_on_seed_epoch_and_index_alone():
+    items, again = (micro_batches(covariate_dropout=0.5) for _ in range(2))
+    first = [items.gather(i).covariates for i in range(3)]
+    for i in (2, 0, 1):
+        np.testing.assert_array_equal(again.gather(i).covariates, first[i])
+    with pytest.raises(ValueError, match="covariate_dropout is 1.5"):
+        micro_batches(covariate_dropout=1.5)

@@ -492,3 +492,28 @@ def test_an_edited_file_is_an_error_that_names_the_field(processor, edit, messag
     with pytest.raises(ValueError, match=message) as error:
         CareerProcessor.from_pretrained(tmp_path)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("year", "nearest"), [(1900, "1990"), (1992, "1991"), (1994, "1995"), (2050, "1995")])
+def test_an_optional_covariate_may_be_absent_and_a_year_is_the_nearest_trained_one(careers, year, nearest):
+    processor = CareerProcessor.fit(careers, covariates=["year", "region"])
+    processor.covariate_levels[0] = ["missing", "1990", "1991", "1995"]
+    other = from_frame({"person": ["x"], "year": [year], "occupation": ["cook"]})
+    with pytest.raises(ValueError, match=f"'{year}' of covariate 'year'"):
+        processor.encode(other)
+    processor.optional_covariates = ["year"]
+    with pytest.raises(ValueError, match="careers have no covariate 'region'"):
+        processor.encode(other)
+    processor.optional_covariates = ["year", "region"]
+    encoded, ledger = processor.encode(other)
+    assert encoded["covariates"][0] == [[processor.covariate_levels[0].index(nearest), 0]]
+    assert ledger.entries[0].altered == {
+        "year never seen in training, now the nearest that was": 1,
+        "no column 'region', now 'missing'": 1,
+    }
+    assert processor.extend(other).covariate_levels[1] == processor.covariate_levels[1]
+
+
+def test_an_optional_covariate_is_one_of_the_models(careers):
+    with pytest.raises(ValueError, match="optional covariate 'region' is none of the covariates"):
+        CareerProcessor(optional_covariates=["region"])

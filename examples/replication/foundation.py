@@ -1,0 +1,677 @@
+"""What pretraining on real people's careers is worth to a survey: the NLSY79, at 1% to all of its training people.
+
+CAREER is pretrained on half of the NLSY97, on published counts of moves between occupations, or on both, and then
+fine-tuned on nested samples of the NLSY79's training people; no corpus has anybody of the NLSY79. All models have the
+same occupations (every occ1990dd code, and three states), the same size, and one rule for updates, batches and rates
+by the size of the sample (`finetuning_defaults`, and `SCRATCH_RATE` from scratch), which was chosen once on validation
+people. Two controls say what is learned: with "occupations shuffled" the person-years of the NLSY97 deal out their
+occupations anew, so that only how common they are is left; with "occupations relabelled" every occupation goes by the
+name of another, so that how careers move is left, and who moves where is lost. Counted models have the same external
+counts, whose weight is chosen on validation people. Test people are scored once, at the end.
+
+`foundation-checkpoint` trains the checkpoint that ships, on the corpora whose licences allow it, or, without the
+NLSY79, the one behind the tables here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import typer
+from datasets import Dataset, DatasetDict, concatenate_datasets, load_from_disk
+from matplotlib.figure import Figure
+from transformers import PreTrainedModel
+
+import career_hf
+from career_hf.careers.atomic_files import complete
+from career_hf.careers.columns import career_table, list_lengths, list_values, make_dataset
+from career_hf.careers.dataset_card import CARD
+from career_hf.careers.frames import load_careers
+from career_hf.careers.ledger import Ledger
+from career_hf.careers.mixing import Mixture, mix
+from career_hf.careers.moves import from_moves
+from career_hf.careers.prepared import PreparedCareers
+from career_hf.careers.provenance import Limits, source_of
+from career_hf.cli.console import say, show
+from career_hf.comparing import score_once
+from career_hf.encoding.checkpoints import load_checkpoint
+from career_hf.encoding.mixtures import encode_mixture
+from career_hf.encoding.processing_career import CareerProcessor
+from career_hf.encoding.training_history import round_stage
+from career_hf.evaluation.metrics import (
+    mean_over_seeds,
+    perplexity,
+    perplexity_by,
+    perplexity_differences,
+    summarize,
+)
+from career_hf.evaluation.transition_table import transition_table
+from career_hf.models.modeling_career import CareerForOccupationPrediction
+from career_hf.models.shipped import SMALL
+from career_hf.models.transfer import resize_vocabulary
+from career_hf.occupations.crosswalks import codes
+from career_hf.occupations.weighted_crosswalks import MILITARY_TARGET
+from career_hf.rivals.bag_of_jobs import BagOfJobsForOccupationPrediction
+from career_hf.rivals.markov import tune_weight
+from career_hf.rivals.mixture import tune_mixture
+from career_hf.rivals.nemo import NemoForOccupationPrediction
+from career_hf.sharing.model_card import write_model_card
+from career_hf.sharing.publishing import add_publication_section
+from career_hf.sharing.rare_careers import K, rare_careers, small_counts
+from career_hf.sources.panel_careers import panel
+from career_hf.trained_models import mixture_record
+from career_hf.training.cells import fit_once
+from career_hf.training.trainer import finetuning_defaults, finetuning_recipe, recipe_for, scratch_recipe
+
+from .membership import QUARTERS, attack_table
+from .study import (
+    Data,
+    Made,
+    Output,
+    Seeds,
+    Study,
+    StudyResult,
+    Tables,
+    Workers,
+    load_tables,
+    page_of,
+    studies,
+    whiskers,
+    with_interval,
+)
+
+
+STATES = ("unemployed", "out_of_labor_force", "in_school")
+# Every model of the study has these occupations, whatever its careers hold.
+OCCUPATIONS = (*codes(), *STATES)
+COVARIATES = ("year", "education", "region", "race", "gender")
+SCRATCH, NLSY97, MOVES, BOTH = "from scratch", "NLSY97", "counts of moves", "NLSY97 and moves"
+SHUFFLED, RELABELLED = "occupations shuffled", "occupations relabelled"
+PRETRAINED = (NLSY97, MOVES, BOTH, SHUFFLED, RELABELLED)
+# Rivals that are trained, by their names in tables; their rates are those that won on all training people.
+RIVALS: Mapping[str, tuple[Any, float]] = {
+    "NEMO": (NemoForOccupationPrediction, 1e-3),
+    "bag of jobs": (BagOfJobsForOccupationPrediction, 4e-3),
+}
+CHAIN, CHAINS, CHAIN_WITH_COUNTS = "Markov chain", "mixture of Markov chains", "Markov chain with external counts"
+COUNTED = (CHAIN, CHAINS, CHAIN_WITH_COUNTS)
+MAIN, CONTROLS = (SCRATCH, NLSY97, BOTH, MOVES), (SHUFFLED, RELABELLED, *RIVALS)
+SCRATCH_RATE = 3e-3
+# Weights of the corpora where they are mixed: surveys of people teach memory, counts teach moves.
+WEIGHTS = {"nlsy79": 0.5, "nlsy97": 0.4, "cps-moves": 0.05, "gss-moves": 0.025, "denmark-moves": 0.025}
+# Counts of fewer people are left out: 6% of the moves in the Danish table are in 80% of its pairs.
+FEWEST = {"denmark-moves": 10.0}
+# The weight of one external count against one of the sample, of which validation people choose.
+COUNT_WEIGHTS = (0.001, 0.01, 0.03, 0.1, 0.3, 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundationSettings:
+    """Sizes of the study.
+
+    Args:
+        shares: Shares of the NLSY79's training people, of which smaller samples are parts of the larger.
+        control_shares: Shares at which the controls and trained rivals are run, which cost as much as the others.
+        seeds: Training seeds of fine-tuning and of training from scratch; pretraining has one.
+        pretraining_steps: Updates of pretraining.
+        pretraining_tokens: Person-years of an update of pretraining.
+        pretraining_rate: Peak rate of pretraining, which falls to zero.
+        covariate_dropout: Probability that a covariate is missing in pretraining.
+        most_steps: Largest number of updates on the NLSY79; None for the rule's.
+        draws: Resamples of people behind the intervals.
+        layers, hidden_size: Sizes of every CAREER model.
+    """
+
+    shares: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)
+    control_shares: tuple[float, ...] = (0.01, 0.1)
+    seeds: int = 3
+    pretraining_steps: int = 800
+    pretraining_tokens: int = 3_000
+    pretraining_rate: float = 3e-3
+    covariate_dropout: float = 0.15
+    most_steps: int | None = None
+    draws: int = 1_000
+    layers: int = 2
+    hidden_size: int = 64
+
+    @property
+    def fields(self) -> dict[str, int]:
+        """Fields of CAREER's config."""
+        return {
+            "num_hidden_layers": self.layers,
+            "hidden_size": self.hidden_size,
+            "num_attention_heads": 2,
+            "intermediate_size": 4 * self.hidden_size,
+        }
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training run and its scores: a model at a share of the training people."""
+
+    model: str
+    share: float
+    seed: int = 0
+
+    @property
+    def at(self) -> str:
+        """The name of the share's folder."""
+        return f"{self.share:g}"
+
+
+def nlsy97_corpus(table: Path) -> PreparedCareers:
+    """Careers of half of the NLSY97, where unemployed and out of the labor force cannot be told apart; the fifth that
+    is kept for tests elsewhere is pretrained on too."""
+    made = panel(
+        table,
+        covariates=["education"],
+        static=["region", "race", "gender"],
+        lacks=["unemployed", "not_working"],
+        source="nlsy97",
+    )
+    splits = made.splits
+    train = concatenate_datasets([splits["train"], splits["test"]])
+    parts = DatasetDict(train=train, validation=splits["validation"])
+    return PreparedCareers.of_splits("nlsy97", parts, made.ledger, limits=made.limits)
+
+
+def move_corpora(folder: Path, stays: bool = False) -> list[PreparedCareers]:
+    """Counts of moves of three sources. Without stays they say where movers go, and nothing about who moves."""
+    denmark = folder / "denmark_moneca"
+    corpora = [
+        from_moves(
+            folder / "cps_asec_2011_2019" / "cps_asec_moves.csv.gz",
+            origin="census2010_last_year",
+            destination="census2010_now",
+            count="people",
+            crosswalk="census2010",
+            source="cps-moves",
+            stays=stays,
+        ),
+        from_moves(
+            folder / "gss_panels_2006_2014" / "gss_moves.csv.gz",
+            origin="census2010_from",
+            destination="census2010_to",
+            count="people",
+            crosswalk="census2010",
+            gap=2,
+            source="gss-moves",
+            stays=stays,
+        ),
+        from_moves(
+            denmark / "denmark_moves.csv.gz",
+            origin="disco_from",
+            destination="disco_to",
+            count="moves",
+            crosswalk=denmark / "disco_occ1990dd.csv.gz",
+            source="denmark-moves",
+            stays=stays,
+        ),
+    ]
+    return [_usable(corpus) for corpus in corpora]
+
+
+def _usable(corpus: PreparedCareers) -> PreparedCareers:
+    """The counts of a corpus that are of at least a few people, without the armed forces, which are no occupation
+    here. The rare ones are most of the table and little of its weight."""
+    table = career_table(corpus.splits["train"])
+    count = np.asarray(list_values(table, "weight")).reshape(-1, 2)[:, 1]
+    codes_of = np.array(list_values(table, "occupation").to_pylist()).reshape(-1, 2)
+    kept = (codes_of != MILITARY_TARGET).all(axis=1) & (count >= FEWEST.get(corpus.source.name, 0))
+    train = corpus.splits["train"].select(np.flatnonzero(kept))
+    return PreparedCareers.of_splits(corpus.source.name, DatasetDict(train=train), corpus.ledger, limits=corpus.limits)
+
+
+def with_held_out_counts(corpus: PreparedCareers) -> PreparedCareers:
+    """Counts of which every twentieth validates, for pretraining on counts alone."""
+    train = corpus.splits["train"]
+    held_out = np.arange(len(train)) % 20 == 0
+    parts = {"train": train.select(np.flatnonzero(~held_out)), "validation": train.select(np.flatnonzero(held_out))}
+    return PreparedCareers.of_splits(corpus.source.name, DatasetDict(parts), corpus.ledger, limits=corpus.limits)
+
+
+def altered(corpus: PreparedCareers, control: str) -> PreparedCareers:
+    """The control of a corpus: its occupations dealt out anew over all person-years, or each by another's name."""
+    rng = np.random.default_rng(0)
+    names_of = {label: label for label in OCCUPATIONS}
+    if control == RELABELLED:
+        held = sorted({label for part in corpus.splits.values() for career in part["occupation"] for label in career})
+        names_of |= dict(zip(held, rng.permutation(held).tolist(), strict=True))
+    parts = {}
+    for name, careers in corpus.splits.items():
+        table = career_table(careers)
+        labels = np.array(list_values(table, "occupation").to_pylist(), dtype=object)
+        labels = rng.permutation(labels) if control == SHUFFLED else np.array([names_of[label] for label in labels])
+        offsets = pa.array(np.r_[0, list_lengths(table, "occupation").cumsum()], pa.int32())
+        occupation = pa.ListArray.from_arrays(offsets, pa.array(labels.tolist(), pa.string()))
+        parts[name] = make_dataset(
+            {column: table[column] for column in table.column_names} | {"occupation": occupation}
+        )
+    # A shuffled or relabelled state may be anything.
+    limits = corpus.limits if control == SHUFFLED else Limits()
+    return PreparedCareers.of_splits(corpus.source.name, DatasetDict(parts), Ledger(), limits=limits)
+
+
+def pretrain(place: Path, mixture: Mixture, settings: FoundationSettings, seed: int = 0) -> Made:
+    """CAREER pretrained on a mixture, from `place` if it is there; it can do without any covariate."""
+    train, validation = mixture.splits["train"], mixture.splits["validation"]
+    dated = mixture.dated if any(corpus.limits.calendar for corpus in mixture.corpora) else None
+    # Counts alone have no year: then the levels are those of the survey, whose embeddings fine-tuning learns.
+    covariates = list(COVARIATES) if dated is not None else []
+    processor = CareerProcessor.fit(train if dated is None else dated, covariates, occupations=OCCUPATIONS)
+    processor.optional_covariates = covariates
+    most = settings.pretraining_steps
+    recipe = partial(
+        scratch_recipe,
+        processor,
+        config_overrides=settings.fields,
+        learning_rate=settings.pretraining_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=most // 10,
+        max_steps=most,
+        eval_steps=max(1, most // 4),
+        save_steps=max(1, most // 4),
+        tokens_per_batch=settings.pretraining_tokens,
+        covariate_dropout=settings.covariate_dropout if covariates else 0.0,
+        metric_for_best_model="weighted_nll",
+        seed=seed,
+    )
+    encode = partial(encode_mixture, limits=mixture.limits)
+    model = CareerForOccupationPrediction
+    return fit_once(place, model, processor, recipe, train, validation, mixture_record(mixture), encode=encode)
+
+
+@dataclass(frozen=True)
+class FoundationStudy(Study):
+    """Leaves learning_curves.csv, kinds.csv, worth.csv, zero_shot.csv, foundation.png and tables.md.
+
+    Args:
+        data: Folder of careers of the NLSY79 in splits.
+        nlsy97: Table of careers of the NLSY97.
+        moves: Folder with published counts of moves.
+    """
+
+    settings: FoundationSettings = FoundationSettings()
+    data: Path = Path()
+    nlsy97: Path = Path()
+    moves: Path = Path()
+
+    def described(self) -> dict[str, Any]:
+        return {**asdict(self.settings), **{name: str(getattr(self, name)) for name in ("data", "nlsy97", "moves")}}
+
+    def splits(self) -> DatasetDict:
+        """Careers of the NLSY79."""
+        return load_careers(self.data)
+
+    def test(self) -> Dataset:
+        return self.splits()["test"]
+
+    def sample(self, share: float) -> Dataset:
+        """The first people of one random order of the training people."""
+        train = self.splits()["train"]
+        order = np.random.default_rng(0).permutation(len(train))
+        return train.select(order[: max(1, round(share * len(train)))])
+
+    def prepare(self, workers: int) -> None:
+        """Makes the careers of the NLSY97 once."""
+        if not self.corpus_folder.exists():
+            with complete(self.corpus_folder) as unfinished:
+                nlsy97_corpus(self.nlsy97).splits.save_to_disk(str(unfinished))
+
+    @property
+    def corpus_folder(self) -> Path:
+        """Where the careers of the NLSY97 are."""
+        return self.folder / "nlsy97"
+
+    def survey97(self) -> PreparedCareers:
+        """The careers of the NLSY97."""
+        parts: Any = load_from_disk(str(self.corpus_folder))
+        limits = Limits(lacks=("unemployed", "not_working"))
+        return PreparedCareers.of_splits("nlsy97", parts, Ledger(), limits=limits)
+
+    def mixture(self, name: str) -> Mixture:
+        """What a model is pretrained on."""
+        if name == MOVES:
+            corpora = [with_held_out_counts(corpus) for corpus in move_corpora(self.moves)]
+        else:
+            survey = self.survey97()
+            corpora = [altered(survey, name) if name in (SHUFFLED, RELABELLED) else survey]
+            corpora += move_corpora(self.moves) if name == BOTH else []
+        weights = [WEIGHTS[corpus.source.name] for corpus in corpora]
+        return mix(corpora, weights, [] if name == MOVES else COVARIATES)
+
+    def pretrained(self, name: str) -> Made:
+        """A model that was pretrained, and scored on test people before fine-tuning."""
+        made = pretrain(self.place(f"pretrained, {name}"), self.mixture(name), self.settings)
+        score_once(self.folder / "zero_shot" / name / "0.parquet", *made, self.test())
+        return made
+
+    def cells(self, models: Sequence[str]) -> list[Cell]:
+        """All runs of some models: the first seed and the smallest samples first."""
+        settings, cells = self.settings, []
+        for seed in range(settings.seeds):
+            for share in sorted(settings.shares):
+                if models == COUNTED and seed:
+                    continue
+                if models != CONTROLS or share in settings.control_shares:
+                    cells += [Cell(model, share, seed) for model in models]
+        return cells
+
+    def compute(self, workers: int) -> None:
+        """What says most comes first, so that a study that is stopped says something."""
+        for models in (MAIN, COUNTED, CONTROLS):
+            self.work("Pretraining", self.pretrained, [name for name in models if name in PRETRAINED], workers)
+            missing = [cell for cell in self.cells(models) if not self.table(cell).exists()]
+            self.work(", ".join(models), self.score, missing, workers)
+
+    def table(self, cell: Cell) -> Path:
+        """The scores of a run."""
+        return self.folder / "tables" / cell.at / cell.model / f"{cell.seed}.parquet"
+
+    def score(self, trial: Cell) -> None:
+        if not self.table(trial).exists():
+            score_once(self.table(trial), *self.train(trial), self.test())
+
+    def train(self, trial: Cell) -> Made:
+        if trial.model in COUNTED:
+            return self.count(trial)
+        settings, sample = self.settings, self.sample(trial.share)
+        schedule = finetuning_defaults(sum(map(len, sample["year"])))
+        schedule["seed"] = trial.seed
+        if settings.most_steps is not None:
+            schedule["max_steps"] = settings.most_steps
+            schedule["eval_steps"] = schedule["save_steps"] = max(1, settings.most_steps // 4)
+        if trial.model in PRETRAINED:
+            make, processor = self.carried_over(trial.model, sample)
+            recipe = partial(finetuning_recipe, processor, **schedule)
+        else:
+            processor = CareerProcessor.fit(sample, COVARIATES, occupations=OCCUPATIONS)
+            of_career = CareerForOccupationPrediction, SCRATCH_RATE
+            make, rate = RIVALS.get(trial.model, of_career)
+            # What keeps weights near their start is for a model that has one worth keeping.
+            for name in ("layerwise_decay", "l2_sp", "frozen_layers"):
+                schedule.pop(name, None)
+            fields = settings.fields if make is of_career[0] else {}
+            recipe = partial(recipe_for, make, processor, fields=fields, **{**schedule, "learning_rate": rate})
+        place = self.place(f"{trial.model}, {trial.at}, {trial.seed}")
+        careers = sample, self.splits()["validation"]
+        return fit_once(place, make, processor, recipe, *careers, source_of(self.data))
+
+    def carried_over(self, name: str, sample: Dataset) -> tuple[Any, CareerProcessor]:
+        """A function that makes the pretrained model for a sample, and its processor."""
+        _, old = load_checkpoint(self.place(f"pretrained, {name}"))
+        new = [covariate for covariate in COVARIATES if covariate not in old.covariate_names]
+        processor = old.extend(sample, covariates=new)
+
+        def make(_: Any) -> PreTrainedModel:
+            model = CareerForOccupationPrediction.from_pretrained(self.place(f"pretrained, {name}"))
+            resize_vocabulary(model, old, processor)
+            return model
+
+        return make, processor
+
+    def count(self, cell: Cell) -> Made:
+        """A counted model of a sample, perhaps with external counts, whose weight validation people choose."""
+        sample, validation = self.sample(cell.share), self.splits()["validation"]
+        if cell.model != CHAIN_WITH_COUNTS:
+            processor = CareerProcessor.fit(sample, [], occupations=OCCUPATIONS)
+            encoded, held_out = (processor.encode(careers)[0] for careers in (sample, validation))
+            tune = partial(tune_weight, order=1) if cell.model == CHAIN else tune_mixture
+            return tune(encoded, held_out, processor), processor
+        own = PreparedCareers.of_splits("nlsy79", DatasetDict(train=sample, validation=validation), Ledger())
+        external = [self.survey97(), *move_corpora(self.moves, stays=True)]
+        of_sample, of_survey = (sum(map(len, corpus.splits["train"]["year"])) for corpus in (own, external[0]))
+        made = []
+        for weight in COUNT_WEIGHTS:
+            # The NLSY97's person-years have this weight each, and all counts of moves together half of theirs.
+            shares = [of_sample, *(weight * of_survey * share for share in (1.0, 0.25, 0.125, 0.125))]
+            mixture = mix([own, *external], shares).splits
+            held_out = mixture["validation"].filter(lambda career: career["corpus"] == "nlsy79")
+            processor = CareerProcessor.fit(mixture["train"], [], occupations=OCCUPATIONS)
+            encoded = (processor.encode(careers)[0] for careers in (mixture["train"], held_out))
+            chain = tune_weight(*encoded, processor, order=1, weighted=True)
+            likelihood = transition_table(chain, validation, processor)["log_prob"].mean()
+            made.append((likelihood, chain, processor))
+        _, chain, processor = max(made, key=lambda each: each[0])
+        return chain, processor
+
+    def report(self) -> StudyResult:
+        """Perplexity of every model at every share, and what pretraining gains."""
+        tables = {share: load_tables(self.folder / "tables" / f"{share:g}") for share in sorted(self.settings.shares)}
+        tables = {share: of_share for share, of_share in tables.items() if SCRATCH in of_share}
+        people = {share: len(self.sample(share)) for share in tables}
+        curves = learning_curves(tables, people, self.settings.draws)
+        found = {
+            "learning_curves": curves,
+            "kinds": kinds(tables, people),
+            "ahead": ahead(tables, people, self.settings.draws),
+            "worth": worth(curves),
+            "zero_shot": zero_shot(load_tables(self.folder / "zero_shot"), self.settings.draws),
+        }
+        return StudyResult(found, {"foundation": foundation_figure(curves)}, foundation_page(found))
+
+
+Curves = Mapping[float, Mapping[str, Sequence[pd.DataFrame]]]
+
+
+def learning_curves(tables: Curves, people: Mapping[float, int], draws: int) -> pd.DataFrame:
+    """One row per share and model: perplexity with its interval, and the difference of log-perplexity from training
+    from scratch on the same people, with an interval from resampling test people."""
+    rows = []
+    for share, of_share in tables.items():
+        levels = summarize(of_share, draws)[["perplexity", "low", "high", "seeds", "seed_sd"]]
+        compared = perplexity_differences(of_share, SCRATCH, draws)[["difference", "low", "high"]]
+        found = levels.join(compared, rsuffix="_of_difference").reset_index()
+        rows.append(found.assign(share=share, people=people[share]))
+    return pd.concat(rows, ignore_index=True)
+
+
+def kinds(tables: Curves, people: Mapping[float, int]) -> pd.DataFrame:
+    """Perplexity of every model by kind of step: first, stay, return and new, and of moves, which are the last two."""
+    rows = []
+    for share, of_share in tables.items():
+        for model, seeds in of_share.items():
+            table = mean_over_seeds(seeds)
+            of_kind = perplexity_by(table, "transition")["perplexity"]
+            moves = table[table["transition"].isin(["return", "new"])]
+            rows.append({"people": people[share], "model": model, **of_kind, "move": perplexity(moves)})
+    return pd.DataFrame(rows)
+
+
+def ahead(tables: Curves, people: Mapping[float, int], draws: int) -> pd.DataFrame:
+    """What is pretrained, against training from scratch on the people of the next larger share."""
+    rows, shares = [], list(tables)
+    for share, larger in zip(shares, shares[1:], strict=False):
+        for model in (NLSY97, BOTH, MOVES):
+            if model in tables[share]:
+                pair = {SCRATCH: tables[larger][SCRATCH], model: tables[share][model]}
+                found = perplexity_differences(pair, SCRATCH, draws).loc[model, ["difference", "low", "high"]]
+                rows.append({"model": model, "people": people[share], "from scratch on": people[larger], **found})
+    return pd.DataFrame(rows)
+
+
+def worth(curves: pd.DataFrame) -> pd.DataFrame:
+    """How many people of the NLSY79 training from scratch needs for the perplexity that pretraining reaches, by a
+    straight line between neighbouring shares (log people, log-perplexity); null beyond all people."""
+    scratch = curves[curves["model"] == SCRATCH].sort_values("people")
+    log_people, nll = np.log(scratch["people"].to_numpy()), np.log(scratch["perplexity"].to_numpy())
+    rows = []
+    for row in curves[curves["model"].isin([*PRETRAINED, CHAIN_WITH_COUNTS])].itertuples():
+        reached = np.log(row.perplexity)
+        equal = np.exp(np.interp(-reached, -nll, log_people)) if nll.min() <= reached <= nll.max() else np.nan
+        rows.append({"model": row.model, "people": row.people, "as from scratch on": equal})
+    return pd.DataFrame(rows).assign(worth=lambda table: table["as from scratch on"] - table["people"])
+
+
+def zero_shot(tables: Tables, draws: int) -> pd.DataFrame:
+    """Perplexity before fine-tuning, by kind of step."""
+    return summarize(tables, draws)[["perplexity", "low", "high", "first", "stay", "return", "new"]].reset_index()
+
+
+def foundation_figure(curves: pd.DataFrame) -> Figure:
+    """Learning curves, and the gain over training from scratch."""
+    figure = Figure(figsize=(13, 5.5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    shown = [SCRATCH, NLSY97, BOTH, MOVES, CHAIN, CHAIN_WITH_COUNTS]
+    for color, model in zip(COLORS, shown, strict=True):
+        rows = curves[curves["model"] == model].sort_values("people")
+        if not len(rows):
+            continue
+        style = {"color": color, "label": model, "capsize": 3, "fmt": "--s" if model in COUNTED else "-o"}
+        left.errorbar(rows["people"], rows["perplexity"], yerr=whiskers(rows, "perplexity"), **style)
+        if model != SCRATCH:
+            ends = "low_of_difference", "high_of_difference"
+            right.errorbar(rows["people"], rows["difference"], yerr=whiskers(rows, "difference", *ends), **style)
+    for axes in (left, right):
+        ticks = sorted(curves["people"].unique())
+        axes.set_xscale("log")
+        axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+        axes.minorticks_off()
+        axes.set_xlabel("training people of the NLSY79")
+    left.set_yscale("log")
+    left.set(ylabel="test perplexity (95% intervals)", title="NLSY79, 2,389 test people")
+    right.axhline(0, color="black", linewidth=1)
+    right.set(ylabel="nats per step", title="Against training from scratch; below 0 pretraining pays")
+    left.legend(fontsize=8)
+    return figure
+
+
+def foundation_page(tables: Mapping[str, pd.DataFrame]) -> str:
+    """All tables under headings, numbers rounded, intervals in brackets."""
+    curves = tables["learning_curves"]
+    level = with_interval(curves, "perplexity", "low", "high", ".2f")
+    difference = with_interval(curves, "difference", "low_of_difference", "high_of_difference", "+.3f")
+    wide = {
+        name: curves.assign(text=text).pivot(index="model", columns="people", values="text").fillna("")
+        for name, text in {"level": level, "difference": difference}.items()
+    }
+    ends = tables["ahead"]
+    compared = with_interval(ends, "difference", "low", "high", "+.3f") if len(ends) else pd.Series(dtype=str)
+    by_kind = tables["kinds"].set_index(["people", "model"]).round(2)
+    return page_of(
+        {
+            "Test perplexity by training people": wide["level"],
+            "Difference of log-perplexity from training from scratch on the same people": wide["difference"],
+            "Pretrained, against training from scratch on the people of the next larger sample": ends.assign(
+                difference=compared
+            )
+            .drop(columns=["low", "high"])
+            .set_index("model"),
+            "How many people training from scratch needs for the same": tables["worth"].round(0).set_index("model"),
+            "Perplexity by kind of step": by_kind,
+            "Before fine-tuning": tables["zero_shot"].round(2).set_index("model"),
+        }
+    )
+
+
+COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#555555", "#000000")
+Table97 = Annotated[
+    Path, typer.Option(help="Table of careers of the NLSY97, one row per person and year.", exists=True)
+]
+MovesFolder = Annotated[Path, typer.Option(help="Folder with published counts of moves.", exists=True)]
+
+
+@studies.command()
+def foundation(
+    data: Data,
+    nlsy97: Table97,
+    moves: MovesFolder,
+    output: Output,
+    workers: Workers = 1,
+    seeds: Seeds = 3,
+    quick: Annotated[bool, typer.Option("--quick", help="A few updates of tiny models, to see that it runs.")] = False,
+    so_far: Annotated[
+        bool, typer.Option("--so-far", help="Train nothing; report on the runs that are there.")
+    ] = False,
+) -> None:
+    """What pretraining on real careers and published moves is worth on the NLSY79, from 1% to all of its people."""
+    settings = FoundationSettings(seeds=seeds)
+    if quick:
+        settings = FoundationSettings(
+            shares=(0.01, 0.03), control_shares=(0.01,), seeds=1, pretraining_steps=4, most_steps=4, draws=20,
+            layers=1, hidden_size=16,
+        )  # fmt: skip
+    study = FoundationStudy(output, settings, data=data, nlsy97=nlsy97, moves=moves)
+    runs = sum(len(study.cells(models)) for models in (MAIN, CONTROLS))
+    say(f"{len(PRETRAINED)} runs of pretraining and {runs} on the NLSY79, each up to two core minutes")
+    if so_far:
+        result = study.report()
+        result.save(output)
+    else:
+        result = study.run(workers)
+    show(result["learning_curves"].set_index(["people", "model"]), "Test perplexity, and difference from scratch")
+    show(result["worth"].set_index("model"), "People that training from scratch needs for the same perplexity")
+    say(f"{output}/*.csv, tables.md, foundation.png")
+
+
+@studies.command("foundation-checkpoint")
+def foundation_checkpoint(
+    nlsy97: Table97,
+    output: Output,
+    nlsy79: Annotated[
+        Path | None,
+        typer.Option(help="Folder with extracts of the NLSY79; if left out, nobody of it is trained on.", exists=True),
+    ] = None,
+    name: Annotated[str, typer.Option(help="Name of the checkpoint.")] = SMALL,
+    steps: Annotated[int, typer.Option(help="Updates.", min=4)] = 700,
+) -> None:
+    """Train the checkpoint that ships, from raw files: `OUTPUT/NAME`, with its card.
+
+    It is trained on corpora whose licences let models go out, and never on the split `test` of the NLSY79.
+    """
+    settings = FoundationSettings(pretraining_steps=steps, pretraining_tokens=4_000)
+    survey79 = None if nlsy79 is None else nlsy79_careers(nlsy79)
+    corpora = [nlsy97_corpus(nlsy97)] if survey79 is None else [survey79, nlsy97_corpus(nlsy97)]
+    model, processor = pretrain(output / "training" / name, mix(corpora, None, COVARIATES), settings)
+    everybody = concatenate_datasets([corpus.splits["train"].select_columns(CAREER) for corpus in corpora])
+    rare, stored = rare_careers(everybody), small_counts(processor)
+    data, by, privacy = None, [], None
+    if survey79 is not None:
+        data, by = output / "nlsy79", ["gender", "race"]
+        survey79.save(data)
+        privacy = told_apart(model, processor, survey79)
+    folder = output / name
+    processor.training_stages = [round_stage(stage, K) for stage in processor.training_stages]
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    write_model_card(folder, data, by=by, name=name, note=NOTE)
+    add_publication_section(folder / CARD, None, stored, rare, K, privacy)
+    show(rare, f"Cells of training careers with fewer than {K} people")
+    say(f"{folder}: {model.num_parameters():,} parameters")
+
+
+def told_apart(model: PreTrainedModel, processor: CareerProcessor, survey: PreparedCareers) -> str:
+    """Whether somebody who has a career and the model can tell that it was trained on, by how likely it is."""
+    parts = [survey.splits["train"], survey.splits["test"]]
+    table = transition_table(model, concatenate_datasets(parts), processor)
+    guess = table.groupby("person", observed=True, sort=False)["log_prob"].mean().to_numpy()
+    member = np.arange(len(guess)) < len(parts[0])
+    # Without references the rarity of a path is what the model itself says.
+    rows = attack_table(guess, member, -guess, draws=1_000).set_index("paths")
+    texts = {name: f"{row.auc:.3f} [{row.low:.3f}, {row.high:.3f}]" for name, row in rows.iterrows()}
+    return (
+        "Somebody who has a person's whole career, and guesses by how likely the model finds it whether it was "
+        f"trained on, is right with an AUC of {texts['all']} (people of the NLSY79; a half is a guess), and of "
+        f"{texts[QUARTERS[-1]]} among the quarter of people whose careers it finds the least likely. It was not tried "
+        "with models to compare with, which is a stronger attack (`python examples/replication membership`)."
+    )
+
+
+def nlsy79_careers(extract: Path) -> PreparedCareers:
+    """Careers of the NLSY79 in splits."""
+    return career_hf.sources.nlsy79(extract, variant="full")
+
+
+# The first lines of the card.
+NOTE = (
+    "Small and general: fine-tune it on careers of your own. It knows occupations of the United States from 1980 to "
+    "2021, of two cohorts up to their early forties."
+)
+CAREER = ["person", "year", "occupation"]

@@ -1,0 +1,67 @@
+"""The checkpoint that ships: its name stands where a folder can, and a folder of that name comes first."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from transformers import pipeline
+
+import career_hf
+from career_hf import CareerConfig, CareerForOccupationPrediction, CareerProcessor
+from career_hf.encoding.checkpoints import load_checkpoint
+from career_hf.models.checksums import verify_checksums
+from career_hf.models.shipped import FOLDER, SMALL, shipped, shipped_names
+from career_hf.occupations.crosswalks import codes
+from career_hf.occupations.labels import NOT_WORKING
+
+
+CAREER = {"year": [2020, 2021, 2022], "occupation": ["in_school", "95", "95"]}
+
+
+def test_the_name_is_a_checkpoint_everywhere():
+    assert SMALL in shipped_names()
+    model, processor = load_checkpoint(SMALL)
+    assert isinstance(CareerForOccupationPrediction.from_pretrained(SMALL), CareerForOccupationPrediction)
+    assert CareerProcessor.from_pretrained(SMALL).occupations == processor.occupations
+    assert CareerConfig.from_pretrained(SMALL).vocab_size == len(processor.occupations)
+    assert set(codes()) <= set(processor.occupations) and processor.unknown_occupation is None
+    assert {label for label in processor.occupations if label in NOT_WORKING} == {
+        "unemployed",
+        "out_of_labor_force",
+        "in_school",
+    }
+    assert 200_000 < model.num_parameters() < 350_000
+
+
+def test_it_is_small_whole_and_without_people():
+    folder = FOLDER / SMALL
+    verify_checksums(folder)
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 2_000_000
+    for stage in CareerProcessor.from_pretrained(SMALL).training_stages:
+        assert "people_hashes" not in stage and stage["counts_rounded_to"] == 5
+        assert all(corpus["redistribution"] == "from the agency" for corpus in stage["source"]["corpora"])
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert all(part in card for part in ("### Reach", "## Audit by group", "## Publication", "AUC"))
+
+
+def test_pipelines_take_it_if_no_model_is_named_and_careers_need_no_covariates():
+    predict = pipeline("occupation-prediction", device="cpu")
+    (likeliest, *_) = predict(CAREER, top_k=3)["occupations"]
+    assert likeliest["occupation"] == "95" and likeliest["title"] == "Registered nurses"
+    both = predict([CAREER | {"person": "a"}, CAREER | {"person": "b", "education": "college"}], top_k=1)
+    assert len(both) == 2 and both[0]["occupations"] != both[1]["occupations"]
+
+
+def test_verbs_take_it_and_panels_without_covariates():
+    careers = career_hf.from_frame({"person": [1, 1, 1], **CAREER})
+    table = career_hf.transition_table(SMALL, careers)
+    assert np.isfinite(table["log_prob"]).all() and table["p_stay"].iloc[-1] > 0.5
+    assert career_hf.forecast(SMALL, careers, horizon=2).top(1)["occupation"].tolist() == ["95", "95"]
+
+
+def test_a_folder_of_that_name_comes_first_and_other_names_are_not_looked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / SMALL).mkdir()
+    assert shipped(SMALL) == SMALL
+    with pytest.raises(ValueError, match=f"there is no folder 'occ1990dd-tiny'.*{SMALL}"):
+        load_checkpoint("occ1990dd-tiny")

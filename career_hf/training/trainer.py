@@ -183,7 +183,7 @@ def finetuning_recipe(processor: CareerProcessor, output_dir: str | Path, **over
 # people of the NLSY79 at 1% and 10% of its training people, the others continue them (`docs/how_to/pretrained.md`).
 FINETUNING_BY_SIZE: tuple[tuple[int, dict[str, Any]], ...] = (
     (0, {"learning_rate": 1e-3, "l2_sp": 30.0, "max_steps": 100, "tokens_per_batch": 1_000}),
-    (5_000, {"learning_rate": 1e-3, "l2_sp": 10.0, "max_steps": 300, "tokens_per_batch": 2_000}),
+    (5_000, {"learning_rate": 1e-3, "l2_sp": 10.0, "max_steps": 400, "tokens_per_batch": 2_000}),
     (20_000, {"learning_rate": 1e-3, "l2_sp": 3.0, "max_steps": 500, "tokens_per_batch": 3_000}),
     (60_000, {"learning_rate": 7e-4, "l2_sp": 1.0, "max_steps": 800, "tokens_per_batch": 4_000}),
 )

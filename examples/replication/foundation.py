@@ -102,7 +102,8 @@ RIVALS: Mapping[str, tuple[Any, float]] = {
 }
 CHAIN, CHAINS, CHAIN_WITH_COUNTS = "Markov chain", "mixture of Markov chains", "Markov chain with external counts"
 COUNTED = (CHAIN, CHAINS, CHAIN_WITH_COUNTS)
-MAIN, CONTROLS = (SCRATCH, NLSY97, BOTH, MOVES), (SHUFFLED, RELABELLED, *RIVALS)
+MAIN, WITH_MOVES, CONTROLS = (SCRATCH, NLSY97), (BOTH, MOVES), (SHUFFLED, RELABELLED, *RIVALS)
+PHASES = (MAIN, COUNTED, WITH_MOVES, CONTROLS)
 SCRATCH_RATE = 3e-3
 # Weights of the corpora where they are mixed: surveys of people teach memory, counts teach moves.
 WEIGHTS = {"nlsy79": 0.5, "nlsy97": 0.4, "cps-moves": 0.05, "gss-moves": 0.025, "denmark-moves": 0.025}
@@ -366,7 +367,7 @@ class FoundationStudy(Study):
 
     def compute(self, workers: int) -> None:
         """What says most comes first, so that a study that is stopped says something."""
-        for models in (MAIN, COUNTED, CONTROLS):
+        for models in PHASES:
             self.work("Pretraining", self.pretrained, [name for name in models if name in PRETRAINED], workers)
             missing = [cell for cell in self.cells(models) if not self.table(cell).exists()]
             self.work(", ".join(models), self.score, missing, workers)
@@ -599,7 +600,7 @@ def foundation(
             layers=1, hidden_size=16,
         )  # fmt: skip
     study = FoundationStudy(output, settings, data=data, nlsy97=nlsy97, moves=moves)
-    runs = sum(len(study.cells(models)) for models in (MAIN, CONTROLS))
+    runs = sum(len(study.cells(models)) for models in PHASES if models != COUNTED)
     say(f"{len(PRETRAINED)} runs of pretraining and {runs} on the NLSY79, each up to two core minutes")
     if so_far:
         result = study.report()

@@ -25,6 +25,7 @@ from career_hf import CareerConfig, CareerForOccupationPrediction, CareerProcess
 from career_hf.careers import from_frame, save_careers, split_careers, to_frame
 from career_hf.cli.app import app
 from career_hf.evaluation.transition_table import transition_table
+from career_hf.occupations.crosswalks import codes
 from career_hf.registration import model_names
 from career_hf.rivals.markov import MarkovForOccupationPrediction
 from career_hf.simulation import preset
@@ -123,11 +124,16 @@ def test_readme(tmp_path, monkeypatch, capsys, short_training):
     pytest.importorskip("matplotlib", reason="the extra 'studies' is not installed")
     pytest.importorskip("pyfixest", reason="the extra 'econ' is not installed")
     monkeypatch.chdir(tmp_path)
+    write_panel()
     names = run("README.md")
+    # What the page says that the checkpoint which ships predicts.
+    shown = re.findall(r"^# (0\.\d+ .*)$", PAGES["README.md"], flags=re.MULTILINE)
+    printed = capsys.readouterr().out
+    assert len(shown) == 4 and all(line in printed for line in shown)
     assert set(names["comparison"].to_frame().index) == {"career", "bag-of-jobs", "markov-2"}
     assert Path("forecast.png").exists() and Path("runs/career/README.md").exists()
     # Numbers come from longer training; the tables have the columns that the page shows.
-    printed = {" ".join(line.split()) for line in capsys.readouterr().out.splitlines()}
+    printed = {" ".join(line.split()) for line in printed.splitlines()}
     (text,) = [block for info, block in fences("README.md") if info == "text"]
     headings = [
         " ".join(line.split()) for line in text.splitlines() if re.search("perplexity|person|specification", line)
@@ -173,6 +179,21 @@ def test_training(folder):
     assert names["model"].config.covariate_names == ["year", "education", "gender", "region"]
 
 
+def write_panel():
+    """Writes panel.csv: a few people of the simulated market, each occupation by some code of occ1990dd."""
+    panel = to_frame(preset("tiny").simulate(80).careers)[["person", "year", "occupation", "education"]]
+    code_of = dict(zip(sorted(panel["occupation"].unique()), codes(), strict=False))
+    panel.assign(occupation=panel["occupation"].map(code_of)).to_csv("panel.csv", index=False)
+
+
+def test_pretrained(folder, short_training):
+    write_panel()
+    names = run("docs/how_to/pretrained.md")
+    assert set(names["tuned"].processor.occupations) == set(names["alone"].processor.occupations)
+    assert not names["report"].ledger.notes
+    assert {corpus["people"] for corpus in names["mixed"].processor.training_stages[-1]["source"]["corpora"]} > {0}
+
+
 def test_evaluation(folder, capsys):
     pytest.importorskip("svy", reason="the extra 'survey' is not installed")
     names = run("docs/how_to/evaluation.md")
@@ -212,6 +233,7 @@ HERE = {
     "docs/tutorials/quickstart.md": test_quickstart,
     "docs/explanation/simulated_wages.md": test_simulated_wages,
     "docs/how_to/training.md": test_training,
+    "docs/how_to/pretrained.md": test_pretrained,
 }
 
 

@@ -30,7 +30,7 @@ def test_the_name_is_a_checkpoint_everywhere():
         "out_of_labor_force",
         "in_school",
     }
-    assert 200_000 < model.num_parameters() < 350_000
+    assert 100_000 < model.num_parameters() < 350_000
 
 
 def test_it_is_small_whole_and_without_people():

@@ -54,7 +54,8 @@ from career_hf.models.cpu_layers import PRODUCTS
 from career_hf.training.trainer import Recipe, build_trainer, pretraining_recipe, scratch_recipe
 
 
-ORIGINAL, RANDOM, GROUPED, SORTED = (
+BARE, ORIGINAL, RANDOM, GROUPED, SORTED = (
+    "CAREER, bare loop",
     "original program",
     "GPT-2, random",
     "GPT-2, group_by_length",
@@ -132,7 +133,7 @@ def career_programs(recipe: Recipe, processor: CareerProcessor, encoded: Dataset
 
     return [
         Program("CAREER", through_trainer(trainer, micro_batches.careers)),
-        Program("CAREER, bare loop", bare_loop),
+        Program(BARE, bare_loop),
     ]
 
 
@@ -309,8 +310,7 @@ def compare(
         gpt2_program(GROUPED, "group_by_length", RANDOM_PARTS, rows, recipe),
         gpt2_program(SORTED, "sequential", SORTED_PARTS, sorted_by_length(encoded, rows), recipe),
     ]
-    if options.quick:
-        programs = [program for program in programs if program.name not in (GROUPED, "CAREER, bare loop")]
+    programs = [program for program in programs if not options.few or program.name not in (GROUPED, BARE)]
     take_turns(programs, options.rounds)
     rate = {program.name: program.rate(options.clock) for program in programs}
     by_length = max(rate.get(GROUPED, 0.0), rate[SORTED])
@@ -347,10 +347,11 @@ def main() -> None:
     arguments.add_argument("--dtype", choices=["float32", "bfloat16"], nargs="+", default=dtypes)
     arguments.add_argument("--updates", type=int, help="updates of 16,000 steps a round (default: small 4, large 1)")
     arguments.add_argument("--shares", action="store_true", help="print where the time of an update goes")
+    arguments.add_argument("--few", action="store_true", help="without the bare loop and group_by_length")
     arguments.add_argument("--careers", choices=["survey", "resumes"], nargs="+", default=["survey", "resumes"])
     options = arguments.parse_args()
     if options.quick:
-        options.size, options.dtype, options.careers = ["small"], options.dtype[:1], ["survey"]
+        options.size, options.dtype, options.careers, options.few = ["small"], options.dtype[:1], ["survey"], True
     prepare(options)
     name, survey, covariates = measured_careers()
     careers = {"survey": (survey["train"], covariates), "resumes": (resumes(), ("year", *COVARIATE_LEVELS))}

@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset
+from datasets.fingerprint import Hasher
 
 from ..argument_kinds import check_names as check_names
 from ..occupations.normalising import LARGEST_EXACT, TOO_LARGE, WHOLE_WITH_POINT, label_of
@@ -300,7 +301,13 @@ def is_text(kind: pa.DataType) -> bool:
 
 def make_dataset(columns: Mapping[str, pa.Array]) -> Dataset:
     """A `datasets.Dataset` of these columns."""
-    return Dataset(pa.table(columns))
+    table = pa.table(columns)
+    # `datasets` would make a fingerprint of a pickled copy of the table, which takes most of a single prediction.
+    parts: list[Any] = [table.schema.to_string().encode()]
+    for chunk in (chunk for column in table.columns for chunk in column.chunks):
+        parts.append(f"{chunk.offset} {len(chunk)}".encode())
+        parts += [buffer for buffer in chunk.buffers() if buffer is not None]
+    return Dataset(table, fingerprint=Hasher.hash_bytes(parts))
 
 
 def career_table(careers: Dataset) -> pa.Table:

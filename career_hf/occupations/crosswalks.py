@@ -75,6 +75,11 @@ def codes() -> list[str]:
 
 def titles() -> dict[str, str]:
     """Title by occ1990dd code. Besides the 330 codes: 361, which no table uses, and 903-905, the armed forces."""
+    return dict(_titles())
+
+
+@functools.cache
+def _titles() -> dict[str, str]:
     table = read_data("occ1990dd_titles.csv")
     return dict(zip(table["occ1990dd"], table["title"], strict=True))
 

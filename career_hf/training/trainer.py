@@ -55,7 +55,7 @@ from .runs import CompleteCheckpoints
 
 # Number of steps in a micro-batch on CPU. Larger activations would exceed the size from which the C library maps and
 # unmaps fresh memory for each of them, which costs more than the arithmetic.
-CPU_MICRO_BATCH = 2_000
+CPU_MICRO_BATCH = 4_000
 
 # Rows of micro-batches are filled to a multiple of this, by under 1%, where products are oneDNN's: it compiles a
 # kernel for every row length, so that few should occur.

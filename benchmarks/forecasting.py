@@ -1,16 +1,17 @@
 """Speed of `forecast` against sampling every trajectory by itself, in the same process.
 
-    python benchmarks/forecasting.py                          # both sizes, two kinds of workers, two threads
-    python benchmarks/forecasting.py --size small --threads 1
+    python benchmarks/forecasting.py                          # both sizes, two kinds of workers, one thread
+    python benchmarks/forecasting.py --quick
     python benchmarks/forecasting.py --size small --workers survey --horizon 3 --people 3000 --rounds 1 --alone
     python benchmarks/forecasting.py --dtype bfloat16
 
-The naive loop computes the whole history of every trajectory again at every step, as the original program does. The
-other keeps keys and values for every trajectory: it computes a person's past once, copies it for each, and reads one
-step at a time. All three see the same people with histories of 10 to 20 steps, take 1,000 trajectories 6 steps ahead,
-and average the probabilities of every step. The programs take turns, and seconds per person are medians over rounds;
-the loops take few people, because each person costs them the same. Weights are random, scaled so that workers move
-like a survey's (the probability of staying is .55, the perplexity of a step 11) or like resumes' (.82, 2.8).
+The original program (`original_program.py`) and the naive loop compute the whole history of every trajectory again at
+every step. The other loop keeps keys and values for every trajectory: it computes a person's past once, copies it for
+each, and reads one step at a time. All see the same people with histories of 10 to 20 steps, take 1,000 trajectories 6
+steps ahead, and average the probabilities of every step. The programs take turns, and seconds per person are medians
+over rounds; the loops take few people, because each person costs them the same. Weights are random, scaled so that
+workers move like a survey's (the probability of staying is .55, the perplexity of a step 11) or like resumes' (.82,
+2.8).
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from original_program import OriginalModel
 from transformers import DynamicCache, logging
+from turns import SIZES, prepare, report, setting
+from turns import parser as options_of_all
 
 from career_hf import CareerConfig, CareerForOccupationPrediction, CareerProcessor
 from career_hf.careers import from_frame
@@ -34,10 +38,6 @@ from career_hf.forecasting.forecast import forecast
 
 
 OCCUPATIONS, SAMPLES = 335, 1000
-SIZES = {
-    "small": {"num_hidden_layers": 4, "hidden_size": 64, "num_attention_heads": 2, "intermediate_size": 256},
-    "large": {"num_hidden_layers": 12, "hidden_size": 192, "num_attention_heads": 3, "intermediate_size": 768},
-}
 # Probability of staying and perplexity of a step.
 WORKERS = {"survey": (0.55, 11.0), "resumes": (0.82, 2.8)}
 COVARIATE_LEVELS = {"education": 5, "region": 4, "race": 3, "gender": 2}
@@ -120,6 +120,24 @@ def cached(model: Any, history: torch.Tensor, levels: torch.Tensor, horizon: int
     return torch.stack(mean)
 
 
+def original(model: OriginalModel) -> Callable:
+    """The original program's forecast of one person, with the arguments of `naive`; its model's weights do not change
+    what it costs."""
+
+    @torch.no_grad()
+    def run(_: Any, history: torch.Tensor, levels: torch.Tensor, horizon: int) -> torch.Tensor:
+        paths, mean = history.expand(SAMPLES, -1), []
+        for step in range(horizon):
+            x = levels[: len(history) + step].expand(SAMPLES, -1, -1)
+            batch = {"input_ids": paths, "covariates": x, "real": torch.ones_like(paths, dtype=torch.bool)}
+            p = model(batch)[:, -1].exp()
+            mean.append(p.mean(0))
+            paths = torch.cat([paths, p.multinomial(1)], dim=1)
+        return torch.stack(mean)
+
+    return run
+
+
 @dataclass
 class Program:
     """One of the programs that take turns, with what its runs took."""
@@ -157,10 +175,11 @@ def resident() -> float:
         return int(file.read().split()[1]) * 4096 / 1e6
 
 
-def compare(size: str, workers: str, options: argparse.Namespace) -> None:
-    """Prints the table of one model size and kind of workers."""
+def compare(size: str, workers: str, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Prints the table of one model size and kind of workers, and returns its rows."""
     many, few = {"small": (100, 4), "large": (16, 1)}[size]
-    many = options.people or many
+    many = options.people or (8 if options.quick else many)
+    few = 1 if options.quick else few
     careers = random_careers(max(many, 32))
     processor = CareerProcessor.fit(careers, covariates=("year", *COVARIATE_LEVELS))
     model = model_of(processor, size, workers, careers).to(getattr(torch, options.dtype))
@@ -182,7 +201,10 @@ def compare(size: str, workers: str, options: argparse.Namespace) -> None:
     def ours() -> None:
         forecast(model, some, processor, horizon=options.horizon, samples=SAMPLES, batch_tokens=options.batch_tokens)
 
-    loops = {} if options.alone else {"naive loop": naive, "cache for every trajectory": cached}
+    loops: dict[str, Callable] = {}
+    if not options.alone:
+        loops["original program"] = original(OriginalModel(model.config).eval())
+        loops |= {"naive loop": naive, "cache for every trajectory": cached}
     programs = {name: Program(loop(one), few) for name, one in loops.items()}
     programs["forecast"] = Program(ours, many)
     for _ in range(options.rounds):
@@ -191,33 +213,34 @@ def compare(size: str, workers: str, options: argparse.Namespace) -> None:
     setting = f"{options.rounds} rounds, {options.threads} thread(s), {options.dtype}, {options.horizon} steps"
     print(f"{setting}, {many} people" + (f", {few} in the loops" if loops else ""))
     print(f"{'':28}{'CPU s a person':>16}{'x':>8}{'wall s a person':>17}{'x':>8}{'people/s':>10}{'MB':>8}")
+    rows = []
     fastest = programs["forecast"]
     for name, program in programs.items():
         cpu, wall = statistics.median(program.cpu), statistics.median(program.wall)
         by_cpu, by_wall = cpu / statistics.median(fastest.cpu), wall / statistics.median(fastest.wall)
         rates = f"{1 / wall:>10.2f}{program.memory:>8,.0f}"
         print(f"{name:28}{cpu:>16.4f}{by_cpu:>8.1f}{wall:>17.4f}{by_wall:>8.1f}{rates}")
+        case = f"{size}, {options.dtype}, {workers}, {options.horizon} steps"
+        rows.append({"case": case, "program": name, "CPU seconds a person": cpu, "times forecast's": by_cpu})
+        rows[-1] |= {"people a second": 1 / wall, "memory in MB": program.memory}
+    return rows
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", choices=list(SIZES), nargs="+", default=list(SIZES))
+    parser = options_of_all(__doc__)
     parser.add_argument("--workers", choices=list(WORKERS), nargs="+", default=list(WORKERS))
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--people", type=int, help="people of `forecast` (default: small 100, large 16)")
     parser.add_argument("--horizon", type=int, default=6, help="steps ahead")
     parser.add_argument("--alone", action="store_true", help="without the loops, for many people")
     parser.add_argument("--batch-tokens", type=int, default=4_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    if options.quick:
+        options.size, options.workers = ["small"], ["survey"]
+    prepare(options)
     logging.get_logger("career_hf.forecasting.forecast").setLevel("ERROR")
-    for size in options.size:
-        for workers in options.workers:
-            compare(size, workers, options)
+    table = [row for size in options.size for workers in options.workers for row in compare(size, workers, options)]
+    report("forecasting", setting(options, "random careers"), table, "times forecast's", options.output)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from importlib.util import find_spec
@@ -25,7 +24,7 @@ from datasets import Dataset
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
-from .careers.atomic_files import complete
+from .careers.atomic_files import complete, locked
 from .careers.columns import check_names, with_weights
 from .careers.frames import as_splits, covariate_names
 from .careers.ledger import Ledger
@@ -289,7 +288,7 @@ def compare(
     baseline = tables[0] if baseline is None and tables else baseline
     if baseline not in tables:
         raise ValueError(f"baseline '{baseline}' is none of {tables}")
-    with TemporaryDirectory() if output is None else nullcontext(output) as folder:
+    with TemporaryDirectory() if output is None else locked(output) as folder:
         setup = _Setup(
             Path(folder),
             splits,

@@ -1,8 +1,8 @@
 """What the numbers that public functions take may be: one table by the argument's name, and the check of a call.
 
 A number outside of its range is a slip: a count below one, a rate of infinity, a million threads, work for a thousand
-years. `within_ranges` refuses it before anything is read, drawn or written. Ranges are wide; where a function can use
-less, its own check says so.
+years. `within_ranges` refuses it before anything is read, drawn or written, and so it does with arguments of another
+kind than their annotation's (`argument_kinds`). Ranges are wide; where a function can use less, its own check says so.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import wraps
 from numbers import Integral, Real
 from typing import Any, TypeVar, cast
+
+from .argument_kinds import check_kind
 
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -120,13 +122,20 @@ RANGES: Mapping[str, Range] = {
 
 
 def within_ranges(function: Function) -> Function:
-    """Makes a function refuse numbers outside of the range of their argument's name.
+    """Makes a function refuse numbers outside of the range of their argument's name, and values of another kind.
 
     Raises:
-        ValueError: In the function, with the argument, its value and its range. In a list every number is checked.
+        ValueError: In the function, with the argument, its value and its range or kind. In a list every number is
+            checked.
     """
     signature = inspect.signature(function)
-    checked = {name: parameter for name, parameter in signature.parameters.items() if is_number(parameter)}
+    checked = {name: each for name, each in signature.parameters.items() if name in RANGES and is_number(each)}
+    several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    others = {
+        name: parameter
+        for name, parameter in signature.parameters.items()
+        if name not in checked and parameter.kind not in several
+    }
 
     @wraps(function)
     def within(*args: Any, **kwargs: Any) -> Any:
@@ -143,6 +152,9 @@ def within_ranges(function: Function) -> Function:
             for number in value if is_list else [value]:
                 if not RANGES[name].has(number):
                     raise ValueError(f"{name} is {number!r}, and must be {RANGES[name]}")
+        for name, parameter in others.items():
+            if name in given:
+                check_kind(name, given[name], parameter.annotation)
         return function(*args, **kwargs)
 
     return cast(Function, within)

@@ -8,9 +8,10 @@ its card, and `sharing` imports `training`.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -41,7 +42,7 @@ from .sharing.card_results import RESULTS
 from .sharing.model_card import redistribution_of, write_model_card
 from .training.fitting import FittedModel, fit_model
 from .training.run_record import counted_run
-from .training.runs import last_checkpoint
+from .training.runs import claimed_run, last_checkpoint
 from .training.trainer import finetuning_defaults, finetuning_recipe, recipe_for
 
 
@@ -128,7 +129,7 @@ def train(
         output: Destination folder of the model, its processor and its card; intermediate checkpoints are in its
             subfolder `training`. Nothing is kept if None.
         model: Name of the model, one of `career_hf.registration.model_names()`.
-        covariates: The year, and columns of the careers. Markov chains have none.
+        covariates: The year, and columns of the careers. Markov chains and mixtures of them have none.
         occupations: The occupations of the model: a list of labels, or a model in any form (a folder, a name, a pair,
             a result of training), whose occupations are taken. Models have to share them where they are compared on
             few people. If None, they are those of the training careers, and "unknown", the one that all others become.
@@ -162,18 +163,20 @@ def train(
         The model, its processor, validation metrics and the training log.
 
     Raises:
-        ValueError: There is no such model, an option is not for it, careers have no splits `train` and `validation`,
-            they hold an occupation that is not among those given, corpora cannot be mixed, there is nothing to resume
-            from, weights are asked for and missing, or the output folder holds another run or one that is training.
+        ValueError: There is no such model, it has no use for an option or no such field, careers have no splits
+            `train` and `validation`, they hold an occupation that is not among those given, corpora cannot be mixed,
+            there is nothing to resume from, weights are asked for and missing, or the output folder holds another run
+            or one that is training.
     """
     model_class, named_fields = model_named(model)
     is_career = model_class is CareerForOccupationPrediction
-    if job_dropout and not is_career:
-        raise ValueError("--job-dropout is for CAREER, because rivals cannot hide a year from the others")
-    if title_embeddings is not None and not is_career:
-        raise ValueError("--title-embeddings is for CAREER, because rivals have no place for titles")
+    given: dict[str, Any] = {"covariates": covariates, "one_stage": one_stage, "learning_rate": learning_rate}
+    given |= {"warmup_steps": warmup_steps, "tokens_per_batch": tokens_per_batch, "max_steps": max_steps}
+    given |= {"eval_steps": eval_steps, "patience": patience, "dropout": dropout, "job_dropout": job_dropout}
+    given |= {"title_embeddings": title_embeddings, "tune_smoothing": tune_smoothing, "resume": resume}
+    _check_options(model, model_class, given)
+    _check_fields(model, model_class, fields or {})
     titles = _load_titles(title_embeddings)
-    check_names(covariates=covariates, untitled=untitled)
     if len(untitled) and title_embeddings is None:
         raise ValueError(f"untitled is {untitled!r}, and there are no titles: give title_embeddings too")
     labels, unknown = _label_set(occupations)
@@ -199,8 +202,14 @@ def train(
     if covariate_dropout:
         processor.optional_covariates = list(processor.covariate_names)
     if model_class.is_counted:
-        trained = _count(model, splits, processor, record, tune_smoothing, seed, {**named_fields, **(fields or {})})
-        return trained if output is None else trained.save(output)
+        training = None if output is None else Path(output) / "training"
+        # The folder of a run that another model was trained in.
+        is_run = training is not None and training.is_dir()
+        claim = claimed_run(training, {"model": model}, resume=False, overwrite=overwrite) if is_run else nullcontext()
+        with claim:
+            every_field = {**named_fields, **(fields or {})}
+            counted = _count(model, splits, processor, record, tune_smoothing, seed, every_field)
+            return counted if output is None else counted.save(output)
     config_fields: dict[str, Any] = {"two_stage": not one_stage, **named_fields}
     if is_career:
         config_fields |= {"hidden_dropout": dropout, "attention_dropout": dropout}
@@ -311,7 +320,6 @@ def finetune(
             in `train`.
     """
     titles = _load_titles(title_embeddings)
-    check_names(covariates=covariates, untitled=untitled)
     if len(untitled) and title_embeddings is None:
         raise ValueError(f"untitled is {untitled!r}, and there are no titles: give title_embeddings too")
     splits = _training_splits(careers, cutoff, weighted)
@@ -371,6 +379,54 @@ def finetune(
     _note_unknown(fitted.ledger, processor, splits["validation"])
     trained = TrainedModel(**vars(fitted), transfer=transfers[-1])
     return trained if output is None else trained.save(output)
+
+
+def _check_options(name: str, model_class: Any, given: Mapping[str, Any]) -> None:
+    """Refuses options of `train` that differ from their defaults and that a model has no use for.
+
+    Raises:
+        ValueError: The message names the option and says why the model has no use for it.
+    """
+    unused: dict[str, str] = {}
+    if model_class is not CareerForOccupationPrediction:
+        unused |= {
+            "dropout": "other models have their own dropout, if any, as hidden_dropout of fields",
+            "job_dropout": "rivals cannot hide a year from the others",
+            "title_embeddings": "rivals have no place for titles",
+        }
+    unused = {option: f"is for CAREER and not for {name}, because {reason}" for option, reason in unused.items()}
+    if model_class.is_counted:
+        counted = f"is not for {name}, which is made of counts"
+        steps = ("learning_rate", "warmup_steps", "tokens_per_batch", "max_steps", "eval_steps", "patience", "resume")
+        unused |= dict.fromkeys(steps, f"{counted} and is not trained step by step")
+        unused |= {"covariates": f"{counted} and has no covariates", "one_stage": f"{counted} and has no stages"}
+    else:
+        unused["tune_smoothing"] = f"is for models that are made of counts, and {name} is not one"
+    defaults = signature(train).parameters
+    for option, reason in unused.items():
+        value, default = given[option], defaults[option].default
+        if option == "covariates":
+            value, default = list(value) or list(default), list(default)
+        if value is not default and value != default:
+            raise ValueError(f"{option} {reason}: leave it out")
+
+
+def _check_fields(name: str, model_class: Any, fields: Mapping[str, Any]) -> None:
+    """Refuses further fields that the model's config does not have, which it would keep and never read.
+
+    Raises:
+        ValueError: The message has the fields that there are.
+    """
+    if model_class.is_counted:
+        own = ("train", "validation", "processor", "tune", "weighted", "seed")
+        known = [field for field in signature(model_class.from_careers).parameters if field not in own]
+    else:
+        parameters = signature(model_class.config_class).parameters
+        known = [*parameters, *model_class.config_class.attribute_map, "attn_implementation"]
+    if unknown := [field for field in fields if field not in known]:
+        raise ValueError(
+            f"fields has {unknown[0]!r}, which {name} does not have; it has {', '.join(sorted(known)) or 'none'}"
+        )
 
 
 def _has_other_labels(parts: Iterable[Dataset], processor: CareerProcessor) -> bool:
@@ -525,7 +581,12 @@ def _load_titles(titles: Titles | None) -> Mapping[str, Any] | None:
 
 def _titles_size(titles: Mapping[str, Any] | None) -> int | None:
     """Length of the title vectors; None without titles."""
-    return len(next(iter(titles.values()))) if titles else None
+    if not titles:
+        return None
+    occupation, vector = next(iter(titles.items()))
+    if not hasattr(vector, "__len__"):
+        raise ValueError(f"the title embedding of '{occupation}' is {vector!r}, and must be a vector")
+    return len(vector)
 
 
 @contextmanager

@@ -26,7 +26,7 @@ ROOMS = (
     + ("trained_models", "comparing", "pipelines", "first_steps", "door", "cli")
 )  # fmt: skip
 # Files beside the rooms that every room may import, and those that make up the door: `import career_hf`.
-FOR_ALL = ("number_ranges", "readable_values", "registration", "version")
+FOR_ALL = ("argument_kinds", "number_ranges", "readable_values", "registration", "version")
 DOOR = ("",)
 WITHOUT_MODELS = ("occupations", "careers", "figures", "sources")
 HEAVY = ("torch", "transformers", "pandas", "datasets", "numpy", "pyarrow")

@@ -261,7 +261,7 @@ def test_what_cannot_be_used_is_said(predict, folder):
         predict(CAREER | {"person": ["a", "a"], "race": ["a"] * 3})
     with pytest.raises(ValueError, match="a Series is one row or column of a table: pass the table"):
         predict(to_frame(careers_of(2)).iloc[0])
-    with pytest.raises(ValueError, match=r"give one split, such as splits\['test'\]"):
+    with pytest.raises(ValueError, match=r"a mapping of splits \['test'\], not one dataset: take one of them"):
         predict(DatasetDict({"test": careers_of(2)}))
     for options, message in (
         ({"top_k": "3"}, "top_k is '3', and must be at least 1, a whole number"),

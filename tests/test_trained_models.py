@@ -170,6 +170,40 @@ def test_what_cannot_be_trained_is_said_before_training(careers, options, messag
         career_hf.train(careers, **SHORT, **options)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"model": "markov-1", "covariates": ["education"]},
+            "covariates is not for markov-1, which is made of",
+        ),
+        ({"model": "mixture", "covariates": ["year", "education"]}, "and has no covariates: leave it out"),
+        ({"model": "markov-2", "max_steps": 5}, "max_steps is not for markov-2, .* not trained step by step"),
+        ({"model": "markov-1", "one_stage": True}, "one_stage is not for markov-1"),
+        ({"model": "mixture", "resume": True}, "resume is not for mixture"),
+        ({"model": "regression", "dropout": 0.3}, "dropout is for CAREER and not for regression"),
+        ({"model": "bag-of-jobs", "tune_smoothing": True}, "tune_smoothing is for models that are made of counts"),
+        (
+            {"model": "career", "fields": {"hiden_size": 8}},
+            "fields has 'hiden_size', which career does not have; it",
+        ),
+        (
+            {"model": "markov-1", "fields": {"smooth": 1}},
+            "fields has 'smooth', which markov-1 does not have; it",
+        ),
+    ],
+)
+def test_options_that_a_model_cannot_use_are_refused_and_not_ignored(careers, options, message):
+    with pytest.raises(ValueError, match=message) as error:
+        career_hf.train(careers, **options)
+    assert "--" not in str(error.value)
+
+
+def test_options_at_their_defaults_and_no_covariates_suit_every_model(careers):
+    options = {"covariates": [], "max_steps": 20_000, "one_stage": False, "learning_rate": 5e-4, "seed": 3}
+    assert career_hf.train(careers, model="markov-1", **options).processor.covariate_names == []
+
+
 def test_nothing_to_resume_and_no_validation_careers_are_errors(careers, tmp_path):
     with pytest.raises(ValueError, match="no checkpoint in .*training to resume from"):
         career_hf.train(careers, output=tmp_path, resume=True, **SHORT)

@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 
+
+LOCK = "run.lock"
 # Files that `datasets` writes into a folder of splits, of one data set, and of each split.
 CAREER_MARKERS, SPLIT_MARKER = ("dataset_dict.json", "dataset_info.json"), "state.json"
 
@@ -37,6 +40,37 @@ def complete(path: Path, move: Callable[[Path, Path], None] = os.replace) -> Ite
         else:
             unfinished.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def locked(folder: str | Path, lock: Path | None = None, keep: bool = False) -> Iterator[Path]:
+    """Keeps a second run out of a folder while the first lives; yields the folder.
+
+    Args:
+        folder: Folder that a run writes to.
+        lock: File of the lock; without it, a file in the folder, which is made if need be.
+        keep: Whether the file stays when the run ends.
+
+    Raises:
+        ValueError: A living run has the folder.
+    """
+    folder = Path(folder)
+    check_folder(folder)
+    lock = folder / LOCK if lock is None else lock
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    held = FileLock(lock)
+    try:
+        held.acquire(timeout=0)
+    except Timeout as error:
+        raise ValueError(
+            f"another run is writing to {folder}: wait until it has ended, or take another folder"
+        ) from error
+    try:
+        yield folder
+    finally:
+        if not keep:
+            lock.unlink(missing_ok=True)
+        held.release()
 
 
 def check_folder(path: Path) -> None:

@@ -17,7 +17,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset
+from datasets.fingerprint import Hasher
 
+from ..argument_kinds import check_names as check_names
 from ..occupations.normalising import LARGEST_EXACT, TOO_LARGE, WHOLE_WITH_POINT, label_of
 
 
@@ -155,11 +157,10 @@ def _plain_pandas(frame: Any, columns: Sequence[str]) -> Any:
     labels = {}
     for name in names:
         # Categories can mix types too, as in a Stata file that labels only some values.
-        kind = getattr(frame[name].dtype, "categories", frame[name]).dtype
+        values = getattr(frame[name].dtype, "categories", frame[name])
+        kind = values.dtype
         is_mixed = (
-            kind.kind == "O"
-            and type(kind).__module__.startswith("numpy")
-            and not _fits_arrow(frame[name].astype(object))
+            kind.kind == "O" and type(kind).__module__.startswith("numpy") and not _fits_arrow(values.astype(object))
         )
         if is_mixed or type(kind).__name__ in ("PeriodDtype", "IntervalDtype"):
             try:
@@ -271,30 +272,14 @@ class LongTable:
             raise ValueError(f"column '{name}' cannot be read as numbers: {error}; convert it first") from error
 
     def years(self, name: str) -> np.ndarray:
-        """Reads a column as int64 years; anything but a whole number is an error."""
+        """Reads a column as int64 years; anything but a whole number of at most four digits is an error."""
         numbers, unreadable = self._read_numbers(name)
         with np.errstate(invalid="ignore"):
-            whole = ~unreadable & (np.floor(numbers) == numbers) & (np.abs(numbers) < 2**31)
+            whole = ~unreadable & (np.floor(numbers) == numbers) & (np.abs(numbers) < 10_000)
         if not whole.all():
-            fix = "years are whole numbers such as 1980; correct or drop the row"
+            fix = "years are whole numbers such as 1980, and no dates; correct or drop the row"
             self.fail(int(np.argmin(whole)), name, "not a year", fix)
         return numbers.astype(np.int64)
-
-
-def check_names(**names: Collection[str]) -> None:
-    """Refuses what is no list of names: a number, or a text, whose letters would be taken for names.
-
-    Args:
-        names: Lists of names by the argument that has them.
-
-    Raises:
-        ValueError: One is a text, or no list of texts.
-    """
-    for argument, value in names.items():
-        if isinstance(value, str):
-            raise ValueError(f"{argument}={value!r} is a text: pass a list, {argument}=[{value!r}]")
-        if not isinstance(value, Collection) or not all(isinstance(name, str) for name in value):
-            raise ValueError(f"{argument}={value!r} is no list of names: pass texts, such as {argument}=['region']")
 
 
 def is_list(kind: pa.DataType) -> bool:
@@ -310,12 +295,19 @@ def has_row_per_person(table: Any) -> bool:
 
 def is_text(kind: pa.DataType) -> bool:
     """Whether a column of this type holds labels."""
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
+    # Polars writes string views.
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
 def make_dataset(columns: Mapping[str, pa.Array]) -> Dataset:
     """A `datasets.Dataset` of these columns."""
-    return Dataset(pa.table(columns))
+    table = pa.table(columns)
+    # `datasets` would make a fingerprint of a pickled copy of the table, which takes most of a single prediction.
+    parts: list[Any] = [table.schema.to_string().encode()]
+    for chunk in (chunk for column in table.columns for chunk in column.chunks):
+        parts.append(f"{chunk.offset} {len(chunk)}".encode())
+        parts += [buffer for buffer in chunk.buffers() if buffer is not None]
+    return Dataset(table, fingerprint=Hasher.hash_bytes(parts))
 
 
 def career_table(careers: Dataset) -> pa.Table:

@@ -14,6 +14,7 @@ from ..occupations.crosswalks import groups
 from ..occupations.labels import BELOW_COLLEGE, COLLEGE, NOT_WORKING
 from .columns import career_table, list_lengths, list_values
 from .frames import as_careers, covariate_names
+from .validation import check_types
 
 
 # Covariates with more levels, such as a year of birth, are not described level by level.
@@ -68,6 +69,7 @@ def describe(careers: Any) -> Any:
             folders[str(folder) if folder.name in folders else folder.name] = folder
         return describe(folders)
     careers = as_careers(careers)
+    check_types(careers)
     table = career_table(careers)
     lengths = list_lengths(table, "year")
     years = list_values(table, "year").to_numpy()

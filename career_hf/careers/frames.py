@@ -29,6 +29,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict, concatenate_datasets, load_from_disk
 
+from ..argument_kinds import check_kind
 from ..number_ranges import within_ranges
 from .atomic_files import complete, move_into
 from .columns import (
@@ -56,6 +57,7 @@ from .validation import validate
 MOST_DECIMALS = 100
 
 
+@within_ranges
 def from_frame(
     frame: Any,
     *,
@@ -177,6 +179,7 @@ def career_columns(
     return columns
 
 
+@within_ranges
 def to_frame(careers: Dataset, kind: Literal["pandas", "polars", "arrow"] = "pandas") -> Any:
     """Turns careers into a long table, one row per person and year; static values are repeated in every row.
 
@@ -205,6 +208,7 @@ def to_frame(careers: Dataset, kind: Literal["pandas", "polars", "arrow"] = "pan
     raise ValueError(f"kind {kind!r} is not one of 'pandas', 'polars', 'arrow'")
 
 
+@within_ranges
 def covariate_names(careers: Dataset) -> tuple[list[str], list[str]]:
     """Names the covariates that change over time, and the covariates that do not.
 
@@ -250,6 +254,7 @@ def truncate(careers: Dataset, cutoff: int) -> tuple[Dataset, Ledger]:
     return make_dataset(columns), ledger
 
 
+@within_ranges
 def save_careers(
     splits: Dataset | DatasetDict,
     folder: str | Path,
@@ -297,6 +302,7 @@ def save_careers(
         record_files(unfinished)
 
 
+@within_ranges
 def load_careers(folder: str | Path) -> DatasetDict:
     """Loads and validates careers that `save_careers` wrote; careers without splits are returned as the split "all".
 
@@ -333,17 +339,26 @@ def load_careers(folder: str | Path) -> DatasetDict:
     return splits
 
 
+@within_ranges
 def as_splits(careers: str | Path | Dataset | DatasetDict) -> DatasetDict:
     """Returns careers by split name, whether they are given as a folder, as splits or as one dataset.
 
     Args:
         careers: A folder that `save_careers` wrote, careers by split name, or careers, which `split_careers` splits.
+
+    Raises:
+        ValueError: A folder cannot be loaded, or a split is no careers, such as a table.
     """
     if isinstance(careers, (str, Path)):
         return load_careers(careers)
-    return split_careers(careers) if isinstance(careers, Dataset) else careers
+    if isinstance(careers, Dataset):
+        return split_careers(careers)
+    for name, part in careers.items():
+        check_kind(f"the split '{name}'", part, "Dataset")
+    return careers
 
 
+@within_ranges
 def as_careers(careers: str | Path | Dataset | DatasetDict, split: str | None = None) -> Dataset:
     """Returns the careers of one split, or of all, whether they are given as a folder, as splits or as one dataset.
 

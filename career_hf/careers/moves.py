@@ -8,7 +8,7 @@ careers are training data, and nobody can be held out of a count.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -107,14 +107,12 @@ def from_moves(
 
     ledger = Ledger()
     moves = _read(counts, origin, destination, count, year_column, covariates, ledger)
-    code_of_title = _code_of_title(titles)
-    state_of = {state: state for state in NOT_WORKING} | dict(states)
+    labels = set(moves["origin"]) | set(moves["destination"])
+    code_of = _code_of_title(titles, labels) | _states(states, labels)
     for side in ("origin", "destination"):
-        labels = moves[side].map(lambda label: code_of_title.get(label.casefold(), label))
-        moves[side] = labels.map(lambda label: state_of.get(label, label))
+        moves[side] = moves[side].map(lambda label: code_of.get(label, label))
     has_stays = stays and bool((moves["origin"] == moves["destination"]).any())
-    names = {state for state in state_of.values() if moves[["origin", "destination"]].eq(state).any(axis=None)}
-    possible = names
+    possible = names = {*NOT_WORKING, *states.values()} & (set(moves["origin"]) | set(moves["destination"]))
     if crosswalk is not None:
         targets = _shared_out(as_crosswalk(crosswalk), shares)
         moves = _map(moves, targets, names, ledger)
@@ -168,10 +166,10 @@ def _read(
                 f"the table has no column '{origin}', only {list(counts.columns)}: name the column of the occupation "
                 "before, or, for a matrix, make the occupations before its index"
             )
-        count = count or "count"
+        count = "count" if count is None else count
         matrix = counts.rename_axis(index=origin, columns=None)
         counts = matrix.reset_index().melt(id_vars=origin, var_name=destination, value_name=count)
-    read = [origin, destination, *([count] if count else []), *([year] if year else []), *covariates]
+    read = [origin, destination, *(name for name in (count, year) if name is not None), *covariates]
     table = read_table(counts, read)
 
     def refuse(good: Any, column: str, problem: str) -> None:
@@ -202,14 +200,34 @@ def _read(
     return kept
 
 
-def _code_of_title(titles: Mapping[str, str] | str | Path | None) -> dict[str, str]:
-    """Code by title, whose case does not matter."""
+def _code_of_title(titles: Mapping[str, str] | str | Path | None, labels: Collection[str]) -> dict[str, str]:
+    """Code by label, for the labels that are titles, whose case does not matter."""
+    if titles is None:
+        return {}
     if isinstance(titles, (str, Path)):
         table = read_file(titles)
         if len(table.columns) < 2:
             raise ValueError(f"{titles} has the column {list(table.columns)} alone: it must have code and title")
         titles = dict(zip(table.iloc[:, 1], table.iloc[:, 0], strict=True))
-    return {title.strip().casefold(): code for title, code in (titles or {}).items()}
+    _check_texts("titles", titles)
+    code_of = {title.strip().casefold(): code for title, code in titles.items()}
+    found = {label: code_of[label.casefold()] for label in labels if label.casefold() in code_of}
+    if not found:
+        raise ValueError(f"no label of the table is a title: the first titles are {list(titles)[:3]}")
+    return found
+
+
+def _states(states: Mapping[str, str], labels: Collection[str]) -> dict[str, str]:
+    """State by label; a label that the table does not have is a slip."""
+    _check_texts("states", states)
+    if foreign := [label for label in states if label not in labels]:
+        raise ValueError(f"states= names {foreign[0]!r}, which no row of the table has: correct it, or leave it out")
+    return dict(states)
+
+
+def _check_texts(argument: str, texts: Any) -> None:
+    if not isinstance(texts, Mapping) or not all(isinstance(text, str) for pair in texts.items() for text in pair):
+        raise ValueError(f"{argument}= must be texts by text, such as {{'nilf': 'out_of_labor_force'}}")
 
 
 def _shared_out(crosswalk: pd.DataFrame, shares: Mapping[str, float] | str | Path | None) -> pd.DataFrame:
@@ -223,6 +241,8 @@ def _shared_out(crosswalk: pd.DataFrame, shares: Mapping[str, float] | str | Pat
         shares = dict(zip(table["occ1990dd"], pd.to_numeric(table["share"], errors="coerce"), strict=True))
     if refused := [code for code, share in shares.items() if not (np.isfinite(share) and share >= 0)]:
         raise ValueError(f"the share of {refused[0]} is {shares[refused[0]]!r}, and must be a number of 0 or more")
+    if not set(shares) & set(crosswalk["occ1990dd"]):
+        raise ValueError(f"shares= has no target of the crosswalk, only {list(shares)[:5]}: its codes are occ1990dd")
     weight = crosswalk["weight"] * crosswalk["occ1990dd"].map(dict(shares)).fillna(0).astype(float)
     total = weight.groupby(crosswalk["source"]).transform("sum")
     return crosswalk.assign(weight=(weight / total).where(total > 0, crosswalk["weight"])).query("weight > 0")

@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 from datasets import Dataset
 from huggingface_hub import DatasetCard
 
+from ..number_ranges import within_ranges
 from .columns import career_table, list_values
 
 
@@ -315,6 +316,7 @@ _SOURCES = (
 SOURCES: Mapping[str, Source] = {source.name: source for source in _SOURCES}
 
 
+@within_ranges
 def source_of(folder: str | Path) -> dict[str, str]:
     """Reads from the card of a folder where its careers come from, in the form that a checkpoint records.
 
@@ -341,6 +343,7 @@ def source_of(folder: str | Path) -> dict[str, str]:
     return record
 
 
+@within_ranges
 def limits_of(folder: str | Path) -> Limits:
     """Reads from the card of a folder what its careers cannot contain; `Limits()` where no card says it.
 

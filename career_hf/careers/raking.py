@@ -122,6 +122,8 @@ def rake(
             people, or the margins cannot all be met. The message names the margin.
         ImportError: If `svy` is not installed.
     """
+    if people is not None and "person" not in people:
+        raise ValueError(f"people has no column 'person', only {list(people)}, so its rows belong to nobody")
     margins = _checked_margins(_read_margins(margins, survey, people))
     splits = load_careers(careers) if isinstance(careers, (str, Path)) else careers
     splits = splits if isinstance(splits, DatasetDict) else DatasetDict({"all": splits})
@@ -174,6 +176,7 @@ def rake(
     )
 
 
+@within_ranges
 def margins_of(
     survey: Dataset, names: Sequence[str], people: pd.DataFrame | None = None
 ) -> dict[str, dict[str, float]]:

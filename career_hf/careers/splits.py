@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict
 
+from ..number_ranges import within_ranges
+
 
 DEFAULT_FRACTIONS: Mapping[str, float] = {"train": 0.7, "validation": 0.1, "test": 0.2}
 # Identifiers of careers that are counts of moves begin with this, as `from_moves` makes them: nobody is behind one.
@@ -20,6 +22,7 @@ COUNTS = "counts:"
 IDENTIFIERS_AT_ONCE = 1_000_000
 
 
+@within_ranges
 def split_careers(
     careers: Dataset,
     fractions: Mapping[str, float] = DEFAULT_FRACTIONS,
@@ -45,9 +48,6 @@ def split_careers(
     Raises:
         ValueError: If the fractions do not sum to 1, the group column is not there, or a person has no group.
     """
-    if not isinstance(careers, Dataset):
-        kind = f"splits {list(careers)}" if isinstance(careers, Mapping) else f"a {type(careers).__name__}"
-        raise ValueError(f"careers are {kind}, not one dataset: pass career_hf.careers.as_careers(careers) to split")
     unit = _unit_column(careers, group)
     split_of_person = split_numbers(_identifiers(careers, unit), fractions, salt)
     split_of_person[are_counts(_identifiers(careers, "person"))] = 0
@@ -103,6 +103,7 @@ def split_numbers(
     return np.searchsorted(np.cumsum(shares)[:-1], places, side="right")[codes.indices.to_numpy()]
 
 
+@within_ranges
 def check_leaks(splits: Mapping[str, Dataset], group: str | None = None) -> None:
     """Checks that nobody is in two splits, nor a family where careers have a `group` column.
 
@@ -126,6 +127,7 @@ def check_leaks(splits: Mapping[str, Dataset], group: str | None = None) -> None
                     )
 
 
+@within_ranges
 def split_manifest(
     splits: Mapping[str, Dataset],
     salt: str = "career_hf",

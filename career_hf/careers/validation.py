@@ -9,9 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict
 
+from ..number_ranges import within_ranges
 from .columns import RESERVED_NAMES, career_table, is_list, is_text, is_weight, list_lengths, list_values
 
 
+@within_ranges
 def validate(careers: Dataset) -> None:
     """Checks careers that were made or changed by hand.
 
@@ -29,7 +31,7 @@ def validate(careers: Dataset) -> None:
 
 def validated_table(careers: Dataset) -> pa.Table:
     """Careers as one Arrow table, as `career_table` returns it, after the checks of `validate`."""
-    _check_types(careers)
+    check_types(careers)
     table = career_table(careers)
 
     def fail(row: int, name: str, problem: str, fix: str) -> NoReturn:
@@ -85,7 +87,7 @@ def validated_table(careers: Dataset) -> pa.Table:
     return table
 
 
-def _check_types(careers: Dataset) -> None:
+def check_types(careers: Dataset) -> None:
     if isinstance(careers, DatasetDict):
         one = next(iter(careers), "train")
         raise ValueError(f"careers by split name are given, {list(careers)}: give one split, such as splits['{one}']")

@@ -81,9 +81,11 @@ def forecast(
         who = f"everyone observed, weighted for dropping out{' and by survey weights' if weighted else ''}"
     known = {"last": "keep their last values", "realised": "are known ahead"}[covariates.value]
     show(
-        report.to_frame().T,
-        f"Forecasts from {cutoff} of {who}; covariates {known}: perplexity with 95% interval by {report.unit}",
+        report.with_intervals().T,
+        f"Forecasts from {cutoff} of {who}; covariates {known}: 95% intervals by {report.unit}",
     )
+    if report.note:
+        say(report.note)
     show(
         report.tables["prediction_sets"].T,
         f"Sets that are to hold 90%: size chosen on one half, tested on the other; means of splits by {report.unit}",

@@ -33,6 +33,8 @@ Memory = Annotated[str, typer.Option(help="Memory of the database; Python takes 
 Threads = Annotated[int | None, typer.Option(help="Threads of the database; by default one per core.")]
 Salt = Annotated[str, typer.Option(help="Salt of the split; another salt gives another, independent split.")]
 PersonColumn = Annotated[str, typer.Option(help="Column that identifies people.")]
+OccupationColumn = Annotated[str, typer.Option(help="Column of occupations.")]
+StaticColumns = Annotated[str, typer.Option(help="Columns that do not change within a person, comma-separated.")]
 StartColumn = Annotated[str, typer.Option(help="Column of start dates: days, months, quarters or years.")]
 EndColumn = Annotated[str, typer.Option(help="Column of end dates: days, months, quarters, years or 'present'.")]
 Extract = Annotated[
@@ -235,7 +237,7 @@ def prepare_spells(
     output: Output,
     as_of: AsOf = None,
     person: PersonColumn = "person",
-    occupation: Annotated[str, typer.Option(help="Column of occupations.")] = "occupation",
+    occupation: OccupationColumn = "occupation",
     start: StartColumn = "start",
     end: EndColumn = "end",
     covariates: Annotated[
@@ -244,7 +246,7 @@ def prepare_spells(
     carried: Annotated[
         str, typer.Option(help="Columns whose value lasts until the next one, such as degrees, comma-separated.")
     ] = "",
-    static: Annotated[str, typer.Option(help="Columns that do not change within a person, comma-separated.")] = "",
+    static: StaticColumns = "",
     crosswalk: Crosswalk = "",
     no_occupation: NoOccupation = None,
     drop_open: DropOpen = False,
@@ -282,16 +284,27 @@ def prepare_spells(
 
 @prepare.command("panel")
 def prepare_panel(
-    table: Annotated[Path, typer.Argument(help="CSV or Parquet file, one row per person and year.", exists=True)],
+    table: Annotated[
+        Path,
+        typer.Argument(help="CSV, Parquet or Stata file, a row per person-year.", exists=True, dir_okay=False),
+    ],
     output: Output,
     person: PersonColumn = "person",
     year: Annotated[str, typer.Option(help="Column of years.")] = "year",
-    occupation: Annotated[str, typer.Option(help="Column of occupations.")] = "occupation",
+    occupation: OccupationColumn = "occupation",
     covariates: Annotated[str, typer.Option(help="Columns that change over time, comma-separated.")] = "",
-    static: Annotated[str, typer.Option(help="Columns that do not change within a person, comma-separated.")] = "",
+    static: StaticColumns = "",
     outcomes: Annotated[str, typer.Option(help="Columns of numbers, such as log_wage, comma-separated.")] = "",
-    weight: Annotated[str | None, typer.Option(help="Column of survey weights.")] = None,
-    group: Annotated[str | None, typer.Option(help="Column of families or households.")] = None,
+    weight: Annotated[str, typer.Option(help="Column of survey weights.")] = "",
+    stratum: Annotated[str, typer.Option(help="Column of strata of the survey.")] = "",
+    psu: Annotated[str, typer.Option(help="Column of primary sampling units of the survey.")] = "",
+    group: Annotated[str, typer.Option(help="Column of families or households, which stay in one split.")] = "",
+    missing: Annotated[
+        str, typer.Option(help="Texts that mean missing, such as NA, comma-separated; empty cells always do.")
+    ] = "",
+    no_occupation: Annotated[
+        str | None, typer.Option(help="Label of rows without an occupation; by default such rows are left out.")
+    ] = None,
     crosswalk: Crosswalk = "",
     states: States = "",
     lacks: Annotated[
@@ -309,8 +322,12 @@ def prepare_panel(
         covariates=names(covariates),
         static=names(static),
         outcomes=names(outcomes),
-        weight=weight,
-        group=group,
+        weight=weight or None,
+        stratum=stratum or None,
+        psu=psu or None,
+        group=group or None,
+        missing=names(missing),
+        no_occupation=no_occupation,
         crosswalk=crosswalk or None,
         states=pairs(states),
         lacks=names(lacks),

@@ -21,7 +21,7 @@ def quickstart(
     """Train CAREER on careers that ship with the package, score it against Markov chains, forecast three people."""
     result = career_hf.quickstart(output, max_steps=max_steps, seed=seed)
     show(result.description.to_frame("careers"), "Keane-Wolpin careers (the column year is the year of age)")
-    show(result.summary.T, "Test careers: perplexity, lower is better; 95% intervals by resampling people")
+    show(result.summary.T, "Test careers: perplexity, lower is better; 95% intervals by person")
     for person, history, forecast in result.people():
         show(forecast, f"Person {person}, after {history}")
     say(f"checkpoint: {result.checkpoint}")

@@ -19,6 +19,7 @@ from huggingface_hub.utils import validate_repo_id
 from ..models.checksums import base_of_adapters, file_finder
 from ..models.json_fields import check_types, read_json
 from ..models.shipped import shipped, shipped_names
+from ..number_ranges import within_ranges
 from ..registration import model_classes
 from .processing_career import CareerProcessor
 
@@ -27,6 +28,7 @@ from .processing_career import CareerProcessor
 HUB_SECONDS = 10
 
 
+@within_ranges
 def load_checkpoint(checkpoint: Path | str) -> tuple[Any, CareerProcessor]:
     """Loads a model of occupations or wages, and its processor.
 
@@ -171,13 +173,25 @@ def as_checkpoint(model: Any, processor: CareerProcessor | None = None) -> tuple
         ValueError: As in `load_checkpoint`; or the model is passed in none of these forms.
     """
     if processor is not None:
-        return model, processor
+        return _checked_pair(model, processor)
     if isinstance(model, (str, Path)):
         return load_checkpoint(model)
     if isinstance(model, tuple) and len(model) == 2:
-        return model
+        return _checked_pair(*model)
     if hasattr(model, "model") and hasattr(model, "processor"):
         return model.model, model.processor
     raise ValueError(
         f"a model is a folder, a Hub id, a pair (model, processor) or what `train` returns, not {type(model).__name__}"
     )
+
+
+def _checked_pair(model: Any, processor: Any) -> tuple[Any, CareerProcessor]:
+    """Refuses a pair that is no model and processor, such as a folder with a processor, or the two exchanged."""
+    if isinstance(model, (str, Path)):
+        raise ValueError(f"{str(model)!r} has a processor of its own: leave processor out, or pass the loaded model")
+    if not hasattr(model, "config") or not isinstance(processor, CareerProcessor):
+        raise ValueError(
+            "a model and its processor belong together, and this is a pair of "
+            f"{type(model).__name__} and {type(processor).__name__}"
+        )
+    return model, processor

@@ -259,13 +259,15 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
             for each year) if careers have weights.
 
         Raises:
-            ValueError: If careers are not valid, a covariate is missing from them, or an occupation or level is not
-                known. The message names person, year and label, and says how to fix it.
+            ValueError: If careers are not valid, a covariate is missing from them, an occupation or level is not
+                known, or none of the occupations is. The message names person, year and label, and says how to fix
+                it.
         """
         if unknown_levels not in ("error", "missing"):
             raise ValueError(f"unknown_levels {unknown_levels!r} is neither 'error' nor 'missing'")
         table = validated_table(careers)
         steps, ledger = self._encode_steps(table, unknown_is_missing=unknown_levels == "missing")
+        self._check_coding(table, steps.labels)
         offsets = pa.array(np.append(0, steps.lengths.cumsum()), pa.int32())
         columns = {
             "input_ids": pa.ListArray.from_arrays(offsets, pa.array(steps.input_ids)),
@@ -283,6 +285,24 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
         elif "weight" in table.column_names:
             ledger.note("weights left out: the processor was fitted without weights (extend it with weighted careers)")
         return make_dataset(columns), ledger
+
+    def _check_coding(self, table: pa.Table, labels: np.ndarray) -> None:
+        """Refuses careers of another coding, of which nothing but the unknown occupation would be left.
+
+        Raises:
+            ValueError: No occupation of the careers is one of this processor's.
+        """
+        if self.unknown_occupation is None or not len(labels):
+            return
+        unknown = self.occupations.index(self.unknown_occupation)
+        found = list_values(table, "occupation")[0].as_py()
+        if (labels == unknown).all() and found != self.unknown_occupation:
+            no_code = (*self.special_token_ids, unknown)
+            known = next(label for i, label in enumerate(self.occupations) if i not in no_code)
+            raise ValueError(
+                f"no occupation of these careers is known to the model: they have {found!r} and the like, and it "
+                f"knows {known!r} and the like; recode them (career_hf.occupations.recode), or fine-tune it"
+            )
 
     def _encode_steps(self, table: pa.Table, unknown_is_missing: bool) -> tuple[FlatCareers, Ledger]:
         """The ids of every step, and a ledger of altered labels; raises the errors of `encode`."""

@@ -13,6 +13,12 @@ from transformers.utils import logging
 from .collating import EncodedCareers, PaddingCollator
 
 
+# Tokens of a batch on a GPU, and the fewest and the most on a CPU.
+GPU_TOKENS, CPU_TOKENS = 16_000, (1_200, 4_000)
+# Bytes of a CPU's cache that an activation may take.
+CPU_CACHE = 4 << 20
+
+
 @dataclass(frozen=True)
 class ScoringBatch:
     """Some careers, padded on the right. Tensors are on the model's device.
@@ -39,10 +45,23 @@ class ScoringBatch:
         return self.real.sum(dim=1) - 1
 
 
+def cache_sized(model: PreTrainedModel) -> int:
+    """Number of tokens of a batch with which a model scores fastest on its device.
+
+    On a CPU the model's widest activation should stay in its cache: larger batches wait for memory, which the C
+    library also maps anew for each of them, and smaller ones spend their time on calls.
+    """
+    if model.device.type != "cpu":
+        return GPU_TOKENS
+    sizes = (getattr(model.config, name, None) or 0 for name in ("vocab_size", "hidden_size", "intermediate_size"))
+    fewest, most = CPU_TOKENS
+    return min(max(fewest, CPU_CACHE // (4 * max(sizes))), most)
+
+
 def scoring_batches(
     model: PreTrainedModel,
     careers: EncodedCareers,
-    batch_tokens: int = 16_000,
+    batch_tokens: int | None = None,
     *,
     tokens_per_step: int = 1,
     description: str = "Scoring careers",
@@ -56,10 +75,12 @@ def scoring_batches(
     Args:
         model: Any model with a `pad_token_id`.
         careers: Encoded careers.
-        batch_tokens: Number of tokens per batch, including padding; a longer career is a batch by itself.
+        batch_tokens: Number of tokens per batch, including padding; a longer career is a batch by itself. By default
+            as many as `cache_sized` says.
         tokens_per_step: Number of tokens that the model uses for a step.
         description: Text of the progress bar.
     """
+    batch_tokens = batch_tokens or cache_sized(model)
     order = np.argsort(-careers.lengths, kind="stable")
     starts = careers.lengths.cumsum() - careers.lengths
     collate = PaddingCollator(model.config.pad_token_id)
@@ -86,4 +107,4 @@ def scoring_batches(
         model.train(was_training)
 
 
-__all__ = ["ScoringBatch", "scoring_batches"]
+__all__ = ["ScoringBatch", "cache_sized", "scoring_batches"]

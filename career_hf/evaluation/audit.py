@@ -22,7 +22,7 @@ from ..careers.clusters import cluster_name, clusters
 from ..careers.columns import check_names
 from ..number_ranges import within_ranges
 from .calibration import EVENTS, distances_in_bins, event_rows
-from .metrics import scored_steps, step_weights
+from .metrics import check_is_scored, scored_steps, step_weights
 from .resampling import NOTE, absolute_sum_interval, cluster_counts, interval, interval_text, resample_means
 
 
@@ -122,14 +122,12 @@ def audit(
         draws, bins, and the clusters ("household", say).
 
     Raises:
-        ValueError: The file cannot be read, a column does not exist, or `weighted` is set and weights are missing.
+        ValueError: The file cannot be read or is no transition table, a column does not exist, or `weighted` is set
+            and weights are missing.
     """
     if isinstance(table, (str, Path)):
-        path = table
-        try:
-            table = pd.read_parquet(path)
-        except ValueError as error:
-            raise ValueError(f"{path} cannot be read: {error}") from error
+        table = _read_table(Path(table))
+    check_is_scored(table)
     names = [by] if isinstance(by, str) else by
     check_names(by=names)
     names = list(names)
@@ -159,6 +157,24 @@ def audit(
     unit = cluster_name(table.columns)
     frame.attrs = {"by": names, "weighted": weighted, "draws": draws, "bins": bins, "clusters": unit}
     return AuditReport(frame)
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    """The transition table of a file.
+
+    Raises:
+        ValueError: It is a folder, or no Parquet file.
+    """
+    if path.is_dir():
+        tables = sorted(file.name for file in path.glob("*.parquet"))
+        fix = f"give one file of it: {', '.join(tables[:5])}" if tables else "and has no Parquet files"
+        raise ValueError(f"{path} is a folder, and a transition table is a Parquet file that `evaluate` writes: {fix}")
+    try:
+        return pd.read_parquet(path)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} cannot be read as a Parquet file, which `evaluate` writes transition tables to: {error}"
+        ) from error
 
 
 def _metrics(

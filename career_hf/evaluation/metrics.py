@@ -46,6 +46,20 @@ def scored_steps(table: pd.DataFrame, weighted: bool) -> pd.DataFrame:
     return table[weight != 0]
 
 
+def check_is_scored(table: Any) -> None:
+    """Refuses what is no transition table, such as a table of careers.
+
+    Raises:
+        ValueError: It has no log-probabilities.
+    """
+    if not isinstance(table, pd.DataFrame) or "log_prob" not in table:
+        found = f"has columns {list(table)[:8]}" if isinstance(table, pd.DataFrame) else f"is a {type(table).__name__}"
+        raise ValueError(
+            f"this {found}, and is no transition table, which has a column 'log_prob': pass what "
+            "career_hf.transition_table returns"
+        )
+
+
 def without_zero_weights(metric: Metric) -> Metric:
     """Makes a metric leave out steps of weight 0 wherever it is weighted, as if they had not been scored.
 
@@ -57,8 +71,11 @@ def without_zero_weights(metric: Metric) -> Metric:
     @wraps(metric)
     def checked(*args: Any, **kwargs: Any) -> Any:
         bound = signature.bind(*args, **kwargs)
+        (name, tables), *_ = bound.arguments.items()
+        for table in tables.values() if isinstance(tables, Mapping) else [tables]:
+            for one in as_seeds(table):
+                check_is_scored(one)
         if bound.arguments.get("weighted"):
-            (name, tables), *_ = bound.arguments.items()
             if isinstance(tables, Mapping):
                 tables = {key: [scored_steps(one, True) for one in as_seeds(own)] for key, own in tables.items()}
             else:
@@ -69,6 +86,7 @@ def without_zero_weights(metric: Metric) -> Metric:
     return cast(Metric, checked)
 
 
+@within_ranges
 @without_zero_weights
 def perplexity(table: pd.DataFrame, weighted: bool = False, per_person: bool = False) -> float:
     """exp(-mean log-probability) over the rows of a table.
@@ -90,6 +108,7 @@ def first_as_new(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(transition=pd.Categorical(kinds, categories=TRANSITIONS[1:]))
 
 
+@within_ranges
 def perplexity_by(table: pd.DataFrame, column: str | Sequence[str], weighted: bool = False) -> pd.DataFrame:
     """Perplexity in each group of a column (transition: Table 4; step: Figure 4; year; any covariate).
 
@@ -97,6 +116,7 @@ def perplexity_by(table: pd.DataFrame, column: str | Sequence[str], weighted: bo
         One row per group, including null, with n (steps that count), nll (mean negative log-probability) and
         perplexity, which are null in a group whose weights are all 0.
     """
+    check_is_scored(table)
     weight = step_weights(table, weighted)
     columns = pd.DataFrame(
         {"n": (weight > 0).astype(int), "total": table["log_prob"] * weight, "weight": weight}, index=table.index
@@ -183,9 +203,30 @@ def auc_differences(
     Raises:
         ValueError: The tables do not have the same rows, there is no such baseline, or the label was not watched.
     """
+    return paired_aucs(tables, baseline, lambda table: _event(table, label), draws, seed, weighted)
+
+
+def paired_aucs(
+    tables: Mapping[str, pd.DataFrame | Sequence[pd.DataFrame]],
+    baseline: str,
+    event: Callable[[pd.DataFrame], tuple[pd.DataFrame, np.ndarray, np.ndarray]],
+    draws: int = 1000,
+    seed: int = 0,
+    weighted: bool = False,
+) -> pd.DataFrame:
+    """`auc_differences` of any event.
+
+    Args:
+        tables, baseline, draws, seed, weighted: As in `auc_differences`.
+        event: What gives the rows of a table at which the event can be predicted, whether it happens there, and its
+            score. The rows and the first of these must not depend on the model.
+
+    Raises:
+        ValueError: As in `auc_differences`.
+    """
     _check_baseline(baseline, tables)
     seeds, _ = shared_rows(tables)
-    events = [[_event(table, label) for table in model_tables] for model_tables in seeds.values()]
+    events = [[event(table) for table in model_tables] for model_tables in seeds.values()]
     rows, happened, _ = events[0][0]
     scores = np.stack([score for model_events in events for _, _, score in model_events], axis=1)
     weight = step_weights(rows, weighted)
@@ -448,7 +489,10 @@ def summarize(
 
 
 def _keys(table: pd.DataFrame, by: str | Sequence[str]) -> list[Any]:
-    return [table[name] for name in ([by] if isinstance(by, str) else by)]
+    names = [by] if isinstance(by, str) else list(by)
+    if absent := [name for name in names if name not in table]:
+        raise ValueError(f"the transition table has no column '{absent[0]}', only {list(table)}")
+    return [table[name] for name in names]
 
 
 def step_weights(table: pd.DataFrame, weighted: bool) -> np.ndarray:
@@ -459,6 +503,8 @@ def step_weights(table: pd.DataFrame, weighted: bool) -> np.ndarray:
     """
     if not weighted:
         return np.ones(len(table))
+    if "weight" not in table:
+        raise ValueError("weighted=True, but the table has no column 'weight'; give the careers weights")
     if table["weight"].isna().any():
         raise ValueError("weighted=True, but the table's column 'weight' has nulls; give the careers weights")
     return table["weight"].to_numpy()
@@ -471,7 +517,7 @@ def _check_baseline(baseline: str, tables: Mapping[str, Any]) -> None:
 
 def as_seeds(tables: pd.DataFrame | Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
     """A list of a model's tables, one for each seed, from such a list or from a single table."""
-    return [tables] if isinstance(tables, pd.DataFrame) else list(tables)
+    return list(tables) if isinstance(tables, (list, tuple)) else [tables]
 
 
 def mean_over_seeds(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -199,12 +199,18 @@ def absolute_sum_interval(
     return estimate, low, high
 
 
-def interval_text(estimate: float, low: float, high: float, digits: int) -> str:
-    """An estimate and its interval for people to read, with a mark where clusters are too few for an interval."""
+def interval_text(estimate: float, low: float, high: float, digits: int, sign: str = "") -> str:
+    """An estimate and its interval for people to read, with a mark where clusters are too few for an interval.
+
+    Args:
+        estimate, low, high: The numbers; a missing estimate is empty.
+        digits: Digits after the point.
+        sign: "+" if positive numbers have a sign too, as differences have.
+    """
     if np.isnan(estimate):
         return ""
-    ends = TOO_FEW if np.isnan(low) else f"{low:.{digits}f}, {high:.{digits}f}"
-    return f"{estimate:.{digits}f} [{ends}]"
+    form = f"{sign}.{digits}f"
+    return f"{estimate:{form}} [{TOO_FEW if np.isnan(low) else f'{low:{form}}, {high:{form}}'}]"
 
 
 __all__ = [

@@ -49,7 +49,7 @@ def transition_table(
     careers: str | Path | Dataset | DatasetDict,
     processor: CareerProcessor | None = None,
     *,
-    batch_tokens: int = 16_000,
+    batch_tokens: int | None = None,
     split: str | None = None,
     unknown_levels: Literal["error", "missing"] = "error",
     groups: Mapping[str, str] | None = None,
@@ -64,7 +64,7 @@ def transition_table(
             `processor`; or the folder or Hub id of a checkpoint, a pair (model, processor), or a result of training.
         careers: Careers, careers by split name, or a folder of them; labels, not ids.
         processor: The model's processor; it is checked against the model's config.
-        batch_tokens: Steps per batch, padding included.
+        batch_tokens: Steps per batch, padding included; chosen by the model's size and device if None.
         split: Name of the split to score (all splits together if None), and label in the column `split`.
         unknown_levels: What to do with covariate levels that training never saw, as in `processor.encode`.
         groups: Group of every occupation. With groups the table is about groups: their probabilities are sums, and
@@ -213,7 +213,7 @@ def transition_classes(
 
 
 def distributions(
-    model: PreTrainedModel, careers: EncodedCareers, batch_tokens: int = 16_000
+    model: PreTrainedModel, careers: EncodedCareers, batch_tokens: int | None = None
 ) -> Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor, torch.Tensor]]:
     """Log-probabilities of every occupation at every step, batch by batch; the model is in eval mode meanwhile.
 
@@ -229,7 +229,9 @@ def distributions(
     for batch in scoring_batches(model, careers, batch_tokens):
         # The context does not include the yield, because the caller may need gradients.
         with torch.inference_mode():
-            log_probs = model(**batch.inputs).logits[batch.real]
+            logits = model(**batch.inputs).logits
+            # Most batches have no padding, and then nothing is copied.
+            log_probs = logits.flatten(0, 1) if batch.real.all() else logits[batch.real]
             check_log_probs(log_probs)
         yield batch.places, log_probs, batch.inputs["input_ids"][batch.real], batch.labels[batch.real]
 
@@ -243,7 +245,7 @@ def check_log_probs(log_probs: torch.Tensor) -> None:
     Raises:
         ValueError: A number is NaN or above 0, or the probabilities of a row do not sum to one.
     """
-    total = log_probs.float().logsumexp(dim=-1)
+    total = log_probs.float().exp().sum(dim=-1).log()
     # Comparisons with NaN are false.
     fine = (total.abs() <= SUM_TOLERANCE) & (log_probs.amax(dim=-1) <= ROUNDING)
     if not fine.all():
@@ -256,18 +258,22 @@ def check_log_probs(log_probs: torch.Tensor) -> None:
 
 
 def _score(
-    model: PreTrainedModel, careers: EncodedCareers, batch_tokens: int, code_of_id: np.ndarray, watched: list[int]
+    model: PreTrainedModel,
+    careers: EncodedCareers,
+    batch_tokens: int | None,
+    code_of_id: np.ndarray,
+    watched: list[int],
 ) -> dict[str, np.ndarray]:
     """Scores of every step by name, in the order of the careers, from distributions over codes."""
     codes, count = torch.from_numpy(code_of_id).to(model.device), int(code_of_id.max()) + 1
     ordinary = codes >= 0
     one_to_one = int(ordinary.sum()) == count
+    id_of_code = torch.where(ordinary, codes, count).argsort()[:count]
     scores = {name: np.empty(int(careers.lengths.sum())) for name in ("log_prob", "log_p_stay", "rank", "log_p_top")}
     scores |= {f"log_p {code}": np.empty(int(careers.lengths.sum())) for code in watched}
     for place, log_probs, previous, occupation in distributions(model, careers, batch_tokens):
         if one_to_one:
-            code_log_probs = torch.empty_like(log_probs[:, :count])
-            code_log_probs[:, codes[ordinary]] = log_probs[:, ordinary]
+            code_log_probs = log_probs.index_select(1, id_of_code)
         else:
             sums = log_probs.new_zeros((len(log_probs), count), dtype=torch.float64)
             code_log_probs = sums.index_add(1, codes[ordinary], log_probs[:, ordinary].double().exp()).log()
@@ -275,7 +281,7 @@ def _score(
         truth_and_stay_log_probs = code_log_probs.gather(-1, truth_and_stay)
         scores["log_prob"][place], scores["log_p_stay"][place] = truth_and_stay_log_probs.double().cpu().numpy().T
         scores["rank"][place] = ((code_log_probs > truth_and_stay_log_probs[:, :1]).sum(dim=-1) + 1).cpu().numpy()
-        scores["log_p_top"][place] = code_log_probs.max(dim=-1).values.double().cpu().numpy()
+        scores["log_p_top"][place] = code_log_probs.amax(dim=-1).double().cpu().numpy()
         for code in watched:
             scores[f"log_p {code}"][place] = code_log_probs[:, code].double().cpu().numpy()
     return scores
@@ -343,7 +349,8 @@ def _coding_changed(long: pa.Table, first: np.ndarray) -> np.ndarray:
     if VINTAGE not in long.column_names:
         return np.zeros(len(first), dtype=bool)
     vintage = pd.Series(long[VINTAGE].to_pandas())
-    before = vintage.groupby(first.cumsum()).transform(lambda values: values.ffill().shift())
+    person = first.cumsum()
+    before = vintage.groupby(person).ffill().groupby(person).shift()
     return (vintage.notna() & before.notna() & (vintage != before)).to_numpy()
 
 

@@ -30,6 +30,7 @@ from ..careers.frames import as_careers
 from ..encoding.checkpoints import as_checkpoint
 from ..encoding.collating import EncodedCareers
 from ..encoding.processing_career import CareerProcessor
+from ..encoding.scoring_batches import cache_sized
 from ..evaluation.transition_table import distributions
 from ..figures.rationales import rationale_figure, title
 from ..models.modeling_career import CareerForOccupationPrediction
@@ -127,6 +128,7 @@ class Rationales(ReadableResult):
             tables[f"{person}{prediction}; {whole}{incomplete}"] = table
         return tables
 
+    @within_ranges
     def figure(self, person: str | None = None, others: Mapping[str, Mapping[int, int]] | None = None) -> Figure:
         """One person's career, a row of years for every prediction that is explained, like the paper's Figure 3.
 
@@ -166,7 +168,7 @@ def rationales(
     max_size: int | None = None,
     covariates: Sequence[str] | None = None,
     unknown_levels: Literal["error", "missing"] = "error",
-    batch_tokens: int = 16_000,
+    batch_tokens: int | None = None,
 ) -> Rationales:
     """Greedy rationales of predictions.
 
@@ -190,7 +192,7 @@ def rationales(
         covariates: The covariates that the model is given; its other covariates are set to "missing" everywhere. All
             covariates if None.
         unknown_levels: What to do with covariate levels that training never saw, as in `processor.encode`.
-        batch_tokens: Steps per forward call.
+        batch_tokens: Steps per forward call; chosen by the model's size and device if None.
 
     Raises:
         ValueError: The model is not CAREER or does not belong to the processor; a step cannot be explained (its person
@@ -243,7 +245,7 @@ def smallest_rationales(
     longest: int = 10,
     covariates: Sequence[str] | None = None,
     unknown_levels: Literal["error", "missing"] = "error",
-    batch_tokens: int = 16_000,
+    batch_tokens: int | None = None,
 ) -> pd.DataFrame:
     """Smallest rationales, by trying every set of earlier steps; greedy rationales are compared with them.
 
@@ -336,7 +338,7 @@ class ExplainedPredictions:
         steps: Any,
         covariates: Sequence[str] | None,
         unknown_levels: Literal["error", "missing"],
-        batch_tokens: int,
+        batch_tokens: int | None,
     ) -> None:
         if not isinstance(model, CareerForOccupationPrediction):
             raise ValueError(
@@ -344,7 +346,8 @@ class ExplainedPredictions:
                 "no rationales: pass a CAREER model"
             )
         processor.check(model.config)
-        self.model, self.processor, self.rule, self.batch_tokens = model, processor, rule, batch_tokens
+        self.model, self.processor, self.rule = model, processor, rule
+        self.batch_tokens = batch_tokens or cache_sized(model)
         requested = None if steps is None else _locate_steps(steps, careers)
         if requested is not None:
             rows = np.unique(requested[0])

@@ -144,7 +144,7 @@ def transitions(
     by: str | None = None,
     draws: int = 1000,
     seed: int = 0,
-    batch_tokens: int = 16_000,
+    batch_tokens: int | None = None,
     unknown_levels: Literal["error", "missing"] = "missing",
     weighted: bool = False,
 ) -> Transitions:
@@ -163,7 +163,7 @@ def transitions(
             level at its time.
         draws, seed: Number and random seed of the resamples behind the intervals, of PSUs or households where careers
             have them, otherwise of people.
-        batch_tokens: Steps per batch, padding included.
+        batch_tokens: Steps per batch, padding included; chosen by the model's size and device if None.
         unknown_levels: What to do with covariate levels that training never saw, as in `processor.encode`.
         weighted: Whether to use the careers' survey weights.
 

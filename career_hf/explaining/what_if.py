@@ -26,15 +26,14 @@ from datasets import Dataset, DatasetDict
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
-from ..careers.clusters import DESIGN, FEWEST, clusters
+from ..careers.clusters import DESIGN, clusters
 from ..careers.columns import career_table, weights_by_step, with_weights
 from ..careers.frames import as_careers, as_splits, truncate
 from ..careers.ledger import Ledger
 from ..encoding.checkpoints import as_checkpoint
 from ..encoding.collating import EncodedCareers, FlatCareers
 from ..encoding.processing_career import CareerProcessor
-from ..evaluation.metrics import INTERVAL
-from ..evaluation.resampling import resample_means
+from ..evaluation.resampling import interval, resample_means, spread
 from ..evaluation.transition_table import distributions
 from ..figures.style import save
 from ..figures.what_if import what_if_figure
@@ -225,7 +224,7 @@ def next_step_differences(
     fewest: int = 10,
     draws: int = 1000,
     seed: int = 0,
-    batch_tokens: int = 16_000,
+    batch_tokens: int | None = None,
     unknown_levels: Literal["error", "missing"] = "error",
 ) -> Comparison:
     """Average differences in p(y_t | past) between original and edited careers.
@@ -243,7 +242,7 @@ def next_step_differences(
         groups: The outcomes, as in `what_if`.
         fewest: Number of person-years of training below which a combination counts as rare.
         draws, seed: Number and random seed of the resamples of people.
-        batch_tokens: Steps per batch, padding included.
+        batch_tokens: Steps per batch, padding included; chosen by the model's size and device if None.
         unknown_levels: What to do with levels of the careers that training never saw, as in `processor.encode`. Those
             that the edit writes have to be known.
 
@@ -421,7 +420,11 @@ def _edit_and_encode(
 
 
 def _sums_by_person(
-    model: PreTrainedModel, careers: EncodedCareers, weight: np.ndarray, is_in_group: torch.Tensor, batch_tokens: int
+    model: PreTrainedModel,
+    careers: EncodedCareers,
+    weight: np.ndarray,
+    is_in_group: torch.Tensor,
+    batch_tokens: int | None,
 ) -> np.ndarray:
     """`(people, groups)`: predicted probabilities times `(person-years,)` weights, summed over each person's steps."""
     person = np.repeat(np.arange(len(careers)), careers.lengths)
@@ -450,11 +453,10 @@ def _differences(
     before, after = np.split(means[0], 2)
     drawn_before, drawn_after = np.split(resampled[:, 0], 2, axis=1)
     drawn = drawn_after - drawn_before
-    if drawn_together.max() + 1 < FEWEST:
-        drawn = np.full_like(drawn, np.nan)
-    low, high = np.quantile(drawn, INTERVAL, axis=0)
+    count = int(drawn_together.max()) + 1
+    low, high = interval(drawn, count)
     columns = {"outcome": labels, "original": before, "edited": after, "difference": after - before}
-    return pd.DataFrame(columns | {"standard_error": drawn.std(axis=0, ddof=1), "low": low, "high": high})
+    return pd.DataFrame(columns | {"standard_error": spread(drawn, count), "low": low, "high": high})
 
 
 def _check_reached(people: np.ndarray, why: str, edit: Edit) -> None:

@@ -101,7 +101,6 @@ def clocked_steps(careers: Dataset) -> tuple[pd.DataFrame, str]:
     return steps, "year"
 
 
-@within_ranges
 @styled
 def sequences_figure(steps: pd.DataFrame, clock: str, people: int = PEOPLE_SHOWN, seed: int = 0) -> Figure:
     """Draws a sequence index plot: one line per person of a random sample, one cell per year, coloured by state.

@@ -65,7 +65,7 @@ def plot_levels(axes: Axes, levels: pd.DataFrame, highlight: Collection[str] = (
     # Black and grey, because a colour is one model's in `plot_transitions`, where the baseline is black.
     series_looks = {False: Look(GREY), True: Look(BLACK, "s")}
     forest(axes, rows, estimate="perplexity", series="is_highlighted", series_looks=series_looks, dodge=False)
-    axes.set(title="Perplexity, lower is better", xlabel="perplexity (95% intervals by resampling people)")
+    axes.set(title="Perplexity, lower is better", xlabel="perplexity (95% intervals)")
 
 
 @styled

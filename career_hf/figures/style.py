@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import numpy as np
 import pandas as pd
 
+from ..number_ranges import within_ranges
+
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -135,7 +137,7 @@ def require_matplotlib() -> None:
 
 
 def styled(draw: Callable[P, T]) -> Callable[P, T]:
-    """Makes a function draw in this style, and say how to install matplotlib if it is missing (a decorator).
+    """Makes a function draw in this style, check its arguments and say how to install matplotlib (a decorator).
 
     Args:
         draw: Function that makes a figure or draws on axes.
@@ -149,7 +151,7 @@ def styled(draw: Callable[P, T]) -> Callable[P, T]:
         with rc_context(PARAMETERS):
             return draw(*args, **kwargs)
 
-    return draw_in_style
+    return within_ranges(draw_in_style)
 
 
 @styled
@@ -179,6 +181,7 @@ def new_figure(
     return figure, axes
 
 
+@within_ranges
 def save(figure: Figure, path: Path | str) -> None:
     """Saves a figure as PNG, byte for byte the same whenever the same figure is drawn.
 

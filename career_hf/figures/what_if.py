@@ -37,7 +37,7 @@ def what_if_figure(differences: pd.DataFrame) -> Figure:
     series = points["series"].nunique()
     figure, axes = new_figure(2.6 + 0.3 * series + (0.34 + 0.12 * series) * len(outcomes))
     forest(axes, points, estimate="difference", name="outcome", series="series", reference=0)
-    axes.set_xlabel("edited less original, percentage points\n(95% intervals by resampling people)")
+    axes.set_xlabel("edited less original, percentage points\n(95% intervals)")
     if series > 1:
         legend_below(axes)
     attrs = differences.attrs

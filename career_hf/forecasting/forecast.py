@@ -33,7 +33,7 @@ from datasets import Dataset, DatasetDict
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
-from ..careers.frames import as_careers, to_frame, truncate
+from ..careers.frames import as_careers, as_splits, to_frame, truncate
 from ..encoding.checkpoints import as_checkpoint
 from ..encoding.collating import EncodedCareers
 from ..encoding.processing_career import CareerProcessor
@@ -96,7 +96,7 @@ def forecast(
             is observed after it, unless years or a horizon are given.
         horizon: Instead of years: how many steps to go ahead of each person's own last year, each of
             `processor.step_length` years.
-        split: The split of the careers that is forecast; all of them together without one.
+        split: The split of the careers that is forecast; all of them together without one, and a warning says so.
         step: What a step is where `years` are further apart than `processor.step_length`, or a person's last year is
             further before them: "observation", one step from each observation to the next however many years lie
             between, as in the paper; or "interval", steps of `processor.step_length` years, of which those between
@@ -153,6 +153,11 @@ def forecast(
         raise ValueError(
             "covariates='realised' are those of the careers after a cutoff: give cutoff=, or pass careers with the "
             "coming years as covariates="
+        )
+    if split is None and not isinstance(careers, Dataset) and len(careers := as_splits(careers)) > 1:
+        logger.warning_once(
+            f"everybody in the splits {list(careers)} is forecast, also people whom the model was trained on: give "
+            "split='test' to forecast one split"
         )
     careers = as_careers(careers, split)
     later = None if known == "last" else covariates

@@ -5,7 +5,7 @@ Perplexities and differences with intervals are those of `evaluation`, which rea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,8 @@ from sklearn.metrics import roc_auc_score
 
 from ..careers.clusters import clusters
 from ..evaluation.calibration import calibration_error, reliability
-from ..evaluation.metrics import bootstrap_perplexity
+from ..evaluation.metrics import bootstrap_perplexity, paired_aucs, without_zero_weights
+from ..number_ranges import within_ranges
 from .result import Forecast
 from .table import known_occupations, places
 
@@ -35,12 +36,47 @@ def state_auc(table: pd.DataFrame, label: str, weighted: bool = False) -> float:
     Raises:
         ValueError: The label was not watched, or nobody is in the state, or everybody.
     """
-    if f"p({label})" not in table.columns:
-        raise ValueError(f"the table does not keep the probability of '{label}': make it with watch=['{label}']")
-    there = (table["occupation"] == label).to_numpy()
+    _, there, score = _being_in(table, label)
     if there.all() or not there.any():
         raise ValueError(f"{there.sum()} of {len(there)} observations are '{label}'; the AUC needs both")
-    return float(roc_auc_score(there, table[f"p({label})"], sample_weight=table["weight"] if weighted else None))
+    return float(roc_auc_score(there, score, sample_weight=table["weight"] if weighted else None))
+
+
+@within_ranges
+@without_zero_weights
+def state_auc_differences(
+    tables: Mapping[str, pd.DataFrame | Sequence[pd.DataFrame]],
+    baseline: str,
+    label: str,
+    draws: int = 1000,
+    seed: int = 0,
+    weighted: bool = False,
+) -> pd.DataFrame:
+    """`state_auc` of each model, and differences from the baseline's, with paired intervals.
+
+    Args:
+        tables: For each model a forecast table made with `watch=[label]`, or one for each seed, over which areas are
+            averaged.
+        baseline: The model whose area is subtracted.
+        label: The state.
+        draws, seed: Number and random seed of the resamples of clusters, which all models share.
+        weighted: Whether to use weights.
+
+    Returns:
+        One row per model: auc, low, high, difference, difference_low, difference_high, null where nobody is in the
+        state, or everybody. There are no intervals with fewer than `FEWEST` clusters in the state, or out of it.
+
+    Raises:
+        ValueError: The tables do not have the same rows, there is no such baseline, or the label was not watched.
+    """
+    return paired_aucs(tables, baseline, lambda table: _being_in(table, label), draws, seed, weighted)
+
+
+def _being_in(table: pd.DataFrame, label: str) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+    """All rows of a table, whether they are in a state, and its probability."""
+    if f"p({label})" not in table.columns:
+        raise ValueError(f"the table does not keep the probability of '{label}': make it with watch=['{label}']")
+    return table, (table["occupation"] == label).to_numpy(), table[f"p({label})"].to_numpy()
 
 
 def watched(table: pd.DataFrame) -> list[str]:
@@ -48,21 +84,12 @@ def watched(table: pd.DataFrame) -> list[str]:
     return [str(name)[2:-1] for name in table.columns if str(name).startswith("p(")]
 
 
-def state_aucs(table: pd.DataFrame, weighted: bool = False) -> pd.Series:
-    """`state_auc` of every watched state, null where nobody is in it."""
-    values = {}
-    for label in watched(table):
-        occurs = (table["occupation"] == label).any() and (table["occupation"] != label).any()
-        values[label] = state_auc(table, label, weighted) if occurs else np.nan
-    return pd.Series(values, dtype=np.float64)
-
-
 def by_horizon(table: pd.DataFrame, draws: int = 1000, seed: int = 0, weighted: bool = False) -> pd.DataFrame:
     """What a forecast is worth overall and in each year (Tables 1 and 2).
 
     Args:
         table: A forecast table.
-        draws, seed: Number and random seed of the resamples of people behind the interval of perplexity.
+        draws, seed: Number and random seed of the resamples of clusters behind intervals.
         weighted: Whether to use weights in perplexities and AUCs.
 
     Returns:
@@ -70,9 +97,9 @@ def by_horizon(table: pd.DataFrame, draws: int = 1000, seed: int = 0, weighted: 
         know, in whose place its unknown occupation is scored), perplexity, standard_error, low, high; monte_carlo, the
         standard error of perplexity from sampling trajectories, were a person's errors equal in all years, which is
         the most they can add up to; monte_carlo_bias, how much higher perplexity would be on average if the logs of
-        sampled probabilities were not corrected; the AUC of
-        being in each watched state; top_ece, the calibration error of the likeliest occupation; in_set and set_size,
-        the share of observations in the sets of likeliest occupations, and their mean size.
+        sampled probabilities were not corrected; "AUC STATE" of being in each watched state, with the ends of its
+        interval, "AUC STATE low" and "AUC STATE high"; top_ece, the calibration error of the likeliest occupation;
+        in_set and set_size, the share of observations in the sets of likeliest occupations, and their mean size.
     """
     rows = {}
     for name, part in {"all": table, **dict(list(table.groupby("year")))}.items():
@@ -86,12 +113,21 @@ def by_horizon(table: pd.DataFrame, draws: int = 1000, seed: int = 0, weighted: 
             "monte_carlo": level["perplexity"] * np.sqrt((of_people**2).sum()) / weight.sum(),
             "monte_carlo_bias": level["perplexity"]
             * np.expm1(np.average(part["log_prob_correction"], weights=weight)),
-            **{f"AUC {label}": auc for label, auc in state_aucs(part, weighted).items()},
+            **_areas(part, draws, seed, weighted),
             "top_ece": calibration_error(reliability(part, "top", draws=1)),
             **part[["in_set", "set_size"]].mean(),
         }
     frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis("year")
     return frame.astype({"n": int, "people": int, "unknown": int})
+
+
+def _areas(table: pd.DataFrame, draws: int, seed: int, weighted: bool) -> dict[str, float]:
+    """The columns of AUCs of `by_horizon`."""
+    found = {}
+    for label in watched(table):
+        row = state_auc_differences({"": table}, "", label, draws, seed, weighted).loc[""]
+        found |= {f"AUC {label}": row["auc"], f"AUC {label} low": row["low"], f"AUC {label} high": row["high"]}
+    return found
 
 
 def calibration_by_horizon(table: pd.DataFrame, bins: int = 10, draws: int = 1000, seed: int = 0) -> pd.DataFrame:

@@ -16,13 +16,14 @@ from ..careers.columns import with_weights
 from ..careers.frames import as_careers, as_splits, to_frame
 from ..careers.ledger import Ledger
 from ..encoding.checkpoints import as_checkpoint
+from ..evaluation.resampling import NOTE, interval_text
 from ..figures.forecasts import calibration_figure, shares_figure
 from ..figures.style import save
 from ..number_ranges import within_ranges
 from ..occupations.labels import NOT_WORKING
 from ..readable_values import ReadableResult
 from .forecast import check_not_trained_after, forecast, years_after
-from .metrics import by_horizon, calibration_by_horizon, prediction_sets, share_forecasts
+from .metrics import by_horizon, calibration_by_horizon, prediction_sets, share_forecasts, watched
 from .result import Forecast
 from .table import check_states, forecast_table, known_occupations, realised_years
 from .years import Covariates
@@ -65,10 +66,30 @@ class ForecastReport(ReadableResult):
         """What is resampled for intervals: "PSU", "household" or "person"."""
         return cluster_name(self.table.columns)
 
+    @property
+    def note(self) -> str:
+        """What "too few" means, if there are too few people, households or PSUs for some interval; otherwise empty."""
+        frame = self.to_frame()
+        ends = {"perplexity": "low"} | {f"AUC {state}": f"AUC {state} low" for state in watched(self.table)}
+        return NOTE if any((frame[low].isna() & frame[name].notna()).any() for name, low in ends.items()) else ""
+
     def to_frame(self) -> pd.DataFrame:
         """The scores overall and in each year, as `by_horizon` makes them."""
         return self.tables["by_horizon"]
 
+    def with_intervals(self) -> pd.DataFrame:
+        """`to_frame` for people to read: perplexity and AUCs as text, with their intervals in brackets, or "too few"
+        where there are too few people or households for an interval."""
+        frame = self.to_frame()
+        ends = {"perplexity": ("low", "high", 2)}
+        ends |= {name: (f"{name} low", f"{name} high", 3) for name in map("AUC {}".format, watched(self.table))}
+        texts = {
+            name: [interval_text(*row, digits) for row in frame[[name, low, high]].itertuples(index=False)]
+            for name, (low, high, digits) in ends.items()
+        }
+        return frame.assign(**texts).drop(columns=[end for low, high, _ in ends.values() for end in (low, high)])
+
+    @within_ranges
     def figure(self, name: FigureName = "shares", person: str | None = None) -> Figure:
         """A figure of the forecasts.
 
@@ -95,6 +116,7 @@ class ForecastReport(ReadableResult):
             return calibration_figure(self.tables["calibration"])
         raise ValueError(f"there is no figure {name!r} of forecasts, only {', '.join(get_args(FigureName))}")
 
+    @within_ranges
     def save(self, folder: str | Path, *, figures: bool = False, person: str | None = None) -> None:
         """Saves the forecast, the forecast table, the scores and the ledger, and draws the figures if asked to.
 

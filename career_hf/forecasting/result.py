@@ -17,6 +17,7 @@ from datasets import Dataset
 from ..careers.atomic_files import complete
 from ..careers.columns import make_dataset
 from ..figures.forecasts import person_figure
+from ..number_ranges import within_ranges
 from ..readable_values import ReadableResult
 
 
@@ -119,6 +120,7 @@ class Forecast(ReadableResult):
             }
         )
 
+    @within_ranges
     def figure(self, person: str | None = None, realised: Mapping[int, str] | None = None) -> Figure:
         """One person's past and forecast: years across, occupations down, probabilities in the cells.
 

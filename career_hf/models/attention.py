@@ -8,12 +8,15 @@
 from __future__ import annotations
 
 from itertools import groupby
+from typing import Any
 
 import torch
-from torch.nn import functional as F
+from torch.autograd.function import once_differentiable
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
+
+from .cpu_layers import kept
 
 
 SDPA_BY_LENGTH = "sdpa_by_length"
@@ -47,23 +50,77 @@ def sdpa_by_length_forward(
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
-    # Attention is written out, because sdpa's CPU path for dropout is slower. It is in float32 also under bfloat16
-    # autocast, where every new (careers, length) would compile a kernel. `split` is faster than slices in backward.
     runs = [(length, sum(1 for _ in run)) for length, run in groupby(cu_seq_lens_q.diff().tolist())]
-    heads, head_size = query.shape[1], query.shape[3]
-    scaling = head_size**-0.5 if scaling is None else scaling
-    dtype = torch.promote_types(query.dtype, torch.float32)
-    steps = [careers * length for length, careers in runs]
-    parts = zip(*(states[0].to(dtype).split(steps, dim=1) for states in (query, key, value)), strict=True)
-    attended = []
-    with torch.autocast(query.device.type, enabled=False):
-        for (length, careers), qkv in zip(runs, parts, strict=True):
-            q, k, v = (states.reshape(heads * careers, length, head_size) for states in qkv)
-            future = q.new_full((length, length), -torch.inf).triu(1)
-            scores = torch.baddbmm(future.expand(heads * careers, -1, -1), q, k.transpose(1, 2), alpha=scaling)
-            weights = F.dropout(scores.softmax(-1), dropout)
-            attended.append(torch.bmm(weights, v).view(heads, careers * length, head_size))
-    return torch.cat(attended, dim=1).to(query.dtype).transpose(0, 1).unsqueeze(0), None
+    scaling = query.shape[3] ** -0.5 if scaling is None else scaling
+    return _AttentionByLength.apply(query, key, value, runs, dropout, scaling), None
+
+
+class _AttentionByLength(torch.autograd.Function):
+    """Attention and its gradient written out, because sdpa's CPU path for dropout is slower, and so is the gradient of
+    a graph with a branch for every length.
+
+    It is in float32 also under bfloat16 autocast, where every new (careers, length) would compile a kernel.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        runs: list[tuple[int, int]],
+        dropout: float,
+        scaling: float,
+    ) -> torch.Tensor:
+        _, heads, steps, size = query.shape
+        dtype = torch.promote_types(query.dtype, torch.float32)
+        attended = query.new_empty(steps, heads, size)
+        factors = None
+        if dropout:
+            pairs = heads * sum(careers * length**2 for length, careers in runs)
+            factors = kept((pairs,), dropout, query.new_empty(0, dtype=dtype))
+        saved, first, first_factor = [], 0, 0
+        with torch.autocast(query.device.type, enabled=False):
+            for length, careers in runs:
+                last = first + careers * length
+                q, k, v = (x[0, :, first:last].to(dtype).reshape(-1, length, size) for x in (query, key, value))
+                future = q.new_full((length, length), -torch.inf).triu(1)
+                weights = torch.baddbmm(future.expand(len(q), -1, -1), q, k.transpose(1, 2), alpha=scaling).softmax(-1)
+                used = weights
+                if factors is not None:
+                    factor = factors[first_factor : first_factor + weights.numel()].view(weights.shape)
+                    used, first_factor = weights * factor, first_factor + weights.numel()
+                    saved.append(factor)
+                attended[first:last].transpose(0, 1).copy_(torch.bmm(used, v).view(heads, -1, size))
+                saved += [q, k, v, weights]
+                first = last
+        ctx.save_for_backward(*saved)
+        ctx.runs, ctx.scaling, ctx.per_run = runs, scaling, 4 if factors is None else 5
+        return attended.unsqueeze(0)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
+        _, steps, heads, size = gradient.shape
+        gradients = gradient.new_empty(3, steps, heads, size)
+        saved, first = iter(ctx.saved_tensors), 0
+        with torch.autocast(gradient.device.type, enabled=False):
+            for length, careers in ctx.runs:
+                last = first + careers * length
+                factor = next(saved) if ctx.per_run == 5 else None
+                q, k, v, weights = (next(saved) for _ in range(4))
+                of_attended = gradient[0, first:last].transpose(0, 1).to(q.dtype).reshape(-1, length, size)
+                of_weights = torch.bmm(of_attended, v.transpose(1, 2))
+                used = weights
+                if factor is not None:
+                    used = weights * factor
+                    of_weights.mul_(factor)
+                of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype).mul_(ctx.scaling)
+                products = (of_scores, k), (of_scores.transpose(1, 2), q), (used.transpose(1, 2), of_attended)
+                for of_state, (left, right) in zip(gradients, products, strict=True):
+                    of_state[first:last].transpose(0, 1).copy_(torch.bmm(left, right).view(heads, -1, size))
+                first = last
+        return *(of_state.transpose(0, 1).unsqueeze(0) for of_state in gradients), None, None, None
 
 
 AttentionInterface.register(SDPA_BY_LENGTH, sdpa_by_length_forward)

@@ -33,6 +33,7 @@ from transformers.utils.output_capturing import capture_outputs
 from .attention import SDPA_BY_LENGTH
 from .checked_loading import CheckedWeights
 from .configuration_career import CareerConfig
+from .cpu_layers import Dropout, Linear
 from .facts import ModelFacts
 from .generation import WithoutGenerate
 from .input_checks import check_inputs, check_keywords, check_labels, check_levels, check_predictions
@@ -86,8 +87,8 @@ class CareerAttention(nn.Module):
         self.num_key_value_groups = 1
         self.scaling = self.head_dim**-0.5
         self.is_causal = True
-        self.qkv_proj = nn.Linear(config.hidden_size, 3 * config.hidden_size)
-        self.out_proj = nn.Linear(config.hidden_size, config.hidden_size)
+        self.qkv_proj = Linear(config.hidden_size, 3 * config.hidden_size)
+        self.out_proj = Linear(config.hidden_size, config.hidden_size)
 
     def forward(
         self,
@@ -97,8 +98,10 @@ class CareerAttention(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         cache: Cache | None = kwargs.pop(CACHE, None)  # type: ignore[misc]
         batch_and_time = hidden_states.shape[:-1]
-        qkv = self.qkv_proj(hidden_states).view(*batch_and_time, 3, -1, self.head_dim)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        query, key, value = (
+            states.view(*batch_and_time, -1, self.head_dim).transpose(1, 2)
+            for states in self.qkv_proj(hidden_states).chunk(3, dim=-1)
+        )
         if cache is not None:
             key, value = cache.update(key, value, self.layer_idx)
         attention_interface: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
@@ -122,9 +125,9 @@ class CareerMLP(nn.Module):
 
     def __init__(self, config: CareerConfig):
         super().__init__()
-        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.up_proj = Linear(config.hidden_size, config.intermediate_size)
         self.act_fn = ACT2FN[config.hidden_act]
-        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size)
+        self.down_proj = Linear(config.intermediate_size, config.hidden_size)
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         return self.down_proj(self.act_fn(self.up_proj(hidden_states)))
@@ -140,7 +143,7 @@ class CareerLayer(GradientCheckpointingLayer):
         self.self_attn = CareerAttention(config, layer_idx)
         self.mlp_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.mlp = CareerMLP(config)
-        self.dropout = nn.Dropout(config.hidden_dropout)
+        self.dropout = Dropout(config.hidden_dropout)
 
     def forward(
         self,
@@ -254,7 +257,7 @@ class CareerModel(CareerPreTrainedModel):
                 for name, size in zip(config.covariate_names, config.covariate_sizes, strict=True)
             }
         )
-        self.dropout = nn.Dropout(config.hidden_dropout)
+        self.dropout = Dropout(config.hidden_dropout)
         self.layers = nn.ModuleList([CareerLayer(config, i) for i in range(config.num_hidden_layers)])
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.gradient_checkpointing = False

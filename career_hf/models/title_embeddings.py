@@ -26,6 +26,8 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import initialization as init
 
+from .cpu_layers import Linear
+
 
 class TitleProjection(nn.Module):
     """P v_j of every occupation, `(vocabulary, hidden)`: a learned projection of fixed vectors.
@@ -79,7 +81,7 @@ def occupation_embedding(vocab_size: int, hidden_size: int, title_embedding_size
 def occupation_output(hidden_size: int, vocab_size: int, title_embedding_size: int | None) -> nn.Linear:
     """beta of Eq. 2: a plain layer without titles, a [`TitledLinear`] with titles."""
     if title_embedding_size is None:
-        return nn.Linear(hidden_size, vocab_size, bias=False)
+        return Linear(hidden_size, vocab_size, bias=False)
     return TitledLinear(hidden_size, vocab_size, title_embedding_size)
 
 

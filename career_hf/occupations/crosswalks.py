@@ -75,10 +75,16 @@ def codes() -> list[str]:
 
 def titles() -> dict[str, str]:
     """Title by occ1990dd code. Besides the 330 codes: 361, which no table uses, and 903-905, the armed forces."""
+    return dict(_titles())
+
+
+@functools.cache
+def _titles() -> dict[str, str]:
     table = read_data("occ1990dd_titles.csv")
     return dict(zip(table["occ1990dd"], table["title"], strict=True))
 
 
+@within_ranges
 def titles_of(labels: Collection[str]) -> dict[str, str]:
     """Titles of the labels that have one.
 
@@ -91,6 +97,7 @@ def titles_of(labels: Collection[str]) -> dict[str, str]:
     return {label: title_of_code[label] for label in labels if label in title_of_code}
 
 
+@within_ranges
 def in_words(labels: Collection[str]) -> dict[str, str]:
     """Labels for readers: an occ1990dd code with its title, any other label with spaces."""
     title_of_label = titles_of(labels)

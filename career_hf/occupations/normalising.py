@@ -41,6 +41,9 @@ def label_of(value: Any) -> str | None:
     """
     if value is None or value != value or type(value).__name__ in ("NAType", "NaTType"):
         return None
+    # pandas.read_stata(convert_missing=True) makes these of Stata's ".", ".a" and so on.
+    if type(value).__name__ == "StataMissingValue":
+        return None
     if hasattr(value, "dtype") and hasattr(value, "item"):
         value = value.item()
     if isinstance(value, bytes | bytearray) or (hasattr(value, "__len__") and not isinstance(value, str)):

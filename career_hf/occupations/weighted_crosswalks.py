@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
+from ..number_ranges import within_ranges
 from .crosswalks import DIGITS, MERGED, MILITARY, NOT_OCCUPATIONS, codes, crosswalk, read_data
 from .normalising import label_of
 
@@ -88,6 +89,7 @@ def weighted_crosswalk(system: System) -> pd.DataFrame:
     return chain(_table("isco08_soc2010.csv" if system == "isco08" else "onet_soc2010.csv"), soc)
 
 
+@within_ranges
 def esco_crosswalk(key: ESCOKey = "uri", occupations_file: str | Path | None = None) -> pd.DataFrame:
     """Loads the crosswalk of ESCO occupations to occ1990dd, by way of O*NET-SOC 2010 (Kanders et al., 2020).
 
@@ -136,6 +138,7 @@ def esco_crosswalk(key: ESCOKey = "uri", occupations_file: str | Path | None = N
     return _tidy(pd.concat([by_onet(with_ancestor, key), chain(pairs, groups)]))
 
 
+@within_ranges
 def make_crosswalk(frame: Any, source: str, occ1990dd: str, weight: str | None = None) -> pd.DataFrame:
     """Makes and checks a crosswalk from a user's table, for codings that the package does not ship.
 
@@ -184,6 +187,7 @@ def make_crosswalk(frame: Any, source: str, occ1990dd: str, weight: str | None =
     return _tidy(pairs)
 
 
+@within_ranges
 def read_crosswalk(path: str | Path) -> pd.DataFrame:
     """Reads a crosswalk from a CSV file with columns source, occ1990dd and, if wished, weight, and checks it.
 
@@ -194,6 +198,7 @@ def read_crosswalk(path: str | Path) -> pd.DataFrame:
     return make_crosswalk(frame, "source", "occ1990dd", "weight" if "weight" in frame else None)
 
 
+@within_ranges
 def as_crosswalk(crosswalk: str | Path | pd.DataFrame) -> pd.DataFrame:
     """A crosswalk by the name of a coding system, from a CSV file (`.csv`, `.csv.gz`), or a frame, which is checked.
 
@@ -207,6 +212,7 @@ def as_crosswalk(crosswalk: str | Path | pd.DataFrame) -> pd.DataFrame:
     return weighted_crosswalk(crosswalk)  # type: ignore[arg-type]
 
 
+@within_ranges
 def chain(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     """Joins two crosswalks end to end, such as a national coding to ISCO-08 and ISCO-08 to occ1990dd.
 
@@ -223,6 +229,7 @@ def chain(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     return _tidy(joined)
 
 
+@within_ranges
 def modal(table: pd.DataFrame) -> pd.Series:
     """Finds one target per source code: the target of largest weight; of several, the smallest occ1990dd code.
 
@@ -244,6 +251,7 @@ def source_of_code(table: pd.DataFrame) -> dict[str, str]:
     return {source.lstrip("0") or "0": source for source in sources} | {source: source for source in sources}
 
 
+@within_ranges
 def recode(codes: pd.Series, table: pd.DataFrame) -> tuple[pd.Series, Coverage]:
     """Maps codes to the modal target of a crosswalk.
 

@@ -25,6 +25,7 @@ from ..careers.columns import RESERVED_NAMES
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.vocabulary import MISSING
 from ..models.modeling_career import CareerForOccupationPrediction
+from ..number_ranges import within_ranges
 from ..rivals.bag_of_jobs import BagOfJobsForOccupationPrediction
 from ..rivals.regression import RegressionForOccupationPrediction
 from .conversion import (
@@ -108,6 +109,7 @@ def read_dictionary(path: Path) -> list[str]:
     return symbols
 
 
+@within_ranges
 def convert_checkpoint(
     checkpoint: str | Path,
     dictionaries: str | Path,

@@ -22,6 +22,7 @@ from ..number_ranges import within_ranges
 from .representations import Kind, Steps, Timing, as_kind, keyed_table, representations
 
 
+@within_ranges
 def check_not_trained_on(
     careers: Dataset, trained_on: Dataset | Mapping[str, Any], processor: CareerProcessor | None = None
 ) -> None:
@@ -38,6 +39,8 @@ def check_not_trained_on(
             recorded other training careers.
     """
     if isinstance(trained_on, Mapping):
+        if absent := [name for name in ("fractions", "salt", "group") if name not in trained_on]:
+            raise ValueError(f"trained_on has no '{absent[0]}', and so is no manifest of a split (split.json)")
         splits = split_careers(careers, dict(trained_on["fractions"]), trained_on["salt"], trained_on["group"])
         if people := splits["train"]["person"][:]:
             raise ValueError(
@@ -68,7 +71,7 @@ def cross_fit(
     steps: Steps = "all",
     kind: Kind = "array",
     salt: str = "cross_fit",
-    batch_tokens: int = 16_000,
+    batch_tokens: int | None = None,
     unknown_levels: Literal["error", "missing"] = "missing",
 ) -> tuple[Any, np.ndarray]:
     """Representations of everybody from models that were not trained on them, one model for each fold of people.

@@ -42,7 +42,7 @@ class CareerFeaturizer(TransformerMixin, BaseEstimator):
         person, year, occupation: Names of columns of the long table. Covariates have the names of the model's.
         unknown_levels: What to do with covariate levels that training never saw, "error" or "missing".
         allow_trained_on: Whether people of the training split may be represented too.
-        batch_tokens: Steps per batch, padding included.
+        batch_tokens: Steps per batch, padding included; chosen by the model's size and device if None.
 
     Attributes:
         model_: The model, after `fit`.
@@ -58,7 +58,7 @@ class CareerFeaturizer(TransformerMixin, BaseEstimator):
         occupation: str = "occupation",
         unknown_levels: Literal["error", "missing"] = "error",
         allow_trained_on: bool = False,
-        batch_tokens: int = 16_000,
+        batch_tokens: int | None = None,
     ) -> None:
         self.checkpoint = checkpoint
         self.timing = timing

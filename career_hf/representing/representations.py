@@ -24,7 +24,7 @@ import torch
 from datasets import Dataset, DatasetDict
 from transformers import PreTrainedModel
 
-from ..careers.atomic_files import complete
+from ..careers.atomic_files import complete, locked
 from ..careers.columns import career_table, list_lengths, list_values, make_dataset
 from ..careers.frames import as_careers
 from ..encoding.checkpoints import as_checkpoint
@@ -52,7 +52,7 @@ def representations(
     timing: Timing = "before",
     steps: Steps = "all",
     kind: Kind = "array",
-    batch_tokens: int = 16_000,
+    batch_tokens: int | None = None,
     unknown_levels: UnknownLevels = "error",
 ) -> Any:
     """Representations of careers, in their order.
@@ -66,7 +66,7 @@ def representations(
         timing: "before", h_t of the paper, which excludes the occupation of year t, or "including".
         steps: "all" person-years, or each person's "last".
         kind: Form of the result, see below.
-        batch_tokens: Steps per batch, padding included.
+        batch_tokens: Steps per batch, padding included; chosen by the model's size and device if None.
         unknown_levels: What to do with covariate levels that training never saw, as in `processor.encode`.
 
     Returns:
@@ -98,7 +98,7 @@ def save_representations(
     timing: Timing = "before",
     steps: Steps = "all",
     people_per_file: int = 20_000,
-    batch_tokens: int = 16_000,
+    batch_tokens: int | None = None,
     unknown_levels: UnknownLevels = "error",
 ) -> None:
     """Writes representations of any number of careers to Parquet files that `load_representations` reads.
@@ -121,21 +121,23 @@ def save_representations(
     careers = as_careers(careers)
     starts = range(0, len(careers), people_per_file)
     model_hash = _hash_of_model(model)
-    for number, start in enumerate(starts):
-        some = careers.select(range(start, min(start + people_per_file, len(careers))))
-        encoded = _encode(model, some, processor, unknown_levels)
-        identity = {"model": model_hash, "timing": timing, "steps": steps, "files": len(starts)}
-        identity["careers"] = _hash_of_careers(some, encoded)
-        path = Path(folder) / f"{number:05d}.parquet"
-        if not path.exists():
-            description = f"Representing careers, file {number + 1} of {len(starts)}"
-            table = keyed_table(some, _represent(model, encoded, timing, steps, batch_tokens, description), steps)
-            with complete(path) as unfinished:
-                pq.write_table(table.replace_schema_metadata({IDENTITY: json.dumps(identity)}), unfinished)
-        elif different := [name for name, value in _recorded_identity(path).items() if value != identity[name]]:
-            raise ValueError(f"{path} was made with other {', '.join(different)}: choose another folder")
+    with locked(folder):
+        for number, start in enumerate(starts):
+            some = careers.select(range(start, min(start + people_per_file, len(careers))))
+            encoded = _encode(model, some, processor, unknown_levels)
+            identity = {"model": model_hash, "timing": timing, "steps": steps, "files": len(starts)}
+            identity["careers"] = _hash_of_careers(some, encoded)
+            path = Path(folder) / f"{number:05d}.parquet"
+            if not path.exists():
+                description = f"Representing careers, file {number + 1} of {len(starts)}"
+                table = keyed_table(some, _represent(model, encoded, timing, steps, batch_tokens, description), steps)
+                with complete(path) as unfinished:
+                    pq.write_table(table.replace_schema_metadata({IDENTITY: json.dumps(identity)}), unfinished)
+            elif different := [name for name, value in _recorded_identity(path).items() if value != identity[name]]:
+                raise ValueError(f"{path} was made with other {', '.join(different)}: choose another folder")
 
 
+@within_ranges
 def load_representations(folder: str | Path, kind: Kind = "array") -> Any:
     """Reads the files that `save_representations` wrote.
 
@@ -192,7 +194,7 @@ def _represent(
     careers: EncodedCareers,
     timing: Timing,
     steps: Steps,
-    batch_tokens: int,
+    batch_tokens: int | None,
     description: str = "Representing careers",
 ) -> np.ndarray:
     """float32 `(rows, hidden)`; the model is in eval mode meanwhile."""

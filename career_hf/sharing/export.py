@@ -26,6 +26,7 @@ from transformers import PreTrainedModel
 from ..encoding.checkpoints import as_checkpoint
 from ..encoding.processing_career import CareerProcessor
 from ..models.modeling_career import CareerForOccupationPrediction
+from ..number_ranges import within_ranges
 from ..registration import model_classes
 
 
@@ -82,6 +83,7 @@ def export_program(model: PreTrainedModel) -> ExportedProgram:
         )
 
 
+@within_ranges
 def export_onnx(model: Any, path: str | Path) -> float:
     """Writes the scoring path as one ONNX file, runs it with onnxruntime and compares it with the model.
 

@@ -159,7 +159,10 @@ def licence_problems(stages: Sequence[Mapping[str, Any]]) -> tuple[list[str], li
     Returns:
         Refusals and notices.
     """
-    override = "or say in words why it may be published: --override-licence 'I have written permission of ...'."
+    override = (
+        "or say in words why it may be published: override_licence='I have written permission of ...' "
+        "(--override-licence)."
+    )
     if not stages:
         return [
             f"The checkpoint has no record of what it was trained on. Train it with `career-hf train`, {override}"

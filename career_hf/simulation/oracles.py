@@ -16,7 +16,8 @@ from transformers import PreTrainedModel
 
 from ..encoding.collating import EncodedCareers
 from ..encoding.processing_career import CareerProcessor
-from ..evaluation.metrics import INTERVAL, perplexity, perplexity_differences, resampled_nll
+from ..evaluation.metrics import cluster_counts_by, perplexity, perplexity_differences, resampled_nll
+from ..evaluation.resampling import interval
 from ..evaluation.transition_table import distributions, transition_table
 from ..number_ranges import within_ranges
 from .filtering import Knowledge
@@ -24,6 +25,7 @@ from .model import TYPE_COVARIATE, TrueOccupationModel, world_processor
 from .survey import Simulation
 
 
+@within_ranges
 def floors(simulation: Simulation, *, split: str | None = None) -> dict[str, pd.DataFrame]:
     """Makes transition tables of the truth with three kinds of knowledge about people's types.
 
@@ -66,7 +68,7 @@ def scores(
         tables: Transition tables by model, or lists of them, one for each training seed.
         floor: Transition table of the true model on the same careers.
         markov: Transition table of a Markov chain, the other end of the scale.
-        draws, seed: Number of resamples of people, and the random seed for drawing them.
+        draws, seed: Number of resamples of clusters, and the random seed for drawing them.
         weighted: Whether survey weights are used.
 
     Returns:
@@ -81,7 +83,8 @@ def scores(
     def gap_closed(nll: np.ndarray) -> np.ndarray:
         return (nll[..., [1]] - nll) / (nll[..., [1]] - nll[..., [0]])
 
-    low, high = np.quantile(gap_closed(resampled[:, 0]), INTERVAL, axis=0)
+    (count,) = cluster_counts_by(floor, weighted=weighted)
+    low, high = interval(gap_closed(resampled[:, 0]), count)
     return compared.assign(gap_closed=gap_closed(estimate), gap_low=low, gap_high=high)
 
 
@@ -145,6 +148,7 @@ def _encoded(model: PreTrainedModel, careers: Dataset, processor: CareerProcesso
     return EncodedCareers(processor.encode(careers)[0])
 
 
+@within_ranges
 def martingale_z(table: pd.DataFrame, entropy: np.ndarray, by: str | None = None) -> pd.Series:
     """Tests whether careers were drawn from given probabilities.
 
@@ -170,6 +174,7 @@ def martingale_z(table: pd.DataFrame, entropy: np.ndarray, by: str | None = None
     return groups.sum() / np.sqrt((excess_of_person**2).groupby("group", sort=False).sum())
 
 
+@within_ranges
 def oracle_summary(tables: Mapping[str, pd.DataFrame], entropy: pd.DataFrame) -> pd.Series:
     """Summarises how predictable careers are.
 

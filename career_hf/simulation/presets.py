@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..number_ranges import within_ranges
 from .resumes import ResumeConfig
 from .survey import Simulation, SurveyConfig, simulate
 from .world import World, WorldConfig
@@ -120,6 +121,7 @@ RESUMES = {"resume": ResumeConfig(people=200_000), "scaling": ResumeConfig(peopl
 SCALING = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 
 
+@within_ranges
 def preset(name: str) -> Preset:
     """Finds a preset by name: tiny, kw, survey, or a control of survey: markov, one_type, no_returns, gender_free.
 

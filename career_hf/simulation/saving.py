@@ -12,11 +12,13 @@ from ..careers.frames import save_careers
 from ..careers.ledger import Ledger
 from ..careers.provenance import SOURCES
 from ..careers.splits import split_careers, split_manifest
+from ..number_ranges import within_ranges
 from .model import TrueOccupationModel, world_processor
 from .resumes import load_resumes
 from .survey import Simulation
 
 
+@within_ranges
 def save_simulation(simulation: Simulation, folder: str | Path, salt: str = "career_hf") -> None:
     """Saves a simulation.
 
@@ -45,6 +47,7 @@ def save_simulation(simulation: Simulation, folder: str | Path, salt: str = "car
     simulation.types.to_parquet(folder / "types.parquet")
 
 
+@within_ranges
 def write_resume_card(folder: str | Path, ledger: Ledger) -> None:
     """Writes the dataset card of a corpus that `write_resumes` finished.
 

@@ -142,6 +142,7 @@ def draw_wages(simulation: Simulation, config: WageConfig | None = None, *, seed
     return replace(simulation, careers=make_dataset(columns))
 
 
+@within_ranges
 def wage_features(careers: Dataset, world: World) -> pd.DataFrame:
     """Computes the features of observed careers that the wage law uses, up to and including each wave.
 
@@ -186,6 +187,7 @@ def wage_features(careers: Dataset, world: World) -> pd.DataFrame:
     )
 
 
+@within_ranges
 def type_posteriors(careers: Dataset, world: World, gender: str | None = None) -> np.ndarray:
     """Computes P(type | covariates and occupations up to and including each wave), by the exact filter.
 
@@ -223,6 +225,7 @@ def type_posteriors(careers: Dataset, world: World, gender: str | None = None) -
     return posterior
 
 
+@within_ranges
 def wage_truth(
     careers: Dataset,
     world: World,
@@ -263,6 +266,7 @@ def wage_truth(
     return truth
 
 
+@within_ranges
 def wage_summary(truth: pd.DataFrame) -> pd.Series:
     """Summarises the truth in a few numbers.
 

@@ -22,11 +22,13 @@ import numpy as np
 import pandas as pd
 from datasets import Dataset
 
+from ..careers.columns import career_table, list_values
 from ..careers.frames import from_frame
-from ..careers.ledger import Ledger
+from ..careers.ledger import DependsOn, Ledger
 from ..careers.prepared import PreparedCareers
 from ..careers.provenance import Limits
-from ..occupations.crosswalks import is_military
+from ..number_ranges import within_ranges
+from ..occupations.crosswalks import codes, is_military
 from ..occupations.weighted_crosswalks import as_crosswalk, recode, weighted_crosswalk
 from .cps_files import Records, data_files, stem_of, weights, whole_numbers
 from .resume_careers import STATES_BY_REGION
@@ -68,6 +70,8 @@ EDUCATION = {
 }
 EMPLOYED = "employed"
 ADULT_CIVILIAN = 2
+# Ages from here on are grouped.
+GROUPED_AGE = 80
 
 MARCH_HOUSEHOLD = ("H_SEQ", "H_YEAR", "H_IDNUM", "H_IDNUM1", "GESTFIPS", "HG_FIPS", "HG_ST60", "GEREG", "HG_REG")
 MARCH_PERSON = (
@@ -83,6 +87,7 @@ MONTHLY = (
 TEXTS = ("HRHHID", "HRHHID2", "HRSAMPLE", "HRSERSUF", "H_IDNUM", "H_IDNUM1", "MARSUPWT", "PWSSWGT")
 
 
+@within_ranges
 def cps(
     extract: str | Path,
     *,
@@ -102,7 +107,7 @@ def cps(
         ValueError: As `build` does.
     """
     built = build(extract, files=files, crosswalk2018=crosswalk2018)
-    limits = Limits(lacks=("not_working",), beginnings=False)
+    limits = Limits(lacks=_lacking(built[0], files, crosswalk2018), beginnings=False)
     return PreparedCareers.of_careers("cps", built, salt=salt, settings={"files": files}, limits=limits)
 
 
@@ -154,6 +159,17 @@ def build(
     return careers, ledger
 
 
+def _lacking(careers: Dataset, files: Files, crosswalk2018: str | Path | pd.DataFrame | None) -> tuple[str, ...]:
+    """Occupations that no code of the lists in use means, and the state that the survey always tells apart."""
+    years = list_values(career_table(careers), "year").to_numpy()
+    # In March both occupations are coded by the list of the survey's year.
+    lists = {_list_of(int(year)) for year in np.unique(years[1::2] if files == "march" else years)}
+    tables = [weighted_crosswalk(f"census{_shipped(census)}") for census in lists]  # type: ignore[arg-type]
+    tables += [] if crosswalk2018 is None or 2018 not in lists else [as_crosswalk(crosswalk2018)]
+    reached = set(pd.concat(tables)["occ1990dd"])
+    return (*(code for code in codes() if code not in reached), "not_working")
+
+
 class _Losses:
     """Drops rows for one reason after the other, and counts them over all files."""
 
@@ -171,9 +187,9 @@ class _Losses:
         self.kept += len(frame)
         return frame.reset_index(drop=True)
 
-    def record(self, ledger: Ledger, step: str, unit: str) -> None:
+    def record(self, ledger: Ledger, step: str, unit: str, depends_on: DependsOn = "static") -> None:
         dropped = {reason: count for reason, count in self.dropped.items() if count}
-        ledger.record(step, unit, self.rows, self.kept, dropped)
+        ledger.record(step, unit, self.rows, self.kept, dropped, depends_on=depends_on)
 
 
 class _Items:
@@ -272,9 +288,11 @@ def _march_people(persons: pd.DataFrame, households: pd.DataFrame, path: Path) -
     items, homes = _Items(persons, path), _Items(households, path)
     year = _survey_year(homes.get("H_YEAR"), path)
     places = _places(homes)
-    identifier = homes.get("H_IDNUM1", "H_IDNUM").astype(str).str[:15]
+    identifier = homes.get("H_IDNUM1", "H_IDNUM").str[:15].str.lstrip("0")
     sequence = homes.get("H_SEQ")
-    places["group"] = identifier.where(identifier.str.strip("0") != "", f"{year}:" + sequence.astype(str))
+    if sequence.duplicated().any():
+        raise ValueError(f"{path}: two households have the number {sequence[sequence.duplicated()].iloc[0]}")
+    places["group"] = identifier.where(identifier != "", f"{year}:" + sequence.astype(str))
     home = items.get("PH_SEQ").map(pd.Series(np.arange(len(sequence)), index=sequence.to_numpy()))
     if home.isna().any():
         lonely = items.get("PH_SEQ")[home.isna()].iloc[0]
@@ -300,7 +318,8 @@ def _march_people(persons: pd.DataFrame, households: pd.DataFrame, path: Path) -
         adult=adult,
         education_before=people["education"],
         education_now=people["education"],
-        age_before=people["age"] - 1,
+        # Ages of 80 and more are grouped.
+        age_before=people["age"] - (people["age"] < GROUPED_AGE),
         age_now=people["age"],
         status_before=before,
         status_now=_status(force, items.get("A_HSCOL", missing=0) > 0),
@@ -365,8 +384,10 @@ def _monthly(paths: Sequence[Path], ledger: Ledger) -> pd.DataFrame:
         if month in starts:
             early = people[people["month_in_sample"].between(1, 4)]
             waiting[month] = adults.keep(early, MONTHLY_ADULTS)
+    if alone := [month for month in path_of if month not in starts and month - 12 not in starts]:
+        ledger.note(f"{len(alone)} of {len(path_of)} months have no pair a year before or later, and are not read")
     adults.record(ledger, "read months 1 to 4 in the sample", "person-months")
-    matched.record(ledger, "match a year apart", "person-months")
+    matched.record(ledger, "match a year apart", "person-months", depends_on="future")
     found = matched.rows - sum(matched.dropped[reason] for reason in NOT_FOUND)
     ledger.note(f"found again a year later: {found / max(matched.rows, 1):.1%} of {matched.rows:,} person-months")
     all_pairs = pd.concat(pairs, ignore_index=True)
@@ -386,9 +407,11 @@ NOT_FOUND: Mapping[str, Callable[[pd.DataFrame], pd.Series]] = {
     "two people have these identifiers": lambda pairs: pairs["is_double"],
     "nobody has these identifiers a year later": lambda pairs: pairs["age_now"].isna(),
     "another sex a year later": lambda pairs: pairs["gender_now"] != pairs["gender_before"],
-    # Ages of 80 and more are grouped.
     "an age that does not follow a year later": lambda pairs: (
-        ~((pairs["age_now"] - pairs["age_before"]).between(0, 2) | pairs[["age_before", "age_now"]].min(axis=1).ge(80))
+        ~(
+            (pairs["age_now"] - pairs["age_before"]).between(0, 2)
+            | pairs[["age_before", "age_now"]].min(axis=1).ge(GROUPED_AGE)
+        )
     ),
     "another race a year later": lambda pairs: pairs["race_group_now"] != pairs["race_group_before"],
 }
@@ -424,8 +447,9 @@ def _monthly_people(path: Path, month: int) -> pd.DataFrame:
     return pd.concat([_demographics(items), _places(items)], axis=1).assign(
         month=month,
         month_in_sample=sample,
-        household=items.get("HRHHID") + ":" + _second_part(items),
-        group=items.get("HRHHID"),
+        # Some files write the numbers of households without their leading zeros.
+        household=items.get("HRHHID").str.lstrip("0") + ":" + _second_part(items),
+        group=items.get("HRHHID").str.lstrip("0"),
         line=items.get("PULINENO"),
         weight=weights(items.get("PWSSWGT"), 4, path),
         adult=items.get("PRPERTYP") == ADULT_CIVILIAN,
@@ -499,8 +523,7 @@ def _to_occ1990dd(
     code: pd.Series, census: int, own2018: pd.DataFrame | None
 ) -> tuple[np.ndarray, np.ndarray, pd.Series]:
     """Occ1990dd codes of codes of one list; why there is none, empty where there is one; and how often, by code."""
-    # Where the lists of 2010 and 2018 have the same code, they have the same occupation.
-    vintage = 2010 if census == 2018 else census
+    vintage = _shipped(census)
     distinct = pd.Series(code.unique())
     target = recode(distinct, weighted_crosswalk(f"census{vintage}"))[0]  # type: ignore[arg-type]
     if census == 2018 and own2018 is not None:
@@ -514,6 +537,11 @@ def _to_occ1990dd(
     )
     missing = (str(census) + " " + code[is_lost].astype(str)).value_counts()
     return mapped.to_numpy(dtype=object), reasons, missing
+
+
+def _shipped(census: int) -> int:
+    """The list whose crosswalk is used: where those of 2010 and 2018 have the same code, they mean one occupation."""
+    return 2010 if census == 2018 else census
 
 
 def _careers(people: pd.DataFrame) -> Dataset:

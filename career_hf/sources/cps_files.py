@@ -26,7 +26,7 @@ MONTHLY_LINE = re.compile(
 MARCH_LINE = re.compile(r"^D\s+([A-Za-z][A-Za-z0-9_$%-]*)\s+(\d{1,2})\s+(\d{1,4})\b")
 STATA_LINE = re.compile(r"^\s*_column\((\d+)\s*\)\s*\w+\s+(\w+)\s+%(\d+)")
 DICTIONARIES = (".dct", ".dd", ".ddf", ".txt")
-DATA = (".asc", ".csv", ".dat", ".raw")
+DATA = (".asc", ".cps", ".csv", ".dat", ".raw")
 COMPRESSED = (".gz", ".zip")
 
 # First and last column of each item, from 1, of one kind of record.

@@ -21,6 +21,7 @@ from pyarrow import csv
 from ..careers.frames import from_frame
 from ..careers.ledger import Ledger
 from ..careers.prepared import PreparedCareers
+from ..number_ranges import within_ranges
 
 
 STATES = {
@@ -32,6 +33,7 @@ STATES = {
 }
 
 
+@within_ranges
 def keane_wolpin(*, salt: str = "career_hf") -> PreparedCareers:
     """Prepares the careers of 1,384 young men in five states that ship with the package; `load` has the columns.
 

@@ -11,7 +11,7 @@ import glob
 import io
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -260,6 +260,32 @@ def normalise_reference(reference: str) -> str:
             f"'{reference}' is not an NLS reference number; expected a letter and seven digits, as in R0216300"
         )
     return plain
+
+
+def round_weights(
+    extract: NLSExtract, name: str, years: Iterable[int], rounds: Iterable[int]
+) -> tuple[pd.DataFrame, list[int]]:
+    """Sampling weights of rounds, which correct for who was not interviewed in each, by person and calendar year.
+
+    Args:
+        extract: The extract; rounds' weights are found by their question name, so a .sdf or .cdb must describe them.
+        name: Question name of the weight, the same in all rounds.
+        years: Calendar years. One without a round has the weight of the round before it.
+        rounds: All rounds of the survey.
+
+    Returns:
+        float64, one row per person and one column per year, 0 for whoever has no weight in the round; and the rounds
+        whose weights the extract lacks, for whose years there are no columns.
+    """
+    of_year = {year: max(one for one in rounds if one <= year) for year in sorted(set(years))}
+    lacking = sorted({one for one in of_year.values() if not extract.has(name, one)})
+    weights = {}
+    for year, one in of_year.items():
+        if one not in lacking:
+            raw = extract.variable(name, one).reindex(extract.people).astype("Float64")
+            # Two decimals are implied: a weight of 1 is one person of the population.
+            weights[year] = raw.where(raw > 0).fillna(0).astype(float) / 100
+    return pd.DataFrame(weights, index=extract.people), lacking
 
 
 def read_extract(path: str | Path, wanted: Wanted | None = None) -> NLSExtract:

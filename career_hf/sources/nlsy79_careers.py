@@ -17,7 +17,8 @@ import pandas as pd
 from ..careers.frames import from_frame
 from ..careers.ledger import Ledger
 from ..careers.prepared import PreparedCareers
-from .nls import NLSExtract, read_folder
+from ..number_ranges import within_ranges
+from .nls import NLSExtract, read_folder, round_weights
 from .nlsy79_states import apply_states, yearly_person_years
 from .nlsy79_variables import (
     ALL_ROUNDS,
@@ -78,8 +79,8 @@ def build(
         observed), race and gender, besides year; `sample` (cross-sectional, supplemental or military sample) for
         reports; and `occupation_vintage`, the Census coding of the year, a function of the year alone, so that
         evaluation can tell changes of coding from moves. Where the extract has them, `group` is the household of 1979
-        (HHID), which splits keep together, and `weight` the sampling weight of 1979. The ledger counts people and
-        person-years at every step.
+        (HHID), which splits keep together, and `weight` the sampling weight (SAMPWEIGHT) of each round, or that of
+        1979 where the extract has no other. The ledger counts people and person-years at every step.
 
     Raises:
         ValueError: If the variant or rule is unknown, or variables are missing; the message lists what to tick in NLS
@@ -124,6 +125,7 @@ def build(
     return careers, steps.ledger
 
 
+@within_ranges
 def nlsy79(
     extract: str | Path,
     *,
@@ -225,7 +227,12 @@ def _add_static(steps: SurveySteps, extract: NLSExtract) -> dict[str, str]:
         design["group"] = "household"
         altered = {"household not known: alone in it": int(frame.loc[is_alone, "person"].nunique())}
         steps.alter("household of 1979 (HHID)", "people", altered, "static")
-    if extract.has(*WEIGHT):
+    yearly, lacking = round_weights(extract, WEIGHT[0], frame["year"].unique(), ALL_ROUNDS)
+    if not lacking:
+        cells = pd.MultiIndex.from_frame(frame[["person", "year"]])
+        frame["round_weight"] = yearly.stack().reindex(cells).to_numpy()
+        design["weight"] = "round_weight"
+    elif extract.has(*WEIGHT):
         # Two decimals are implied: a weight of 1 is one person of the population.
         frame["weight_1979"] = frame["person"].map(values(extract, WEIGHT)).astype("Float64") / 100
         no_weight = reason(~frame["weight_1979"].gt(0).fillna(False), "no sampling weight in 1979")
@@ -252,11 +259,12 @@ def _standing_notes(variant: Variant, design: dict[str, str]) -> list[str]:
         if "group" in design
         else "no household ids in this build: siblings may fall in different splits"
     )
-    weights = (
-        "weights are those of 1979 (column weight): they do not correct for who left the panel"
-        if "weight" in design
-        else "no weights: results are unweighted"
-    )
+    weights = {
+        None: "no weights: results are unweighted",
+        "weight_1979": "weights are those of 1979 (column weight), because the extract lacks SAMPWEIGHT of some "
+        "rounds: they do not correct for who left the panel",
+        "round_weight": "weights are those of each round (column weight), 0 for whoever has none in it",
+    }[design.get("weight")]
     notes = [
         f"{households}; {weights}; the public file has no strata and no primary sampling units",
         "two oversamples (SAMPLE_ID) were dropped mid-panel, most of the military one after 1984, the poor white one "

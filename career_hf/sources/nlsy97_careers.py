@@ -17,8 +17,9 @@ import pandas as pd
 from ..careers.frames import from_frame
 from ..careers.ledger import Ledger
 from ..careers.prepared import PreparedCareers
+from ..number_ranges import within_ranges
 from ..occupations.crosswalks import NOT_OCCUPATIONS, crosswalk, is_military, map_codes, read_data
-from .nls import NLSExtract, Wanted, normalise_name, read_folder, split_missing
+from .nls import NLSExtract, Wanted, normalise_name, read_folder, round_weights, split_missing
 from .state_shares import note_state_shares
 from .survey_steps import GENDER_OF_CODE, GRADES, REGION_OF_CODE, Rule, SurveySteps, check_rule, reason
 
@@ -61,7 +62,8 @@ def build(extract_folder: str | Path, *, rule: Rule = "paper") -> tuple[datasets
     Returns:
         Careers with covariates education (by year), region, race and gender; `sample` for reports; outcomes
         `hourly_wage` (nominal dollars) and `weekly_hours` of the year's job; and, where the extract has them, `weight`
-        (of the first round), `stratum`, `psu` and `group` (the household of 1997). The ledger counts every step.
+        (of each round, or of the first where the extract has no other), `stratum`, `psu` and `group` (the household of
+        1997). The ledger counts every step.
 
     Raises:
         ValueError: If the rule is unknown, the extract is damaged, variables are missing (the message lists what to
@@ -97,6 +99,7 @@ def build(extract_folder: str | Path, *, rule: Rule = "paper") -> tuple[datasets
     return careers, steps.ledger
 
 
+@within_ranges
 def nlsy97(extract: str | Path, *, rule: Rule = "paper", salt: str = "career_hf") -> PreparedCareers:
     """Prepares careers of the National Longitudinal Survey of Youth 1997; `build` has the details.
 
@@ -353,7 +356,15 @@ def _add_static(steps: SurveySteps, extract: NLSExtract) -> dict[str, str]:
         sample=static_values("CV_SAMPLE_TYPE").map(SAMPLE),
     )
     design = {}
+    yearly, rounds_lacking = round_weights(extract, DESIGN["weight"], steps.frame["year"].unique(), ROUNDS)
+    if not rounds_lacking:
+        cells = pd.MultiIndex.from_frame(steps.frame[["person", "year"]])
+        steps.frame = steps.frame.assign(weight=yearly.stack().reindex(cells).to_numpy())
+        design["weight"] = "weight"
+        steps.ledger.note("weights are those of each round (column weight), 0 for whoever has none in it")
     for role, name in DESIGN.items():
+        if role in design:
+            continue
         item = _item(extract, name, 1997)
         if not extract.has(*item):
             steps.ledger.note(f"no {role} in these careers: {name} ({item[2]}, 1997) is not in the extract")

@@ -23,6 +23,7 @@ from datasets.exceptions import DatasetGenerationError
 from ..careers.frames import from_frame
 from ..careers.ledger import Ledger
 from ..careers.prepared import PreparedCareers
+from ..number_ranges import within_ranges
 from ..occupations.normalising import labels_of
 from ..occupations.weighted_crosswalks import esco_crosswalk, recode
 from .spell_careers import spells_to_careers
@@ -47,6 +48,7 @@ DEGREES = {
 NO_DEGREE = "None"
 
 
+@within_ranges
 def jobhop(
     source: str | Path = "aida-ugent/JobHop",
     *,
@@ -70,6 +72,7 @@ def jobhop(
     return PreparedCareers.of_careers("jobhop", built, salt=salt, settings=settings)
 
 
+@within_ranges
 def karrierewege(
     source: str | Path = "ElenaSenger/Karrierewege",
     *,
@@ -93,6 +96,7 @@ def karrierewege(
     return PreparedCareers.of_careers("karrierewege", built, salt=salt, settings=settings)
 
 
+@within_ranges
 def decorte(
     source: str | Path = "jensjorisdecorte/anonymous-working-histories",
     *,

@@ -9,17 +9,23 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
+from datasets import Dataset
+from pyarrow import csv, parquet
 
-from ..careers.columns import check_names, read_file, read_labels, read_table
+from ..careers.columns import LongTable, is_text, read_table
 from ..careers.frames import from_frame
 from ..careers.ledger import Ledger
 from ..careers.prepared import PreparedCareers
 from ..careers.provenance import SOURCES, Limits
+from ..number_ranges import within_ranges
 from ..occupations.labels import NOT_WORKING
 from ..occupations.weighted_crosswalks import as_crosswalk, coverage_of
 from .spell_rules import crosswalk_recode
+from .spell_years import is_text_file, read_header
 
 
+@within_ranges
 def panel(
     table: Any,
     *,
@@ -30,18 +36,25 @@ def panel(
     static: Sequence[str] = (),
     outcomes: Sequence[str] = (),
     weight: str | None = None,
+    stratum: str | None = None,
+    psu: str | None = None,
     group: str | None = None,
+    missing: Sequence[str] = (),
+    no_occupation: str | None = None,
     crosswalk: str | Path | pd.DataFrame | None = None,
     states: Mapping[str, str] = MappingProxyType({}),
     lacks: Sequence[str] = (),
     source: str = "panel",
     salt: str = "career_hf",
 ) -> PreparedCareers:
-    """Prepares careers of a table with one row per person and year.
+    """Prepares careers of a table with one row per person and year, by the rules of `from_frame`.
 
     Args:
-        table: A CSV or Parquet file, or any table that `from_frame` takes.
-        person, year, occupation, covariates, static, outcomes, weight, group: Columns, as in `from_frame`.
+        table: A CSV, Parquet or Stata file, or any table that `from_frame` takes.
+        person, year, occupation, weight, stratum, psu, group: Names of the columns, as in `from_frame`.
+        covariates, static, outcomes: Names of columns, as in `from_frame`.
+        missing: Texts that mean that a value is missing, such as NA. Empty cells always do.
+        no_occupation: Label of rows without an occupation; if None, they are left out, and the ledger counts them.
         crosswalk: Coding of the occupations, which become occ1990dd codes, each its modal target: a name of
             `weighted_crosswalk`, a CSV file with columns source, occ1990dd and, if wished, weight, or such a frame.
             Codes without a target stay, behind the crosswalk's name. Without a crosswalk labels stay as they are.
@@ -52,47 +65,100 @@ def panel(
         salt: Salt of the split.
 
     Raises:
-        ValueError: As `from_frame` does, there is no such source or crosswalk, or the table has a label of `lacks`.
+        ValueError: The file cannot be read or is of another kind, there is no such source or crosswalk, the table has
+            a label of `lacks` or none of `states`, or as in `from_frame`.
     """
     if source not in SOURCES:
         raise ValueError(f"there is no source {source!r}; sources are {', '.join(SOURCES)}")
-    check_names(covariates=covariates, static=static, outcomes=outcomes, lacks=lacks)
-    if isinstance(table, (str, Path)):
-        table = read_file(table)
-    columns = [person, year, occupation, *covariates, *static, *outcomes, *filter(None, (weight, group))]
-    rows = read_table(table, columns)
-    labels = read_labels(rows[occupation]).to_pandas()
-    state_of = {state: state for state in NOT_WORKING} | dict(states)
-    recoded, name = dict(state_of), None
+    roles = {"weight": weight, "stratum": stratum, "psu": psu, "group": group}
+    columns = [year, occupation, *covariates, *static, *outcomes, *(name for name in roles.values() if name)]
+    frame = _read_file(Path(table)) if isinstance(table, (str, Path)) else table
+    long = _without(read_table(frame, [person, *columns]), missing)
+    labels = LongTable(long, person, columns).labels(occupation)
+    rows, unlabelled = len(labels), labels.null_count
+    ledger = Ledger()
+    if no_occupation is None:
+        kept = pc.is_valid(labels)
+        long, labels = long.filter(kept), labels.filter(kept)
+        ledger.record("read person-years", "rows", rows, long.num_rows, {"no occupation": unlabelled})
+    else:
+        labels = pc.fill_null(labels, no_occupation)
+        altered = {f"no occupation, now '{no_occupation}'": unlabelled} if unlabelled else {}
+        ledger.record("read person-years", "rows", rows, rows, altered=altered)
+    counts = {count["values"]: count["counts"] for count in pc.value_counts(labels).to_pylist()}
+    if foreign := [label for label in states if label not in counts]:
+        raise ValueError(f"states= names {foreign[0]!r}, which no row of the table has: correct it, or leave it out")
+    recoded = {label: states.get(label, label) for label in counts}
+    settings = {"table": Path(table).name} if isinstance(table, (str, Path)) else {}
+    settings |= {"missing": list(missing), "no_occupation": no_occupation} if missing or no_occupation else {}
     if crosswalk is not None:
         name = "a table" if isinstance(crosswalk, pd.DataFrame) else Path(crosswalk).name.split(".")[0]
+        settings["crosswalk"] = name
         targets = crosswalk_recode(as_crosswalk(crosswalk)).labels
-        untold = set(labels.dropna()) - {*targets, *state_of}
-        recoded = {label: f"{name} {label}" for label in untold} | dict(targets) | state_of
-    rows = rows.set_column(
-        rows.column_names.index(occupation),
-        occupation,
-        pa.array(labels.map(lambda label: recoded.get(label, label), na_action="ignore"), pa.string()),
-    )
-    careers = from_frame(
-        rows,
+        coded = [label for label in counts if label not in {*states, *NOT_WORKING, no_occupation}]
+        recoded |= {label: targets.get(label, f"{name} {label}") for label in coded}
+        mapped = pd.Series({label: counts[label] for label in coded}, dtype="int64").rename(recoded)
+        ledger.note(f"person-years in occ1990dd: {coverage_of(mapped.groupby(level=0).sum())}")
+    present = {recoded[label]: count for label, count in counts.items()}
+    if lacking := [label for label in lacks if label in present]:
+        raise ValueError(f"lacks= names {lacking[0]!r}, which {present[lacking[0]]} rows of the table have")
+    own = pa.array([recoded[label] for label in labels.to_pylist()], pa.string())
+    careers: Dataset = from_frame(
+        long.set_column(long.column_names.index(occupation), occupation, own),
         person=person,
         year=year,
         occupation=occupation,
         covariates=covariates,
         static=static,
         outcomes=outcomes,
-        weight=weight,
-        group=group,
+        **roles,
     )
-    count = rows[occupation].combine_chunks().value_counts().to_pandas()
-    counts = pd.Series({entry["values"]: entry["counts"] for entry in count})
-    if present := [label for label in lacks if label in counts.index]:
-        raise ValueError(f"lacks= names {present[0]!r}, which {counts[present[0]]} rows of the table have")
-    ledger = Ledger()
-    ledger.record("read yearly table", "person-years", rows.num_rows, rows.num_rows)
-    if name is not None:
-        ledger.note(f"person-years in occ1990dd: {coverage_of(counts[~counts.index.isin([*state_of.values()])])}")
-    settings = {"crosswalk": name}
     limits = Limits(lacks=tuple(lacks))
     return PreparedCareers.of_careers(source, (careers, ledger), salt=salt, settings=settings, limits=limits)
+
+
+def _read_file(path: Path) -> Any:
+    """The table of a file; every cell of a CSV file is text, so that no code loses its leading zeros.
+
+    Raises:
+        ValueError: The file cannot be read, or its name ends with no ending that is known.
+    """
+    if not path.exists():
+        raise ValueError(f"there is no file {path}")
+    try:
+        if is_text_file(path):
+            delimiter, names = read_header(str(path))
+            if repeated := [name for name in names if names.count(name) > 1]:
+                raise ValueError(f"{path} has two columns '{repeated[0]}': rename one")
+            return csv.read_csv(
+                path,
+                read_options=csv.ReadOptions(column_names=names, skip_rows=1),
+                parse_options=csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+                convert_options=csv.ConvertOptions(
+                    column_types=dict.fromkeys(names, pa.string()), null_values=[""], strings_can_be_null=True
+                ),
+            )
+        if path.suffix == ".parquet":
+            return parquet.read_table(path)
+        if path.suffix == ".dta":
+            return pd.read_stata(path)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    except ValueError as error:
+        raise error if str(path) in str(error) else ValueError(f"{path} cannot be read: {error}") from error
+    raise ValueError(f"{path} is no table that is known: its name must end with .csv, .tsv, .txt, .parquet or .dta")
+
+
+def _without(table: pa.Table, missing: Sequence[str]) -> pa.Table:
+    """A table in which texts that mean missing are null."""
+    for place, field in enumerate(table.schema if missing else ()):
+        column = table[field.name]
+        if pa.types.is_dictionary(field.type):
+            column = column.cast(field.type.value_type)
+        if is_text(column.type):
+            told = pc.is_in(pc.utf8_trim_whitespace(column), value_set=pa.array(list(missing), column.type))
+            table = table.set_column(place, field.name, pc.if_else(told, pa.scalar(None, column.type), column))
+    return table
+
+
+__all__ = ["panel"]

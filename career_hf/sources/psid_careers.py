@@ -17,6 +17,7 @@ import pandas as pd
 from ..careers.frames import from_frame
 from ..careers.ledger import Ledger
 from ..careers.prepared import PreparedCareers
+from ..number_ranges import within_ranges
 from ..occupations.crosswalks import DIGITS, is_military, map_codes, read_data
 from .psid_files import FAMILY_1968, PERSON_1968, Needed, PSIDFiles, read_folder
 from .state_shares import note_state_shares
@@ -124,6 +125,7 @@ def build(extract_folder: str | Path, *, rule: Rule = "paper") -> tuple[datasets
     return careers, steps.ledger
 
 
+@within_ranges
 def psid(extract: str | Path, *, rule: Rule = "paper", salt: str = "career_hf") -> PreparedCareers:
     """Prepares careers of the Panel Study of Income Dynamics, which may not be passed on; `build` has the details.
 
@@ -138,6 +140,7 @@ def psid(extract: str | Path, *, rule: Rule = "paper", salt: str = "career_hf") 
     return PreparedCareers.of_careers("psid", build(extract, rule=rule), salt=salt, settings={"rule": rule})
 
 
+@within_ranges
 def weighted_psid(careers: datasets.Dataset, yearly: bool = False) -> tuple[datasets.Dataset, Ledger]:
     """Adds a `weight`, each person's first positive `survey_weight`, and leaves out people who have none.
 

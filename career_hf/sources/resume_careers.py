@@ -106,6 +106,7 @@ def resumes(
     )
 
 
+@within_ranges
 def resume_rules(
     *,
     as_of: date | str | None = None,

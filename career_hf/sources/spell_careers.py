@@ -26,7 +26,7 @@ from datasets import Dataset, DatasetDict, concatenate_datasets, load_from_disk
 from datasets.utils import tqdm
 from pyarrow import parquet
 
-from ..careers.atomic_files import check_folder, complete
+from ..careers.atomic_files import complete, locked
 from ..careers.columns import career_table
 from ..careers.frames import from_frame
 from ..careers.ledger import Ledger
@@ -143,13 +143,34 @@ def prepare_spells(
         rules: Meaning of the columns, and how spells become years.
         settings: Settings of the build that are not fields of the rules, such as the crosswalk.
     """
+    if output is None:
+        return _prepare_spells(source, spells, rules, None, memory, threads, salt, settings)
+    output = Path(output).absolute()
+    # Beside the folder, which is not there before the careers are whole.
+    with locked(output, output.with_name(f".{output.name}.lock")):
+        # What is in memory already needs no parts on the disk.
+        parts = output if isinstance(spells, (str, Path)) else None
+        prepared = _prepare_spells(source, spells, rules, parts, memory, threads, salt, settings)
+        if parts is None:
+            prepared.save(output)
+        return prepared
+
+
+def _prepare_spells(
+    source: str,
+    spells: Any,
+    rules: SpellRules,
+    output: Path | None,
+    memory: str,
+    threads: int | None,
+    salt: str,
+    settings: Mapping[str, Any],
+) -> PreparedCareers:
     parts = None
     if output is None:
         careers, ledger = spells_to_careers(spells, rules)
         splits = split_careers(careers, salt=salt)
     else:
-        output = Path(output).absolute()
-        check_folder(output)
         parts = output.with_name(f".{output.name}.parts")
         # Nobody but this function uses the hidden folder, so parts of other spells or rules are left-overs.
         if parts.is_dir() and not _is_made_of(parts, _inputs(spells, rules)):
@@ -268,6 +289,7 @@ def write_careers(
     return ledger
 
 
+@within_ranges
 def load_written_careers(folder: str | Path) -> Dataset:
     """Loads the careers that `write_careers` wrote, in the order of people's identifiers, from disk, not into memory.
 
@@ -278,6 +300,7 @@ def load_written_careers(folder: str | Path) -> Dataset:
     return Dataset.from_parquet([str(path) for path in _complete_parts(folder)], cache_dir=str(folder / "cache"))
 
 
+@within_ranges
 def split_written_careers(
     folder: str | Path, fractions: Mapping[str, float] = DEFAULT_FRACTIONS, salt: str = "career_hf"
 ) -> DatasetDict:

@@ -11,6 +11,7 @@ from typing import Literal
 import pandas as pd
 
 from ..careers.columns import RESERVED_NAMES
+from ..number_ranges import within_ranges
 from ..occupations.weighted_crosswalks import modal, source_of_code
 
 
@@ -41,6 +42,7 @@ class Recode:
     prefix: str = ""
 
 
+@within_ranges
 def crosswalk_recode(crosswalk: pd.DataFrame, prefix: str = "") -> Recode:
     """Turns a crosswalk into new labels of occupations: the modal target of each code.
 

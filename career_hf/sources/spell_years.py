@@ -117,9 +117,9 @@ def is_text_file(path: str | Path) -> bool:
 def _read_csv(path: str, connection: DuckDB) -> ir.Table:
     # DuckDB's own detection reads all lines: one broken line makes it skip others, or read all as one column.
     files = sorted(glob(path)) or [path]
-    delimiter, names = _read_header(files[0])
+    delimiter, names = read_header(files[0])
     for file in files[1:]:
-        if _read_header(file) != (delimiter, names):
+        if read_header(file) != (delimiter, names):
             raise ValueError(f"{file} has other columns than {files[0]}, {names}, or has them in another order")
     if repeated := [name for name in names if names.count(name) > 1]:
         raise ValueError(f"{files[0]} has two columns '{repeated[0]}': rename one")
@@ -128,7 +128,7 @@ def _read_csv(path: str, connection: DuckDB) -> ir.Table:
     return connection.read_csv(path, columns=types, **form)
 
 
-def _read_header(path: str) -> tuple[str, list[str]]:
+def read_header(path: str) -> tuple[str, list[str]]:
     """Reads the delimiter and the column names of a CSV file.
 
     Raises:

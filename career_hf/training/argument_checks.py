@@ -82,8 +82,15 @@ def check_numbers(settings: Mapping[str, Any]) -> None:
         raise ValueError(f"max_steps is {max_steps!r}: it must be a whole number above 0")
     if warmup >= 1 and warmup != int(warmup):
         raise ValueError(f"warmup_steps is {warmup!r}: give a whole number of updates, or a share of them below 1")
+    warn_of_warmup(max_steps, warmup)
+
+
+def warn_of_warmup(max_steps: int, warmup: float) -> None:
+    """Warns of a warm-up that is longer than the run, whether updates or epochs say how long that is.
+
+    It is no error, because people try a command with a few updates first.
+    """
     if 0 < max_steps <= warmup:
-        # No error, because people try a command with a few updates first.
         logger.warning(
             f"warmup_steps is {warmup} and max_steps {max_steps}, so training ends before its learning rate peaks: "
             "lower warmup_steps, or give it as a share such as 0.1"
@@ -94,4 +101,4 @@ def _is_finite(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-__all__ = ["NEEDED", "check_arguments", "check_numbers"]
+__all__ = ["NEEDED", "check_arguments", "check_numbers", "warn_of_warmup"]

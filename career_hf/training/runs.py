@@ -21,15 +21,14 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
-from filelock import FileLock, Timeout
 from transformers import TrainerCallback
 from transformers.utils import logging
 
-from ..careers.atomic_files import complete
+from ..careers.atomic_files import complete, locked
 from ..encoding.collating import EncodedCareers
 
 
-RUN, COMPLETE, LOCK = "run.json", "complete.json", "run.lock"
+RUN, COMPLETE = "run.json", "complete.json"
 
 logger = logging.get_logger(__name__)
 
@@ -106,15 +105,7 @@ def claimed_run(
     if not is_main_process:
         yield last_checkpoint(folder) if resume else None
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        raise ValueError(
-            f"another run is training in {folder}: wait until it has ended, or take another folder"
-        ) from error
-    try:
+    with locked(folder, keep=True):
         _check_same_run(folder, json.loads(json.dumps(settings)), resume, overwrite)
         checkpoint = last_checkpoint(folder) if resume else None
         for other in reversed(_checkpoints(folder)):
@@ -124,8 +115,6 @@ def claimed_run(
                 shutil.rmtree(other)
         _write(folder / RUN, settings)
         yield checkpoint
-    finally:
-        lock.release()
 
 
 def _check_same_run(folder: Path, settings: Mapping[str, Any], resume: bool, overwrite: bool) -> None:

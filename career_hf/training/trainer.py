@@ -45,8 +45,9 @@ from ..encoding.processing_career import CareerProcessor
 from ..models.attention import SDPA_BY_LENGTH
 from ..models.configuration_career import CareerConfig
 from ..models.configuration_occupation import OccupationConfig
+from ..models.cpu_layers import faster_products
 from ..models.title_embeddings import check_title_embeddings
-from .argument_checks import check_arguments, check_numbers
+from .argument_checks import check_arguments, check_numbers, warn_of_warmup
 from .optimizers import KEEPING, OptimizerAndScheduler, adamw, inverse_sqrt_rate
 from .run_record import TrainingRecord
 from .runs import CompleteCheckpoints
@@ -54,10 +55,11 @@ from .runs import CompleteCheckpoints
 
 # Number of steps in a micro-batch on CPU. Larger activations would exceed the size from which the C library maps and
 # unmaps fresh memory for each of them, which costs more than the arithmetic.
-CPU_MICRO_BATCH = 2_000
+CPU_MICRO_BATCH = 4_000
 
-# Rows of bfloat16 micro-batches are filled to a multiple of this, by under 1%, so that few row lengths occur.
-BFLOAT16_MULTIPLE = 16
+# Rows of micro-batches are filled to a multiple of this, by under 1%, where products are oneDNN's: it compiles a
+# kernel for every row length, so that few should occur.
+ONEDNN_MULTIPLE = 16
 
 
 @dataclass(frozen=True)
@@ -403,7 +405,9 @@ def build_trainer(
         model.set_attn_implementation(SDPA_BY_LENGTH)
     padding = PaddingCollator(processor.pad_token_id)
     layouts: dict[str, Callable[[FlatCareers], Batch]] = {
-        "flat": FlatteningCollator(BFLOAT16_MULTIPLE if arguments.bf16 else 1, processor.pad_token_id),
+        "flat": FlatteningCollator(
+            ONEDNN_MULTIPLE if arguments.bf16 or faster_products() else 1, processor.pad_token_id
+        ),
         "packed": PackingCollator(pad_token_id=processor.pad_token_id),
         "padded": padding,
     }
@@ -422,11 +426,7 @@ def build_trainer(
     updates = {}
     if arguments.max_steps <= 0:
         updates["max_steps"] = math.ceil(arguments.num_train_epochs * micro_batches.batches_per_epoch)
-        if 1 <= updates["max_steps"] <= arguments.warmup_steps:
-            raise ValueError(
-                f"warmup_steps is {arguments.warmup_steps}, and {arguments.num_train_epochs} epochs are only "
-                f"{updates['max_steps']} updates: lower it, or give it as a share such as 0.1"
-            )
+        warn_of_warmup(updates["max_steps"], arguments.warmup_steps)
     rows = EncodedCareers(validation)
     # Careers of similar length are side by side, so that batches have little padding.
     order = np.argsort(rows.lengths, kind="stable")

@@ -28,6 +28,7 @@ from .regression import import_pyfixest
 Prices = Literal["others", "group", "pooled"]
 
 
+@within_ranges
 def oaxaca_blinder(
     sample: GapSample, prices: Prices = "others", blocks: Mapping[str, Sequence[str]] | None = None
 ) -> pd.DataFrame:

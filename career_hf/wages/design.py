@@ -24,10 +24,11 @@ from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures
 
-from ..careers.columns import with_weights
+from ..careers.columns import is_weight, with_weights
 from ..careers.frames import as_careers, as_splits, to_frame
 from ..careers.ledger import Ledger
 from ..encoding.processing_career import CareerProcessor
+from ..number_ranges import within_ranges
 from ..occupations.labels import NOT_WORKING
 from ..occupations.normalising import label_of, labels_of
 from ..representing.cross_fitting import check_not_trained_on
@@ -109,6 +110,7 @@ def careers_of_splits(
     return with_weights(chosen, weighted)
 
 
+@within_ranges
 def wage_frame(
     careers: Dataset,
     representations: Mapping[str, np.ndarray] | None = None,
@@ -188,9 +190,9 @@ def _weights(person_years: pd.DataFrame) -> pd.Series:
     if "weight" not in person_years:
         return pd.Series(1.0, index=person_years.index)
     weight = person_years["weight"].astype(float)
-    refused = ~(weight >= 0) | np.isinf(weight)
-    if refused.any():
-        row = person_years.loc[refused.idxmax()]
+    good = is_weight(weight.to_numpy())
+    if not good.all():
+        row = person_years.iloc[int(good.argmin())]
         raise ValueError(
             f"person '{row['person']}', year {row['year']}, column 'weight', value {row['weight']}: neither positive "
             "nor 0; correct it, or make it 0 to leave the year out"
@@ -198,6 +200,7 @@ def _weights(person_years: pd.DataFrame) -> pd.Series:
     return weight
 
 
+@within_ranges
 def available_blocks(names: Sequence[str], frame: pd.DataFrame) -> tuple[list[str], list[str]]:
     """Blocks whose columns a frame has, and blocks whose columns it lacks or has with one value only.
 

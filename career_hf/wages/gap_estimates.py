@@ -114,6 +114,7 @@ class GapReport(ReadableResult):
         save_figure(self.figure(), folder / "gap.png")
 
 
+@within_ranges
 def gap_sample(
     careers: Dataset,
     groups: GapGroups,

@@ -33,6 +33,7 @@ import pandas as pd
 from scipy import stats
 
 from ..careers.clusters import FEWEST
+from ..evaluation.resampling import interval as percentiles
 from ..evaluation.resampling import resample_means
 from ..figures.gaps import gap_figure
 from ..number_ranges import within_ranges
@@ -393,7 +394,8 @@ class GapResult(ReadableResult):
         low, high = interval(difference, error, self.cluster)
         if self.bootstrap and not np.isnan(error):
             drawn = difference + _drawn_sums(influence, self.cluster, self.bootstrap, self.seed)
-            error, (low, high) = float(drawn.std(ddof=1)), np.quantile(drawn, [0.025, 0.975])
+            error = float(drawn.std(ddof=1))
+            low, high = map(float, percentiles(drawn, len(np.unique(self.cluster))))
         return dict(zip(names, (difference, error, float(low), float(high)), strict=True))
 
     def propensities(self) -> pd.DataFrame:
@@ -586,7 +588,7 @@ def _bootstrapped(
     columns = np.column_stack([contrast, sample.group])
     _, means = resample_means(columns, sample.weight, cluster, np.zeros_like(cluster), draws=draws, seed=seed)
     drawn = means[:, 0, 0] / means[:, 0, 1]
-    low, high = np.quantile(drawn, [0.025, 0.975])
+    low, high = percentiles(drawn, len(np.unique(sample.cluster)))
     return replace(
         estimate,
         standard_error=float(drawn.std(ddof=1)),

@@ -34,7 +34,7 @@ from ..careers.clusters import DESIGN, FEWEST, cluster_name, clusters
 from ..careers.columns import check_names
 from ..careers.ledger import Ledger
 from ..encoding.checkpoints import as_checkpoint
-from ..evaluation.resampling import resample_means
+from ..evaluation.resampling import interval, resample_means
 from ..figures.wage_regressions import r2_figure
 from ..models.modeling_wage import CareerForWagePrediction
 from ..number_ranges import within_ranges
@@ -69,7 +69,6 @@ BASE = "Blau-Kahn"
 TIMINGS: tuple[Timing, ...] = ("before", "including")
 ALL_YEARS = "all"
 KEYS = ("person", "year", "weight", LOG_WAGE)
-INTERVAL = (0.025, 0.975)
 # Columns are collinear in directions in which they vary less than this, relative to the largest variation.
 COLLINEAR = 1e-10
 # Fixed effects are absorbed when one more round changes no value by more than this.
@@ -385,7 +384,7 @@ def held_out_r2(
     draws: int = 1_000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """R^2 and within-year R^2 of every specification, overall and by decade, with intervals by resampling people.
+    """R^2 and within-year R^2 of every specification, overall and by decade, with intervals by resampling clusters.
 
     Regressions are not fitted again on resamples: intervals are about these regressions on other people. Whether two
     specifications differ is not to be read from their own intervals, but from those of gains, which are paired: the
@@ -438,13 +437,12 @@ def held_out_r2(
         columns: dict[str, Any] = {
             name: np.repeat(sizes[name].to_numpy(), len(specifications)) for name in sizes.columns
         }
-        too_few = sizes["clusters"].to_numpy()[:, None] < FEWEST
         for name, value, resampled in (
             ("r2", r2, r2s),
             ("within_year", within, withins),
             ("gain", within - within[:, [base]], withins - withins[..., [base]]),
         ):
-            low, high = np.where(too_few, np.nan, np.nanquantile(resampled, INTERVAL, axis=0))
+            low, high = interval(resampled, sizes["clusters"].to_numpy()[:, None])
             columns |= {name: value.ravel(), f"{name}_low": low.ravel(), f"{name}_high": high.ravel()}
         columns["seed_sd"] = within_by_seed.std(axis=-1, ddof=1).ravel() if len(frames) > 1 else np.nan
         columns["mean_of_splits"] = split_r2.ravel()
@@ -472,11 +470,11 @@ def r2_differences(
     names, reference = errors.specifications, errors.specifications.index(YEAR_ONLY)
     means, drawn = errors.resampled(np.zeros(len(errors.cluster), dtype=np.int64), draws, seed)
     within, withins = (_r2(one, len(names), reference)[1][..., 0, :] for one in (means, drawn))
-    too_few = len(np.unique(errors.cluster)) < FEWEST
+    count = len(np.unique(errors.cluster))
     rows = []
     for first, second in combinations([place for place in range(len(names)) if place != reference], 2):
-        low, high = (np.nan, np.nan) if too_few else np.nanquantile(withins[:, second] - withins[:, first], INTERVAL)
-        rows.append([names[second], names[first], within[second] - within[first], low, high])
+        low, high = interval(withins[:, second] - withins[:, first], count)
+        rows.append([names[second], names[first], within[second] - within[first], float(low), float(high)])
     return pd.DataFrame(rows, columns=["specification", "minus", "difference", "low", "high"])
 
 

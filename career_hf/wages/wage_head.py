@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 
+@within_ranges
 def encode_wages(
     careers: Dataset,
     processor: CareerProcessor,
@@ -68,6 +69,7 @@ def encode_wages(
     return make_dataset({name: columns[name] for name in columns.column_names} | {LOG_WAGE: wage_lists}), ledger
 
 
+@within_ranges
 def wage_recipe(
     processor: CareerProcessor, config: CareerWageConfig, output_dir: str | Path, **overrides: Any
 ) -> Recipe:
@@ -82,6 +84,7 @@ def wage_recipe(
     return replace(finetuning_recipe(processor, output_dir, **settings), stage="wages", config=config)
 
 
+@within_ranges
 def build_wage_trainer(
     model: CareerForWagePrediction,
     processor: CareerProcessor,
@@ -153,7 +156,7 @@ def predict_log_wages(
     careers: Dataset,
     processor: CareerProcessor,
     *,
-    batch_tokens: int = 16_000,
+    batch_tokens: int | None = None,
     unknown_levels: Literal["error", "missing"] = "error",
 ) -> np.ndarray:
     """The expected log wage of every person-year, with or without a wage, in the order of `to_frame(careers)`.
@@ -162,7 +165,7 @@ def predict_log_wages(
         model: A model with a wage head.
         careers: Careers; their wages are ignored.
         processor: The model's processor.
-        batch_tokens: Steps per batch, padding included.
+        batch_tokens: Steps per batch, padding included; chosen by the model's size and device if None.
         unknown_levels: What to do with covariate levels that training never saw, as in `processor.encode`.
 
     Returns:

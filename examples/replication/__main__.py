@@ -20,6 +20,7 @@ STUDIES = (
     "coverage_wages",
     "coverage_evaluation",
     "coverage_forecasts",
+    "coverage_transitions",
     "rationales",
     "likeness",
     "figure5",

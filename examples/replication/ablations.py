@@ -563,7 +563,7 @@ def ablations(
     ]
     levels = ["parameters", "perplexity", "low", "high", "seed_sd"]
     differences = {f"{name}_from_choice": name for name in ("difference", "low", "high")}
-    show(table[levels], "Test perplexity, 95% intervals by resampling people")
+    show(table[levels], "Test perplexity, 95% intervals")
     for choice, rows in table.groupby("choice", sort=False):
         others = rows.drop(index=choice)[[*differences]].rename(columns=differences)
         show(others, f"Log-perplexity minus that of {choice}; above 0 is worse")

@@ -27,8 +27,7 @@ from transformers import PreTrainedModel, set_seed
 from career_hf.careers.provenance import SOURCES
 from career_hf.cli.console import say, show
 from career_hf.encoding.processing_career import CareerProcessor
-from career_hf.evaluation.metrics import INTERVAL
-from career_hf.evaluation.resampling import resample_means
+from career_hf.evaluation.resampling import interval, resample_means
 from career_hf.occupations.crosswalks import titles
 from career_hf.representing.representations import Timing, representations
 from career_hf.representing.similar_careers import (
@@ -238,7 +237,7 @@ def same_type(
     columns = np.stack([same, chance, alike, same - chance], axis=1)
     nobody = np.zeros(people, dtype=np.int64)
     means, drawn = resample_means(columns, np.ones(people), np.arange(people), nobody, draws=settings.draws, seed=0)
-    low, high = np.quantile(drawn[:, 0], INTERVAL, axis=0)
+    low, high = interval(drawn[:, 0], people)
     of_seeds = [share[counted].mean() for share in shares]
     return {
         "same": means[0, 0],

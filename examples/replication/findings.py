@@ -30,7 +30,8 @@ from career_hf.careers.columns import career_table, list_lengths, list_values, m
 from career_hf.cli.console import show
 from career_hf.encoding.processing_career import CareerProcessor
 from career_hf.evaluation.changed_predictions import changed_predictions
-from career_hf.evaluation.metrics import INTERVAL, perplexity_by, resampled_nll
+from career_hf.evaluation.metrics import cluster_counts_by, perplexity_by, resampled_nll
+from career_hf.evaluation.resampling import interval
 from career_hf.evaluation.transition_table import transition_table
 from career_hf.models.two_stage import IMPOSSIBLE
 from career_hf.simulation import ResumeConfig, World, load_resumes, write_resumes
@@ -378,7 +379,8 @@ def _measure(of_world: dict[str, list[pd.DataFrame]], contrast: Contrast, draws:
     models = [[resampled_nll({"": table}, 1, by="kind")[1] for table in chosen[names[i]]] for i in (0, 1)]
     pairs = np.broadcast_arrays(*(np.concatenate(of_model, axis=1) for of_model in models))
     by_seed = (pairs[1] - pairs[0])[groups]
-    low, high = np.quantile(gain(resampled), INTERVAL)
+    count = cluster_counts_by(chosen[names[0]][0], "kind")[groups].min()
+    low, high = map(float, interval(gain(resampled), count))
     measured = {
         "steps": int(steps.iloc[groups].sum()),
         "nats": float(gain(estimate)),
@@ -389,7 +391,7 @@ def _measure(of_world: dict[str, list[pd.DataFrame]], contrast: Contrast, draws:
     if contrast.classes is None:
         shares = gain(resampled) / (resampled[:, 0, chain] - resampled[:, 0, floor])
         measured["share_of_gap"] = float(gain(estimate) / (estimate[0, chain] - estimate[0, floor]))
-        measured["gap_low"], measured["gap_high"] = np.quantile(shares, INTERVAL)
+        measured["gap_low"], measured["gap_high"] = map(float, interval(shares, count))
     return measured
 
 
@@ -526,7 +528,7 @@ def findings(output: Output, workers: Workers = 2, seeds: Seeds = 3) -> None:
     result = FindingsStudy(output, FindingsSettings(seeds=seeds)).run(workers)
     columns = ["nats", "low", "high", "seed_sd", "share_of_gap", "gap_low", "gap_high"]
     for finding, rows in result["findings"].groupby("finding", sort=False):
-        show(rows.set_index("case")[columns], f"{finding}: nats per step, 95% intervals by resampling people")
+        show(rows.set_index("case")[columns], f"{finding}: nats per step, 95% intervals")
     models = result["models"].set_index(["world", "model"]).drop(columns=["standard_error"])
     show(models, "Models beside the floor")
     show(result["summary"].to_frame(), str(output))

@@ -24,8 +24,7 @@ from matplotlib.lines import Line2D
 from career_hf.careers.describing import describe
 from career_hf.careers.frames import load_careers, to_frame
 from career_hf.cli.console import say, show
-from career_hf.evaluation.metrics import INTERVAL
-from career_hf.evaluation.resampling import resample_means
+from career_hf.evaluation.resampling import interval, resample_means
 from career_hf.evaluation.transition_table import TRANSITIONS, transition_classes
 from career_hf.occupations.labels import NOT_WORKING
 from career_hf.simulation import miscode, preset
@@ -211,7 +210,7 @@ def shares(rows: pd.DataFrame, by: Sequence[str], value: str, draws: int, seed: 
     values = rows[[value]].to_numpy(dtype=np.float64)
     group = grouped.ngroup().to_numpy()
     estimate, resampled = resample_means(values, np.ones(len(rows)), person, group, draws=draws, seed=seed)
-    low, high = np.nanquantile(resampled[..., 0], INTERVAL, axis=0)
+    low, high = interval(resampled[..., 0], grouped["person"].nunique().to_numpy())
     sizes = grouped["person"].agg(n="size", people="nunique").reset_index()
     error = np.nanstd(resampled[..., 0], axis=0, ddof=1)
     return sizes.assign(share=estimate[:, 0], standard_error=error, low=low, high=high)

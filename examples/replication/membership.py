@@ -29,6 +29,7 @@ from career_hf.careers.provenance import source_of
 from career_hf.careers.splits import split_careers
 from career_hf.cli.console import say, show
 from career_hf.encoding.processing_career import CareerProcessor
+from career_hf.evaluation.resampling import interval
 from career_hf.evaluation.transition_table import transition_table
 from career_hf.models.modeling_career import CareerForOccupationPrediction
 from career_hf.sources import keane_wolpin_careers as keane_wolpin
@@ -182,7 +183,7 @@ def attack_table(guess: np.ndarray, member: np.ndarray, rarity: np.ndarray, draw
         seed: Random seed of the resamples.
 
     Returns:
-        Columns paths, members, others, auc, low, high (95%).
+        Columns paths, members, others, auc, low, high (95%; null with fewer than ten members or others).
     """
     quarter = np.searchsorted(np.quantile(rarity, [0.25, 0.5, 0.75]), rarity, side="right")
     draw, rows = np.random.default_rng(seed), []
@@ -194,7 +195,7 @@ def attack_table(guess: np.ndarray, member: np.ndarray, rarity: np.ndarray, draw
         resampled = [
             _auc(guesses[drawn], members[drawn]) for drawn in draw.integers(len(rows_of), size=(draws, len(rows_of)))
         ]
-        low, high = np.nanquantile(resampled, [0.025, 0.975])
+        low, high = interval(np.array(resampled), min(int(members.sum()), int((~members).sum())))
         rows.append((name, int(members.sum()), int((~members).sum()), _auc(guesses, members), low, high))
     return pd.DataFrame(rows, columns=["paths", "members", "others", "auc", "low", "high"])
 

@@ -579,8 +579,8 @@ def rivals_page(tables: Mapping[str, pd.DataFrame]) -> str:
 def _levels(levels: pd.DataFrame) -> pd.DataFrame:
     difference = ("difference", "low_of_difference", "high_of_difference")
     columns = {
-        "perplexity [95% interval]": with_interval(levels, "perplexity", "low", "high", ".2f"),
-        "log difference from CAREER": with_interval(levels, *difference, "+.3f"),
+        "perplexity [95% interval]": with_interval(levels, "perplexity", "low", "high", 2),
+        "log difference from CAREER": with_interval(levels, *difference, 3, "+"),
         "sd over seeds": levels["seed_sd"].map("{:.3f}".format, na_action="ignore"),
     }
     for name in ("per_person", "weighted"):
@@ -609,7 +609,7 @@ def _stages(stages: pd.DataFrame) -> pd.DataFrame:
     if not len(stages):
         return stages
     levels = {name: stages[name].map("{:.2f}".format) for name in ("one stage", "two stages")}
-    return pd.DataFrame(levels | {"log difference": with_interval(stages, "difference", "low", "high", "+.3f")})
+    return pd.DataFrame(levels | {"log difference": with_interval(stages, "difference", "low", "high", 3, "+")})
 
 
 @studies.command()

@@ -18,11 +18,12 @@ import pandas as pd
 import typer
 from transformers import PreTrainedModel
 
-from career_hf.careers.atomic_files import complete
+from career_hf.careers.atomic_files import complete, locked
 from career_hf.careers.frames import load_careers
 from career_hf.cli.console import Commands
 from career_hf.comparing import score_once
 from career_hf.encoding.processing_career import CareerProcessor
+from career_hf.evaluation.resampling import interval_text
 from career_hf.figures.style import error_lengths
 from career_hf.figures.style import save as save_figure
 from career_hf.training.cells import best_trial, keep_settings, linear_schedule, run_jobs, training_log
@@ -193,13 +194,14 @@ class Study:
             workers: Processes, each of which uses one thread.
 
         Raises:
-            ValueError: The folder holds a study with other settings.
+            ValueError: The folder holds a study with other settings, or one that is running.
         """
-        keep_settings(self.folder, self.described())
-        self.prepare(workers)
-        self.compute(workers)
-        result = self.report()
-        result.save(self.folder, self.float_formats)
+        with locked(self.folder):
+            keep_settings(self.folder, self.described())
+            self.prepare(workers)
+            self.compute(workers)
+            result = self.report()
+            result.save(self.folder, self.float_formats)
         return result
 
     def described(self) -> dict[str, Any]:
@@ -334,13 +336,10 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
             table.to_parquet(unfinished)
 
 
-def with_interval(table: pd.DataFrame, value: str, low: str, high: str, form: str) -> pd.Series:
-    """Numbers with their intervals in brackets, as text; empty where there is no number."""
-    texts = [
-        "" if pd.isna(number) else f"{number:{form}} [{least:{form}}, {most:{form}}]"
-        for number, least, most in table[[value, low, high]].itertuples(index=False)
-    ]
-    return pd.Series(texts, table.index)
+def with_interval(table: pd.DataFrame, value: str, low: str, high: str, digits: int, sign: str = "") -> pd.Series:
+    """Numbers with their intervals in brackets, as `interval_text` has them."""
+    texts = [interval_text(*row, digits, sign) for row in table[[value, low, high]].itertuples(index=False)]
+    return pd.Series(texts, table.index, dtype=object)
 
 
 def page_of(parts: Mapping[str, pd.DataFrame]) -> str:

@@ -29,17 +29,18 @@ from matplotlib.figure import Figure
 from career_hf.careers.frames import truncate
 from career_hf.cli.console import say, show
 from career_hf.evaluation.metrics import (
-    INTERVAL,
+    cluster_counts_by,
     mean_over_seeds,
     perplexity_by,
     perplexity_differences,
     resampled_nll,
     step_weights,
 )
+from career_hf.evaluation.resampling import interval
 from career_hf.evaluation.transition_table import TRANSITIONS
 from career_hf.figures.style import columns, looks, new_figure, styled
 from career_hf.forecasting.forecast import forecast
-from career_hf.forecasting.metrics import state_aucs
+from career_hf.forecasting.metrics import state_auc_differences, watched
 from career_hf.forecasting.table import Realised, check_states, forecast_table, realised_years
 from career_hf.forecasting.years import Covariates as Knowledge
 from career_hf.occupations.labels import NOT_WORKING
@@ -71,6 +72,8 @@ DESIGNS: tuple[Design, ...] = ("everybody", "new people")
 # Survivors count alike, as in the paper; everyone observed stands for those who were not.
 POPULATIONS = {"survivors": False, "everyone, weighted": True}
 OVERALL = "overall"
+# The columns of `aucs`.
+AREAS = ["state", "year", "model", "auc", "low", "high", "difference", "difference_low", "difference_high"]
 # What is known of covariates, as titles say it.
 KNOWLEDGE: dict[Knowledge, str] = {
     "last": "covariates keep their last values",
@@ -251,7 +254,7 @@ class Table1Study:
                 }
                 case = {"design": design.design, "population": population, "covariates": known}
                 levels.append(perplexities(scored, design.settings.draws, weighted).assign(**case))
-                areas.append(aucs(scored, weighted).assign(**case))
+                areas.append(aucs(scored, design.settings.draws, weighted).assign(**case))
                 kinds.append(by_kind(scored, weighted).assign(**case))
         parts = {"table1": levels, "auc": areas, "kinds": kinds}
         found = {name: pd.concat(part).set_index(first).reset_index() for name, part in parts.items()}
@@ -270,8 +273,9 @@ def perplexities(tables: Tables, draws: int, weighted: bool = False) -> pd.DataF
     k, parts = list(tables).index(BASELINE), []
     for by in (None, "year"):
         sizes, nll, resampled = resampled_nll(tables, draws, weighted=weighted, by=by)
-        low, high = np.nanquantile(np.exp(resampled), INTERVAL, axis=0)
-        difference_low, difference_high = np.nanquantile(resampled - resampled[..., [k]], INTERVAL, axis=0)
+        count = cluster_counts_by(tables[BASELINE][0], by, weighted)[:, None]
+        low, high = interval(np.exp(resampled), count)
+        difference_low, difference_high = interval(resampled - resampled[..., [k]], count)
         for g, (year, n) in enumerate(sizes.items()):
             of_year = {
                 name: [_of_year(table, OVERALL if by is None else year) for table in seeds]
@@ -301,15 +305,22 @@ def perplexities(tables: Tables, draws: int, weighted: bool = False) -> pd.DataF
     return pd.concat(parts, ignore_index=True)
 
 
-def aucs(tables: Tables, weighted: bool = False) -> pd.DataFrame:
-    """Areas under the ROC curve of being in each watched state, overall and by year, averaged over seeds."""
-    rows = []
-    for model, seeds in tables.items():
-        for year in _years(seeds[0]):
-            parts = [state_aucs(_of_year(table, year), weighted) for table in seeds]
-            found = pd.concat(parts, axis=1).mean(axis=1)
-            rows += [{"state": s, "year": str(year), "model": model, "auc": auc} for s, auc in found.items()]
-    return pd.DataFrame(rows, columns=["state", "year", "model", "auc"])
+def aucs(tables: Tables, draws: int, weighted: bool = False) -> pd.DataFrame:
+    """Areas under the ROC curve of being in each watched state, overall and by year, averaged over seeds, with
+    intervals, and paired differences from CAREER's.
+
+    Args:
+        tables, draws, weighted: As in `perplexities`.
+    """
+    parts = []
+    first = tables[BASELINE][0]
+    for state, year in product(watched(first), _years(first)):
+        of_year = {name: [_of_year(table, year) for table in seeds] for name, seeds in tables.items()}
+        found = state_auc_differences(of_year, BASELINE, state, draws, weighted=weighted).reset_index()
+        parts.append(found.assign(state=state, year=str(year)))
+    if not parts:
+        return pd.DataFrame(columns=AREAS)
+    return pd.concat(parts, ignore_index=True)[AREAS]
 
 
 def by_kind(tables: Tables, weighted: bool = False) -> pd.DataFrame:
@@ -394,7 +405,9 @@ def table1_page(tables: Mapping[str, pd.DataFrame]) -> str:
         title = title_of(*case)
         parts[f"{title}: perplexity"] = as_in_the_paper(rows)
         parts[f"{title}: log-perplexity minus that of {BASELINE}"] = differences(rows)
-        parts[f"{title}: AUC of being in a state, all years together"] = areas(part_of(tables["auc"], *case))
+        of_states = part_of(tables["auc"], *case)
+        parts[f"{title}: AUC of being in a state, all years together"] = areas(of_states)
+        parts[f"{title}: these AUCs minus those of {BASELINE}"] = area_differences(of_states)
         parts[f"{title}: found in the last occupation known, and perplexity of these, of returns and of others"] = (
             kinds(part_of(tables["kinds"], *case))
         )
@@ -420,7 +433,7 @@ def as_in_the_paper(rows: pd.DataFrame) -> pd.DataFrame:
     Args:
         rows: `perplexities` of one design, population and knowledge of covariates.
     """
-    texts = with_interval(rows, "perplexity", "low", "high", ".2f")
+    texts = with_interval(rows, "perplexity", "low", "high", 2)
     overall = rows[rows["year"] == OVERALL].set_index("model")
     wide = _wide(rows.assign(text=texts), list(overall.sort_values("perplexity").index))
     noise = overall["perplexity"] * overall["monte_carlo"]
@@ -440,20 +453,37 @@ def differences(rows: pd.DataFrame) -> pd.DataFrame:
         rows: `perplexities` of one design, population and knowledge of covariates.
     """
     others = rows[rows["model"] != BASELINE]
-    texts = with_interval(others, "difference", "difference_low", "difference_high", "+.3f")
+    texts = with_interval(others, "difference", "difference_low", "difference_high", 3, "+")
     order = others[others["year"] == OVERALL].sort_values("difference")["model"]
     return _wide(others.assign(text=texts), list(order))
 
 
 def areas(rows: pd.DataFrame) -> pd.DataFrame:
-    """Areas under the ROC curve of states, all years together; states across, the best model of the first one first.
+    """Areas under the ROC curve of states, all years together; states across, the best model of the first one first,
+    intervals in brackets.
 
     Args:
         rows: `aucs` of one design, population and knowledge of covariates.
     """
-    wide = rows[rows["year"] == OVERALL].pivot(index="model", columns="state", values="auc")
-    wide = wide[list(rows["state"].unique())]
-    return wide.sort_values(list(wide.columns), ascending=False).map("{:.3f}".format)
+    return _states_across(rows, with_interval(rows, "auc", "low", "high", 3))
+
+
+def area_differences(rows: pd.DataFrame) -> pd.DataFrame:
+    """Differences of areas from CAREER's, as `areas`.
+
+    Args:
+        rows: As in `areas`.
+    """
+    others = rows[rows["model"] != BASELINE]
+    return _states_across(others, with_interval(others, "difference", "difference_low", "difference_high", 3, "+"))
+
+
+def _states_across(rows: pd.DataFrame, texts: pd.Series) -> pd.DataFrame:
+    overall = rows.assign(text=texts)[rows["year"] == OVERALL]
+    states = list(rows["state"].unique())
+    order = overall.pivot(index="model", columns="state", values="auc")[states]
+    models = order.sort_values(states, ascending=False).index
+    return overall.pivot(index="model", columns="state", values="text").loc[models, states]
 
 
 def kinds(rows: pd.DataFrame) -> pd.DataFrame:
@@ -512,8 +542,10 @@ def table1(
     result = study.run(workers)
     for case, rows in result["table1"].groupby(["design", "population", "covariates"], sort=False):
         title = title_of(*case)
-        show(as_in_the_paper(rows), f"{title}: perplexity with 95% intervals by resampling people")
+        show(as_in_the_paper(rows), f"{title}: perplexity with 95% intervals")
         show(differences(rows), f"{title}: log-perplexity minus CAREER's; above 0 is worse")
-        show(areas(part_of(result["auc"], *case)), f"{title}: AUC of being in a state")
+        of_states = part_of(result["auc"], *case)
+        show(areas(of_states), f"{title}: AUC of being in a state with 95% intervals")
+        show(area_differences(of_states), f"{title}: these AUCs minus CAREER's, paired")
     show(result["costs"].reset_index("design"), "Cost of every model")
     say(f"{output}/*.csv, tables.md, table1.png")

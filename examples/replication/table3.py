@@ -353,7 +353,7 @@ def table3_figure(r2: pd.DataFrame, name: str) -> Figure:
     columns(decades, rows, **ends, name="years", series="specification", series_looks=looks(shown), joined=True)
     decades.set(title="by decade, cross-fitted", ylabel="R^2 within year")
     decades.legend(loc="upper left", bbox_to_anchor=(0, -0.1), ncols=2)
-    figure.suptitle(f"Held-out R^2 within year of log wages, {name}\n95% intervals by resampling people")
+    figure.suptitle(f"Held-out R^2 within year of log wages, {name}\n95% intervals")
     return figure
 
 

@@ -447,7 +447,7 @@ def titles(
     study = TitlesStudy(output, settings, data=data, covariates=names, titles=title_embeddings, truth=truth)
     result = study.run(workers)
     overall = result["overall"]
-    show(overall[["perplexity", "low", "high", "seed_sd"]], "Test perplexity, 95% intervals by resampling people")
+    show(overall[["perplexity", "low", "high", "seed_sd"]], "Test perplexity, 95% intervals")
     for choice in ("career", "shuffled"):
         columns = {f"{name}_from_{choice}": name for name in ("difference", "low", "high")}
         differences = overall[[*columns]].rename(columns=columns)

@@ -33,11 +33,15 @@ BASES: dict[str, dict[str, Any]] = {
     "finetune": {},
     "forecast": {"model": "career", "cutoff": CUTOFF},
     "gap": {"split": "test"},
+    "prepare cps": {"extract": "empty"},
+    "prepare decorte": {"source": "empty"},
     "prepare jobhop": {"source": "empty"},
     "prepare karrierewege": {"source": "empty"},
     "prepare keane-wolpin": {},
+    "prepare moves": {"counts": "moves", "crosswalk": "census2010", "states": "nilf=out_of_labor_force"},
     "prepare nlsy79": {"extract": "nlsy97"},
     "prepare nlsy97": {"extract": "nlsy97"},
+    "prepare panel": {"table": "panel", "static": "gender", "outcomes": "log_wage"},
     "prepare psid": {"extract": "psid"},
     "prepare resumes": {"spells": "resumes", "as_of": "2010-12-31"},
     "prepare spells": {"spells": "spells", "as_of": "2010-12-31"},
@@ -53,7 +57,14 @@ BASES: dict[str, dict[str, Any]] = {
     "what-if": {"covariate": "gender=female"},
 }
 # Commands whose base is refused: their files are not made here (the agencies' and the Hub's), or not to be had.
-REFUSED_BASES = {"convert", "prepare jobhop", "prepare karrierewege", "prepare nlsy79"}
+REFUSED_BASES = {
+    "convert",
+    "prepare cps",
+    "prepare decorte",
+    "prepare jobhop",
+    "prepare karrierewege",
+    "prepare nlsy79",
+}
 
 NUMBERS = ("-1", "0", "1.5", "nan", "inf", "-inf", "1e20", "99999999999999999999", "1000000000000", "", "abc", "1e308")
 TEXTS = (
@@ -215,6 +226,7 @@ FREE: dict[str, str] = {
     "note": "any text is a note on the card",
     "name": "any text is a heading of the card",
     "no_occupation": "any text is a label",
+    "lacks": "any text is a label that nobody has",
     "override_licence": "nothing is to be overridden in a checkpoint of careers that are not published here",
     "occupation": "it is a new label, whose support is reported",
     "output": "any text is the name of a folder",
@@ -234,7 +246,18 @@ EMPTY_IS_DEFAULT = {
     "carried",
     "static",
 }
-EMPTY_IS_DEFAULT |= {"crosswalk", "watch", "models", "ignored", "model", "add", "leave_out"}
+EMPTY_IS_DEFAULT |= {
+    "count",
+    "states",
+    "outcomes",
+    "crosswalk",
+    "watch",
+    "models",
+    "ignored",
+    "model",
+    "add",
+    "leave_out",
+}
 
 
 def _is_wrong(path: str, parameter: Any, value: str) -> tuple[bool, str]:
@@ -439,6 +462,8 @@ POISON_READ_BY = {
     "spells": ("prepare spells", "spells"),
     "resumes": ("prepare resumes", "spells"),
     "margins": ("rake", "table"),
+    "moves": ("prepare moves", "counts"),
+    "panel": ("prepare panel", "table"),
 }
 
 

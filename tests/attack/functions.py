@@ -19,7 +19,7 @@ import pandas as pd
 from attacks import EMPTY_IS_DEFAULT, FREE
 from datasets import Dataset
 from scene import CUTOFF, SHORT, Scene
-from verdicts import ACCEPTED, CAUGHT, HANG, REFUSED, SILENT, Verdict, time_limit
+from verdicts import ACCEPTED, HANG, REFUSED, SILENT, TRACEBACK, Verdict, time_limit
 
 import career_hf
 from career_hf.number_ranges import RANGES
@@ -124,6 +124,7 @@ def fillers(scene: Scene) -> dict[str, Callable[[Path], Any]]:
         "repo": "me/careers",
         "dry_run": True,
         "margins": scene.margins,
+        "counts": pd.DataFrame({"origin": ["0010", "0050"], "destination": ["0050", "0010"], "count": [3, 4]}),
         "values": embedded,
         "trained_on": careers["train"],
         "folds": 2,
@@ -167,7 +168,6 @@ UNUSED_HERE = {
     "split": "careers that are no folder have no splits",
     "api": "a dry run asks no server",
     "salt": "any text is a salt",
-    "covariates": "models that are counted have none",
 }
 # A recipe, a Trainer and functions that are called back are for programmers: wrong ones are wrong programs.
 NOT_ATTACKED = {"fit_model"}
@@ -263,7 +263,7 @@ def judge_function(attack: FunctionAttack, scene: Scene, seconds: float = 60) ->
     if error is None:
         return Verdict(attack, SILENT if attack.wrong else ACCEPTED, attack.why)
     words = f"{type(error).__name__}: {error}"
-    return Verdict(attack, REFUSED if isinstance(error, (ValueError, OSError, ImportError)) else CAUGHT, words)
+    return Verdict(attack, REFUSED if isinstance(error, (ValueError, OSError, ImportError)) else TRACEBACK, words)
 
 
 __all__ = ["FunctionAttack", "function_attacks", "judge_function", "public_functions", "unfilled"]

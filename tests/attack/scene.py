@@ -48,6 +48,8 @@ NAMES = {
     "spells": "spells.csv",
     "resumes": "resumes.csv",
     "margins": "margins.csv",
+    "moves": "moves.csv",
+    "panel": "panel.csv",
     "titles": "titles.safetensors",
     "nlsy97": "nlsy97",
     "psid": "psid",
@@ -70,7 +72,9 @@ def make_scene(folder: Path) -> Scene:
             rows.append(f"p{person},{OCCUPATIONS[spell]},{year}-01,{year + 1}-06,11-3031.01,Bachelor,California")
     scene.spells.write_text("\n".join(rows) + "\n")
     scene.resumes.write_text("\n".join(rows) + "\n")
+    scene.moves.write_text("origin,destination,count\n0010,0010,9\n0010,0050,4\n0050,nilf,2\n")
     scene.margins.write_text("margin,level,share\ngender,female,0.6\ngender,male,0.4\n")
+    career_hf.to_frame(career_hf.load_careers(scene.careers)["test"]).to_csv(scene.panel, index=False)
     save_title_embeddings(scene.titles, {label: np.full(4, i + 1.0) for i, label in enumerate(OCCUPATIONS)})
     for name in ("nlsy97", "psid", "empty"):
         getattr(scene, name).mkdir()

@@ -23,6 +23,7 @@ from career_hf.careers import (
     to_frame,
     validate,
 )
+from career_hf.careers.columns import make_dataset
 from career_hf.careers.describing import describe
 from career_hf.careers.ledger import Ledger
 
@@ -356,3 +357,20 @@ def test_a_measurement_is_no_covariate():
     assert from_frame(frame, outcomes=["score"]).num_rows == 300
     binned = from_frame(frame.assign(score=frame["score"].round(1)), static=["score"])
     assert binned.num_rows == 300
+
+
+def test_datasets_of_the_same_columns_have_the_same_fingerprint_and_others_another():
+    columns = {"person": pa.array(["1", "2"]), "year": pa.array([[2000], [2001, None]])}
+    fingerprint = make_dataset(columns)._fingerprint
+    assert (
+        make_dataset({name: pa.array(column.to_pylist()) for name, column in columns.items()})._fingerprint
+        == fingerprint
+    )
+    others = [
+        columns | {"person": pa.array(["1", "3"])},
+        columns | {"year": pa.array([[2000], [2001, 2002]])},
+        columns | {"year": pa.array([[2000], [2001, None]], pa.list_(pa.int32()))},
+        {name: column[:1] for name, column in columns.items()},
+        {"people": columns["person"], "year": columns["year"]},
+    ]
+    assert len({fingerprint, *(make_dataset(other)._fingerprint for other in others)}) == 6

@@ -173,6 +173,9 @@ def test_counts_are_training_data_and_know_what_they_cannot_contain(tmp_path):
         (TABLE, {"crosswalk": "census1890"}, "there is no crosswalk from 'census1890'"),
         (TABLE, {"year": 1990, "year_column": "year"}, "are both given"),
         (TABLE, {"covariates": ["weight"]}, "reserved name"),
+        (TABLE, {"states": {"nilf": "unemployed"}}, "states= names 'nilf', which no row of the table has"),
+        (TABLE, {"titles": {"cooks": "1"}}, "no label of the table is a title"),
+        (TABLE, {"crosswalk": CROSSWALK, "shares": {"5": 1}}, "shares= has no target of the crosswalk"),
         (TABLE, {"year_column": "origin"}, "not a year"),
         (TABLE, {"crosswalk": CROSSWALK[CROSSWALK["source"] == "04"]}, "no move is left|crosswalk"),
     ],
@@ -213,7 +216,8 @@ def test_published_counts_are_those_of_their_tables(shared, source):
     is_file = crosswalk is not None and crosswalk.endswith(".gz")
     coding = file.parent / crosswalk if is_file else crosswalk
     columns = {"origin": origin, "destination": destination, "count": count}
-    prepared = from_moves(file, crosswalk=coding, states={"nilf": "out_of_labor_force"}, source=source, **columns)
+    states = {"nilf": "out_of_labor_force"} if source == "cps-flows" else {}
+    prepared = from_moves(file, crosswalk=coding, states=states, source=source, **columns)
     table = pd.read_csv(file, dtype={origin: str, destination: str})
     table["n"] = table[count] if count else 1.0
     moved = table[table[origin] != table[destination]]

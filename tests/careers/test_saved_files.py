@@ -134,7 +134,7 @@ def test_what_are_no_careers_is_not_saved(tmp_path):
             {name: [*careers[name], careers[name][0]] for name in careers.column_names}, features=careers.features
         ),
         "is in both": DatasetDict(train=careers, test=careers),
-        "not a DataFrame": careers.to_pandas(),
+        r"splits is a table \(DataFrame\), and must be careers": careers.to_pandas(),
         "not a dict": {"train": careers},
     }
     for message, what in wrong.items():

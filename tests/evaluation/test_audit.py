@@ -151,6 +151,8 @@ def test_the_command_prints_and_writes_what_it_audits(market, tmp_path):
     pd.testing.assert_frame_equal(written, expected, check_dtype=False)
     refused = CliRunner().invoke(app, [*given, "--by", "sex"])
     assert refused.exit_code == 2 and "no column 'sex'" in refused.output.replace("\n", " ")
+    with pytest.raises(ValueError, match=r"is a folder, and .*: give one file of it: mine_0.parquet"):
+        audit(tmp_path, "gender")
     (tmp_path / "text.parquet").write_text("text")
     unreadable = CliRunner().invoke(app, ["audit", str(tmp_path / "text.parquet"), "--by", "gender"])
     assert unreadable.exit_code == 2 and "cannot be read" in words(unreadable)

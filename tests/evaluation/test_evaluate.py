@@ -100,7 +100,7 @@ def test_bad_models_are_found_before_any_is_scored(market, monkeypatch, tmp_path
 def test_what_cannot_be_asked_is_said(market):
     _, splits, chain, _ = market
     for models in (["runs/mine"], {}, "runs/mine"):
-        with pytest.raises(ValueError, match="models have names"):
+        with pytest.raises(ValueError, match="models have names|models is .* must be a mapping from names, such as"):
             career_hf.evaluate(models, splits)
     with pytest.raises(ValueError, match="fits to validation careers"):
         career_hf.evaluate({"chain": chain}, splits["test"], recalibrate=True)

@@ -152,7 +152,7 @@ def test_what_cannot_be_done_is_said_before_anything_is_scored(made, tmp_path):
     strange = made_careers(2).rename_column("region", "rank")
     cases = [
         ({}, splits, {}, "models have names"),
-        ([chain], splits, {}, "models have names"),
+        ([chain], splits, {}, "models is .* must be a mapping from names, such as"),
         ({"chain": chain}, splits, {"baseline": "other"}, "baseline 'other' is none of"),
         ({"chain": chain}, splits, {"by": ["gender", "shoe"]}, "no column 'shoe'"),
         ({"chain": chain}, splits, {"by": "shoe"}, "no column 'shoe'"),

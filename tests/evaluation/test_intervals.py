@@ -227,9 +227,9 @@ def test_groups_without_steps_or_weights_are_answered():
 def test_what_is_no_list_of_names_is_one_line():
     for named in ({"by": 1.5}, {"watch": 0}, {"by": [1]}, {"watch": [None]}):
         (argument,) = named
-        with pytest.raises(ValueError, match=f"^{argument}=.* is no list of names: pass texts"):
+        with pytest.raises(ValueError, match=rf"^{argument} is .*, and must be a text"):
             evaluate({"m": "nowhere"}, {}, **named)
-    with pytest.raises(ValueError, match="^by=1.5 is no list of names"):
+    with pytest.raises(ValueError, match="^by is 1.5, a number, and must be a text"):
         audit(table_of(12), 1.5)
     with pytest.raises(ValueError, match="^watch='out' is a text"):
-        transition_table(None, None, watch="out")
+        transition_table(None, "nowhere", watch="out")

@@ -163,10 +163,60 @@ def test_differences_are_paired_and_averaged_over_seeds(weighted):
         low, high = ends_of(resampled[:, g, 1] - resampled[:, g, 0], a.loc[rows, "person"].nunique())
         assert by.loc[(gender, "two")].tolist() == pytest.approx([rows.sum(), expected, low, high])
     assert list(by.index) == [("f", "two"), ("m", "two")] and by["n"].dtype == int
+    assert list(by) == ["n", "difference", "low", "high"] and by.index.names == ["gender", "model"]
+    assert found.index.name == "model"
     with pytest.raises(ValueError, match="baseline 'none' is not among the tables"):
         metrics.perplexity_differences(tables, "none")
     with pytest.raises(ValueError, match="baseline 'none' is not among the tables"):
         metrics.perplexity_differences_by(tables, "none", "gender")
+
+
+@WEIGHTED
+def test_differences_of_areas_are_paired(weighted):
+    a = made_table(unknown=0)
+    b, c = (a.assign(p_stay=np.random.default_rng(seed).random(len(a))) for seed in (1, 2))
+    found = metrics.auc_differences({"base": a, "two": [b, c]}, "base", draws=40, seed=4, weighted=weighted)
+    rows = a[a["step"] > 0]
+    moved, w = (rows["transition"] != "stay").to_numpy(), weights_of(rows, weighted)
+    cluster = pd.factorize(rows["person"])[0]
+    scores = np.stack([1 - table.loc[rows.index, "p_stay"].to_numpy() for table in (a, b, c)], axis=1)
+    areas, drawn = metrics.resample_aucs(moved, scores, w, cluster, draws=40, seed=4)
+    expected = [roc_auc_score(moved, score, sample_weight=w) for score in scores.T]
+    assert areas.tolist() == pytest.approx(expected)
+    count = min(rows.loc[kind, "person"].nunique() for kind in (moved, ~moved))
+    two, difference = drawn[:, 1:].mean(axis=1), drawn[:, 1:].mean(axis=1) - drawn[:, 0]
+    numbers = [np.mean(expected[1:]), *ends_of(two, count), np.mean(expected[1:]) - expected[0]]
+    assert found.loc["two"].tolist() == pytest.approx([*numbers, *ends_of(difference, count)])
+    assert found.loc["base", ["difference", "difference_low", "difference_high"]].tolist() == [0, 0, 0]
+    assert found.index.name == "model" and list(found.index) == ["base", "two"]
+    assert list(found) == ["auc", "low", "high", "difference", "difference_low", "difference_high"]
+    with pytest.raises(ValueError, match="baseline 'none' is not among the tables"):
+        metrics.auc_differences({"base": a}, "none")
+
+
+def test_tables_with_an_index_of_their_own_and_first_occupations_as_new_ones():
+    table = made_table()
+    moved = table.set_axis(np.arange(len(table))[::-1] + 100)
+    pd.testing.assert_frame_equal(metrics.perplexity_by(moved, "gender"), metrics.perplexity_by(table, "gender"))
+    new = metrics.first_as_new(table)
+    assert list(new["transition"].cat.categories) == ["stay", "return", "new"]
+    first = table["transition"].eq("first")
+    assert new.loc[first, "transition"].eq("new").all()
+    assert new.loc[~first, "transition"].astype(object).equals(table.loc[~first, "transition"].astype(object))
+    for metric in (metrics.perplexity_by, metrics.bootstrap_perplexity):
+        with pytest.raises(ValueError, match="is no transition table, which has a column 'log_prob'"):
+            metric(table.drop(columns="log_prob"), "gender" if metric is metrics.perplexity_by else 5)
+
+
+def test_people_without_a_level_are_a_group_of_their_own():
+    table = made_table(people=60, unknown=0)
+    table["gender"] = pd.Categorical(table["gender"].where(table["person"] > "p3"), categories=["f", "m", "x"])
+    untold = table["gender"].isna()
+    found = metrics.bootstrap_perplexity(table, 20, by="gender")
+    assert len(found) == 3 and found["n"].sum() == len(table)
+    assert found.loc[found.index.isna(), "perplexity"].item() == pytest.approx(metrics.perplexity(table[untold]))
+    by = metrics.perplexity_differences_by({"a": table, "b": table}, "a", "gender", 20)
+    assert sorted(by["n"]) == sorted(found["n"])
 
 
 def test_a_summary_is_its_parts():
@@ -174,6 +224,7 @@ def test_a_summary_is_its_parts():
     a.loc[3, "unknown"] = True
     b = a.assign(log_prob=a["log_prob"] * 0.7, p_stay=1 - a["p_stay"])
     found = metrics.summarize({"one": a, "two": [a, b]}, draws=20, weighted=True)
+    assert found.index.name == "model"
     two, mean = found.loc["two"], metrics.mean_over_seeds([a, b])
     level = metrics.bootstrap_perplexity(mean, 20, weighted=True).loc["all"]
     assert two[["n", "people", "perplexity", "low", "high"]].tolist() == pytest.approx(

@@ -39,6 +39,55 @@ def test_scoring_people_who_were_trained_on_is_said(careers, trained, monkeypatc
     assert unseen.ledger.notes == [] and len(warnings) == 1
 
 
+def test_a_forecast_of_all_splits_says_that_it_is_of_everybody(careers, monkeypatch):
+    splits = split_careers(careers)
+    chain = career_hf.train(splits, model="markov-1")
+    warnings = []
+    monkeypatch.setattr("career_hf.forecasting.forecast.logger.warning_once", warnings.append)
+    assert len(career_hf.forecast(chain, splits, horizon=1, samples=10).people) == 120
+    assert "everybody in the splits ['train', 'validation', 'test'] is forecast" in warnings[0]
+    assert len(career_hf.forecast(chain, splits, horizon=1, samples=10, split="test").people) == len(splits["test"])
+    assert len(career_hf.forecast(chain, careers, horizon=1, samples=10).people) == 120 and len(warnings) == 1
+
+
+def test_labels_of_another_coding_are_refused_and_not_scored_as_unknown_ones(careers, trained):
+    frame = to_frame(careers)
+    other = from_frame(frame.assign(occupation="isco " + frame["occupation"].astype(str)))
+    for verb in (career_hf.transition_table, career_hf.forecast):
+        with pytest.raises(ValueError, match="no occupation of these careers is known to the model: they have 'isco"):
+            verb(trained, other, **({"horizon": 1, "samples": 10} if verb is career_hf.forecast else {}))
+    with pytest.raises(ValueError, match="model 'chain': no occupation of these careers is known to the model"):
+        career_hf.evaluate({"chain": trained}, other, draws=5)
+    is_other = frame["person"] == careers["person"][2]
+    partly = from_frame(frame.assign(occupation=frame["occupation"].astype(str).mask(is_other, "isco")))
+    table = career_hf.transition_table(trained, partly)
+    assert table.loc[is_other.to_numpy(), "unknown"].all() and not table["unknown"].all()
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        lambda table: career_hf.perplexity(table),
+        lambda table: career_hf.perplexity_by(table, "year"),
+        lambda table: career_hf.summarize({"chain": table}),
+        lambda table: career_hf.summarize({"chain": [table]}),
+        lambda table: career_hf.perplexity_differences({"a": table, "b": table}, "a"),
+        lambda table: career_hf.audit(table, "year"),
+    ],
+)
+def test_a_table_of_careers_is_no_transition_table(careers, metric):
+    with pytest.raises(ValueError, match=r"has columns \['person', .*and is no transition table, .* 'log_prob'"):
+        metric(to_frame(careers))
+
+
+def test_columns_that_a_transition_table_does_not_have_are_named(careers, trained):
+    table = career_hf.transition_table(trained, careers.select(range(90, 100)))
+    with pytest.raises(ValueError, match="has no column 'sex', only"):
+        career_hf.perplexity_by(table, ["year", "sex"])
+    with pytest.raises(ValueError, match="weighted=True, but the table has no column 'weight'"):
+        career_hf.perplexity(table.drop(columns="weight"), weighted=True)
+
+
 def test_people_are_found_after_another_split_with_later_years_and_in_a_saved_folder(careers, tmp_path):
     early = truncate(careers.select(range(60)), 1983)[0]
     career_hf.train(

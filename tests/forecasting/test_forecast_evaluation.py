@@ -13,7 +13,7 @@ from career_hf.forecasting.metrics import (
     prediction_sets,
     share_forecasts,
     state_auc,
-    state_aucs,
+    state_auc_differences,
 )
 from career_hf.forecasting.result import Forecast, Trajectories
 from career_hf.forecasting.table import forecast_table
@@ -64,6 +64,7 @@ def test_each_years_numbers_are_those_of_its_rows(right):
             assert row["perplexity"] == pytest.approx(perplexity(part, weighted))
             assert row["low"] < row["perplexity"] < row["high"]
             assert row["AUC unemployed"] == pytest.approx(state_auc(part, "unemployed", weighted))
+            assert row["AUC unemployed low"] < row["AUC unemployed"] < row["AUC unemployed high"]
             assert row["in_set"] == part["in_set"].mean() and row["set_size"] == part["set_size"].mean()
 
 
@@ -100,11 +101,46 @@ def test_the_auc_of_a_state_is_the_share_of_pairs_in_order(right):
     pair_weight = weight[there.to_numpy()][:, None] * weight[~there.to_numpy()]
     assert state_auc(part, "unemployed", weighted=True) == pytest.approx(np.average(pairs, weights=pair_weight))
     nobody = part[~there]
-    assert np.isnan(state_aucs(nobody)["unemployed"])
+    assert by_horizon(nobody, draws=5).filter(like="AUC").isna().all(axis=None)
     with pytest.raises(ValueError, match="0 of .* observations are 'unemployed'"):
         state_auc(nobody, "unemployed")
     with pytest.raises(ValueError, match="make it with watch"):
         state_auc(part, "waiter")
+
+
+def test_intervals_of_a_states_auc_have_the_width_of_clustered_placements(right):
+    """Against the variance of DeLong et al. (1988), summed by household: of two models, and of their difference."""
+    _, table = right
+    # Two careers of one household are alike, so that everything is half as certain as people are many.
+    twice = pd.concat([table, table.assign(person=table["person"] + " again")], ignore_index=True)
+    household = pd.concat([table["person"], table["person"]], ignore_index=True)
+    mine = twice.assign(group=household)
+    noise = np.random.default_rng(1).normal(size=len(table))
+    worse = mine.assign(**{"p(unemployed)": mine["p(unemployed)"] * np.exp(np.tile(noise, 2))})
+    found = state_auc_differences({"mine": mine, "worse": worse}, "mine", "unemployed", draws=2000)
+    there = (mine["occupation"] == "unemployed").to_numpy()
+
+    def influence(scores):
+        score = scores["p(unemployed)"].to_numpy()
+        above = (score[there][:, None] > score[~there]) + 0.5 * (score[there][:, None] == score[~there])
+        values = np.empty(len(score))
+        values[there] = (above.mean(axis=1) - above.mean()) / there.sum()
+        values[~there] = (above.mean(axis=0) - above.mean()) / (~there).sum()
+        return pd.Series(values).groupby(household).sum()
+
+    of_mine, of_worse = influence(mine), influence(worse)
+    widths = {"": np.sqrt((of_worse**2).sum()), "difference_": np.sqrt(((of_worse - of_mine) ** 2).sum())}
+    for name, error in widths.items():
+        low, high = found.loc["worse", [f"{name}low", f"{name}high"]]
+        assert high - low == pytest.approx(2 * 1.96 * error, rel=0.1)
+    assert found.loc["worse", "difference"] == pytest.approx(
+        state_auc(worse, "unemployed") - state_auc(mine, "unemployed")
+    )
+    assert found.loc["worse", "difference_high"] < 0 == found.loc["mine", "difference_high"]
+    # Of nine people who are ever in the state there is an area and no interval.
+    few = mine.drop(index=np.flatnonzero(there & ~household.isin(household[there].unique()[:9]).to_numpy()))
+    row = state_auc_differences({"few": few}, "few", "unemployed", draws=5).loc["few"]
+    assert 0 < row["auc"] < 1 and row[["low", "high"]].isna().all()
 
 
 def test_calibration_is_that_of_the_likeliest_occupation_in_each_year(right):

@@ -81,6 +81,8 @@ def test_figures_are_of_people_who_are_forecast(checkpoint, careers, tmp_path):
     pytest.importorskip("matplotlib", reason="the extra 'studies' is not installed")
     report = career_hf.evaluate_forecast(checkpoint, careers, cutoff=1981, people=9, samples=5, draws=5)
     assert len(report.forecast.people) == 9
+    assert "fewer than 10" in report.note
+    assert report.with_intervals()["perplexity"].str.endswith("[too few]").all()
     person = report.forecast.people[3]
     title = report.figure("person", person).get_suptitle()
     assert person in title and "framed" in title

@@ -20,6 +20,7 @@ from career_hf import CareerConfig, CareerForOccupationPrediction, CareerProcess
 from career_hf.careers import from_frame, save_careers, split_careers
 from career_hf.cli.app import app
 from career_hf.encoding.collating import EncodedCareers, PaddingCollator
+from career_hf.models.cpu_layers import Linear
 from career_hf.models.title_embeddings import load_title_embeddings, save_title_embeddings
 from career_hf.trained_models import untitled_occupations
 from career_hf.training.trainer import build_trainer, scratch_recipe
@@ -67,7 +68,7 @@ def test_without_titles_nothing_is_new():
     model = small_model()
     assert model.config.title_embedding_size is None
     assert not [name for name in model.state_dict() if "title" in name]
-    assert type(model.model.embed_tokens) is torch.nn.Embedding and type(model.lm_head) is torch.nn.Linear
+    assert type(model.model.embed_tokens) is torch.nn.Embedding and type(model.lm_head) is Linear
 
 
 def test_a_model_with_titles_starts_as_the_one_without():

@@ -275,6 +275,34 @@ def test_households_are_groups_that_splits_keep_together_and_weights_have_two_de
         assert {"1", "2"} <= set(next(s["person"][:] for s in splits.values() if "1" in s["person"][:]))
 
 
+def test_rounds_with_weights_of_their_own_weigh_each_year(tmp_path):
+    """In a file of its own with its .sdf, as NLS Investigator exports what is ticked later."""
+    people = {1: employed(1990) | employed(1991), 2: employed(1990) | employed(1991)}
+    weights = {("SAMPWEIGHT", 1979): 9_900}
+    extract = {person: answers | weights for person, answers in people.items()}
+    write_extract(tmp_path, extract, more=[("SAMPWEIGHT", 1979)])
+    more = tmp_path / "weights"
+    more.mkdir()
+
+    def write(years, rows):
+        header = ["R0000100", *(f"R90000{year % 100}" for year in years)]
+        lines = [",".join(f'"{name}"' for name in header), *(",".join(map(str, row)) for row in rows)]
+        (more / "weights.csv").write_text("\n".join(lines) + "\n")
+        names = [f"R90000.{year % 100}   {year}    SAMPLING WEIGHT    SAMPWEIGHT\n" for year in years]
+        (more / "weights.sdf").write_text("".join(["Number  Year  Variable Description  Question Name\n", *names]))
+
+    write([1990, 1991], [(1, 12_345, 700), (2, 50, -5)])
+    careers, ledger = nlsy79.build(tmp_path)
+    validate(careers)
+    assert careers["weight"][:] == [[123.45, 7.0], [0.5, 0.0]]
+    assert any("weights are those of each round" in note for note in ledger.notes)
+    # Without the weights of some round they are everybody's of 1979.
+    write([1990], [(1, 12_345), (2, 50)])
+    careers, ledger = nlsy79.build(tmp_path)
+    assert careers["weight"][:] == [99.0, 99.0]
+    assert any("lacks SAMPWEIGHT of some rounds" in note for note in ledger.notes)
+
+
 def test_without_household_or_weight_careers_have_neither(tmp_path):
     careers, ledger = nlsy79.build(write_extract(tmp_path, {1: employed(1990)}))
     assert not {"group", "weight", "stratum", "psu"} & set(careers.column_names)

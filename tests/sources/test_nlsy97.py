@@ -180,6 +180,21 @@ def test_static_covariates_and_the_design_of_the_survey(tmp_path):
     assert (careers["stratum"][0], careers["psu"][0], careers["group"][0]) == ("7", "7-2", "1")
 
 
+def test_rounds_with_weights_of_their_own_weigh_each_year(tmp_path):
+    people = {1: employed(2004) | employed(2005), 2: employed(2004) | employed(2005)}
+    write_extract(tmp_path, people)
+    lines = ['"R0000100","S9000100","S9000200"', "1,12345,700", "2,50,-5"]
+    (tmp_path / "weights.csv").write_text("\n".join(lines) + "\n")
+    names = [
+        f"S90{n}.00   {year}    SAMPLING WEIGHT    SAMPLING_WEIGHT_CC\n" for n, year in (("001", 2004), ("002", 2005))
+    ]
+    (tmp_path / "weights.sdf").write_text("".join(["Number  Year  Variable Description  Question Name\n", *names]))
+    careers, ledger = nlsy97.build(tmp_path)
+    assert careers["year"][:] == [[2004, 2005]] * 2
+    assert careers["weight"][:] == [[123.45, 7.0], [0.5, 0.0]]
+    assert any("weights are those of each round" in note for note in ledger.notes)
+
+
 def test_a_design_that_is_not_in_the_extract_or_not_known_of_everybody_is_left_out_and_noted(tmp_path):
     people = {1: employed(2004), 2: employed(2004) | {("VPSU", "1997"): -3}}
     careers, ledger = nlsy97.build(write_extract(tmp_path, people, without=("SIDCODE", "SAMPLING_WEIGHT_CC")))
@@ -219,6 +234,14 @@ def test_codes_of_the_census_list_of_2010_are_pointed_out(tmp_path):
     people = {1: employed(2004) | employed(2017, code=136)}  # 0136, human resources managers, is new in 2010
     _, ledger = nlsy97.build(write_extract(tmp_path, people))
     assert any(note.startswith("warning: 1 occupation codes are in the Census list of 2010") for note in ledger.notes)
+
+
+def test_the_code_of_people_without_an_occupation_is_in_both_lists_and_gives_no_warning(tmp_path):
+    people = {1: employed(2004) | employed(2017, code=9920), 2: employed(2004)}
+    careers, ledger = nlsy97.build(write_extract(tmp_path, people))
+    assert careers["year"][:] == [[2004], [2004]]
+    assert not any("Census list of 2010" in note for note in ledger.notes)
+    assert {"Census 2002 code 9920": 1} in [entry.dropped for entry in ledger.entries]
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 import torch
 from test_training import one_thread, parameters_of, some_careers, tiny_trainer  # noqa: F401  # a fixture
 from transformers import TrainingArguments
+from transformers.utils import logging
 
 from career_hf.encoding.processing_career import CareerProcessor
 from career_hf.training.argument_checks import NEEDED
@@ -99,12 +100,20 @@ def test_a_number_of_epochs_takes_the_place_of_the_number_of_updates(tmp_path):
     processor = CareerProcessor.fit(some_careers(), covariates=("year", "education"))
     with pytest.raises(ValueError, match="give one of them"):
         scratch_recipe(processor, tmp_path, num_train_epochs=2, max_steps=10)
-    with pytest.raises(ValueError, match="warmup_steps is 500, and 2 epochs are only 8 updates"):
-        tiny_trainer(tmp_path, num_train_epochs=2, max_steps=-1, warmup_steps=500)
     trainer = tiny_trainer(tmp_path, num_train_epochs=2, max_steps=-1, lr_scheduler_type="linear")
     updates = 2 * trainer.train_dataset.batches_per_epoch
     assert trainer.train().global_step == updates
     assert trainer.lr_scheduler.get_last_lr() == [0.0]
+
+
+@pytest.mark.parametrize("length", [{"max_steps": 8}, {"num_train_epochs": 2, "max_steps": -1}])
+def test_a_warmup_that_is_longer_than_the_run_is_a_warning_whatever_says_how_long_it_is(tmp_path, caplog, length):
+    logging.enable_propagation()
+    try:
+        tiny_trainer(tmp_path, warmup_steps=500, **length)
+    finally:
+        logging.disable_propagation()
+    assert "warmup_steps is 500 and max_steps 8, so training ends before its learning rate peaks" in caplog.text
 
 
 def test_a_share_of_warmup_is_that_share_of_all_updates(tmp_path):

@@ -84,7 +84,7 @@ def test_a_run_goes_on_from_the_newest_whole_checkpoint_whatever_is_broken(caree
 
 def test_a_second_run_is_refused_while_the_first_lives(tmp_path):
     with claimed_run(tmp_path, {}, resume=False, overwrite=False):
-        with pytest.raises(ValueError, match="another run is training in"):
+        with pytest.raises(ValueError, match="another run is writing to"):
             with claimed_run(tmp_path, {}, resume=False, overwrite=True):
                 pass
     with claimed_run(tmp_path, {}, resume=False, overwrite=False) as checkpoint:

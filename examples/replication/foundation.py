@@ -547,14 +547,14 @@ def foundation_figure(curves: pd.DataFrame) -> Figure:
 def foundation_page(tables: Mapping[str, pd.DataFrame]) -> str:
     """All tables under headings, numbers rounded, intervals in brackets."""
     curves = tables["learning_curves"]
-    level = with_interval(curves, "perplexity", "low", "high", ".2f")
-    difference = with_interval(curves, "difference", "low_of_difference", "high_of_difference", "+.3f")
+    level = with_interval(curves, "perplexity", "low", "high", 2)
+    difference = with_interval(curves, "difference", "low_of_difference", "high_of_difference", 3, "+")
     wide = {
         name: curves.assign(text=text).pivot(index="model", columns="people", values="text").fillna("")
         for name, text in {"level": level, "difference": difference}.items()
     }
     ends = tables["ahead"]
-    compared = with_interval(ends, "difference", "low", "high", "+.3f") if len(ends) else pd.Series(dtype=str)
+    compared = with_interval(ends, "difference", "low", "high", 3, "+") if len(ends) else pd.Series(dtype=str)
     by_kind = tables["kinds"].set_index(["people", "model"]).round(2)
     return page_of(
         {

@@ -495,7 +495,7 @@ def ahead(tables: Curves, people: Mapping[float, int], draws: int) -> pd.DataFra
                 pair = {SCRATCH: tables[larger][SCRATCH], model: tables[share][model]}
                 found = perplexity_differences(pair, SCRATCH, draws).loc[model, ["difference", "low", "high"]]
                 rows.append({"model": model, "people": people[share], "from scratch on": people[larger], **found})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["model", "people", "from scratch on", "difference", "low", "high"])
 
 
 def worth(curves: pd.DataFrame) -> pd.DataFrame:

@@ -40,6 +40,10 @@ class Continuations:
     ) -> None:
         self.past, self.ancestors, self.people = past, ancestors, people
         self.last_states: torch.Tensor | None = None
+        # `(paths, steps, facts)`: steps of each path after the career, for a model that asks for its own history; those
+        # before its last step, and all.
+        self.earlier_steps: torch.Tensor | None = None
+        self.own_steps: torch.Tensor | None = None
         # The paths of one person as a row of a grid, so that one product serves a person's paths.
         self.first, last = int(people[0]), int(people[-1])
         sizes = torch.bincount(people - self.first, minlength=last - self.first + 1)
@@ -55,7 +59,20 @@ class Continuations:
         """The paths that go on from `parents`, places among these paths in ascending order."""
         earlier = [(states, places[parents]) for states, places in self.ancestors]
         last = [] if self.last_states is None else [(self.last_states, parents)]
-        return Continuations(self.past, self.people[parents], [*earlier, *last])
+        branched = Continuations(self.past, self.people[parents], [*earlier, *last])
+        branched.earlier_steps = None if self.own_steps is None else self.own_steps[parents]
+        return branched
+
+    def follow(self, steps: torch.Tensor, layer: int) -> torch.Tensor:
+        """All steps of each path, those of its career included, `(paths, all steps, facts)`.
+
+        Args:
+            steps: `(paths, 1, facts)`, the step that each path takes.
+            layer: The layer of the cache that has the careers' steps.
+        """
+        past: Any = self.past.layers[layer]
+        self.own_steps = steps if self.earlier_steps is None else torch.cat([self.earlier_steps, steps], dim=1)
+        return torch.cat([past.keys[self.people, 0], self.own_steps], dim=1)
 
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float

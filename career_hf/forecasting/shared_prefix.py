@@ -40,8 +40,8 @@ class Continuations:
     ) -> None:
         self.past, self.ancestors, self.people = past, ancestors, people
         self.last_states: torch.Tensor | None = None
-        # `(paths, steps, facts)`: steps of each path after the career, for a model that asks for its own history; those
-        # before its last step, and all.
+        # `(paths, steps, facts)`: steps of each path after the career, for a model that asks for its own history:
+        # those before its last step, and all.
         self.earlier_steps: torch.Tensor | None = None
         self.own_steps: torch.Tensor | None = None
         # The paths of one person as a row of a grid, so that one product serves a person's paths.

@@ -134,7 +134,7 @@ def own_history(
 def _ancestors(
     positions: torch.Tensor, attention_mask: Any, one_career: bool, counted: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Places of each step's ancestors in the flattened batch, `(batch, time, longest)`, and which of them there are.
+    """Places of each step's ancestors in the flattened batch, `(steps, longest)`, and which of them there are.
 
     Args:
         positions: `(batch, time)`.
@@ -144,15 +144,15 @@ def _ancestors(
     """
     batch, time = positions.shape
     steps = torch.arange(time, device=positions.device)
-    rows = torch.arange(batch, device=positions.device).view(-1, 1, 1) * time
     mask = attention_mask if isinstance(attention_mask, torch.Tensor) else None
     if mask is not None and mask.dim() == 4:
         visible = mask[:, 0] if mask.dtype == torch.bool else mask[:, 0] > HIDDEN
         places = torch.where(visible & (steps <= steps[:, None]), steps, -1).expand(batch, -1, -1)
         places = F.pad(places.sort(-1, descending=True).values, (0, 1), value=-1)
-        return places.clamp(min=0) + rows, places >= 0
+        rows = torch.arange(batch, device=positions.device).view(-1, 1, 1) * time
+        return (places.clamp(min=0) + rows).flatten(0, 1), (places >= 0).flatten(0, 1)
     if counted and mask is None:
-        age = steps.expand(batch, -1)
+        age = steps.repeat(batch, 1)
     else:
         change = positions.diff(dim=-1)
         begins = change < 1 if one_career or mask is not None else change != 1
@@ -162,42 +162,44 @@ def _ancestors(
         age = steps - start
     longest = int(age.max()) + 1 if has_values(age) else time
     back = torch.arange(max(longest, 2) if has_values(age) else longest + 1, device=positions.device)
-    places = (steps[:, None] - back).clamp(min=0)
-    return places + rows, back <= age.unsqueeze(-1)
+    places = torch.arange(batch * time, device=positions.device).unsqueeze(-1) - back
+    return places.clamp(min=0), back <= age.flatten().unsqueeze(-1)
 
 
 def _known(config: Any, steps: torch.Tensor, ancestors: torch.Tensor, seen: torch.Tensor, time: int) -> OwnHistory:
     """What the last `time` steps of every row know, from ids, years and positions of all, `(batch, all, 3)`."""
     ids, years, positions = steps.flatten(0, 1).unbind(-1)
-    batch, longest = len(steps), ancestors.shape[-1]
+    batch, longest = steps.shape[0], ancestors.shape[-1]
     is_occupation = ~among(ids, config.special_token_ids)
-    every, every_seen = ancestors.flatten(0, 1), seen.flatten(0, 1)
     back = torch.arange(longest, device=ids.device)
 
     # Facts of every step, which later ones read.
-    same = (ids[every] == ids.unsqueeze(-1)) & every_seen
-    steps_ever, run = same.sum(-1), same.long().cumprod(-1).sum(-1)
-    parent, has_parent = every[:, 1], every_seen[:, 1]
+    same = (ids[ancestors] == ids.unsqueeze(-1)) & seen
+    steps_ever, run = same.sum(-1), torch.where(same, longest, back).amin(-1)
+    parent, has_parent = ancestors[:, 1], seen[:, 1]
     begins = ~same[:, 1]
-    spells = (same & begins[every]).sum(-1)
+    spells = (same & begins[ancestors]).sum(-1)
     dated = (years > 0) & (years[parent] > 0)
     gap = torch.where(dated, years - years[parent], positions - positions[parent]).clamp(min=0) * has_parent
     move = begins & has_parent & is_occupation & is_occupation[parent]
     came_back = move & (spells > 1)
-    before = every.gather(-1, run.clamp(max=longest - 1).unsqueeze(-1)).squeeze(-1)
-    has_before = every_seen.gather(-1, run.clamp(max=longest - 1).unsqueeze(-1)).squeeze(-1) & (run < longest)
+    inside = torch.where(run < longest, run, 0).unsqueeze(-1)
+    before = ancestors.gather(-1, inside).squeeze(-1)
+    has_before = seen.gather(-1, inside).squeeze(-1) & (run < longest)
     origin = torch.where(has_before, ids[before], -1)
     # How many steps ago the same occupation was held before.
     ago = torch.where(same[:, 1:], back[1:], longest).amin(-1)
 
     # What the last steps of every row know.
-    own = ancestors[:, -time:].flatten(0, 1)
-    there = seen[:, -time:].flatten(0, 1)
+    own, there = ancestors, seen
+    if steps.shape[1] != time:
+        own, there = (of_all.view(batch, -1, longest)[:, -time:].flatten(0, 1) for of_all in (own, there))
     now = own[:, 0]
     gaps = gap[own] * there
     since = gaps.cumsum(-1) - gaps
-    later = (back + ago[own]).clamp(max=longest) * there + longest * ~there
-    held_later = torch.zeros(len(own), longest + 1, device=ids.device, dtype=torch.long).scatter(-1, later, 1)
+    earlier = back + ago[own]
+    earlier = torch.where(there & (earlier < longest), earlier, longest)
+    held_later = torch.zeros(own.shape[0], longest + 1, device=ids.device, dtype=torch.long).scatter(-1, earlier, 1)
     is_last = (held_later[:, :longest] == 0) & there & is_occupation[own]
     occupations, number = is_last.sum(-1), there.sum(-1)
     rank = is_last.long().cumsum(-1) - 1
@@ -223,8 +225,8 @@ def _known(config: Any, steps: torch.Tensor, ancestors: torch.Tensor, seen: torc
             log(occupations),
             occupations / numbers,
             move_count / numbers,
-            moves[:, :3].sum(-1) / 3,
-            moves[:, :5].sum(-1) / 5,
+            (moves & (back < 3)).sum(-1) / 3,
+            (moves & (back < 5)).sum(-1) / 5,
             log(return_count),
             return_count / move_count.clamp(min=1),
             came_back[now].float(),
@@ -237,7 +239,7 @@ def _known(config: Any, steps: torch.Tensor, ancestors: torch.Tensor, seen: torc
     )
 
     is_slot = is_last & (back > 0)
-    before_slot = ids[own].roll(1, dims=-1)  # of an ancestor the occupation that followed it
+    followed_by = ids[own.index_select(1, (back - 1).clamp(min=0))]
     slot_features = torch.stack(
         [
             log(steps_ever[own]),
@@ -248,7 +250,7 @@ def _known(config: Any, steps: torch.Tensor, ancestors: torch.Tensor, seen: torc
             log(rank.clamp(min=0)),
             (rank == 1).float(),
             (origin[own] == ids[now].unsqueeze(-1)).float(),
-            (before_slot == ids[now].unsqueeze(-1)).float(),
+            (followed_by == ids[now].unsqueeze(-1)).float(),
             log(occupations).unsqueeze(-1).expand(-1, longest),
             log(run[now]).unsqueeze(-1).expand(-1, longest),
             log(gap[now]).unsqueeze(-1).expand(-1, longest),

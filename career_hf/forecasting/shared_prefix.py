@@ -40,8 +40,8 @@ class Continuations:
     ) -> None:
         self.past, self.ancestors, self.people = past, ancestors, people
         self.last_states: torch.Tensor | None = None
-        # `(paths, steps, facts)`: steps of each path after the career, for a model that asks for its own history:
-        # those before its last step, and all.
+        # `(paths, steps, facts)`: what a model that asks for its own history knows of the steps of each path after the
+        # career; of those before its last step, and of all.
         self.earlier_steps: torch.Tensor | None = None
         self.own_steps: torch.Tensor | None = None
         # The paths of one person as a row of a grid, so that one product serves a person's paths.
@@ -63,16 +63,19 @@ class Continuations:
         branched.earlier_steps = None if self.own_steps is None else self.own_steps[parents]
         return branched
 
-    def follow(self, steps: torch.Tensor, layer: int) -> torch.Tensor:
-        """All steps of each path, those of its career included, `(paths, all steps, facts)`.
+    def earlier_facts(self, layer: int) -> torch.Tensor:
+        """Facts of all steps before the last one of each path, those of its career included, `(paths, steps, facts)`.
 
         Args:
-            steps: `(paths, 1, facts)`, the step that each path takes.
-            layer: The layer of the cache that has the careers' steps.
+            layer: The layer of the cache that has those of the careers.
         """
         past: Any = self.past.layers[layer]
-        self.own_steps = steps if self.earlier_steps is None else torch.cat([self.earlier_steps, steps], dim=1)
-        return torch.cat([past.keys[self.people, 0], self.own_steps], dim=1)
+        of_careers = past.keys[self.people, 0]
+        return of_careers if self.earlier_steps is None else torch.cat([of_careers, self.earlier_steps], dim=1)
+
+    def keep_facts(self, facts: torch.Tensor) -> None:
+        """Keeps facts of the last step of each path, `(paths, 1, facts)`, for the paths that branch off."""
+        self.own_steps = facts if self.earlier_steps is None else torch.cat([self.earlier_steps, facts], dim=1)
 
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float

@@ -21,6 +21,8 @@ from .two_stage import among
 
 # Scores below this hide a step in a four-dimensional mask, as those of job dropout do.
 HIDDEN = -1e3
+# How many steps ago an occupation was held that was not.
+NEVER = 2**31 - 1
 CAREER_FEATURES = (
     "log of years in the occupation",
     "log of steps in the occupation",
@@ -107,7 +109,7 @@ def own_history(
         position_ids: `(batch, time)` or `(1, time)`; they restart where another career begins.
         attention_mask: `(batch, past + time)`, or `(batch, 1, time, time)` where it says which steps are seen; or
             None.
-        cache: A cache, whose layer after the model's own keeps ids, years and positions of earlier steps.
+        cache: A cache, whose layer after the model's own keeps the facts of earlier steps.
         continuations: Paths that continue careers (`forecasting.shared_prefix.Continuations`), or None.
         counted: Whether positions were counted from the first column, so that nothing restarts.
     """
@@ -119,20 +121,29 @@ def own_history(
             table = torch.tensor(values, device=covariates.device)
             years = table[covariates[..., config.covariate_names.index(name)]]
     steps = torch.stack([input_ids, years, positions.to(input_ids.dtype)], dim=-1)
+    earlier = None
     if continuations is not None:
-        steps = continuations.follow(steps, config.num_hidden_layers)
+        earlier = continuations.earlier_facts(config.num_hidden_layers)
     elif cache is not None:
         if len(cache.layers) == config.num_hidden_layers:
             cache.layers.append(DynamicLayer())
-        steps, _ = cache.update(steps.unsqueeze(1), steps[..., :0].unsqueeze(1), config.num_hidden_layers)
-        steps = steps.squeeze(1)
+        if cache.get_seq_length():
+            earlier = cache.layers[config.num_hidden_layers].keys.squeeze(1)  # type: ignore[union-attr]
+    every = steps if earlier is None else torch.cat([earlier[..., :3], steps], dim=1)
     joined = continuations is not None or cache is not None
-    ancestors, seen = _ancestors(steps[..., 2], attention_mask, joined, counted and not joined)
-    return _known(config, steps, ancestors, seen, time)
+    ancestors, seen = _ancestors(every[..., 2], attention_mask, joined, counted and not joined, time)
+    facts = _facts(config, steps.flatten(0, 1), every.flatten(0, 1), ancestors, seen)
+    of_batch = facts.view(batch, time, -1)
+    if continuations is not None:
+        continuations.keep_facts(of_batch)
+    elif cache is not None:
+        cache.update(of_batch.unsqueeze(1), of_batch[..., :0].unsqueeze(1), config.num_hidden_layers)
+    known = facts if earlier is None else torch.cat([earlier, of_batch], dim=1).flatten(0, 1)
+    return _known(config, known, ancestors, seen, batch, time)
 
 
 def _ancestors(
-    positions: torch.Tensor, attention_mask: Any, one_career: bool, counted: bool
+    positions: torch.Tensor, attention_mask: Any, one_career: bool, counted: bool, new: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Places of each step's ancestors in the flattened batch, `(steps, longest)`, and which of them there are.
 
@@ -141,6 +152,7 @@ def _ancestors(
         attention_mask: As in `own_history`.
         one_career: Whether rows have one career each, perhaps after padding.
         counted: Whether they have nothing else.
+        new: Number of steps at the end of each row whose ancestors are wanted.
     """
     batch, time = positions.shape
     steps = torch.arange(time, device=positions.device)
@@ -162,52 +174,70 @@ def _ancestors(
         age = steps - start
     longest = int(age.max()) + 1 if has_values(age) else time
     back = torch.arange(max(longest, 2) if has_values(age) else longest + 1, device=positions.device)
-    places = torch.arange(batch * time, device=positions.device).unsqueeze(-1) - back
-    return places.clamp(min=0), back <= age.flatten().unsqueeze(-1)
+    places = torch.arange(batch * time, device=positions.device)
+    if new != time:
+        places, age = places.view(batch, time)[:, -new:].flatten(), age[:, -new:]
+    return (places.unsqueeze(-1) - back).clamp(min=0), back <= age.flatten().unsqueeze(-1)
 
 
-def _known(config: Any, steps: torch.Tensor, ancestors: torch.Tensor, seen: torch.Tensor, time: int) -> OwnHistory:
-    """What the last `time` steps of every row know, from ids, years and positions of all, `(batch, all, 3)`."""
-    ids, years, positions = steps.flatten(0, 1).unbind(-1)
-    batch, longest = steps.shape[0], ancestors.shape[-1]
-    is_occupation = ~among(ids, config.special_token_ids)
+def _facts(
+    config: Any, steps: torch.Tensor, every: torch.Tensor, ancestors: torch.Tensor, seen: torch.Tensor
+) -> torch.Tensor:
+    """What is true of some steps, from their own past alone, `(steps, facts)` as `_known` reads them.
+
+    Args:
+        config: A `CareerConfig`.
+        steps: `(steps, 3)`, ids, years and positions.
+        every: `(all steps, 3)`, those of all steps.
+        ancestors, seen: From `_ancestors`.
+    """
+    (ids, years, positions), (all_ids, all_years, all_positions) = steps.unbind(-1), every.unbind(-1)
+    longest = ancestors.shape[-1]
     back = torch.arange(longest, device=ids.device)
-
-    # Facts of every step, which later ones read.
-    same = (ids[ancestors] == ids.unsqueeze(-1)) & seen
-    steps_ever, run = same.sum(-1), torch.where(same, longest, back).amin(-1)
+    chain = all_ids[ancestors]
+    same = (chain == ids.unsqueeze(-1)) & seen
+    run = torch.where(same, longest, back).amin(-1)
+    # Of an ancestor, whether a spell begins there.
+    goes_on = (chain[:, 1:] == chain[:, :-1]) & seen[:, 1:]
+    spells = same.sum(-1) - (same[:, :-1] & goes_on).sum(-1)
     parent, has_parent = ancestors[:, 1], seen[:, 1]
-    begins = ~same[:, 1]
-    spells = (same & begins[ancestors]).sum(-1)
-    dated = (years > 0) & (years[parent] > 0)
-    gap = torch.where(dated, years - years[parent], positions - positions[parent]).clamp(min=0) * has_parent
-    move = begins & has_parent & is_occupation & is_occupation[parent]
-    came_back = move & (spells > 1)
+    dated = (years > 0) & (all_years[parent] > 0)
+    gap = torch.where(dated, years - all_years[parent], positions - all_positions[parent]).clamp(min=0) * has_parent
+    are_occupations = ~among(torch.stack([ids, chain[:, 1]]), config.special_token_ids)
+    move = ~same[:, 1] & has_parent & are_occupations.all(0)
     inside = torch.where(run < longest, run, 0).unsqueeze(-1)
-    before = ancestors.gather(-1, inside).squeeze(-1)
     has_before = seen.gather(-1, inside).squeeze(-1) & (run < longest)
-    origin = torch.where(has_before, ids[before], -1)
-    # How many steps ago the same occupation was held before.
-    ago = torch.where(same[:, 1:], back[1:], longest).amin(-1)
+    origin = torch.where(has_before, chain.gather(-1, inside).squeeze(-1), -1)
+    ago = torch.where(same[:, 1:], back[1:], NEVER).amin(-1)
+    found = [ids, years, positions, same.sum(-1), run, spells, gap, move, move & (spells > 1), origin, ago]
+    return torch.stack([fact.to(ids.dtype) for fact in found], dim=-1)
 
-    # What the last steps of every row know.
-    own, there = ancestors, seen
-    if steps.shape[1] != time:
-        own, there = (of_all.view(batch, -1, longest)[:, -time:].flatten(0, 1) for of_all in (own, there))
-    now = own[:, 0]
-    gaps = gap[own] * there
+
+def _known(
+    config: Any, facts: torch.Tensor, ancestors: torch.Tensor, seen: torch.Tensor, batch: int, time: int
+) -> OwnHistory:
+    """What some steps know, from the facts of all steps, `(all steps, facts)`, and their ancestors."""
+    ids, _, _, steps_ever, run, spells, gap, move, came_back, origin, ago = facts.unbind(-1)
+    move, came_back = move.bool(), came_back.bool()
+    longest = ancestors.shape[-1]
+    back = torch.arange(longest, device=ids.device)
+    now, own_ids, own_runs = ancestors[:, 0], ids[ancestors], run[ancestors]
+    is_occupation = ~among(own_ids, config.special_token_ids)
+    gaps = gap[ancestors] * seen
     since = gaps.cumsum(-1) - gaps
-    earlier = back + ago[own]
-    earlier = torch.where(there & (earlier < longest), earlier, longest)
-    held_later = torch.zeros(own.shape[0], longest + 1, device=ids.device, dtype=torch.long).scatter(-1, earlier, 1)
-    is_last = (held_later[:, :longest] == 0) & there & is_occupation[own]
-    occupations, number = is_last.sum(-1), there.sum(-1)
+    # Ancestors whose occupation was held later too.
+    earlier = back + ago[ancestors]
+    earlier = torch.where(seen & (earlier < longest), earlier, longest)
+    held_later = torch.zeros(now.shape[0], longest + 1, device=ids.device, dtype=torch.long).scatter(-1, earlier, 1)
+    is_last = (held_later[:, :longest] == 0) & seen & is_occupation
+    occupations, number = is_last.sum(-1), seen.sum(-1)
     rank = is_last.long().cumsum(-1) - 1
-    moves, returns = move[own] & there, came_back[own] & there
+    moves, returns = move[ancestors] & seen, came_back[ancestors] & seen
     numbers, move_count, return_count = number.float(), moves.sum(-1).float(), returns.sum(-1).float()
     years_in = since.gather(-1, (run[now] - 1).unsqueeze(-1)).squeeze(-1)
-    length_before = torch.where(has_before & is_occupation[before], run[before], 0)[now]
-    working = is_occupation[now]
+    spell_before = torch.where(run[now] < longest, run[now], 0).unsqueeze(-1)
+    length_before = (own_runs * (seen & is_occupation)).gather(-1, spell_before).squeeze(-1) * (run[now] < longest)
+    working = is_occupation[:, 0]
 
     def log(values: torch.Tensor) -> torch.Tensor:
         return values.float().log1p()
@@ -239,17 +269,17 @@ def _known(config: Any, steps: torch.Tensor, ancestors: torch.Tensor, seen: torc
     )
 
     is_slot = is_last & (back > 0)
-    followed_by = ids[own.index_select(1, (back - 1).clamp(min=0))]
+    followed_by = own_ids.index_select(1, (back - 1).clamp(min=0))
     slot_features = torch.stack(
         [
-            log(steps_ever[own]),
-            steps_ever[own] / numbers.unsqueeze(-1),
-            log(spells[own]),
-            log(run[own]),
+            log(steps_ever[ancestors]),
+            steps_ever[ancestors] / numbers.unsqueeze(-1),
+            log(spells[ancestors]),
+            log(own_runs),
             log(since),
             log(rank.clamp(min=0)),
             (rank == 1).float(),
-            (origin[own] == ids[now].unsqueeze(-1)).float(),
+            (origin[ancestors] == ids[now].unsqueeze(-1)).float(),
             (followed_by == ids[now].unsqueeze(-1)).float(),
             log(occupations).unsqueeze(-1).expand(-1, longest),
             log(run[now]).unsqueeze(-1).expand(-1, longest),
@@ -257,7 +287,7 @@ def _known(config: Any, steps: torch.Tensor, ancestors: torch.Tensor, seen: torc
         ],
         dim=-1,
     )
-    slots = torch.where(is_slot, ids[own], config.pad_token_id)
+    slots = torch.where(is_slot, own_ids, config.pad_token_id)
     return OwnHistory(
         features.view(batch, time, -1),
         slots.view(batch, time, longest),

@@ -11,6 +11,7 @@ from test_modeling_career import COVARIATES, VOCABULARY, flat, packed, pad, rand
 from career_hf import CareerConfig, CareerForOccupationPrediction
 from career_hf.encoding.job_dropout import job_dropout_mask
 from career_hf.models.modeling_outputs import CACHE
+from career_hf.models.modeling_wage import CareerForWagePrediction
 from career_hf.models.own_history import CAREER_FEATURES, SLOT_FEATURES, own_history
 
 
@@ -197,6 +198,15 @@ def test_an_appended_occupation_has_its_own_history():
         covariates = career["covariates"][:, [*range(step + 1), step]]
         expected = model.represent(ids, covariates)[:, -1]
         torch.testing.assert_close(found[:, step], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_wage_model_keeps_the_stages_of_its_occupation_model():
+    (career,) = careers_of([6])
+    model = small_model(**BOTH)
+    wages = CareerForWagePrediction.from_occupation_model(model, [1.0, 2.0, 3.0]).eval()
+    output = wages(**career, log_wage=torch.full((1, 6), 2.0))
+    torch.testing.assert_close(output.logits, model(**career).logits)
+    assert output.predicted_log_wage.isfinite().all() and output.loss.isfinite()
 
 
 def test_gradients_reach_every_parameter():

@@ -122,8 +122,8 @@ def train(
         cutoff: Last year to train on, to forecast later ones; all years if None.
         one_stage: Whether to use one softmax instead of two stages.
         recipe: "paper", or "best": CAREER with a stage for returns and with inputs that are computed from the career,
-            two layers, more regularisation and a short schedule (`training.named_recipes`). A number below that is
-            left at its default is then the recipe's.
+            two layers and a short schedule (`training.named_recipes`). A number below that is left at its default is
+            then the recipe's.
         learning_rate: Peak learning rate; the paper's is 5e-4 for CAREER.
         warmup_steps: Number of updates until the peak rate, or below 1 their share of `max_steps`. If None, 500, or a
             tenth of `max_steps` if that is 500 or less.

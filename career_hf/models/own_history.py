@@ -115,12 +115,12 @@ def own_history(
     """
     batch, time = input_ids.shape
     positions = position_ids.expand(batch, -1)
-    years = torch.zeros_like(positions)
+    years = torch.zeros_like(positions, dtype=torch.long)
     if covariates is not None:
         for name, values in config.level_years.items():
             table = torch.tensor(values, device=covariates.device)
             years = table[covariates[..., config.covariate_names.index(name)]]
-    steps = torch.stack([input_ids, years, positions.to(input_ids.dtype)], dim=-1)
+    steps = torch.stack([input_ids.long(), years, positions.long()], dim=-1)
     earlier = None
     if continuations is not None:
         earlier = continuations.earlier_facts(config.num_hidden_layers)

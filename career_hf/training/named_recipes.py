@@ -41,14 +41,8 @@ class NamedRecipe:
 RECIPES = {
     "paper": NamedRecipe(),
     "best": NamedRecipe(
-        options={
-            "learning_rate": 3e-3,
-            "warmup_steps": 0.1,
-            "tokens_per_batch": 2_000,
-            "max_steps": 900,
-            "dropout": 0.25,
-        },
-        arguments={"lr_scheduler_type": "linear", "weight_decay": 0.3},
+        options={"learning_rate": 3e-3, "warmup_steps": 0.1, "tokens_per_batch": 2_000, "max_steps": 900},
+        arguments={"lr_scheduler_type": "linear"},
         fields={"return_pointer": True, "career_features": True, "num_hidden_layers": 2},
     ),
 }

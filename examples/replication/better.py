@@ -12,7 +12,7 @@ ones.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from transformers import PreTrainedModel
 
 from career_hf.careers.provenance import source_of
 from career_hf.cli.console import say, show
+from career_hf.comparing import score_once
 from career_hf.encoding.checkpoints import load_checkpoint
 from career_hf.encoding.collating import EncodedCareers
 from career_hf.encoding.processing_career import CareerProcessor
@@ -33,10 +34,12 @@ from career_hf.evaluation.metrics import auc_differences, perplexity_differences
 from career_hf.evaluation.report import calibration
 from career_hf.evaluation.transition_table import distributions, transition_table
 from career_hf.models.modeling_career import CareerForOccupationPrediction
+from career_hf.rivals.backoff import BackoffForOccupationPrediction
 from career_hf.rivals.nemo import NemoForOccupationPrediction
 from career_hf.training.cells import fit_once, linear_schedule
 from career_hf.training.trainer import recipe_for
 
+from .rivals import broad_groups
 from .study import (
     CareersStudy,
     Covariates,
@@ -57,7 +60,7 @@ from .study import (
 )
 
 
-BASELINE, TRUTH = "CAREER, two stages", "the truth"
+BASELINE, TRUTH, COUNTED = "CAREER, two stages", "the truth", "counted moves"
 PARTS = ("first", "stay or move", "return or new", "which return", "which new")
 POINTER, FEATURES = {"return_pointer": True}, {"career_features": True}
 TWO_LAYERS = {"num_hidden_layers": 2}
@@ -143,20 +146,23 @@ class BetterStudy(CareersStudy):
         self.tune(workers)
         # Only now, so that nothing that is trained can depend on test careers.
         self.work("Scoring", self.score, self.trials(), workers)
-        self.score_truth()
+        self.keep_table(COUNTED, 0, self.counted)
+        if self.truth is not None:
+            self.keep_table(TRUTH, 0, partial(load_checkpoint, self.truth))
 
-    def processor(self) -> CareerProcessor:
+    def processor(self, covariates: tuple[str, ...]) -> CareerProcessor:
         """Occupations of training careers, and one for all others; in a simulated market all that there are."""
         train = self.splits()["train"]
         if self.truth is not None:
             truth = CareerProcessor.from_pretrained(self.truth)
             known = [label for i, label in enumerate(truth.occupations) if i not in truth.special_token_ids]
-            return CareerProcessor.fit(train, self.covariates, occupations=known)
+            return CareerProcessor.fit(train, covariates, occupations=known)
         held = sorted({label for occupations in train["occupation"] for label in occupations})
-        return CareerProcessor.fit(train, self.covariates, unknown_occupation="unknown", occupations=held)
+        return CareerProcessor.fit(train, covariates, unknown_occupation="unknown", occupations=held)
 
     def train(self, trial: Trial) -> Made:
-        settings, variant, processor, splits = self.settings, VARIANTS[trial.model], self.processor(), self.splits()
+        settings, variant, splits = self.settings, VARIANTS[trial.model], self.splits()
+        processor = self.processor(self.covariates)
         steps, tokens = settings.most_steps, settings.tokens_per_batch
         if variant.is_new:
             steps, tokens = settings.new_steps, settings.new_tokens
@@ -172,19 +178,30 @@ class BetterStudy(CareersStudy):
         careers = splits["train"], splits["validation"]
         return fit_once(self.place(trial.folder), variant.model, processor, recipe, *careers, source_of(self.data))
 
+    def counted(self) -> Made:
+        """Counts moves of training careers; only its strengths are chosen, on validation careers."""
+        processor, splits = self.processor(()), self.splits()
+        careers = (processor.encode(splits[part])[0] for part in ("train", "validation"))
+        return BackoffForOccupationPrediction.from_careers(*careers, processor), processor
+
     def score(self, trial: Trial) -> None:
-        self.keep_table(self.folder / "tables" / trial.model / f"{trial.seed}.parquet", partial(self.train, trial))
+        self.keep_table(trial.model, trial.seed, partial(self.train, trial))
 
-    def score_truth(self) -> None:
-        """Scores test careers with the true model of a simulated market."""
-        if self.truth is not None:
-            self.keep_table(self.folder / "tables" / TRUTH / "0.parquet", partial(load_checkpoint, self.truth))
+    def keep_table(self, name: str, seed: int, make: Callable[[], Made]) -> None:
+        """Writes the transition table of a model with its parts, and that of broad groups, unless they are there.
 
-    def keep_table(self, path: Path, make: Any) -> None:
-        """Writes the transition table of a model with its chain-rule parts, unless it is there."""
-        if not path.exists():
-            model, processor = make()
-            write_table(path, table_with_parts(model, processor, self.test()))
+        Args:
+            name, seed: The model's.
+            make: Makes or loads the model and its processor.
+        """
+        table, of_groups = (self.folder / kind / name / f"{seed}.parquet" for kind in ("tables", "groups"))
+        # The table of occupations is the last to be written, so where it is nothing is missing.
+        if table.exists():
+            return
+        model, processor = make()
+        if (mapping := broad_groups(processor)) is not None:
+            score_once(of_groups, model, processor, self.test(), groups=mapping)
+        write_table(table, table_with_parts(model, processor, self.test()))
 
     def report(self) -> StudyResult:
         tables, draws = self.tables(), self.settings.draws
@@ -192,7 +209,7 @@ class BetterStudy(CareersStudy):
         found = {
             "levels": levels_table(tables, draws),
             "parts": parts,
-            "cuts": cuts_table(tables, draws),
+            "cuts": cuts_table(tables, self.tables("groups"), draws),
             "moving": auc_differences(tables, BASELINE, draws=draws),
             "calibration": calibration(tables, baseline=BASELINE, draws=draws),
             "costs": self.costs(),
@@ -274,18 +291,27 @@ def parts_table(tables: Tables, draws: int) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True)
 
 
-def cuts_table(tables: Tables, draws: int) -> pd.DataFrame:
-    """The difference from two-stage CAREER without first steps, without A-B-A returns, and over gaps of one year."""
-    cuts = {
-        "from the second step on": lambda table: table[table["step"] > 0],
-        "without A-B-A": lambda table: table[(table["step"] > 0) & ~table["aba"]],
-        "gaps of one year": lambda table: table[(table["gap_years"] == 1).fillna(False)],
+def cuts_table(tables: Tables, groups: Tables, draws: int) -> pd.DataFrame:
+    """The difference from two-stage CAREER without first steps, without A-B-A returns, over gaps of one year, and of
+    the probabilities of broad groups of occupations.
+
+    Args:
+        tables: Of occupations.
+        groups: Of broad groups; may be empty.
+        draws: Resamples of people.
+    """
+    cuts: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], Tables]] = {
+        "from the second step on": (lambda table: table[table["step"] > 0], tables),
+        "without A-B-A": (lambda table: table[(table["step"] > 0) & ~table["aba"]], tables),
+        "gaps of one year": (lambda table: table[(table["gap_years"] == 1).fillna(False)], tables),
+        "broad groups": (lambda table: table, groups),
     }
     rows = []
-    for cut, take in cuts.items():
-        of_cut = {name: [take(table) for table in of] for name, of in tables.items()}
-        compared = perplexity_differences(of_cut, BASELINE, draws)[["perplexity", "difference", "low", "high"]]
-        rows.append(compared.assign(cut=cut).rename_axis("model").reset_index())
+    for cut, (take, source) in cuts.items():
+        of_cut = {name: [take(table) for table in of] for name, of in source.items()}
+        if of_cut:
+            compared = perplexity_differences(of_cut, BASELINE, draws)[["perplexity", "difference", "low", "high"]]
+            rows.append(compared.assign(cut=cut).rename_axis("model").reset_index())
     return pd.concat(rows, ignore_index=True)
 
 

@@ -53,6 +53,12 @@ def test_parts_sum_to_the_log_probability_and_are_those_of_one_career(done):
     levels = found["levels"]
     np.testing.assert_allclose(np.exp(totals[levels.index]), levels["perplexity"], rtol=1e-9)
     assert found["levels"].loc[study.TRUTH, "excess"] == 0
+    assert set(found["levels"].index) == {study.BASELINE, NEW, study.COUNTED, study.TRUTH}
+    steps = found["cuts"].query("cut == 'from the second step on'").set_index("model")
+    own = [
+        tables[0].query("step > 0")["log_prob"].mean() for tables in (made.tables()[n] for n in (NEW, study.BASELINE))
+    ]
+    assert steps.loc[NEW, "difference"] == pytest.approx(own[1] - own[0])
     # One career by hand, from what the model itself says of its three stages.
     model, processor = load_checkpoint(made.place(study.Trial(NEW, study.VARIANTS[NEW].rate).folder))
     career = load_careers(made.data)["test"].select([0])

@@ -18,8 +18,9 @@ def test_the_paper_s_values_are_the_defaults_of_train_and_the_best_recipe_change
     assert {name: defaults[name].default for name in PAPER} == PAPER
     assert named_recipe("paper", False, PAPER) == (PAPER, {})
     settings, fields = named_recipe("best", True, PAPER | {"max_steps": 50})
-    assert settings["max_steps"] == 50 and settings["dropout"] == RECIPES["best"].options["dropout"]
-    assert settings["weight_decay"] == RECIPES["best"].arguments["weight_decay"]
+    assert settings["max_steps"] == 50 and settings["dropout"] == PAPER["dropout"]
+    assert settings["learning_rate"] == RECIPES["best"].options["learning_rate"]
+    assert settings["lr_scheduler_type"] == "linear"
     assert fields["return_pointer"] and fields["career_features"]
 
 

@@ -151,7 +151,8 @@ class BackoffForOccupationPrediction(OccupationModel):
     @classmethod
     def _of(cls, counts: "Counts", processor: CareerProcessor, *settings: float) -> Self:
         names = ("occupation_strength", "group_strength", "reverse_weight")
-        model = cls(BackoffConfig(**processor.config_kwargs(), **dict(zip(names, settings, strict=True))))
+        fields: dict[str, Any] = dict(zip(names, settings, strict=True))
+        model = cls(BackoffConfig(**processor.config_kwargs(), **fields))
         model.table.weight.copy_(torch.from_numpy(counts.log_probs(*settings)))
         return model.eval()
 

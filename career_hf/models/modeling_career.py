@@ -474,7 +474,9 @@ class CareerForOccupationPrediction(CareerPreTrainedModel):
                 )
             check_levels(self.config, input_ids, None)
         cache = one_cache(past_key_values, cache)
-        if use_cache and cache is None:
+        keeps = self.config.use_cache and not self.training if use_cache is None else use_cache
+        if keeps and cache is None and (self.config.career_features or self.config.return_pointer):
+            # The base model would make it too late to be told of the steps.
             cache = DynamicCache(config=self.config)
         history = self._own_history(
             input_ids, covariates, attention_mask, position_ids, cache, kwargs.get("continuations")

@@ -128,7 +128,13 @@ def own_history(
         if len(cache.layers) == config.num_hidden_layers:
             cache.layers.append(DynamicLayer())
         if cache.get_seq_length():
-            earlier = cache.layers[config.num_hidden_layers].keys.squeeze(1)  # type: ignore[union-attr]
+            earlier_facts: Any = cache.layers[config.num_hidden_layers].keys
+            if earlier_facts is None:
+                raise ValueError(
+                    "this cache knows nothing of the occupations of earlier steps, because another model made it: "
+                    "begin with a call of this model and use_cache=True"
+                )
+            earlier = earlier_facts.squeeze(1)
     every = steps if earlier is None else torch.cat([earlier[..., :3], steps], dim=1)
     joined = continuations is not None or cache is not None
     ancestors, seen = _ancestors(every[..., 2], attention_mask, joined, counted and not joined, time)

@@ -166,6 +166,19 @@ def test_padding_packing_and_caches_change_nothing(lengths, cut, seed):
         torch.testing.assert_close(row[start : start + length], expected, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("fields", KINDS[:3])
+def test_caches_that_the_config_asks_for_know_earlier_steps(fields):
+    (career,) = careers_of([6])
+    del career["labels"]
+    model = small_model(**fields, use_cache=True)
+    first = model(**{name: values[:, :4] for name, values in career.items()})
+    rest = {name: values[:, 4:] for name, values in career.items()}
+    torch.testing.assert_close(model(**rest, cache=first[CACHE]).logits, model(**career).logits[:, 4:])
+    other = small_model()(**career, use_cache=True)[CACHE]
+    with pytest.raises(ValueError, match="this cache knows nothing of the occupations of earlier steps"):
+        model(**rest, cache=other)
+
+
 @given(length=st.integers(2, 10), step=st.integers(0, 9), seed=st.integers(0, 1000))
 @FEW
 def test_the_future_never_leaks_into_the_past(length, step, seed):

@@ -54,6 +54,8 @@ from .representing.representations import representations as representations
 from .representing.representations import save_representations as save_representations
 from .representing.similar_careers import most_similar_pairs as most_similar_pairs
 from .representing.similar_careers import similar as similar
+from .rivals.backoff import BackoffConfig as BackoffConfig
+from .rivals.backoff import BackoffForOccupationPrediction as BackoffForOccupationPrediction
 from .rivals.bag_of_jobs import BagOfJobsConfig as BagOfJobsConfig
 from .rivals.bag_of_jobs import BagOfJobsForOccupationPrediction as BagOfJobsForOccupationPrediction
 from .rivals.job_vectors import Job2VecConfig as Job2VecConfig

@@ -20,6 +20,7 @@ MODELS: dict[str, tuple[str, ...]] = {
     "models.modeling_career.CareerForOccupationPrediction": ("career",),
     "models.modeling_wage.CareerForWagePrediction": (),
     "rivals.markov.MarkovForOccupationPrediction": ("markov-1", "markov-2"),
+    "rivals.backoff.BackoffForOccupationPrediction": ("backoff",),
     "rivals.mixture.MixtureOfMarkovChainsForOccupationPrediction": ("mixture",),
     "rivals.regression.RegressionForOccupationPrediction": ("regression",),
     "rivals.bag_of_jobs.BagOfJobsForOccupationPrediction": ("bag-of-jobs",),

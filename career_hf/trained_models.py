@@ -41,6 +41,7 @@ from .registration import model_named
 from .sharing.card_results import RESULTS
 from .sharing.model_card import redistribution_of, write_model_card
 from .training.fitting import FittedModel, fit_model
+from .training.named_recipes import named_recipe
 from .training.run_record import counted_run
 from .training.runs import claimed_run, last_checkpoint
 from .training.trainer import finetuning_defaults, finetuning_recipe, recipe_for
@@ -99,6 +100,7 @@ def train(
     corpus_weights: Sequence[float] | None = None,
     cutoff: int | None = None,
     one_stage: bool = False,
+    recipe: str = "paper",
     learning_rate: float = 5e-4,
     warmup_steps: float | None = None,
     tokens_per_batch: int = 16_000,
@@ -136,6 +138,9 @@ def train(
         corpus_weights: For a mixture, the weight of each corpus; by its person-years if None.
         cutoff: Last year to train on, to forecast later ones; all years if None.
         one_stage: Whether to use one softmax instead of two stages.
+        recipe: "paper", or "best": CAREER with a stage for returns and with inputs that are computed from the career,
+            two layers and a short schedule (`training.named_recipes`). A number below that is left at its default is
+            then the recipe's.
         learning_rate: Peak learning rate; the paper's is 5e-4 for CAREER.
         warmup_steps: Number of updates until the peak rate, or below 1 their share of `max_steps`. If None, 500, or a
             tenth of `max_steps` if that is 500 or less.
@@ -163,13 +168,16 @@ def train(
         The model, its processor, validation metrics and the training log.
 
     Raises:
-        ValueError: There is no such model, it has no use for an option or no such field, careers have no splits
+        ValueError: There is no such model or recipe, it has no use for an option or field, careers have no splits
             `train` and `validation`, they hold an occupation that is not among those given, corpora cannot be mixed,
             there is nothing to resume from, weights are asked for and missing, or the output folder holds another run
             or one that is training.
     """
     model_class, named_fields = model_named(model)
     is_career = model_class is CareerForOccupationPrediction
+    options = {"learning_rate": learning_rate, "warmup_steps": warmup_steps, "tokens_per_batch": tokens_per_batch}
+    options |= {"max_steps": max_steps, "eval_steps": eval_steps, "patience": patience, "dropout": dropout}
+    settings, recipe_fields = named_recipe(recipe, is_career, options)
     given: dict[str, Any] = {"covariates": covariates, "one_stage": one_stage, "learning_rate": learning_rate}
     given |= {"warmup_steps": warmup_steps, "tokens_per_batch": tokens_per_batch, "max_steps": max_steps}
     given |= {"eval_steps": eval_steps, "patience": patience, "dropout": dropout, "job_dropout": job_dropout}
@@ -210,7 +218,8 @@ def train(
             every_field = {**named_fields, **(fields or {})}
             counted = _count(model, splits, processor, record, tune_smoothing, seed, every_field)
             return counted if output is None else counted.save(output)
-    config_fields: dict[str, Any] = {"two_stage": not one_stage, **named_fields}
+    dropout = settings.pop("dropout")
+    config_fields: dict[str, Any] = {"two_stage": not one_stage, **named_fields, **recipe_fields}
     if is_career:
         config_fields |= {"hidden_dropout": dropout, "attention_dropout": dropout}
         config_fields |= {"title_embedding_size": _titles_size(titles)}
@@ -222,27 +231,22 @@ def train(
         return new_model
 
     with _training_folder(output, resume, overwrite) as training:
-        recipe = recipe_for(
+        training_recipe = recipe_for(
             model_class,
             processor,
             training,
             {**config_fields, **(fields or {})},
             job_dropout=job_dropout,
             covariate_dropout=covariate_dropout,
-            learning_rate=learning_rate,
-            warmup_steps=warmup_steps,
-            tokens_per_batch=tokens_per_batch,
-            max_steps=max_steps,
-            eval_steps=eval_steps,
-            save_steps=eval_steps,
-            patience=patience,
+            save_steps=settings["eval_steps"],
             seed=seed,
+            **settings,
             **_stopping_metric(splits["train"]),
         )
         fitted = fit_model(
             make_model,
             processor,
-            recipe,
+            training_recipe,
             splits["train"],
             splits["validation"],
             source=record,

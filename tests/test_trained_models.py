@@ -161,6 +161,10 @@ def test_a_chain_is_counted_and_has_no_curve(careers):
     [
         ({"model": "nemo", "job_dropout": 0.5}, "rivals cannot hide a year"),
         ({"model": "nemo", "title_embeddings": {"cook": [1.0]}}, "rivals have no place for titles"),
+        ({"model": "nemo", "recipe": "best"}, "recipe 'best' is for CAREER"),
+        ({"model": "markov-1", "recipe": "best"}, "recipe 'best' is for CAREER"),
+        ({"recipe": "fastest"}, "no recipe 'fastest'; recipes are paper, best"),
+        ({"recipe": "best", "one_stage": True}, "return_pointer needs two_stage=True"),
         ({"source": "hearsay"}, "no source 'hearsay'"),
         ({"resume": True}, "needs the output folder"),
     ],

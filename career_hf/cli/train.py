@@ -61,6 +61,13 @@ def train(
     ] = "",
     cutoff: Cutoff = None,
     one_stage: Annotated[bool, typer.Option("--one-stage", help="Use one softmax instead of two stages.")] = False,
+    recipe: Annotated[
+        str,
+        typer.Option(
+            help="paper, or best: CAREER with a stage for returns, computed inputs and a short schedule; numbers left "
+            "at their defaults are then the recipe's."
+        ),
+    ] = "paper",
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate; the paper's is 5e-4 for CAREER.")] = 5e-4,
     warmup_steps: Warmup = None,
     tokens_per_batch: TokensPerBatch = 16_000,
@@ -93,6 +100,7 @@ def train(
         corpus_weights=listed_numbers(corpus_weights),
         cutoff=cutoff,
         one_stage=one_stage,
+        recipe=recipe,
         learning_rate=learning_rate,
         warmup_steps=warmup_steps,
         tokens_per_batch=tokens_per_batch,

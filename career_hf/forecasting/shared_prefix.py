@@ -40,6 +40,10 @@ class Continuations:
     ) -> None:
         self.past, self.ancestors, self.people = past, ancestors, people
         self.last_states: torch.Tensor | None = None
+        # `(paths, steps, facts)`: what a model that asks for its own history knows of the steps of each path after the
+        # career; of those before its last step, and of all.
+        self.earlier_steps: torch.Tensor | None = None
+        self.own_steps: torch.Tensor | None = None
         # The paths of one person as a row of a grid, so that one product serves a person's paths.
         self.first, last = int(people[0]), int(people[-1])
         sizes = torch.bincount(people - self.first, minlength=last - self.first + 1)
@@ -55,7 +59,23 @@ class Continuations:
         """The paths that go on from `parents`, places among these paths in ascending order."""
         earlier = [(states, places[parents]) for states, places in self.ancestors]
         last = [] if self.last_states is None else [(self.last_states, parents)]
-        return Continuations(self.past, self.people[parents], [*earlier, *last])
+        branched = Continuations(self.past, self.people[parents], [*earlier, *last])
+        branched.earlier_steps = None if self.own_steps is None else self.own_steps[parents]
+        return branched
+
+    def earlier_facts(self, layer: int) -> torch.Tensor:
+        """Facts of all steps before the last one of each path, those of its career included, `(paths, steps, facts)`.
+
+        Args:
+            layer: The layer of the cache that has those of the careers.
+        """
+        past: Any = self.past.layers[layer]
+        of_careers = past.keys[self.people, 0]
+        return of_careers if self.earlier_steps is None else torch.cat([of_careers, self.earlier_steps], dim=1)
+
+    def keep_facts(self, facts: torch.Tensor) -> None:
+        """Keeps facts of the last step of each path, `(paths, 1, facts)`, for the paths that branch off."""
+        self.own_steps = facts if self.earlier_steps is None else torch.cat([self.earlier_steps, facts], dim=1)
 
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float

@@ -1,5 +1,7 @@
 """CareerConfig: the sizes, the vocabulary and the options of a CAREER model."""
 
+from dataclasses import field
+
 from .configuration_occupation import OccupationConfig
 from .strict_config import DEEPEST, activation, dropout, number, size, strict_config
 
@@ -44,6 +46,14 @@ class CareerConfig(OccupationConfig):
         title_embedding_size (`int`, *optional*): Length of the vectors of occupations' titles whose projections are
             added to the occupations' weights (`title_embeddings.py`); `model.set_title_embeddings` sets the vectors.
             None is the paper's model.
+        return_pointer (`bool`): Give returns a stage of their own: the probability that a mover returns, a pointer
+            over the person's own earlier occupations, and a softmax over the others (`three_way.py`). Off in the
+            paper's model.
+        career_features (`bool`): Add what is known without learning, such as years in the occupation and the number
+            of moves so far (`own_history.py`), to the input of every step and to the stages before the softmax. Off in
+            the paper's model.
+        level_years (`dict[str, list[int]]`): Of the covariate that is the year, the year of every level, 0 where it is
+            missing; `own_history.years_of_levels(processor)`. Without it these two count time in steps.
 
     Example:
         >>> from career_hf import CareerConfig
@@ -60,6 +70,7 @@ class CareerConfig(OccupationConfig):
         "attentions",
         "last_hidden_state",
         "stay_logit",
+        "return_logit",
     ]
 
     hidden_size: int = size(64)
@@ -78,6 +89,9 @@ class CareerConfig(OccupationConfig):
     special_tokens_in_softmax: bool = False
     first_step_stay: bool = False
     title_embedding_size: int | None = size(None)
+    return_pointer: bool = False
+    career_features: bool = False
+    level_years: dict[str, list[int]] = field(default_factory=dict)
 
     def validate_architecture(self):
         """Part of `@strict` validation: raises a ValueError for sizes that do not fit together."""
@@ -92,6 +106,23 @@ class CareerConfig(OccupationConfig):
             )
         if self.tie_word_embeddings:
             raise ValueError("tie_word_embeddings=True is not supported: e_y (Eq. 4) and beta (Eq. 2) are separate")
+
+    def validate_own_history(self):
+        """Part of `@strict` validation: raises a ValueError for stages and years that do not fit together."""
+        if self.return_pointer and not self.two_stage:
+            raise ValueError("return_pointer needs two_stage=True: a return is a kind of move, and one stage has none")
+        if self.return_pointer and (self.special_tokens_in_softmax or self.first_step_stay):
+            raise ValueError(
+                "return_pointer goes with neither special_tokens_in_softmax nor first_step_stay, which are the "
+                "original program's, whose special ids have a probability"
+            )
+        sizes = dict(zip(self.covariate_names, self.covariate_sizes, strict=False))
+        for name, years in self.level_years.items():
+            if (levels := sizes.get(name, 0)) != len(years):
+                raise ValueError(
+                    f"level_years has {len(years)} years for the covariate '{name}', which has {levels} levels: give "
+                    "the year of every level, with own_history.years_of_levels(processor)"
+                )
 
 
 __all__ = ["CareerConfig"]

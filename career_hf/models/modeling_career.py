@@ -38,18 +38,13 @@ from .facts import ModelFacts
 from .generation import WithoutGenerate
 from .input_checks import check_inputs, check_keywords, check_labels, check_levels, check_predictions
 from .modeling_outputs import CACHE, CareerOutput, one_cache
+from .own_history import CAREER_FEATURES, OwnHistory, own_history
 from .positions import count_steps, has_values, restarts, sinusoidal_positions
 from .strict_config import MOST_IDS
+from .three_way import ReturnPointer, init_pointer, move_log_probs, never_held, return_logits
 from .title_embeddings import init_titles, occupation_embedding, occupation_output, set_title_embeddings
 from .transfer import resize_vocabulary
-from .two_stage import (
-    mean_nll,
-    nothing_to_stay_in,
-    occupation_log_probs,
-    stay_nll,
-    two_stage_log_probs,
-    without_excluded,
-)
+from .two_stage import mean_nll, nothing_to_stay_in, occupation_log_probs, stay_nll, with_stays, without_excluded
 
 
 # Fields that trials of training try.
@@ -213,6 +208,28 @@ class CareerPreTrainedModel(ModelFacts, WithoutGenerate, CheckedWeights, PreTrai
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
         init_titles(module)
+        init_pointer(module)
+
+    def _own_history(
+        self,
+        input_ids: torch.Tensor,
+        covariates: torch.Tensor | None,
+        attention_mask: torch.Tensor | None,
+        position_ids: torch.Tensor | None,
+        cache: Cache | None,
+        continuations: Any = None,
+    ) -> OwnHistory | None:
+        """What every step knows of its own past; None for a model that does not ask. A cache is told of the steps."""
+        if not (self.config.career_features or self.config.return_pointer):
+            return None
+        check_levels(self.config, input_ids, covariates)
+        past = cache.get_seq_length() if cache is not None else 0
+        counted = position_ids is None
+        if position_ids is None:
+            position_ids = count_steps(input_ids, attention_mask, past)
+        return own_history(
+            self.config, input_ids, covariates, position_ids, attention_mask, cache, continuations, counted
+        )
 
     def represent(
         self, input_ids: torch.Tensor, covariates: torch.Tensor | None = None, appended: torch.Tensor | None = None
@@ -257,6 +274,9 @@ class CareerModel(CareerPreTrainedModel):
                 for name, size in zip(config.covariate_names, config.covariate_sizes, strict=True)
             }
         )
+        self.embed_features = (
+            nn.Linear(len(CAREER_FEATURES), config.hidden_size, bias=False) if config.career_features else None
+        )
         self.dropout = Dropout(config.hidden_dropout)
         self.layers = nn.ModuleList([CareerLayer(config, i) for i in range(config.num_hidden_layers)])
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
@@ -276,6 +296,7 @@ class CareerModel(CareerPreTrainedModel):
         use_cache: bool | None = None,
         inputs_embeds: torch.Tensor | None = None,
         cache: Cache | None = None,
+        history: OwnHistory | None = None,
         **kwargs: Unpack[TransformersKwargs],
     ) -> BaseModelOutputWithPast:
         r"""
@@ -292,6 +313,9 @@ class CareerModel(CareerPreTrainedModel):
             e_y(y_{t-1}), instead of `input_ids`.
         cache (`Cache`, *optional*):
             The cache of an earlier call, by the name that Transformers has for it from 5.24.
+        history (`OwnHistory`, *optional*):
+            What every step knows of its own past, for a model with `career_features`; computed from `input_ids` by
+            default.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("give either input_ids or inputs_embeds, and not both")
@@ -304,6 +328,12 @@ class CareerModel(CareerPreTrainedModel):
         if use_cache and cache is None:
             cache = DynamicCache(config=self.config)
         past = cache.get_seq_length() if cache is not None else 0
+        if self.embed_features is not None and history is None:
+            if input_ids is None:
+                raise ValueError("a model with career_features needs input_ids, from which they are computed")
+            history = self._own_history(
+                input_ids, covariates, attention_mask, position_ids, cache, kwargs.get("continuations")
+            )
 
         separate = None
         if position_ids is None:
@@ -333,6 +363,8 @@ class CareerModel(CareerPreTrainedModel):
         levels = () if covariates is None else covariates.unbind(-1)
         for embed, level in zip(self.embed_covariates.values(), levels, strict=True):
             hidden_states = hidden_states + embed(level)  # Eq. 12, e_c(x_tc)
+        if self.embed_features is not None and history is not None:
+            hidden_states = hidden_states + self.embed_features(history.features.to(hidden_states.dtype))
         positions = sinusoidal_positions(position_ids, self.config.hidden_size)
         hidden_states = self.dropout(hidden_states + positions.to(hidden_states.dtype))  # Eq. 12, e_t(t)
 
@@ -380,6 +412,12 @@ class CareerForOccupationPrediction(CareerPreTrainedModel):
         self.lm_head = occupation_output(config.hidden_size, config.vocab_size, config.title_embedding_size)
         # eta of Eq. 1.
         self.stay_head = nn.Linear(config.hidden_size, 1, bias=False) if config.two_stage else None
+        self.stay_features = None
+        if config.two_stage and config.career_features:
+            self.stay_features = nn.Linear(len(CAREER_FEATURES), 1, bias=False)
+        self.return_pointer = None
+        if config.return_pointer:
+            self.return_pointer = ReturnPointer(config.hidden_size, config.career_features)
         self.post_init()
 
     # Fine-tuning on a survey with occupations, levels or covariates that pretraining never saw.
@@ -442,6 +480,14 @@ class CareerForOccupationPrediction(CareerPreTrainedModel):
                     "give an embedding for every id"
                 )
             check_levels(self.config, input_ids, None)
+        cache = one_cache(past_key_values, cache)
+        keeps = self.config.use_cache and not self.training if use_cache is None else use_cache
+        if keeps and cache is None and (self.config.career_features or self.config.return_pointer):
+            # The base model would make it too late to be told of the steps.
+            cache = DynamicCache(config=self.config)
+        history = self._own_history(
+            input_ids, covariates, attention_mask, position_ids, cache, kwargs.get("continuations")
+        )
         outputs = self.model(
             input_ids=input_ids if inputs_embeds is None else None,
             covariates=covariates,
@@ -449,23 +495,26 @@ class CareerForOccupationPrediction(CareerPreTrainedModel):
             position_ids=position_ids,
             use_cache=use_cache,
             inputs_embeds=inputs_embeds,
-            cache=one_cache(past_key_values, cache),
+            cache=cache,
+            history=history,
             **kwargs,
         )
         hidden_states = outputs.last_hidden_state
-        stay_logit = self._stay_logit(hidden_states, input_ids)
+        stay_logit = self._stay_logit(hidden_states, input_ids, history)
 
-        loss = logits = None
+        loss = logits = return_logit = None
         # A compiled graph cannot select movers by position, and computes the same loss from all logits.
         if labels is None or not self.training or torch.compiler.is_compiling() or excluded is not None:
-            logits = self._log_probs(hidden_states, stay_logit, input_ids)
+            logits, return_logit = self._moves(hidden_states, stay_logit, input_ids, history)
+            if stay_logit is not None:
+                logits = with_stays(logits, stay_logit, input_ids)
             if excluded is not None:
                 logits = without_excluded(logits, excluded)
             if not self.training:
                 check_predictions(logits)
         if labels is not None:
             if logits is None:
-                nll = self._nll(hidden_states, stay_logit, input_ids, labels)
+                nll = self._nll(hidden_states, stay_logit, input_ids, labels, history)
             else:
                 nll = -logits.gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)
             loss = mean_nll(nll, labels, weight, num_items_in_batch)
@@ -478,6 +527,7 @@ class CareerForOccupationPrediction(CareerPreTrainedModel):
             outputs.attentions,
             stay_logit=stay_logit,
             last_hidden_state=hidden_states,
+            return_logit=return_logit,
         )
 
     def _occupation_logits(self, hidden_states: torch.Tensor) -> torch.Tensor:
@@ -488,10 +538,15 @@ class CareerForOccupationPrediction(CareerPreTrainedModel):
     def _excluded_ids(self) -> list[int]:
         return [] if self.config.special_tokens_in_softmax else self.config.special_token_ids
 
-    def _stay_logit(self, hidden_states: torch.Tensor, previous: torch.Tensor) -> torch.Tensor | None:
+    def _stay_logit(
+        self, hidden_states: torch.Tensor, previous: torch.Tensor, history: OwnHistory | None
+    ) -> torch.Tensor | None:
         if self.stay_head is None:
             return None
-        logit = self.stay_head(hidden_states).squeeze(-1)
+        logit = self.stay_head(hidden_states)
+        if self.stay_features is not None and history is not None:
+            logit = logit + self.stay_features(history.features.to(logit.dtype))
+        logit = logit.squeeze(-1)
         logit = logit.to(torch.promote_types(logit.dtype, torch.float32))
         if self.config.logit_clamp is not None:
             logit = logit.clamp(-self.config.logit_clamp, self.config.logit_clamp)
@@ -499,13 +554,32 @@ class CareerForOccupationPrediction(CareerPreTrainedModel):
             return logit
         return nothing_to_stay_in(logit, previous, self.config.special_token_ids)
 
-    def _log_probs(
-        self, hidden_states: torch.Tensor, stay_logit: torch.Tensor | None, previous: torch.Tensor
-    ) -> torch.Tensor:
+    def _moves(
+        self,
+        hidden_states: torch.Tensor,
+        stay_logit: torch.Tensor | None,
+        previous: torch.Tensor,
+        history: OwnHistory | None,
+        rows: tuple[torch.Tensor, ...] = (),
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Log-probabilities given a move (of everything, in one stage), and the log-odds of a return given a move.
+
+        Args:
+            hidden_states, stay_logit, previous, history: Of all steps.
+            rows: Places of the steps to predict; all steps if empty.
+        """
+        hidden_states, previous = (hidden_states[rows], previous[rows]) if rows else (hidden_states, previous)
         logits = self._occupation_logits(hidden_states)
-        if stay_logit is None:
-            return occupation_log_probs(logits, self._excluded_ids())
-        return two_stage_log_probs(logits, stay_logit, previous, self._excluded_ids())
+        if self.return_pointer is None or history is None:
+            return occupation_log_probs(logits, self._excluded_ids(), None if stay_logit is None else previous), None
+        features, slots, slot_features = history.features, history.slots, history.slot_features
+        if rows:
+            features, slots, slot_features = features[rows], slots[rows], slot_features[rows]
+        is_slot = slots != self.config.pad_token_id
+        is_new = never_held(slots, previous, self.config.vocab_size, self.config.special_token_ids)
+        scores, log_odds = self.return_pointer(hidden_states, logits, slots, slot_features, features, is_slot)
+        return_logit = return_logits(log_odds, is_slot, is_new)
+        return move_log_probs(logits, scores, return_logit, slots, is_new), return_logit
 
     def _nll(
         self,
@@ -513,17 +587,14 @@ class CareerForOccupationPrediction(CareerPreTrainedModel):
         stay_logit: torch.Tensor | None,
         previous: torch.Tensor,
         labels: torch.Tensor,
+        history: OwnHistory | None,
     ) -> torch.Tensor:
         """-log p(y_t) of each step; the softmax over occupations is computed for movers only."""
         needs_softmax = labels != -100
         if stay_logit is not None:
             needs_softmax = needs_softmax & (labels != previous)
         rows = needs_softmax.nonzero(as_tuple=True)
-        log_probs = occupation_log_probs(
-            self._occupation_logits(hidden_states[rows]),
-            self._excluded_ids(),
-            None if stay_logit is None else previous[rows],
-        )
+        log_probs, _ = self._moves(hidden_states, stay_logit, previous, history, rows)
         move_nll = -log_probs.gather(-1, labels[rows].unsqueeze(-1)).squeeze(-1)
         nll = torch.zeros_like(labels, dtype=move_nll.dtype)
         if stay_logit is not None:

@@ -31,10 +31,14 @@ class CareerOutput(CausalLMOutputWithPast):
             sigmoid of it is P(stay), Eq. 18; -1e4 at a first step. None for one-stage models.
         last_hidden_state (`torch.FloatTensor` of shape `(batch, time, hidden)`, *optional*):
             h_t.
+        return_logit (`torch.FloatTensor` of shape `(batch, time)`, *optional*):
+            sigmoid of it is P(return | a move) of a model with `return_pointer`; -1e4 where nobody can return. None
+            for other models, and in training with labels.
     """
 
     stay_logit: torch.Tensor | None = None
     last_hidden_state: torch.Tensor | None = None
+    return_logit: torch.Tensor | None = None
 
 
 def one_cache(past_key_values: Cache | None, cache: Cache | None) -> Cache | None:

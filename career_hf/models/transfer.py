@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from torch import nn, no_grad
 
+from .own_history import years_of_levels
 from .title_embeddings import carry_titles, occupation_embedding, occupation_output
 
 
@@ -110,6 +111,10 @@ def resize_vocabulary(
         report.record(name, old_levels.get(name, []), new_levels.get(name, []))
 
     transformer.embed_tokens, model.lm_head, transformer.embed_covariates = embed_tokens, lm_head, tables
+    if model.config.level_years:
+        model.config.level_years = {}
     for key, value in new.config_kwargs().items():
         setattr(model.config, key, value)
+    if model.config.career_features or model.config.return_pointer:
+        model.config.level_years = years_of_levels(new)
     return report

@@ -1,4 +1,5 @@
-"""The likelihood of an occupation, Eq. 1-3 and 18, as functions of tensors. No other file has this mathematics.
+"""The likelihood of an occupation, Eq. 1-3 and 18, as functions of tensors. No other file has this mathematics, but
+for moves of two kinds (`three_way.py`).
 
 Stage one is the probability of staying, sigmoid(eta . h_t), as in Eq. 18 and in the original program (Eq. 1 has it the
 other way round). Stage two is a softmax over the occupations other than the previous one (Eq. 2). Everything is in log
@@ -51,7 +52,15 @@ def two_stage_log_probs(
         `(..., vocabulary)` log-probabilities that sum to one wherever `previous` is an occupation or `stay_logit` is
         `IMPOSSIBLE`.
     """
-    moves = occupation_log_probs(logits, special_token_ids, previous)
+    return with_stays(occupation_log_probs(logits, special_token_ids, previous), stay_logit, previous)
+
+
+def with_stays(moves: torch.Tensor, stay_logit: torch.Tensor, previous: torch.Tensor) -> torch.Tensor:
+    """Log-probability of every occupation, Eq. 18, from those given a move; other arguments as above.
+
+    Args:
+        moves: `(..., vocabulary)`, log-probabilities given a move.
+    """
     stay_logit = stay_logit.to(moves.dtype)
     log_probs = F.logsigmoid(-stay_logit).unsqueeze(-1) + moves  # Eq. 18, y_t != y_{t-1}
     stay = F.logsigmoid(stay_logit).unsqueeze(-1)  # Eq. 18, y_t = y_{t-1}

@@ -46,6 +46,7 @@ from ..models.attention import SDPA_BY_LENGTH
 from ..models.configuration_career import CareerConfig
 from ..models.configuration_occupation import OccupationConfig
 from ..models.cpu_layers import faster_products
+from ..models.own_history import years_of_levels
 from ..models.title_embeddings import check_title_embeddings
 from .argument_checks import check_arguments, check_numbers, warn_of_warmup
 from .optimizers import KEEPING, OptimizerAndScheduler, adamw, inverse_sqrt_rate
@@ -287,6 +288,8 @@ def _career_recipe(
     stage: str, processor: CareerProcessor, output_dir: str | Path, size: Mapping[str, int], settings: dict[str, Any]
 ) -> Recipe:
     config = CareerConfig(**{**processor.config_kwargs(), **size, **settings.pop("config_overrides", {})})
+    if (config.career_features or config.return_pointer) and not config.level_years:
+        config.level_years = years_of_levels(processor)
     return _recipe(stage, config, output_dir, settings)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 STUDIES = (
     "findings",
     "rivals",
+    "better",
     "table1",
     "ablations",
     "titles",

@@ -13,7 +13,10 @@ from career_hf.forecasting.shared_prefix import SHARED_PREFIX, Continuations
 from career_hf.models.modeling_outputs import CACHE
 
 
-def career_model(heads=2, layers=2, two_stage=True):
+OWN_HISTORY = {"return_pointer": True, "career_features": True}
+
+
+def career_model(heads=2, layers=2, **fields):
     config = CareerConfig(
         vocab_size=8,
         covariate_names=["education"],
@@ -22,7 +25,7 @@ def career_model(heads=2, layers=2, two_stage=True):
         num_hidden_layers=layers,
         num_attention_heads=heads,
         intermediate_size=32,
-        two_stage=two_stage,
+        **fields,
     )
     torch.manual_seed(heads)
     model = CareerForOccupationPrediction(config).eval()
@@ -36,7 +39,8 @@ def largest_difference(model, rng, time, branches, dtype=torch.float32):
     people = 4
     histories = torch.from_numpy(rng.integers(2, 8, (people, time)))
     levels = torch.from_numpy(rng.integers(0, 4, (people, time + len(branches), 1)))
-    reference = career_model(model.config.num_attention_heads, model.config.num_hidden_layers)
+    own_history = {name: getattr(model.config, name) for name in OWN_HISTORY}
+    reference = career_model(model.config.num_attention_heads, model.config.num_hidden_layers, **own_history)
     reference.load_state_dict(model.state_dict())
     reference.set_attn_implementation("eager")
     model.to(dtype).set_attn_implementation(SHARED_PREFIX)
@@ -71,9 +75,10 @@ def largest_difference(model, rng, time, branches, dtype=torch.float32):
     time=st.integers(1, 7),
     branches=st.lists(st.integers(1, 30), min_size=1, max_size=5),
     heads=st.sampled_from([1, 2, 4]),
+    fields=st.sampled_from([{}, OWN_HISTORY]),
 )
-def test_continuations_equal_whole_histories(seed, time, branches, heads):
-    assert largest_difference(career_model(heads), np.random.default_rng(seed), time, branches) < 2e-5
+def test_continuations_equal_whole_histories(seed, time, branches, heads, fields):
+    assert largest_difference(career_model(heads, **fields), np.random.default_rng(seed), time, branches) < 2e-5
 
 
 def test_in_half_precision_too():

@@ -1,0 +1,92 @@
+"""Recipes by name change what is left at its default, and a model of the best one goes through the whole package."""
+
+from importlib.util import find_spec
+from inspect import signature
+
+import numpy as np
+import pytest
+import torch
+
+import career_hf
+from career_hf.careers import from_frame
+from career_hf.sharing.export import ONNX_LIBRARIES, export_program
+from career_hf.training.named_recipes import PAPER, RECIPES, named_recipe
+
+
+def test_the_paper_s_values_are_the_defaults_of_train_and_the_best_recipe_changes_some():
+    defaults = signature(career_hf.train).parameters
+    assert {name: defaults[name].default for name in PAPER} == PAPER
+    assert named_recipe("paper", False, PAPER) == (PAPER, {})
+    settings, fields = named_recipe("best", True, PAPER | {"max_steps": 50})
+    assert settings["max_steps"] == 50 and settings["dropout"] == PAPER["dropout"]
+    assert settings["learning_rate"] == RECIPES["best"].options["learning_rate"]
+    assert settings["lr_scheduler_type"] == "linear"
+    assert fields["return_pointer"] and fields["career_features"]
+
+
+@pytest.fixture(scope="module")
+def careers():
+    rng = np.random.default_rng(0)
+    people, years = 120, 6
+    frame = {
+        "person": np.repeat(np.arange(people), years),
+        "year": np.tile(np.arange(1990, 1990 + 2 * years, 2), people),
+        "occupation": rng.choice(["cook", "waiter", "clerk", "nurse"], years * people),
+    }
+    return from_frame(frame)
+
+
+@pytest.fixture(scope="module")
+def trained(careers, tmp_path_factory):
+    short = {"max_steps": 4, "eval_steps": 2, "tokens_per_batch": 200}
+    small = {"hidden_size": 8, "num_hidden_layers": 1, "intermediate_size": 16}
+    folder = tmp_path_factory.mktemp("best")
+    return career_hf.train(careers, recipe="best", output=folder, fields=small, **short), folder
+
+
+def test_a_model_of_the_best_recipe_is_saved_loaded_and_scored(trained, careers):
+    model, folder = trained[0].model, trained[1]
+    assert model.config.return_pointer and model.config.career_features
+    assert model.config.level_years == {"year": [0, *range(1990, 2002, 2)]}
+    table = career_hf.transition_table(folder, careers)
+    same = career_hf.transition_table(trained[0], careers)
+    np.testing.assert_allclose(table["log_prob"], same["log_prob"], atol=1e-5)
+
+
+def test_it_forecasts_as_the_model_does_with_whole_histories(trained, careers):
+    histories = careers.select(range(3))
+    exact = career_hf.forecast(trained[0], histories, horizon=2, samples=8, exact_steps=2)
+    model, processor = trained[0].model.eval(), trained[0].processor
+    year = processor.covariate_levels[0].index("2000")  # the latest trained year takes the place of later ones
+    for person in range(3):
+        encoded = processor.encode(histories.select([person]))[0][0]
+        ids = torch.tensor([[*encoded["input_ids"], encoded["labels"][-1]]])
+        levels = torch.tensor([[*encoded["covariates"], [year]]])
+        first = model(input_ids=ids, covariates=levels).logits[0, -1].exp()
+        second = torch.zeros_like(first)
+        for one in range(2, len(first)):
+            path, longer = torch.cat([ids, torch.tensor([[one]])], dim=1), torch.cat([levels, levels[:, -1:]], dim=1)
+            second += first[one] * model(input_ids=path, covariates=longer).logits[0, -1].exp()
+        expected = torch.stack([first, second])[:, 2:].detach().numpy()
+        np.testing.assert_allclose(exact.probability[person], expected, atol=1e-5)
+
+
+def test_it_is_explained_represented_exported_and_given_another_vocabulary(trained, careers, tmp_path):
+    few = careers.select(range(5))
+    assert len(career_hf.rationales(trained[0], few).to_frame())
+    assert np.isfinite(career_hf.representations(trained[0], few)).all()
+    assert np.isfinite(career_hf.representations(trained[0], few, timing="including")).all()
+    model, processor = trained[0].model, trained[0].processor
+    program = export_program(model).module()
+    if all(find_spec(library) for library in ONNX_LIBRARIES):
+        assert career_hf.export_onnx(trained[0], tmp_path / "model.onnx") < 1e-4
+    batch = processor.pad(processor.encode(few)[0])
+    given = {name: batch[name] for name in ("input_ids", "covariates")}
+    expected = model.eval().to("cpu")(**given).logits
+    torch.testing.assert_close(program(**given), expected, atol=1e-4, rtol=1e-4)
+    later = from_frame({"person": [1, 1, 1], "year": [2002, 2003, 2004], "occupation": ["cook", "judge", "cook"]})
+    extended = processor.extend(later, unknown_occupation="unknown")
+    model.resize_vocabulary(processor, extended)
+    assert model.config.level_years["year"][-3:] == [2002, 2003, 2004]
+    scored = career_hf.transition_table(model, later, extended)
+    assert np.isfinite(scored["log_prob"]).all()

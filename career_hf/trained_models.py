@@ -22,6 +22,7 @@ from transformers import PreTrainedModel
 from .careers.columns import with_weights
 from .careers.frames import as_splits, truncate
 from .careers.provenance import SOURCES, source_of, years_of
+from .careers.shards import CareerShards, split_shards
 from .careers.splits import check_not_empty
 from .encoding.checkpoints import as_checkpoint, load_checkpoint
 from .encoding.processing_career import CareerProcessor
@@ -113,7 +114,9 @@ def train(
     If it is weighted, training stops by the weighted likelihood, which it maximises.
 
     Args:
-        careers: A folder of careers, careers by split name, or careers, which are then split.
+        careers: A folder of careers, careers by split name, or careers, which are then split. Training careers of a
+            folder of Parquet files for each split (`save_shards`), or in `CareerShards`, are read part by part, and
+            memory does not grow with them; validation careers are held in memory.
         output: Destination folder of the model, its processor and its card; intermediate checkpoints are in its
             subfolder `training`. Nothing is kept if None.
         model: Name of the model, one of `career_hf.registration.model_names()`.
@@ -165,6 +168,8 @@ def train(
     processor = CareerProcessor.fit(
         splits["train"], covariates=[] if model_class.is_counted else covariates, unknown_occupation=UNKNOWN
     )
+    if model_class.is_counted and isinstance(splits["train"], CareerShards):
+        raise ValueError(f"{model} is counted from careers in memory, and these are read from files: load them")
     if model_class.is_counted:
         training = None if output is None else Path(output) / "training"
         # The folder of a run that another model was trained in.
@@ -390,7 +395,11 @@ def _count(
     return TrainedModel(model, processor, {}, ledger)
 
 
-def _training_splits(careers: Careers, cutoff: int | None, weighted: bool) -> Mapping[str, Dataset]:
+def _training_splits(careers: Careers, cutoff: int | None, weighted: bool) -> Mapping[str, Any]:
+    if streamed := _streamed_splits(careers):
+        if cutoff is not None:
+            raise ValueError(f"cutoff={cutoff} needs careers in memory, and these are read from files: cut the files")
+        return {name: with_weights(part, weighted) for name, part in streamed.items()}
     splits = as_splits(careers)
     missing = [name for name in ("train", "validation") if name not in splits]
     if missing:
@@ -400,6 +409,21 @@ def _training_splits(careers: Careers, cutoff: int | None, weighted: bool) -> Ma
     if cutoff is not None:
         parts = {name: truncate(part, cutoff)[0] for name, part in parts.items()}
     return {name: with_weights(part, weighted) for name, part in parts.items()}
+
+
+def _streamed_splits(careers: Careers) -> dict[str, Any]:
+    """Training careers that stay in their files, and validation careers in memory; none if careers are no files."""
+    if isinstance(careers, (str, Path)):
+        splits: Mapping[str, Any] = split_shards(careers)
+    else:
+        splits = careers if isinstance(careers, Mapping) else {}
+    if not isinstance(splits.get("train"), CareerShards):
+        return {}
+    if "validation" not in splits:
+        raise ValueError(f"training needs the splits 'train' and 'validation', and the careers have {list(splits)}")
+    validation = splits["validation"]
+    validation = validation.load() if isinstance(validation, CareerShards) else validation
+    return {"train": splits["train"], "validation": validation}
 
 
 def _stopping_metric(train: Dataset) -> dict[str, str]:

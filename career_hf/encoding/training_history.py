@@ -26,6 +26,8 @@ import pyarrow as pa
 from datasets import Dataset
 
 from ..careers.columns import career_table, list_lengths, list_values
+from ..careers.provenance import years_of
+from ..careers.shards import CareerShards, table_pieces
 from ..models.json_fields import check_types
 
 
@@ -82,16 +84,31 @@ def count_stage(
     return stage
 
 
-def record_careers(stage: dict[str, Any], careers: Dataset) -> None:
+def sum_counts(stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One stage of the parts of a training set, each of which `count_stage` counted."""
+    total = dict(stages[0])
+    for stage in stages[1:]:
+        for name in ("people", "person_years"):
+            total[name] += stage[name]
+        occupations, levels = sum_stage([total, stage], None)
+        total["occupation_counts"] = occupations.tolist()
+        total["covariate_counts"] = [counts.tolist() for counts in levels]
+    return total
+
+
+def record_careers(stage: dict[str, Any], careers: Dataset | CareerShards) -> None:
     """Adds to a stage the last year and the hashes of the careers that it was trained on.
 
     Args:
         stage: A stage, as `count_stage` returns it; it is changed.
         careers: The training careers, with labels, not ids.
     """
-    table = career_table(careers)
-    stage["last_year"] = int(list_values(table, "year").to_numpy().max())
-    hashes = np.unique(_hashes_of_people(table, stage["last_year"])[0])[:MOST_HASHES]
+    careers = careers.select_columns(["person", "year", "occupation"])
+    stage["last_year"] = years_of(careers)["last_year"]
+    hashes = np.array([], dtype="<u8")
+    for piece in table_pieces(careers):
+        of_piece, _ = _hashes_of_people(piece, stage["last_year"])
+        hashes = np.unique(np.concatenate([hashes, of_piece]))[:MOST_HASHES]
     stage["people_hashes"] = base64.b64encode(hashes.astype("<u8").tobytes()).decode()
 
 

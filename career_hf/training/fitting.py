@@ -16,6 +16,7 @@ from datasets import Dataset
 from transformers import PreTrainedModel, ProgressCallback, Trainer, TrainerCallback, TrainerState, set_seed
 
 from ..careers.ledger import Ledger
+from ..careers.shards import CareerShards
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.training_history import record_careers
 from ..readable_values import ReadableResult
@@ -70,7 +71,7 @@ def fit_model(
     make_model: Callable[[Any], PreTrainedModel],
     processor: CareerProcessor,
     recipe: Recipe,
-    train: Dataset,
+    train: Dataset | CareerShards,
     validation: Dataset,
     *,
     source: Mapping[str, Any] | None = None,
@@ -88,7 +89,7 @@ def fit_model(
         make_model: A function from the recipe's config to the model to train, called after the recipe's seed is set.
         processor: The processor that encodes the careers; it is not changed.
         recipe: A recipe from one of the `*_recipe` functions. Its folder holds the intermediate checkpoints.
-        train: Training careers.
+        train: Training careers, or files of them, which are read part by part.
         validation: Validation careers, which choose the best checkpoint.
         source: Source of the training careers, as `careers.provenance.training_source` returns it, to be recorded.
         resume: Whether to continue from the newest whole checkpoint in the recipe's folder, if there is one.

@@ -120,7 +120,7 @@ class StreamedMicroBatches(torch.utils.data.Dataset):
         self._refuse_if_fewer(len(encoded), self.batches_per_epoch * micro_batches_per_batch)
         # In shared memory, where workers of a data loader that stay alive see the epoch change.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
-        self._planned_epoch = -1
+        self._planned_epoch = self._batch_index = -1
 
     def _refuse_if_fewer(self, people: int, needed: int) -> None:
         if people < needed:

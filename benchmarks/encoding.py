@@ -124,7 +124,7 @@ def compare_sizes(sizes: list[int], updates: int) -> None:
             runs = []
             for number in (updates, 2 * updates):
                 command = [sys.executable, __file__, "--measure", str(folder), str(number)]
-                finished = subprocess.run(command, check=True, capture_output=True, text=True)
+                finished = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
                 runs.append(json.loads(finished.stdout.splitlines()[-1]))
         memory = max(run["peak_mb"] for run in runs)
         first_peak = first_peak or memory

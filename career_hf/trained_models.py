@@ -396,11 +396,14 @@ def _count(
 
 
 def _training_splits(careers: Careers, cutoff: int | None, weighted: bool) -> Mapping[str, Any]:
-    if streamed := _streamed_splits(careers):
-        if cutoff is not None:
-            raise ValueError(f"cutoff={cutoff} needs careers in memory, and these are read from files: cut the files")
-        return {name: with_weights(part, weighted) for name, part in streamed.items()}
-    splits = as_splits(careers)
+    splits: Mapping[str, Any] = {}
+    if isinstance(careers, (str, Path)):
+        splits = split_shards(careers)
+    elif isinstance(careers, Mapping) and isinstance(careers.get("train"), CareerShards):
+        splits = careers
+    if splits and cutoff is not None:
+        raise ValueError(f"cutoff={cutoff} needs careers in memory, and these are read from files: cut the files")
+    splits = splits or as_splits(careers)
     missing = [name for name in ("train", "validation") if name not in splits]
     if missing:
         raise ValueError(f"training needs the splits 'train' and 'validation', and the careers have {list(splits)}")
@@ -409,21 +412,6 @@ def _training_splits(careers: Careers, cutoff: int | None, weighted: bool) -> Ma
     if cutoff is not None:
         parts = {name: truncate(part, cutoff)[0] for name, part in parts.items()}
     return {name: with_weights(part, weighted) for name, part in parts.items()}
-
-
-def _streamed_splits(careers: Careers) -> dict[str, Any]:
-    """Training careers that stay in their files, and validation careers in memory; none if careers are no files."""
-    if isinstance(careers, (str, Path)):
-        splits: Mapping[str, Any] = split_shards(careers)
-    else:
-        splits = careers if isinstance(careers, Mapping) else {}
-    if not isinstance(splits.get("train"), CareerShards):
-        return {}
-    if "validation" not in splits:
-        raise ValueError(f"training needs the splits 'train' and 'validation', and the careers have {list(splits)}")
-    validation = splits["validation"]
-    validation = validation.load() if isinstance(validation, CareerShards) else validation
-    return {"train": splits["train"], "validation": validation}
 
 
 def _stopping_metric(train: Dataset) -> dict[str, str]:

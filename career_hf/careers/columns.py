@@ -392,13 +392,13 @@ def weights_by_person(table: pa.Table) -> np.ndarray:
     return first + np.bincount(person, weights=weights - first[person], minlength=len(lengths)) / lengths
 
 
-def with_weights(careers: Dataset, weighted: bool) -> Dataset:
+def with_weights(careers: Any, weighted: bool) -> Any:
     """Careers for a computation that is weighted, or is not: the one rule of everything that has `weighted=`.
 
     Nothing is weighted unless it is asked for.
 
     Args:
-        careers: Careers, one row per person.
+        careers: Careers, one row per person, in memory or in files (`shards.CareerShards`).
         weighted: Whether survey weights are used.
 
     Returns:
@@ -412,7 +412,9 @@ def with_weights(careers: Dataset, weighted: bool) -> Dataset:
         return careers.select_columns(kept) if "weight" in careers.column_names else careers
     if "weight" not in careers.column_names:
         raise ValueError("weighted: the careers have no column 'weight'")
-    if len(careers) and not any(weights_by_step(piece).any() for piece in career_pieces(careers)):
+    # Careers in files are gone through part by part.
+    parts = [careers] if isinstance(careers, Dataset) else careers
+    if len(careers) and not any(weights_by_step(piece).any() for part in parts for piece in career_pieces(part)):
         raise ValueError("weighted: column 'weight' is 0 for everybody in every year, so nothing would count")
     return careers
 

@@ -386,7 +386,7 @@ def _metadata(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return metadata, our_metadata
 
 
-def training_source(folder: str | Path, careers: Dataset) -> dict[str, Any]:
+def training_source(folder: str | Path, careers: Dataset | CareerShards) -> dict[str, Any]:
     """`source_of` a folder, with `first_year` and `last_year` of the training careers that were loaded from it."""
     return source_of(folder) | years_of(careers)
 

@@ -72,7 +72,7 @@ def fit_model(
     processor: CareerProcessor,
     recipe: Recipe,
     train: Dataset | CareerShards,
-    validation: Dataset,
+    validation: Dataset | CareerShards,
     *,
     source: Mapping[str, Any] | None = None,
     resume: bool = False,
@@ -90,7 +90,7 @@ def fit_model(
         processor: The processor that encodes the careers; it is not changed.
         recipe: A recipe from one of the `*_recipe` functions. Its folder holds the intermediate checkpoints.
         train: Training careers, or files of them, which are read part by part.
-        validation: Validation careers, which choose the best checkpoint.
+        validation: Validation careers, which choose the best checkpoint; they are held in memory.
         source: Source of the training careers, as `careers.provenance.training_source` returns it, to be recorded.
         resume: Whether to continue from the newest whole checkpoint in the recipe's folder, if there is one.
         overwrite: Whether another run in the recipe's folder is replaced. The same run may always start again.
@@ -105,6 +105,8 @@ def fit_model(
         ValueError: Careers cannot be encoded, the recipe's folder holds another run or one that is training, or as in
             `build_trainer`.
     """
+    if isinstance(validation, CareerShards):
+        validation = validation.load()
     if encode is None:
         encoded, _ = processor.encode(train)
         encoded_validation, ledger = processor.encode(validation, unknown_levels=unknown_levels)

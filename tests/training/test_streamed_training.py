@@ -65,6 +65,7 @@ def test_going_on_in_the_middle_of_an_epoch_equals_never_having_stopped_bit_for_
 
 def test_train_reads_a_folder_of_files_and_scores_part_by_part(tmp_path, folder):
     settings = {"fields": TINY, "tokens_per_batch": 200, "max_steps": 3, "eval_steps": 3, "warmup_steps": 1}
+    settings |= {"weighted": True}
     trained = train(folder, output=tmp_path / "run", **settings)
     (stage,) = load_checkpoint(tmp_path / "run")[1].training_stages
     assert stage["people"] == 160 and stage["last_year"] == 1998 and "people_hashes" in stage

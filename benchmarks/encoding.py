@@ -2,38 +2,51 @@
 
     python benchmarks/encoding.py            # about two minutes
     python benchmarks/encoding.py --quick    # 10,000 careers instead of 100,000, fewer rounds
+    python benchmarks/encoding.py --stream   # training from files of 10,000 and 100,000 careers; 1 M with --full
 
 Two programs take turns in one process; printed are their CPU times (medians) and the median ratio of a round, which
 other programs on the machine disturb little. One career and a table of 100, through `processor(...)`, are compared
 with the forward pass of CAREER (the paper's model without pretraining, one thread) on the same batch. Many careers,
 through `processor.encode(careers)`, are compared with the shortest program that gives ids: dictionaries in pandas,
 without checks, without a ledger, without the previous occupation.
+
+With `--stream`, a process of its own trains a small model for the same number of updates from files of each number of
+careers. Printed are its peak memory above that of a process which has imported the package, and CPU time per
+person-year: of everything before training, which goes through all files, and of training.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import resource
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from datasets import Dataset
 
-from career_hf import CareerConfig, CareerForOccupationPrediction, CareerProcessor
-from career_hf.careers import from_frame, to_frame
+from career_hf import CareerConfig, CareerForOccupationPrediction, CareerProcessor, train
+from career_hf.careers import CareerShards, from_frame, save_shards, to_frame
 
 
 OCCUPATIONS = np.array([f"occupation {i}" for i in range(330)])
 VARYING = {"education": 5, "state": 50}
 STATIC = {"gender": 3, "ethnicity": 6}
+AT_ONCE = 50_000
 
 
-def long_table(people: int) -> pd.DataFrame:
+def long_table(people: int, seed: int = 0) -> pd.DataFrame:
     """A long table of random careers of 1 to 20 years, 10.5 on average."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     lengths = rng.integers(1, 21, people)
     person = np.repeat(np.arange(people), lengths)
     year = 1980 + np.arange(len(person)) - np.repeat(lengths.cumsum() - lengths, lengths)
@@ -71,10 +84,73 @@ def in_turn(ours: Callable[[], Any], other: Callable[[], Any], rounds: int) -> t
     return ours_median, other_median, statistics.median(first / second for first, second in seconds)
 
 
+def parts(people: int) -> Iterator[Dataset]:
+    """Random careers of some people at a time."""
+    for first in range(0, people, AT_ONCE):
+        table = long_table(min(AT_ONCE, people - first), seed=first + 1)
+        table["year"] = 1990 + table.groupby("person").cumcount()
+        table["person"] += first
+        yield from_frame(table, covariates=list(VARYING), static=list(STATIC))
+
+
+def peak() -> float:
+    """Peak memory of this process, MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def train_from_files(folder: Path, updates: int) -> dict[str, float]:
+    """Trains from files, and measures; for a process of its own."""
+    torch.set_num_threads(1)
+    before, started = peak(), time.process_time()
+    train(
+        folder,
+        covariates=["year", *VARYING, *STATIC],
+        fields={"hidden_size": 32, "num_hidden_layers": 1, "intermediate_size": 64},
+        max_steps=updates,
+        eval_steps=updates,
+    )
+    return {"peak_mb": peak() - before, "cpu_seconds": time.process_time() - started}
+
+
+def compare_sizes(sizes: list[int], updates: int) -> None:
+    """Prints memory and time of training from files of several numbers of careers."""
+    first_peak = None
+    for people in sizes:
+        with TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            save_shards(parts(people), folder / "train")
+            save_shards(next(parts(2_000)), folder / "validation")
+            steps = CareerShards(folder / "train").steps
+            runs = []
+            for number in (updates, 2 * updates):
+                command = [sys.executable, __file__, "--measure", str(folder), str(number)]
+                finished = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+                runs.append(json.loads(finished.stdout.splitlines()[-1]))
+        memory = max(run["peak_mb"] for run in runs)
+        first_peak = first_peak or memory
+        # Twice the updates cost twice the training, so the difference is what training alone takes.
+        training = runs[1]["cpu_seconds"] - runs[0]["cpu_seconds"]
+        before = runs[0]["cpu_seconds"] - training
+        print(
+            f"{people:,} careers, {steps:,} person-years: peak {memory:.0f} MB above the imports, "
+            f"{memory / first_peak:.2f} times that of {sizes[0]:,}; per person-year {before / steps * 1e6:.2f} us "
+            f"before training and {training / (updates * 16_000) * 1e6:.2f} us in training"
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="10,000 careers instead of 100,000, and fewer rounds")
+    parser.add_argument("--stream", action="store_true", help="memory and time of training from files")
+    parser.add_argument("--full", action="store_true", help="with --stream: 1,000,000 careers too")
+    parser.add_argument("--measure", nargs=2, metavar=("FOLDER", "UPDATES"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.measure:
+        print(json.dumps(train_from_files(Path(arguments.measure[0]), int(arguments.measure[1]))))
+        return
+    if arguments.stream:
+        compare_sizes([10_000, 100_000, *([1_000_000] if arguments.full else [])], 6 if arguments.quick else 30)
+        return
     torch.set_num_threads(1)
     people, rounds = (10_000, 40) if arguments.quick else (100_000, 300)
     table = long_table(people)

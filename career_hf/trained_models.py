@@ -26,6 +26,7 @@ from .careers.ledger import Ledger
 from .careers.mixing import Corpus, Mixture, mix
 from .careers.prepared import PreparedCareers
 from .careers.provenance import SOURCES, source_of, years_of
+from .careers.shards import CareerShards, split_shards
 from .careers.splits import check_not_empty
 from .encoding.checkpoints import as_checkpoint, load_checkpoint, load_processor
 from .encoding.mixtures import encode_mixture
@@ -127,7 +128,9 @@ def train(
     Args:
         careers: A folder of careers, careers by split name, or careers, which are then split. A list of these is a
             mixture of corpora, as `careers.mixing.mix` makes it: what a corpus cannot contain is left out of its
-            softmax, a covariate that it lacks is missing, and its own weights and counts are used.
+            softmax, a covariate that it lacks is missing, and its own weights and counts are used. Training careers
+            of a folder of Parquet files for each split (`save_shards`), or in `CareerShards`, are read part by part,
+            and memory does not grow with them; validation careers are held in memory.
         output: Destination folder of the model, its processor and its card; intermediate checkpoints are in its
             subfolder `training`. Nothing is kept if None.
         model: Name of the model, one of `career_hf.registration.model_names()`.
@@ -209,6 +212,8 @@ def train(
     )
     if covariate_dropout:
         processor.optional_covariates = list(processor.covariate_names)
+    if model_class.is_counted and isinstance(splits["train"], CareerShards):
+        raise ValueError(f"{model} is counted from careers in memory, and these are read from files: load them")
     if model_class.is_counted:
         training = None if output is None else Path(output) / "training"
         # The folder of a run that another model was trained in.
@@ -563,8 +568,15 @@ def _count(
     return TrainedModel(model, processor, {}, ledger)
 
 
-def _training_splits(careers: Careers, cutoff: int | None, weighted: bool) -> Mapping[str, Dataset]:
-    splits = as_splits(careers)
+def _training_splits(careers: Careers, cutoff: int | None, weighted: bool) -> Mapping[str, Any]:
+    splits: Mapping[str, Any] = {}
+    if isinstance(careers, (str, Path)):
+        splits = split_shards(careers)
+    elif isinstance(careers, Mapping) and isinstance(careers.get("train"), CareerShards):
+        splits = careers
+    if splits and cutoff is not None:
+        raise ValueError(f"cutoff={cutoff} needs careers in memory, and these are read from files: cut the files")
+    splits = splits or as_splits(careers)
     missing = [name for name in ("train", "validation") if name not in splits]
     if missing:
         raise ValueError(f"training needs the splits 'train' and 'validation', and the careers have {list(splits)}")

@@ -25,8 +25,9 @@ from accelerate import PartialState
 from transformers import HfArgumentParser
 
 from career_hf import CareerForOccupationPrediction
-from career_hf.careers import covariate_names, load_careers
+from career_hf.careers import CareerShards, covariate_names, load_careers
 from career_hf.careers.provenance import training_source
+from career_hf.careers.shards import split_shards
 from career_hf.encoding.processing_career import CareerProcessor
 from career_hf.training.fitting import fit_model
 from career_hf.training.trainer import finetuning_recipe, pretraining_recipe, scratch_recipe
@@ -83,7 +84,7 @@ class RecipeArguments:
 
 def make_processor(arguments: CareerArguments, train) -> tuple[CareerProcessor, CareerProcessor | None]:
     """The processor to train with, and for fine-tuning the pretrained one that it extends."""
-    varying, static = covariate_names(train)
+    varying, static = covariate_names(train.read(train.groups[:1]) if isinstance(train, CareerShards) else train)
     covariates = ["year", *varying, *static] if arguments.covariates is None else arguments.covariates
     if arguments.task != "finetune":
         return CareerProcessor.fit(train, covariates, unknown_occupation=arguments.unknown_occupation), None
@@ -100,7 +101,7 @@ def main() -> None:
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", level=logging.INFO)
     # accelerate launch starts one where neither a GPU nor --multi_gpu asks for more, and does not say so.
     logger.info("processes: %s", PartialState().num_processes)
-    splits = load_careers(career.data)
+    splits = split_shards(career.data) or load_careers(career.data)
     processor, pretrained = make_processor(career, splits["train"])
     recipe = RECIPES[career.task](
         processor, career.output_dir, config_overrides={"two_stage": not career.one_stage}, **changes.overrides()

@@ -8,6 +8,7 @@ from .moves import from_moves
 from .prepared import PreparedCareers
 from .provenance import SOURCES, Limits, Source, limits_of, source_of
 from .raking import RakedCareers, margins_of, rake
+from .shards import CareerShards, save_shards
 from .splits import check_leaks, split_careers, split_manifest
 from .validation import validate
 
@@ -15,6 +16,7 @@ from .validation import validate
 __all__ = [
     "RESERVED_NAMES",
     "SOURCES",
+    "CareerShards",
     "Ledger",
     "Limits",
     "PreparedCareers",
@@ -32,6 +34,7 @@ __all__ = [
     "margins_of",
     "rake",
     "save_careers",
+    "save_shards",
     "source_of",
     "split_careers",
     "split_manifest",

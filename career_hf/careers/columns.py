@@ -7,7 +7,8 @@ plain string or float64 arrays, or raises a ValueError that names person, row, c
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from hashlib import blake2b
 from pathlib import Path
 from reprlib import repr as short
 from typing import Any, NoReturn
@@ -17,13 +18,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset
-from datasets.fingerprint import Hasher
 
 from ..argument_kinds import check_names as check_names
 from ..occupations.normalising import LARGEST_EXACT, TOO_LARGE, WHOLE_WITH_POINT, label_of
 
 
 RESERVED_NAMES = ("person", "year", "occupation", "weight", "stratum", "psu", "group")
+# The largest part of careers that is in memory at once where careers are gone through part by part.
+PIECE_PEOPLE, PIECE_BYTES = 250_000, 256 << 20
 NUMBER_PATTERN = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 
 
@@ -299,15 +301,25 @@ def is_text(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
-def make_dataset(columns: Mapping[str, pa.Array]) -> Dataset:
+def make_dataset(columns: Mapping[str, pa.Array | pa.ChunkedArray]) -> Dataset:
     """A `datasets.Dataset` of these columns."""
     table = pa.table(columns)
-    # `datasets` would make a fingerprint of a pickled copy of the table, which takes most of a single prediction.
-    parts: list[Any] = [table.schema.to_string().encode()]
-    for chunk in (chunk for column in table.columns for chunk in column.chunks):
-        parts.append(f"{chunk.offset} {len(chunk)}".encode())
-        parts += [buffer for buffer in chunk.buffers() if buffer is not None]
-    return Dataset(table, fingerprint=Hasher.hash_bytes(parts))
+    return Dataset(table, fingerprint=_fingerprint(table))
+
+
+def _fingerprint(table: pa.Table) -> str:
+    """A hash of a table, read from its buffers: datasets would make its own from a pickled copy of the table."""
+    digest = blake2b(repr(table.schema).encode(), digest_size=8)
+    for column in table.columns:
+        for chunk in column.chunks:
+            _hash_array(chunk, digest)
+    return digest.hexdigest()
+
+
+def _hash_array(array: pa.Array, digest: Any) -> None:
+    digest.update(f"{array.offset} {len(array)}".encode())
+    for buffer in array.buffers():
+        digest.update(b"-" if buffer is None else memoryview(buffer))
 
 
 def career_table(careers: Dataset) -> pa.Table:
@@ -315,6 +327,31 @@ def career_table(careers: Dataset) -> pa.Table:
     # A dataset whose rows were not rearranged is its table; reading it row by row would take a millisecond longer.
     table = careers.data.table if careers._indices is None else careers.with_format("arrow")[:]
     return table.combine_chunks()
+
+
+def career_pieces(careers: Dataset) -> Iterator[pa.Table]:
+    """Careers as Arrow tables of some of their rows each, in order, so that memory does not grow with the careers.
+
+    What is computed piece by piece also has no trouble with labels of more than 2 GiB, which one Arrow array of text
+    cannot hold. Few careers are one piece, as `career_table` returns it.
+    """
+    table = careers.data.table
+    usual = PIECE_BYTES * table.num_rows // max(table.nbytes, 1)
+    first = 0
+    while first < max(len(careers), 1):
+        people = max(1, min(PIECE_PEOPLE, usual, len(careers) - first))
+        piece = _rows(careers, first, people)
+        while piece.nbytes > PIECE_BYTES and people > 1:
+            people //= 2
+            piece = _rows(careers, first, people)
+        yield piece.combine_chunks()
+        first += people
+
+
+def _rows(careers: Dataset, first: int, people: int) -> pa.Table:
+    if careers._indices is None:
+        return careers.data.table.slice(first, people)
+    return careers.with_format("arrow")[first : first + people]
 
 
 def list_values(table: pa.Table, name: str) -> pa.Array:
@@ -355,13 +392,13 @@ def weights_by_person(table: pa.Table) -> np.ndarray:
     return first + np.bincount(person, weights=weights - first[person], minlength=len(lengths)) / lengths
 
 
-def with_weights(careers: Dataset, weighted: bool) -> Dataset:
+def with_weights(careers: Any, weighted: bool) -> Any:
     """Careers for a computation that is weighted, or is not: the one rule of everything that has `weighted=`.
 
     Nothing is weighted unless it is asked for.
 
     Args:
-        careers: Careers, one row per person.
+        careers: Careers, one row per person, in memory or in files (`shards.CareerShards`).
         weighted: Whether survey weights are used.
 
     Returns:
@@ -371,10 +408,13 @@ def with_weights(careers: Dataset, weighted: bool) -> Dataset:
         ValueError: Weights are asked for, and careers have none, or only zeros.
     """
     if not weighted:
-        return careers.remove_columns("weight") if "weight" in careers.column_names else careers
+        kept = [name for name in careers.column_names if name != "weight"]
+        return careers.select_columns(kept) if "weight" in careers.column_names else careers
     if "weight" not in careers.column_names:
         raise ValueError("weighted: the careers have no column 'weight'")
-    if len(careers) and not weights_by_step(career_table(careers)).any():
+    # Careers in files are gone through part by part.
+    parts = [careers] if isinstance(careers, Dataset) else careers
+    if len(careers) and not any(weights_by_step(piece).any() for part in parts for piece in career_pieces(part)):
         raise ValueError("weighted: column 'weight' is 0 for everybody in every year, so nothing would count")
     return careers
 

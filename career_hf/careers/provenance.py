@@ -12,11 +12,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import pyarrow.compute as pc
 from datasets import Dataset
 from huggingface_hub import DatasetCard
 
 from ..number_ranges import within_ranges
-from .columns import career_table, list_values
+from .columns import list_values
+from .shards import CareerShards, table_pieces
 
 
 # Name of the card in a folder of careers.
@@ -384,15 +386,16 @@ def _metadata(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return metadata, our_metadata
 
 
-def training_source(folder: str | Path, careers: Dataset) -> dict[str, Any]:
+def training_source(folder: str | Path, careers: Dataset | CareerShards) -> dict[str, Any]:
     """`source_of` a folder, with `first_year` and `last_year` of the training careers that were loaded from it."""
     return source_of(folder) | years_of(careers)
 
 
-def years_of(careers: Dataset) -> dict[str, int]:
+def years_of(careers: Dataset | CareerShards) -> dict[str, int]:
     """The first and the last year of careers, as `first_year` and `last_year`."""
-    years = list_values(career_table(careers), "year").to_numpy()
-    return {"first_year": int(years.min()), "last_year": int(years.max())}
+    pieces = table_pieces(careers.select_columns(["year"]))
+    first, last = zip(*(pc.min_max(list_values(piece, "year")).values() for piece in pieces), strict=True)
+    return {"first_year": min(year.as_py() for year in first), "last_year": max(year.as_py() for year in last)}
 
 
 def license_slug(name: str) -> str:

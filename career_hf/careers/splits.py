@@ -72,7 +72,7 @@ def check_not_empty(splits: Mapping[str, Dataset], names: Sequence[str]) -> None
         ValueError: A split is empty.
     """
     for name in names:
-        if not splits[name].num_rows:
+        if not len(splits[name]):
             raise ValueError(f"the split '{name}' is empty: there are too few people to fill every split")
 
 

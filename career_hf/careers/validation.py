@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import numpy as np
@@ -10,7 +11,8 @@ import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict
 
 from ..number_ranges import within_ranges
-from .columns import RESERVED_NAMES, career_table, is_list, is_text, is_weight, list_lengths, list_values
+from .columns import RESERVED_NAMES, career_pieces, is_list, is_text, is_weight, list_lengths, list_values
+from .shards import CareerShards
 
 
 @within_ranges
@@ -26,27 +28,56 @@ def validate(careers: Dataset) -> None:
             nor 0.
             The message names person, row (counting from 0), column and value, and says how to fix it.
     """
-    validated_table(careers)
+    for _ in validated_pieces(careers):
+        pass
 
 
-def validated_table(careers: Dataset) -> pa.Table:
-    """Careers as one Arrow table, as `career_table` returns it, after the checks of `validate`."""
-    check_types(careers)
-    table = career_table(careers)
+def validated_pieces(careers: Dataset | CareerShards) -> Iterator[pa.Table]:
+    """Careers piece by piece, as `career_pieces` returns them, each after the checks of `validate`.
+
+    In careers that are read from files part by part, a person who is in two parts is not noticed.
+    """
+    first_row = 0
+    for part in careers if isinstance(careers, CareerShards) else [careers]:
+        check_types(part)
+        if len(part):
+            check_people(part)
+        for piece in career_pieces(part):
+            check_careers(piece, first_row)
+            yield piece
+            first_row += piece.num_rows
+
+
+def check_people(careers: Dataset) -> None:
+    """Raises a ValueError if somebody has no identifier, or two rows."""
+    pieces = [piece["person"] for piece in career_pieces(careers.select_columns(["person"]))]
+    # Identifiers of all people may be more text than an array with small offsets holds.
+    people = pa.chunked_array([chunk.cast(pa.large_string()) for piece in pieces for chunk in piece.chunks])
+    named = np.asarray(pc.is_valid(people))
+    first_row = pc.index_in(people, value_set=people.combine_chunks()).to_numpy()
+    for good, problem in (
+        (named, "no person is named; give every career an identifier"),
+        (first_row == np.arange(len(people)), "the person has two rows; merge them or rename one"),
+    ):
+        if not good.all():
+            row = int(np.argmin(good))
+            person = people[row].as_py()
+            raise ValueError(f"person {person!r}, row {row}, column 'person', value {person!r}: {problem}")
+
+
+def check_careers(table: pa.Table, first_row: int = 0) -> None:
+    """Checks some careers, of which the first is in row `first_row` of all; raises the errors of `validate`."""
 
     def fail(row: int, name: str, problem: str, fix: str) -> NoReturn:
         person, value = table["person"][row].as_py(), table[name][row].as_py()
-        raise ValueError(f"person {person!r}, row {row}, column '{name}', value {value!r}: {problem}; {fix}")
+        raise ValueError(
+            f"person {person!r}, row {first_row + row}, column '{name}', value {value!r}: {problem}; {fix}"
+        )
 
     def check(good: Any, name: str, problem: str, fix: str) -> None:
         good = np.asarray(good, dtype=bool)
         if not good.all():
             fail(int(np.argmin(good)), name, problem, fix)
-
-    people = table["person"]
-    check(pc.is_valid(people), "person", "no person is named", "give every career an identifier")
-    first_row = pc.index_in(people, value_set=people.combine_chunks()).to_numpy()
-    check(first_row == np.arange(len(people)), "person", "the person has two rows", "merge them or rename one")
 
     lengths = list_lengths(table, "year")
     check(lengths > 0, "year", "the career is empty", "drop the person or give at least one year")
@@ -72,8 +103,12 @@ def validated_table(careers: Dataset) -> pa.Table:
     later[1:] = (years[1:] > years[:-1]) | (row_of_step[1:] != row_of_step[:-1])
     check_steps(later, "year", "is not after the year before it", "sort the career by year and keep one step per year")
     occupations = list_values(table, "occupation")
-    named = pc.fill_null(pc.not_equal(pc.utf8_trim_whitespace(occupations), ""), False)
-    check_steps(named, "occupation", "is not an occupation", "drop the step or give it a label such as 'unknown'")
+    # Each label is looked at once, and only a label that is none is looked for among the steps.
+    labels = pc.unique(occupations)
+    blank = labels.filter(pc.fill_null(pc.equal(pc.utf8_trim_whitespace(labels), ""), True))
+    if len(blank):
+        named = pc.invert(pc.is_in(occupations, value_set=blank))
+        check_steps(named, "occupation", "is not an occupation", "drop the step or give it a label such as 'unknown'")
     if "weight" in table.column_names:
         problem, fix = (
             "not a finite weight, positive or 0",
@@ -84,7 +119,6 @@ def validated_table(careers: Dataset) -> pa.Table:
             check_steps(good, "weight", f"in {years[int(np.argmin(good))]} is {problem}", fix)
         else:
             check(is_weight(np.asarray(table["weight"].to_numpy(), dtype=np.float64)), "weight", problem, fix)
-    return table
 
 
 def check_types(careers: Dataset) -> None:

@@ -104,6 +104,23 @@ class FlatCareers:
             step_weight=joined("weight") if by_step else None,
         )
 
+    @classmethod
+    def joined(cls, parts: Sequence[FlatCareers]) -> FlatCareers:
+        """The careers of several parts, part after part; all parts have the same columns."""
+        columns: dict[str, Any] = {}
+        for name, first in vars(parts[0]).items():
+            columns[name] = None if first is None else np.concatenate([getattr(part, name) for part in parts])
+        return cls(**columns)
+
+    def select(self, rows: np.ndarray) -> FlatCareers:
+        """Some of these careers, in the order of the rows."""
+        steps = _steps((self.lengths.cumsum() - self.lengths)[rows], self.lengths[rows])
+        columns: dict[str, Any] = {}
+        for name, values in vars(self).items():
+            per_person = name in ("lengths", "weight")
+            columns[name] = None if values is None else values[rows if per_person else steps]
+        return FlatCareers(**columns)
+
     @property
     def positions(self) -> np.ndarray:
         """The index of each step within its career, `(steps,)`."""

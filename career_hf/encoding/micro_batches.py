@@ -13,7 +13,7 @@ that micro-batches have little padding. This does not change which people are in
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -64,9 +64,7 @@ class MicroBatches(torch.utils.data.Dataset):
         seed: int = 42,
         covariate_dropout: float = 0.0,
     ):
-        if not 0 <= covariate_dropout <= 1:
-            raise ValueError(f"covariate_dropout is {covariate_dropout!r}, which is not between 0 and 1")
-        self.covariate_dropout = covariate_dropout
+        self.covariate_dropout = check_covariate_dropout(covariate_dropout)
         self.careers = encoded if isinstance(encoded, EncodedCareers) else EncodedCareers(encoded)
         self.collator = collator
         self.micro_batches_per_batch = micro_batches_per_batch
@@ -117,16 +115,33 @@ class MicroBatches(torch.utils.data.Dataset):
     def gather(self, index: int) -> FlatCareers:
         """The careers of item `index` of this epoch, without the covariates that are dropped."""
         careers = self.careers.gather(self.people(index))
-        if not self.covariate_dropout or careers.covariates is None:
-            return careers
-        # Of (seed, epoch, index) alone, as everything is; the further number tells it from other draws.
-        generator = np.random.default_rng([self.seed, self.epoch, index, 1])
-        dropped = generator.random((len(careers.lengths), careers.covariates.shape[1])) < self.covariate_dropout
-        missing = np.repeat(dropped, careers.lengths, axis=0)
-        return replace(careers, covariates=np.where(missing, 0, careers.covariates))
+        return without_covariates(careers, self.covariate_dropout, [self.seed, self.epoch, index])
 
     def __getitem__(self, index: int) -> Batch:
         return self.collator(self.gather(index))
+
+
+def check_covariate_dropout(share: float) -> float:
+    """The share; raises a ValueError if it is no probability."""
+    if not 0 <= share <= 1:
+        raise ValueError(f"covariate_dropout is {share!r}, which is not between 0 and 1")
+    return share
+
+
+def without_covariates(careers: FlatCareers, share: float, item: Sequence[int]) -> FlatCareers:
+    """Careers of an item in which a share of covariates, drawn for every career and covariate, is missing.
+
+    Args:
+        careers: The careers of an item.
+        share: Probability that a covariate of a career is missing at all its steps.
+        item: Seed, epoch and index of the item, of which alone the draw is a function.
+    """
+    if not share or careers.covariates is None:
+        return careers
+    # The further number tells it from other draws.
+    generator = np.random.default_rng([*item, 1])
+    dropped = generator.random((len(careers.lengths), careers.covariates.shape[1])) < share
+    return replace(careers, covariates=np.where(np.repeat(dropped, careers.lengths, axis=0), 0, careers.covariates))
 
 
 def cut_evenly(lengths: np.ndarray, pieces: int, at_least: int = 1) -> np.ndarray:

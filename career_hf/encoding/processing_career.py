@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import copy
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
+from hashlib import sha256
 from math import inf
 from pathlib import Path
 from reprlib import repr as short
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 import pyarrow as pa
@@ -33,17 +36,20 @@ from ..careers.columns import (
     list_values,
     make_dataset,
     one_career,
+    sort_labels,
     weights_by_person,
     weights_by_step,
 )
 from ..careers.frames import career_columns
 from ..careers.ledger import Ledger
-from ..careers.validation import validated_table
+from ..careers.shards import CareerShards
+from ..careers.validation import validated_pieces
 from ..models.checksums import Checksummed
 from ..models.configuration_occupation import OccupationConfig
 from ..models.json_fields import check_types, read_json
 from .collating import FlatCareers, PaddingCollator
-from .training_history import check_stage, count_stage, pad_stage, sum_stage
+from .streams import EncodedShards
+from .training_history import UNKNOWN_SOURCE, check_stage, count_stage, pad_stage, sum_counts, sum_stage
 from .vocabulary import (
     MISSING,
     by_frequency,
@@ -197,7 +203,7 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
     @classmethod
     def fit(
         cls,
-        careers: Dataset,
+        careers: Dataset | CareerShards,
         covariates: Sequence[str] = ("year",),
         unknown_occupation: str | None = None,
         occupations: Sequence[str] | None = None,
@@ -205,7 +211,7 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
         """Learns the vocabulary from training careers.
 
         Args:
-            careers: Training careers.
+            careers: Training careers, or files of them, which are read part by part.
             covariates: Covariates of the model, in order: "year", or columns of the careers.
             unknown_occupation: A label, such as "unknown", for occupations outside the vocabulary. It is an occupation
                 like any other, with an id and a probability.
@@ -224,32 +230,51 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
         covariates = list(covariates)
         if twice := [name for name in covariates if covariates.count(name) > 1]:
             raise ValueError(f"covariate '{twice[0]}' is named twice in covariates={covariates}: name it once")
-        table = validated_table(careers)
-        if table.num_rows == 0:
+        seen = _Seen(covariates)
+        for piece in validated_pieces(careers):
+            seen.add(piece)
+        if seen.people == 0:
             raise ValueError("there are no careers to learn a vocabulary from: pass the training careers")
-        labels = list(label_counts(list_values(table, "occupation")) if occupations is None else occupations)
+        counts = {label: 0 for label in (seen.occupations if occupations is None else occupations)}
         if unknown_occupation is not None:
-            labels.append(unknown_occupation)
-        labels = list(dict.fromkeys(labels))
-        codes, _ = occupation_codes(table, labels, [], unknown_occupation)
-        counts = dict(zip(labels, np.bincount(codes, minlength=len(labels)).tolist(), strict=True))
+            counts.setdefault(unknown_occupation, 0)
+        outside = [label for label in seen.occupations if label not in counts]
+        if outside and unknown_occupation is None:
+            # The error names the person and the year.
+            rows = 0
+            for piece in validated_pieces(careers):
+                occupation_codes(piece, list(counts), [], None, rows)
+                rows += piece.num_rows
+        for label, count in seen.occupations.items():
+            counts[label if label in counts else str(unknown_occupation)] += count
         return cls(
             occupations=["<pad>", "<start>", *by_frequency(counts)],
             covariate_names=covariates,
-            covariate_levels=[[MISSING, *learn_levels(table, name)] for name in covariates],
+            covariate_levels=[[MISSING, *seen.levels[name]] for name in covariates],
             unknown_occupation=unknown_occupation,
             time_covariate="year" if "year" in covariates else None,
-            step_length=_most_common_gap(table),
-            weight_scale=_unit_weight_scale(table),
+            step_length=seen.step_length,
+            weight_scale=seen.weight_scale,
         )
 
+    @overload
     def encode(
         self, careers: Dataset, unknown_levels: Literal["error", "missing"] = "error"
-    ) -> tuple[Dataset, Ledger]:
+    ) -> tuple[Dataset, Ledger]: ...
+
+    @overload
+    def encode(
+        self, careers: CareerShards, unknown_levels: Literal["error", "missing"] = "error"
+    ) -> tuple[EncodedShards, Ledger]: ...
+
+    def encode(
+        self, careers: Dataset | CareerShards, unknown_levels: Literal["error", "missing"] = "error"
+    ) -> tuple[Dataset | EncodedShards, Ledger]:
         """Turns careers into ids, one row per person in the order of the careers.
 
         Args:
-            careers: Careers with this processor's covariates.
+            careers: Careers with this processor's covariates; or files of them, which are gone through once now, so
+                that errors come first, and encoded part by part when they are used.
             unknown_levels: What to do with covariate levels that training never saw: "error" raises a ValueError,
                 "missing" treats them as missing and counts them in the ledger.
 
@@ -265,9 +290,23 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
         """
         if unknown_levels not in ("error", "missing"):
             raise ValueError(f"unknown_levels {unknown_levels!r} is neither 'error' nor 'missing'")
-        table = validated_table(careers)
-        steps, ledger = self._encode_steps(table, unknown_is_missing=unknown_levels == "missing")
-        self._check_coding(table, steps.labels)
+        if isinstance(careers, CareerShards):
+            return self._encode_shards(careers, unknown_levels)
+        pieces, weights, altered = [], [], Counter[str]()
+        has_weight, by_step, found, rows = False, False, None, 0
+        for table in validated_pieces(careers):
+            steps, unknown = self._encode_steps(table, unknown_levels == "missing", first_row=rows)
+            altered.update(unknown)
+            pieces.append(steps)
+            has_weight = "weight" in table.column_names
+            if has_weight and self.weight_scale is not None:
+                by_step = is_list(table.schema.field("weight").type)
+                weights.append((weights_by_step if by_step else weights_by_person)(table) * self.weight_scale)
+            found = found or next((label.as_py() for label in list_values(table, "occupation")[:1]), None)
+            rows += table.num_rows
+        # One piece is used as it is.
+        steps = pieces[0] if len(pieces) == 1 else FlatCareers.joined(pieces)
+        self._check_coding(found, steps.labels)
         offsets = pa.array(np.append(0, steps.lengths.cumsum()), pa.int32())
         columns = {
             "input_ids": pa.ListArray.from_arrays(offsets, pa.array(steps.input_ids)),
@@ -277,17 +316,39 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
             levels = pa.FixedSizeListArray.from_arrays(pa.array(steps.covariates.ravel()), len(self.covariate_names))
             columns["covariates"] = pa.ListArray.from_arrays(offsets, levels)
         columns["length"] = pa.array(steps.lengths, pa.int32())
-        if "weight" in table.column_names and self.weight_scale is not None:
-            by_step = is_list(table.schema.field("weight").type)
-            weights = weights_by_step(table) if by_step else weights_by_person(table)
-            scaled = pa.array(weights * self.weight_scale, pa.float32())
+        ledger = Ledger()
+        years = len(steps.labels)
+        ledger.record("encode careers", "person-years", years, years, altered=dict(altered))
+        if weights:
+            scaled = pa.array(np.concatenate(weights), pa.float32())
             columns["weight"] = pa.ListArray.from_arrays(offsets, scaled) if by_step else scaled
-        elif "weight" in table.column_names:
+        elif has_weight:
             ledger.note("weights left out: the processor was fitted without weights (extend it with weighted careers)")
         return make_dataset(columns), ledger
 
-    def _check_coding(self, table: pa.Table, labels: np.ndarray) -> None:
+    def _encode_shards(
+        self, careers: CareerShards, unknown_levels: Literal["error", "missing"]
+    ) -> tuple[EncodedShards, Ledger]:
+        stages, notes, altered, digest = [], {}, Counter[str](), sha256()
+        for part in careers:
+            encoded, of_part = self.encode(part, unknown_levels)
+            altered.update(of_part.entries[0].altered)
+            notes |= dict.fromkeys(of_part.notes)
+            stages.append(count_stage(career_table(encoded), "", self._sizes))
+            digest.update(encoded._fingerprint.encode())
+        counts = sum_counts(stages)
+        ledger = Ledger()
+        ledger.record("encode careers", "person-years", careers.steps, counts["person_years"], altered=dict(altered))
+        ledger.notes += notes
+        encode = partial(self.encode, unknown_levels=unknown_levels)
+        return EncodedShards(careers, encode, encoded.column_names, counts, digest.hexdigest()), ledger
+
+    def _check_coding(self, found: str | None, labels: np.ndarray) -> None:
         """Refuses careers of another coding, of which nothing but the unknown occupation would be left.
+
+        Args:
+            found: The careers' first label.
+            labels: `(steps,)`, ids of all labels.
 
         Raises:
             ValueError: No occupation of the careers is one of this processor's.
@@ -295,7 +356,6 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
         if self.unknown_occupation is None or not len(labels):
             return
         unknown = self.occupations.index(self.unknown_occupation)
-        found = list_values(table, "occupation")[0].as_py()
         if (labels == unknown).all() and found != self.unknown_occupation:
             no_code = (*self.special_token_ids, unknown)
             known = next(label for i, label in enumerate(self.occupations) if i not in no_code)
@@ -304,10 +364,14 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
                 f"knows {known!r} and the like; recode them (career_hf.occupations.recode), or fine-tune it"
             )
 
-    def _encode_steps(self, table: pa.Table, unknown_is_missing: bool) -> tuple[FlatCareers, Ledger]:
-        """The ids of every step, and a ledger of altered labels; raises the errors of `encode`."""
+    def _encode_steps(
+        self, table: pa.Table, unknown_is_missing: bool, first_row: int = 0
+    ) -> tuple[FlatCareers, dict[str, int]]:
+        """The ids of every step, and how many labels were altered, by reason; raises the errors of `encode`."""
         lengths = list_lengths(table, "year")
-        labels, unknown = occupation_codes(table, self.occupations, self.special_token_ids, self.unknown_occupation)
+        labels, unknown = occupation_codes(
+            table, self.occupations, self.special_token_ids, self.unknown_occupation, first_row
+        )
         altered = {f"occupation outside the vocabulary, now '{self.unknown_occupation}'": unknown} if unknown else {}
         input_ids = np.empty_like(labels)
         input_ids[1:] = labels[:-1]
@@ -319,15 +383,13 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
                 covariates[:, i] = 0
                 altered[f"no column '{name}', now '{MISSING}'"] = len(labels)
                 continue
-            covariates[:, i], unknown = level_codes(table, name, levels, unknown_is_missing or is_optional)
+            covariates[:, i], unknown = level_codes(table, name, levels, unknown_is_missing or is_optional, first_row)
             if unknown and is_optional and name == self.time_covariate:
                 covariates[:, i] = nearest_years(table, levels)
                 altered["year never seen in training, now the nearest that was"] = unknown
             elif unknown:
                 altered[f"level of '{name}' never seen in training, now '{MISSING}'"] = unknown
-        ledger = Ledger()
-        ledger.record("encode careers", "person-years", len(labels), len(labels), altered=altered)
-        return FlatCareers(lengths, input_ids, labels, covariates if self.covariate_names else None), ledger
+        return FlatCareers(lengths, input_ids, labels, covariates if self.covariate_names else None), altered
 
     def __call__(self, careers: Any, return_tensors: str | None = "pt") -> BatchFeature:
         """Turns a few careers into one padded batch: `model(**processor(careers))`.
@@ -346,15 +408,19 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
             ValueError: As in `encode` and `from_frame`.
         """
         if isinstance(careers, DatasetDict) or has_row_per_person(careers):
-            table = validated_table(careers)
+            pieces = [self._encode_steps(piece, unknown_is_missing=False) for piece in validated_pieces(careers)]
         else:
             # Arrow columns, because making a `datasets.Dataset` of one career takes longer than everything else.
             covariates = self.columns_of(careers)
             frame = one_career(careers, covariates) if isinstance(careers, Mapping) else careers
             table = pa.table(career_columns(frame, covariates=covariates))
-        steps, ledger = self._encode_steps(table, unknown_is_missing=False)
-        if altered := ledger.entries[0].altered:
+            pieces = [self._encode_steps(table, unknown_is_missing=False)]
+        altered = Counter[str]()
+        for _, of_piece in pieces:
+            altered.update(of_piece)
+        if altered:
             logger.warning_once(f"encoding careers altered person-years: {dict(altered)}")
+        steps = FlatCareers.joined([encoded for encoded, _ in pieces])
         return self._padded(steps, return_tensors)
 
     def columns_of(self, table: Any) -> list[str]:
@@ -494,7 +560,7 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
 
     def extend(
         self,
-        careers: Dataset | None = None,
+        careers: Dataset | CareerShards | None = None,
         occupations: Sequence[str] = (),
         covariates: Sequence[str] = (),
         unknown_occupation: str | None = None,
@@ -527,14 +593,17 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
         state["covariate_levels"] += [[MISSING] for _ in new_names]
         counts: dict[str, int] = {}
         if careers is not None:
-            table = validated_table(careers)
-            counts = label_counts(list_values(table, "occupation"))
+            absent = set(self.optional_covariates) - {self.time_covariate, *getattr(careers, "column_names", ())}
+            seen = _Seen([name for name in state["covariate_names"] if name not in absent])
+            for piece in validated_pieces(careers):
+                seen.add(piece)
+            counts = seen.occupations
             for name, levels in zip(state["covariate_names"], state["covariate_levels"], strict=True):
-                if name in self.optional_covariates and name not in table.column_names:
+                if name in absent:
                     continue
                 old_levels = set(levels)
-                levels += [level for level in learn_levels(table, name) if level not in old_levels]
-            state |= {"step_length": _most_common_gap(table), "weight_scale": _unit_weight_scale(table)}
+                levels += [level for level in seen.levels[name] if level not in old_levels]
+            state |= {"step_length": seen.step_length, "weight_scale": seen.weight_scale}
         further = [*by_frequency(counts), *occupations, *([unknown_occupation] if unknown_occupation else [])]
         state["occupations"] = list(dict.fromkeys([*self.occupations, *further]))
         state["unknown_occupation"] = unknown_occupation or self.unknown_occupation
@@ -543,7 +612,9 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
         state["training_stages"] = [pad_stage(stage, sizes) for stage in self.training_stages]
         return type(self)(**state)
 
-    def record_training(self, encoded: Dataset, stage: str, source: Mapping[str, Any] | None = None) -> None:
+    def record_training(
+        self, encoded: Dataset | EncodedShards, stage: str, source: Mapping[str, Any] | None = None
+    ) -> None:
         """Records counts of each occupation (as y_t) and covariate level in training, which forecasts need.
 
         Args:
@@ -554,7 +625,12 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
         Raises:
             ValueError: If the training set has ids that this processor does not have.
         """
-        self.training_stages.append(count_stage(career_table(encoded), stage, self._sizes, source))
+        if isinstance(encoded, EncodedShards):
+            counted = {**encoded.counts, "stage": stage, "source": dict(UNKNOWN_SOURCE if source is None else source)}
+            check_stage(counted, self._sizes)
+        else:
+            counted = count_stage(career_table(encoded), stage, self._sizes, source)
+        self.training_stages.append(counted)
 
     def trained_counts(self, stage: str | None = None) -> tuple[np.ndarray, list[np.ndarray]]:
         """Counts of each id in a training stage, summed over its entries.
@@ -693,24 +769,54 @@ def _rows_of_columns(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def _most_common_gap(table: pa.Table) -> int:
-    """The most common gap between a person's observed years; the shortest if several are, and 1 if there are none."""
-    lengths = list_lengths(table, "year")
-    has_earlier_year = np.ones(lengths.sum(), dtype=bool)
-    has_earlier_year[np.cumsum(lengths) - lengths] = False
-    differences = np.diff(list_values(table, "year").to_numpy(), prepend=0)
-    gaps, counts = np.unique(differences[has_earlier_year], return_counts=True)
-    return int(gaps[counts.argmax()]) if len(gaps) else 1
+class _Seen:
+    """What a processor learns from careers, gathered piece by piece.
 
+    Attributes:
+        people: The number of careers.
+        occupations: The number of times that each label occurs.
+    """
 
-def _unit_weight_scale(table: pa.Table) -> float | None:
-    """The factor that gives survey weights a mean of 1 per person-year; None for careers without weights."""
-    if "weight" not in table.column_names:
-        return None
-    lengths = list_lengths(table, "year")
-    total = np.dot(weights_by_person(table), lengths)
-    if not total > 0:
-        raise ValueError(
-            "column 'weight' is 0 for everybody in every year: correct it, or drop it to train unweighted"
-        )
-    return float(lengths.sum() / total)
+    def __init__(self, covariates: Sequence[str]):
+        self.people = 0
+        self.occupations = Counter[str]()
+        self._levels: dict[str, set[str]] = {name: set() for name in covariates}
+        self._gaps = Counter[int]()
+        self._steps, self._weight, self._weighted = 0, 0.0, False
+
+    def add(self, table: pa.Table) -> None:
+        self.people += table.num_rows
+        self.occupations.update(label_counts(list_values(table, "occupation")))
+        for name, levels in self._levels.items():
+            levels.update(learn_levels(table, name))
+        lengths = list_lengths(table, "year")
+        has_earlier_year = np.ones(lengths.sum(), dtype=bool)
+        has_earlier_year[np.cumsum(lengths) - lengths] = False
+        differences = np.diff(list_values(table, "year").to_numpy(), prepend=0)
+        gaps, counts = np.unique(differences[has_earlier_year], return_counts=True)
+        self._gaps.update(dict(zip(gaps.tolist(), counts.tolist(), strict=True)))
+        self._steps += int(lengths.sum())
+        if "weight" in table.column_names:
+            self._weighted = True
+            self._weight += float(np.dot(weights_by_person(table), lengths))
+
+    @property
+    def levels(self) -> dict[str, list[str]]:
+        """The sorted levels of each covariate."""
+        return {name: sort_labels(pa.array(levels, pa.string())).to_pylist() for name, levels in self._levels.items()}
+
+    @property
+    def step_length(self) -> int:
+        """The most common gap between a person's observed years; the shortest if several are, and 1 if none is."""
+        return min(self._gaps, key=lambda gap: (-self._gaps[gap], gap), default=1)
+
+    @property
+    def weight_scale(self) -> float | None:
+        """The factor that gives survey weights a mean of 1 per person-year; None for careers without weights."""
+        if not self._weighted:
+            return None
+        if not self._weight > 0:
+            raise ValueError(
+                "column 'weight' is 0 for everybody in every year: correct it, or drop it to train unweighted"
+            )
+        return self._steps / self._weight

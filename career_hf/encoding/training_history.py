@@ -24,9 +24,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from datasets import Dataset
 
 from ..careers.columns import career_table, list_lengths, list_values
+from ..careers.shards import CareerShards, table_pieces
 from ..careers.splits import are_counts
 from ..models.json_fields import check_types
 
@@ -89,7 +91,20 @@ def count_stage(
     return stage
 
 
-def record_careers(stage: dict[str, Any], careers: Dataset) -> None:
+def sum_counts(stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One stage of the parts of a training set, each of which `count_stage` counted."""
+    total = dict(stages[0])
+    for stage in stages[1:]:
+        for name in ("people", "person_years"):
+            total[name] += stage[name]
+        occupations, levels = sum_stage([total, stage], None)
+        total["occupation_counts"] = occupations.tolist()
+        total["covariate_counts"] = [counts.tolist() for counts in levels]
+        total["move_counts"] = np.add(total["move_counts"], stage["move_counts"]).tolist()
+    return total
+
+
+def record_careers(stage: dict[str, Any], careers: Dataset | CareerShards) -> None:
     """Adds to a stage the last year and the hashes of the careers that it was trained on.
 
     Careers that are counts of moves are nobody's: they are no people, and have no hashes.
@@ -98,16 +113,30 @@ def record_careers(stage: dict[str, Any], careers: Dataset) -> None:
         stage: A stage, as `count_stage` returns it; it is changed.
         careers: The training careers, with labels, not ids.
     """
-    table = career_table(careers)
-    counts = are_counts(table["person"])
-    if counts.any():
-        table = table.filter(pa.array(~counts)).combine_chunks()
-        stage["people"] = table.num_rows
-    if not table.num_rows:
+    careers = careers.select_columns(["person", "year", "occupation"])
+    last_year, people = None, 0
+    for piece in table_pieces(careers):
+        table = _people(piece)
+        people += table.num_rows
+        if table.num_rows:
+            year = pc.max(list_values(table, "year")).as_py()
+            last_year = year if last_year is None else max(last_year, year)
+    if people < len(careers):
+        stage["people"] = people
+    if last_year is None:
         return
-    stage["last_year"] = int(list_values(table, "year").to_numpy().max())
-    hashes = np.unique(_hashes_of_people(table, stage["last_year"])[0])[:MOST_HASHES]
+    stage["last_year"] = last_year
+    hashes = np.array([], dtype="<u8")
+    for piece in table_pieces(careers):
+        of_piece, _ = _hashes_of_people(_people(piece), last_year)
+        hashes = np.unique(np.concatenate([hashes, of_piece]))[:MOST_HASHES]
     stage["people_hashes"] = base64.b64encode(hashes.astype("<u8").tobytes()).decode()
+
+
+def _people(table: pa.Table) -> pa.Table:
+    """The careers of people, without counts of moves."""
+    counts = are_counts(table["person"])
+    return table.filter(pa.array(~counts)).combine_chunks() if counts.any() else table
 
 
 def last_year_of(stage: Mapping[str, Any]) -> int | None:

@@ -40,9 +40,15 @@ def hash_of_levels(levels: Sequence[str]) -> str:
 
 
 def occupation_codes(
-    table: pa.Table, occupations: Sequence[str], special_token_ids: Sequence[int], unknown_occupation: str | None
+    table: pa.Table,
+    occupations: Sequence[str],
+    special_token_ids: Sequence[int],
+    unknown_occupation: str | None,
+    first_row: int = 0,
 ) -> tuple[np.ndarray, int]:
     """The ids of occupations, `(person-years,)` in int32, and the number of those that became the unknown occupation.
+
+    The first career of the table is in row `first_row` of all careers.
 
     Raises:
         ValueError: If an occupation is not known and there is no unknown occupation.
@@ -59,6 +65,7 @@ def occupation_codes(
             f"occupation {labels[step].as_py()!r} is not among the {len(occupations) - len(special_token_ids)} known "
             "ones; correct it, add it with processor.extend(careers), or fit with unknown_occupation='unknown' (in "
             "train: occupations=, with 'unknown' among them; finetune adds the occupations of its careers)",
+            first_row,
         )
     if unknown.any():
         codes[unknown] = occupations.index(str(unknown_occupation))
@@ -75,7 +82,8 @@ def index_occupations(labels: pa.Array, occupations: Sequence[str], special_toke
 
 def index_labels(labels: pa.Array, vocabulary: Sequence[str]) -> np.ndarray:
     """The place of each label in the vocabulary, in int32; -1 where the vocabulary does not have it."""
-    places = _without_nulls(pc.index_in(labels, value_set=pa.array(vocabulary, pa.string())), -1)
+    kind = pa.large_string() if pa.types.is_large_string(labels.type) else pa.string()
+    places = _without_nulls(pc.index_in(labels, value_set=pa.array(vocabulary, kind)), -1)
     return places.to_numpy(zero_copy_only=False).astype(np.int32)
 
 
@@ -103,8 +111,12 @@ def nearest_years(table: pa.Table, levels: Sequence[str]) -> np.ndarray:
     return np.array([places[year] for year in nearest.tolist()], dtype=np.int32)
 
 
-def level_codes(table: pa.Table, name: str, levels: Sequence[str], unknown_is_missing: bool) -> tuple[np.ndarray, int]:
+def level_codes(
+    table: pa.Table, name: str, levels: Sequence[str], unknown_is_missing: bool, first_row: int = 0
+) -> tuple[np.ndarray, int]:
     """The ids of a covariate's levels, `(person-years,)` in int32, and the number of unknown ones, now "missing".
+
+    The first career of the table is in row `first_row` of all careers.
 
     Raises:
         ValueError: If the covariate is not a column, or a level is not known and `unknown_is_missing` is False.
@@ -127,6 +139,7 @@ def level_codes(table: pa.Table, name: str, levels: Sequence[str], unknown_is_mi
             step,
             f"{labels[place].as_py()!r} of covariate '{name}' is not among the trained {trained}; correct it, add it "
             "with processor.extend(careers), or encode with unknown_levels='missing'",
+            first_row,
         )
     codes[unknown] = 0
     if per_person:
@@ -135,10 +148,10 @@ def level_codes(table: pa.Table, name: str, levels: Sequence[str], unknown_is_mi
     return codes, int(unknown.sum())
 
 
-def fail(table: pa.Table, row: int, step: int, problem: str) -> NoReturn:
-    """Raises a ValueError about one person-year; `step` counts the person-years of all careers from 0."""
+def fail(table: pa.Table, row: int, step: int, problem: str, first_row: int = 0) -> NoReturn:
+    """Raises a ValueError about one person-year; `step` counts the person-years of the table from 0."""
     person, year = table["person"][row].as_py(), list_values(table, "year")[step].as_py()
-    raise ValueError(f"person '{person}', row {row}, year {year}: {problem}")
+    raise ValueError(f"person '{person}', row {first_row + row}, year {year}: {problem}")
 
 
 def _covariate_labels(table: pa.Table, name: str) -> pa.Array:

@@ -16,6 +16,7 @@ from datasets import Dataset
 from transformers import PreTrainedModel, ProgressCallback, Trainer, TrainerCallback, TrainerState, set_seed
 
 from ..careers.ledger import Ledger
+from ..careers.shards import CareerShards
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.training_history import record_careers
 from ..readable_values import ReadableResult
@@ -70,8 +71,8 @@ def fit_model(
     make_model: Callable[[Any], PreTrainedModel],
     processor: CareerProcessor,
     recipe: Recipe,
-    train: Dataset,
-    validation: Dataset,
+    train: Dataset | CareerShards,
+    validation: Dataset | CareerShards,
     *,
     source: Mapping[str, Any] | None = None,
     resume: bool = False,
@@ -88,8 +89,8 @@ def fit_model(
         make_model: A function from the recipe's config to the model to train, called after the recipe's seed is set.
         processor: The processor that encodes the careers; it is not changed.
         recipe: A recipe from one of the `*_recipe` functions. Its folder holds the intermediate checkpoints.
-        train: Training careers.
-        validation: Validation careers, which choose the best checkpoint.
+        train: Training careers, or files of them, which are read part by part.
+        validation: Validation careers, which choose the best checkpoint; they are held in memory.
         source: Source of the training careers, as `careers.provenance.training_source` returns it, to be recorded.
         resume: Whether to continue from the newest whole checkpoint in the recipe's folder, if there is one.
         overwrite: Whether another run in the recipe's folder is replaced. The same run may always start again.
@@ -104,6 +105,8 @@ def fit_model(
         ValueError: Careers cannot be encoded, the recipe's folder holds another run or one that is training, or as in
             `build_trainer`.
     """
+    if isinstance(validation, CareerShards):
+        validation = validation.load()
     if encode is None:
         encoded, _ = processor.encode(train)
         encoded_validation, ledger = processor.encode(validation, unknown_levels=unknown_levels)

@@ -36,7 +36,8 @@ def counted_run(seconds: float, settings: dict[str, Any]) -> dict[str, Any]:
 class TrainingRecord(TrainerCallback):
     """Writes the record of a run into its stage when training ends, and keeps what Trainer logs true.
 
-    The loss is logged over all processes up to the last update, and samples per second are people.
+    The loss is logged over all processes up to the last update, and samples per second are people;
+    beside them are person-years per second. Both count all processes.
 
     Args:
         stage: The entry in the processor's training history.
@@ -58,9 +59,13 @@ class TrainingRecord(TrainerCallback):
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         # Trainer takes a micro-batch for one sample.
         if logs and "train_samples_per_second" in logs:
-            people = self.stage["people"] * (state.epoch - self.first_epoch)
-            speed = round(people / logs["train_runtime"], 3)
-            logs["train_samples_per_second"] = state.log_history[-1]["train_samples_per_second"] = speed
+            epochs_per_second = (state.epoch - self.first_epoch) / logs["train_runtime"]
+            speeds = {
+                "train_samples_per_second": round(self.stage["people"] * epochs_per_second, 3),
+                "train_person_years_per_second": round(self.stage["person_years"] * epochs_per_second, 3),
+            }
+            logs.update(speeds)
+            state.log_history[-1].update(speeds)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.stage["run"] = {

@@ -26,6 +26,7 @@ from transformers.utils import logging
 
 from ..careers.atomic_files import complete, locked
 from ..encoding.collating import EncodedCareers
+from ..encoding.streams import EncodedShards
 
 
 RUN, COMPLETE = "run.json", "complete.json"
@@ -64,8 +65,10 @@ def last_checkpoint(folder: str | Path | None) -> str | None:
     return str(whole[-1]) if whole else None
 
 
-def fingerprint(encoded: Dataset) -> str:
-    """A hash of encoded careers, which does not depend on the files that hold them."""
+def fingerprint(encoded: Dataset | EncodedShards) -> str:
+    """A hash of encoded careers, which does not depend on the files that hold them, unless these are streamed."""
+    if isinstance(encoded, EncodedShards):
+        return encoded.fingerprint
     careers = EncodedCareers(encoded)
     columns = vars(careers.gather(np.arange(len(careers))))
     digest = hashlib.sha256()

@@ -42,6 +42,7 @@ from ..encoding.collating import (
 from ..encoding.job_dropout import JobDropoutCollator, JobDropoutMicroBatches, JobDropoutUnit
 from ..encoding.micro_batches import MicroBatchCollator, MicroBatches
 from ..encoding.processing_career import CareerProcessor
+from ..encoding.streams import EncodedShards, StreamedMicroBatches
 from ..models.attention import SDPA_BY_LENGTH
 from ..models.configuration_career import CareerConfig
 from ..models.configuration_occupation import OccupationConfig
@@ -357,7 +358,7 @@ def build_trainer(
     model: PreTrainedModel,
     processor: CareerProcessor,
     recipe: Recipe,
-    train: datasets.Dataset,
+    train: datasets.Dataset | EncodedShards,
     validation: datasets.Dataset,
     callbacks: list[TrainerCallback] | None = None,
     source: Mapping[str, Any] | None = None,
@@ -372,7 +373,7 @@ def build_trainer(
         model: Any occupation model of this package; it is moved to the recipe's device.
         processor: The processor that encoded the careers.
         recipe: A recipe from one of the `*_recipe` functions, perhaps changed with `dataclasses.replace`.
-        train: Encoded training careers.
+        train: Encoded training careers, in memory or in files.
         validation: Encoded validation careers, with a `weight` if the training careers have one. People whose weights
             are all 0 are left out.
         callbacks: Further callbacks of the Trainer.
@@ -389,10 +390,12 @@ def build_trainer(
     arguments = recipe.arguments
     check_arguments(arguments)
     for name, careers in (("training", train), ("validation", validation)):
-        if not isinstance(careers, datasets.Dataset):
+        kinds = (datasets.Dataset, EncodedShards) if name == "training" else (datasets.Dataset,)
+        if not isinstance(careers, kinds):
             raise ValueError(
                 f"the {name} careers are a {type(careers).__name__}, and batches of a recipe are drawn from a "
-                "datasets.Dataset; a plain Trainer with processing_class=processor and max_steps trains on a stream"
+                "datasets.Dataset, or in training from files (CareerShards); a plain Trainer with "
+                "processing_class=processor and max_steps trains on a stream"
             )
     processor.check(model.config)
     check_title_embeddings(model)
@@ -415,7 +418,11 @@ def build_trainer(
         "padded": padding,
     }
     collator, make_batches = layouts[recipe.layout], MicroBatches
-    if recipe.job_dropout:
+    if isinstance(train, EncodedShards):
+        if recipe.job_dropout:
+            raise ValueError("job dropout is for careers in memory: load them, or leave it out to train from files")
+        make_batches = StreamedMicroBatches
+    elif recipe.job_dropout:
         collator = JobDropoutCollator(padding, recipe.job_dropout, recipe.job_dropout_per)
         make_batches = JobDropoutMicroBatches
     micro_batches = make_batches(
@@ -436,7 +443,8 @@ def build_trainer(
     if weighted:
         # The mean loss of a batch without weight would not be defined.
         order = order[_has_weight(rows, "validation")[order]]
-        _has_weight(micro_batches.careers, "training")
+        if not isinstance(train, EncodedShards):
+            _has_weight(micro_batches.careers, "training")
     rows = EncodedCareers(validation.select(order))
     # A copy, so that a second run with the caller's processor does not count the careers of the first run too.
     processor = copy.deepcopy(processor)

@@ -320,8 +320,11 @@ def test_weights_on_one_side_only_are_an_error_with_the_fix(tmp_path):
 
 
 def test_two_processes_equal_one_at_the_same_global_batch(tmp_path):
-    """Parameters, losses and people per second; two processes of one micro-batch against one of two."""
-    alone = tiny_trainer(tmp_path / "one", weight=True, gradient_accumulation_steps=2)
+    """Parameters, losses and people per second; two processes of one micro-batch against one of two.
+
+    The two start anew, and then go on from a checkpoint of the one.
+    """
+    alone = tiny_trainer(tmp_path / "one", weight=True, gradient_accumulation_steps=2, load_best_model_at_end=False)
     expected = {"loss": torch.tensor(alone.train().training_loss), **parameters_of(alone)}
     expected["nll"] = torch.tensor(alone.evaluate()["eval_nll"])
     repository = str(Path(__file__).parents[2])
@@ -329,30 +332,40 @@ def test_two_processes_equal_one_at_the_same_global_batch(tmp_path):
     # accelerate's name for "several processes"; with --cpu it would start one, whatever --num_processes says.
     options = ["--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--main_process_port", "0"]
     options += ["--mixed_precision", "no", "--dynamo_backend", "no"]
-    launch = [sys.executable, "-m", "accelerate.commands.launch", *options, __file__, str(tmp_path / "two")]
+    launch = [sys.executable, "-m", "accelerate.commands.launch", *options, __file__]
+    launch += [str(tmp_path / "two"), str(tmp_path / "one" / "checkpoint-4")]
     finished = subprocess.run(launch, env=environment, capture_output=True, text=True, timeout=120)
     assert finished.returncode == 0, finished.stderr
     trained = torch.load(tmp_path / "two" / "parameters.pt")
     for name, parameter in expected.items():
         if "qkv_proj.bias" not in name:
             torch.testing.assert_close(trained[name], parameter, rtol=0, atol=1e-6)
+            if name != "loss":  # that of the updates since the checkpoint
+                torch.testing.assert_close(trained["resumed"][name], parameter, rtol=0, atol=1e-6)
     people = 90 * alone.state.epoch
     assert trained["people"] == pytest.approx(people, rel=0.01)
+    years = sum(map(len, some_careers(weight=True).select(range(90))["year"]))
+    assert trained["person_years"] == pytest.approx(years * alone.state.epoch, rel=0.01)
 
 
-def train_as_one_of_two_processes(output_dir: Path) -> None:
+def train_as_one_of_two_processes(output_dir: Path, checkpoint: str) -> None:
     """What each process of the test above runs."""
-    trainer = tiny_trainer(output_dir, weight=True, gradient_accumulation_steps=1)
+    settings = {"weight": True, "gradient_accumulation_steps": 1, "load_best_model_at_end": False}
+    trainer = tiny_trainer(output_dir, **settings)
     if trainer.args.world_size != 2:
         raise RuntimeError(f"launched {trainer.args.world_size} processes")
     result = trainer.train()
     numbers = {"nll": torch.tensor(trainer.evaluate()["eval_nll"]), "loss": torch.tensor(result.training_loss)}
     numbers["people"] = result.metrics["train_samples_per_second"] * result.metrics["train_runtime"]
+    numbers["person_years"] = result.metrics["train_person_years_per_second"] * result.metrics["train_runtime"]
+    resumed = tiny_trainer(output_dir, **settings)
+    resumed.train(resume_from_checkpoint=checkpoint)
+    later = parameters_of(resumed) | {"nll": torch.tensor(resumed.evaluate()["eval_nll"])}
     if trainer.is_world_process_zero():
-        torch.save(parameters_of(trainer) | numbers, output_dir / "parameters.pt")
+        torch.save(parameters_of(trainer) | numbers | {"resumed": later}, output_dir / "parameters.pt")
 
 
 if __name__ == "__main__":
-    train_as_one_of_two_processes(Path(sys.argv[1]))
+    train_as_one_of_two_processes(Path(sys.argv[1]), sys.argv[2])
     gc.collect()  # the model's distributed wrapper has to be gone before the process group
     torch.distributed.destroy_process_group()

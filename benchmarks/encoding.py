@@ -149,7 +149,7 @@ def main() -> None:
         print(json.dumps(train_from_files(Path(arguments.measure[0]), int(arguments.measure[1]))))
         return
     if arguments.stream:
-        compare_sizes([10_000, 100_000, *([1_000_000] if arguments.full else [])], 6 if arguments.quick else 30)
+        compare_sizes([10_000, 100_000, *([1_000_000] if arguments.full else [])], 10 if arguments.quick else 30)
         return
     torch.set_num_threads(1)
     people, rounds = (10_000, 40) if arguments.quick else (100_000, 300)

@@ -17,7 +17,7 @@ from hashlib import sha256
 from math import inf
 from pathlib import Path
 from reprlib import repr as short
-from typing import Any, Literal, overload
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -257,19 +257,9 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
             weight_scale=seen.weight_scale,
         )
 
-    @overload
-    def encode(
-        self, careers: Dataset, unknown_levels: Literal["error", "missing"] = "error"
-    ) -> tuple[Dataset, Ledger]: ...
-
-    @overload
-    def encode(
-        self, careers: CareerShards, unknown_levels: Literal["error", "missing"] = "error"
-    ) -> tuple[EncodedShards, Ledger]: ...
-
     def encode(
         self, careers: Dataset | CareerShards, unknown_levels: Literal["error", "missing"] = "error"
-    ) -> tuple[Dataset | EncodedShards, Ledger]:
+    ) -> tuple[Any, Ledger]:
         """Turns careers into ids, one row per person in the order of the careers.
 
         Args:
@@ -279,9 +269,9 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
                 "missing" treats them as missing and counts them in the ledger.
 
         Returns:
-            The encoded dataset and a ledger. Columns, with T steps and C covariates: `input_ids` (T), `labels` (T),
-            `covariates` (T, C) unless C is 0, `length`, and `weight` (scaled; one number, or T where careers have one
-            for each year) if careers have weights.
+            The encoded dataset, or `EncodedShards` of files, and a ledger. Columns, with T steps and C covariates:
+            `input_ids` (T), `labels` (T), `covariates` (T, C) unless C is 0, `length`, and `weight` (scaled; one
+            number, or T where careers have one for each year) if careers have weights.
 
         Raises:
             ValueError: If careers are not valid, a covariate is missing from them, an occupation or level is not
@@ -329,7 +319,8 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
     def _encode_shards(
         self, careers: CareerShards, unknown_levels: Literal["error", "missing"]
     ) -> tuple[EncodedShards, Ledger]:
-        stages, notes, altered, digest = [], {}, Counter[str](), sha256()
+        stages, altered, digest = [], Counter[str](), sha256()
+        notes: dict[str, None] = {}
         for part in careers:
             encoded, of_part = self.encode(part, unknown_levels)
             altered.update(of_part.entries[0].altered)

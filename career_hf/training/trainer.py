@@ -417,7 +417,8 @@ def build_trainer(
         "packed": PackingCollator(pad_token_id=processor.pad_token_id),
         "padded": padding,
     }
-    collator, make_batches = layouts[recipe.layout], MicroBatches
+    collator = layouts[recipe.layout]
+    make_batches: Any = MicroBatches
     if isinstance(train, EncodedShards):
         if recipe.job_dropout:
             raise ValueError("job dropout is for careers in memory: load them, or leave it out to train from files")

@@ -7,6 +7,7 @@ its card, and `sharing` imports `training`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -20,18 +21,19 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from datasets import Dataset, DatasetDict
 from transformers import PreTrainedModel
 
-from .careers.columns import check_names, with_weights
+from .careers.columns import check_names, list_values, with_weights
 from .careers.frames import as_splits, truncate
 from .careers.ledger import Ledger
 from .careers.mixing import Corpus, Mixture, mix
 from .careers.prepared import PreparedCareers
 from .careers.provenance import SOURCES, source_of, years_of
-from .careers.shards import CareerShards, split_shards
+from .careers.shards import CareerShards, split_shards, table_pieces
 from .careers.splits import check_not_empty
 from .encoding.checkpoints import as_checkpoint, load_checkpoint, load_processor
 from .encoding.mixtures import encode_mixture
 from .encoding.processing_career import CareerProcessor
 from .encoding.training_history import UNKNOWN_SOURCE, record_careers
+from .encoding.vocabulary import label_counts
 from .figures.training import plot_training
 from .models.configuration_career import CareerConfig
 from .models.modeling_career import CareerForOccupationPrediction
@@ -444,14 +446,16 @@ def _has_other_labels(parts: Iterable[Dataset], processor: CareerProcessor) -> b
     return any(label not in known for part in parts for career in part["occupation"] for label in career)
 
 
-def _note_unknown(ledger: Ledger, processor: CareerProcessor, validation: Dataset) -> None:
+def _note_unknown(ledger: Ledger, processor: CareerProcessor, validation: Dataset | CareerShards) -> None:
     """Says in a ledger what the unknown occupation does to the metrics of validation careers."""
     known = {label for i, label in enumerate(processor.occupations) if i not in processor.special_token_ids}
-    labels = [label for career in validation["occupation"] for label in career]
-    outside = [label for label in labels if label not in known]
+    counts = Counter[str]()
+    for piece in table_pieces(validation.select_columns(["occupation"])):
+        counts.update(label_counts(list_values(piece, "occupation")))
+    outside = [count for label, count in counts.items() if label not in known]
     if outside:
         ledger.note(
-            f"{len(outside):,} of {len(labels):,} person-years of validation careers are in {len(set(outside))} "
+            f"{sum(outside):,} of {counts.total():,} person-years of validation careers are in {len(outside)} "
             f"occupations that training careers do not have. All count as one, '{processor.unknown_occupation}', "
             "which is easier to predict than one of them: the perplexity cannot be compared with that of a model that "
             "tells them apart, unless both are trained with the same occupations (occupations=, --occupations)"

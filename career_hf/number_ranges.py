@@ -99,6 +99,7 @@ RANGES: Mapping[str, Range] = {
     # The paper has 24 million resumes.
     "people": Range(1, 100_000_000),
     "people_per_file": COUNT,
+    "people_per_group": COUNT,
     "rare": Range(0, 1_000_000_000),
     "replicates": Range(1, 10_000),
     "samples": DRAWS,

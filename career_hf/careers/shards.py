@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Dataset
 
+from ..number_ranges import within_ranges
 from .atomic_files import complete
 from .columns import career_pieces
 
@@ -159,6 +160,7 @@ def split_shards(folder: str | Path) -> dict[str, CareerShards]:
     return {path.name: CareerShards(path) for path in dict.fromkeys(found)}
 
 
+@within_ranges
 def save_shards(careers: Dataset | Iterable[Dataset], folder: str | Path, *, people_per_group: int = 2_000) -> None:
     """Writes careers into Parquet files that `CareerShards` reads.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from inspect import signature
@@ -218,9 +218,10 @@ def train(
         raise ValueError(f"{model} is counted from careers in memory, and these are read from files: load them")
     if model_class.is_counted:
         training = None if output is None else Path(output) / "training"
-        # The folder of a run that another model was trained in.
-        is_run = training is not None and training.is_dir()
-        claim = claimed_run(training, {"model": model}, resume=False, overwrite=overwrite) if is_run else nullcontext()
+        claim: AbstractContextManager[Any] = nullcontext()
+        if training is not None and training.is_dir():
+            # The folder of a run that another model was trained in.
+            claim = claimed_run(training, {"model": model}, resume=False, overwrite=overwrite)
         with claim:
             every_field = {**named_fields, **(fields or {})}
             counted = _count(model, splits, processor, record, tune_smoothing, seed, every_field)

@@ -154,9 +154,9 @@ def forecast(
             "covariates='realised' are those of the careers after a cutoff: give cutoff=, or pass careers with the "
             "coming years as covariates="
         )
-    if split is None and not isinstance(careers, Dataset) and len(careers := as_splits(careers)) > 1:
+    if split is None and not isinstance(careers, Dataset) and len(splits := as_splits(careers)) > 1:
         logger.warning_once(
-            f"everybody in the splits {list(careers)} is forecast, also people whom the model was trained on: give "
+            f"everybody in the splits {list(splits)} is forecast, also people whom the model was trained on: give "
             "split='test' to forecast one split"
         )
     careers = as_careers(careers, split)

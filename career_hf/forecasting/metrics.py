@@ -123,7 +123,7 @@ def by_horizon(table: pd.DataFrame, draws: int = 1000, seed: int = 0, weighted: 
 
 def _areas(table: pd.DataFrame, draws: int, seed: int, weighted: bool) -> dict[str, float]:
     """The columns of AUCs of `by_horizon`."""
-    found = {}
+    found: dict[str, float] = {}
     for label in watched(table):
         row = state_auc_differences({"": table}, "", label, draws, seed, weighted).loc[""]
         found |= {f"AUC {label}": row["auc"], f"AUC {label} low": row["low"], f"AUC {label} high": row["high"]}

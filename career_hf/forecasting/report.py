@@ -81,13 +81,13 @@ class ForecastReport(ReadableResult):
         """`to_frame` for people to read: perplexity and AUCs as text, with their intervals in brackets, or "too few"
         where there are too few people or households for an interval."""
         frame = self.to_frame()
-        ends = {"perplexity": ("low", "high", 2)}
-        ends |= {name: (f"{name} low", f"{name} high", 3) for name in map("AUC {}".format, watched(self.table))}
+        columns = {"perplexity": ("low", "high", 2)}
+        columns |= {name: (f"{name} low", f"{name} high", 3) for name in map("AUC {}".format, watched(self.table))}
         texts = {
-            name: [interval_text(*row, digits) for row in frame[[name, low, high]].itertuples(index=False)]
-            for name, (low, high, digits) in ends.items()
+            name: [interval_text(*ends, digits) for ends in zip(frame[name], frame[low], frame[high], strict=True)]
+            for name, (low, high, digits) in columns.items()
         }
-        return frame.assign(**texts).drop(columns=[end for low, high, _ in ends.values() for end in (low, high)])
+        return frame.assign(**texts).drop(columns=[end for low, high, _ in columns.values() for end in (low, high)])
 
     @within_ranges
     def figure(self, name: FigureName = "shares", person: str | None = None) -> Figure:

@@ -89,7 +89,7 @@ def panel(
     if foreign := [label for label in states if label not in counts]:
         raise ValueError(f"states= names {foreign[0]!r}, which no row of the table has: correct it, or leave it out")
     recoded = {label: states.get(label, label) for label in counts}
-    settings = {"table": Path(table).name} if isinstance(table, (str, Path)) else {}
+    settings: dict[str, Any] = {"table": Path(table).name} if isinstance(table, (str, Path)) else {}
     settings |= {"missing": list(missing), "no_occupation": no_occupation} if missing or no_occupation else {}
     if crosswalk is not None:
         name = "a table" if isinstance(crosswalk, pd.DataFrame) else Path(crosswalk).name.split(".")[0]

@@ -13,7 +13,7 @@ def format_value(value: Any, name: str = "", column: str = "") -> str:
         name: Name of the value's row.
         column: Name of its column.
     """
-    if value is None or value != value:
+    if value is None or is_missing(value):
         return ""
     # A truth value is a number to Python.
     if not isinstance(value, Real) or isinstance(value, bool):
@@ -24,6 +24,12 @@ def format_value(value: Any, name: str = "", column: str = "") -> str:
     if not number.is_integer():
         return f"{number:.3f}" if abs(number) < 100 else f"{number:,.1f}"
     return f"{value:,.0f}"
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value is NaN, or the missing value of pandas, which is neither equal to itself nor different."""
+    different = value != value
+    return not isinstance(different, bool) or different
 
 
 def is_year(name: str) -> bool:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from datasets import Dataset, DatasetDict
 from transformers import PreTrainedModel
+from transformers.utils import logging
 
 from .careers.columns import check_names, list_values, with_weights
 from .careers.frames import as_splits, truncate
@@ -52,6 +53,8 @@ from .training.trainer import finetuning_defaults, finetuning_recipe, recipe_for
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+logger = logging.get_logger(__name__)
 
 Careers: TypeAlias = str | Path | Dataset | DatasetDict
 # Corpora of a mixture.
@@ -346,6 +349,7 @@ def finetune(
         processor = pretrained_processor.extend(
             splits["train"], covariates=new, unknown_occupation=UNKNOWN if is_new else None
         )
+        _warn_of_another_coding(splits["train"], pretrained_processor)
         if covariate_dropout:
             processor.optional_covariates = list(processor.covariate_names)
         fields = {} if dropout is None else {"hidden_dropout": dropout, "attention_dropout": dropout}
@@ -445,6 +449,18 @@ def _has_other_labels(parts: Iterable[Dataset], processor: CareerProcessor) -> b
     """Whether careers have an occupation that a model does not know."""
     known = set(processor.occupations)
     return any(label not in known for part in parts for career in part["occupation"] for label in career)
+
+
+def _warn_of_another_coding(careers: Dataset, processor: CareerProcessor) -> None:
+    """Warns if a pretrained model knows less than half of the occupations of careers."""
+    labels = {label for career in careers["occupation"] for label in career}
+    new = sorted(labels - set(processor.occupations))
+    if len(new) > len(labels) / 2:
+        logger.warning_once(
+            f"the pretrained model does not know {len(new)} of {len(labels)} occupations of training careers, such as "
+            f"{new[0]!r}, and learns them anew; if they are codes of another coding, map them first, as "
+            "`career-hf prepare panel --crosswalk census2010` and `career_hf.sources.panel(crosswalk=...)` do"
+        )
 
 
 def _note_unknown(ledger: Ledger, processor: CareerProcessor, validation: Dataset | CareerShards) -> None:

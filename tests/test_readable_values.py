@@ -23,6 +23,7 @@ class Rows(ReadableResult):
 
 def test_a_result_shows_its_first_rows_and_says_how_many_there_are():
     result = Rows(pd.DataFrame({"year": range(1980, 2010), "perplexity": 17.456789}))
+    assert [format_value(missing) for missing in (None, float("nan"), pd.NA, pd.NaT)] == [""] * 4
     lines = repr(result).splitlines()
     assert lines[0] == "Rows" and lines[1].split() == ["year", "perplexity"]
     assert lines[2].split() == ["0", "1980", "17.457"] and lines[-2].split() == ["19", "1999", "17.457"]

@@ -5,6 +5,8 @@ import pytest
 import torch
 from datasets import DatasetDict
 from mixture_examples import moves, survey
+from transformers.testing_utils import CaptureLogger
+from transformers.utils import logging
 
 import career_hf
 from career_hf.careers import from_frame, save_careers, split_careers
@@ -229,3 +231,12 @@ def test_a_text_in_the_place_of_a_list_and_an_empty_split_are_refused(careers):
     splits = {"train": careers, "validation": careers.select([])}
     with pytest.raises(ValueError, match="the split 'validation' is empty"):
         career_hf.train(DatasetDict(splits))
+
+
+def test_careers_of_another_coding_are_pointed_to_a_crosswalk(trained):
+    codes = from_frame({"person": list("abcd"), "year": [1990] * 4, "occupation": ["2100", "3255", "9130", "cook"]})
+    splits = {"train": codes, "validation": codes}
+    with CaptureLogger(logging.get_logger("career_hf.trained_models")) as log:
+        career_hf.finetune(trained, splits, **SHORT)
+    assert "does not know 3 of 4 occupations of training careers, such as '2100'" in log.out
+    assert "--crosswalk census2010" in log.out

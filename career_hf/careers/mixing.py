@@ -103,6 +103,8 @@ def mix(
     check_names(covariates=covariates)
     if isinstance(corpora, (str, Path, Dataset, Mapping)) or not len(corpora):
         raise ValueError("corpora is no list of corpora: pass a list with at least one, such as [survey, moves]")
+    if corpus_weights is not None and not isinstance(corpus_weights, (list, tuple)):
+        raise ValueError(f"corpus_weights is {corpus_weights!r}, and must be a list of numbers, one for each corpus")
     if corpus_weights is not None and len(corpus_weights) != len(corpora):
         raise ValueError(f"there are {len(corpus_weights)} corpus_weights for {len(corpora)} corpora: give one each")
     parts = [_splits_of(corpus) for corpus in corpora]

@@ -329,9 +329,10 @@ def source_of(folder: str | Path) -> dict[str, str]:
         `source`, `license` and `redistribution`, each "unknown" where no card says it.
 
     Raises:
-        ValueError: If the card cannot be read, a field is no text, or `redistribution` is not one of `Redistribution`.
+        ValueError: If there is no such folder, the card cannot be read, a field is no text, or `redistribution` is not
+            one of `Redistribution`.
     """
-    path = Path(folder) / CARD
+    path = _card_of(folder)
     metadata, our_metadata = _metadata(path)
     license = metadata.get("license_name") or metadata.get("license", "unknown")
     # The Hub's cards may name several licences.
@@ -353,9 +354,10 @@ def limits_of(folder: str | Path) -> Limits:
         folder: Folder of careers, as `career-hf prepare` writes it.
 
     Raises:
-        ValueError: If the card cannot be read, or its limits have other fields or types than `Limits`.
+        ValueError: If there is no such folder, the card cannot be read, or its limits have other fields or types than
+            `Limits`.
     """
-    path = Path(folder) / CARD
+    path = _card_of(folder)
     fields = _metadata(path)[1].get("limits", {})
     known = asdict(Limits())
     if not isinstance(fields, dict) or not set(fields) <= set(known):
@@ -367,6 +369,13 @@ def limits_of(folder: str | Path) -> Limits:
         if name != "lacks" and not isinstance(value, bool):
             raise ValueError(f"{path}: {name} is {value!r}, and must be true or false")
     return Limits(**{**fields, "lacks": tuple(lacks)})
+
+
+def _card_of(folder: str | Path) -> Path:
+    """The path of a folder's card, which need not be there; a ValueError if the folder is not."""
+    if not Path(folder).is_dir():
+        raise ValueError(f"there is no folder {folder}")
+    return Path(folder) / CARD
 
 
 def _metadata(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:

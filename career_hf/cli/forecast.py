@@ -75,7 +75,7 @@ def forecast(
     )
     say(report.ledger)
     if report.forecast.attrs["years_placed_at"]:
-        say(f"years without training use the latest trained year: {report.forecast.attrs['years_placed_at']}")
+        say(f"years without training use another trained year: {report.forecast.attrs['years_placed_at']}")
     who = f"people observed in {report.forecast.years[0, -1]}, {how_weighted(weighted)}"
     if everyone:
         who = f"everyone observed, weighted for dropping out{' and by survey weights' if weighted else ''}"

@@ -121,4 +121,4 @@ def _print(comparison: Any, name: str, fewest: int) -> None:
             f"Edited person-years with a combination that training has fewer than {fewest} times (rare), or never",
         )
     if placed := table.attrs.get("years_placed_at"):
-        say(f"years without training use the latest trained year: {placed}")
+        say(f"years without training use another trained year: {placed}")

@@ -198,7 +198,7 @@ def forecast(
             unknown_levels=unknown_levels,
         )
     if placed:
-        logger.warning_once(f"years without training steps use the latest trained year: {placed}")
+        logger.warning_once(f"years without training steps use another trained year: {placed}")
 
     shape = (len(ahead.people), int(ahead.wanted.sum()) // len(ahead.people))
     probability = np.empty((*shape, len(ids)), dtype=np.float32)

@@ -78,7 +78,10 @@ def steps_ahead(
     people = table["person"].to_pylist()
     last_year = list_values(table, "year").to_numpy()[list_lengths(table, "year").cumsum() - 1].astype(np.int64)
     if (horizon is None) == (years is None):
-        raise ValueError(f"give either horizon= or years=, not {horizon} and {years}")
+        found = "both are given" if years is not None else "neither is given"
+        raise ValueError(f"{found}: give horizon=, the number of years ahead, or years=, a list of years")
+    if years is not None and (isinstance(years, str) or not hasattr(years, "__len__")):
+        raise ValueError(f"years is {years!r}, and must be a list of years: years=[{years}]")
     if horizon is not None:
         if horizon < 1:
             raise ValueError(f"horizon must be at least 1, and is {horizon}")
@@ -189,13 +192,15 @@ def _ages(steps: StepsAhead, careers: Dataset) -> np.ndarray:
 
 def _place_years(years: np.ndarray, processor: CareerProcessor, covariate: int) -> tuple[np.ndarray, dict[int, int]]:
     """Level ids of years, or of other whole numbers: the number's own where the last training stage had it, else that
-    of the latest one before."""
+    of the latest one before. Before the first it is the first, if the covariate is optional, as in `encode`."""
     name, labels = processor.covariate_names[covariate], processor.covariate_levels[covariate]
     counts = processor.trained_counts()[1][covariate] if processor.training_stages else np.ones(len(labels))
     # A dictionary of the original program has levels that are no years, such as <unk>.
     years_of_labels = [(year_of(label), count) for label, count in zip(labels[1:], counts[1:], strict=True)]
     trained = np.sort([year for year, count in years_of_labels if year is not None and count > 0]).astype(np.int64)
     place = np.searchsorted(trained, years, side="right") - 1
+    if name in processor.optional_covariates and len(trained):
+        place = np.maximum(place, 0)
     if (place < 0).any():
         raise ValueError(
             f"{name} {years[place < 0][0]} lies before {trained[0] if len(trained) else 'every trained one'}, the "

@@ -61,6 +61,7 @@ def test_years_of_a_corpus_without_a_calendar_are_not_among_the_dated_ones():
         (lambda: survey(), None, "is no list of corpora"),
         (lambda: [survey(), moves()], [1.0], "1 corpus_weights for 2 corpora"),
         (lambda: [survey(), moves()], [1.0, 0.0], "corpus_weights is 0.0"),
+        (lambda: [survey(), moves()], 0.5, "corpus_weights is 0.5, and must be a list of numbers"),
         (lambda: [moves()], None, "no corpus has a split 'validation'"),
         (lambda: [survey(), survey()], None, "person 'p0' is in two corpora"),
         (lambda: [survey(), DatasetDict(validation=survey(name="q")["train"])], None, "corpus 2 has no training"),

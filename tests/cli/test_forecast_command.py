@@ -76,7 +76,7 @@ def test_forecasts_are_scored_saved_and_drawn(folder, everyone, monkeypatch):
         *["forecast", folder / "jobs", *data, "--years", "1988,1990", "--samples", 50, "--draws", 20, *everyone],
         *["--output", output, "--plot"],
     )
-    assert "years without training use the latest trained year: {1988: 1986, 1990: 1986}" in printed
+    assert "years without training use another trained year: {1988: 1986, 1990: 1986}" in printed
     result, table = Forecast.load(output), pd.read_parquet(output / "forecast_table.parquet")
     assert (result.years == [1988, 1990]).all() and result.trajectories.count.sum() == 50 * len(result.people)
     by_year = pd.read_csv(output / "by_horizon.csv", index_col="year")

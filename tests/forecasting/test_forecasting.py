@@ -139,7 +139,7 @@ def test_the_result_says_how_it_was_made(careers):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({}, "give either horizon= or years=, not None and None"),
+        ({}, "neither is given: give horizon=, the number of years ahead, or years="),
         ({"horizon": 1, "years": [1990]}, "give either"),
         ({"horizon": 0}, "horizon must be at least 1"),
         ({"horizon": 1, "samples": 1}, "samples must be at least 2"),

@@ -65,3 +65,12 @@ def test_a_folder_of_that_name_comes_first_and_other_names_are_not_looked_for(tm
     assert shipped(SMALL) == SMALL
     with pytest.raises(ValueError, match=f"there is no folder 'occ1990dd-tiny'.*{SMALL}"):
         load_checkpoint("occ1990dd-tiny")
+
+
+def test_years_before_the_first_of_training_are_the_nearest_in_forecasts_as_in_encoding():
+    model, processor = career_hf.load_checkpoint("occ1990dd-small")
+    early = {"person": ["a", "a"], "year": [1974, 1975], "occupation": ["95", "95"]}
+    found = career_hf.forecast((model, processor), career_hf.from_frame(early), horizon=2)
+    assert found.years.tolist() == [[1976, 1977]] and found.probability.sum(-1) == pytest.approx(np.ones((1, 2)))
+    with pytest.raises(ValueError, match=r"years is 2014, and must be a list of years: years=\[2014\]"):
+        career_hf.forecast((model, processor), career_hf.from_frame(early), years=2014)

@@ -621,7 +621,7 @@ def foundation_checkpoint(
         typer.Option(help="Folder with extracts of the NLSY79; if left out, nobody of it is trained on.", exists=True),
     ] = None,
     name: Annotated[str, typer.Option(help="Name of the checkpoint.")] = SMALL,
-    steps: Annotated[int, typer.Option(help="Updates.", min=4)] = 700,
+    steps: Annotated[int, typer.Option(help="Updates.", min=4)] = 2_000,
 ) -> None:
     """Train the checkpoint that ships, from raw files: `OUTPUT/NAME`, with its card.
 

@@ -149,7 +149,7 @@ def test_a_pretrained_model_that_knows_more_is_compared_on_what_all_know(splits,
     (chain,) = comparison.tables["markov-1"]
     assert frame.loc["markov-1", "perplexity"] == pytest.approx(perplexity(chain[chain["occupation"] != "judge"]))
     # It was pretrained on the very people it is scored on.
-    assert f"trained on {people} of the {people} people" in comparison.ledger.notes[0]
+    assert f"trained on {people} of the {people} people" in " ".join(comparison.ledger.notes)
     assert (tmp_path / "vs" / "ledger.json").exists()
 
 

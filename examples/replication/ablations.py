@@ -282,8 +282,9 @@ class TaughtByStaysForOccupationPrediction(CareerForOccupationPrediction):
         stay_logit: torch.Tensor | None,
         previous: torch.Tensor,
         labels: torch.Tensor,
+        history: Any,
     ) -> torch.Tensor:
-        nll = super()._nll(hidden_states, stay_logit, previous, labels)
+        nll = super()._nll(hidden_states, stay_logit, previous, labels, history)
         stays = (labels == previous).nonzero(as_tuple=True)
         log_probs = occupation_log_probs(self._occupation_logits(hidden_states[stays]), self._excluded_ids())
         copied = -log_probs.gather(-1, labels[stays].unsqueeze(-1)).squeeze(-1)

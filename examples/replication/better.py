@@ -333,16 +333,16 @@ def better_page(tables: Mapping[str, pd.DataFrame]) -> str:
     levels = tables["levels"]
     difference = ("difference", "low_of_difference", "high_of_difference")
     columns = {
-        "perplexity [95% interval]": with_interval(levels, "perplexity", "low", "high", ".2f"),
-        "log difference from CAREER": with_interval(levels, *difference, "+.3f"),
+        "perplexity [95% interval]": with_interval(levels, "perplexity", "low", "high", 2),
+        "log difference from CAREER": with_interval(levels, *difference, 3, "+"),
         "seeds": levels["seeds"],
     }
     if "left" in levels:
         columns |= {name: levels[name].map("{:.3f}".format) for name in ("excess", "left")}
     parts, cuts = tables["parts"], tables["cuts"]
     nats = parts.pivot(index="model", columns="part", values="nats").round(4)[list(PARTS)]
-    gains = parts.assign(text=with_interval(parts, "difference", "low", "high", "+.4f"))
-    of_cuts = cuts.assign(text=with_interval(cuts, "difference", "low", "high", "+.3f"))
+    gains = parts.assign(text=with_interval(parts, "difference", "low", "high", 4, "+"))
+    of_cuts = cuts.assign(text=with_interval(cuts, "difference", "low", "high", 3, "+"))
     return page_of(
         {
             "Test perplexity": pd.DataFrame(columns),

@@ -92,7 +92,7 @@ def test_numbers_are_written_as_each_table_says(tmp_path):
 
 def test_intervals_as_text_and_as_whiskers():
     table = pd.DataFrame({"value": [1.5, np.nan], "low": [1.0, np.nan], "high": [1.75, np.nan]}, index=["a", "b"])
-    assert with_interval(table, "value", "low", "high", "+.2f").tolist() == ["+1.50 [+1.00, +1.75]", ""]
+    assert with_interval(table, "value", "low", "high", 2, "+").tolist() == ["+1.50 [+1.00, +1.75]", ""]
     np.testing.assert_allclose(whiskers(table.iloc[:1], "value"), [[0.5], [0.25]])
     page = page_of({"A table": table[["value"]].rename_axis("name"), "Nothing": table.iloc[:0]})
     assert page.startswith("### A table\n\n| name") and "nan" not in page and "Nothing" not in page

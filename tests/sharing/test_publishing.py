@@ -328,6 +328,6 @@ def test_the_command_shows_what_would_be_sent(hub, checkpoint, monkeypatch):
     "repo", ["", "careers", "a/b/c", "me/", "/careers", "me/a b", "me/-x", "me/x--y", "me/x\ny", 3]
 )
 def test_a_name_of_no_repository_is_refused_before_anything_is_uploaded(hub, api, checkpoint, repo):
-    with pytest.raises(ValueError, match="give USER/NAME") as error:
+    with pytest.raises(ValueError, match="give USER/NAME|repo is 3, a number, and must be a text") as error:
         publish(checkpoint, repo, api=api)
     assert "\n" not in str(error.value) and not hub.repos

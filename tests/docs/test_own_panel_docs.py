@@ -7,6 +7,7 @@ import runpy
 from pathlib import Path
 
 import pytest
+from transformers.testing_utils import slow
 
 from career_hf import load_checkpoint
 
@@ -36,6 +37,7 @@ def test_python_of_the_page_runs(tmp_path, monkeypatch, capsys, short_training):
     load_checkpoint("runs/mine")
 
 
+@slow  # the page has the same steps
 @pytest.mark.filterwarnings("ignore")
 def test_the_script_runs(tmp_path, monkeypatch, capsys, short_training):
     monkeypatch.chdir(tmp_path)

@@ -17,6 +17,7 @@ from transformers import (
     TrainingArguments,
 )
 from transformers.masking_utils import sdpa_mask
+from transformers.testing_utils import slow
 
 from career_hf import CareerConfig, CareerForOccupationPrediction, CareerModel
 from career_hf.models.modeling_career import eager_attention_forward
@@ -592,6 +593,7 @@ def test_resized_embeddings_are_a_valid_model(count, tmp_path):
         model.resize_token_embeddings(3)
 
 
+@slow  # its kernels are compiled for half a minute
 @in_one_graph
 @pytest.mark.filterwarnings("ignore")
 def test_compiled_with_free_sizes_equals_eager_also_padded_and_packed():

@@ -140,7 +140,7 @@ def test_the_result_says_how_it_was_made(careers):
     ("arguments", "message"),
     [
         ({}, "neither is given: give horizon=, the number of years ahead, or years="),
-        ({"horizon": 1, "years": [1990]}, "give either"),
+        ({"horizon": 1, "years": [1990]}, "both are given: give horizon="),
         ({"horizon": 0}, "horizon must be at least 1"),
         ({"horizon": 1, "samples": 1}, "samples must be at least 2"),
         ({"horizon": 1, "estimator": "median"}, "estimator must be one of .*'frequency'.* not 'median'"),

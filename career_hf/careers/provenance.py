@@ -329,7 +329,7 @@ def source_of(folder: str | Path) -> dict[str, str]:
         `source`, `license` and `redistribution`, each "unknown" where no card says it.
 
     Raises:
-        ValueError: If there is no such folder, the card cannot be read, a field is no text, or `redistribution` is not
+        ValueError: If the card cannot be read, a field is no text, or `redistribution` is not
             one of `Redistribution`.
     """
     path = _card_of(folder)
@@ -354,7 +354,7 @@ def limits_of(folder: str | Path) -> Limits:
         folder: Folder of careers, as `career-hf prepare` writes it.
 
     Raises:
-        ValueError: If there is no such folder, the card cannot be read, or its limits have other fields or types than
+        ValueError: If the card cannot be read, or its limits have other fields or types than
             `Limits`.
     """
     path = _card_of(folder)
@@ -372,9 +372,7 @@ def limits_of(folder: str | Path) -> Limits:
 
 
 def _card_of(folder: str | Path) -> Path:
-    """The path of a folder's card, which need not be there; a ValueError if the folder is not."""
-    if not Path(folder).is_dir():
-        raise ValueError(f"there is no folder {folder}")
+    """The path of a folder's card, which need not be there."""
     return Path(folder) / CARD
 
 

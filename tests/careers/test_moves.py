@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from career_hf import from_moves
-from career_hf.careers import SOURCES, Limits, from_frame, limits_of, load_careers, source_of, split_careers, validate
+from career_hf.careers import SOURCES, Limits, from_frame, limits_of, load_careers, split_careers, validate
 from career_hf.careers.splits import are_counts
 from career_hf.occupations import weighted_crosswalk
 
@@ -235,9 +235,3 @@ def test_published_counts_are_those_of_their_tables(shared, source):
     assert total + dropped == pytest.approx(expected, rel=1e-6, abs=0.5)
     assert prepared.limits.stays == bool(len(stayed))
     assert prepared.source is SOURCES[source] and len(weights(prepared)) == prepared.careers.num_rows
-
-
-def test_folders_that_are_not_there_have_no_limits_and_no_source(tmp_path):
-    for read in (limits_of, source_of):
-        with pytest.raises(ValueError, match="there is no folder .*none"):
-            read(tmp_path / "none")

@@ -28,8 +28,7 @@ def format_value(value: Any, name: str = "", column: str = "") -> str:
 
 def is_missing(value: Any) -> bool:
     """Whether a value is NaN, or the missing value of pandas, which is neither equal to itself nor different."""
-    different = value != value
-    return not isinstance(different, bool) or different
+    return type(value).__name__ == "NAType" or bool(value != value)
 
 
 def is_year(name: str) -> bool:

@@ -20,13 +20,13 @@ import torch
 from datasets import Dataset
 from torch import nn
 
-from ..encoding.collating import EncodedCareers
 from ..encoding.processing_career import CareerProcessor
 from ..models.configuration_occupation import OccupationConfig
 from ..models.modeling_occupation import OccupationModel
 from ..models.strict_config import number, strict_config
 from ..models.two_stage import IMPOSSIBLE
 from ..occupations.crosswalks import groups, groups_of
+from .markov import counted_steps, refuse_covariates
 
 
 # What `tune` tries: how many moves the simpler distributions weigh, and the weight of moves in the other direction.
@@ -58,11 +58,7 @@ class BackoffConfig(OccupationConfig):
 
     def validate_no_covariates(self):
         """Part of `@strict` validation: a counted model has no covariates, and a table of limited size."""
-        if self.covariate_names or self.covariate_sizes:
-            raise ValueError(
-                f"a counted model has no covariates, and was given {self.covariate_names}; give it a processor of its "
-                "own, CareerProcessor.fit(careers, covariates=())"
-            )
+        refuse_covariates("a counted model", self)
         if self.vocab_size > MOST_OCCUPATIONS:
             raise ValueError(
                 f"vocab_size is {self.vocab_size:,}, and pairs of over {MOST_OCCUPATIONS:,} take too much"
@@ -172,26 +168,17 @@ class Counts:
     def __init__(
         self, encoded: Dataset, processor: CareerProcessor, group_of: Mapping[str, str] | None, weighted: bool
     ) -> None:
-        careers = EncodedCareers(encoded)
-        if len(careers) == 0:
-            raise ValueError("there are no careers to count; encode at least one")
-        flat = careers.gather(np.arange(len(careers)))
-        if weighted and flat.weights is None:
-            raise ValueError(
-                "weighted=True, but the encoded careers have no column 'weight'; give the careers weights"
-            )
+        _, previous, occupation, weight = counted_steps(encoded, weighted)
         labels, special = processor.occupations, processor.special_token_ids
         size = len(labels)
-        codes = flat.input_ids.astype(np.int64) * size + flat.labels
-        weights: Any = flat.weights if weighted else None
-        self.steps = np.bincount(codes, weights=weights, minlength=size**2).astype(float).reshape(size, size)
+        steps = np.bincount(previous * size + occupation, weights=weight, minlength=size**2)
+        self.steps = steps.astype(float).reshape(size, size)
         self.is_occupation = np.ones(size, dtype=bool)
         self.is_occupation[special] = False
-        if group_of is None:
-            known = set(labels) & set(groups())
-            words = [label for i, label in enumerate(labels) if self.is_occupation[i]]
-            group_of = groups_of(words) if known else dict.fromkeys(words, "all")
         occupations = [label for i, label in enumerate(labels) if self.is_occupation[i]]
+        if group_of is None:
+            in_occ1990dd = set(labels) & set(groups())
+            group_of = groups_of(occupations) if in_occ1990dd else dict.fromkeys(occupations, "all")
         if missing := [label for label in occupations if label not in group_of]:
             raise ValueError(f"occupation '{missing[0]}' has no group: add it to group_of")
         names = sorted({group_of[label] for label in occupations})

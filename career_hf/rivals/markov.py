@@ -39,6 +39,15 @@ NO_CONTEXT = -1
 MOST_COUNTS = 10**10
 
 
+def refuse_covariates(kind: str, config: OccupationConfig) -> None:
+    """Raises a ValueError if the config of a model that is made of counts has covariates."""
+    if config.covariate_names or config.covariate_sizes:
+        raise ValueError(
+            f"{kind} has no covariates, and was given {config.covariate_names}; give it a processor of its own, "
+            "CareerProcessor.fit(careers, covariates=())"
+        )
+
+
 @strict_config
 class MarkovConfig(OccupationConfig):
     r"""Configuration of [`MarkovForOccupationPrediction`].
@@ -79,11 +88,7 @@ class MarkovConfig(OccupationConfig):
 
     def validate_no_covariates(self):
         """Part of `@strict` validation: a Markov chain has no covariates."""
-        if self.covariate_names or self.covariate_sizes:
-            raise ValueError(
-                f"a Markov chain has no covariates, and was given {self.covariate_names}; give it a processor of its "
-                "own, CareerProcessor.fit(careers, covariates=())"
-            )
+        refuse_covariates("a Markov chain", self)
 
 
 class TransitionCounts(nn.Module):
@@ -221,7 +226,7 @@ class MarkovForOccupationPrediction(OccupationModel):
         """
         vocabulary = processor.config_kwargs()
         size = vocabulary["vocab_size"]
-        before_previous, previous, occupation, weight = _steps(encoded, weighted)
+        before_previous, previous, occupation, weight = counted_steps(encoded, weighted)
         orders = [TransitionCounts.from_steps(previous, occupation, weight, size)]
         if order == 2:
             has_pair = before_previous != NO_CONTEXT
@@ -323,7 +328,7 @@ def tune_weight(
     """
     fit = MarkovForOccupationPrediction.fit
     model = fit(train, processor, order=order, pseudo_count=pseudo_count, weighted=weighted)
-    before_previous, previous, occupation, weight = _steps(validation, weighted)
+    before_previous, previous, occupation, weight = counted_steps(validation, weighted)
     following = torch.from_numpy(occupation)
     smooth = model.occupation_shares.double().numpy()[occupation]
     first = model.first_order.share_of(torch.from_numpy(previous), following).numpy()
@@ -347,9 +352,19 @@ def tune_weight(
     return model
 
 
-def _steps(encoded: Dataset, weighted: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
-    """Steps of encoded careers as flat arrays: y_{t-2} (`NO_CONTEXT` at a first step), y_{t-1}, y_t, weight; without
-    those of weight 0, if weighted."""
+def counted_steps(encoded: Dataset, weighted: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+    """What models that are made of counts count.
+
+    Args:
+        encoded: Careers as `processor.encode` returns them.
+        weighted: Whether steps have survey weights; steps of weight 0 are then left out.
+
+    Returns:
+        `(steps,)` each: y_{t-2} (`NO_CONTEXT` at a first step), y_{t-1}, y_t, and weights with a mean of 1, or None.
+
+    Raises:
+        ValueError: There are no careers, or there are no weights to use.
+    """
     careers = EncodedCareers(encoded)
     if len(careers) == 0:
         raise ValueError("there are no careers to count; encode at least one")
@@ -369,4 +384,4 @@ def _steps(encoded: Dataset, weighted: bool) -> tuple[np.ndarray, np.ndarray, np
     return before_previous[counted], previous[counted], occupation[counted], weight
 
 
-__all__ = ["MarkovConfig", "MarkovForOccupationPrediction", "tune_weight"]
+__all__ = ["MarkovConfig", "MarkovForOccupationPrediction", "counted_steps", "refuse_covariates", "tune_weight"]

@@ -43,7 +43,7 @@ from ..models.configuration_occupation import OccupationConfig
 from ..models.modeling_occupation import OccupationModel
 from ..models.strict_config import number, size, strict_config
 from ..models.two_stage import IMPOSSIBLE
-from .markov import MarkovForOccupationPrediction, tune_weight
+from .markov import MarkovForOccupationPrediction, refuse_covariates, tune_weight
 
 
 logger = logging.get_logger(__name__)
@@ -75,11 +75,7 @@ class MixtureOfMarkovChainsConfig(OccupationConfig):
 
     def validate_no_covariates(self):
         """Part of `@strict` validation: a mixture of Markov chains has no covariates."""
-        if self.covariate_names or self.covariate_sizes:
-            raise ValueError(
-                f"a mixture of Markov chains has no covariates, and was given {self.covariate_names}; give it a "
-                "processor of its own, CareerProcessor.fit(careers, covariates=())"
-            )
+        refuse_covariates("a mixture of Markov chains", self)
 
 
 class MixtureOfMarkovChainsForOccupationPrediction(OccupationModel):

@@ -13,7 +13,7 @@ that micro-batches have little padding. This does not change which people are in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -24,13 +24,62 @@ import torch
 from .collating import Batch, EncodedCareers, FlatCareers, PaddingCollator
 
 
-class MicroBatches(torch.utils.data.Dataset):
+class ItemsOfEpochs(torch.utils.data.Dataset):
+    """What micro-batches of careers in memory and in files share: their epoch, their number, and dropped covariates.
+
+    The epoch is in shared memory, where workers of a data loader that stay alive see it change.
+
+    Args:
+        collator, micro_batches_per_batch, seed, covariate_dropout: As in `MicroBatches`.
+        batches_per_epoch: Number of updates of an epoch.
+
+    Raises:
+        ValueError: The probability is not between 0 and 1.
+    """
+
+    def __init__(
+        self,
+        collator: Callable[[FlatCareers], Batch],
+        batches_per_epoch: int,
+        micro_batches_per_batch: int,
+        seed: int,
+        covariate_dropout: float,
+    ):
+        if not 0 <= covariate_dropout <= 1:
+            raise ValueError(f"covariate_dropout is {covariate_dropout!r}, which is not between 0 and 1")
+        self.collator, self.seed, self.covariate_dropout = collator, seed, covariate_dropout
+        self.batches_per_epoch, self.micro_batches_per_batch = batches_per_epoch, micro_batches_per_batch
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Shuffles people for this epoch. Trainer's data loader calls it."""
+        self._epoch.fill_(epoch)
+
+    @property
+    def epoch(self) -> int:
+        """The epoch whose order of people the items have."""
+        return int(self._epoch)
+
+    def __len__(self) -> int:
+        return self.batches_per_epoch * self.micro_batches_per_batch
+
+    def _without_dropped_covariates(self, careers: FlatCareers, index: int) -> FlatCareers:
+        """The careers of an item in which covariates, drawn for every career and covariate, are missing."""
+        if not self.covariate_dropout or careers.covariates is None:
+            return careers
+        # Of (seed, epoch, index) alone, as everything is; the further number tells it from other draws.
+        generator = np.random.default_rng([self.seed, self.epoch, index, 1])
+        dropped = generator.random((len(careers.lengths), careers.covariates.shape[1])) < self.covariate_dropout
+        missing = np.repeat(dropped, careers.lengths, axis=0)
+        return replace(careers, covariates=np.where(missing, 0, careers.covariates))
+
+
+class MicroBatches(ItemsOfEpochs):
     """Micro-batches of an encoded dataset, in the order in which stock Trainer consumes them.
 
     An epoch has B = ceil(all steps / `tokens_per_batch`) batches, each within one career of (all steps / B), and each
     is cut into `micro_batches_per_batch` items of nearly equal numbers of steps. Every item is a function of (seed,
-    epoch, index) alone. Loading one takes well under a millisecond, so that `dataloader_num_workers` can stay 0. The
-    epoch is in shared memory, where persistent workers see it change.
+    epoch, index) alone. Loading one takes well under a millisecond, so that `dataloader_num_workers` can stay 0.
 
     Args:
         encoded: What `CareerProcessor.encode` returns.
@@ -64,13 +113,10 @@ class MicroBatches(torch.utils.data.Dataset):
         seed: int = 42,
         covariate_dropout: float = 0.0,
     ):
-        self.covariate_dropout = check_covariate_dropout(covariate_dropout)
         self.careers = encoded if isinstance(encoded, EncodedCareers) else EncodedCareers(encoded)
-        self.collator = collator
-        self.micro_batches_per_batch = micro_batches_per_batch
-        self.seed = seed
         people, steps = len(self.careers), int(self.careers.lengths.sum())
-        self.batches_per_epoch = max(1, -(-steps // tokens_per_batch))
+        batches = max(1, -(-steps // tokens_per_batch))
+        super().__init__(collator, batches, micro_batches_per_batch, seed, covariate_dropout)
         needed = self.batches_per_epoch * micro_batches_per_batch
         if people < needed:
             raise ValueError(
@@ -78,20 +124,7 @@ class MicroBatches(torch.utils.data.Dataset):
                 "micro-batches with at least one person each; lower gradient_accumulation_steps or the number of "
                 f"processes, or raise tokens_per_batch (now {tokens_per_batch})"
             )
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         self._ordered_epoch = -1
-
-    def set_epoch(self, epoch: int) -> None:
-        """Shuffles people for this epoch. Trainer's data loader calls it."""
-        self._epoch.fill_(epoch)
-
-    @property
-    def epoch(self) -> int:
-        """The epoch whose order of people the items have."""
-        return int(self._epoch)
-
-    def __len__(self) -> int:
-        return self.batches_per_epoch * self.micro_batches_per_batch
 
     def people(self, index: int) -> np.ndarray:
         """Rows of the encoded dataset that make up item `index` of this epoch, shortest career first."""
@@ -114,34 +147,10 @@ class MicroBatches(torch.utils.data.Dataset):
 
     def gather(self, index: int) -> FlatCareers:
         """The careers of item `index` of this epoch, without the covariates that are dropped."""
-        careers = self.careers.gather(self.people(index))
-        return without_covariates(careers, self.covariate_dropout, [self.seed, self.epoch, index])
+        return self._without_dropped_covariates(self.careers.gather(self.people(index)), index)
 
     def __getitem__(self, index: int) -> Batch:
         return self.collator(self.gather(index))
-
-
-def check_covariate_dropout(share: float) -> float:
-    """The share; raises a ValueError if it is no probability."""
-    if not 0 <= share <= 1:
-        raise ValueError(f"covariate_dropout is {share!r}, which is not between 0 and 1")
-    return share
-
-
-def without_covariates(careers: FlatCareers, share: float, item: Sequence[int]) -> FlatCareers:
-    """Careers of an item in which a share of covariates, drawn for every career and covariate, is missing.
-
-    Args:
-        careers: The careers of an item.
-        share: Probability that a covariate of a career is missing at all its steps.
-        item: Seed, epoch and index of the item, of which alone the draw is a function.
-    """
-    if not share or careers.covariates is None:
-        return careers
-    # The further number tells it from other draws.
-    generator = np.random.default_rng([*item, 1])
-    dropped = generator.random((len(careers.lengths), careers.covariates.shape[1])) < share
-    return replace(careers, covariates=np.where(np.repeat(dropped, careers.lengths, axis=0), 0, careers.covariates))
 
 
 def cut_evenly(lengths: np.ndarray, pieces: int, at_least: int = 1) -> np.ndarray:

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from datasets import Dataset
 
 from ..careers.ledger import Ledger
 from ..careers.shards import CareerShards, RowGroup
 from .collating import Batch, EncodedCareers, FlatCareers
-from .micro_batches import check_covariate_dropout, cut_evenly, without_covariates
+from .micro_batches import ItemsOfEpochs, cut_evenly
 
 
 class EncodedShards:
@@ -84,7 +83,7 @@ class _Block:
         return self.careers.gather(self.order[self.cuts.get(batch, 0) : self.cuts.get(batch + 1, len(self.order))])
 
 
-class StreamedMicroBatches(torch.utils.data.Dataset):
+class StreamedMicroBatches(ItemsOfEpochs):
     """Micro-batches of careers in files, as `MicroBatches` makes them of careers in memory.
 
     An epoch shuffles the row groups of all files, reads as many of them at a time as the buffer holds, and shuffles
@@ -114,14 +113,10 @@ class StreamedMicroBatches(torch.utils.data.Dataset):
         buffer_steps: int = 500_000,
         covariate_dropout: float = 0.0,
     ):
-        self.covariate_dropout = check_covariate_dropout(covariate_dropout)
-        self.encoded, self.collator, self.seed = encoded, collator, seed
-        self.micro_batches_per_batch, self.buffer_steps = micro_batches_per_batch, buffer_steps
-        self.steps = encoded.shards.steps
-        self.batches_per_epoch = max(1, -(-self.steps // tokens_per_batch))
+        self.encoded, self.buffer_steps, self.steps = encoded, buffer_steps, encoded.shards.steps
+        batches = max(1, -(-self.steps // tokens_per_batch))
+        super().__init__(collator, batches, micro_batches_per_batch, seed, covariate_dropout)
         self._refuse_if_fewer(len(encoded), self.batches_per_epoch * micro_batches_per_batch)
-        # In shared memory, where workers of a data loader that stay alive see the epoch change.
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         self._planned_epoch = self._batch_index = -1
 
     def _refuse_if_fewer(self, people: int, needed: int) -> None:
@@ -130,18 +125,6 @@ class StreamedMicroBatches(torch.utils.data.Dataset):
                 f"{people} people cannot fill {needed} micro-batches with at least one person each; lower "
                 "gradient_accumulation_steps or the number of processes, or raise tokens_per_batch"
             )
-
-    def set_epoch(self, epoch: int) -> None:
-        """Shuffles people for this epoch. Trainer's data loader calls it."""
-        self._epoch.fill_(epoch)
-
-    @property
-    def epoch(self) -> int:
-        """The epoch whose order of people the items have."""
-        return int(self._epoch)
-
-    def __len__(self) -> int:
-        return self.batches_per_epoch * self.micro_batches_per_batch
 
     def __getitem__(self, index: int) -> Batch:
         return self.collator(self.careers(index))
@@ -159,7 +142,7 @@ class StreamedMicroBatches(torch.utils.data.Dataset):
             self._ends = cut_evenly(self._batch.lengths, self.micro_batches_per_batch)
             self._batch_index = batch
         careers = self._batch.select(np.arange(self._ends[part], self._ends[part + 1]))
-        return without_covariates(careers, self.covariate_dropout, [self.seed, self.epoch, index])
+        return self._without_dropped_covariates(careers, index)
 
     def _plan(self, epoch: int) -> None:
         """Puts the row groups of an epoch in order and cuts them into blocks that fit into the buffer."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,3 +24,19 @@ def short_training(monkeypatch):
             return _verb(*arguments, **options | SHORT)
 
         monkeypatch.setattr(career_hf, name, shorter)
+
+
+@pytest.fixture
+def run_page(tmp_path, monkeypatch, capsys) -> Callable[[str], None]:
+    """Runs the Python of a page in an empty folder, block after block; it prints what the page says that it prints."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(page: str) -> None:
+        names: dict[str, object] = {}
+        for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL):
+            exec(block, names)
+        printed = capsys.readouterr().out
+        for text in re.findall(r"```text\n(.*?)```", page, flags=re.DOTALL):
+            assert text in printed
+
+    return run

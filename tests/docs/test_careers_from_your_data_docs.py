@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from pathlib import Path
 
@@ -20,14 +19,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ibis")
 PAGE = (Path(__file__).parents[2] / "docs" / "tutorials" / "careers_from_your_data.md").read_text(encoding="utf-8")
 
 
-def test_the_page_runs(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
-    for block in re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL):
-        exec(block, names)
-    printed = capsys.readouterr().out
-    for text in re.findall(r"```text\n(.*?)```", PAGE, flags=re.DOTALL):
-        assert text in printed
+def test_the_page_runs(run_page):
+    run_page(PAGE)
     isco = modal(weighted_crosswalk("isco08"))
     nurse, manager, mechanic = isco["2221"], isco["1342"], isco["7231"]
     people = {row["person"]: row for row in load_careers("careers/register")["all"]}

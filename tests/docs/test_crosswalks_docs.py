@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from career_hf.occupations.weighted_crosswalks import esco_crosswalk, weighted_crosswalk
@@ -11,14 +10,8 @@ from career_hf.occupations.weighted_crosswalks import esco_crosswalk, weighted_c
 PAGE = (Path(__file__).parents[2] / "docs" / "how_to" / "crosswalks.md").read_text(encoding="utf-8")
 
 
-def test_python_of_the_page_runs(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
-    for block in re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL):
-        exec(block, names)
-    printed = capsys.readouterr().out
-    for text in re.findall(r"```text\n(.*?)```", PAGE, flags=re.DOTALL):
-        assert text in printed
+def test_python_of_the_page_runs(run_page):
+    run_page(PAGE)
 
 
 def test_counts_of_the_page_are_those_of_the_crosswalk():

@@ -12,14 +12,8 @@ from career_hf.occupations import read_crosswalk
 PAGE = (Path(__file__).parents[2] / "docs" / "how_to" / "public_corpora.md").read_text(encoding="utf-8")
 
 
-def test_the_page_runs(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
-    for block in re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL):
-        exec(block, names)
-    printed = capsys.readouterr().out
-    for text in re.findall(r"```text\n(.*?)```", PAGE, flags=re.DOTALL):
-        assert text in printed
+def test_the_page_runs(run_page):
+    run_page(PAGE)
     assert set(read_crosswalk("census2018.csv")["source"]) == {"4055"}
 
 

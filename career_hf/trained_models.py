@@ -8,7 +8,7 @@ its card, and `sharing` imports `training`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -22,18 +22,19 @@ from datasets import Dataset, DatasetDict
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
-from .careers.columns import check_names, list_values, with_weights
+from .argument_kinds import check_names
+from .careers.columns import list_values, with_weights
 from .careers.frames import as_splits, truncate
 from .careers.ledger import Ledger
 from .careers.mixing import Corpus, Mixture, mix
 from .careers.prepared import PreparedCareers
-from .careers.provenance import SOURCES, source_of, years_of
+from .careers.provenance import SOURCES, UNKNOWN_SOURCE, source_of, years_of
 from .careers.shards import CareerShards, split_shards, table_pieces
 from .careers.splits import check_not_empty
 from .encoding.checkpoints import as_checkpoint, load_checkpoint, load_processor
 from .encoding.mixtures import encode_mixture
 from .encoding.processing_career import CareerProcessor
-from .encoding.training_history import UNKNOWN_SOURCE, record_careers
+from .encoding.training_history import record_careers
 from .encoding.vocabulary import label_counts
 from .figures.training import plot_training
 from .models.configuration_career import CareerConfig
@@ -183,12 +184,11 @@ def train(
     """
     model_class, named_fields = model_named(model)
     is_career = model_class is CareerForOccupationPrediction
-    options = {"learning_rate": learning_rate, "warmup_steps": warmup_steps, "tokens_per_batch": tokens_per_batch}
-    options |= {"max_steps": max_steps, "eval_steps": eval_steps, "patience": patience, "dropout": dropout}
+    options: dict[str, Any] = {"learning_rate": learning_rate, "warmup_steps": warmup_steps}
+    options |= {"tokens_per_batch": tokens_per_batch, "max_steps": max_steps, "eval_steps": eval_steps}
+    options |= {"patience": patience, "dropout": dropout}
     settings, recipe_fields = named_recipe(recipe, is_career, options)
-    given: dict[str, Any] = {"covariates": covariates, "one_stage": one_stage, "learning_rate": learning_rate}
-    given |= {"warmup_steps": warmup_steps, "tokens_per_batch": tokens_per_batch, "max_steps": max_steps}
-    given |= {"eval_steps": eval_steps, "patience": patience, "dropout": dropout, "job_dropout": job_dropout}
+    given = {**options, "covariates": covariates, "one_stage": one_stage, "job_dropout": job_dropout}
     given |= {"title_embeddings": title_embeddings, "tune_smoothing": tune_smoothing, "resume": resume}
     _check_options(model, model_class, given)
     _check_fields(model, model_class, fields or {})
@@ -208,7 +208,7 @@ def train(
         record = mixture_record(mixture)
         if labels is None:
             # Those that a corpus alone has are known to all.
-            labels = sorted({label for career in splits["train"]["occupation"] for label in career})
+            labels = sorted(_occupation_counts(splits["train"]))
     processor = CareerProcessor.fit(
         dated,
         covariates=[] if model_class.is_counted else covariates,
@@ -345,11 +345,12 @@ def finetune(
             kind = pretrained_model.config.model_type
             raise ValueError(f"only CAREER is fine-tuned, and {checkpoint} is of the kind '{kind}'")
         new = [name for name in covariates if name not in pretrained_processor.covariate_names]
-        is_new = _has_other_labels(splits.values(), pretrained_processor)
+        labels = set(_occupation_counts(splits["train"]))
+        _warn_of_another_coding(labels, pretrained_processor)
+        is_new = not (labels | set(_occupation_counts(splits["validation"]))) <= set(pretrained_processor.occupations)
         processor = pretrained_processor.extend(
             splits["train"], covariates=new, unknown_occupation=UNKNOWN if is_new else None
         )
-        _warn_of_another_coding(splits["train"], pretrained_processor)
         if covariate_dropout:
             processor.optional_covariates = list(processor.covariate_names)
         fields = {} if dropout is None else {"hidden_dropout": dropout, "attention_dropout": dropout}
@@ -445,16 +446,17 @@ def _check_fields(name: str, model_class: Any, fields: Mapping[str, Any]) -> Non
         )
 
 
-def _has_other_labels(parts: Iterable[Dataset], processor: CareerProcessor) -> bool:
-    """Whether careers have an occupation that a model does not know."""
-    known = set(processor.occupations)
-    return any(label not in known for part in parts for career in part["occupation"] for label in career)
+def _occupation_counts(careers: Dataset | CareerShards) -> Counter[str]:
+    """The number of person-years of careers, in memory or in files, in each occupation."""
+    counts = Counter[str]()
+    for piece in table_pieces(careers.select_columns(["occupation"])):
+        counts.update(label_counts(list_values(piece, "occupation")))
+    return counts
 
 
-def _warn_of_another_coding(careers: Dataset, processor: CareerProcessor) -> None:
-    """Warns if a pretrained model knows less than half of the occupations of careers."""
-    labels = {label for career in careers["occupation"] for label in career}
-    new = sorted(labels - set(processor.occupations))
+def _warn_of_another_coding(labels: Collection[str], processor: CareerProcessor) -> None:
+    """Warns if a pretrained model knows less than half of the occupations of training careers."""
+    new = sorted(set(labels) - set(processor.occupations))
     if len(new) > len(labels) / 2:
         logger.warning_once(
             f"the pretrained model does not know {len(new)} of {len(labels)} occupations of training careers, such as "
@@ -466,9 +468,7 @@ def _warn_of_another_coding(careers: Dataset, processor: CareerProcessor) -> Non
 def _note_unknown(ledger: Ledger, processor: CareerProcessor, validation: Dataset | CareerShards) -> None:
     """Says in a ledger what the unknown occupation does to the metrics of validation careers."""
     known = {label for i, label in enumerate(processor.occupations) if i not in processor.special_token_ids}
-    counts = Counter[str]()
-    for piece in table_pieces(validation.select_columns(["occupation"])):
-        counts.update(label_counts(list_values(piece, "occupation")))
+    counts = _occupation_counts(validation)
     outside = [count for label, count in counts.items() if label not in known]
     if outside:
         ledger.note(

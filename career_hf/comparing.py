@@ -25,7 +25,7 @@ from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from .careers.atomic_files import complete, locked
-from .careers.columns import check_names, with_weights
+from .careers.columns import with_weights
 from .careers.frames import as_splits, covariate_names
 from .careers.ledger import Ledger
 from .careers.splits import check_not_empty
@@ -262,7 +262,6 @@ def compare(
         ValueError: There is no such model or baseline, a model has fewer settings to try than `trials`, splits are
             missing, or the folder holds a comparison with other settings.
     """
-    check_names(covariates=covariates, watch=watch, **({} if models is None else {"models": models}))
     names = list(dict.fromkeys(model_names() if models is None else models))
     budget = Budget(trials, seeds, tuple(stages), tokens_per_batch, max_steps, warmup_steps, eval_steps, patience)
     splits = as_splits(careers)

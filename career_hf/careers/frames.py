@@ -29,14 +29,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset, DatasetDict, concatenate_datasets, load_from_disk
 
-from ..argument_kinds import check_kind
+from ..argument_kinds import check_kind, check_names
 from ..number_ranges import within_ranges
 from .atomic_files import complete, move_into
 from .columns import (
     RESERVED_NAMES,
     LongTable,
     career_table,
-    check_names,
     is_list,
     is_text,
     is_weight,

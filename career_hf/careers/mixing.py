@@ -12,10 +12,10 @@ import pyarrow as pa
 from datasets import Dataset, DatasetDict
 
 from ..number_ranges import within_ranges
-from .columns import career_table, check_names, is_list, list_lengths, list_values, make_dataset, weights_by_step
+from .columns import career_table, is_list, list_lengths, list_values, make_dataset, weights_by_step
 from .frames import as_splits
 from .prepared import PreparedCareers
-from .provenance import Limits, limits_of, source_of
+from .provenance import UNKNOWN_SOURCE, Limits, limits_of, source_of
 from .splits import are_counts
 
 
@@ -100,7 +100,6 @@ def mix(
         ValueError: There is no corpus, weights are not as many or out of range, no corpus has people to validate on, a
             corpus has no training careers or no weight, a person is in two corpora, or no corpus has a covariate.
     """
-    check_names(covariates=covariates)
     if isinstance(corpora, (str, Path, Dataset, Mapping)) or not len(corpora):
         raise ValueError("corpora is no list of corpora: pass a list with at least one, such as [survey, moves]")
     if corpus_weights is not None and not isinstance(corpus_weights, (list, tuple)):
@@ -144,8 +143,7 @@ def _splits_of(corpus: Any) -> tuple[DatasetDict, dict[str, Any], Limits]:
         return corpus.splits, dict(corpus.source.record), corpus.limits
     if isinstance(corpus, (str, Path)):
         return as_splits(corpus), source_of(corpus), limits_of(corpus)
-    unknown = {"source": "unknown", "license": "unknown", "redistribution": "unknown"}
-    return as_splits(corpus), unknown, Limits()
+    return as_splits(corpus), dict(UNKNOWN_SOURCE), Limits()
 
 
 def _names(sources: Sequence[str]) -> list[str]:

@@ -22,7 +22,7 @@ from ..number_ranges import within_ranges
 from ..occupations.crosswalks import codes
 from ..occupations.labels import NOT_WORKING
 from ..occupations.weighted_crosswalks import as_crosswalk, source_of_code
-from .columns import RESERVED_NAMES, check_names, read_file, read_labels, read_numbers, read_table
+from .columns import RESERVED_NAMES, read_file, read_labels, read_numbers, read_table
 from .frames import from_frame
 from .ledger import Ledger
 from .prepared import PreparedCareers
@@ -99,7 +99,6 @@ def from_moves(
         raise ValueError(f"year={year} and year_column={year_column!r} are both given: give one of them")
     if shares is not None and crosswalk is None:
         raise ValueError("shares= shares out the targets of a crosswalk, and there is none: give crosswalk= too")
-    check_names(covariates=covariates)
     if reserved := [column for column in covariates if column in RESERVED_NAMES]:
         raise ValueError(f"column '{reserved[0]}' in covariates= has a reserved name: rename it in the table")
     if name is None:

@@ -315,6 +315,8 @@ _SOURCES = (
         terms=_OWN_TERMS,
     ),
 )
+# What is recorded of careers that nobody says the source of.
+UNKNOWN_SOURCE: Mapping[str, Any] = {"source": "unknown", "license": "unknown", "redistribution": "unknown"}
 SOURCES: Mapping[str, Source] = {source.name: source for source in _SOURCES}
 
 
@@ -329,10 +331,9 @@ def source_of(folder: str | Path) -> dict[str, str]:
         `source`, `license` and `redistribution`, each "unknown" where no card says it.
 
     Raises:
-        ValueError: If the card cannot be read, a field is no text, or `redistribution` is not
-            one of `Redistribution`.
+        ValueError: If the card cannot be read, a field is no text, or `redistribution` is not one of `Redistribution`.
     """
-    path = _card_of(folder)
+    path = Path(folder) / CARD
     metadata, our_metadata = _metadata(path)
     license = metadata.get("license_name") or metadata.get("license", "unknown")
     # The Hub's cards may name several licences.
@@ -354,10 +355,9 @@ def limits_of(folder: str | Path) -> Limits:
         folder: Folder of careers, as `career-hf prepare` writes it.
 
     Raises:
-        ValueError: If the card cannot be read, or its limits have other fields or types than
-            `Limits`.
+        ValueError: If the card cannot be read, or its limits have other fields or types than `Limits`.
     """
-    path = _card_of(folder)
+    path = Path(folder) / CARD
     fields = _metadata(path)[1].get("limits", {})
     known = asdict(Limits())
     if not isinstance(fields, dict) or not set(fields) <= set(known):
@@ -369,11 +369,6 @@ def limits_of(folder: str | Path) -> Limits:
         if name != "lacks" and not isinstance(value, bool):
             raise ValueError(f"{path}: {name} is {value!r}, and must be true or false")
     return Limits(**{**fields, "lacks": tuple(lacks)})
-
-
-def _card_of(folder: str | Path) -> Path:
-    """The path of a folder's card, which need not be there."""
-    return Path(folder) / CARD
 
 
 def _metadata(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -27,9 +27,9 @@ from transformers.feature_extraction_utils import FeatureExtractionMixin
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.utils import PaddingStrategy, logging
 
+from ..argument_kinds import check_names
 from ..careers.columns import (
     career_table,
-    check_names,
     has_row_per_person,
     is_list,
     list_lengths,
@@ -42,6 +42,7 @@ from ..careers.columns import (
 )
 from ..careers.frames import career_columns
 from ..careers.ledger import Ledger
+from ..careers.provenance import UNKNOWN_SOURCE
 from ..careers.shards import CareerShards
 from ..careers.validation import validated_pieces
 from ..models.checksums import Checksummed
@@ -49,7 +50,7 @@ from ..models.configuration_occupation import OccupationConfig
 from ..models.json_fields import check_types, read_json
 from .collating import FlatCareers, PaddingCollator
 from .streams import EncodedShards
-from .training_history import UNKNOWN_SOURCE, check_stage, count_stage, pad_stage, sum_counts, sum_stage
+from .training_history import check_stage, count_stage, pad_stage, sum_counts, sum_stage
 from .vocabulary import (
     MISSING,
     by_frequency,

@@ -28,13 +28,12 @@ import pyarrow.compute as pc
 from datasets import Dataset
 
 from ..careers.columns import career_table, list_lengths, list_values
+from ..careers.provenance import UNKNOWN_SOURCE
 from ..careers.shards import CareerShards, table_pieces
 from ..careers.splits import are_counts
 from ..models.json_fields import check_types
 
 
-# The source of a stage that was recorded without one.
-UNKNOWN_SOURCE: Mapping[str, Any] = {"source": "unknown", "license": "unknown", "redistribution": "unknown"}
 # Of more people the smallest hashes are kept, and only people whose hashes are as small are looked for among them.
 MOST_HASHES = 50_000
 PEOPLE_AT_ONCE = 100_000

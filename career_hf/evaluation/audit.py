@@ -19,7 +19,6 @@ import numpy as np
 import pandas as pd
 
 from ..careers.clusters import cluster_name, clusters
-from ..careers.columns import check_names
 from ..number_ranges import within_ranges
 from .calibration import EVENTS, distances_in_bins, event_rows
 from .metrics import check_is_scored, scored_steps, step_weights
@@ -128,9 +127,7 @@ def audit(
     if isinstance(table, (str, Path)):
         table = _read_table(Path(table))
     check_is_scored(table)
-    names = [by] if isinstance(by, str) else by
-    check_names(by=names)
-    names = list(names)
+    names = [by] if isinstance(by, str) else list(by)
     absent = [name for name in names if name not in table.columns]
     if absent:
         raise ValueError(f"the transition table has no column '{absent[0]}' to audit by, only {list(table.columns)}")

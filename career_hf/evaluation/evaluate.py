@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from datasets import Dataset, DatasetDict
 
-from ..careers.columns import check_names, with_weights
+from ..careers.columns import with_weights
 from ..careers.frames import as_careers, as_splits
 from ..encoding.checkpoints import as_checkpoint
 from ..encoding.processing_career import CareerProcessor
@@ -73,9 +73,7 @@ def evaluate(
     baseline = next(iter(seeds)) if baseline is None else baseline
     if baseline not in seeds:
         raise ValueError(f"baseline '{baseline}' is none of {list(seeds)}")
-    named = {"by": [by] if isinstance(by, str) else by, "watch": [watch] if isinstance(watch, str) else watch}
-    check_names(**named)
-    columns, watched = map(list, named.values())
+    columns, watched = ([names] if isinstance(names, str) else list(names) for names in (by, watch))
     unsplit = isinstance(careers, Dataset)
     splits = careers if unsplit else as_splits(careers)
     scored = as_careers(splits, split)

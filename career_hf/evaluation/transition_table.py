@@ -19,7 +19,7 @@ from datasets import Dataset, DatasetDict
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
-from ..careers.columns import check_names, is_text
+from ..careers.columns import is_text
 from ..careers.frames import as_careers, to_frame
 from ..encoding.checkpoints import as_checkpoint
 from ..encoding.collating import EncodedCareers
@@ -91,7 +91,6 @@ def transition_table(
             column of the careers has the name of a column of the table, there is no such split, an occupation has no
             group, a watched label is not predicted, or what the model predicts are no log-probabilities.
     """
-    check_names(watch=watch)
     model, processor = as_checkpoint(model, processor)
     careers = as_careers(careers, split)
     everyone, code_of_id, labels = encode_to_score(model, careers, processor, unknown_levels, groups, watch)

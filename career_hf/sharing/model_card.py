@@ -17,12 +17,10 @@ import numpy as np
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from transformers import PreTrainedModel
 
-from ..careers.columns import check_names
 from ..careers.dataset_card import CARD, as_cell
-from ..careers.provenance import SOURCES
+from ..careers.provenance import SOURCES, UNKNOWN_SOURCE
 from ..encoding.checkpoints import load_checkpoint
 from ..encoding.processing_career import CareerProcessor
-from ..encoding.training_history import UNKNOWN_SOURCE
 from ..evaluation.audit import EVERYBODY
 from ..evaluation.resampling import interval_text
 from ..number_ranges import within_ranges
@@ -85,7 +83,6 @@ def write_model_card(
         ValueError: Model and processor disagree, there is no such split or column, one is named without data, or the
             results in the folder are about other weights.
     """
-    check_names(by=by)
     if data is None and (len(by) or split != "test"):
         raise ValueError(f"by={by!r} and split={split!r} say which careers to evaluate on: give data too, or neither")
     folder = Path(folder)

@@ -25,10 +25,10 @@ from huggingface_hub.utils import validate_repo_id
 
 from ..careers.dataset_card import CARD, as_cell
 from ..careers.frames import load_careers
-from ..careers.provenance import SOURCES
+from ..careers.provenance import SOURCES, UNKNOWN_SOURCE
 from ..encoding.checkpoints import load_checkpoint
 from ..encoding.processing_career import CareerProcessor
-from ..encoding.training_history import UNKNOWN_SOURCE, round_stage
+from ..encoding.training_history import round_stage
 from ..models.checksums import verify_checksums
 from ..number_ranges import within_ranges
 from .card_results import RESULTS, read_results

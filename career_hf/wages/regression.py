@@ -31,7 +31,6 @@ from sklearn.compose import ColumnTransformer
 from sklearn.model_selection import GroupKFold
 
 from ..careers.clusters import DESIGN, FEWEST, cluster_name, clusters
-from ..careers.columns import check_names
 from ..careers.ledger import Ledger
 from ..encoding.checkpoints import as_checkpoint
 from ..evaluation.resampling import interval, resample_means
@@ -164,7 +163,6 @@ def regress(
         ValueError: A block to add is one of Blau and Kahn's or is added twice, a block to leave out is none of theirs,
             or as in `careers_of_splits`, `wage_frame` and `design`.
     """
-    check_names(add=add, leave_out=leave_out)
     import_pyfixest()
     if unknown := [name for name in leave_out if name not in BLAU_KAHN]:
         raise ValueError(f"leave_out has '{unknown[0]}', which is none of Blau and Kahn's: {', '.join(BLAU_KAHN)}")

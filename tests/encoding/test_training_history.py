@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from career_hf.careers.provenance import UNKNOWN_SOURCE
 from career_hf.encoding.processing_career import CareerProcessor
-from career_hf.encoding.training_history import UNKNOWN_SOURCE, round_stage, same_counts
+from career_hf.encoding.training_history import round_stage, same_counts
 
 
 @pytest.fixture

@@ -18,9 +18,8 @@ from typer.testing import CliRunner
 
 from career_hf import CareerConfig, CareerForOccupationPrediction, CareerProcessor, publish
 from career_hf.careers import from_frame, save_careers, split_careers
-from career_hf.careers.provenance import SOURCES, years_of
+from career_hf.careers.provenance import SOURCES, UNKNOWN_SOURCE, years_of
 from career_hf.cli.app import app
-from career_hf.encoding.training_history import UNKNOWN_SOURCE
 from career_hf.models.checksums import record_checksums
 from career_hf.sharing.model_card import write_model_card
 from career_hf.sharing.publishing import licence_problems

@@ -39,14 +39,15 @@ from .encoding.vocabulary import label_counts
 from .figures.training import plot_training
 from .models.configuration_career import CareerConfig
 from .models.modeling_career import CareerForOccupationPrediction
-from .models.title_embeddings import load_title_embeddings
+from .models.title_embeddings import load_title_embeddings, maker_with_titles
 from .models.transfer import TransferReport
 from .number_ranges import within_ranges
+from .occupations.crosswalks import group_vectors
 from .registration import model_named
 from .sharing.card_results import RESULTS
 from .sharing.model_card import redistribution_of, write_model_card
 from .training.fitting import FittedModel, fit_model
-from .training.named_recipes import named_recipe
+from .training.named_recipes import RECIPES, named_recipe
 from .training.run_record import counted_run
 from .training.runs import claimed_run, last_checkpoint
 from .training.trainer import finetuning_defaults, finetuning_recipe, recipe_for
@@ -148,8 +149,8 @@ def train(
         cutoff: Last year to train on, to forecast later ones; all years if None.
         one_stage: Whether to use one softmax instead of two stages.
         recipe: "paper", or "best": CAREER with a stage for returns and with inputs that are computed from the career,
-            two layers and a short schedule (`training.named_recipes`). A number below that is left at its default is
-            then the recipe's.
+            two layers and a short schedule (`training.named_recipes`); where labels are occ1990dd codes, occupations
+            of one broad group share weights. A number below that is left at its default is then the recipe's.
         learning_rate: Peak learning rate; the paper's is 5e-4 for CAREER.
         warmup_steps: Number of updates until the peak rate, or below 1 their share of `max_steps`. If None, 500, or a
             tenth of `max_steps` if that is 500 or less.
@@ -215,6 +216,9 @@ def train(
         unknown_occupation=unknown,
         occupations=labels,
     )
+    if titles is None and RECIPES[recipe].groups:
+        special = set(processor.special_token_ids)
+        titles = group_vectors([label for i, label in enumerate(processor.occupations) if i not in special]) or None
     if covariate_dropout:
         processor.optional_covariates = list(processor.covariate_names)
     if model_class.is_counted and isinstance(splits["train"], CareerShards):
@@ -235,12 +239,7 @@ def train(
         config_fields |= {"hidden_dropout": dropout, "attention_dropout": dropout}
         config_fields |= {"title_embedding_size": _titles_size(titles)}
 
-    def make_model(config: Any) -> PreTrainedModel:
-        new_model = model_class(config)
-        if titles:
-            new_model.set_title_embeddings(titles, untitled_occupations(processor, titles, untitled))
-        return new_model
-
+    without_title = untitled_occupations(processor, titles, untitled)
     with _training_folder(output, resume, overwrite) as training:
         training_recipe = recipe_for(
             model_class,
@@ -255,7 +254,7 @@ def train(
             **_stopping_metric(splits["train"]),
         )
         fitted = fit_model(
-            make_model,
+            maker_with_titles(model_class, titles or None, without_title),
             processor,
             training_recipe,
             splits["train"],

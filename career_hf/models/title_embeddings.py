@@ -14,7 +14,7 @@ trained model, however, starts with w_j = u_j = 0, from its title alone.
 """
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +170,26 @@ def set_title_embeddings(model: Any, titles: Mapping[str, Any], untitled: Collec
         table.title_projection.title_embeddings[list(places.values())] = rows.to(model.device, model.dtype)
 
 
+def maker_with_titles(
+    model_class: type[Any], titles: Mapping[str, Any] | None, untitled: Collection[str] = ()
+) -> Callable[[Any], Any]:
+    """A function from a config to a new model with title vectors, as training takes it; the class if there are none.
+
+    Args:
+        model_class: [`CareerForOccupationPrediction`], or any class if there are no titles.
+        titles, untitled: As in `set_title_embeddings`.
+    """
+    if titles is None:
+        return model_class
+
+    def make_model(config: Any) -> Any:
+        model = model_class(config)
+        model.set_title_embeddings(titles, untitled)
+        return model
+
+    return make_model
+
+
 def carry_titles(
     source: Any,
     table: Any,
@@ -259,6 +279,7 @@ __all__ = [
     "check_title_embeddings",
     "init_titles",
     "load_title_embeddings",
+    "maker_with_titles",
     "occupation_embedding",
     "occupation_output",
     "save_title_embeddings",

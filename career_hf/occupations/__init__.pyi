@@ -1,6 +1,7 @@
 from . import labels as labels
 from .crosswalks import codes as codes
 from .crosswalks import crosswalk as crosswalk
+from .crosswalks import group_vectors as group_vectors
 from .crosswalks import groups as groups
 from .crosswalks import groups_of as groups_of
 from .crosswalks import in_words as in_words

@@ -153,6 +153,38 @@ def groups_of(labels: Iterable[str], level: GroupLevel = "group") -> dict[str, s
 
 
 @within_ranges
+def group_vectors(labels: Collection[str]) -> dict[str, list[float]]:
+    """Vectors that say where a label stands in occ1990dd: 1 at its broad group and 1 at its ten of codes, else 0.
+
+    Use it as `train(title_embeddings=group_vectors(labels))`: occupations of one group then share what is learned of
+    the group. The vectors of a code are the same in every set of labels, so that models can be fine-tuned on others.
+
+    Args:
+        labels: Occupation labels: occ1990dd codes, and words for states without an occupation, whose vectors are 0.
+
+    Returns:
+        Vector of 0 and 1 by label; none at all if no label is an occ1990dd code, or one is a number and no such code.
+
+    Example:
+        >>> from career_hf.occupations import group_vectors
+        >>> vectors = group_vectors(["95", "97", "unemployed"])
+        >>> vectors["95"] == vectors["97"], sum(vectors["95"]), sum(vectors["unemployed"])
+        (True, 2.0, 0.0)
+    """
+    group_of_code = groups()
+    numbers = {label for label in labels if label[:1].isdigit()}
+    if not numbers or not numbers <= group_of_code.keys():
+        return {}
+    kinds = sorted(set(group_of_code.values()))
+    tens = sorted({int(code) // 10 for code in group_of_code})
+    vectors = {label: [0.0] * (len(kinds) + len(tens)) for label in labels}
+    for label in numbers:
+        vectors[label][kinds.index(group_of_code[label])] = 1.0
+        vectors[label][len(kinds) + tens.index(int(label) // 10)] = 1.0
+    return vectors
+
+
+@within_ranges
 def map_codes(codes: pd.Series, vintage: int) -> tuple[pd.Series, pd.Series]:
     """Maps Census codes of one Census year to occ1990dd.
 

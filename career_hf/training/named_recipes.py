@@ -31,19 +31,23 @@ class NamedRecipe:
         options: Options of `train`, those of `PAPER`.
         arguments: Fields of TrainingArguments.
         fields: Fields of CareerConfig.
+        groups: Whether occupations share the weights of their broad groups, where labels are occ1990dd codes and there
+            are no other title vectors (`occupations.group_vectors`).
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
     arguments: Mapping[str, Any] = field(default_factory=dict)
     fields: Mapping[str, Any] = field(default_factory=dict)
+    groups: bool = False
 
 
 RECIPES = {
     "paper": NamedRecipe(),
     "best": NamedRecipe(
         options={"learning_rate": 3e-3, "warmup_steps": 0.1, "tokens_per_batch": 2_000, "max_steps": 900},
-        arguments={"lr_scheduler_type": "linear"},
+        arguments={"lr_scheduler_type": "linear", "weight_decay": 0.3},
         fields={"return_pointer": True, "career_features": True, "num_hidden_layers": 2},
+        groups=True,
     ),
 }
 

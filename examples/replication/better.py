@@ -1,8 +1,9 @@
-"""A better model than CAREER: a stage for returns, inputs that are computed from the career, and both, on one split.
+"""A better model than CAREER: a stage for returns, inputs that are computed from the career, and shared weights of
+occupations of one broad group, together and without each, on one split.
 
 Every model sees the same training people. CAREER and NEMO have the schedule that won their trials in the study of
-rivals; what is new has fewer updates. Variants of the new model differ in one thing from one another. The one that
-validation careers like best is the recipe. Test careers are scored once, after everything is trained.
+rivals; what is new has fewer updates. Variants of the new model differ in one thing from the recipe, which was chosen
+on validation careers. Test careers are scored once, after everything is trained.
 
 The log-perplexity of a model is the sum of five parts, by the chain rule: the first occupation; whether a person
 stays; whether a mover returns to an earlier occupation; which earlier occupation; and which new one. Perplexities of
@@ -34,6 +35,8 @@ from career_hf.evaluation.metrics import auc_differences, perplexity_differences
 from career_hf.evaluation.report import calibration
 from career_hf.evaluation.transition_table import distributions, transition_table
 from career_hf.models.modeling_career import CareerForOccupationPrediction
+from career_hf.models.title_embeddings import maker_with_titles
+from career_hf.occupations.crosswalks import group_vectors
 from career_hf.rivals.backoff import BackoffForOccupationPrediction
 from career_hf.rivals.nemo import NemoForOccupationPrediction
 from career_hf.training.cells import fit_once, linear_schedule
@@ -76,27 +79,30 @@ class Variant:
         rate: Peak learning rate.
         weight_decay: Weight decay of every parameter.
         dropout: Dropout of hidden states and attention; the class's own if None.
+        groups: Whether occupations share weights of their broad groups, where labels are occ1990dd codes.
         is_new: Whether it is trained by the new, short schedule.
     """
 
     fields: Mapping[str, Any]
     model: type[PreTrainedModel] = CareerForOccupationPrediction
     rate: float = 3e-3
-    weight_decay: float = 0.01
+    weight_decay: float = 0.3
     dropout: float | None = None
+    groups: bool = True
     is_new: bool = True
 
 
+OLD = partial(Variant, weight_decay=0.01, groups=False, is_new=False)
 VARIANTS = {
-    BASELINE: Variant(TWO_LAYERS, is_new=False),
-    "a return stage and features": Variant(TWO_LAYERS | POINTER | FEATURES),
-    "a return stage and features, regularised": Variant(
-        TWO_LAYERS | POINTER | FEATURES, weight_decay=0.3, dropout=0.25
-    ),
-    "a return stage": Variant(TWO_LAYERS | POINTER),
-    "features": Variant(TWO_LAYERS | FEATURES),
-    "CAREER, one stage": Variant(TWO_LAYERS | {"two_stage": False}, is_new=False),
-    "NEMO, two stages": Variant({}, model=NemoForOccupationPrediction, is_new=False),
+    BASELINE: OLD(TWO_LAYERS),
+    "the recipe": Variant(TWO_LAYERS | POINTER | FEATURES),
+    "CAREER, one stage": OLD(TWO_LAYERS | {"two_stage": False}),
+    "NEMO, two stages": OLD({}, model=NemoForOccupationPrediction),
+    "without groups": Variant(TWO_LAYERS | POINTER | FEATURES, groups=False),
+    "without weight decay": Variant(TWO_LAYERS | POINTER | FEATURES, weight_decay=0.01),
+    "without features": Variant(TWO_LAYERS | POINTER),
+    "without a return stage": Variant(TWO_LAYERS | FEATURES),
+    "with more dropout": Variant(TWO_LAYERS | POINTER | FEATURES, dropout=0.25),
 }
 
 
@@ -131,7 +137,7 @@ class BetterStudy(CareersStudy):
     truth: Path | None = None
 
     def described(self) -> dict[str, Any]:
-        settings = {name: value for name, value in vars(self.settings).items() if name not in ("seeds", "draws")}
+        settings = {name: value for name, value in vars(self.settings).items() if name not in ("seeds", "draws", "models")}
         paths = {"data": str(self.data), "truth": None if self.truth is None else str(self.truth)}
         return {**paths, "covariates": self.covariates, **settings}
 
@@ -169,14 +175,20 @@ class BetterStudy(CareersStudy):
         schedule = linear_schedule(
             rate=trial.rate, seed=trial.seed, max_steps=steps, tokens_per_batch=tokens, patience=settings.patience
         )
-        fields = dict(variant.fields)
+        fields, titles = dict(variant.fields), None
+        if variant.groups:
+            special = set(processor.special_token_ids)
+            titles = group_vectors([name for i, name in enumerate(processor.occupations) if i not in special]) or None
+        if titles is not None:
+            fields |= {"title_embedding_size": len(next(iter(titles.values())))}
         if variant.dropout is not None:
             fields |= {"hidden_dropout": variant.dropout, "attention_dropout": variant.dropout}
         recipe = partial(
             recipe_for, variant.model, processor, fields=fields, weight_decay=variant.weight_decay, **schedule
         )
         careers = splits["train"], splits["validation"]
-        return fit_once(self.place(trial.folder), variant.model, processor, recipe, *careers, source_of(self.data))
+        make_model = maker_with_titles(variant.model, titles)
+        return fit_once(self.place(trial.folder), make_model, processor, recipe, *careers, source_of(self.data))
 
     def counted(self) -> Made:
         """Counts moves of training careers; only its strengths are chosen, on validation careers."""
@@ -373,7 +385,7 @@ def better(
     ] = "",
     quick: Annotated[bool, typer.Option("--quick", help="A size at which everything runs in minutes.")] = False,
 ) -> None:
-    """A stage for returns and inputs computed from the career, alone and together, beside CAREER and NEMO."""
+    """A stage for returns, inputs computed from the career and shared groups, beside CAREER and NEMO."""
     settings = BetterSettings.quick() if quick else BetterSettings(seeds=seeds)
     if models:
         named = tuple(name.strip() for name in models.split(";"))

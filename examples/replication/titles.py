@@ -37,7 +37,7 @@ from career_hf.encoding.vocabulary import label_counts
 from career_hf.evaluation.metrics import perplexity_differences, perplexity_differences_by, summarize
 from career_hf.figures.style import columns, looks, new_figure, styled
 from career_hf.models.modeling_career import CareerForOccupationPrediction
-from career_hf.models.title_embeddings import load_title_embeddings
+from career_hf.models.title_embeddings import load_title_embeddings, maker_with_titles
 from career_hf.occupations.crosswalks import titles_of
 from career_hf.training.cells import fit_once, run_jobs
 from career_hf.training.trainer import scratch_recipe
@@ -160,12 +160,7 @@ class TitlesStudy(CareersStudy):
         schedule = self.settings.schedule(trial.rate, trial.seed)
         recipe = partial(scratch_recipe, processor, config_overrides=fields, **schedule)
 
-        def make_model(config: Any) -> CareerForOccupationPrediction:
-            model = CareerForOccupationPrediction(config)
-            if titles is not None:
-                model.set_title_embeddings(titles, untitled=[UNKNOWN])
-            return model
-
+        make_model = maker_with_titles(CareerForOccupationPrediction, titles, [UNKNOWN])
         careers = train, splits["validation"]
         return fit_once(self.place(trial.folder), make_model, processor, recipe, *careers, source_of(self.data))
 

@@ -13,7 +13,7 @@ from career_hf.encoding.checkpoints import load_checkpoint
 from career_hf.simulation import preset, save_simulation
 
 
-NEW = "a return stage and features"
+NEW = "the recipe"
 SMALL = study.BetterSettings(
     seeds=1, most_steps=2, new_steps=2, tokens_per_batch=400, new_tokens=400, draws=20, models=(study.BASELINE, NEW)
 )

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 import career_hf
+from career_hf import CareerForOccupationPrediction
 from career_hf.careers import from_frame
+from career_hf.occupations import group_vectors
 from career_hf.sharing.export import ONNX_LIBRARIES, export_program
 from career_hf.training.named_recipes import PAPER, RECIPES, named_recipe
 
@@ -42,6 +44,27 @@ def trained(careers, tmp_path_factory):
     small = {"hidden_size": 8, "num_hidden_layers": 1, "intermediate_size": 16}
     folder = tmp_path_factory.mktemp("best")
     return career_hf.train(careers, recipe="best", output=folder, fields=small, **short), folder
+
+
+def test_occupations_of_one_group_share_weights_in_the_best_recipe(trained, tmp_path):
+    assert trained[0].model.config.title_embedding_size is None  # labels that are words have no groups
+    frame = {
+        "person": np.repeat(np.arange(60), 2),
+        "year": np.tile([1990, 1991], 60),
+        "occupation": ["95", "97", "436", "95", "in_school", "97"] * 20,
+    }
+    careers = from_frame(frame)
+    small = {"hidden_size": 8, "num_hidden_layers": 1, "intermediate_size": 16}
+    splits = {"train": careers, "validation": careers}
+    coded = career_hf.train(splits, recipe="best", fields=small, max_steps=2, eval_steps=1, output=tmp_path)
+    vectors = group_vectors(["95", "97", "436", "in_school"])
+    titles = CareerForOccupationPrediction.from_pretrained(tmp_path).lm_head.title_projection.title_embeddings
+    for label, vector in vectors.items():
+        assert titles[coded.processor.occupations.index(label)].tolist() == vector
+    assert vectors["95"] == vectors["97"] != vectors["436"]
+    assert not any(vectors["in_school"]) and not titles[coded.processor.occupations.index("unknown")].any()
+    plain = career_hf.train(splits, fields=small, max_steps=2, eval_steps=1)
+    assert plain.model.config.title_embedding_size is None
 
 
 def test_a_model_of_the_best_recipe_is_saved_loaded_and_scored(trained, careers):

@@ -137,7 +137,9 @@ class BetterStudy(CareersStudy):
     truth: Path | None = None
 
     def described(self) -> dict[str, Any]:
-        settings = {name: value for name, value in vars(self.settings).items() if name not in ("seeds", "draws", "models")}
+        settings = {
+            name: value for name, value in vars(self.settings).items() if name not in ("seeds", "draws", "models")
+        }
         paths = {"data": str(self.data), "truth": None if self.truth is None else str(self.truth)}
         return {**paths, "covariates": self.covariates, **settings}
 

@@ -1,6 +1,6 @@
 """A Hugging Face Space: build a career year by year, and see what a checkpoint predicts and what that rests on.
 
-    python examples/space/app.py runs/quickstart/career    # or a Hub id, or CAREER_CHECKPOINT=... and no argument
+    python examples/space/app.py    # the model that ships with the package; or a folder, or a Hub id
 
 Importing this module loads no model and reads no network. `predictions.py` has the logic.
 """
@@ -30,6 +30,7 @@ from predictions import MOST_AHEAD, MOST_SAMPLES, PERSON, Career, CareerPredicto
 from career_hf.encoding.vocabulary import MISSING  # noqa: E402
 from career_hf.figures.forecasts import person_figure  # noqa: E402
 from career_hf.figures.rationales import rationale_figure  # noqa: E402
+from career_hf.models.shipped import SMALL  # noqa: E402
 
 
 if TYPE_CHECKING:
@@ -288,8 +289,9 @@ class _Results:
         said = f"Chances of each occupation in each year, averaged over {found.attrs['samples']} sampled trajectories."
         if found.attrs["carried_forward"]:
             said += " Covariates keep their latest values."
-        if placed:
-            said += f" Years after {max(placed.values())} are taken for that one, the last the model was trained on."
+        for known in dict.fromkeys(placed.values()):
+            others = ", ".join(str(year) for year, at in placed.items() if at == known)
+            said += f" Training careers have no {others}; {known} takes its place."
         figure = person_figure(found, PERSON, {name: values[-PAST_YEARS:] for name, values in own.items()})
         # Smaller with the same text, which is then larger on the page.
         figure.set_size_inches(figure.get_size_inches() * [0.75, 0.85])
@@ -369,8 +371,8 @@ def main() -> None:
     parser.add_argument(
         "checkpoint",
         nargs="?",
-        default=os.environ.get(CHECKPOINT),
-        help=f"folder or Hub id of an occupation model; the environment variable {CHECKPOINT} otherwise",
+        default=os.environ.get(CHECKPOINT) or SMALL,
+        help=f"folder, Hub id or name of an occupation model; {CHECKPOINT} or else {SMALL} if none is given",
     )
     parser.add_argument(
         "--api",
@@ -379,11 +381,9 @@ def main() -> None:
         help=f"let programs ask, too; also with {OPEN_API}=1",
     )
     arguments = parser.parse_args()
-    checkpoint = arguments.checkpoint
-    if not checkpoint:
-        parser.error(f"no checkpoint: name a folder or a Hub id, or set {CHECKPOINT}")
+    predictor = CareerPredictor(arguments.checkpoint)
     # gradio reads GRADIO_SERVER_NAME and GRADIO_SERVER_PORT; without them it serves this machine alone.
-    build(CareerPredictor(checkpoint), checkpoint, arguments.api).launch(**launch_settings(arguments.api))
+    build(predictor, arguments.checkpoint, arguments.api).launch(**launch_settings(arguments.api))
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from career_hf.explaining.rationales import rationales
 from career_hf.forecasting.forecast import forecast
 from career_hf.forecasting.result import Forecast
 from career_hf.models.modeling_career import CareerForOccupationPrediction
+from career_hf.models.shipped import shipped
 from career_hf.occupations.crosswalks import in_words
 
 
@@ -38,7 +39,7 @@ class CareerPredictor:
     """A checkpoint that answers for one career at a time; others wait, because forecasts exchange its attention.
 
     Args:
-        checkpoint: Folder or Hub id of an occupation model with its processor.
+        checkpoint: Folder, Hub id or name of an occupation model with its processor.
 
     Attributes:
         covariates: The model's covariates but the year, in its order.
@@ -48,7 +49,9 @@ class CareerPredictor:
     """
 
     def __init__(self, checkpoint: str) -> None:
-        self.predict = pipeline("occupation-prediction", model=checkpoint, device="cpu", trust_remote_code=False)
+        self.predict = pipeline(
+            "occupation-prediction", model=shipped(checkpoint), device="cpu", trust_remote_code=False
+        )
         self.model, self.processor = self.predict.model, self.predict.feature_extractor
         self.lock = Lock()
         special = set(self.processor.special_token_ids)

@@ -191,12 +191,14 @@ def test_importing_the_app_loads_no_model(monkeypatch):
     assert "build" in runpy.run_path(str(SPACE / "app.py"), run_name="imported")
 
 
-def test_without_a_checkpoint_the_app_says_how_to_name_one(monkeypatch, capsys):
+def test_without_a_checkpoint_the_app_starts_with_the_model_that_ships(monkeypatch):
+    pages = []
+    monkeypatch.setattr(space.gr.Blocks, "launch", lambda page, **settings: pages.append(page))
     monkeypatch.delenv(space.CHECKPOINT, raising=False)
     monkeypatch.setattr(sys, "argv", ["app.py"])
-    with pytest.raises(SystemExit):
-        space.main()
-    assert space.CHECKPOINT in capsys.readouterr().err
+    space.main()
+    texts = [str(block.value) for block in pages[0].blocks.values() if isinstance(block, space.gr.Markdown)]
+    assert any("occ1990dd-small" in text and "333 occupations" in text for text in texts)
 
 
 @pytest.fixture(scope="module")

@@ -63,8 +63,34 @@ def test_a_folder_of_that_name_comes_first_and_other_names_are_not_looked_for(tm
     monkeypatch.chdir(tmp_path)
     (tmp_path / SMALL).mkdir()
     assert shipped(SMALL) == SMALL
-    with pytest.raises(ValueError, match=f"there is no folder 'occ1990dd-tiny'.*{SMALL}"):
-        load_checkpoint("occ1990dd-tiny")
+    with pytest.raises(ValueError, match=f"there is no folder 'small'.*{SMALL}"):
+        load_checkpoint("small")
+
+
+@pytest.mark.parametrize(
+    "door",
+    [
+        load_checkpoint,
+        CareerForOccupationPrediction.from_pretrained,
+        CareerProcessor.from_pretrained,
+        CareerConfig.from_pretrained,
+        career_hf.OccupationPredictionPipeline,
+    ],
+)
+def test_a_name_that_is_nearly_right_is_named_at_once(door):
+    for name in ("occ1990-small", "OCC1990DD-Small", "occ1990dd"):
+        with pytest.raises(ValueError, match=f"^there is no folder '{name}', .*did you mean '{SMALL}'"):
+            door(name)
+
+
+def test_names_of_the_hub_are_left_to_it():
+    names = ["gpt2", "t5-small", "distilbert-base-uncased", "somebody/occ1990-small", "runs/occ1990dd-smal"]
+    assert [shipped(name) for name in names] == names
+
+
+def test_the_class_of_a_pipeline_takes_the_name():
+    predict = career_hf.OccupationPredictionPipeline(SMALL, device="cpu")
+    assert predict(CAREER, top_k=1) == pipeline("occupation-prediction", device="cpu")(CAREER, top_k=1)
 
 
 def test_years_before_the_first_of_training_are_the_nearest_in_forecasts_as_in_encoding():

@@ -83,6 +83,16 @@ def test_a_name_that_is_nearly_right_is_named_at_once(door):
             door(name)
 
 
+def test_its_card_is_not_written_anew_and_it_can_be_published():
+    card = FOLDER / SMALL / "README.md"
+    before = card.read_bytes()
+    with pytest.raises(ValueError, match=f"^'{SMALL}' ships with its card, {card}, and that is not written anew: "):
+        career_hf.write_model_card(SMALL)
+    assert card.read_bytes() == before
+    publication = career_hf.publish(SMALL, "somebody/careers", dry_run=True)
+    assert publication.refusals == [] and "model.safetensors" in set(publication.files["file"])
+
+
 def test_names_of_the_hub_are_left_to_it():
     names = ["gpt2", "t5-small", "distilbert-base-uncased", "somebody/occ1990-small", "runs/occ1990dd-smal"]
     assert [shipped(name) for name in names] == names

@@ -118,6 +118,7 @@ def read_table(frame: Any, columns: Sequence[str]) -> pa.Table:
     if hasattr(frame, "with_format"):
         frame = frame.with_format("arrow")[:]
     if hasattr(frame, "assign"):
+        _check_missing(columns, [*frame.columns, *(name for name in frame.index.names if name is not None)])
         frame = _plain_pandas(frame, columns)
     elif isinstance(frame, Mapping):
         _check_missing(columns, frame)

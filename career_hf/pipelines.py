@@ -149,6 +149,7 @@ class CareerForecastPipeline(Pipeline):
             validate(table)  # raises: one split is needed
         if has_row_per_person(table):
             return table
+        self.processor.warn_of_unused(table)
         covariates = self.processor.columns_of(table)
         frame = one_career(table, covariates) if isinstance(table, Mapping) else table
         return from_frame(frame, covariates=covariates)
@@ -171,6 +172,7 @@ class CareerForecastPipeline(Pipeline):
                 )
             places[person] = place
             try:
+                self.processor.warn_of_unused(career)
                 # Entries may differ in the optional covariates that they have.
                 optional = dict.fromkeys(name for name in self.processor.optional_covariates if name != "year")
                 whole = {**optional, **career, "person": person}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from transformers import pipeline
@@ -110,3 +112,40 @@ def test_years_before_the_first_of_training_are_the_nearest_in_forecasts_as_in_e
     assert found.years.tolist() == [[1976, 1977]] and found.probability.sum(-1) == pytest.approx(np.ones((1, 2)))
     with pytest.raises(ValueError, match=r"years is 2014, and must be a list of years: years=\[2014\]"):
         career_hf.forecast((model, processor), career_hf.from_frame(early), years=2014)
+
+
+def test_levels_and_columns_that_the_model_does_not_know_are_said(monkeypatch):
+    notes: list[str] = []
+    for module in ("encoding.processing_career", "forecasting.years"):
+        monkeypatch.setattr(f"career_hf.{module}.logger.warning_once", notes.append)
+    predict = career_hf.OccupationPredictionPipeline(SMALL, device="cpu")
+    model, processor = predict.model, predict.processor
+
+    def careers(**columns):
+        whole = {"person": ["a"] * 3, **CAREER, **{name: [value] * 3 for name, value in columns.items()}}
+        return career_hf.from_frame(whole, covariates=list(columns))
+
+    known = {"education": "college", "region": "south", "race": "black", "gender": "female"}
+    ahead = {"person": ["a"], "year": [2023]}
+    for silent in (CAREER, CAREER | known, CAREER | known | {"employer": "x"}, careers(**known)):
+        predict(silent)
+    career_hf.forecast((model, processor), careers(**known), horizon=1, covariates=ahead | {"region": ["west"]})
+    assert [note for note in notes if "years without" not in note] == []
+
+    level = r"\['BA'\] of covariate 'education' are not among the trained levels college, .*, and count as missing"
+    column = (
+        r"columns \['educ'\] are not used, .* covariates \['education', 'region', 'race', 'gender'\] are not among"
+    )
+    for message, predicted in (
+        (level, CAREER | {"education": "BA"}),
+        (level, [CAREER | {"education": "BA"}]),
+        (level, careers(education="BA")),
+        (column, CAREER | {"educ": "college"}),
+        (column, [CAREER | {"educ": "college"}]),
+        (column, careers(educ="college")),
+    ):
+        notes.clear()
+        predict(predicted)
+        assert len(set(notes)) == 1 and re.match(message, notes[0])
+    career_hf.forecast((model, processor), careers(), horizon=1, covariates=ahead | {"educ": ["college"]})
+    assert re.match(f"covariates=: {column}", notes[-1])

@@ -103,8 +103,8 @@ def read_file(path: str | Path) -> pd.DataFrame:
         if Path(path).suffix == ".parquet":
             return pd.read_parquet(path)
         return pd.read_csv(path, dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise
+    except FileNotFoundError as error:
+        raise ValueError(f"there is no file {path}") from error
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise ValueError(f"{path} cannot be read as a table: {error}") from error
 

@@ -180,6 +180,7 @@ def test_counts_are_training_data_and_know_what_they_cannot_contain(tmp_path):
         ({"origin": ["1"], "to": ["2"], "count": [0]}, {}, "column 'destination' is not in the table"),
         ({"origin": [], "destination": [], "count": []}, {}, "^the table has no rows: give one for each pair"),
         (pd.DataFrame({"origin": ["1"], "to": ["2"], "n": [1]}), {}, r"only \['origin', 'to', 'n'\]: .* destination="),
+        ("no/such/file.csv", {}, "^there is no file no/such/file.csv$"),
         (TABLE.drop(columns="count"), {}, "no column 'count', only .*give count=None if every row counts once"),
         (TABLE, {"covariates": ["sex"]}, r"'sex' is not in the table, whose columns are \['origin', 'destination'"),
         (pd.DataFrame({"from": ["1"], "to": ["2"]}), {}, "the table has no column 'origin', only"),

@@ -33,8 +33,6 @@ from .splits import COUNTS
 # Covariates that the surveys' careers have, and whether they change over time: counts have them too, missing where the
 # table does not give them, so that both can be joined.
 SURVEY_COVARIATES = {"education": True, "region": False, "race": False, "gender": False}
-
-
 SIDES = {"origin": "before", "destination": "after"}
 # What to do about a column that the table does not have, by the argument that names it.
 MISSING = {

@@ -78,7 +78,7 @@ def forecast(
         raise typer.BadParameter("--person is whose forecast --plot draws: give --plot too")
     if plot:
         career_hf.figures.require_matplotlib()
-    if horizon is not None:
+    if cutoff is None:
         of_scores = {"--years": years, "--everyone": everyone, "--people": people, "--weighted": weighted}
         of_scores |= {"--covariates": covariates != Covariates.last, "--draws": draws != 1000}
         if refused := [option for option, value in of_scores.items() if value]:

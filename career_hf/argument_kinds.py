@@ -129,6 +129,12 @@ def check_kind(name: str, value: Any, annotation: Any) -> None:
             f"{name} is a table ({type(value).__name__}), and must be {CAREERS}: make careers of it with "
             "career_hf.from_frame(table, person=..., year=..., occupation=...)"
         )
+    if "Dataset" in kinds and _is_a("career_hf", "PreparedCareers")(value):
+        part = "splits" if "DatasetDict" in kinds else "careers"
+        raise ValueError(
+            f"{name} is a PreparedCareers, what a source returns: pass its {part}, as in "
+            f"career_hf.sources.keane_wolpin().{part}"
+        )
     raise ValueError(f"{name} is {_shown(value)}, and must be {' or '.join(wanted)}")
 
 

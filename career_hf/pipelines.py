@@ -23,7 +23,7 @@ from transformers.pipelines import PIPELINE_REGISTRY
 from .careers.columns import has_row_per_person, is_text, one_career
 from .careers.frames import from_frame
 from .careers.validation import validate
-from .encoding.checkpoints import class_of_kind, load_processor
+from .encoding.checkpoints import as_checkpoint, class_of_kind, load_processor
 from .encoding.processing_career import CareerProcessor
 from .forecasting.forecast import forecast
 from .forecasting.result import Forecast
@@ -57,7 +57,8 @@ class CareerForecastPipeline(Pipeline):
     Arguments of [`forecasting.forecast`] can be given when the pipeline is made or called, and also:
 
     Args:
-        model: The model; `transformers.pipeline` also takes a folder or Hub id.
+        model: The model, or a folder, a Hub id or the name of a checkpoint that ships with the package, which brings
+            its processor. `transformers.pipeline` takes a model, a folder or a Hub id.
         processor: The model's [`CareerProcessor`], or its folder or Hub id; a model that is given as a folder or Hub
             id brings its own. `feature_extractor` is another name for it.
         top_k: Number of occupations that are returned for each year, the likeliest first.
@@ -88,8 +89,11 @@ class CareerForecastPipeline(Pipeline):
     _load_tokenizer: Any = False
 
     def __init__(self, model: Any, processor: Any = None, feature_extractor: Any = None, **kwargs: Any) -> None:
+        processor = feature_extractor if processor is None else processor
+        if isinstance(model, str | Path):
+            model, processor = as_checkpoint(model, processor)
         class_of_kind(model.config.model_type, getattr(model, "name_or_path", type(model).__name__))
-        processor = _processor_of(model, feature_extractor if processor is None else processor)
+        processor = _processor_of(model, processor)
         super().__init__(model=model, processor=processor, feature_extractor=processor, **kwargs)  # type: ignore[arg-type]
 
     def _sanitize_parameters(self, top_k: int | None = None, **kwargs: Any) -> tuple[dict, dict, dict]:
@@ -145,6 +149,7 @@ class CareerForecastPipeline(Pipeline):
             validate(table)  # raises: one split is needed
         if has_row_per_person(table):
             return table
+        self.processor.warn_of_unused(table)
         covariates = self.processor.columns_of(table)
         frame = one_career(table, covariates) if isinstance(table, Mapping) else table
         return from_frame(frame, covariates=covariates)
@@ -167,6 +172,7 @@ class CareerForecastPipeline(Pipeline):
                 )
             places[person] = place
             try:
+                self.processor.warn_of_unused(career)
                 # Entries may differ in the optional covariates that they have.
                 optional = dict.fromkeys(name for name in self.processor.optional_covariates if name != "year")
                 whole = {**optional, **career, "person": person}

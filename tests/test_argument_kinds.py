@@ -117,6 +117,15 @@ def test_numbers_and_texts_in_the_place_of_names_are_refused(function, arguments
         function(**given_values)
 
 
+def test_what_a_source_returns_is_refused_with_the_part_that_is_needed():
+    prepared = career_hf.sources.keane_wolpin()
+    message = "is a PreparedCareers, what a source returns: pass its "
+    with pytest.raises(ValueError, match=f"careers {message}splits, as in career_hf.sources.keane_wolpin.*splits"):
+        career_hf.train(prepared)
+    with pytest.raises(ValueError, match=f"careers {message}careers, as in"):
+        career_hf.split_careers(prepared)
+
+
 def test_values_of_the_kind_pass_whatever_their_type():
     @within_ranges
     def takes(

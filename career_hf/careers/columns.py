@@ -103,8 +103,8 @@ def read_file(path: str | Path) -> pd.DataFrame:
         if Path(path).suffix == ".parquet":
             return pd.read_parquet(path)
         return pd.read_csv(path, dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise
+    except FileNotFoundError as error:
+        raise ValueError(f"there is no file {path}") from error
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise ValueError(f"{path} cannot be read as a table: {error}") from error
 
@@ -118,6 +118,7 @@ def read_table(frame: Any, columns: Sequence[str]) -> pa.Table:
     if hasattr(frame, "with_format"):
         frame = frame.with_format("arrow")[:]
     if hasattr(frame, "assign"):
+        _check_missing(columns, [*frame.columns, *(name for name in frame.index.names if name is not None)])
         frame = _plain_pandas(frame, columns)
     elif isinstance(frame, Mapping):
         _check_missing(columns, frame)

@@ -48,7 +48,7 @@ from .columns import (
 )
 from .ledger import Ledger
 from .saved_files import MANIFEST, check_files, read_manifest, record_files
-from .splits import check_leaks, check_manifest, split_careers
+from .splits import DEFAULT_FRACTIONS, check_leaks, check_manifest, split_careers
 from .validation import validate
 
 
@@ -363,12 +363,18 @@ def as_careers(careers: str | Path | Dataset | DatasetDict, split: str | None = 
 
     Args:
         careers: A folder that `save_careers` wrote, careers by split name, or careers, which are returned as they are.
-        split: The split to take from a folder or from careers by split name; all of them together if None.
+        split: The split to take from a folder or from careers by split name; all of them together if None. One dataset
+            is taken whole, also where a verb names the split "test" unless told otherwise.
 
     Raises:
-        ValueError: If there is no such split.
+        ValueError: If there is no such split, or one dataset is given and the name is none of `split_careers`.
     """
     if isinstance(careers, Dataset):
+        if split is not None and split not in DEFAULT_FRACTIONS:
+            raise ValueError(
+                f"split='{split}' names no split, because these careers are one dataset, which is taken whole: leave "
+                "split out, or pass careers by split name"
+            )
         return careers
     splits = as_splits(careers)
     if split is None:

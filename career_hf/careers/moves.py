@@ -18,9 +18,9 @@ import pandas as pd
 import pyarrow as pa
 from datasets import Dataset, DatasetDict
 
-from ..number_ranges import within_ranges
+from ..number_ranges import Range, within_ranges
 from ..occupations.crosswalks import codes
-from ..occupations.labels import NOT_WORKING
+from ..occupations.labels import NOT_WORKING, check_states
 from ..occupations.weighted_crosswalks import as_crosswalk, source_of_code
 from .columns import RESERVED_NAMES, read_file, read_labels, read_numbers, read_table
 from .frames import from_frame
@@ -33,6 +33,16 @@ from .splits import COUNTS
 # Covariates that the surveys' careers have, and whether they change over time: counts have them too, missing where the
 # table does not give them, so that both can be joined.
 SURVEY_COVARIATES = {"education": True, "region": False, "race": False, "gender": False}
+SIDES = {"origin": "before", "destination": "after"}
+# What to do about a column that the table does not have, by the argument that names it.
+MISSING = {
+    "origin": "name the column of the occupation before with origin=; a matrix is passed as a pandas frame with the "
+    "occupations before as its index, as by pandas.read_csv(FILE, index_col=0, dtype=str)",
+    "destination": "name the column of the occupation after with destination=",
+    "count": "name the column of the number of people with count=, or give count=None if every row counts once",
+}
+# Years, or ages where a table has these; markers such as -5 or 9999 are neither.
+YEARS = Range(0, 2_999)
 
 
 @within_ranges
@@ -91,10 +101,13 @@ def from_moves(
 
     Raises:
         ValueError: If a column or label is missing, a count is not a number of 0 or more, there is no such source or
-            crosswalk, or nothing is left. The message names row (counting from 0), column and value.
+            crosswalk, a state does not exist, a year is negative or above 2,999, or nothing is left. The message
+            names row (counting from 0), column and value.
     """
     if source not in SOURCES:
         raise ValueError(f"there is no source {source!r}; sources are {', '.join(SOURCES)}")
+    if year is not None and not YEARS.has(year):
+        raise ValueError(f"year is {year}, and must be {YEARS}: the year of the occupation before, such as 1980")
     if year is not None and year_column is not None:
         raise ValueError(f"year={year} and year_column={year_column!r} are both given: give one of them")
     if shares is not None and crosswalk is None:
@@ -107,20 +120,27 @@ def from_moves(
     ledger = Ledger()
     moves = _read(counts, origin, destination, count, year_column, covariates, ledger)
     labels = set(moves["origin"]) | set(moves["destination"])
-    code_of = _code_of_title(titles, labels) | _states(states, labels)
-    for side in ("origin", "destination"):
+    _check_texts("states", states)
+    check_states(states, labels)
+    code_of = _code_of_title(titles, labels)
+    if titles is not None:
+        _note_others(ledger, moves, {*code_of, *states, *NOT_WORKING}, "that are no title, and stay as they are")
+    code_of |= states
+    for side in SIDES:
         moves[side] = moves[side].map(lambda label: code_of.get(label, label))
     has_stays = stays and bool((moves["origin"] == moves["destination"]).any())
-    possible = names = {*NOT_WORKING, *states.values()} & (set(moves["origin"]) | set(moves["destination"]))
-    if crosswalk is not None:
+    possible = names = set(NOT_WORKING) & (set(moves["origin"]) | set(moves["destination"]))
+    if crosswalk is None:
+        _note_others(ledger, moves, {*codes(), *names}, "that are no occ1990dd code, and stay as they are")
+    else:
         targets = _shared_out(as_crosswalk(crosswalk), shares)
         moves = _map(moves, targets, names, ledger)
         possible = names | set(targets["occ1990dd"])
+        _check_left(moves, ledger)
     moves = moves.groupby([column for column in moves if column != "count"], as_index=False, dropna=False).sum()
     if not has_stays:
         moves = _without_stays(moves, ledger)
-    if not len(moves):
-        raise ValueError(f"no move is left, because of the step '{ledger.entries[-1].step}': {ledger.dropped()}")
+        _check_left(moves, ledger)
 
     ledger.note(
         "every career is a count of moves and no person; its weight is the number of people, so train on it weighted"
@@ -156,20 +176,24 @@ def _read(
     ledger: Ledger,
 ) -> pd.DataFrame:
     """Origin, destination, count, year (if any) and covariates of every row whose count is not 0."""
+    where = "the table"
     if isinstance(counts, (str, Path)):
-        counts = read_file(counts)
-    if isinstance(counts, pd.DataFrame) and not {origin, destination} & {*counts.columns, *counts.index.names}:
+        where, counts = str(counts), read_file(counts)
+    if isinstance(counts, pd.DataFrame):
+        columns = [*counts.columns, *(name for name in counts.index.names if name is not None)]
         # A matrix has labels as its index; a table has the numbers of its rows.
-        if isinstance(counts.index, pd.RangeIndex):
-            raise ValueError(
-                f"the table has no column '{origin}', only {list(counts.columns)}: name the column of the occupation "
-                "before, or, for a matrix, make the occupations before its index"
-            )
-        count = "count" if count is None else count
-        matrix = counts.rename_axis(index=origin, columns=None)
-        counts = matrix.reset_index().melt(id_vars=origin, var_name=destination, value_name=count)
+        if not {origin, destination} & {*columns} and not isinstance(counts.index, pd.RangeIndex):
+            count = "count" if count is None else count
+            matrix = counts.rename_axis(index=origin, columns=None)
+            counts = matrix.reset_index().melt(id_vars=origin, var_name=destination, value_name=count)
+            columns = list(counts.columns)
+        for argument, name in {"origin": origin, "destination": destination, "count": count}.items():
+            if name is not None and name not in columns:
+                raise ValueError(f"{where} has no column '{name}', only {columns}: {MISSING[argument]}")
     read = [origin, destination, *(name for name in (count, year) if name is not None), *covariates]
     table = read_table(counts, read)
+    if not table.num_rows:
+        raise ValueError(f"{where} has no rows: give one for each pair of occupations, with the number of people")
 
     def refuse(good: Any, column: str, problem: str) -> None:
         if not np.all(good):
@@ -189,14 +213,34 @@ def _read(
         rows["count"] = pd.Series(numbers)
     if year is not None:
         numbers, _ = read_numbers(table[year])
-        refuse(np.floor(numbers) == numbers, year, "not a year; years are whole numbers such as 1980")
+        is_year = (np.floor(numbers) == numbers) & (numbers >= YEARS.low) & (numbers <= YEARS.high)
+        refuse(is_year, year, "not a year; years are whole numbers from 0 to 2,999, such as 1980")
         rows["year"] = pd.Series(numbers).astype(np.int64)
     rows |= {column: read_labels(table[column]).to_pandas() for column in covariates}
     moves = pd.DataFrame(rows)
     kept = moves[moves["count"] > 0].reset_index(drop=True)
     empty = len(moves) - len(kept)
     ledger.record("read table of moves", "rows", len(moves), len(kept), {"nobody counted": empty} if empty else {})
+    _check_left(kept, ledger)
     return kept
+
+
+def _check_left(moves: pd.DataFrame, ledger: Ledger) -> None:
+    """Raises a ValueError if the latest step has left no move."""
+    if not len(moves):
+        step, dropped = ledger.entries[-1].step, ledger.entries[-1].dropped
+        reasons = "; ".join(f"{reason} ({number:,})" for reason, number in dropped.items())
+        raise ValueError(f"no move is left after the step '{step}', which dropped all: {reasons}")
+
+
+def _note_others(ledger: Ledger, moves: pd.DataFrame, known: Collection[str], what: str) -> None:
+    """Notes the occupations, before and after, that are none of the known ones, the largest first."""
+    for side, words in SIDES.items():
+        others = moves[~moves[side].isin(list(known))]
+        counts = others["count"].groupby(others[side]).sum().sort_values(ascending=False)
+        if len(counts):
+            first = ", ".join(f"{code} ({number:,.0f})" for code, number in counts.head(10).items())
+            ledger.note(f"occupations {words} {what}: {len(counts)}, of which the largest are {first}")
 
 
 def _code_of_title(titles: Mapping[str, str] | str | Path | None, labels: Collection[str]) -> dict[str, str]:
@@ -214,14 +258,6 @@ def _code_of_title(titles: Mapping[str, str] | str | Path | None, labels: Collec
     if not found:
         raise ValueError(f"no label of the table is a title: the first titles are {list(titles)[:3]}")
     return found
-
-
-def _states(states: Mapping[str, str], labels: Collection[str]) -> dict[str, str]:
-    """State by label; a label that the table does not have is a slip."""
-    _check_texts("states", states)
-    if foreign := [label for label in states if label not in labels]:
-        raise ValueError(f"states= names {foreign[0]!r}, which no row of the table has: correct it, or leave it out")
-    return dict(states)
 
 
 def _check_texts(argument: str, texts: Any) -> None:
@@ -257,8 +293,8 @@ def _map(moves: pd.DataFrame, crosswalk: pd.DataFrame, states: set[str], ledger:
             "weight": [*crosswalk["weight"], *[1.0] * len(states)],
         }
     )
-    coded = moves.assign(**{side: moves[side].map(own_spelling) for side in ("origin", "destination")})
-    is_lost = {side: coded[side].isna() for side in ("origin", "destination")}
+    coded = moves.assign(**{side: moves[side].map(own_spelling) for side in SIDES})
+    is_lost = {side: coded[side].isna() for side in SIDES}
     mapped = coded[~is_lost["origin"] & ~is_lost["destination"]]
     several = targets["code"].value_counts()
     is_split = mapped["origin"].map(several).gt(1) | mapped["destination"].map(several).gt(1)
@@ -282,11 +318,7 @@ def _map(moves: pd.DataFrame, crosswalk: pd.DataFrame, states: set[str], ledger:
         },
         altered={"shared among several targets": mapped["count"][is_split].sum()},
     )
-    for side, words in {"origin": "before", "destination": "after"}.items():
-        lost = moves["count"][is_lost[side]].groupby(moves[side]).sum().sort_values(ascending=False)
-        if len(lost):
-            first = ", ".join(f"{code} ({number:,.0f})" for code, number in lost.head(10).items())
-            ledger.note(f"occupations {words} without a target: {len(lost)}, of which the largest are {first}")
+    _note_others(ledger, moves, own_spelling, "without a target")
     others = [column for column in moves if column not in ("origin", "destination", "count")]
     columns = {"origin": shared["origin_target"], "destination": shared["destination_target"]}
     return pd.DataFrame({**columns, **{column: shared[column] for column in ("count", *others)}})

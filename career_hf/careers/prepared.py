@@ -17,6 +17,7 @@ from .describing import describe
 from .frames import save_careers, to_frame
 from .ledger import Ledger
 from .provenance import SOURCES, Limits, Source
+from .saved_files import check_same_careers
 from .splits import split_careers, split_manifest
 
 
@@ -112,15 +113,21 @@ class PreparedCareers(ReadableResult):
         """The careers of all splits as a long table, as `career_hf.to_frame` makes it."""
         return to_frame(self.careers, kind)
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, overwrite: bool = False) -> None:
         """Saves the careers with their ledger, split manifest and dataset card.
 
         Args:
             folder: Destination folder; written atomically. Other files that it holds, such as figures, stay.
+            overwrite: Whether other careers in the folder are replaced. The same ones may always be saved again.
+
+        Raises:
+            ValueError: The folder holds other careers.
         """
         folder = Path(folder).absolute()
         with complete(folder, move_into) as unfinished:
             save_careers(self.splits, unfinished, self.ledger, self.manifest)
+            if not overwrite:
+                check_same_careers(folder, unfinished)
             write_card(
                 unfinished,
                 self.source,

@@ -31,6 +31,16 @@ def record_files(folder: Path) -> None:
     (folder / CHECKSUMS).write_text(json.dumps(recorded, indent=2) + "\n", encoding="utf-8")
 
 
+def check_same_careers(folder: Path, new: Path) -> None:
+    """Raises a ValueError if a folder holds other careers than a new one, which would replace them unasked."""
+    holds_careers = any((folder / name).is_file() for name in CAREER_MARKERS)
+    earlier = folder / CHECKSUMS
+    if holds_careers and not (earlier.is_file() and earlier.read_bytes() == (new / CHECKSUMS).read_bytes()):
+        raise ValueError(
+            f"{folder} holds other careers: take another folder, or replace them with overwrite=True (--overwrite)"
+        )
+
+
 def check_files(folder: Path) -> bool:
     """Checks the files of a folder of careers before they are read; a folder without any is left to the reader.
 

@@ -14,7 +14,7 @@ from .options import Draws, names
 
 
 def card(
-    folder: Annotated[Path, typer.Argument(help="Folder of a checkpoint.", exists=True, file_okay=False)],
+    folder: Annotated[Path, typer.Argument(help="Folder of a checkpoint.")],
     data: Annotated[
         Path | None,
         typer.Option(

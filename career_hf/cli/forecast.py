@@ -1,4 +1,4 @@
-"""`career-hf forecast`: forecasts careers beyond a cutoff, and scores the forecasts where the years were observed."""
+"""`career-hf forecast`: forecasts careers beyond a cutoff, and scores them, or beyond their last years."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ from .console import say, show
 from .options import Data, Draws, Weighted, how_weighted, listed_years
 
 
+# People whose forecast is printed.
+SHOWN = 3
+
+
 class Covariates(StrEnum):
     last = "last"
     realised = "realised"
@@ -22,7 +26,17 @@ class Covariates(StrEnum):
 def forecast(
     model: Annotated[str, typer.Argument(help="Folder or Hub id of a model that was trained up to the cutoff.")],
     data: Data,
-    cutoff: Annotated[int, typer.Option(help="Last known year.")],
+    cutoff: Annotated[
+        int | None, typer.Option(help="Last known year; the forecasts of observed years after it are scored.")
+    ] = None,
+    horizon: Annotated[
+        int | None,
+        typer.Option(
+            help="Number of steps to forecast after each person's own last year, instead of --cutoff; nothing is "
+            "scored.",
+            min=1,
+        ),
+    ] = None,
     years: Annotated[
         str,
         typer.Option(help="Comma-separated years to forecast; the first three observed after the cutoff if empty."),
@@ -52,13 +66,35 @@ def forecast(
     person: Annotated[str, typer.Option(help="Person whose forecast is drawn; the first one if empty.")] = "",
     draws: Draws = 1000,
 ) -> None:
-    """Forecast careers beyond a cutoff: probabilities of occupations by year, scored where the years were observed."""
+    """Forecast careers: probabilities of occupations by year, beyond a cutoff and scored, or beyond the last year."""
+    if (cutoff is None) == (horizon is None):
+        raise typer.BadParameter(
+            "give --cutoff to forecast years that were observed, and score them, or --horizon to forecast the years "
+            "after each person's last"
+        )
     if plot and output is None:
         raise typer.BadParameter("--plot needs --output, the folder for the figures")
     if person and not plot:
         raise typer.BadParameter("--person is whose forecast --plot draws: give --plot too")
     if plot:
         career_hf.figures.require_matplotlib()
+    if cutoff is None:
+        of_scores = {"--years": years, "--everyone": everyone, "--people": people, "--weighted": weighted}
+        of_scores |= {"--covariates": covariates != Covariates.last, "--draws": draws != 1000}
+        if refused := [option for option, value in of_scores.items() if value]:
+            raise typer.BadParameter(f"{refused[0]} is for forecasts that are scored: give --cutoff, or leave it out")
+        ahead = career_hf.forecast(model, data, horizon=horizon, split=split or None, samples=samples, seed=seed)
+        drawn = ahead.figure(person or None) if plot else None
+        likeliest = ahead.top(3)
+        for name in [person] if person else ahead.people[:SHOWN]:
+            rows = likeliest[likeliest["person"] == name].drop(columns="person")
+            show(rows.set_index("year"), f"Person {name}: likeliest occupations")
+        if output is not None:
+            ahead.save(output)
+            if drawn is not None:
+                career_hf.figures.save(drawn, output / "person.png")
+            say(f"saved {output}")
+        return
     report = career_hf.evaluate_forecast(
         model,
         data,

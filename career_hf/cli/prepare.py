@@ -37,6 +37,7 @@ OccupationColumn = Annotated[str, typer.Option(help="Column of occupations.")]
 StaticColumns = Annotated[str, typer.Option(help="Columns that do not change within a person, comma-separated.")]
 StartColumn = Annotated[str, typer.Option(help="Column of start dates: days, months, quarters or years.")]
 EndColumn = Annotated[str, typer.Option(help="Column of end dates: days, months, quarters, years or 'present'.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace other careers in the output folder.")]
 Extract = Annotated[
     Path, typer.Option(help="Folder with NLS Investigator files; subfolders are searched too.", exists=True)
 ]
@@ -86,16 +87,16 @@ def report(prepared: career_hf.careers.PreparedCareers, output: Path) -> None:
     show(prepared.description.to_frame("careers"), f"{output}: {prepared.counted.lower().removesuffix(':')}")
 
 
-def save(prepared: career_hf.careers.PreparedCareers, output: Path) -> None:
+def save(prepared: career_hf.careers.PreparedCareers, output: Path, overwrite: bool) -> None:
     """Saves careers, and prints their ledger and description."""
-    prepared.save(output)
+    prepared.save(output, overwrite=overwrite)
     report(prepared, output)
 
 
 @prepare.command("keane-wolpin")
-def prepare_keane_wolpin(output: Output, salt: Salt = "career_hf") -> None:
+def prepare_keane_wolpin(output: Output, salt: Salt = "career_hf", overwrite: Overwrite = False) -> None:
     """Prepare the careers of 1,384 young men in five states, which ship with the package."""
-    save(career_hf.sources.keane_wolpin(salt=salt), output)
+    save(career_hf.sources.keane_wolpin(salt=salt), output, overwrite)
 
 
 @prepare.command("nlsy79")
@@ -113,10 +114,11 @@ def prepare_nlsy79(
         bool, typer.Option("--wages", help="Add log wage, hours, experience, schooling and industry.")
     ] = False,
     salt: Salt = "career_hf",
+    overwrite: Overwrite = False,
 ) -> None:
     """Prepare the National Longitudinal Survey of Youth 1979, by the rules of the paper's Appendix F."""
     prepared = career_hf.sources.nlsy79(extract, variant=variant.value, rule=rule.value, wages=wages, salt=salt)
-    save(prepared, output)
+    save(prepared, output, overwrite)
 
 
 @prepare.command("nlsy97")
@@ -125,9 +127,10 @@ def prepare_nlsy97(
     output: Output,
     rule: RuleOption = Rule.paper,
     salt: Salt = "career_hf",
+    overwrite: Overwrite = False,
 ) -> None:
     """Prepare the National Longitudinal Survey of Youth 1997, by the rules of the paper's Appendix F."""
-    save(career_hf.sources.nlsy97(extract, rule=rule.value, salt=salt), output)
+    save(career_hf.sources.nlsy97(extract, rule=rule.value, salt=salt), output, overwrite)
 
 
 @prepare.command("psid")
@@ -138,9 +141,10 @@ def prepare_psid(
     output: Output,
     rule: RuleOption = Rule.paper,
     salt: Salt = "career_hf",
+    overwrite: Overwrite = False,
 ) -> None:
     """Prepare the Panel Study of Income Dynamics, by the paper's Appendix F; careers may not be passed on."""
-    save(career_hf.sources.psid(extract, rule=rule.value, salt=salt), output)
+    save(career_hf.sources.psid(extract, rule=rule.value, salt=salt), output, overwrite)
 
 
 @prepare.command("jobhop")
@@ -154,9 +158,12 @@ def prepare_jobhop(
         str | None, typer.Option(help="Day at which experiences without an end are cut; by default they are dropped.")
     ] = None,
     salt: Salt = "career_hf",
+    overwrite: Overwrite = False,
 ) -> None:
     """Prepare JobHop, 360,000 Flemish resumes with ESCO codes and quarters."""
-    save(career_hf.sources.jobhop(source, esco_occupations=esco_occupations, as_of=as_of, salt=salt), output)
+    save(
+        career_hf.sources.jobhop(source, esco_occupations=esco_occupations, as_of=as_of, salt=salt), output, overwrite
+    )
 
 
 @prepare.command("decorte")
@@ -170,9 +177,12 @@ def prepare_decorte(
         str | None, typer.Option(help="Day at which current jobs are cut; by default they are dropped.")
     ] = None,
     salt: Salt = "career_hf",
+    overwrite: Overwrite = False,
 ) -> None:
     """Prepare DECORTE, 2,164 anonymous work histories with ESCO occupations and months."""
-    save(career_hf.sources.decorte(source, esco_occupations=esco_occupations, as_of=as_of, salt=salt), output)
+    save(
+        career_hf.sources.decorte(source, esco_occupations=esco_occupations, as_of=as_of, salt=salt), output, overwrite
+    )
 
 
 @prepare.command("karrierewege")
@@ -186,12 +196,13 @@ def prepare_karrierewege(
         bool, typer.Option("--latest-first", help="Read experiences as numbered from the latest to the first.")
     ] = False,
     salt: Salt = "career_hf",
+    overwrite: Overwrite = False,
 ) -> None:
     """Prepare Karrierewege, 500,000 German career paths in order, without dates."""
     prepared = career_hf.sources.karrierewege(
         source, esco_occupations=esco_occupations, latest_first=latest_first, salt=salt
     )
-    save(prepared, output)
+    save(prepared, output, overwrite)
 
 
 @prepare.command("resumes")
@@ -210,6 +221,7 @@ def prepare_resumes(
     memory: Memory = "4GB",
     threads: Threads = None,
     salt: Salt = "career_hf",
+    overwrite: Overwrite = False,
 ) -> None:
     """Prepare resumes in the layout of the paper's Appendix F, one row per job, with education and region."""
     prepared = career_hf.sources.resumes(
@@ -227,6 +239,7 @@ def prepare_resumes(
         memory=memory,
         threads=threads,
         salt=salt,
+        overwrite=overwrite,
     )
     report(prepared, output)
 
@@ -257,6 +270,7 @@ def prepare_spells(
     memory: Memory = "4GB",
     threads: Threads = None,
     salt: Salt = "career_hf",
+    overwrite: Overwrite = False,
 ) -> None:
     """Prepare dated spells of any panel, one row per spell: each year has the occupation with most days."""
     prepared = career_hf.sources.spells(
@@ -278,6 +292,7 @@ def prepare_spells(
         memory=memory,
         threads=threads,
         salt=salt,
+        overwrite=overwrite,
     )
     report(prepared, output)
 
@@ -312,6 +327,7 @@ def prepare_panel(
     ] = "",
     source: Source = "panel",
     salt: Salt = "career_hf",
+    overwrite: Overwrite = False,
 ) -> None:
     """Prepare a yearly panel of your own that is a table, one row per person and year."""
     prepared = career_hf.sources.panel(
@@ -334,7 +350,7 @@ def prepare_panel(
         source=source,
         salt=salt,
     )
-    save(prepared, output)
+    save(prepared, output, overwrite)
 
 
 @prepare.command("moves")
@@ -368,6 +384,7 @@ def prepare_moves(
     name: Annotated[
         str | None, typer.Option(help="Name of the table in identifiers; that of the file if left out.")
     ] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Prepare published counts of moves between occupations, as weighted careers of two steps."""
     prepared = career_hf.from_moves(
@@ -387,7 +404,7 @@ def prepare_moves(
         source=source,
         name=name,
     )
-    save(prepared, output)
+    save(prepared, output, overwrite)
 
 
 class CPSFiles(StrEnum):
@@ -414,6 +431,7 @@ def prepare_cps(
         ),
     ] = None,
     salt: Salt = "career_hf",
+    overwrite: Overwrite = False,
 ) -> None:
     """Prepare careers of two years of the Current Population Survey, which is in the public domain."""
-    save(career_hf.sources.cps(extract, files=files.value, crosswalk2018=crosswalk2018, salt=salt), output)
+    save(career_hf.sources.cps(extract, files=files.value, crosswalk2018=crosswalk2018, salt=salt), output, overwrite)

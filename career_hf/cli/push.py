@@ -13,7 +13,7 @@ from .console import say, show
 
 
 def push(
-    folder: Annotated[Path, typer.Argument(help="Folder of a checkpoint.", exists=True, file_okay=False)],
+    folder: Annotated[Path, typer.Argument(help="Folder of a checkpoint.")],
     repo: Annotated[str, typer.Argument(help="Repository on the Hub, USER/NAME; it is created if it does not exist.")],
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Upload nothing, and show what would be uploaded.")

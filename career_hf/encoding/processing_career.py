@@ -32,6 +32,7 @@ from ..careers.columns import (
     career_table,
     has_row_per_person,
     is_list,
+    is_text,
     list_lengths,
     list_values,
     make_dataset,
@@ -62,6 +63,7 @@ from .vocabulary import (
     level_codes,
     nearest_years,
     occupation_codes,
+    unused_columns,
 )
 
 
@@ -375,13 +377,28 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
                 covariates[:, i] = 0
                 altered[f"no column '{name}', now '{MISSING}'"] = len(labels)
                 continue
-            covariates[:, i], unknown = level_codes(table, name, levels, unknown_is_missing or is_optional, first_row)
+            is_missing = unknown_is_missing or is_optional
+            covariates[:, i], unknown, problem = level_codes(table, name, levels, is_missing, first_row)
             if unknown and is_optional and name == self.time_covariate:
                 covariates[:, i] = nearest_years(table, levels)
                 altered["year never seen in training, now the nearest that was"] = unknown
             elif unknown:
                 altered[f"level of '{name}' never seen in training, now '{MISSING}'"] = unknown
+                logger.warning_once(problem)
+        kinds = {field.name: field.type.value_type if is_list(field.type) else field.type for field in table.schema}
+        self.warn_of_unused([name for name, kind in kinds.items() if is_text(kind)])
         return FlatCareers(lengths, input_ids, labels, covariates if self.covariate_names else None), altered
+
+    def warn_of_unused(self, table: Any) -> None:
+        """Warns of columns that are no covariates of the model, where optional ones are missing that they may be.
+
+        Args:
+            table: A long table, a mapping of one career, or the names of columns.
+        """
+        covariates = [name for name in self.covariate_names if name != "year"]
+        # A covariate that is not optional is an error where it is missing.
+        if problem := unused_columns(_columns(table), covariates) if self.optional_covariates else None:
+            logger.warning_once(problem)
 
     def __call__(self, careers: Any, return_tensors: str | None = "pt") -> BatchFeature:
         """Turns a few careers into one padded batch: `model(**processor(careers))`.
@@ -403,6 +420,7 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
             pieces = [self._encode_steps(piece, unknown_is_missing=False) for piece in validated_pieces(careers)]
         else:
             # Arrow columns, because making a `datasets.Dataset` of one career takes longer than everything else.
+            self.warn_of_unused(careers)
             covariates = self.columns_of(careers)
             frame = one_career(careers, covariates) if isinstance(careers, Mapping) else careers
             table = pa.table(career_columns(frame, covariates=covariates))
@@ -422,10 +440,8 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
             table: As in a call; an optional covariate that is none of its columns is left out.
         """
         needed = [name for name in self.covariate_names if name != "year"]
-        columns = (
-            table if isinstance(table, Mapping) else getattr(table, "column_names", getattr(table, "columns", ()))
-        )
-        return [name for name in needed if name not in self.optional_covariates or name in list(columns)]
+        columns = _columns(table)
+        return [name for name in needed if name not in self.optional_covariates or name in columns]
 
     def pad(  # type: ignore[override]  # a parent's arguments for audio are left out
         self,
@@ -749,6 +765,13 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
             raise ValueError(f"unknown_occupation {self.unknown_occupation!r} is not in occupations: add it there")
         for stage in self.training_stages:
             check_stage(stage, self._sizes)
+
+
+def _columns(table: Any) -> list[str]:
+    """The columns of a long table, or the names in a mapping or a list."""
+    if isinstance(table, (Mapping, list)):
+        return list(table)
+    return list(getattr(table, "column_names", getattr(table, "columns", ())))
 
 
 def _rows_of_columns(columns: Mapping[str, Any]) -> list[dict[str, Any]]:

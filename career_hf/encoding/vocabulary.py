@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
+from reprlib import repr as short
 from typing import NoReturn
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..careers.columns import is_list, is_text, list_lengths, list_values, sort_labels
+from ..careers.columns import RESERVED_NAMES, is_list, is_text, list_lengths, list_values, sort_labels
 
 
 MISSING = "missing"
@@ -113,8 +114,9 @@ def nearest_years(table: pa.Table, levels: Sequence[str]) -> np.ndarray:
 
 def level_codes(
     table: pa.Table, name: str, levels: Sequence[str], unknown_is_missing: bool, first_row: int = 0
-) -> tuple[np.ndarray, int]:
-    """The ids of a covariate's levels, `(person-years,)` in int32, and the number of unknown ones, now "missing".
+) -> tuple[np.ndarray, int, str]:
+    """The ids of a covariate's levels, `(person-years,)` in int32, the number of unknown ones, now "missing", and a
+    sentence that names these.
 
     The first career of the table is in row `first_row` of all careers.
 
@@ -125,27 +127,48 @@ def level_codes(
     codes = index_labels(_without_nulls(labels, MISSING), levels)
     per_person = len(codes) == table.num_rows and name != "year" and not is_list(table.schema.field(name).type)
     unknown = codes < 0
-    if unknown.any() and not unknown_is_missing:
+    problem = ""
+    if unknown.any():
         place = int(np.argmax(unknown))
-        row = place if per_person else _row_of_step(table, place)
-        step = int(list_lengths(table, "year")[:row].sum()) if per_person else place
         trained = f"levels {', '.join(levels[1:9])}{' and others' if len(levels) > 9 else ''}"
         if name == "year" and len(levels) > 1:
             years = [year for year in map(year_of, levels[1:]) if year is not None]
             trained = f"years, {min(years)} to {max(years)}" if years else trained
-        fail(
-            table,
-            row,
-            step,
-            f"{labels[place].as_py()!r} of covariate '{name}' is not among the trained {trained}; correct it, add it "
-            "with processor.extend(careers), or encode with unknown_levels='missing'",
-            first_row,
-        )
+        if not unknown_is_missing:
+            row = place if per_person else _row_of_step(table, place)
+            step = int(list_lengths(table, "year")[:row].sum()) if per_person else place
+            fail(
+                table,
+                row,
+                step,
+                f"{labels[place].as_py()!r} of covariate '{name}' is not among the trained {trained}; correct it, add "
+                "it with processor.extend(careers), or encode with unknown_levels='missing'",
+                first_row,
+            )
+        found = short(pc.unique(labels.filter(pa.array(unknown))).to_pylist())
+        problem = f"{found} of covariate '{name}' are not among the trained {trained}, and count as missing"
     codes[unknown] = 0
     if per_person:
         lengths = list_lengths(table, "year")
         codes, unknown = np.repeat(codes, lengths), np.repeat(unknown, lengths)
-    return codes, int(unknown.sum())
+    return codes, int(unknown.sum()), problem
+
+
+def unused_columns(columns: Collection[str], covariates: Collection[str]) -> str | None:
+    """A sentence on columns that a model has no use for, where it lacks covariates that they may be; None without any.
+
+    Args:
+        columns: Columns that the caller gives.
+        covariates: Covariates that the caller may give.
+    """
+    absent = [name for name in covariates if name not in columns]
+    unused = [name for name in columns if name not in (*RESERVED_NAMES, *covariates)]
+    if not absent or not unused:
+        return None
+    return (
+        f"columns {short(unused)} are not used, because the model has no such covariates; its covariates {absent} are "
+        "not among the columns: rename a column that holds one of them"
+    )
 
 
 def fail(table: pa.Table, row: int, step: int, problem: str, first_row: int = 0) -> NoReturn:

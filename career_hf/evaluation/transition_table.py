@@ -92,7 +92,7 @@ def transition_table(
             group, a watched label is not predicted, or what the model predicts are no log-probabilities.
     """
     model, processor = as_checkpoint(model, processor)
-    careers = as_careers(careers, split)
+    careers = careers if isinstance(careers, Dataset) else as_careers(careers, split)
     everyone, code_of_id, labels = encode_to_score(model, careers, processor, unknown_levels, groups, watch)
     if (note := who_was_trained_on(processor, careers)) is not None:
         logger.warning_once(note)

@@ -11,11 +11,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset
+from transformers.utils import logging
 
 from ..careers.columns import LongTable, career_table, is_list, list_lengths, list_values
 from ..careers.frames import to_frame
 from ..encoding.processing_career import CareerProcessor
-from ..encoding.vocabulary import MISSING, index_labels, year_of
+from ..encoding.vocabulary import MISSING, index_labels, unused_columns, year_of
 
 
 StepRule = Literal["observation", "interval"]
@@ -23,6 +24,8 @@ StepRule = Literal["observation", "interval"]
 Covariates = Literal["last", "realised"]
 # The covariate in whole years that advances with the calendar.
 AGE = "age"
+
+logger = logging.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -244,7 +247,10 @@ def _given(
     if hasattr(covariates, "features") and is_list(covariates.features.arrow_schema.field("year").type):
         covariates = to_frame(covariates, kind="arrow")
     columns = covariates if isinstance(covariates, Mapping) else getattr(covariates, "column_names", None)
-    names = [name for name in names if name in (covariates.columns if columns is None else columns)]
+    columns = list(covariates.columns if columns is None else columns)
+    if problem := unused_columns(columns, names):
+        logger.warning_once(f"covariates=: {problem}")
+    names = [name for name in names if name in columns]
     table = LongTable(covariates, "person", ["year", *names])
     place = index_labels(table.people, steps.people).astype(np.int64)
     year = table.years("year")

@@ -6,7 +6,7 @@ every label of education, region, race and gender that the package writes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 
 # States without an occupation.
@@ -36,3 +36,23 @@ LEVELS: Mapping[str, tuple[str, ...]] = {
     "race": (*RACES, "white", "other"),
     "gender": GENDERS,
 }
+
+
+def check_states(states: Mapping[str, str], labels: Collection[str]) -> None:
+    """Checks what a caller says of the states in a table.
+
+    Args:
+        states: State by the table's label for it, such as {"nilf": "out_of_labor_force"}.
+        labels: Labels of the table.
+
+    Raises:
+        ValueError: A label is none of the table, or what it becomes is none of `NOT_WORKING`.
+    """
+    for label, state in states.items():
+        if label not in labels:
+            raise ValueError(f"states= names {label!r}, which no row of the table has: correct it, or leave it out")
+        if state not in NOT_WORKING:
+            raise ValueError(
+                f"states= makes {label!r} the state {state!r}, which does not exist: states without an occupation are "
+                f"{', '.join(NOT_WORKING)}"
+            )

@@ -23,6 +23,7 @@ from ..encoding.checkpoints import load_checkpoint
 from ..encoding.processing_career import CareerProcessor
 from ..evaluation.audit import EVERYBODY
 from ..evaluation.resampling import interval_text
+from ..models.shipped import shipped
 from ..number_ranges import within_ranges
 from ..occupations.crosswalks import codes as occ1990dd
 from ..occupations.crosswalks import titles
@@ -80,11 +81,17 @@ def write_model_card(
         note: What readers of the card should know first, such as that training was short.
 
     Raises:
-        ValueError: Model and processor disagree, there is no such split or column, one is named without data, or the
-            results in the folder are about other weights.
+        ValueError: Model and processor disagree, there is no such split or column, one is named without data, the
+            results in the folder are about other weights, or the folder is the name of a checkpoint that ships with
+            the package, whose card is not written anew.
     """
     if data is None and (len(by) or split != "test"):
         raise ValueError(f"by={by!r} and split={split!r} say which careers to evaluate on: give data too, or neither")
+    if (place := shipped(folder)) is not folder:
+        raise ValueError(
+            f"'{folder}' ships with its card, {Path(place) / CARD}, and that is not written anew: save what "
+            f"career_hf.load_checkpoint('{folder}') returns to a folder of your own, and write the card there"
+        )
     folder = Path(folder)
     model, processor = load_checkpoint(folder)
     processor.check(model.config)

@@ -30,6 +30,7 @@ from ..encoding.checkpoints import load_checkpoint
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.training_history import round_stage
 from ..models.checksums import verify_checksums
+from ..models.shipped import shipped
 from ..number_ranges import within_ranges
 from .card_results import RESULTS, read_results
 from .model_card import corpora_of, terms_of, write_model_card
@@ -88,8 +89,8 @@ def publish(
     """Uploads a checkpoint in one commit. The folder itself is not changed.
 
     Args:
-        folder: Folder of any model of this package and its processor. Without README.md a card is written for the
-            upload.
+        folder: Folder of any model of this package and its processor, or the name of one that ships with the package.
+            Without README.md a card is written for the upload.
         repo: Name of the repository, "user/name"; it is created if it does not exist. Files of an earlier upload that
             are no longer in the folder are deleted.
         dry_run: Whether to upload nothing and refuse nothing, and return what would be done.
@@ -110,7 +111,7 @@ def publish(
             load, or its evaluation results or its card are about another model.
         ConnectionError: The upload stopped; the repository is as it was before.
     """
-    folder = Path(folder)
+    folder = Path(shipped(folder))
     _check_repo(repo)
     model, processor = _load(folder)
     read_results(folder)

@@ -19,7 +19,8 @@ from ..careers.ledger import Ledger
 from ..careers.prepared import PreparedCareers
 from ..careers.provenance import SOURCES, Limits
 from ..number_ranges import within_ranges
-from ..occupations.labels import NOT_WORKING
+from ..occupations.crosswalks import codes
+from ..occupations.labels import NOT_WORKING, check_states
 from ..occupations.weighted_crosswalks import as_crosswalk, coverage_of
 from .spell_rules import crosswalk_recode
 from .spell_years import is_text_file, read_header
@@ -59,14 +60,15 @@ def panel(
             `weighted_crosswalk`, a CSV file with columns source, occ1990dd and, if wished, weight, or such a frame.
             Codes without a target stay, behind the crosswalk's name. Without a crosswalk labels stay as they are.
         states: State by the table's label for it, such as {"nilf": "out_of_labor_force"}.
-        lacks: Labels that nobody can have in this table because of how it was collected, such as "unemployed" where
-            it is not told apart from out of the labor force; training can leave them out of the softmax.
+        lacks: States, or occ1990dd codes, that nobody can have in this table because of how it was collected, such as
+            "unemployed" where it is not told apart from out of the labor force; training can leave them out of the
+            softmax.
         source: Key of `SOURCES`, for the licence.
         salt: Salt of the split.
 
     Raises:
         ValueError: The file cannot be read or is of another kind, there is no such source or crosswalk, the table has
-            a label of `lacks` or none of `states`, or as in `from_frame`.
+            a label of `lacks` or none of `states`, a state does not exist, or as in `from_frame`.
     """
     if source not in SOURCES:
         raise ValueError(f"there is no source {source!r}; sources are {', '.join(SOURCES)}")
@@ -86,8 +88,7 @@ def panel(
         altered = {f"no occupation, now '{no_occupation}'": unlabelled} if unlabelled else {}
         ledger.record("read person-years", "rows", rows, rows, altered=altered)
     counts = {count["values"]: count["counts"] for count in pc.value_counts(labels).to_pylist()}
-    if foreign := [label for label in states if label not in counts]:
-        raise ValueError(f"states= names {foreign[0]!r}, which no row of the table has: correct it, or leave it out")
+    check_states(states, counts)
     recoded = {label: states.get(label, label) for label in counts}
     settings: dict[str, Any] = {"table": Path(table).name} if isinstance(table, (str, Path)) else {}
     settings |= {"missing": list(missing), "no_occupation": no_occupation} if missing or no_occupation else {}
@@ -102,6 +103,11 @@ def panel(
     present = {recoded[label]: count for label, count in counts.items()}
     if lacking := [label for label in lacks if label in present]:
         raise ValueError(f"lacks= names {lacking[0]!r}, which {present[lacking[0]]} rows of the table have")
+    if foreign := [label for label in lacks if label not in {*NOT_WORKING, *codes()}]:
+        raise ValueError(
+            f"lacks= names {foreign[0]!r}, which is no state ({', '.join(NOT_WORKING)}) and no occ1990dd code: "
+            "correct it, or leave it out"
+        )
     own = pa.array([recoded[label] for label in labels.to_pylist()], pa.string())
     careers: Dataset = from_frame(
         long.set_column(long.column_names.index(occupation), occupation, own),

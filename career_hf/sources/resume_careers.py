@@ -71,6 +71,7 @@ def resumes(
     memory: str = "4GB",
     threads: int | None = None,
     salt: str = "career_hf",
+    overwrite: bool = False,
 ) -> PreparedCareers:
     """Prepares careers of resumes in the layout of the paper's Appendix F, by the rules of `resume_rules`.
 
@@ -85,9 +86,10 @@ def resumes(
         drop_open: Whether spells without an end are dropped, instead of lasting to `as_of`.
         memory, threads: Memory and number of threads of the database.
         salt: Salt of the split.
+        overwrite: Whether other careers in the output folder are replaced. The same ones may always be made again.
 
     Raises:
-        ValueError: As `spells_to_years` does.
+        ValueError: As `spells_to_years` does, or other careers are in the folder.
     """
     rules = resume_rules(
         as_of=as_of,
@@ -102,7 +104,15 @@ def resumes(
     )
     settings = {"crosswalk": "onet_soc2010"}
     return prepare_spells(
-        "resumes", spells, rules, output=output, memory=memory, threads=threads, salt=salt, settings=settings
+        "resumes",
+        spells,
+        rules,
+        output=output,
+        memory=memory,
+        threads=threads,
+        salt=salt,
+        overwrite=overwrite,
+        settings=settings,
     )
 
 

@@ -72,6 +72,7 @@ def spells(
     memory: str = "4GB",
     threads: int | None = None,
     salt: str = "career_hf",
+    overwrite: bool = False,
 ) -> PreparedCareers:
     """Prepares careers of dated spells: one occupation a year, the one with most days (see `spells_to_years`).
 
@@ -93,9 +94,10 @@ def spells(
         longest: Most years of a spell and of a career; longer ones are dropped.
         memory, threads: Memory and number of threads of the database.
         salt: Salt of the split.
+        overwrite: Whether other careers in the output folder are replaced. The same ones may always be made again.
 
     Raises:
-        ValueError: As `spells_to_years` does, or if there is no such crosswalk.
+        ValueError: As `spells_to_years` does, or if there is no such crosswalk, or other careers are in the folder.
     """
     recode, settings = {}, {}
     if isinstance(crosswalk, pd.DataFrame):
@@ -120,7 +122,15 @@ def spells(
         no_occupation=no_occupation,
     )
     return prepare_spells(
-        "spells", spells, rules, output=output, memory=memory, threads=threads, salt=salt, settings=settings
+        "spells",
+        spells,
+        rules,
+        output=output,
+        memory=memory,
+        threads=threads,
+        salt=salt,
+        overwrite=overwrite,
+        settings=settings,
     )
 
 
@@ -133,26 +143,27 @@ def prepare_spells(
     memory: str,
     threads: int | None,
     salt: str,
+    overwrite: bool,
     settings: Mapping[str, Any],
 ) -> PreparedCareers:
     """Prepares careers by rules of spells, in memory, or part by part into a folder; see `spells`.
 
     Args:
         source: Key of `SOURCES`.
-        spells, output, memory, threads, salt: As in `spells`.
+        spells, output, memory, threads, salt, overwrite: As in `spells`.
         rules: Meaning of the columns, and how spells become years.
         settings: Settings of the build that are not fields of the rules, such as the crosswalk.
     """
     if output is None:
-        return _prepare_spells(source, spells, rules, None, memory, threads, salt, settings)
+        return _prepare_spells(source, spells, rules, None, memory, threads, salt, overwrite, settings)
     output = Path(output).absolute()
     # Beside the folder, which is not there before the careers are whole.
     with locked(output, output.with_name(f".{output.name}.lock")):
         # What is in memory already needs no parts on the disk.
         parts = output if isinstance(spells, (str, Path)) else None
-        prepared = _prepare_spells(source, spells, rules, parts, memory, threads, salt, settings)
+        prepared = _prepare_spells(source, spells, rules, parts, memory, threads, salt, overwrite, settings)
         if parts is None:
-            prepared.save(output)
+            prepared.save(output, overwrite=overwrite)
         return prepared
 
 
@@ -164,6 +175,7 @@ def _prepare_spells(
     memory: str,
     threads: int | None,
     salt: str,
+    overwrite: bool,
     settings: Mapping[str, Any],
 ) -> PreparedCareers:
     parts = None
@@ -193,7 +205,7 @@ def _prepare_spells(
     prepared = PreparedCareers.of_splits(source, splits, ledger, salt=salt, settings=settings)
     if output is None or parts is None:
         return prepared
-    prepared.save(output)
+    prepared.save(output, overwrite=overwrite)
     shutil.rmtree(parts)
     return replace(prepared, splits=load_from_disk(str(output)))
 

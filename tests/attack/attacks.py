@@ -226,7 +226,6 @@ FREE: dict[str, str] = {
     "note": "any text is a note on the card",
     "name": "any text is a heading of the card",
     "no_occupation": "any text is a label",
-    "lacks": "any text is a label that nobody has",
     "override_licence": "nothing is to be overridden in a checkpoint of careers that are not published here",
     "occupation": "it is a new label, whose support is reported",
     "output": "any text is the name of a folder",
@@ -245,6 +244,7 @@ EMPTY_IS_DEFAULT = {
     "margins",
     "carried",
     "static",
+    "lacks",
 }
 EMPTY_IS_DEFAULT |= {
     "count",

@@ -91,6 +91,16 @@ def test_the_weight_of_each_pair_is_the_count_times_the_weights_of_the_crosswalk
     assert last.rows_out == pytest.approx(sum(expected.values()), abs=2)
 
 
+def test_labels_that_nobody_knows_are_kept_and_said():
+    table = {"origin": ["95", "nursee"], "destination": ["unemployed", "95"], "count": [5, 3]}
+    kept = "before that are no occ1990dd code, and stay as they are: 1, of which the largest are nursee (3)"
+    assert from_moves(table).ledger.notes[:-1] == [f"occupations {kept}"]
+    titled = from_moves(table | {"origin": ["Registered nurses", "nursee"]}, titles={"Registered nurses": "95"})
+    no_title = [note for note in titled.ledger.notes if "no title" in note]
+    assert titled.ledger.notes[:-1] == [*no_title, f"occupations {kept}"]
+    assert "nursee (3)" in no_title[0] and "95 (3)" in no_title[1]
+
+
 def test_employment_shares_out_targets_on_top_of_the_crosswalk(tmp_path):
     (tmp_path / "shares.csv").write_text("occ1990dd,share\n4,1\n22,9\n", encoding="utf-8")
     table = {"origin": ["01", "03"], "destination": ["02", "03"], "count": [12, 5]}
@@ -168,12 +178,20 @@ def test_counts_are_training_data_and_know_what_they_cannot_contain(tmp_path):
         ({"origin": ["1"], "destination": ["2"], "count": [float("nan")]}, {}, "row 0, column 'count', value"),
         ({"origin": ["1"], "destination": ["2"], "count": [0]}, {}, "no move is left"),
         ({"origin": ["1"], "to": ["2"], "count": [0]}, {}, "column 'destination' is not in the table"),
+        ({"origin": [], "destination": [], "count": []}, {}, "^the table has no rows: give one for each pair"),
+        (pd.DataFrame({"origin": ["1"], "to": ["2"], "n": [1]}), {}, r"only \['origin', 'to', 'n'\]: .* destination="),
+        ("no/such/file.csv", {}, "^there is no file no/such/file.csv$"),
+        (TABLE.drop(columns="count"), {}, "no column 'count', only .*give count=None if every row counts once"),
+        (TABLE, {"covariates": ["sex"]}, r"'sex' is not in the table, whose columns are \['origin', 'destination'"),
         (pd.DataFrame({"from": ["1"], "to": ["2"]}), {}, "the table has no column 'origin', only"),
         (TABLE, {"source": "nobody"}, "there is no source 'nobody'"),
         (TABLE, {"crosswalk": "census1890"}, "there is no crosswalk from 'census1890'"),
         (TABLE, {"year": 1990, "year_column": "year"}, "are both given"),
         (TABLE, {"covariates": ["weight"]}, "reserved name"),
         (TABLE, {"states": {"nilf": "unemployed"}}, "states= names 'nilf', which no row of the table has"),
+        (TABLE, {"states": {"out": "martian"}}, "states= makes 'out' the state 'martian', which does not exist: "),
+        (TABLE, {"year": -5}, "year is -5, and must be a whole number between 0 and 2,999"),
+        (TABLE.assign(y=9999), {"year_column": "y"}, "row 0, column 'y', value 9999: not a year"),
         (TABLE, {"titles": {"cooks": "1"}}, "no label of the table is a title"),
         (TABLE, {"crosswalk": CROSSWALK, "shares": {"5": 1}}, "shares= has no target of the crosswalk"),
         (TABLE, {"year_column": "origin"}, "not a year"),

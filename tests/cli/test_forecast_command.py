@@ -12,6 +12,7 @@ from command_output import words
 from datasets import concatenate_datasets
 from typer.testing import CliRunner
 
+import career_hf
 from career_hf.careers import load_careers, save_careers, split_careers
 from career_hf.cli.app import app
 from career_hf.encoding.checkpoints import load_checkpoint
@@ -108,6 +109,23 @@ def test_forecasts_are_scored_saved_and_drawn(folder, everyone, monkeypatch):
     points = [container.lines[0].get_xydata() for container in drawn["calibration"].axes[0].containers]
     within_axes = curves[["predicted", "observed"]].clip(EDGE, 1 - EDGE)
     assert np.concatenate(points) == pytest.approx(within_axes.to_numpy())
+
+
+def test_years_that_nobody_has_observed_are_forecast_as_the_function_does(folder, tmp_path):
+    data = ["--data", folder / "careers", "--split", "test"]
+    options = [*data, "--horizon", 2, "--samples", 20]
+    printed = run("forecast", folder / "late", *options, "--output", tmp_path / "ahead")
+    expected = career_hf.forecast(folder / "late", folder / "careers", horizon=2, split="test", samples=20)
+    found = Forecast.load(tmp_path / "ahead")
+    assert np.array_equal(found.probability, expected.probability) and found.people == expected.people
+    assert all(f"Person {person}: likeliest" in printed for person in found.people[:3])
+    for wrong in ([*options, "--cutoff", CUTOFF], data):
+        assert "give --cutoff to forecast years that were observed" in run(
+            "forecast", folder / "late", *wrong, fails=True
+        )
+    assert "--everyone is for forecasts that are scored" in run(
+        "forecast", folder / "late", *options, "--everyone", fails=True
+    )
 
 
 def test_years_and_people_may_be_left_to_the_command(folder):

@@ -103,6 +103,8 @@ def test_codes_without_a_target_are_not_taken_for_codes_of_occ1990dd(tmp_path):
 
     (tmp_path / "own.csv").write_text("source,occ1990dd,weight\n999,95,3\n999,22,1\n", encoding="utf-8")
     result = run("spells", "--spells", tmp_path / "spells.csv", *output, tmp_path / "own.csv")
+    assert result.exit_code == 2 and "holds other careers" in words(result)
+    result = run("spells", "--spells", tmp_path / "spells.csv", *output, tmp_path / "own.csv", "--overwrite")
     assert result.exit_code == 0, result.output
     found = {
         row["person"]: row["occupation"] for split in load_careers(tmp_path / "careers").values() for row in split
@@ -134,9 +136,11 @@ def test_what_was_stopped_leaves_no_careers_and_goes_on(tmp_path, monkeypatch):
     assert {path.name for path in tmp_path.iterdir()} == {"spells.parquet", "careers"}
 
 
-def test_careers_made_again_replace_the_old_ones_and_nothing_else(tmp_path):
-    for salt in ("one", "two"):
-        assert run("keane-wolpin", "--output", tmp_path, "--salt", salt).exit_code == 0
+def test_careers_made_again_replace_the_old_ones_if_asked_and_nothing_else(tmp_path):
+    for salt, asked, code in (("one", (), 0), ("two", (), 2), ("one", (), 0), ("two", ("--overwrite",), 0)):
+        result = run("keane-wolpin", "--output", tmp_path, "--salt", salt, *asked)
+        assert result.exit_code == code and (code == 0 or f"{tmp_path} holds other careers" in words(result))
+        assert json.loads((tmp_path / "split.json").read_text())["salt"] == (salt if code == 0 else "one")
         (tmp_path / "figures").mkdir(exist_ok=True)
     assert json.loads((tmp_path / "split.json").read_text())["salt"] == "two"
     load_careers(tmp_path)
@@ -210,6 +214,13 @@ def test_moves_and_panels_are_prepared_as_their_functions_do(tmp_path):
     careers = load_careers(tmp_path / "moves")["train"]
     assert careers["person"][:] == ["counts:moves:4>out_of_labor_force", "counts:moves:out_of_labor_force>4"]
     assert careers[0]["weight"] == [0, 3] and careers[0]["year"] == [1990, 1991]
+    # The same careers may be made again; others replace them only if asked.
+    assert run("moves", tmp_path / "moves.csv", *options).exit_code == 0
+    result = run("moves", tmp_path / "moves.csv", *options, "--gap", 2)
+    assert result.exit_code == 2 and "holds other careers" in words(result)
+    assert load_careers(tmp_path / "moves")["train"][0]["year"] == [1990, 1991]
+    assert run("moves", tmp_path / "moves.csv", *options, "--gap", 2, "--overwrite").exit_code == 0
+    assert load_careers(tmp_path / "moves")["train"][0]["year"] == [1990, 1992]
     result = run("moves", tmp_path / "moves.csv", "--states", "nilf", "--output", tmp_path / "moves")
     assert result.exit_code == 2 and "is no pair" in result.output
 

@@ -110,6 +110,10 @@ def test_what_cannot_be_asked_is_said(market):
         career_hf.evaluate({"chain": chain}, splits["test"].remove_columns("weight"), weighted=True)
     with pytest.raises(ValueError, match="baseline 'truth' is none of"):
         career_hf.evaluate({"chain": chain}, splits, baseline="truth")
+    for verb in (career_hf.evaluate, career_hf.forecast, career_hf.transitions):
+        model = {"chain": chain} if verb is career_hf.evaluate else chain
+        with pytest.raises(ValueError, match="^split='tset' names no split, because these careers are one dataset"):
+            verb(model, splits["test"], split="tset")
 
 
 def test_a_transition_table_takes_folders_too(market):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from transformers import pipeline
@@ -63,8 +65,44 @@ def test_a_folder_of_that_name_comes_first_and_other_names_are_not_looked_for(tm
     monkeypatch.chdir(tmp_path)
     (tmp_path / SMALL).mkdir()
     assert shipped(SMALL) == SMALL
-    with pytest.raises(ValueError, match=f"there is no folder 'occ1990dd-tiny'.*{SMALL}"):
-        load_checkpoint("occ1990dd-tiny")
+    with pytest.raises(ValueError, match=f"there is no folder 'small'.*{SMALL}"):
+        load_checkpoint("small")
+
+
+@pytest.mark.parametrize(
+    "door",
+    [
+        load_checkpoint,
+        CareerForOccupationPrediction.from_pretrained,
+        CareerProcessor.from_pretrained,
+        CareerConfig.from_pretrained,
+        career_hf.OccupationPredictionPipeline,
+    ],
+)
+def test_a_name_that_is_nearly_right_is_named_at_once(door):
+    for name in ("occ1990-small", "OCC1990DD-Small", "occ1990dd"):
+        with pytest.raises(ValueError, match=f"^there is no folder '{name}', .*did you mean '{SMALL}'"):
+            door(name)
+
+
+def test_its_card_is_not_written_anew_and_it_can_be_published():
+    card = FOLDER / SMALL / "README.md"
+    before = card.read_bytes()
+    with pytest.raises(ValueError, match=f"^'{SMALL}' ships with its card, {card}, and that is not written anew: "):
+        career_hf.write_model_card(SMALL)
+    assert card.read_bytes() == before
+    publication = career_hf.publish(SMALL, "somebody/careers", dry_run=True)
+    assert publication.refusals == [] and "model.safetensors" in set(publication.files["file"])
+
+
+def test_names_of_the_hub_are_left_to_it():
+    names = ["gpt2", "t5-small", "distilbert-base-uncased", "somebody/occ1990-small", "runs/occ1990dd-smal"]
+    assert [shipped(name) for name in names] == names
+
+
+def test_the_class_of_a_pipeline_takes_the_name():
+    predict = career_hf.OccupationPredictionPipeline(SMALL, device="cpu")
+    assert predict(CAREER, top_k=1) == pipeline("occupation-prediction", device="cpu")(CAREER, top_k=1)
 
 
 def test_years_before_the_first_of_training_are_the_nearest_in_forecasts_as_in_encoding():
@@ -74,3 +112,40 @@ def test_years_before_the_first_of_training_are_the_nearest_in_forecasts_as_in_e
     assert found.years.tolist() == [[1976, 1977]] and found.probability.sum(-1) == pytest.approx(np.ones((1, 2)))
     with pytest.raises(ValueError, match=r"years is 2014, and must be a list of years: years=\[2014\]"):
         career_hf.forecast((model, processor), career_hf.from_frame(early), years=2014)
+
+
+def test_levels_and_columns_that_the_model_does_not_know_are_said(monkeypatch):
+    notes: list[str] = []
+    for module in ("encoding.processing_career", "forecasting.years"):
+        monkeypatch.setattr(f"career_hf.{module}.logger.warning_once", notes.append)
+    predict = career_hf.OccupationPredictionPipeline(SMALL, device="cpu")
+    model, processor = predict.model, predict.processor
+
+    def careers(**columns):
+        whole = {"person": ["a"] * 3, **CAREER, **{name: [value] * 3 for name, value in columns.items()}}
+        return career_hf.from_frame(whole, covariates=list(columns))
+
+    known = {"education": "college", "region": "south", "race": "black", "gender": "female"}
+    ahead = {"person": ["a"], "year": [2023]}
+    for silent in (CAREER, CAREER | known, CAREER | known | {"employer": "x"}, careers(**known)):
+        predict(silent)
+    career_hf.forecast((model, processor), careers(**known), horizon=1, covariates=ahead | {"region": ["west"]})
+    assert [note for note in notes if "years without" not in note] == []
+
+    level = r"\['BA'\] of covariate 'education' are not among the trained levels college, .*, and count as missing"
+    column = (
+        r"columns \['educ'\] are not used, .* covariates \['education', 'region', 'race', 'gender'\] are not among"
+    )
+    for message, predicted in (
+        (level, CAREER | {"education": "BA"}),
+        (level, [CAREER | {"education": "BA"}]),
+        (level, careers(education="BA")),
+        (column, CAREER | {"educ": "college"}),
+        (column, [CAREER | {"educ": "college"}]),
+        (column, careers(educ="college")),
+    ):
+        notes.clear()
+        predict(predicted)
+        assert len(set(notes)) == 1 and re.match(message, notes[0])
+    career_hf.forecast((model, processor), careers(), horizon=1, covariates=ahead | {"educ": ["college"]})
+    assert re.match(f"covariates=: {column}", notes[-1])

@@ -45,6 +45,7 @@ def test_without_a_crosswalk_careers_are_those_of_the_table(tmp_path):
     ("options", "message"),
     [
         ({"lacks": ["unemployed"]}, "lacks= names 'unemployed', which 1 rows of the table have"),
+        ({"lacks": ["martian"]}, "lacks= names 'martian', which is no state \(unemployed, .*and no occ1990dd code"),
         ({"states": {"ilf": "unemployed"}}, "states= names 'ilf', which no row of the table has"),
         ({"source": "nobody"}, "there is no source 'nobody'"),
         ({"occupation": "who is who"}, "column 'who is who' is not in the table"),

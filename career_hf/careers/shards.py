@@ -57,10 +57,12 @@ class CareerShards:
         ValueError: There are no files, a file is no Parquet file of careers, or files differ in their columns.
 
     Example:
+        >>> from tempfile import mkdtemp
         >>> from career_hf.careers import CareerShards, from_frame, save_shards
+        >>> folder = mkdtemp()
         >>> table = {"person": [1, 1, 2], "year": [1990, 1991, 1990], "occupation": ["cook", "waiter", "cook"]}
-        >>> save_shards([from_frame(table)], "shards")
-        >>> shards = CareerShards("shards")
+        >>> save_shards([from_frame(table)], folder)
+        >>> shards = CareerShards(folder)
         >>> len(shards), shards.steps, [len(careers) for careers in shards]
         (2, 3, [2])
     """

@@ -127,7 +127,7 @@ class BetterSettings(StudySettings):
 
 @dataclass(frozen=True)
 class BetterStudy(CareersStudy):
-    """Leaves levels, parts, cuts, moving, calibration and costs as CSV, all as tables.md, and better.png.
+    """Leaves levels, averages, parts, cuts, moving, calibration and costs as CSV, all as tables.md, and better.png.
 
     Args:
         truth: Checkpoint of the true model, of careers that are simulated.
@@ -222,6 +222,7 @@ class BetterStudy(CareersStudy):
         parts = parts_table(tables, draws)
         found = {
             "levels": levels_table(tables, draws),
+            "averages": levels_table(averages(tables), draws),
             "parts": parts,
             "cuts": cuts_table(tables, self.tables("groups"), draws),
             "moving": auc_differences(tables, BASELINE, draws=draws),
@@ -293,6 +294,15 @@ def levels_table(tables: Tables, draws: int) -> pd.DataFrame:
     return found
 
 
+def averages(tables: Tables) -> dict[str, list[pd.DataFrame]]:
+    """One transition table for each model, with the average over its seeds of the probabilities of what happened."""
+    found = {}
+    for name, of in tables.items():
+        log_prob = np.logaddexp.reduce([table["log_prob"].to_numpy() for table in of]) - np.log(len(of))
+        found[name] = [of[0].assign(log_prob=log_prob)]
+    return found
+
+
 def parts_table(tables: Tables, draws: int) -> pd.DataFrame:
     """By model and part: its nats per step, and the difference from two-stage CAREER with its interval."""
     rows = []
@@ -342,9 +352,8 @@ def parts_figure(parts: pd.DataFrame) -> Figure:
     return figure
 
 
-def better_page(tables: Mapping[str, pd.DataFrame]) -> str:
-    """All tables under headings, numbers rounded, intervals in brackets."""
-    levels = tables["levels"]
+def levels_in_words(levels: pd.DataFrame) -> pd.DataFrame:
+    """A table of `levels_table`, rounded, intervals in brackets."""
     difference = ("difference", "low_of_difference", "high_of_difference")
     columns = {
         "perplexity [95% interval]": with_interval(levels, "perplexity", "low", "high", 2),
@@ -353,13 +362,19 @@ def better_page(tables: Mapping[str, pd.DataFrame]) -> str:
     }
     if "left" in levels:
         columns |= {name: levels[name].map("{:.3f}".format) for name in ("excess", "left")}
+    return pd.DataFrame(columns)
+
+
+def better_page(tables: Mapping[str, pd.DataFrame]) -> str:
+    """All tables under headings, numbers rounded, intervals in brackets."""
     parts, cuts = tables["parts"], tables["cuts"]
     nats = parts.pivot(index="model", columns="part", values="nats").round(4)[list(PARTS)]
     gains = parts.assign(text=with_interval(parts, "difference", "low", "high", 4, "+"))
     of_cuts = cuts.assign(text=with_interval(cuts, "difference", "low", "high", 3, "+"))
     return page_of(
         {
-            "Test perplexity": pd.DataFrame(columns),
+            "Test perplexity": levels_in_words(tables["levels"]),
+            "Test perplexity of models that are averaged over seeds": levels_in_words(tables["averages"]),
             "Parts, nats per step": nats,
             "Parts, against CAREER in two stages": gains.pivot(index="model", columns="part", values="text")[
                 list(PARTS)

@@ -76,6 +76,15 @@ def test_parts_sum_to_the_log_probability_and_are_those_of_one_career(done):
         assert rows["return or new"].iloc[step] == pytest.approx(expected, abs=1e-4)
 
 
+def test_averages_are_those_of_probabilities(done):
+    made, _ = done
+    (table,) = made.tables()[NEW]
+    other = table.assign(log_prob=table["log_prob"] - 1)
+    (averaged,) = study.averages({NEW: [table, other]})[NEW]
+    expected = (np.exp(table["log_prob"]) + np.exp(other["log_prob"])) / 2
+    np.testing.assert_allclose(np.exp(averaged["log_prob"]), expected)
+
+
 def test_the_figure_has_every_gain(done):
     _, found = done
     for axes, part in zip(found.figures["better"].axes, study.PARTS, strict=True):

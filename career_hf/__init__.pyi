@@ -5,6 +5,7 @@ from . import rivals as rivals
 from . import simulation as simulation
 from . import sources as sources
 from . import wages as wages
+from .careers.coding_noise import recode_coding_noise as recode_coding_noise
 from .careers.describing import describe as describe
 from .careers.frames import from_frame as from_frame
 from .careers.frames import load_careers as load_careers

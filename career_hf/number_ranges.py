@@ -102,6 +102,7 @@ RANGES: Mapping[str, Range] = {
     "people_per_group": COUNT,
     "rare": Range(0, 1_000_000_000),
     "replicates": Range(1, 10_000),
+    "round_trip": Range(0, 200),
     "samples": DRAWS,
     # NumPy's generators take no other.
     "seed": Range(0, 2**32 - 1),

@@ -49,6 +49,7 @@ BASES: dict[str, dict[str, Any]] = {
     "quickstart": {},
     "rake": {"table": "margins"},
     "rationale": {"person": "p001", "output": "new.png"},
+    "recode-coding-noise": {},
     "similar": {"person": "p001", "split": "all"},
     "simulate": {},
     "train": {"covariates": "year,gender"},
@@ -257,6 +258,8 @@ EMPTY_IS_DEFAULT |= {
     "model",
     "add",
     "leave_out",
+    "signals",
+    "smallest_changes",
 }
 
 

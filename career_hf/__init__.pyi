@@ -47,6 +47,7 @@ from .models.modeling_wage import CareerWageConfig as CareerWageConfig
 from .original.checkpoint import convert_checkpoint as convert_checkpoint
 from .pipelines import CareerForecastPipeline as CareerForecastPipeline
 from .pipelines import OccupationPredictionPipeline as OccupationPredictionPipeline
+from .representation_tables import representation_table as representation_table
 from .representing.cross_fitting import check_not_trained_on as check_not_trained_on
 from .representing.cross_fitting import cross_fit as cross_fit
 from .representing.featurizer import CareerFeaturizer as CareerFeaturizer

@@ -25,6 +25,7 @@ from .quickstart import quickstart
 from .rake import rake
 from .rationale import rationale
 from .recode_coding_noise import recode_coding_noise
+from .representations import representations
 from .similar import similar
 from .simulate import simulate
 from .train import train
@@ -69,7 +70,7 @@ COMMANDS = {
     "Models": (quickstart, train, finetune, convert, export),
     "Scores": (evaluate, compare, forecast, audit),
     "Explanations": (rationale, similar, what_if, transitions),
-    "Wages": (wage_regression, gap),
+    "Wages": (representations, wage_regression, gap),
     "Sharing": (card, push),
 }
 for _group, _commands in COMMANDS.items():

@@ -50,6 +50,7 @@ BASES: dict[str, dict[str, Any]] = {
     "rake": {"table": "margins"},
     "rationale": {"person": "p001", "output": "new.png"},
     "recode-coding-noise": {},
+    "representations": {"model": "career", "output": "new.csv"},
     "similar": {"person": "p001", "split": "all"},
     "simulate": {},
     "train": {"covariates": "year,gender"},
@@ -258,6 +259,7 @@ EMPTY_IS_DEFAULT |= {
     "model",
     "add",
     "leave_out",
+    "ridge",
     "signals",
     "smallest_changes",
 }

@@ -51,6 +51,7 @@ ELSEWHERE = {
     "docs/how_to/representations.md": "docs/test_representations_docs.py",
     "docs/how_to/sharing.md": "docs/test_sharing_docs.py",
     "docs/explanation/simulated_market.md": "docs/test_simulation_docs.py",
+    "docs/how_to/stata_r_pyfixest.md": "docs/test_stata_r_pyfixest_docs.py",
     "docs/how_to/titles.md": "models/test_title_embeddings.py",
     "docs/how_to/using_models.md": "docs/test_using_models_docs.py",
     "docs/how_to/wage_gaps.md": "wages/test_wages_gaps.py",

@@ -4,8 +4,7 @@ The market. Careers are drawn, and some of their codes made wrong on purpose, ea
 is false if nobody moved: two codes of one occupation differ. Each filter of `recode_coding_noise` is asked what share
 of true moves it keeps, and what share of false moves it removes, at three levels of noise. Two further signals are
 drawn beside the careers: an employer, which changes at most true moves and at few others, and an industry, which
-changes at fewer of either. A chain of the second order that is trained on each version says what a model gains: it is
-scored on test careers whose codes are right.
+changes at fewer of either.
 
 A survey. CAREER and the chain are trained on careers as they were coded and on filtered ones, with the same settings,
 and every model is scored on every version of the same test people. Filters make outcomes easier to predict, because
@@ -28,18 +27,16 @@ import typer
 from datasets import Dataset, DatasetDict
 from matplotlib.figure import Figure
 
-from career_hf import perplexity, recode_coding_noise, train
+from career_hf import recode_coding_noise, train
 from career_hf.careers.coding_noise import AS_CODED, CODING_NOISE
 from career_hf.careers.columns import career_table, list_lengths, list_values, make_dataset
 from career_hf.careers.frames import as_careers, to_frame
 from career_hf.careers.provenance import source_of
-from career_hf.careers.splits import split_careers
 from career_hf.cli.console import say, show
 from career_hf.comparing import score_once
 from career_hf.encoding.checkpoints import load_checkpoint
 from career_hf.encoding.processing_career import CareerProcessor
 from career_hf.evaluation.metrics import perplexity_differences, stay_auc
-from career_hf.evaluation.transition_table import transition_table
 from career_hf.figures.style import looks, new_figure, styled
 from career_hf.models.modeling_career import CareerForOccupationPrediction
 from career_hf.simulation import draw_wages, miscode, preset
@@ -110,8 +107,8 @@ class NoiseSettings:
     """
 
     levels: tuple[float, ...] = (0.03, 0.09, 0.2)
-    worlds: int = 3
-    people: int = 6_000
+    worlds: int = 5
+    people: int = 4_000
     market: str = "survey"
 
 
@@ -124,54 +121,25 @@ class CodingNoiseWorlds(WorldsStudy):
         """Writes what every filter does to one drawn set of careers, at every level."""
         settings = self.settings
         simulation = draw_wages(preset(settings.market).simulate(settings.people, seed=world), seed=world)
-        labels = list(simulation.world.labels)
-        without_work = labels[simulation.world.config.occupations :]
+        without_work = list(simulation.world.labels[simulation.world.config.occupations :])
         right = with_signals(simulation.careers, without_work, world)
-        parts = split_careers(right)
-        rows = [self.row(world, 0.0, RIGHT, right, right, right, parts, labels)]
+        rows: list[dict[str, Any]] = [{"level": 0.0, "filter": RIGHT, **moves_kept(right, right, right)}]
         for level in settings.levels:
             coded, _ = miscode(right, simulation.world, level, seed=world)
-            rows.append(self.row(world, level, CODED, right, coded, coded, parts, labels))
+            rows.append({"level": level, "filter": CODED, **moves_kept(right, coded, coded)})
             for name, options in FILTERS.items():
                 recoded = recode_coding_noise(coded, **options, without_work=without_work).careers
-                rows.append(self.row(world, level, name, right, coded, recoded, parts, labels))
+                rows.append({"level": level, "filter": name, **moves_kept(right, coded, recoded)})
         write_table(self.at(world), pd.DataFrame(rows))
 
-    def row(
-        self,
-        world: int,
-        level: float,
-        name: str,
-        right: Dataset,
-        coded: Dataset,
-        recoded: Dataset,
-        parts: DatasetDict,
-        labels: list[str],
-    ) -> dict[str, Any]:
-        """Counts of one version, and the perplexity of careers with right codes to a chain that learned from it."""
-        row = {"world": world, "level": level, "filter": name, **moves_kept(right, coded, recoded)}
-        place = {person: number for number, person in enumerate(recoded["person"])}
-        version = {
-            split: recoded.select([place[person] for person in part["person"]]) for split, part in parts.items()
-        }
-        learned = DatasetDict({split: version[split] for split in ("train", "validation")})
-        chain = train(learned, model="markov-2", tune_smoothing=True, occupations=labels)
-        return row | {"perplexity": perplexity(transition_table(chain, parts["test"], unknown_levels="missing"))}
-
     def report(self) -> StudyResult:
+        numbers = ["true_kept", "false_removed", "right_codes", "mobility"]
         worlds = pd.concat([pd.read_csv(self.at(world)) for world in range(self.settings.worlds)], ignore_index=True)
-        mean = worlds.drop(columns="world").groupby(["level", "filter"], sort=False).mean().reset_index()
-        spread = worlds.groupby(["level", "filter"], sort=False)[["true_kept", "false_removed", "perplexity"]].std()
-        table = mean.merge(spread.add_suffix("_sd").reset_index(), on=["level", "filter"])
-        shown = table.assign(
-            **{
-                name: table[name].map("{:.1%}".format)
-                for name in ("true_kept", "false_removed", "right_codes", "mobility")
-            },
-            perplexity=table["perplexity"].map("{:.2f}".format),
-            level=table["level"].map("{:.0%}".format),
-        )[["level", "filter", "true_kept", "false_removed", "right_codes", "mobility", "perplexity"]]
-        page = page_of({"Filters of coding noise on the simulated market": shown.set_index("level")})
+        grouped = worlds.groupby(["level", "filter"], sort=False)
+        table = pd.concat([grouped.mean(), grouped[numbers].std().add_suffix("_sd")], axis=1).reset_index()
+        shown = table[["level", "filter", *numbers]].set_index("level").rename(index="{:.0%}".format)
+        shown[numbers] = shown[numbers].map(lambda number: "" if np.isnan(number) else f"{number:.1%}")
+        page = page_of({"Filters of coding noise on the simulated market": shown})
         return StudyResult({"market": table}, {"coding_noise_market": market_figure(table)}, page)
 
 
@@ -233,11 +201,11 @@ def market_figure(table: pd.DataFrame) -> Figure:
     names, levels = list(FILTERS), sorted(set(table["level"]) - {0.0})
     look_of = looks(names)
     for name in names:
-        rows = table[table["filter"] == name].sort_values("level")
-        kept.plot(rows["false_removed"], rows["true_kept"], "-", color=look_of[name].color, label=name)
-        for size, (_, row) in zip((5, 8, 11), rows.iterrows(), strict=False):
-            kept.plot(row["false_removed"], row["true_kept"], look_of[name].marker, ms=size, color=look_of[name].color)
-        mobility.plot(rows["level"], rows["mobility"], color=look_of[name].color, marker=look_of[name].marker)
+        rows, look = table[table["filter"] == name].sort_values("level"), look_of[name]
+        kept.plot(rows["false_removed"], rows["true_kept"], label=name, **look.line)
+        sizes = 40 * (1 + np.arange(len(rows))) ** 1.5
+        kept.scatter(rows["false_removed"], rows["true_kept"], sizes, color=look.color, marker=look.marker)
+        mobility.plot(rows["level"], rows["mobility"], **look.line)
     rows = table[table["filter"] == CODED].sort_values("level")
     mobility.plot(rows["level"], rows["mobility"], color="black", marker="x", label=CODED)
     mobility.axhline(table.loc[table["filter"] == RIGHT, "mobility"].iloc[0], color="black", ls=":", label=RIGHT)
@@ -250,7 +218,8 @@ def market_figure(table: pd.DataFrame) -> Figure:
         ylim=(0, 1.02),
     )
     kept.legend(loc="lower left")
-    mobility.set(xlabel="share of wrong codes", ylabel="share of pairs of waves worked that are moves", ylim=(0, None))
+    mobility.set(xlabel="share of wrong codes", ylabel="share of pairs of waves that are moves", ylim=(0, None))
+    mobility.set_xticks(levels, [f"{level:.0%}" for level in levels])
     mobility.legend(loc="lower right")
     figure.suptitle("Filters of coding noise on the simulated market, whose wrong codes are known")
     return figure
@@ -418,12 +387,12 @@ def survey_figure(scores: pd.DataFrame, returns: pd.DataFrame) -> Figure:
     look_of = looks([CHAIN, CAREER])
     for model in (CHAIN, CAREER):
         values = rows[rows["model"] == model].set_index("trained on")["perplexity"].loc[names]
-        same.plot(names, values, color=look_of[model].color, marker=look_of[model].marker, label=model)
+        same.plot(names, values, label=model, **look_of[model].line)
     same.set(ylabel="perplexity", title="careers as coded, outcomes that no filter alters", xlabel="trained on")
     same.legend()
     look_of = looks(names)
     for name in names:
-        back.plot(returns.index, returns[name], color=look_of[name].color, marker=look_of[name].marker, label=name)
+        back.plot(returns.index, returns[name], label=name, **look_of[name].line)
     back.set(xlabel="earlier occupations (10: or more)", ylabel="share of moves that return", ylim=(0, None))
     back.legend()
     figure.suptitle("A survey with and without coding noise")
@@ -439,8 +408,8 @@ def coding_noise(
     ] = None,
     signals: Annotated[str, typer.Option(help="Columns whose change confirms a move, comma-separated.")] = INDUSTRY,
     covariates: Covariates = "year,education,region,race,gender",
-    worlds: Annotated[int, typer.Option(help="Number of drawn markets.", min=2)] = 3,
-    people: Annotated[int, typer.Option(help="Number of people of each market.", min=100)] = 6_000,
+    worlds: Annotated[int, typer.Option(help="Number of drawn markets.", min=2)] = 5,
+    people: Annotated[int, typer.Option(help="Number of people of each market.", min=100)] = 4_000,
     seeds: Seeds = 1,
     most_steps: MostSteps = 400,
     workers: Workers = 1,

@@ -42,6 +42,7 @@ ELSEWHERE = {
     "docs/how_to/audit.md": "docs/test_what_if_docs.py",
     "docs/tutorials/careers_from_your_data.md": "docs/test_careers_from_your_data_docs.py",
     "docs/tutorials/own_panel.md": "docs/test_own_panel_docs.py",
+    "docs/how_to/coding_noise.md": "docs/test_coding_noise_docs.py",
     "docs/how_to/crosswalks.md": "docs/test_crosswalks_docs.py",
     "docs/how_to/public_corpora.md": "docs/test_public_corpora_docs.py",
     "docs/how_to/export.md": "sharing/test_export.py",

@@ -8,8 +8,9 @@ changes at fewer of either.
 
 A survey. CAREER and the chain are trained on careers as they were coded and on filtered ones, with the same settings,
 and every model is scored on every version of the same test people. Filters make outcomes easier to predict, because
-they remove surprises, so a lower perplexity on other outcomes is no better model. The rows to compare are those whose
-outcome, and the occupation before it, are the same in all versions.
+they remove surprises, so a lower perplexity on other outcomes is no better model. On the rows whose outcome, and the
+occupation before it, are the same in all versions, all models predict the same things; but these rows are not drawn at
+random: filters chose them, and kept more stays. The rows of careers as coded are drawn at random, and have the noise.
 """
 
 from __future__ import annotations
@@ -58,6 +59,7 @@ from .study import (
     WorldsStudy,
     page_of,
     studies,
+    with_interval,
     write_table,
 )
 
@@ -233,6 +235,7 @@ class SurveyNoiseSettings(StudySettings):
         rate: Peak learning rate of CAREER.
         layers: Layers of CAREER.
         signals: Columns of labels whose change confirms a move.
+        models: Names of the models: the chain, which is counted in seconds, and CAREER.
         fields: Further fields of CAREER's config.
     """
 
@@ -241,6 +244,7 @@ class SurveyNoiseSettings(StudySettings):
     rate: float = 3e-3
     layers: int = 2
     signals: tuple[str, ...] = (INDUSTRY,)
+    models: tuple[str, ...] = (CHAIN, CAREER)
     fields: Mapping[str, Any] | None = None
 
 
@@ -277,9 +281,13 @@ class CodingNoiseSurvey(CareersStudy):
         return recode_coding_noise(careers, **(options or {}), keep_codes=options is None).careers
 
     def compute(self, workers: int) -> None:
-        seeds = range(self.settings.seeds)
-        cells = [Learned(name, 0.0, version=version) for version in self.versions() for name in (CHAIN,)]
-        cells += [Learned(CAREER, self.settings.rate, seed, version=v) for seed in seeds for v in self.versions()]
+        seeds_of = {CHAIN: range(1), CAREER: range(self.settings.seeds)}
+        cells = [
+            Learned(model, self.settings.rate, seed, version=version)
+            for model in self.settings.models
+            for seed in seeds_of[model]
+            for version in self.versions()
+        ]
         self.work("Training and scoring", self.score, cells, workers)
 
     def train(self, trial: Learned) -> Made:
@@ -319,7 +327,7 @@ class CodingNoiseSurvey(CareersStudy):
                 tables = {
                     (learned, model): [table[rows] for table in self.scored(version, learned, model)]
                     for learned in versions
-                    for model in (CHAIN, CAREER)
+                    for model in self.settings.models
                 }
                 for (learned, model), seeds in tables.items():
                     against = {learned: seeds} if learned == CODED else {CODED: tables[CODED, model], learned: seeds}
@@ -328,7 +336,7 @@ class CodingNoiseSurvey(CareersStudy):
                     key = {"scored on": version, "rows": name, "trained on": learned, "model": model}
                     auc = np.mean([stay_auc(table) for table in seeds])
                     contrasts.append({**key, "n": int(rows.sum()), **numbers.to_dict(), "auc": auc})
-                    if model == CAREER:
+                    if model == CAREER and (learned, CHAIN) in tables:
                         both = {CHAIN: tables[learned, CHAIN], CAREER: seeds}
                         numbers = perplexity_differences(both, CHAIN, self.settings.draws).loc[CAREER]
                         differences.append({**key, "n": int(rows.sum()), **numbers.to_dict()})
@@ -349,7 +357,7 @@ class CodingNoiseSurvey(CareersStudy):
             "survey_career_minus_chain": career,
             "survey_mobility": mobility,
             "survey_returns": returns,
-            "survey_moves": pd.DataFrame(moves),
+            "survey_moves": pd.DataFrame(moves).reindex(list(moves[versions[-1]].index)).astype("Int64"),
         }
         return StudyResult(tables, {"coding_noise_survey": survey_figure(scores, returns)}, survey_page(tables))
 
@@ -360,14 +368,20 @@ def survey_page(tables: Mapping[str, pd.DataFrame]) -> str:
     wide = scores.assign(perplexity=scores["perplexity"].map("{:.2f}".format)).pivot_table(
         index=["rows", "scored on", "model"], columns="trained on", values="perplexity", aggfunc="first", sort=False
     )
-    career = tables["survey_career_minus_chain"]
-    texts = [f"{a:.3f} [{b:.3f}, {c:.3f}]" for a, b, c in career[["difference", "low", "high"]].to_numpy()]
-    gaps = career.assign(text=texts).pivot_table(
-        index=["rows", "scored on"], columns="trained on", values="text", aggfunc="first", sort=False
+    gained = scores[scores["trained on"] != CODED]
+    gained = gained.assign(text=with_interval(gained, "difference", "low", "high", 3)).pivot_table(
+        index=["rows", "scored on", "model"], columns="trained on", values="text", aggfunc="first", sort=False
     )
+    career = tables["survey_career_minus_chain"]
+    gaps = career
+    if len(career):
+        gaps = career.assign(text=with_interval(career, "difference", "low", "high", 3)).pivot_table(
+            index=["rows", "scored on"], columns="trained on", values="text", aggfunc="first", sort=False
+        )
     return page_of(
         {
             "Perplexity": wide,
+            "Log-perplexity of models of recoded careers minus that of models of careers as coded": gained,
             "Log-perplexity of CAREER minus that of the chain": gaps,
             "Mobility": tables["survey_mobility"].map("{:.3f}".format),
             "Share of moves that return, by number of earlier occupations": tables["survey_returns"].map(
@@ -385,7 +399,7 @@ def survey_figure(scores: pd.DataFrame, returns: pd.DataFrame) -> Figure:
     rows = scores[(scores["rows"] == SAME_ROWS) & (scores["scored on"] == CODED)]
     names = list(returns.columns)
     look_of = looks([CHAIN, CAREER])
-    for model in (CHAIN, CAREER):
+    for model in dict.fromkeys(rows["model"]):
         values = rows[rows["model"] == model].set_index("trained on")["perplexity"].loc[names]
         same.plot(names, values, label=model, **look_of[model].line)
     same.set(ylabel="perplexity", title="careers as coded, outcomes that no filter alters", xlabel="trained on")
@@ -412,6 +426,9 @@ def coding_noise(
     people: Annotated[int, typer.Option(help="Number of people of each market.", min=100)] = 4_000,
     seeds: Seeds = 1,
     most_steps: MostSteps = 400,
+    models: Annotated[
+        str, typer.Option(help="Models of the survey, comma-separated; the chain takes seconds.")
+    ] = f"{CHAIN},{CAREER}",
     workers: Workers = 1,
 ) -> None:
     """What filters of coding noise do, on the market whose wrong codes are known, and on a survey."""
@@ -420,7 +437,10 @@ def coding_noise(
         show(result["market"], "Moves that are true and kept, moves that are false and removed")
     else:
         chosen = tuple(name for name in signals.split(",") if name)
-        settings = SurveyNoiseSettings(seeds=seeds, most_steps=most_steps, signals=chosen)
+        named = tuple(models.split(","))
+        if unknown := set(named) - {CHAIN, CAREER}:
+            raise typer.BadParameter(f"--models has '{min(unknown)}', and may have {CHAIN} and {CAREER}")
+        settings = SurveyNoiseSettings(seeds=seeds, most_steps=most_steps, signals=chosen, models=named)
         study = CodingNoiseSurvey(output, settings, data=data, covariates=tuple(covariates.split(",")))
         result = study.run(workers)
         show(result["survey_scores"], "Perplexities")

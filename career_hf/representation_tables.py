@@ -19,7 +19,7 @@ from .encoding.training_history import people_trained_on
 from .number_ranges import within_ranges
 from .representing.cross_fitting import cross_fit
 from .representing.representations import Timing, representations
-from .representing.tables import RepresentationTable, build_table, check_format
+from .representing.tables import RepresentationTable, build_table, check_format, check_outcomes
 from .trained_models import train
 from .training.cells import keep_settings
 from .wages.design import careers_of_splits
@@ -97,6 +97,7 @@ def representation_table(
                 f"{name} is not for models of folds, which are CAREER and are kept in the folder `models`"
             )
     everybody = as_careers(careers)
+    check_outcomes(everybody, ridge)
     if isinstance(careers, (str, Path)) and (source := source_of(careers)["source"]) in SOURCES:
         training.setdefault("source", source)
     if models is not None:

@@ -136,7 +136,9 @@ def recode_coding_noise(
     """
     folder = careers if isinstance(careers, (str, Path)) else None
     splits = load_careers(careers) if isinstance(careers, (str, Path)) else careers
-    splits = splits if isinstance(splits, DatasetDict) else DatasetDict({"all": splits})
+    splits = DatasetDict(splits) if isinstance(splits, Mapping) else DatasetDict({"all": splits})
+    if not splits:
+        raise ValueError("there are no careers to recode: no split is given")
     if recode_to not in get_args(RecodeTo):
         raise ValueError(f"recode_to is {recode_to!r}, and must be one of {', '.join(get_args(RecodeTo))}")
     for name, change in smallest_changes.items():

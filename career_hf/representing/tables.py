@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from datasets import Dataset
 from sklearn.decomposition import PCA
 from sklearn.linear_model import RidgeCV
@@ -25,6 +26,7 @@ from sklearn.preprocessing import StandardScaler
 
 from ..careers.atomic_files import complete
 from ..careers.clusters import DESIGN, cluster_name, clusters
+from ..careers.columns import is_list
 from ..careers.frames import to_frame
 from ..readable_values import ReadableResult
 from .representations import Timing, names_of
@@ -112,6 +114,7 @@ def build_table(
         ValueError: Careers have a column of the name of one that is added; there are more components than numbers or
             rows; or a column to predict is no column of numbers over time, or is known for too few people of a fold.
     """
+    check_outcomes(careers, ridge)
     frame = to_frame(careers)
     labels = {"person": "Person", "year": "Year"}
     added: dict[str, np.ndarray] = {}
@@ -133,7 +136,7 @@ def build_table(
         shares = " to ".join(dict.fromkeys(f"{share:.0%}" for share in (kept.min(), kept.max())))
         notes.append(f"{components} components have {shares} of the variance of h {within}")
     for name in ridge:
-        outcome = _outcome(frame, name, ridge)
+        outcome = frame[name].to_numpy(dtype=float)
         added[f"{PREDICTED}{name}"], correlation = _predicted(frame, outcome, name, values, rows_of)
         labels[f"{PREDICTED}{name}"] = f"{name}, predicted from h of other people of the fold by ridge"
         notes.append(
@@ -146,6 +149,16 @@ def build_table(
         notes.append(f"{len(rows_of)} folds of {'households' if 'group' in frame else 'people'}; cluster by {unit}")
         notes.append("coordinates of different folds mean different things: interact them with the fold")
     return RepresentationTable(frame.assign(**added), labels, notes)
+
+
+def check_outcomes(careers: Dataset, ridge: Sequence[str]) -> None:
+    """Raises a ValueError if a column to predict is no column of numbers over time, or is named twice."""
+    fields = careers.features.arrow_schema
+    numbers = [one.name for one in fields if is_list(one.type) and pa.types.is_floating(one.type.value_type)]
+    numbers = [name for name in numbers if name != "weight"]
+    for name in ridge:
+        if name not in numbers or list(ridge).count(name) > 1:
+            raise ValueError(f"ridge has '{name}', which has to be one column of numbers, once; these are {numbers}")
 
 
 def vectors_of(frame: pd.DataFrame) -> list[str]:
@@ -197,13 +210,6 @@ def _components(values: np.ndarray, rows_of: Sequence[np.ndarray], components: i
         projected[rows] = axes.transform(values[rows].astype(np.float64))
         kept.append(axes.explained_variance_ratio_.sum())
     return projected, np.array(kept)
-
-
-def _outcome(frame: pd.DataFrame, name: str, ridge: Sequence[str]) -> np.ndarray:
-    numbers = [column for column in frame if frame[column].dtype.kind == "f" and column != "weight"]
-    if name not in numbers or list(ridge).count(name) > 1:
-        raise ValueError(f"ridge has '{name}', which has to be one column of numbers, once; these are {numbers}")
-    return frame[name].to_numpy(dtype=float)
 
 
 def _predicted(

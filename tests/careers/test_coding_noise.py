@@ -218,6 +218,11 @@ def test_what_cannot_be_read_is_refused(options, message):
         career_hf.recode_coding_noise(careers_of("AB", employer=["12"], log_wage=["12"]), **options)
 
 
+def test_no_careers_are_refused():
+    with pytest.raises(ValueError, match="no careers to recode"):
+        career_hf.recode_coding_noise({})
+
+
 def test_splits_are_recoded_together():
     careers = careers_of(*["AABAA", "ABBBB", "AAAAA"] * 5)
     splits = split_careers(careers)

@@ -178,6 +178,7 @@ def test_one_model_represents_people_that_it_was_not_trained_on(fitted, folder):
         ({"folds": 2, "resume": True}, "resume is not for models of folds"),
         ({"model": "career", "max_steps": 2}, "max_steps is for models of folds"),
         ({"folds": 2, "ridge": "log_wage"}, "ridge='log_wage' is a text"),
+        ({"folds": 2, "ridge": ["gender"]}, "ridge has 'gender'"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_trained(folder, options, message):

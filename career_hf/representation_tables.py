@@ -102,7 +102,7 @@ def representation_table(
         training.setdefault("source", source)
     if models is not None:
         person_years = int(list_lengths(career_table(everybody), "year").sum())
-        settings = {"folds": folds, "covariates": list(covariates), "people": len(everybody)}
+        settings: dict[str, Any] = {"folds": folds, "covariates": list(covariates), "people": len(everybody)}
         settings |= {"person-years": person_years, **{name: repr(training[name]) for name in sorted(training)}}
         keep_settings(Path(models), settings)
 

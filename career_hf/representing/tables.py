@@ -184,11 +184,16 @@ def read_representation_table(path: str | Path) -> pd.DataFrame:
     except (OSError, ValueError, EOFError, UnicodeError) as error:
         text = " ".join(str(error).split())
         raise ValueError(f"{path} cannot be read as a table of representations: {text}") from error
-    if absent := [name for name in ("person", "year") if name not in table]:
-        raise ValueError(f"{path} has no column '{absent[0]}', and so is no table of representations")
-    if not vectors_of(table):
-        raise ValueError(f"{path} has no numbers of h, such as h0 or pc0, only {list(table)[:20]}")
+    check_table(table, str(path))
     return table
+
+
+def check_table(table: pd.DataFrame, name: str) -> None:
+    """Raises a ValueError if a frame has no person, year and numbers of h; `name` is what the message calls it."""
+    if absent := [column for column in ("person", "year") if column not in table]:
+        raise ValueError(f"{name} has no column '{absent[0]}', and so is no table of representations")
+    if not vectors_of(table):
+        raise ValueError(f"{name} has no numbers of h, such as h0 or pc0, only {list(table)[:20]}")
 
 
 def check_format(path: str | Path) -> Path:

@@ -41,7 +41,7 @@ from ..number_ranges import within_ranges
 from ..occupations.normalising import labels_of
 from ..readable_values import ReadableResult
 from ..representing.representations import Timing, representations
-from ..representing.tables import read_representation_table, vectors_of
+from ..representing.tables import check_table, read_representation_table, vectors_of
 from .design import (
     BLAU_KAHN,
     BLOCKS,
@@ -217,9 +217,10 @@ def _of_table(table: str | Path | pd.DataFrame, careers: Dataset) -> tuple[np.nd
     """`(person-years, size)` h of careers, in their order, from a table; and the fold of each row, if it has any.
 
     Raises:
-        ValueError: The table has two rows for a person-year, or none for one of the careers.
+        ValueError: The table has no numbers of h, two rows for a person-year, or none for one of the careers.
     """
     table = table if isinstance(table, pd.DataFrame) else read_representation_table(table)
+    check_table(table, "representations_from")
     keys = pd.MultiIndex.from_arrays([labels_of(table["person"]), table["year"].astype(int)])
     wanted = pd.MultiIndex.from_frame(to_frame(careers)[["person", "year"]])
     if keys.has_duplicates:

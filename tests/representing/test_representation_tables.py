@@ -246,6 +246,8 @@ def test_wages_are_regressed_on_a_table_with_coefficients_by_fold(fitted, folder
     assert report.regressions["+ h cross-fitted"].columns > report.regressions["Blau-Kahn"].columns + 16
     with pytest.raises(ValueError, match="person '.*' has no row for"):
         career_hf.wages.regress(folder, representations_from=table.frame.iloc[1:], **options)
+    with pytest.raises(ValueError, match="representations_from has no numbers of h"):
+        career_hf.wages.regress(folder, representations_from=table.frame[["person", "year"]], **options)
     with pytest.raises(ValueError, match="has two rows"):
         career_hf.wages.regress(folder, representations_from=pd.concat([table.frame, table.frame[:1]]), **options)
     with pytest.raises(ValueError, match="not both"):

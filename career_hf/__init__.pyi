@@ -5,6 +5,7 @@ from . import rivals as rivals
 from . import simulation as simulation
 from . import sources as sources
 from . import wages as wages
+from .careers.coding_noise import recode_coding_noise as recode_coding_noise
 from .careers.describing import describe as describe
 from .careers.frames import from_frame as from_frame
 from .careers.frames import load_careers as load_careers
@@ -46,6 +47,7 @@ from .models.modeling_wage import CareerWageConfig as CareerWageConfig
 from .original.checkpoint import convert_checkpoint as convert_checkpoint
 from .pipelines import CareerForecastPipeline as CareerForecastPipeline
 from .pipelines import OccupationPredictionPipeline as OccupationPredictionPipeline
+from .representation_tables import representation_table as representation_table
 from .representing.cross_fitting import check_not_trained_on as check_not_trained_on
 from .representing.cross_fitting import cross_fit as cross_fit
 from .representing.featurizer import CareerFeaturizer as CareerFeaturizer

@@ -66,6 +66,7 @@ RANGES: Mapping[str, Range] = {
     "bins": Range(1, 100_000),
     "bootstrap": Range(0, 100_000),
     "clip": Range(0, 0.5, whole=False, open_high=True),
+    "components": Range(1, 100_000),
     "corpus_weights": Range(0, 1e9, whole=False, open_low=True),
     "covariate_dropout": SHARE,
     "cutoff": YEAR,
@@ -102,6 +103,7 @@ RANGES: Mapping[str, Range] = {
     "people_per_group": COUNT,
     "rare": Range(0, 1_000_000_000),
     "replicates": Range(1, 10_000),
+    "round_trip": Range(0, 200),
     "samples": DRAWS,
     # NumPy's generators take no other.
     "seed": Range(0, 2**32 - 1),

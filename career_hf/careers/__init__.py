@@ -1,5 +1,6 @@
 """What a careers dataset is, and how one is made, split, checked, saved and described; `frames` lists the columns."""
 
+from .coding_noise import RecodedCareers, recode_coding_noise
 from .columns import RESERVED_NAMES
 from .describing import describe
 from .frames import as_careers, as_splits, covariate_names, from_frame, load_careers, save_careers, to_frame, truncate
@@ -21,6 +22,7 @@ __all__ = [
     "Limits",
     "PreparedCareers",
     "RakedCareers",
+    "RecodedCareers",
     "Source",
     "as_careers",
     "as_splits",
@@ -33,6 +35,7 @@ __all__ = [
     "load_careers",
     "margins_of",
     "rake",
+    "recode_coding_noise",
     "save_careers",
     "save_shards",
     "source_of",

@@ -24,6 +24,8 @@ from .push import push
 from .quickstart import quickstart
 from .rake import rake
 from .rationale import rationale
+from .recode_coding_noise import recode_coding_noise
+from .representations import representations
 from .similar import similar
 from .simulate import simulate
 from .train import train
@@ -64,11 +66,11 @@ def career(
 
 app.add_typer(prepare, name="prepare", rich_help_panel="Data")
 COMMANDS = {
-    "Data": (describe, rake, simulate),
+    "Data": (describe, rake, recode_coding_noise, simulate),
     "Models": (quickstart, train, finetune, convert, export),
     "Scores": (evaluate, compare, forecast, audit),
     "Explanations": (rationale, similar, what_if, transitions),
-    "Wages": (wage_regression, gap),
+    "Wages": (representations, wage_regression, gap),
     "Sharing": (card, push),
 }
 for _group, _commands in COMMANDS.items():

@@ -96,3 +96,16 @@ def pairs(commas: str) -> dict[str, str]:
     if refused:
         raise typer.BadParameter(f"{refused[0]!r} is no pair: write it as in nilf=out_of_labor_force")
     return dict(name.split("=", 1) for name in names(commas))
+
+
+def numbers_by_name(commas: str) -> dict[str, float]:
+    """The pairs in a comma-separated option whose values are numbers, such as log_wage=.2.
+
+    Raises:
+        typer.BadParameter: One of them has no equals sign, or no number after it.
+    """
+    texts = pairs(commas)
+    try:
+        return {name: float(text) for name, text in texts.items()}
+    except ValueError as error:
+        raise typer.BadParameter(f"{commas!r} has a value that is no number: write it as in log_wage=.2") from error

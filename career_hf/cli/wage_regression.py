@@ -22,6 +22,12 @@ def wage_regression(
             help="Folder or Hub id of a model. Its representations are added, and predictions of its wage head."
         ),
     ] = "",
+    representations: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table that `representations` wrote, in the place of a model; with folds, give --split all."
+        ),
+    ] = None,
     split: Annotated[
         str,
         typer.Option(help="Comma-separated splits whose wages are explained. 'all' takes everybody, without a model."),
@@ -41,6 +47,7 @@ def wage_regression(
     report = career_hf.wages.regress(
         data,
         model or None,
+        representations_from=representations,
         split=split,
         add=names(add),
         leave_out=names(leave_out),

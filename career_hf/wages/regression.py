@@ -31,17 +31,21 @@ from sklearn.compose import ColumnTransformer
 from sklearn.model_selection import GroupKFold
 
 from ..careers.clusters import DESIGN, FEWEST, cluster_name, clusters
+from ..careers.frames import to_frame
 from ..careers.ledger import Ledger
 from ..encoding.checkpoints import as_checkpoint
 from ..evaluation.resampling import interval, resample_means
 from ..figures.wage_regressions import r2_figure
 from ..models.modeling_wage import CareerForWagePrediction
 from ..number_ranges import within_ranges
+from ..occupations.normalising import labels_of
 from ..readable_values import ReadableResult
 from ..representing.representations import Timing, representations
+from ..representing.tables import check_table, read_representation_table, vectors_of
 from .design import (
     BLAU_KAHN,
     BLOCKS,
+    FOLD,
     LOG_WAGE,
     POOLED,
     RARE,
@@ -137,6 +141,7 @@ def regress(
     careers: str | Path | Dataset | DatasetDict,
     model: Any = None,
     *,
+    representations_from: str | Path | pd.DataFrame | None = None,
     split: str = "test",
     add: Sequence[str] = ("occupation", "lagged occupation"),
     leave_out: Sequence[str] = (),
@@ -150,6 +155,8 @@ def regress(
         careers: A folder of careers with an outcome `log_wage`, careers by split name, or careers.
         model: A folder, Hub id, (model, processor) or result of training, whose representations are added, and its
             predicted wages if it has a wage head; None for regressions without a model.
+        representations_from: What `representation_table` returns as a frame, or the file it wrote, in the place of a
+            model: h or its components of these people, with coefficients for each fold where there are folds.
         split: Comma-separated splits whose wages are explained; "all" takes everybody, which needs model=None.
         add: Blocks, or columns of the careers, to add to Blau and Kahn's one after the other. Blocks of labels are
             absorbed as fixed effects.
@@ -160,19 +167,26 @@ def regress(
 
     Raises:
         ImportError: pyfixest is not installed.
-        ValueError: A block to add is one of Blau and Kahn's or is added twice, a block to leave out is none of theirs,
+        ValueError: Both a model and representations are given, a person-year has no representation, a block to add is
+            one of Blau and Kahn's or is added twice, a block to leave out is none of theirs,
             or as in `careers_of_splits`, `wage_frame` and `design`.
     """
     import_pyfixest()
     if unknown := [name for name in leave_out if name not in BLAU_KAHN]:
         raise ValueError(f"leave_out has '{unknown[0]}', which is none of Blau and Kahn's: {', '.join(BLAU_KAHN)}")
+    if model is not None and representations_from is not None:
+        raise ValueError("give model or representations_from, not both: both are h")
     predictor, processor = (None, None) if model is None else as_checkpoint(model)
     chosen = careers_of_splits(careers, split, processor, weighted)
     vectors: dict[str, np.ndarray] = {}
     if predictor is not None and processor is not None:
         for timing in TIMINGS:
             vectors[timing] = representations(predictor, chosen, processor, timing=timing, unknown_levels="missing")
-    frame, ledger = wage_frame(chosen, vectors)
+    fold = None
+    if representations_from is not None:
+        values, fold = _of_table(representations_from, chosen)
+        vectors["given" if fold is None else "cross-fitted"] = values
+    frame, ledger = wage_frame(chosen, vectors, fold=fold)
     blocks, missing = available_blocks([name for name in BLAU_KAHN if name not in leave_out], frame)
     specifications = {BASE: blocks}
     for name in add:
@@ -197,6 +211,30 @@ def regress(
         missing={name: BLOCKS[name].stands_for for name in missing},
         ledger=ledger,
     )
+
+
+def _of_table(table: str | Path | pd.DataFrame, careers: Dataset) -> tuple[np.ndarray, np.ndarray | None]:
+    """`(person-years, size)` h of careers, in their order, from a table; and the fold of each row, if it has any.
+
+    Raises:
+        ValueError: The table has no numbers of h, two rows for a person-year, or none for one of the careers.
+    """
+    table = table if isinstance(table, pd.DataFrame) else read_representation_table(table)
+    check_table(table, "representations_from")
+    keys = pd.MultiIndex.from_arrays([labels_of(table["person"]), table["year"].astype(int)])
+    wanted = pd.MultiIndex.from_frame(to_frame(careers)[["person", "year"]])
+    if keys.has_duplicates:
+        person, year = keys[keys.duplicated()][0]
+        raise ValueError(f"person '{person}' has two rows for {year} in the table of representations: keep one")
+    rows = keys.get_indexer(wanted)
+    if (rows < 0).any():
+        person, year = wanted[int((rows < 0).argmax())]
+        raise ValueError(
+            f"person '{person}' has no row for {year} in the table of representations: represent these careers, or "
+            "choose the split that was represented"
+        )
+    fold = table[FOLD].to_numpy()[rows] if FOLD in table else None
+    return table[vectors_of(table)].to_numpy()[rows], fold
 
 
 @within_ranges

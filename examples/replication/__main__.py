@@ -27,6 +27,7 @@ STUDIES = (
     "figure5",
     "market_figures",
     "membership",
+    "coding_noise",
     "foundation",
 )
 

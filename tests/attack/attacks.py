@@ -49,6 +49,8 @@ BASES: dict[str, dict[str, Any]] = {
     "quickstart": {},
     "rake": {"table": "margins"},
     "rationale": {"person": "p001", "output": "new.png"},
+    "recode-coding-noise": {},
+    "representations": {"model": "career", "output": "new.csv"},
     "similar": {"person": "p001", "split": "all"},
     "simulate": {},
     "train": {"covariates": "year,gender"},
@@ -257,6 +259,9 @@ EMPTY_IS_DEFAULT |= {
     "model",
     "add",
     "leave_out",
+    "ridge",
+    "signals",
+    "smallest_changes",
 }
 
 

@@ -155,6 +155,8 @@ OWN: dict[str, dict[str, Callable[[Scene, Path], Any]]] = {
     "split_careers": {},
     "similar": {"checkpoint": lambda scene, scratch: str(scene.career), "people": lambda scene, scratch: ["p001"]},
     "rationales": {"model": lambda scene, scratch: str(scene.career)},
+    # A model is given, because the models of folds would be trained at length.
+    "representation_table": {"model": lambda scene, scratch: str(scene.career), "folds": lambda scene, scratch: None},
     "representations": {"model": lambda scene, scratch: str(scene.career)},
     "save_representations": {
         "model": lambda scene, scratch: career_hf.load_checkpoint(scene.career)[0],

@@ -27,16 +27,18 @@ def short_training(monkeypatch):
 
 
 @pytest.fixture
-def run_page(tmp_path, monkeypatch, capsys) -> Callable[[str], None]:
-    """Runs the Python of a page in an empty folder, block after block; it prints what the page says that it prints."""
+def run_page(tmp_path, monkeypatch, capsys) -> Callable[[str], dict[str, Any]]:
+    """Runs the Python of a page in an empty folder, block after block, and returns its names; it prints what the page
+    says that it prints."""
     monkeypatch.chdir(tmp_path)
 
-    def run(page: str) -> None:
-        names: dict[str, object] = {}
+    def run(page: str) -> dict[str, Any]:
+        names: dict[str, Any] = {}
         for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL):
             exec(block, names)
         printed = capsys.readouterr().out
         for text in re.findall(r"```text\n(.*?)```", page, flags=re.DOTALL):
             assert text in printed
+        return names
 
     return run

@@ -16,6 +16,7 @@ from .convert import convert
 from .describe import describe
 from .evaluate import evaluate
 from .export import export
+from .exposure import exposure
 from .finetune import finetune
 from .forecast import forecast
 from .gap import gap
@@ -67,7 +68,7 @@ COMMANDS = {
     "Data": (describe, rake, simulate),
     "Models": (quickstart, train, finetune, convert, export),
     "Scores": (evaluate, compare, forecast, audit),
-    "Explanations": (rationale, similar, what_if, transitions),
+    "Explanations": (rationale, similar, what_if, transitions, exposure),
     "Wages": (wage_regression, gap),
     "Sharing": (card, push),
 }

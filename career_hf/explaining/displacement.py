@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -40,12 +40,13 @@ from ..occupations.attributes import as_attributes, attribute_matrix
 from ..occupations.labels import NOT_WORKING
 from ..occupations.normalising import labels_of
 from ..readable_values import ReadableResult
+from .exposure import check_known, texts_with_intervals
 
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Comparison = Literal["not_displaced", "never_displaced", "none"]
+COMPARISONS = ("not_displaced", "never_displaced", "none")
 EMPLOYED, SAME = "employed", "same occupation"
 
 
@@ -76,6 +77,10 @@ class Displacement(ReadableResult):
         lead, comparison, match, weighted, draws and clusters.
         """
         return self.rows
+
+    def with_intervals(self) -> pd.DataFrame:
+        """`to_frame` for people to read: differences as text, with their intervals in brackets, or "too few"."""
+        return texts_with_intervals(self.rows, {name: "+" for name in ("difference", "comparison", "net")})
 
     def figure(self, outcomes: Sequence[str] | None = None) -> Figure:
         """Realised and forecast outcomes by event time, and at the right their difference, before and after that of
@@ -125,7 +130,7 @@ def displacement(
     horizon: int = 3,
     lead: int = 1,
     attributes: str | Path | pd.DataFrame | None = None,
-    comparison: Comparison = "not_displaced",
+    comparison: Literal["not_displaced", "never_displaced", "none"] = "not_displaced",
     match: Sequence[str] = (),
     people: int | None = None,
     not_working: Sequence[str] = NOT_WORKING,
@@ -158,7 +163,7 @@ def displacement(
             have the event, whose spread over them they are given; event years they share anyway. People with the event
             whom nobody shares all of this with are left out.
         people: How many people are compared in each event year, drawn at random; all of them unless given.
-        not_working: States that are no employment.
+        not_working: States that are no employment; none, an empty list, if everybody always works.
         samples: Trajectories of each person in forecasts.
         draws, seed: Number and random seed of the resamples of clusters behind intervals; the seed is that of
             forecasts too.
@@ -166,14 +171,12 @@ def displacement(
         weighted: Whether to use the careers' survey weights, of the last known step.
 
     Raises:
-        ValueError: The table lacks a column or a value; nobody is left who had the event, or to compare; the model was
-            trained on these people in years that a forecast must not know; `match` names no covariate; or as in
-            `forecast`.
+        ValueError: The table lacks a column or a value; nobody is left who had the event, or to compare; nobody is
+            ever out of work; the model was trained on these people in years that a forecast must not know; `match`
+            names no covariate; or as in `forecast`.
     """
-    if comparison not in get_args(Comparison):
-        raise ValueError(f"comparison must be one of {get_args(Comparison)}, not {comparison!r}")
-    if lead < 1:
-        raise ValueError(f"lead is {lead}, and must be at least 1: a forecast knows nothing of the event's own year")
+    if comparison not in COMPARISONS:
+        raise ValueError(f"comparison must be one of {COMPARISONS}, not {comparison!r}")
     careers = with_weights(as_careers(careers, split), weighted)
     covariates = [name for names in covariate_names(careers) for name in names]
     absent = [name for name in match if name not in (*covariates, "occupation")]
@@ -182,13 +185,21 @@ def displacement(
     model, processor = as_checkpoint(model)
     step = processor.step_length
     long = to_frame(careers)
+    if not_working and not long["occupation"].isin(not_working).any():
+        raise ValueError(
+            f"nobody is ever in one of the states not_working={list(not_working)}: name those of these careers, or "
+            "pass not_working=[] if everybody always works"
+        )
     ledger = Ledger()
     risk = _at_risk(long, not_working, lead, step)
     happened = _events(long, events, state, risk, ledger)
     pairs = _compared(risk, happened, comparison, list(match), people, seed, ledger)
     _check_not_trained_on(processor, careers, pairs, lead * step, ledger)
 
-    table = None if attributes is None else as_attributes(attributes)
+    table = None
+    if attributes is not None:
+        table = as_attributes(attributes)
+        check_known(table, processor.occupations)
     columns = ["person", *(name for name in DESIGN if name in pairs), "event_year", "before", "displaced", "weight"]
     frames, sums = [], []
     labels_seen = pd.unique(long["occupation"])
@@ -286,7 +297,7 @@ def _events(
 def _compared(
     risk: pd.DataFrame,
     happened: pd.DataFrame,
-    comparison: Comparison,
+    comparison: str,
     match: list[str],
     people: int | None,
     seed: int,
@@ -395,7 +406,7 @@ def _rows(
     scored: pd.DataFrame,
     sums: np.ndarray,
     names: list[tuple[str, str | None]],
-    comparison: Comparison,
+    comparison: str,
     draws: int,
     seed: int,
 ) -> pd.DataFrame:

@@ -9,10 +9,10 @@ not dropped silently: its share of the probability stands beside every number an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ from ..careers.frames import as_careers, to_frame
 from ..careers.ledger import Ledger
 from ..encoding.checkpoints import as_checkpoint
 from ..encoding.collating import EncodedCareers
-from ..evaluation.resampling import interval, resample_means
+from ..evaluation.resampling import interval, interval_text, resample_means
 from ..evaluation.transition_table import distributions
 from ..figures.exposure import exposure_figure
 from ..figures.style import save
@@ -38,7 +38,7 @@ from ..readable_values import ReadableResult
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Destinations = Literal["movers", "all"]
+DESTINATIONS = ("movers", "all")
 # People whose forecasts are multiplied at once.
 PEOPLE_AT_ONCE = 2_000
 
@@ -73,6 +73,10 @@ class Exposure(ReadableResult):
         of the level. `attrs` have destinations, weighted, draws and clusters ("household", say).
         """
         return self.rows
+
+    def with_intervals(self) -> pd.DataFrame:
+        """`to_frame` for people to read: numbers as text, with their intervals in brackets, or "too few"."""
+        return texts_with_intervals(self.rows, {"change": "+", "difference": "+"})
 
     def figure(self) -> Figure:
         """What is expected and what was observed by group, with intervals, a panel per attribute.
@@ -125,7 +129,7 @@ def exposure(
     careers: str | Path | Dataset | DatasetDict | None = None,
     *,
     by: str | None = None,
-    destinations: Destinations = "movers",
+    destinations: Literal["movers", "all"] = "movers",
     split: str = "test",
     draws: int = 1000,
     seed: int = 0,
@@ -159,8 +163,8 @@ def exposure(
             nobody has a second step.
     """
     table = as_attributes(attributes)
-    if destinations not in get_args(Destinations):
-        raise ValueError(f"destinations must be one of {get_args(Destinations)}, not {destinations!r}")
+    if destinations not in DESTINATIONS:
+        raise ValueError(f"destinations must be one of {DESTINATIONS}, not {destinations!r}")
     ledger = Ledger()
     if isinstance(predictions, Forecast):
         if careers is not None:
@@ -172,21 +176,15 @@ def exposure(
         chosen = with_weights(as_careers(careers, split), weighted)
         found = _of_model(predictions, chosen, batch_tokens, unknown_levels, ledger)
     group, levels = _groups(found.rows, table, by)
-    if not table.index.isin(found.labels).any():
-        raise ValueError(
-            f"no occupation of the model, such as '{found.labels[-1]}', is in the table of attributes, which has "
-            f"'{table.index[0]}': code both alike, for example with occupations.attributes(table, system=...)"
-        )
+    check_known(table, found.labels)
     unused = int((~table.index.isin(found.labels)).sum())
     if unused:
         ledger.note(f"{unused} of {len(table)} occupations of the table of attributes are none of the model's")
     outcomes = table.drop(columns=by) if by in table.columns else table
     rows, without = _averages(found, group, levels, outcomes, destinations, draws, seed)
-    for frame in (rows, without):
-        if by is None:
-            frame.drop(columns="by", inplace=True)
-        else:
-            frame.rename(columns={"by": by}, inplace=True)
+    rows, without = (
+        frame.drop(columns="by") if by is None else frame.rename(columns={"by": by}) for frame in (rows, without)
+    )
     rows.attrs = {"destinations": destinations, "weighted": weighted, "draws": draws}
     rows.attrs["clusters"] = cluster_name(found.rows.columns)
     return Exposure(rows, without, ledger, by)
@@ -270,7 +268,7 @@ def _averages(
     group: np.ndarray,
     levels: list[str | None],
     table: pd.DataFrame,
-    destinations: Destinations,
+    destinations: str,
     draws: int,
     seed: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -347,6 +345,33 @@ def _averages(
             )
     order = [*(["year"] if found.years else []), "by", "attribute", "occupation", "share"]
     return pd.concat(frames, ignore_index=True), pd.concat(absent, ignore_index=True)[order]
+
+
+def check_known(table: pd.DataFrame, labels: list[str]) -> None:
+    """Refuses a table of attributes that is coded in another way than a model's occupations."""
+    if not table.index.isin(labels).any():
+        raise ValueError(
+            f"no occupation of the model, such as '{labels[-1]}', is in the table of attributes, which has "
+            f"'{table.index[0]}': code both alike, for example with occupations.attributes(table, system=...)"
+        )
+
+
+def texts_with_intervals(rows: pd.DataFrame, signs: Mapping[str, str]) -> pd.DataFrame:
+    """A frame for people to read: columns with ends NAME_low and NAME_high as text, the ends in brackets.
+
+    Args:
+        rows: Any frame.
+        signs: "+" by name of the columns whose positive numbers have a sign, as differences have.
+    """
+    named = [str(name) for name in rows.columns if f"{name}_low" in rows.columns]
+    texts = {
+        name: [
+            interval_text(*ends, 3, signs.get(name, ""))
+            for ends in zip(rows[name], rows[f"{name}_low"], rows[f"{name}_high"], strict=True)
+        ]
+        for name in named
+    }
+    return rows.assign(**texts).drop(columns=[f"{name}_{end}" for name in named for end in ("low", "high")])
 
 
 def _numbers(sums: np.ndarray, has_truth: bool) -> dict[str, np.ndarray]:

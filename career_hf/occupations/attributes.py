@@ -55,6 +55,8 @@ def attributes(
         'Managers/professionals/technicians/finance/public safety'
     """
     if table is None:
+        if columns is not None or system is not None or weight is not None:
+            raise ValueError("columns=, system= and weight= are of a table of attributes: pass one, table=")
         return (
             pd.DataFrame({level: groups(level) for level in get_args(GroupLevel)})
             .loc[codes()]

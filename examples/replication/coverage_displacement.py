@@ -32,7 +32,8 @@ YEAR, HORIZON = 1986, 4
 # The world's attribute of an occupation: the level of education that it requires.
 ATTRIBUTE = "requirement"
 COVARIATES = ["year", "education", "region", "race", "gender", "birth_year"]
-MODELS = ("the law", "CAREER", "chain")
+LAW, CAREER, CHAIN = "the law", "CAREER", "chain"
+MODELS = (LAW, CAREER, CHAIN)
 NO_MODEL = "no model"
 
 
@@ -42,6 +43,7 @@ class CoverageSettings:
 
     Args:
         worlds: Number of worlds.
+        models: The models that forecast.
         people: Number of people in each.
         compared: Number of people without the event who are compared.
         samples: Trajectories of each person.
@@ -52,13 +54,14 @@ class CoverageSettings:
     """
 
     worlds: int = 100
-    people: int = 1_500
-    compared: int = 400
-    samples: int = 100
+    models: tuple[str, ...] = MODELS
+    people: int = 1_000
+    compared: int = 250
+    samples: int = 10
     draws: int = 400
-    training: int = 6_000
-    max_steps: int = 1_000
-    population: int = 200_000
+    training: int = 3_000
+    max_steps: int = 250
+    population: int = 60_000
 
 
 @dataclass(frozen=True)
@@ -89,18 +92,18 @@ class CoverageOfDisplacement(WorldsStudy):
             many = simulate_displacement(self.market, year=YEAR, people=self.settings.population, seed=2_000_000)
             write_table(self.folder / "truth.csv", many.effects(HORIZON, self.attributes))
         splits = split_careers(self.careers(self.settings.training, 1_000_000), {"train": 0.9, "validation": 0.1})
-        schedule = {"max_steps": self.settings.max_steps, "eval_steps": 100, "tokens_per_batch": 4_000}
+        schedule = {"max_steps": self.settings.max_steps, "eval_steps": 50, "tokens_per_batch": 4_000}
         rate = {"learning_rate": 3e-3, "warmup_steps": 0.1, "fields": {"hidden_size": 32, "num_hidden_layers": 2}}
-        for name, options in {"CAREER": {"covariates": COVARIATES, **schedule, **rate}, "chain": {}}.items():
+        made = {CAREER: {"covariates": COVARIATES, **schedule, **rate}, CHAIN: {"model": "markov-1"}}
+        for name in set(made) & set(self.settings.models):
             if not (self.place(name) / "README.md").exists():
-                model = "career" if name == "CAREER" else "markov-1"
-                train(splits, output=self.place(name), model=model, resume=self.place(name).exists(), **options)
+                train(splits, output=self.place(name), resume=self.place(name).exists(), **made[name])
 
     @cached_property
     def models(self) -> dict[str, Made]:
         """The models that forecast in every world."""
         law = TrueOccupationModel.of_world(self.market), world_processor(self.market)
-        return {"the law": law, **{name: load_checkpoint(self.place(name)) for name in MODELS[1:]}}
+        return {name: law if name == LAW else load_checkpoint(self.place(name)) for name in self.settings.models}
 
     @cached_property
     def truth(self) -> pd.Series:
@@ -163,8 +166,14 @@ def no_model(
 def coverage_displacement(
     output: Output,
     worlds: Annotated[int, typer.Option(help="Number of worlds.", min=2)] = 100,
+    models: Annotated[str, typer.Option(help=f"Models that forecast, comma-separated: {', '.join(MODELS)}.")] = (
+        ",".join(MODELS)
+    ),
     workers: Workers = 1,
 ) -> None:
     """Coverage of the intervals of the effect of displacement, against the known effect."""
-    result = CoverageOfDisplacement(output, CoverageSettings(worlds=worlds)).run(workers)
+    names = tuple(models.split(","))
+    if unknown := set(names) - set(MODELS):
+        raise typer.BadParameter(f"there is no model {unknown.pop()!r}, only {', '.join(MODELS)}")
+    result = CoverageOfDisplacement(output, CoverageSettings(worlds=worlds, models=names)).run(workers)
     typer.echo(result.page)

@@ -30,6 +30,7 @@ BASES: dict[str, dict[str, Any]] = {
     "describe": {"folders": "careers"},
     "evaluate": {"models": "chain"},
     "export": {"output": "new.onnx"},
+    "exposure": {"checkpoint": "chain"},
     "finetune": {},
     "forecast": {"model": "career", "cutoff": CUTOFF},
     "gap": {"split": "test"},
@@ -257,6 +258,7 @@ EMPTY_IS_DEFAULT |= {
     "model",
     "add",
     "leave_out",
+    "columns",
 }
 
 

@@ -14,6 +14,7 @@ from .compare import compare
 from .console import TRACEBACK, TRACEBACK_VARIABLE, Commands, say
 from .convert import convert
 from .describe import describe
+from .displacement import displacement
 from .evaluate import evaluate
 from .export import export
 from .exposure import exposure
@@ -68,7 +69,7 @@ COMMANDS = {
     "Data": (describe, rake, simulate),
     "Models": (quickstart, train, finetune, convert, export),
     "Scores": (evaluate, compare, forecast, audit),
-    "Explanations": (rationale, similar, what_if, transitions, exposure),
+    "Explanations": (rationale, similar, what_if, transitions, exposure, displacement),
     "Wages": (wage_regression, gap),
     "Sharing": (card, push),
 }

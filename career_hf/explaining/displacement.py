@@ -24,7 +24,7 @@ import pandas as pd
 from datasets import Dataset, DatasetDict
 
 from ..careers.clusters import DESIGN, cluster_name, clusters
-from ..careers.columns import with_weights
+from ..careers.columns import read_file, with_weights
 from ..careers.frames import as_careers, covariate_names, to_frame, truncate
 from ..careers.ledger import Ledger
 from ..encoding.checkpoints import as_checkpoint
@@ -123,7 +123,7 @@ class Displacement(ReadableResult):
 def displacement(
     model: Any,
     careers: str | Path | Dataset | DatasetDict,
-    events: pd.DataFrame | None = None,
+    events: str | Path | pd.DataFrame | None = None,
     *,
     state: str = "unemployed",
     split: str = "test",
@@ -147,9 +147,10 @@ def displacement(
         model: An occupation model: a folder, a Hub id, a pair (model, processor) or what `train` returns. It was
             trained on other people, or on no year after those that a forecast may know.
         careers: A folder of careers, or careers, of people with the event and without it.
-        events: Who was displaced, and in which year: a table with columns person and year, the first step at which a
-            career may show it. Only people who worked in the step before count, and a person's first event. Without
-            a table it is the first step at which somebody is in `state` who worked in the step before.
+        events: Who was displaced, and in which year: a table (or its file, CSV or Parquet) with columns person and
+            year, the first step at which a career may show it. Only people who worked in the step before count, and a
+            person's first event. Without a table it is the first step at which somebody is in `state` who worked in
+            the step before.
         state: The state that is the event, without a table. Employment at event time 0 is then 0 by definition.
         split: The split of a folder, or of careers by split name.
         horizon: Steps after the event that are compared, of `processor.step_length` years each.
@@ -192,7 +193,8 @@ def displacement(
         )
     ledger = Ledger()
     risk = _at_risk(long, not_working, lead, step)
-    happened = _events(long, events, state, risk, ledger)
+    given = events if events is None or isinstance(events, pd.DataFrame) else read_file(events)
+    happened = _events(long, given, state, risk, ledger)
     pairs = _compared(risk, happened, comparison, list(match), people, seed, ledger)
     _check_not_trained_on(processor, careers, pairs, lead * step, ledger)
 

@@ -253,13 +253,17 @@ def _groups(rows: pd.DataFrame, table: pd.DataFrame, by: str | None) -> tuple[np
     if by in table.columns:
         if pd.api.types.is_numeric_dtype(table[by]):
             raise ValueError(f"by {by!r} is a number; groups need a text attribute: cut it into levels")
-        column = rows["previous"].map(table[by])
+        # In the order of the table, as broad groups have one.
+        names = list(dict.fromkeys(table[by].dropna().astype(str)))
+        column = rows["previous"].map(table[by].dropna().astype(str))
     elif by in rows.columns and by not in ("person", "previous", "occupation", "weight"):
-        column = rows[by]
+        column = rows[by].astype(object).where(rows[by].notna(), None)
+        names = sorted(column.dropna().unique(), key=str)
     else:
         texts = [name for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])]
         raise ValueError(f"by {by!r} is no covariate of the careers and no text attribute, which are {texts}")
-    codes, names = pd.factorize(column, sort=True)
+    names = [name for name in names if name in set(column.dropna())]
+    codes = pd.Index(names, dtype=object).get_indexer(column)
     return np.where(codes < 0, len(names), codes), [*map(str, names), *([None] if (codes < 0).any() else [])]
 
 

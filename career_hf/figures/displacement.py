@@ -39,7 +39,9 @@ def displacement_figure(rows: pd.DataFrame) -> Figure:
             )
             for name in ("realised", "forecast")
         ]
-        columns(left, pd.concat(levels), name="time", series="series", series_looks=by_series, joined=True)
+        columns(
+            left, pd.concat(levels), name="time", series="series", series_looks=by_series, joined=True, dodge=False
+        )
         gaps = []
         for name, series in (("difference", SERIES[2]), ("net", SERIES[3])):
             if name in part:

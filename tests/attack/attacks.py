@@ -28,6 +28,7 @@ BASES: dict[str, dict[str, Any]] = {
     "compare": {"models": "markov-1"},
     "convert": {"checkpoint": "table", "dictionaries": "careers"},
     "describe": {"folders": "careers"},
+    "displacement": {"checkpoint": "chain"},
     "evaluate": {"models": "chain"},
     "export": {"output": "new.onnx"},
     "exposure": {"checkpoint": "chain"},
@@ -259,6 +260,7 @@ EMPTY_IS_DEFAULT |= {
     "add",
     "leave_out",
     "columns",
+    "match",
 }
 
 

@@ -183,6 +183,9 @@ def displacement(
     absent = [name for name in match if name not in (*covariates, "occupation")]
     if absent:
         raise ValueError(f"match: {absent[0]!r} is neither 'occupation' nor a covariate, which are {covariates}")
+    taken = sorted({"before", "event_year", "displaced"} & {*covariates})
+    if taken:
+        raise ValueError(f"careers have a column '{taken[0]}', which is a name of the comparison's own; rename it")
     model, processor = as_checkpoint(model)
     step = processor.step_length
     long = to_frame(careers)
@@ -260,16 +263,9 @@ def _events(
         if entered.empty:
             raise ValueError(f"nobody is ever in the state '{state}': name another state=, or pass a table of events")
         happened = entered.merge(risk[["person", "event_year"]]).drop_duplicates("person").assign(used=True)
-        ledger.record(
-            "find events",
-            "people",
-            long["person"].nunique(),
-            len(happened),
-            {
-                f"never '{state}' after a step at work, or not known before it": long["person"].nunique()
-                - len(happened)
-            },
-        )
+        count = long["person"].nunique()
+        never = {f"never '{state}' after a step at work, or not known before it": count - len(happened)}
+        ledger.record("find events", "people", count, len(happened), never)
         return happened
     missing = [name for name in ("person", "year") if name not in events.columns]
     if missing:
@@ -319,13 +315,8 @@ def _compared(
     if people is not None:
         shuffled = others.sample(frac=1, random_state=seed)
         drawn = shuffled[shuffled.groupby("event_year").cumcount() < people].sort_index()
-        ledger.record(
-            "draw people to compare",
-            "people and years compared",
-            len(others),
-            len(drawn),
-            {"not drawn": len(others) - len(drawn)},
-        )
+        left_out = {"not drawn": len(others) - len(drawn)}
+        ledger.record("draw people to compare", "people and years compared", len(others), len(drawn), left_out)
         others = drawn
     both = pd.concat([displaced, others], ignore_index=True)
     both = both[both["weight"] > 0].reset_index(drop=True)

@@ -234,7 +234,7 @@ def displacement(
         raise ValueError("nobody is observed at any of the event times; choose another horizon")
     scored = pd.concat(frames, ignore_index=True)
     _record_observed(pairs, scored, 1 - lead, horizon, step, ledger)
-    names = [(EMPLOYED, None), (SAME, None)]
+    names: list[tuple[str, str | None]] = [(EMPLOYED, None), (SAME, None)]
     if table is not None:
         names += attribute_matrix(table, list(dict.fromkeys([*result.occupations, *labels_seen])))[0]
     rows = _rows(scored, np.concatenate(sums), names, comparison, draws, seed)

@@ -167,6 +167,8 @@ def exposure(
         raise ValueError(f"destinations must be one of {DESTINATIONS}, not {destinations!r}")
     ledger = Ledger()
     if isinstance(predictions, Forecast):
+        if by == "year":
+            raise ValueError("by 'year': each year of a forecast has numbers of its own as it is; leave by= out")
         if careers is not None:
             raise ValueError("careers are those that the forecast continues: leave careers= out")
         found = _of_forecast(predictions, weighted, ledger)

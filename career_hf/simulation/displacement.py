@@ -10,6 +10,7 @@ people with all others, and ignores careers, is wrong.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -70,8 +71,9 @@ class SimulatedDisplacement:
             means = []
             for long in frames:
                 own = long[long["event_time"] == time]
-                part = {("employed", None): (~own["occupation"].isin(NOT_WORKING)).mean()}
-                part["same occupation", None] = (own["occupation"] == own["before"]).mean()
+                part: dict[tuple[str, str | None], float] = {}
+                part["employed", None] = float((~own["occupation"].isin(NOT_WORKING)).mean())
+                part["same occupation", None] = float((own["occupation"] == own["before"]).mean())
                 if attributes is not None:
                     names, value, known = attribute_matrix(attributes, labels)
                     place = pd.Index(labels).get_indexer(own["occupation"])
@@ -141,7 +143,7 @@ def simulate_displacement(
     return SimulatedDisplacement(made[0], made[1], events, world)
 
 
-def _columns(people: People, world: World) -> dict:
+def _columns(people: People, world: World) -> dict[str, Any]:
     width = len(str(len(people) - 1))
     births = world.covariate_levels["birth_year"]
     return {

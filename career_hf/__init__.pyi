@@ -26,6 +26,10 @@ from .evaluation.metrics import perplexity_differences as perplexity_differences
 from .evaluation.metrics import summarize as summarize
 from .evaluation.report import EvaluationReport as EvaluationReport
 from .evaluation.transition_table import transition_table as transition_table
+from .explaining.displacement import Displacement as Displacement
+from .explaining.displacement import displacement as displacement
+from .explaining.exposure import Exposure as Exposure
+from .explaining.exposure import exposure as exposure
 from .explaining.rationales import Rationales as Rationales
 from .explaining.rationales import Rule as Rule
 from .explaining.rationales import rationales as rationales

@@ -88,6 +88,7 @@ RANGES: Mapping[str, Range] = {
     "l2_sp": Range(0, 1e6, whole=False),
     "largest": Range(1, 1e9, whole=False),
     "layerwise_decay": Range(0, 1, whole=False, open_low=True),
+    "lead": Range(1, 200),
     "learning_rate": Range(0, 10, whole=False, open_low=True),
     "longest": Range(1, 200),
     "max_size": Range(1, 1_000),

@@ -14,8 +14,10 @@ from .compare import compare
 from .console import TRACEBACK, TRACEBACK_VARIABLE, Commands, say
 from .convert import convert
 from .describe import describe
+from .displacement import displacement
 from .evaluate import evaluate
 from .export import export
+from .exposure import exposure
 from .finetune import finetune
 from .forecast import forecast
 from .gap import gap
@@ -69,7 +71,7 @@ COMMANDS = {
     "Data": (describe, rake, recode_coding_noise, simulate),
     "Models": (quickstart, train, finetune, convert, export),
     "Scores": (evaluate, compare, forecast, audit),
-    "Explanations": (rationale, similar, what_if, transitions),
+    "Explanations": (rationale, similar, what_if, transitions, exposure, displacement),
     "Wages": (representations, wage_regression, gap),
     "Sharing": (card, push),
 }

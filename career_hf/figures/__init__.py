@@ -1,8 +1,10 @@
 """Pictures: frames in, figures out, in the one style of `figures.style`. `save` writes a figure as PNG."""
 
 from .careers import description_figures, lengths_figure, sequences_figure, states_figure, transitions_figure
+from .displacement import displacement_figure
 from .evaluation import figures as evaluation_figures
 from .evaluation import plot_levels, plot_reliability, plot_steps, plot_transitions
+from .exposure import exposure_figure
 from .forecasts import calibration_figure, person_figure, shares_figure
 from .gaps import gap_figure
 from .rationales import rationale_figure
@@ -16,7 +18,9 @@ from .what_if import what_if_figure
 __all__ = [
     "calibration_figure",
     "description_figures",
+    "displacement_figure",
     "evaluation_figures",
+    "exposure_figure",
     "gap_figure",
     "lengths_figure",
     "person_figure",

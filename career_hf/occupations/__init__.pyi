@@ -1,4 +1,5 @@
 from . import labels as labels
+from .attributes import attributes as attributes
 from .crosswalks import codes as codes
 from .crosswalks import crosswalk as crosswalk
 from .crosswalks import group_vectors as group_vectors

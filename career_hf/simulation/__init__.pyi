@@ -1,4 +1,6 @@
 from .ahead import truth_ahead as truth_ahead
+from .displacement import SimulatedDisplacement as SimulatedDisplacement
+from .displacement import simulate_displacement as simulate_displacement
 from .market import MarketReport as MarketReport
 from .market import ResumeReport as ResumeReport
 from .market import draw_market as draw_market

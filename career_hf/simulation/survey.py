@@ -6,7 +6,7 @@ happens between waves, and the true probabilities of the observed careers are ex
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -116,7 +116,13 @@ def simulate(world: World, survey: SurveyConfig | None = None, *, seed: int = 0)
 
 
 def draw_careers(
-    law: Law, people: People, types: np.ndarray, years: np.ndarray, lengths: np.ndarray, rng: np.random.Generator
+    law: Law,
+    people: People,
+    types: np.ndarray,
+    years: np.ndarray,
+    lengths: np.ndarray,
+    rng: np.random.Generator,
+    change: Callable[[np.ndarray, np.ndarray, History, np.ndarray], np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draws the careers of given people.
 
@@ -127,6 +133,8 @@ def draw_careers(
         years: `(people, waves)`, years of the waves, increasing.
         lengths: `(people,)`, number of waves of each person.
         rng: Random number generator.
+        change: What happens to people besides the law: a function of the places of some people, the year of their
+            wave, their histories and their drawn states, which returns their states.
 
     Returns:
         `(people, waves)` states and education levels, meaningless beyond a person's length.
@@ -148,6 +156,8 @@ def draw_careers(
             level = history.education + (rng.random(n) < rises)
         known_type = np.eye(law.world.config.types)[type_]
         state = draw_rows(law.step(history, everyone, year, level).mixture(known_type), rng)
+        if change is not None:
+            state = change(rows, year, history, state)
         history.observe(state, year, level, law.world)
         states[rows, t], levels[rows, t] = state, level
     return states, levels

@@ -22,6 +22,7 @@ STUDIES = (
     "coverage_evaluation",
     "coverage_forecasts",
     "coverage_transitions",
+    "coverage_displacement",
     "rationales",
     "likeness",
     "figure5",

@@ -28,8 +28,10 @@ BASES: dict[str, dict[str, Any]] = {
     "compare": {"models": "markov-1"},
     "convert": {"checkpoint": "table", "dictionaries": "careers"},
     "describe": {"folders": "careers"},
+    "displacement": {"checkpoint": "chain"},
     "evaluate": {"models": "chain"},
     "export": {"output": "new.onnx"},
+    "exposure": {"checkpoint": "chain"},
     "finetune": {},
     "forecast": {"model": "career", "cutoff": CUTOFF},
     "gap": {"split": "test"},
@@ -262,6 +264,8 @@ EMPTY_IS_DEFAULT |= {
     "ridge",
     "signals",
     "smallest_changes",
+    "columns",
+    "match",
 }
 
 

@@ -163,6 +163,12 @@ OWN: dict[str, dict[str, Callable[[Scene, Path], Any]]] = {
         "processor": lambda scene, scratch: career_hf.load_checkpoint(scene.career)[1],
     },
     "forecast": {"model": lambda scene, scratch: str(scene.career)},
+    "displacement": {"model": lambda scene, scratch: str(scene.chain)},
+    "exposure": {
+        "predictions": lambda scene, scratch: str(scene.chain),
+        "attributes": lambda scene, scratch: career_hf.occupations.attributes(),
+        "careers": lambda scene, scratch: career_hf.load_careers(scene.careers)["test"],
+    },
     "evaluate_forecast": {"model": lambda scene, scratch: str(scene.career)},
 }
 # Arguments that these calls do not read, and why.

@@ -41,7 +41,10 @@ def test_every_command_and_function_is_attacked(scene):
     assert len(attacks) + len(list(function_attacks(scene))) > 5_000
 
 
-@pytest.mark.parametrize("path", ["audit", "describe", "evaluate", "prepare spells", "rake", "similar", "transitions"])
+@pytest.mark.parametrize(
+    "path",
+    ["audit", "describe", "displacement", "evaluate", "exposure", "prepare spells", "rake", "similar", "transitions"],
+)
 def test_without_an_attack_a_command_works(scene, path):
     """Otherwise an attack would be refused for another reason than its own."""
     assert path not in REFUSED_BASES

@@ -45,6 +45,8 @@ ELSEWHERE = {
     "docs/how_to/coding_noise.md": "docs/test_coding_noise_docs.py",
     "docs/how_to/crosswalks.md": "docs/test_crosswalks_docs.py",
     "docs/how_to/public_corpora.md": "docs/test_public_corpora_docs.py",
+    "docs/how_to/displaced_workers.md": "docs/test_displacement_docs.py",
+    "docs/how_to/occupation_attributes.md": "docs/test_displacement_docs.py",
     "docs/how_to/export.md": "sharing/test_export.py",
     "docs/how_to/for_transformers_users.md": "docs/test_for_transformers_users_docs.py",
     "docs/how_to/forecasts.md": "docs/test_forecasts_docs.py",

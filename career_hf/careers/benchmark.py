@@ -50,8 +50,8 @@ class Benchmark(ReadableResult):
 
     @property
     def labels_sha256(self) -> str:
-        """SHA-256 of the label set, one label in JSON per line."""
-        return _sha256(json.dumps(label) for label in self.labels["label"])
+        """SHA-256 of the label set, as `labels_sha256` makes it."""
+        return labels_sha256(self.labels["label"])
 
     def save(self, folder: str | Path) -> list[Path]:
         """Writes the rows and the labels as CSV, and `benchmark.json` with the hashes.
@@ -154,6 +154,11 @@ def rows_sha256(long: pa.Table) -> str:
     )
 
 
+def labels_sha256(labels: Iterable[str]) -> str:
+    """SHA-256 of labels in their order, each as JSON on a line of its own."""
+    return _sha256(json.dumps(label) for label in labels)
+
+
 def _sha256(lines: Iterable[str]) -> str:
     digest = hashlib.sha256()
     for line in lines:
@@ -161,4 +166,4 @@ def _sha256(lines: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-__all__ = ["Benchmark", "benchmark", "label_set", "rows_sha256", "steps_of"]
+__all__ = ["Benchmark", "benchmark", "label_set", "labels_sha256", "rows_sha256", "steps_of"]

@@ -61,7 +61,7 @@ def test_probabilities_are_those_of_every_title_read_by_itself(writer, template)
             truth = list(titles).index(career["occupation"][step])
             assert found["log_prob"] == pytest.approx(np.log(p[truth]), rel=1e-4)
             row += 1
-    assert row == len(table) and np.log(table.filter(like="p(")).std().min() > 0.01
+    assert row == len(table) and np.log(table.filter(like="p(")).std().max() > 0.01
     scores = career_hf.evaluate({"model": table}, careers, draws=2).to_frame()
     assert scores["n"].item() == 7 and scores["perplexity"].item() == pytest.approx(np.exp(-table["log_prob"].mean()))
 

@@ -4,7 +4,7 @@ and Vafa, 2024, "LABOR-LLM: Language-Based Occupational Representations with Lar
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from string import Formatter
 
 import pyarrow as pa
@@ -12,7 +12,7 @@ from datasets import Dataset
 
 from ..number_ranges import within_ranges
 from ..occupations.crosswalks import titles_of
-from .columns import career_table, is_list, is_text, make_dataset
+from .columns import RESERVED_NAMES, career_pieces, is_list, is_text, list_values, make_dataset
 
 
 # The word for a covariate that is missing.
@@ -42,27 +42,26 @@ def to_text(careers: Dataset, template: str | None = None, titles: Mapping[str, 
         ValueError: The template names no column or is malformed, no line or several have {occupation}, its line does
             not end with it, an occupation has no title, or two have the same, which no reader could tell apart.
     """
-    table = career_table(careers)
-    title = words_of_labels(_occupations(table), titles)
+    occupations = [list_values(piece, "occupation").unique() for piece in career_pieces(careers)]
+    title = words_of_labels(pa.concat_arrays(occupations).unique().to_pylist(), titles)
     check_distinct(title)
-    head, line, foot = _lines(_default_template(table) if template is None else template, table)
+    schema = careers.features.arrow_schema
+    head, line, foot = _lines(_default_template(schema) if template is None else template, schema.names)
     texts, starts, ends = [], [], []
-    for career in table.to_pylist():
+    for career in (career for piece in career_pieces(careers) for career in piece.to_pylist()):
         once = {name: _words(value[0] if isinstance(value, list) else value) for name, value in career.items()}
+        yearly = {name: list(map(_words, value)) for name, value in career.items() if isinstance(value, list)}
         text, spans = head.format_map(once), []
         for step, occupation in enumerate(career["occupation"]):
-            values = {
-                name: _words(value[step]) if isinstance(value, list) else once[name] for name, value in career.items()
-            }
-            text += line.format_map(values)
+            text += line.format_map(once | {name: values[step] for name, values in yearly.items()})
             spans.append((len(text), len(text) + len(title[occupation])))
             text += f"{title[occupation]}\n"
         texts.append(text + foot.format_map(once))
         starts.append([start for start, _ in spans])
         ends.append([end for _, end in spans])
-    spans_type = pa.list_(pa.int32())
-    columns = {"person": table["person"], "text": pa.array(texts, pa.string())}
-    return make_dataset(columns | {"start": pa.array(starts, spans_type), "end": pa.array(ends, spans_type)})
+    places = pa.list_(pa.int32())
+    columns = {"person": pa.array(careers["person"][:], pa.string()), "text": pa.array(texts, pa.string())}
+    return make_dataset(columns | {"start": pa.array(starts, places), "end": pa.array(ends, places)})
 
 
 def words_of_labels(labels: Collection[str], titles: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -99,29 +98,24 @@ def check_distinct(words: Mapping[str, str]) -> None:
             )
 
 
-def _occupations(table: pa.Table) -> list[str]:
-    return table["occupation"].combine_chunks().flatten().unique().to_pylist()
-
-
 def _words(value: object) -> str:
     """A value as words on one line."""
     return MISSING_WORD if value is None else " ".join(str(value).replace("_", " ").split())
 
 
-def _default_template(table: pa.Table) -> str:
+def _default_template(schema: pa.Schema) -> str:
     """Every covariate, in the order of the columns."""
-    design = ("person", "year", "occupation", "weight", "stratum", "psu", "group")
-    fields = [field for field in table.schema if field.name not in design]
+    fields = [field for field in schema if field.name not in RESERVED_NAMES]
     static = [field.name for field in fields if is_text(field.type)]
     varying = [field.name for field in fields if is_list(field.type) and is_text(field.type.value_type)]
     beside = f" ({', '.join(f'{{{name}}}' for name in varying)})" if varying else ""
     return "".join(f"{_words(name)}: {{{name}}}\n" for name in static) + f"{{year}}{beside}: {{occupation}}\n"
 
 
-def _lines(template: str, table: pa.Table) -> tuple[str, str, str]:
+def _lines(template: str, columns: Sequence[str]) -> tuple[str, str, str]:
     """What is written once before, for every year up to the occupation, and once after."""
     lines = template.splitlines(keepends=True)
-    fields = [_fields(line, template, table) for line in lines]
+    fields = [_fields(line, template, columns) for line in lines]
     yearly = [number for number, names in enumerate(fields) for name in names if name == "occupation"]
     if len(yearly) != 1 or not lines[yearly[0]].rstrip("\r\n").endswith("{occupation}"):
         raise ValueError(
@@ -132,7 +126,7 @@ def _lines(template: str, table: pa.Table) -> tuple[str, str, str]:
     return head, line.rstrip("\r\n").removesuffix("{occupation}"), foot
 
 
-def _fields(line: str, template: str, table: pa.Table) -> list[str]:
+def _fields(line: str, template: str, columns: Sequence[str]) -> list[str]:
     """The names in braces of a line of the template."""
     try:
         parts = [(name, form, conversion) for _, name, form, conversion in Formatter().parse(line) if name is not None]
@@ -141,10 +135,8 @@ def _fields(line: str, template: str, table: pa.Table) -> list[str]:
             f"template {template!r} is malformed: {error}; braces that stay are doubled, {{{{ }}}}"
         ) from error
     for name, form, conversion in parts:
-        if name not in table.column_names:
-            raise ValueError(
-                f"template {template!r} names {{{name}}}, and the careers have columns {table.column_names}"
-            )
+        if name not in columns:
+            raise ValueError(f"template {template!r} names {{{name}}}, and the careers have columns {columns}")
         if form or conversion:
             raise ValueError(f"template {template!r} must have the name {{{name}}} alone, without a format")
     return [name for name, _, _ in parts]

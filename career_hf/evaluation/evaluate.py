@@ -99,7 +99,7 @@ def evaluate(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     label, labels = None if unsplit else split, []
     if any(is_outside_table(form) for model_forms in seeds.values() for form in model_forms):
-        labels = label_set({split: scored} if unsplit else splits)
+        labels = label_set(splits if isinstance(splits, Mapping) else {split: scored})
     checkpoints: dict[str, list[tuple[Any, CareerProcessor] | pd.DataFrame]] = {name: [] for name in seeds}
     for name, model_forms in seeds.items():
         for form in model_forms:

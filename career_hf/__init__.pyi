@@ -5,6 +5,8 @@ from . import rivals as rivals
 from . import simulation as simulation
 from . import sources as sources
 from . import wages as wages
+from .careers.benchmark import Benchmark as Benchmark
+from .careers.benchmark import benchmark as benchmark
 from .careers.coding_noise import recode_coding_noise as recode_coding_noise
 from .careers.describing import describe as describe
 from .careers.frames import from_frame as from_frame
@@ -14,6 +16,7 @@ from .careers.frames import to_frame as to_frame
 from .careers.moves import from_moves as from_moves
 from .careers.raking import rake as rake
 from .careers.splits import split_careers as split_careers
+from .careers.texts import to_text as to_text
 from .comparing import compare as compare
 from .encoding.checkpoints import load_checkpoint as load_checkpoint
 from .encoding.processing_career import CareerProcessor as CareerProcessor

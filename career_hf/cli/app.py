@@ -9,6 +9,7 @@ import typer
 import career_hf
 
 from .audit import audit
+from .benchmark import benchmark
 from .card import card
 from .compare import compare
 from .console import TRACEBACK, TRACEBACK_VARIABLE, Commands, say
@@ -70,7 +71,7 @@ app.add_typer(prepare, name="prepare", rich_help_panel="Data")
 COMMANDS = {
     "Data": (describe, rake, recode_coding_noise, simulate),
     "Models": (quickstart, train, finetune, convert, export),
-    "Scores": (evaluate, compare, forecast, audit),
+    "Scores": (evaluate, compare, forecast, audit, benchmark),
     "Explanations": (rationale, similar, what_if, transitions, exposure, displacement),
     "Wages": (representations, wage_regression, gap),
     "Sharing": (card, push),

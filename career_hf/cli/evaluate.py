@@ -1,4 +1,4 @@
-"""`career-hf evaluate`: scores checkpoints on the same careers and writes the report on them."""
+"""`career-hf evaluate`: scores checkpoints and tables of other programs on the same careers, and reports on them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,11 @@ from .options import Data, Draws, Weighted, how_weighted, names
 
 def evaluate(
     models: Annotated[
-        list[str], typer.Argument(help="Models, as FOLDER or NAME=FOLDER; folders with one NAME are seeds.")
+        list[str],
+        typer.Argument(
+            help="Models, as FOLDER or NAME=FOLDER; folders with one NAME are seeds. A Parquet or CSV file in place "
+            "of a folder is what another program predicts: person, year, log_prob."
+        ),
     ],
     data: Data,
     split: Annotated[str, typer.Option(help="Split of the careers to score.")] = "test",

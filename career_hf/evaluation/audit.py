@@ -193,7 +193,7 @@ def _metrics(
 
     nll, drawn_nll, count = means(part, -part[["log_prob"]].to_numpy())
     known = part[~part["unknown"].to_numpy()]
-    right = np.stack([known["rank"] == 1, known["rank"] <= 5], axis=1).astype(np.float64)
+    right = np.stack([(known["rank"] <= k).where(known["rank"].notna()) for k in (1, 5)], axis=1).astype(np.float64)
     shares, drawn_shares, known_count = means(known, right)
     found = {
         "perplexity": with_ends(np.exp(nll[0]), np.exp(drawn_nll[:, 0]), count),

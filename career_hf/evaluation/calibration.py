@@ -58,10 +58,11 @@ def reliability(
     Returns:
         One row per bin: n, share (of all steps), predicted (mean probability), observed (share of steps with the
         event), low, high, which are null in bins of fewer than `FEWEST` clusters. Bins that equal predictions would
-        split are merged; there are none where no step counts, as where everybody is seen once.
+        split are merged; there are none where no step counts, as where everybody is seen once, or where the table does
+        not give the probabilities.
     """
     rows, predicted, happened = event_rows(table, event)
-    if rows.empty:
+    if np.isnan(predicted).any() or rows.empty:
         names = ["n", "share", "predicted", "observed", "low", "high"]
         return pd.DataFrame(columns=names, index=pd.RangeIndex(0, name="bin"), dtype=np.float64).astype({"n": int})
     group, weight = numbers_of_bins(predicted, bins), step_weights(rows, weighted)
@@ -74,10 +75,12 @@ def reliability(
 
 
 def event_rows(table: pd.DataFrame, event: Event) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
-    """The steps at which an event of `reliability` is predicted, its probability, and whether it happens."""
+    """The steps at which an event of `reliability` is predicted, its probability, which is NaN where the table does
+    not give what is needed, and whether it happens."""
     rows = table[((table["step"] > 0) & ~table["unknown"] if event == "stay" else ~table["unknown"]).to_numpy()]
-    predicted = rows["p_stay" if event == "stay" else "p_top"].to_numpy()
-    return rows, predicted, (rows["transition"] == "stay" if event == "stay" else rows["rank"] == 1).to_numpy()
+    if event == "stay":
+        return rows, rows["p_stay"].to_numpy(), (rows["transition"] == "stay").to_numpy()
+    return rows, rows["p_top"].where(rows["rank"].notna()).to_numpy(), (rows["rank"] == 1).to_numpy()
 
 
 def numbers_of_bins(predicted: np.ndarray, bins: int) -> np.ndarray:
@@ -123,7 +126,7 @@ def calibration_errors(
 
     Returns:
         One row per model: error, low, high, difference, difference_low, difference_high. Intervals are null with fewer
-        than `FEWEST` clusters, and everything where no step counts.
+        than `FEWEST` clusters, and everything where no step counts, or a table does not give the probabilities.
 
     Raises:
         ValueError: The tables do not have the same rows, or there is no such baseline.

@@ -12,14 +12,20 @@ import pandas as pd
 import torch
 from datasets import Dataset, DatasetDict
 
+from ..careers.benchmark import label_set, labels_sha256, rows_sha256
 from ..careers.columns import with_weights
-from ..careers.frames import as_careers, as_splits
+from ..careers.frames import as_careers, as_splits, to_frame
 from ..encoding.checkpoints import as_checkpoint
 from ..encoding.processing_career import CareerProcessor
 from ..number_ranges import within_ranges
 from .calibration import recalibrate as fit_recalibration
+from .outside_tables import is_outside_table, outside_table
 from .report import EvaluationReport, report, save_transition_table
 from .transition_table import SCORE_COLUMNS, encode_to_score, transition_table, who_was_trained_on
+
+
+# What the ledger says of a table whose program is not known.
+OUTSIDE = "its predictions were read from a table, which does not say whom its program was trained on"
 
 
 @within_ranges
@@ -45,7 +51,8 @@ def evaluate(
     Args:
         models: Models by name: the folder or Hub id of a checkpoint, a pair (model, processor), a result of training,
             or a list of these, which are seeds of one model. Models that are loaded here run on a GPU if there is one;
-            others stay on their device.
+            others stay on their device. A frame, or a Parquet or CSV file, is what any other program says of these
+            steps (`outside_table`), in probabilities of the occupations of all splits; what it does not give is null.
         careers: A folder of careers, careers by split name, or careers, which are all scored.
         split: Name of the split to score.
         baseline: Name of the model to compare with; the first one if None.
@@ -90,10 +97,18 @@ def evaluate(
             with_weights(part, weighted)
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    checkpoints: dict[str, list[tuple[Any, CareerProcessor]]] = {name: [] for name in seeds}
+    label, labels = None if unsplit else split, []
+    if any(is_outside_table(form) for model_forms in seeds.values() for form in model_forms):
+        labels = label_set(splits if isinstance(splits, Mapping) else {split: scored})
+    checkpoints: dict[str, list[tuple[Any, CareerProcessor] | pd.DataFrame]] = {name: [] for name in seeds}
     for name, model_forms in seeds.items():
         for form in model_forms:
             try:
+                if is_outside_table(form):
+                    if recalibrate:
+                        raise ValueError("a table cannot be recalibrated: score it without recalibrate")
+                    checkpoints[name].append(outside_table(form, scored, labels, split=label, watch=watched))
+                    continue
                 model, processor = as_checkpoint(form)
                 for part in (scored, validation):
                     if part is not None:
@@ -113,8 +128,11 @@ def evaluate(
         return table
 
     for name, model_seeds in checkpoints.items():
-        for seed, (model, processor) in enumerate(model_seeds):
-            label = None if unsplit else split
+        for seed, scoring in enumerate(model_seeds):
+            if isinstance(scoring, pd.DataFrame):
+                tables[name].append(save_if_asked(scoring, f"{name}_{seed}"))
+                continue
+            model, processor = scoring
             score = partial(
                 transition_table, model, scored, processor, split=label, unknown_levels="missing", watch=watched
             )
@@ -134,9 +152,15 @@ def evaluate(
         weighted=weighted,
     )
     for name, model_seeds in checkpoints.items():
-        for note in dict.fromkeys(who_was_trained_on(processor, scored) for _, processor in model_seeds):
-            if note is not None:
-                results.ledger.note(f"{name}: {note}")
+        notes = [
+            OUTSIDE if isinstance(scoring, pd.DataFrame) else who_was_trained_on(scoring[1], scored)
+            for scoring in model_seeds
+        ]
+        for note in dict.fromkeys(note for note in notes if note is not None):
+            results.ledger.note(f"{name}: {note}")
+    if labels:
+        rows = rows_sha256(to_frame(scored, kind="arrow"))
+        results.ledger.note(f"rows have SHA-256 {rows}, and the {len(labels)} labels {labels_sha256(labels)}")
     if recalibrate:
         results = replace(results, tables={**results.tables, "recalibrations": pd.DataFrame(recalibrations)})
     if output is not None:

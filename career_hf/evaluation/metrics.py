@@ -8,6 +8,8 @@ A step from or to an occupation that a model does not know has the probability o
 counts in the perplexity of a model by itself, and between models that do not know the same steps, because the unknown
 occupation is then the same event for all. Models that know different steps are compared on those that all of them know
 (`shared_rows`). Ranks, accuracies and AUCs leave out the steps that the model does not know.
+
+Tables of other programs may give no more than log-probabilities (`outside_tables`). Numbers that need more are null.
 """
 
 from __future__ import annotations
@@ -136,6 +138,8 @@ def stay_auc(table: pd.DataFrame, weighted: bool = False) -> float:
         ValueError: Nobody moves, or nobody stays.
     """
     rows, moved, score = _event(table, None)
+    if np.isnan(score).any():
+        raise ValueError("the AUC of moving needs probabilities of staying, and the table's column 'p_stay' is empty")
     if moved.all() or not moved.any():
         raise ValueError(
             f"the AUC of moving needs stays and moves: {moved.sum()} of {len(moved)} known steps are moves"
@@ -156,6 +160,8 @@ def entry_auc(table: pd.DataFrame, label: str, weighted: bool = False) -> float:
         ValueError: The label was not watched, or nobody enters.
     """
     rows, entered, score = _event(table, label)
+    if np.isnan(score).any():
+        raise ValueError(f"the AUC of entering '{label}' needs its probabilities: column 'p({label})' is empty")
     if entered.all() or not entered.any():
         raise ValueError(f"{entered.sum()} of {len(entered)} steps from elsewhere enter '{label}'; the AUC needs both")
     return float(roc_auc_score(entered, score, sample_weight=step_weights(rows, weighted)))
@@ -197,8 +203,8 @@ def auc_differences(
 
     Returns:
         One row per model: auc, low, high, difference, difference_low, difference_high. The areas are null where the
-        event always or never happens. There are no intervals where fewer than `FEWEST` clusters have the event, or
-        fewer do not have it.
+        event always or never happens, and where a table does not give its probabilities. There are no intervals where
+        fewer than `FEWEST` clusters have the event, or fewer do not have it.
 
     Raises:
         ValueError: The tables do not have the same rows, there is no such baseline, or the label was not watched.
@@ -232,8 +238,9 @@ def paired_aucs(
     weight = step_weights(rows, weighted)
     areas, resampled = resample_aucs(happened, scores, weight, clusters(rows), draws=draws, seed=seed)
     model = np.repeat(np.arange(len(events)), [len(model_events) for model_events in events])
-    average = (model[:, None] == np.arange(len(events))) / np.bincount(model)
-    auc, drawn = areas @ average, resampled @ average
+    # Not a matrix product, in which a model without probabilities would make the areas of all others NaN.
+    auc = np.array([areas[model == m].mean() for m in range(len(events))])
+    drawn = np.stack([resampled[:, model == m].mean(axis=1) for m in range(len(events))], axis=1)
     k = list(seeds).index(baseline)
     count = min(_counts_with_and_without(rows, happened, weight))
     low, high = interval(drawn, count)
@@ -256,7 +263,8 @@ def ranking(table: pd.DataFrame, tops: Sequence[int] = (1, 5, 10), weighted: boo
     """Ranks of the true occupation: top-k accuracies, mean reciprocal rank, and the mean rank of true moves.
 
     The rank of a move is its rank among all moves, which exclude the previous occupation. Steps from or to an
-    occupation that the model does not know are left out; without others all numbers are null.
+    occupation that the model does not know are left out; without others all numbers are null, and so are those that
+    the table does not give.
 
     Args:
         table: A transition table.
@@ -265,9 +273,10 @@ def ranking(table: pd.DataFrame, tops: Sequence[int] = (1, 5, 10), weighted: boo
     """
     table = table[~table["unknown"]]
     weight, rank = step_weights(table, weighted), table["rank"].to_numpy()
-    shares = {f"top-{k}": _average(rank <= k, weight) for k in tops}
+    shares = {f"top-{k}": _average(np.where(np.isnan(rank), np.nan, rank <= k), weight) for k in tops}
     moves = (table["step"] > 0).to_numpy() & ~table["transition"].eq("stay").to_numpy()
-    stay_is_likelier = table["p_stay"].to_numpy() > np.exp(table["log_prob"].to_numpy())
+    p_stay = table["p_stay"].to_numpy()
+    stay_is_likelier = np.where(np.isnan(p_stay), np.nan, p_stay > np.exp(table["log_prob"].to_numpy()))
     among_moves = (rank - stay_is_likelier)[moves]
     means = {"mean reciprocal rank": _average(1 / rank, weight), "rank of moves": _average(among_moves, weight[moves])}
     return pd.Series({**shares, **means})

@@ -78,6 +78,17 @@ ENGLISH = {
     "stay_slope": "slope of staying",
     "stay_intercept": "intercept of staying",
 }
+NOT_GIVEN = "not given"
+# Columns of a transition table that a number needs and a program's table may not have; ranks need "rank", and AUCs of
+# entering a state its probability.
+NEEDS = {
+    "stay_auc": ["p_stay"],
+    "moving": ["p_stay"],
+    "rank of moves": ["rank", "p_stay"],
+    "mean reciprocal rank": ["rank"],
+    "stay_ece": ["p_stay"],
+    "top_ece": ["p_top", "rank"],
+}
 # Quantities whose interval is `low` and `high`, and whose spread is `seed_sd`, in tables not about perplexity.
 SUBJECTS = {"differences": "difference", "reliability": "observed share"}
 SPREADS = {"summary": "perplexity", "differences": "log-perplexity"}
@@ -113,12 +124,15 @@ class EvaluationReport:
         return self.tables[name]
 
     def in_english(self, name: str = "summary") -> pd.DataFrame:
-        """One of the tables, with names of columns in plain English.
+        """One of the tables, with names of columns in plain English, and "not given" in the place of numbers that need
+        more than a program's table has.
 
         Raises:
             ValueError: There is no table of that name.
         """
-        table = self.to_frame(name)
+        table, missing = self.to_frame(name), self._not_given(name)
+        for column in missing.columns[missing.any()]:
+            table = table.assign(**{column: table[column].astype(object).mask(missing[column], NOT_GIVEN)})
         subject = SUBJECTS.get(name, "perplexity")
         names = {
             **ENGLISH,
@@ -135,7 +149,7 @@ class EvaluationReport:
         Raises:
             ValueError: There is no table of that name.
         """
-        table, readable = self.to_frame(name), self.in_english(name)
+        table, readable, missing = self.to_frame(name), self.in_english(name), self._not_given(name)
         names = dict(zip(table.columns, readable.columns, strict=True))
         hidden = []
         for column in names:
@@ -143,11 +157,24 @@ class EvaluationReport:
             low, high = (f"{stem}_{end}{column[len(stem) :]}" for end in ("low", "high"))
             if low in names and high in names:
                 rows = zip(table[column], table[low], table[high], strict=True)
-                readable[names[column]] = [interval_text(*row, 3) for row in rows]
+                texts = [interval_text(*row, 3) for row in rows]
+                readable[names[column]] = np.where(missing[column], NOT_GIVEN, texts)
                 # A single model has nothing to be compared with.
                 is_idle = len(table) == 1 and stem.endswith("_difference")
                 hidden += [names[low], names[high], *([names[column]] if is_idle else [])]
         return readable.drop(columns=hidden)
+
+    def _not_given(self, name: str) -> pd.DataFrame:
+        """Whether each number of one of the tables needs a column that a program's table does not have."""
+        table = self.to_frame(name)
+        missing = pd.DataFrame(False, index=table.index, columns=table.columns)
+        if table.index.name == "model":
+            empty = {model: _empty_columns(seeds) for model, seeds in self.transition_tables.items()}
+            for column in table:
+                needs, is_difference = _needs(column), "_difference" in column
+                lacking = [model for model, columns in empty.items() if columns.intersection(needs)]
+                missing[column] = table.index.isin(lacking) | (is_difference and self.baseline in lacking)
+        return missing
 
     @property
     def unit(self) -> str:
@@ -232,6 +259,27 @@ class EvaluationReport:
 
     def __repr__(self) -> str:
         return self.with_intervals().T.to_string()
+
+
+def _needs(column: str) -> list[str]:
+    """Columns of transition tables that a number in a column of a report's table comes from, if any may be missing."""
+    stem = column.removesuffix(RECALIBRATED)
+    for ending in ("_low", "_high", "_difference"):
+        stem = stem.removesuffix(ending)
+    if stem.startswith("entering "):
+        return [f"p({stem.removeprefix('entering ')})"]
+    return ["rank"] if stem.startswith("top-") else NEEDS.get(stem, [])
+
+
+def _empty_columns(seeds: Sequence[pd.DataFrame]) -> set[str]:
+    """Columns that some of a model's tables do not give."""
+    empty = set()
+    for table in seeds:
+        later = table[table["step"] > 0]
+        numbers = {"p_stay": later["p_stay"], "p_top": table["p_top"], "rank": table["rank"]}
+        numbers |= {name: table[name] for name in table if name.startswith("p(")}
+        empty |= {name for name, column in numbers.items() if column.isna().any()}
+    return empty
 
 
 def save_transition_table(table: pd.DataFrame, folder: str | Path, name: str) -> Path:

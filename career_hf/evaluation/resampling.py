@@ -77,16 +77,19 @@ def resample_aucs(
         weight, cluster, draws, seed: As in `resample_means`, with whose resamples these are paired.
 
     Returns:
-        `(columns,)` areas, and `(draws, columns)` areas; NaN where the event always or never happens.
+        `(columns,)` areas, and `(draws, columns)` areas; NaN where the event always or never happens, and for a column
+        of scores some of which are missing.
     """
-    count = int(cluster.max(initial=-1)) + 1
+    count, is_missing = int(cluster.max(initial=-1)) + 1, np.isnan(scores).any(axis=0)
     orders = [np.argsort(score, kind="stable") for score in scores.T]
     # Rows with equal scores are one point of the curve.
     starts = [np.flatnonzero(np.r_[True, np.diff(s[o]) > 0]) for s, o in zip(scores.T, orders, strict=True)]
 
     def areas(counts: np.ndarray) -> np.ndarray:
-        found = np.empty((len(counts), len(orders)))
+        found = np.full((len(counts), len(orders)), np.nan)
         for column, (order, start) in enumerate(zip(orders, starts, strict=True)):
+            if is_missing[column]:
+                continue
             mass = counts[:, cluster[order]] * weight[order]
             true = np.add.reduceat(mass * happened[order], start, axis=1)
             false = np.add.reduceat(mass * ~happened[order], start, axis=1)

@@ -97,21 +97,54 @@ def transition_table(
     if (note := who_was_trained_on(processor, careers)) is not None:
         logger.warning_once(note)
     flat = everyone.gather(np.arange(len(everyone)))
-    step = flat.positions
-    scores = _score(model, everyone, batch_tokens, code_of_id, [labels.index(label) for label in watch])
-
-    first = step == 0
-    long = to_frame(careers, kind="arrow")
-    year = long["year"].to_numpy()
-    gap = pd.array(year - np.r_[0, year[:-1]], dtype="Int32")
-    gap[first] = pd.NA
-    unknown = np.zeros(len(step), dtype=bool)
+    first = flat.positions == 0
+    found = _score(model, everyone, batch_tokens, code_of_id, [labels.index(label) for label in watch])
+    scores = {
+        "log_prob": found["log_prob"],
+        "p_stay": np.where(first, np.nan, np.exp(found["log_p_stay"])),
+        "rank": found["rank"].astype(np.int32),
+        "p_top": np.exp(found["log_p_top"]),
+        **{f"p({label})": np.exp(found[f"log_p {labels.index(label)}"]) for label in watch},
+    }
+    unknown = np.zeros(len(first), dtype=bool)
     if processor.unknown_occupation is not None:
         unknown_id = processor.occupations.index(processor.unknown_occupation)
         unknown = (flat.labels == unknown_id) | (~first & (flat.input_ids == unknown_id))
+    long = to_frame(careers, kind="arrow")
     occupation, labels = _own_codes(long["occupation"], code_of_id[flat.labels], processor, groups, labels)
+    return table_of_steps(long, flat.positions, occupation, labels, scores, unknown, split)
+
+
+def table_of_steps(
+    long: pa.Table,
+    step: np.ndarray,
+    occupation: np.ndarray,
+    labels: Sequence[str],
+    scores: Mapping[str, np.ndarray],
+    unknown: np.ndarray,
+    split: str | None,
+) -> pd.DataFrame:
+    """A transition table of careers and of what a model, or any other program, says of each of their steps.
+
+    Args:
+        long: Careers as `careers.frames.to_frame` returns them in Arrow.
+        step: `(steps,)`: 0 at each person's first step, then 1, 2, ...
+        occupation: `(steps,)`: places in `labels` of the occupations y_t.
+        labels: Labels of occupations, or of groups of them.
+        scores: `(steps,)` log_prob, p_stay, rank and p_top; and the probabilities of watched labels, "p(label)".
+        unknown: `(steps,)`: whether y_t or y_{t-1} is not known to the model.
+        split: As in `transition_table`.
+
+    Returns:
+        As in `transition_table`.
+    """
+    first = step == 0
+    year = long["year"].to_numpy()
+    gap = pd.array(year - np.r_[0, year[:-1]], dtype="Int32")
+    gap[first] = pd.NA
     previous = np.where(first, -1, np.r_[-1, occupation[:-1]])
     two_back = np.where(step < 2, -1, np.r_[-1, previous[:-1]])
+    watched = [name for name in scores if name not in SCORE_COLUMNS]
     table = pd.DataFrame(
         {
             "person": _categories(long["person"]),
@@ -120,20 +153,16 @@ def transition_table(
             "gap_years": gap,
             "previous": pd.Categorical.from_codes(previous, categories=pd.Index(labels, dtype="str")),
             "occupation": pd.Categorical.from_codes(occupation, categories=pd.Index(labels, dtype="str")),
-            "log_prob": scores["log_prob"],
-            "p_stay": np.where(first, np.nan, np.exp(scores["log_p_stay"])),
-            "rank": scores["rank"].astype(np.int32),
-            "p_top": np.exp(scores["log_p_top"]),
-            "transition": transition_classes(np.repeat(np.arange(len(everyone)), flat.lengths), occupation, unknown),
+            **{name: scores[name] for name in ("log_prob", "p_stay", "rank", "p_top")},
+            "transition": transition_classes(first.cumsum(), occupation, unknown),
             "aba": (occupation == two_back) & (occupation != previous),
             "coding_changed": _coding_changed(long, first),
             "unknown": unknown,
             "weight": long["weight"].to_numpy() if "weight" in long.column_names else np.nan,
             "split": _categories(pa.chunked_array([pa.repeat(pa.scalar(split, pa.string()), len(step))])),
+            **{name: scores[name] for name in watched},
         }
     )
-    for label in watch:
-        table[f"p({label})"] = np.exp(scores[f"log_p {labels.index(label)}"])
     for name in long.column_names:
         if name not in CAREER_COLUMNS and is_text(long[name].type):
             table[name] = _categories(long[name])
@@ -177,6 +206,23 @@ def encode_to_score(
         ValueError: As in `transition_table`.
     """
     processor.check(model.config)
+    code_of_id, labels = codes_of_ids(processor, groups)
+    check_can_be_scored(careers, labels, watch)
+    return EncodedCareers(processor.encode(careers, unknown_levels=unknown_levels)[0]), code_of_id, labels
+
+
+def check_can_be_scored(careers: Dataset, labels: Sequence[str], watch: Sequence[str]) -> None:
+    """Checks careers and the labels that are watched, whatever it is that predicts them.
+
+    Args:
+        careers: The careers to score.
+        labels: The labels that are predicted.
+        watch: As in `transition_table`.
+
+    Raises:
+        ValueError: There are no careers, a column of theirs has the name of a column of the table, or a watched label
+            is not predicted.
+    """
     if not len(careers):
         raise ValueError("there are no careers to score: the split is empty, or a filter left nobody")
     taken = sorted(set(careers.column_names) & set(SCORE_COLUMNS))
@@ -184,11 +230,9 @@ def encode_to_score(
         raise ValueError(
             f"careers have columns {taken}, which are names of columns of the transition table; rename them"
         )
-    code_of_id, labels = codes_of_ids(processor, groups)
     missing = [label for label in watch if label not in labels]
     if missing:
         raise ValueError(f"watched labels {missing} are not among the {len(labels)} that are predicted")
-    return EncodedCareers(processor.encode(careers, unknown_levels=unknown_levels)[0]), code_of_id, labels
 
 
 def transition_classes(

@@ -22,7 +22,8 @@ PROBABILITIES = {"stay": "Probability of staying", "top": "Probability of the li
 
 @styled
 def figures(tables: Mapping[str, pd.DataFrame], baseline: str) -> dict[str, Figure]:
-    """Draws the figures of a report, by name: levels, by_transition (of two models or more), by_step and reliability.
+    """Draws the figures of a report, by name: levels, by_transition (of two models or more), by_step and, where
+    probabilities are given, reliability.
 
     Args:
         tables: Tables of a report by name: summary, by_transition, by_step and reliability are drawn.
@@ -43,6 +44,9 @@ def figures(tables: Mapping[str, pd.DataFrame], baseline: str) -> dict[str, Figu
     plot_steps(axes, tables["by_step"], highlight=[baseline])
 
     curves = tables["reliability"]
+    # There is no curve where programs give no probabilities.
+    if curves.empty:
+        return by_name
     panels = [(which, is_so) for is_so in sorted(curves["recalibrated"].unique()) for which in PROBABILITIES]
     by_name["reliability"], axes = new_figure((6.5 + legend) * len(panels), len(panels))
     for panel, (which, is_so) in zip(axes, panels, strict=True):

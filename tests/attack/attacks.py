@@ -24,6 +24,7 @@ FAST: dict[str, Any] = {**SHORT, "draws": 20, "samples": 4, "folds": 2, "updates
 FAST |= {"people": 20, "splits": 2, "data": "careers", "checkpoint": "career", "preset": "tiny"}
 BASES: dict[str, dict[str, Any]] = {
     "audit": {"table": "table", "by": "gender"},
+    "benchmark": {},
     "card": {"folder": "+career", "data": "careers"},
     "compare": {"models": "markov-1"},
     "convert": {"checkpoint": "table", "dictionaries": "careers"},

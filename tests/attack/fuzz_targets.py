@@ -32,6 +32,7 @@ from career_hf.careers.columns import read_labels, read_numbers
 from career_hf.careers.provenance import CARD, source_of
 from career_hf.careers.raking import _checked_margins, _read_margins
 from career_hf.cli.console import is_refusal
+from career_hf.evaluation.outside_tables import outside_table
 from career_hf.occupations import esco_crosswalk, read_crosswalk
 from career_hf.occupations.normalising import label_of, labels_of
 from career_hf.sources import nls, nlsy79, nlsy97, psid, psid_files, resumes, spells
@@ -268,6 +269,10 @@ SPELLS = (
 )
 RESUMES = b"person,onet_soc,start,end,degree,state\na,11-3031.01,2001,2003,Bachelor,CA\nb,29-1141.00,2003,,PhD,Ohio\n"
 MARGINS = b"margin,level,share\ngender,female,0.6\ngender,male,0.4\nregion,1.0,2\nregion,2,1\n"
+OUTSIDE = (
+    b"person,year,log_prob,p(7),p(idle),unknown\n1,2000,-0.693147,0.5,0.5,FALSE\n1.0,2001,-0.693147,0.5,0.5,false\n",
+    b"person,year,log_prob,p_stay,p_top,rank,occupation\n1,2001,-1,0.5,0.5,2,idle\n1,2000,-0.1,,0.9048,1,7.0\n",
+)
 CROSSWALK = b"source,occ1990dd,weight\n0010,4,0.5\n0010,7,0.5\n20,905,1\n"
 ESCO = (
     b"conceptType,conceptUri,iscoGroup,preferredLabel,code\n"
@@ -342,6 +347,13 @@ def read_split_manifest(inputs: Sequence[bytes], folder: Path) -> None:
         load_careers(folder)
 
 
+def read_outside_table(path: Path) -> None:
+    careers = from_frame({"person": [1, 1], "year": [2000, 2001], "occupation": ["7", "idle"]})
+    table = outside_table(path, careers, ["7", "idle"])
+    assert table["year"].tolist() == [2000, 2001] and table["log_prob"].between(-1e308, 1e-6).all()
+    assert all(table[name].dropna().between(0, 1.001).all() for name in ("p_stay", "p_top"))
+
+
 CARD_TEXT = (
     b"---\nlicense: other\nlicense_name: NLS public-use data\ncareer_hf:\n  source: nlsy79\n"
     b"  redistribution: from the agency\n---\n\n# Careers\n"
@@ -386,6 +398,7 @@ def make_targets() -> dict[str, Target]:
         file("karrierewege", (KARRIEREWEGE,), "train.jsonl", lambda path: karrierewege(path.parent)),
         file("crosswalk", (CROSSWALK,), "c.csv", read_crosswalk),
         file("esco", (ESCO,), "occupations_en.csv", lambda path: esco_crosswalk("code", path)),
+        file("outside_table", OUTSIDE, "table.csv", read_outside_table),
         file("margins", (MARGINS,), "m.csv", lambda path: _checked_margins(_read_margins(path, None, None))),
         file("card", (CARD_TEXT,), CARD, lambda path: source_of(path.parent)),
         Target("ledger", lambda: written("ledger.json"), _one_file("ledger.json", Ledger.load)),

@@ -13,7 +13,19 @@ TARGETS = make_targets()
 SAVED = sorted(path for path in REGRESSIONS.rglob("*") if path.is_file())
 # Seconds of the processor for a target; those that need more than a fraction of a second for one input are left out.
 SECONDS = 0.3
-FAST = ("dates", "labels", "numbers", "nls", "psid", "psid_xlsx", "crosswalk", "margins", "ledger", "card")
+FAST = (
+    "dates",
+    "labels",
+    "numbers",
+    "nls",
+    "psid",
+    "psid_xlsx",
+    "crosswalk",
+    "outside_table",
+    "margins",
+    "ledger",
+    "card",
+)
 
 
 @pytest.mark.parametrize("name", FAST)

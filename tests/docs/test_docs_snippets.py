@@ -39,6 +39,7 @@ PAGES = {
 }
 # Pages whose Python another test file runs, every block of it.
 ELSEWHERE = {
+    "docs/how_to/benchmark.md": "docs/test_benchmark_docs.py",
     "docs/how_to/audit.md": "docs/test_what_if_docs.py",
     "docs/tutorials/careers_from_your_data.md": "docs/test_careers_from_your_data_docs.py",
     "docs/tutorials/own_panel.md": "docs/test_own_panel_docs.py",

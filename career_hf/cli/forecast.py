@@ -11,7 +11,7 @@ import typer
 import career_hf
 
 from .console import say, show
-from .options import Data, Draws, Weighted, how_weighted, listed_years
+from .options import Data, Draws, Weighted, how_weighted, names, period
 
 
 class Covariates(StrEnum):
@@ -22,10 +22,12 @@ class Covariates(StrEnum):
 def forecast(
     model: Annotated[str, typer.Argument(help="Folder or Hub id of a model that was trained up to the cutoff.")],
     data: Data,
-    cutoff: Annotated[int, typer.Option(help="Last known year.")],
+    cutoff: Annotated[str, typer.Option(help="Last known year, or month such as 1995-06.")],
     years: Annotated[
         str,
-        typer.Option(help="Comma-separated years to forecast; the first three observed after the cutoff if empty."),
+        typer.Option(
+            help="Comma-separated years or months to forecast; the first three observed after the cutoff if empty."
+        ),
     ] = "",
     split: Annotated[str, typer.Option(help="Split of the careers to forecast; all careers if empty.")] = "",
     everyone: Annotated[
@@ -62,8 +64,8 @@ def forecast(
     report = career_hf.evaluate_forecast(
         model,
         data,
-        cutoff=cutoff,
-        years=listed_years(years),
+        cutoff=period(cutoff),
+        years=[period(name.strip()) for name in names(years)] or None,
         split=split or None,
         everyone=everyone,
         weighted=weighted,
@@ -74,9 +76,10 @@ def forecast(
         draws=draws,
     )
     say(report.ledger)
-    if report.forecast.attrs["years_placed_at"]:
-        say(f"years without training use another trained year: {report.forecast.attrs['years_placed_at']}")
-    who = f"people observed in {report.forecast.years[0, -1]}, {how_weighted(weighted)}"
+    unit = report.forecast.time_unit
+    if placed := report.forecast.placed:
+        say(f"{unit}s without training use another trained {unit}: {placed}")
+    who = f"people observed in {report.forecast.labels[0, -1]}, {how_weighted(weighted)}"
     if everyone:
         who = f"everyone observed, weighted for dropping out{' and by survey weights' if weighted else ''}"
     known = {"last": "keep their last values", "realised": "are known ahead"}[covariates.value]

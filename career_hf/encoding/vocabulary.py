@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..careers.columns import is_list, is_text, list_lengths, list_values, sort_labels
+from ..careers.periods import period_label, plural, time_unit
 
 
 MISSING = "missing"
@@ -130,14 +131,17 @@ def level_codes(
         row = place if per_person else _row_of_step(table, place)
         step = int(list_lengths(table, "year")[:row].sum()) if per_person else place
         trained = f"levels {', '.join(levels[1:9])}{' and others' if len(levels) > 9 else ''}"
+        label, unit = labels[place].as_py(), time_unit(table)
         if name == "year" and len(levels) > 1:
             years = [year for year in map(year_of, levels[1:]) if year is not None]
-            trained = f"years, {min(years)} to {max(years)}" if years else trained
+            label = period_label(label, unit)
+            ends = [period_label(year, unit) for year in (min(years), max(years))] if years else []
+            trained = f"{plural(unit)}, {' to '.join(ends)}" if years else trained
         fail(
             table,
             row,
             step,
-            f"{labels[place].as_py()!r} of covariate '{name}' is not among the trained {trained}; correct it, add it "
+            f"{label!r} of covariate '{name}' is not among the trained {trained}; correct it, add it "
             "with processor.extend(careers), or encode with unknown_levels='missing'",
             first_row,
         )
@@ -150,8 +154,8 @@ def level_codes(
 
 def fail(table: pa.Table, row: int, step: int, problem: str, first_row: int = 0) -> NoReturn:
     """Raises a ValueError about one person-year; `step` counts the person-years of the table from 0."""
-    person, year = table["person"][row].as_py(), list_values(table, "year")[step].as_py()
-    raise ValueError(f"person '{person}', row {first_row + row}, year {year}: {problem}")
+    person, year, unit = table["person"][row].as_py(), list_values(table, "year")[step].as_py(), time_unit(table)
+    raise ValueError(f"person '{person}', row {first_row + row}, {unit} {period_label(year, unit)}: {problem}")
 
 
 def _covariate_labels(table: pa.Table, name: str) -> pa.Array:

@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from ..careers.columns import is_text
-from ..careers.frames import as_careers, to_frame
+from ..careers.frames import as_careers, long_table
 from ..encoding.checkpoints import as_checkpoint
 from ..encoding.collating import EncodedCareers
 from ..encoding.processing_career import CareerProcessor
@@ -101,7 +101,7 @@ def transition_table(
     scores = _score(model, everyone, batch_tokens, code_of_id, [labels.index(label) for label in watch])
 
     first = step == 0
-    long = to_frame(careers, kind="arrow")
+    long = long_table(careers)
     year = long["year"].to_numpy()
     gap = pd.array(year - np.r_[0, year[:-1]], dtype="Int32")
     gap[first] = pd.NA

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..occupations.normalising import label_of
-from .columns import LongTable, list_lengths, list_values
+from .columns import LongTable, is_text, list_lengths, list_values
 from .periods import TimeUnit, UnreadablePeriodError, finer_hint, period_label, read_periods
 
 
@@ -149,9 +149,14 @@ def lengthen(
     rows = np.repeat(np.arange(len(wide.people)), len(columns))
     places = np.tile(np.arange(len(columns)), len(wide.people)) * len(wide.people) + rows
     taken = pa.array(rows)
-    long = {name: wide.table[name].take(taken) for name in dict.fromkeys([person, *others])}
+    long = {name: _plain(wide.table[name]).take(taken) for name in dict.fromkeys([person, *others])}
     long |= {"year": pa.array(np.tile(numbers, len(wide.people))), occupation: cells.take(pa.array(places))}
     return LongTable(pa.table(long), person, list(long), rows), unit
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The column; the views of text that polars writes, of which Arrow takes no rows, as text."""
+    return column.cast(pa.string()) if is_text(column.type) else column
 
 
 def widen(table: pa.Table, unit: TimeUnit) -> pa.Table:

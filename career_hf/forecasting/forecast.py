@@ -67,7 +67,7 @@ def forecast(
     years: Sequence[Period] | None = None,
     horizon: int | None = None,
     split: str | None = None,
-    step: StepRule = "observation",
+    step: StepRule | None = None,
     gap_covariate: str | None = None,
     covariates: Any = "last",
     carry_forward: bool = True,
@@ -101,7 +101,8 @@ def forecast(
         step: What a step is where `years` are further apart than `processor.step_length`, or a person's last year is
             further before them: "observation", one step from each observation to the next however many years lie
             between, as in the paper; or "interval", steps of `processor.step_length` years, of which those between
-            are sampled too and left out of the result.
+            are sampled too and left out of the result. Unless given it is "observation" in years, which surveys
+            leave out, and "interval" in months and quarters.
         gap_covariate: A covariate that holds the years since the step before, for models that were trained with one;
             its future values follow from the years.
         covariates: Values of covariates in coming years. With "last" they keep their last values: nothing after a
@@ -145,6 +146,7 @@ def forecast(
         batch_tokens = BATCH_TOKENS.get(model.device.type, BATCH_TOKENS["cpu"])
     if samples < 2:
         raise ValueError(f"samples must be at least 2, because one trajectory has no spread, and is {samples}")
+    step = step or ("observation" if processor.time_unit == "year" else "interval")
     if estimator not in get_args(Estimator) or step not in get_args(StepRule):
         raise ValueError(
             f"estimator must be one of {get_args(Estimator)} and step of {get_args(StepRule)}, not {estimator!r} and "

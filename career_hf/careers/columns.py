@@ -292,7 +292,7 @@ class LongTable:
         except (TypeError, pa.ArrowException) as error:
             raise ValueError(f"column '{name}' cannot be read as numbers: {error}; convert it first") from error
 
-    def periods(self, name: str, unit: TimeUnit | None = None) -> tuple[np.ndarray, TimeUnit]:
+    def periods(self, name: str, unit: str | None = None) -> tuple[np.ndarray, TimeUnit]:
         """Reads a column as int64 numbers of periods, with their unit; what names no period is an error.
 
         Args:

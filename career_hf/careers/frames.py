@@ -84,7 +84,7 @@ def from_frame(
     stratum: str | None = None,
     psu: str | None = None,
     group: str | None = None,
-    unit: TimeUnit | None = None,
+    unit: str | None = None,
 ) -> Dataset:
     """Turns a table into careers: a long one with one row per person and year, quarter or month, or a wide one with
     one row per person and one column per period.
@@ -134,7 +134,7 @@ def career_columns(
     outcomes: Sequence[str] = (),
     weight: str | None = None,
     design: Mapping[str, str | None] = MappingProxyType({}),
-    unit: TimeUnit | None = None,
+    unit: str | None = None,
 ) -> dict[str, pa.Array]:
     """Makes the columns of `from_frame` as Arrow arrays, which is faster than making a `datasets.Dataset`.
 
@@ -167,7 +167,7 @@ def read_long(
     outcomes: Sequence[str],
     weight: str | None,
     design: Mapping[str, str | None],
-    unit: TimeUnit | None,
+    unit: str | None,
 ) -> tuple[LongTable, str, TimeUnit | None]:
     """Reads the columns of `career_columns` from a table that is long, or wide.
 
@@ -198,7 +198,7 @@ def columns_of(
     outcomes: Sequence[str],
     weight: str | None,
     design: Mapping[str, str | None],
-    unit: TimeUnit | None,
+    unit: str | None,
 ) -> dict[str, pa.Array]:
     """Makes the columns of careers from a long table that was read; the arguments are those of `career_columns`."""
     per_person = {name: name for name in static} | {role: name for role, name in design.items() if name is not None}

@@ -196,7 +196,7 @@ def period_number(value: Any, unit: str, name: str = "the period") -> int:
         ValueError: The value names no period of the unit.
     """
     try:
-        numbers, _ = read_periods([value], cast(TimeUnit, unit))
+        numbers, _ = read_periods([value], unit)
     except UnreadablePeriodError as error:
         raise ValueError(f"{name} is {value!r}, and must be a {unit}: {error.fix}") from None
     return int(numbers[0])
@@ -213,7 +213,7 @@ def period_numbers(values: Any, unit: str, name: str) -> list[int]:
     return [period_number(value, unit, name) for value in values]
 
 
-def read_periods(values: Any, unit: TimeUnit | None = None) -> tuple[np.ndarray, TimeUnit]:
+def read_periods(values: Any, unit: str | None = None) -> tuple[np.ndarray, TimeUnit]:
     """Reads periods as numbers.
 
     Args:
@@ -290,7 +290,7 @@ def _number(
     return reading.months * PER_YEAR[unit] // 12
 
 
-def _read_days(values: pa.Array | pa.ChunkedArray, unit: TimeUnit | None) -> tuple[np.ndarray, TimeUnit]:
+def _read_days(values: pa.Array | pa.ChunkedArray, unit: str | None) -> tuple[np.ndarray, TimeUnit]:
     """Periods of a column of dates or timestamps; in years unless the unit is given."""
     unit = unit or "year"
     if not (pa.types.is_date(values.type) or pa.types.is_timestamp(values.type)):
@@ -302,7 +302,7 @@ def _read_days(values: pa.Array | pa.ChunkedArray, unit: TimeUnit | None) -> tup
     odd = np.flatnonzero((years < YEARS[0]) | (years > YEARS[1]))
     if len(odd):
         raise UnreadablePeriodError(int(odd[0]), f"not a {unit}", f"dates lie in the years {YEARS[0]} to {YEARS[1]}")
-    return (years * 12 + months - 1) * PER_YEAR[unit] // 12, unit
+    return (years * 12 + months - 1) * PER_YEAR[unit] // 12, cast(TimeUnit, unit)
 
 
 def _read(value: Any) -> _Reading | None:

@@ -79,7 +79,7 @@ def period_columns(frame: Any, year: Periods) -> dict[str, Any]:
 
 
 def read_period_columns(
-    columns: Mapping[str, Any], unit: TimeUnit | None, is_told: bool
+    columns: Mapping[str, Any], unit: str | None, is_told: bool
 ) -> tuple[np.ndarray, TimeUnit]:
     """The number of each column's period, and their unit.
 
@@ -119,7 +119,7 @@ def read_period_columns(
 
 
 def lengthen(
-    frame: Any, person: str, year: Periods, occupation: str, unit: TimeUnit | None, others: Collection[str]
+    frame: Any, person: str, year: Periods, occupation: str, unit: str | None, others: Collection[str]
 ) -> tuple[LongTable, TimeUnit]:
     """A wide table as a long one, with a row for every person and period, also where the cell is empty.
 

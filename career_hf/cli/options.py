@@ -53,9 +53,9 @@ Untitled = Annotated[str, typer.Option(help="Occupations without a title, comma-
 MODELS = ", ".join(career_hf.registration.model_names())
 
 
-def period(text: str | None) -> int | str | None:
+def period(text: str) -> int | str:
     """A year as a number; the label of a month or quarter as it is."""
-    return int(text) if text is not None and text.isdecimal() else text
+    return int(text) if text.isdecimal() else text
 
 
 def listed_numbers(commas: str) -> list[float] | None:

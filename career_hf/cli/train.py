@@ -99,7 +99,7 @@ def train(
         covariates=names(covariates),
         occupations=occupations,
         corpus_weights=listed_numbers(corpus_weights),
-        cutoff=period(cutoff),
+        cutoff=None if cutoff is None else period(cutoff),
         one_stage=one_stage,
         recipe=recipe,
         learning_rate=learning_rate,

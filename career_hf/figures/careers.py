@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..careers.frames import long_table
-from ..careers.periods import PER_YEAR, period_label, plural, time_unit
+from ..careers.periods import PER_YEAR, plural, time_unit
 from ..number_ranges import within_ranges
 from ..occupations.crosswalks import GroupLevel, groups, groups_of
 from ..occupations.labels import NOT_WORKING
@@ -27,6 +27,7 @@ from .style import (
     Look,
     heat_map,
     new_figure,
+    period_axis,
     save,
     styled,
     words,
@@ -141,7 +142,8 @@ def sequences_figure(steps: pd.DataFrame, clock: str, people: int = PEOPLE_SHOWN
     image.set(clim=(-0.5, len(state_looks) - 0.5), interpolation="nearest")
     axes.set(title=f"Careers of {len(table):,} people of {len(names):,}, a line each", xlabel=clock, ylabel="people")
     axes.set_yticks([])
-    _date_axis(axes, clock)
+    axes.locator_params(axis="x", integer=True)
+    period_axis(axes, "year" if clock == "age" else clock)
     _legend(axes, {name: Look(look.color) for name, look in state_looks.items()})
     return figure
 
@@ -173,18 +175,10 @@ def states_figure(steps: pd.DataFrame, clock: str) -> Figure:
         top.set_xlim(enough.idxmax() - 0.6, enough[::-1].idxmax() + 0.6)
     bottom.bar(counts.index, people, width=0.95, color=GREYS[0])
     bottom.set(xlabel=clock, ylabel="people", ylim=0)
-    _date_axis(bottom, clock)
+    bottom.locator_params(axis="x", integer=True)
+    period_axis(bottom, "year" if clock == "age" else clock)
     _legend(top, state_looks)
     return figure
-
-
-def _date_axis(axes: Axes, clock: str) -> None:
-    """Ticks at whole numbers, which are labels where they are months or quarters."""
-    from matplotlib.ticker import FuncFormatter
-
-    axes.locator_params(axis="x", integer=True)
-    if clock in PER_YEAR and clock != "year":
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda number, _: period_label(round(number), clock)))
 
 
 @styled

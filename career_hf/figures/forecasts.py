@@ -21,6 +21,7 @@ from .style import (
     heat_map,
     legend_below,
     new_figure,
+    period_axis,
     reliability,
     short,
     styled,
@@ -136,7 +137,7 @@ def shares_figure(shares: pd.DataFrame, past: pd.DataFrame | None = None, unit: 
     Returns:
         A matplotlib figure that no window shows.
     """
-    from matplotlib.ticker import FuncFormatter, PercentFormatter
+    from matplotlib.ticker import PercentFormatter
 
     shares = shares.assign(year=_numbers(shares[unit], unit))
     past = None if past is None else past.assign(year=_numbers(past[unit], unit))
@@ -160,11 +161,9 @@ def shares_figure(shares: pd.DataFrame, past: pd.DataFrame | None = None, unit: 
         axes.set_title(fill(names_of(labels)[label], 30))
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
         axes.locator_params(axis="x", integer=True, nbins=4)
-        if unit != "year":
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda number, _: period_label(round(number), unit)))
-            axes.set_xlabel(unit)
         axes.locator_params(axis="y", nbins=5)
         axes.set_ylim(bottom=0)
+        period_axis(axes, unit, most=4)
         axes.grid()
     for axes in panels.flat[len(labels) :]:
         axes.set_visible(False)

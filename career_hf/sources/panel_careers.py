@@ -15,7 +15,7 @@ from pyarrow import csv, parquet
 from ..careers.columns import is_text, make_dataset, read_table
 from ..careers.frames import columns_of, read_long
 from ..careers.ledger import Ledger
-from ..careers.periods import TimeUnit, person_periods
+from ..careers.periods import person_periods
 from ..careers.prepared import PreparedCareers
 from ..careers.provenance import SOURCES, Limits
 from ..careers.wide_tables import Periods, is_wide, period_columns, with_text_names
@@ -40,7 +40,7 @@ def panel(
     stratum: str | None = None,
     psu: str | None = None,
     group: str | None = None,
-    unit: TimeUnit | None = None,
+    unit: str | None = None,
     missing: Sequence[str] = (),
     no_occupation: str | None = None,
     crosswalk: str | Path | pd.DataFrame | None = None,

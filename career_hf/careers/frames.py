@@ -51,7 +51,6 @@ from .ledger import Ledger
 from .periods import (
     TIME_UNIT,
     Period,
-    TimeUnit,
     finer_hint,
     period_label,
     period_labels,
@@ -168,7 +167,7 @@ def read_long(
     weight: str | None,
     design: Mapping[str, str | None],
     unit: str | None,
-) -> tuple[LongTable, str, TimeUnit | None]:
+) -> tuple[LongTable, str, str | None]:
     """Reads the columns of `career_columns` from a table that is long, or wide.
 
     Returns:

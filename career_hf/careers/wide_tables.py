@@ -78,9 +78,7 @@ def period_columns(frame: Any, year: Periods) -> dict[str, Any]:
     return wanted
 
 
-def read_period_columns(
-    columns: Mapping[str, Any], unit: str | None, is_told: bool
-) -> tuple[np.ndarray, TimeUnit]:
+def read_period_columns(columns: Mapping[str, Any], unit: str | None, is_told: bool) -> tuple[np.ndarray, TimeUnit]:
     """The number of each column's period, and their unit.
 
     Args:

@@ -21,6 +21,7 @@ from transformers.utils import logging
 
 from ..careers.columns import is_text
 from ..careers.frames import as_careers, long_table
+from ..careers.periods import TIME_UNIT, period_labels, time_unit
 from ..encoding.checkpoints import as_checkpoint
 from ..encoding.collating import EncodedCareers
 from ..encoding.processing_career import CareerProcessor
@@ -84,7 +85,8 @@ def transition_table(
         (false without that column); unknown, whether the model does not know y_t or y_{t-1}, in whose place it then
         predicts the processor's unknown occupation; weight, the survey weight (null without one); split; then the
         watched probabilities, and the careers' covariates and other label columns, stratum, psu and group (household)
-        among them, by which intervals are clustered.
+        among them, by which intervals are clustered. In other units than the year there is a column of that name, with
+        the labels of the periods, and `year` has their numbers.
 
     Raises:
         ValueError: The processor does not belong to the model, there are no careers, a career cannot be encoded, a
@@ -134,8 +136,11 @@ def transition_table(
     )
     for label in watch:
         table[f"p({label})"] = np.exp(scores[f"log_p {labels.index(label)}"])
+    unit = time_unit(careers)
+    if unit != "year":
+        table[unit] = _categories(pa.chunked_array([pa.array(period_labels(year, unit), pa.string())]))
     for name in long.column_names:
-        if name not in CAREER_COLUMNS and is_text(long[name].type):
+        if name not in (*CAREER_COLUMNS, TIME_UNIT) and is_text(long[name].type):
             table[name] = _categories(long[name])
     return table
 

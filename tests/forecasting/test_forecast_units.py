@@ -15,6 +15,7 @@ from career_hf.careers import truncate
 from career_hf.careers.periods import PER_YEAR, period_label, period_number
 from career_hf.encoding.collating import EncodedCareers
 from career_hf.encoding.processing_career import CareerProcessor
+from career_hf.explaining.edits import Edit, edit_careers
 from career_hf.forecasting.years import levels_ahead, steps_ahead
 
 
@@ -177,3 +178,25 @@ def test_covariates_ahead_are_read_from_tables_with_labels(careers):
     of_labels = career_hf.forecast(checkpoint, few, covariates=known, **options)
     assert np.array_equal(of_careers.probability, of_table.probability)
     assert np.array_equal(of_careers.probability, of_labels.probability)
+
+
+def test_transition_tables_have_labels_beside_numbers_and_edits_begin_at_a_month(careers):
+    months = in_unit(careers, "month")
+    checkpoint = model_and_processor("career", careers=months)
+    table = career_hf.transition_table(checkpoint, months)
+    assert (table["month"] == [period_label(number, "month") for number in table["year"]]).all()
+    assert list(career_hf.perplexity_by(table, "month", draws=5).index) == sorted(table["month"].unique())
+    assert "time_unit" not in table and "month" not in career_hf.transition_table(
+        model_and_processor("career", careers=careers), careers
+    )
+    years = from_frame(to_frame(months).assign(born="1970"), year="month", covariates=["education"], static=["born"])
+    years = years.rename_column("born", "birth_year")
+    for edit, first in (
+        (Edit({"education": "10"}, from_year="1990-01"), "1990-01"),
+        (Edit({"education": "10"}, from_age=20), "1990-01"),
+    ):
+        edited, ledger = edit_careers(years, edit)
+        late = to_frame(edited)["month"] >= first
+        assert (to_frame(edited)["education"] == "10")[late].all() and late.any() and not late.all()
+        assert (to_frame(edited)["education"] == to_frame(years)["education"])[~late].all()
+        assert [entry.unit for entry in ledger.entries] == ["people", "person-months"]

@@ -196,7 +196,7 @@ def _ages(steps: StepsAhead, careers: Dataset) -> np.ndarray:
     long = long_table(careers).to_pandas()[["person", "year", AGE]]
     long = long.assign(age=pd.to_numeric(long[AGE], errors="coerce")).dropna(subset=[AGE])
     long = long[long[AGE] % 1 == 0]
-    last = long["person"].map(long.groupby("person")["year"].max())
+    last = long.groupby("person")["year"].transform("max")
     births = (long["year"] - per_year * long[AGE])[long["year"] > last - per_year]
     born = births.groupby(long["person"]).min().reindex(steps.people).to_numpy(dtype=np.float64)
     return (steps.year - born[steps.person]) // per_year

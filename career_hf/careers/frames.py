@@ -210,10 +210,8 @@ def columns_of(
     repeated = np.flatnonzero(key[order[1:]] == key[order[:-1]])
     if len(repeated):
         first, second = order[repeated[0]], order[repeated[0] + 1]
-        problem, fix = (
-            f"row {long.rows[first]} already has this person and {unit}",
-            f"keep one row per person and {unit}",
-        )
+        problem = f"row {long.rows[first]} already has this person and {unit}"
+        fix = f"keep one row per person and {unit}"
         # Two days of one year, say, may be two months.
         if str(long.table[year][int(second)]) != str(long.table[year][int(first)]):
             problem += f", {period_label(years[first], unit)}"
@@ -517,9 +515,10 @@ def _check_names(**names: Sequence[str]) -> None:
     for argument, columns in names.items():
         for name in columns:
             if name in RESERVED_NAMES:
+                passed = "" if name == TIME_UNIT else f", or pass it as {name}='{name}'"
                 raise ValueError(
                     f"column '{name}' in {argument}= has a reserved name ({', '.join(RESERVED_NAMES)}): rename it in "
-                    f"the table, or pass it as {name}='{name}'; the year need not be listed to be a covariate"
+                    f"the table{passed}; the year need not be listed to be a covariate"
                 )
             if name in names_so_far:
                 raise ValueError(f"column '{name}' is named twice in covariates=, static= and outcomes=: name it once")

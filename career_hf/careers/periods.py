@@ -26,7 +26,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
+from functools import lru_cache
 from numbers import Real
 from typing import Any, Literal, cast, get_args
 
@@ -317,7 +317,7 @@ def _read(value: Any) -> _Reading | None:
     return None if text is None else _read_text(text)
 
 
-@cache
+@lru_cache(maxsize=100_000)
 def _read_text(text: str) -> _Reading | None:
     upper = re.sub(r"^X(?=\d)", "", text.strip().upper())
     for pattern, parts in (*FORMS, *COLUMN_FORMS):

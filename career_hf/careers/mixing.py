@@ -116,8 +116,8 @@ def mix(
     units = [time_unit(splits["train"]) for splits, _, _ in parts]
     if other := [number for number, unit in enumerate(units) if unit != units[0]]:
         raise ValueError(
-            f"corpus {other[0] + 1} is in {plural(units[other[0]])} and corpus 1 in {plural(units[0])}: make them in one "
-            "unit, with from_frame(..., unit=)"
+            f"corpus {other[0] + 1} is in {plural(units[other[0]])} and corpus 1 in {plural(units[0])}: make them in "
+            "one unit, with from_frame(..., unit=)"
         )
     kinds = _kinds([splits["train"] for splits, _, _ in parts], [name for name in covariates if name != "year"])
     names = _names([record["source"] for _, record, _ in parts])

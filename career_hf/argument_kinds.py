@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Collection, Mapping
-from numbers import Real
+from numbers import Integral, Real
 from reprlib import repr as short
 from typing import Any
 
@@ -47,11 +47,19 @@ def _is_a(package: str, name: str) -> Callable[[Any], bool]:
     return is_a
 
 
+def _is_period(value: Any) -> bool:
+    """Whether a value may name a period: a text, or a whole number of a year's size."""
+    if isinstance(value, str):
+        return True
+    return isinstance(value, Integral) and not _is_truth(value) and abs(int(value)) < 10_000
+
+
 def _is_truth(value: Any) -> bool:
     return isinstance(value, bool) or type(value).__name__ == "bool"
 
 
 CAREERS = "careers, as career_hf.from_frame and load_careers return"
+PERIOD = "a year such as 1990, or a period such as '1993-07'"
 NAMES = (_is_names, "a list of texts")
 KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "None": (lambda value: value is None, ""),
@@ -63,6 +71,7 @@ KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "Path": (lambda value: isinstance(value, os.PathLike), "a path"),
     "Sequence[str]": NAMES,
     "Collection[str]": NAMES,
+    "Period": (_is_period, PERIOD),
     "Mapping": (lambda value: isinstance(value, Mapping), "a mapping from names, such as {'name': ...}"),
     "Dataset": (_is_a("datasets", "Dataset"), CAREERS),
     "DatasetDict": (lambda value: isinstance(value, Mapping), CAREERS),
@@ -83,7 +92,9 @@ ALIASES = {
     "Titles": "str | Path | Mapping[str, Any]",
     "datasets.Dataset": "Dataset",
     "Margins": "Mapping[str, Mapping[str, float]]",
-    **dict.fromkeys(("Covariates", "Estimator", "Kind", "StepRule", "Steps", "Timing", "UnknownLevels"), "str"),
+    **dict.fromkeys(
+        ("Covariates", "Estimator", "Kind", "StepRule", "Steps", "TimeUnit", "Timing", "UnknownLevels"), "str"
+    ),
 }
 
 

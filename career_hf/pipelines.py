@@ -22,7 +22,9 @@ from transformers.pipelines import PIPELINE_REGISTRY
 
 from .careers.columns import has_row_per_person, is_text, one_career
 from .careers.frames import from_frame
+from .careers.periods import period_column
 from .careers.validation import validate
+from .careers.wide_tables import column_names
 from .encoding.checkpoints import as_checkpoint, class_of_kind, load_processor
 from .encoding.processing_career import CareerProcessor
 from .forecasting.forecast import forecast
@@ -151,8 +153,9 @@ class CareerForecastPipeline(Pipeline):
             return table
         self.processor.warn_of_unused(table)
         covariates = self.processor.columns_of(table)
-        frame = one_career(table, covariates) if isinstance(table, Mapping) else table
-        return from_frame(frame, covariates=covariates)
+        unit = self.processor.time_unit
+        frame = one_career(table, covariates, unit) if isinstance(table, Mapping) else table
+        return from_frame(frame, year=period_column(column_names(frame), unit), covariates=covariates, unit=unit)
 
     def _batches(self, entries: Iterable[Any], batch_size: int) -> Iterator[list[Mapping[str, Any]]]:
         """Long tables of one person each, `batch_size` at a time."""
@@ -176,7 +179,7 @@ class CareerForecastPipeline(Pipeline):
                 # Entries may differ in the optional covariates that they have.
                 optional = dict.fromkeys(name for name in self.processor.optional_covariates if name != "year")
                 whole = {**optional, **career, "person": person}
-                batch.append(one_career(whole, self.processor.columns_of(whole)))
+                batch.append(one_career(whole, self.processor.columns_of(whole), self.processor.time_unit))
             except ValueError as error:
                 raise ValueError(f"entry {place}, person {person!r}: {error}") from error
             if len(batch) == batch_size:
@@ -188,7 +191,8 @@ class CareerForecastPipeline(Pipeline):
     def _careers_of_entries(self, entries: list[Mapping[str, Any]]) -> Dataset:
         """Careers in the order of the entries."""
         table = {name: list(chain.from_iterable(columns[name] for columns in entries)) for name in entries[0]}
-        careers = from_frame(table, covariates=self.processor.columns_of(table))
+        unit, covariates = self.processor.time_unit, self.processor.columns_of(table)
+        careers = from_frame(table, year=period_column(table, unit), covariates=covariates, unit=unit)
         place = {columns["person"][0]: i for i, columns in enumerate(entries)}
         order = np.argsort([place[person] for person in careers["person"]])
         # Reading a dataset whose rows are rearranged takes longer than a model takes for one career.
@@ -212,7 +216,7 @@ class CareerForecastPipeline(Pipeline):
     ) -> dict[str, Any]:
         """The dict of one person, whose last observed occupation is `last`."""
         years = []
-        for t, year in enumerate(result.years[row].tolist()):
+        for t, year in enumerate(result.labels[row].tolist()):
             probability, standard_error = result.probability[row, t], result.standard_error[row, t]
             likeliest = [
                 {
@@ -224,7 +228,7 @@ class CareerForecastPipeline(Pipeline):
                 for j in np.argsort(-probability, kind="stable")[:top_k]
             ]
             stay = float(probability[result.occupations.index(last)]) if last in result.occupations else None
-            years.append({"year": year, "stay_probability": stay, "occupations": likeliest})
+            years.append({result.time_unit: year, "stay_probability": stay, "occupations": likeliest})
         return {"person": result.people[row], "years": years}
 
 

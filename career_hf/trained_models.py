@@ -27,6 +27,7 @@ from .careers.columns import list_values, with_weights
 from .careers.frames import as_splits, truncate
 from .careers.ledger import Ledger
 from .careers.mixing import Corpus, Mixture, mix
+from .careers.periods import Period
 from .careers.prepared import PreparedCareers
 from .careers.provenance import SOURCES, UNKNOWN_SOURCE, source_of, years_of
 from .careers.shards import CareerShards, split_shards, table_pieces
@@ -106,7 +107,7 @@ def train(
     covariates: Sequence[str] = ("year",),
     occupations: Any = None,
     corpus_weights: Sequence[float] | None = None,
-    cutoff: int | None = None,
+    cutoff: Period | None = None,
     one_stage: bool = False,
     recipe: str = "paper",
     learning_rate: float = 5e-4,
@@ -146,7 +147,7 @@ def train(
             a result of training), whose occupations are taken. Models have to share them where they are compared on
             few people. If None, they are those of the training careers, and "unknown", the one that all others become.
         corpus_weights: For a mixture, the weight of each corpus; by its person-years if None.
-        cutoff: Last year to train on, to forecast later ones; all years if None.
+        cutoff: Last year, or label of a month or quarter, to train on, to forecast later ones; all years if None.
         one_stage: Whether to use one softmax instead of two stages.
         recipe: "paper", or "best": CAREER with a stage for returns and with inputs that are computed from the career,
             two layers and a short schedule (`training.named_recipes`); where labels are occ1990dd codes, occupations
@@ -276,7 +277,7 @@ def finetune(
     *,
     output: str | Path | None = None,
     covariates: Sequence[str] = (),
-    cutoff: int | None = None,
+    cutoff: Period | None = None,
     learning_rate: float | None = None,
     lr_scheduler_type: str | None = None,
     layerwise_decay: float | None = None,
@@ -501,7 +502,7 @@ def _mixture(
     covariates: Sequence[str],
     is_career: bool,
     source: str | None,
-    cutoff: int | None,
+    cutoff: Period | None,
 ) -> Mixture | None:
     """The mixture of a list of corpora; None of one set of careers."""
     if not isinstance(careers, (list, tuple)):
@@ -588,7 +589,7 @@ def _count(
     return TrainedModel(model, processor, {}, ledger)
 
 
-def _training_splits(careers: Careers, cutoff: int | None, weighted: bool) -> Mapping[str, Any]:
+def _training_splits(careers: Careers, cutoff: Period | None, weighted: bool) -> Mapping[str, Any]:
     splits: Mapping[str, Any] = {}
     if isinstance(careers, (str, Path)):
         splits = split_shards(careers)

@@ -21,7 +21,8 @@ from datasets import Dataset, DatasetDict
 from ..number_ranges import within_ranges
 from ..readable_values import ReadableResult
 from .columns import career_pieces, is_text, list_values, sort_labels
-from .frames import as_splits, to_frame
+from .frames import as_splits, long_table
+from .periods import time_unit, with_period_labels
 from .splits import split_manifest
 from .texts import words_of_labels
 
@@ -107,7 +108,7 @@ def benchmark(careers: str | Path | Dataset | DatasetDict) -> Benchmark:
     people = split_manifest(splits)["splits"]
     parts, sizes = [], {}
     for name, part in splits.items():
-        long = to_frame(part, kind="arrow")
+        long = long_table(part)
         if taken := [column for column in ADDED if column in long.column_names]:
             raise ValueError(f"careers have a column '{taken[0]}', which is a column of the benchmark: rename it")
         steps = steps_of(long)
@@ -125,7 +126,7 @@ def benchmark(careers: str | Path | Dataset | DatasetDict) -> Benchmark:
     labels = label_set(splits)
     titles = words_of_labels(labels)
     return Benchmark(
-        pd.concat(parts, ignore_index=True),
+        with_period_labels(pd.concat(parts, ignore_index=True), time_unit(next(iter(splits.values())))),
         pd.DataFrame({"label": labels, "title": [titles[label] for label in labels]}),
         pd.DataFrame.from_dict(sizes, orient="index").rename_axis("split"),
     )

@@ -20,9 +20,10 @@ import pyarrow.compute as pc
 from datasets import Dataset
 
 from ..occupations.normalising import LARGEST_EXACT, TOO_LARGE, WHOLE_WITH_POINT, label_of
+from .periods import TIME_UNIT, WRITTEN, TimeUnit, UnreadablePeriodError, period_column, read_periods
 
 
-RESERVED_NAMES = ("person", "year", "occupation", "weight", "stratum", "psu", "group")
+RESERVED_NAMES = ("person", "year", "occupation", "weight", "stratum", "psu", "group", TIME_UNIT)
 # The largest part of careers that is in memory at once where careers are gone through part by part.
 PIECE_PEOPLE, PIECE_BYTES = 250_000, 256 << 20
 NUMBER_PATTERN = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
@@ -196,6 +197,9 @@ def _plain_columns(frame: Mapping[str, Any], columns: Sequence[str]) -> dict[str
                 plain[name] = pa.array(values, from_pandas=True)
             except (pa.ArrowException, OverflowError):
                 plain[name] = pa.array(_labels(name, values), pa.string())
+            # Of periods Arrow has numbers.
+            if isinstance(plain[name].type, pa.BaseExtensionType):
+                plain[name] = pa.array(_labels(name, values), pa.string())
     return plain
 
 
@@ -227,26 +231,42 @@ class LongTable:
         frame: pandas, polars, duckdb or Arrow table.
         person: Name of the column that identifies people.
         columns: Names of the other columns that will be read.
+        rows: Number that each row has in the user's table, for errors; counted from 0 unless given.
 
     Raises:
         ValueError: If a column is missing, the table has no rows, or a row has no person.
     """
 
-    def __init__(self, frame: Any, person: str, columns: Sequence[str]) -> None:
+    def __init__(self, frame: Any, person: str, columns: Sequence[str], rows: np.ndarray | None = None) -> None:
         self.table = read_table(frame, [person, *columns])
         if self.table.num_rows == 0:
             raise ValueError("the table has no rows: pass one row per person and year")
+        self.rows = np.arange(self.table.num_rows) if rows is None else rows
         self.people = self.labels(person)
         unnamed = np.flatnonzero(pc.is_null(self.people))
         if len(unnamed):
             raise ValueError(
-                f"row {unnamed[0]}, column '{person}': no person is named; drop the row or name its person"
+                f"row {self.rows[unnamed[0]]}, column '{person}': no person is named; drop the row or name its person"
             )
+        self.person = person
+
+    def filter(self, selected: np.ndarray) -> LongTable:
+        """The rows that a mask selects, which keep their numbers; at least one."""
+        return LongTable(
+            self.table.filter(pa.array(selected)), self.person, self.table.column_names, self.rows[selected]
+        )
+
+    def replace(self, name: str, values: pa.Array) -> LongTable:
+        """The table with other values in a column."""
+        table = self.table.set_column(self.table.column_names.index(name), name, values)
+        return LongTable(table, self.person, table.column_names, self.rows)
 
     def fail(self, row: int, name: str, problem: str, fix: str) -> NoReturn:
         """Raises the ValueError for one cell; rows count from 0 in the order of the frame."""
         person, value = self.people[row].as_py(), self.table[name][row].as_py()
-        raise ValueError(f"person '{person}', row {row}, column '{name}', value {value!r}: {problem}; {fix}")
+        raise ValueError(
+            f"person '{person}', row {self.rows[row]}, column '{name}', value {value!r}: {problem}; {fix}"
+        )
 
     def labels(self, name: str, required: bool = False) -> pa.Array:
         """Reads a column as labels; `required` refuses missing ones."""
@@ -273,15 +293,29 @@ class LongTable:
         except (TypeError, pa.ArrowException) as error:
             raise ValueError(f"column '{name}' cannot be read as numbers: {error}; convert it first") from error
 
-    def years(self, name: str) -> np.ndarray:
-        """Reads a column as int64 years; anything but a whole number of at most four digits is an error."""
-        numbers, unreadable = self._read_numbers(name)
-        with np.errstate(invalid="ignore"):
-            whole = ~unreadable & (np.floor(numbers) == numbers) & (np.abs(numbers) < 10_000)
-        if not whole.all():
-            fix = "years are whole numbers such as 1980, and no dates; correct or drop the row"
-            self.fail(int(np.argmin(whole)), name, "not a year", fix)
-        return numbers.astype(np.int64)
+    def periods(self, name: str, unit: str | None = None) -> tuple[np.ndarray, TimeUnit]:
+        """Reads a column as int64 numbers of periods, with their unit; what names no period is an error.
+
+        Args:
+            name: The column.
+            unit: The unit; that of the values unless given, as in `read_periods`.
+        """
+        column = self.table[name]
+        if not pa.types.is_temporal(column.type):
+            # Whole numbers and their texts, which nearly all tables have, are read without a look at each.
+            numbers, unreadable = self._read_numbers(name)
+            with np.errstate(invalid="ignore"):
+                whole = ~unreadable & (np.floor(numbers) == numbers) & (np.abs(numbers) < 10_000)
+            if unit in (None, "year") and whole.all():
+                return numbers.astype(np.int64), "year"
+        try:
+            return read_periods(column, unit)
+        except UnreadablePeriodError as error:
+            problem = error.said(lambda row: f"the value in row {self.rows[row]}")
+            self.fail(error.place, name, problem, f"{error.fix}; correct or drop the row")
+        except (TypeError, pa.ArrowException) as error:
+            word = unit or "year"
+            raise ValueError(f"column '{name}' cannot be read as {word}s: {error}; {WRITTEN[word]}") from error
 
 
 def is_list(kind: pa.DataType) -> bool:
@@ -442,12 +476,14 @@ def select_steps(table: pa.Table, selected: np.ndarray) -> tuple[dict[str, pa.Ar
     return columns, remains
 
 
-def one_career(career: Mapping[str, Any], covariates: Sequence[str]) -> Mapping[str, Any]:
+def one_career(career: Mapping[str, Any], covariates: Sequence[str], unit: TimeUnit = "year") -> Mapping[str, Any]:
     """Turns one person's lists into a long table; a mapping with a list of people is a long table already.
 
     Args:
-        career: `occupation`, `year`, the covariates and optionally `person`; each a list or a single value.
+        career: `occupation`, `year` (or the unit), the covariates and optionally `person`; each a list or a single
+            value.
         covariates: Names of the covariates to take.
+        unit: The unit of the periods.
 
     Raises:
         ValueError: If something is missing, lists differ in length, or years do not increase.
@@ -455,16 +491,26 @@ def one_career(career: Mapping[str, Any], covariates: Sequence[str]) -> Mapping[
     if "person" in career and not isinstance(career["person"], str | int):
         return career
     columns: dict[str, Any] = {"person": [career.get("person", "1")]}
-    for name in dict.fromkeys(["occupation", "year", *covariates]):
+    period = period_column(career, unit)
+    for name in dict.fromkeys(["occupation", period, *covariates]):
         if name not in career:
-            raise ValueError(f"the career has no '{name}', only {list(career)}: add it (one value per year)")
+            raise ValueError(f"the career has no '{name}', only {list(career)}: add it (one value per {unit})")
         value = career[name]
         columns[name] = [value] if isinstance(value, str) or not hasattr(value, "__len__") else list(value)
     steps = len(columns["occupation"])
     for name, values in columns.items():
         if len(values) not in (1, steps):
-            raise ValueError(f"'{name}' has {len(values)} values, but 'occupation' has {steps}: give one per year")
-    years = columns["year"]
-    if any(later <= earlier for earlier, later in zip(years, years[1:], strict=False)):
-        raise ValueError(f"'year' {years} does not increase: sort the career by year, one step per year")
+            raise ValueError(f"'{name}' has {len(values)} values, but 'occupation' has {steps}: give one per {unit}")
+    years = columns[period]
+    numbers = years if unit == "year" else _period_numbers(period, years, unit)
+    if any(later <= earlier for earlier, later in zip(numbers, numbers[1:], strict=False)):
+        raise ValueError(f"'{period}' {years} does not increase: sort the career by {unit}, one step per {unit}")
     return {name: values if len(values) == steps else values * steps for name, values in columns.items()}
+
+
+def _period_numbers(name: str, values: list[Any], unit: TimeUnit) -> list[int]:
+    try:
+        return [int(number) for number in read_periods(values, unit)[0]]
+    except UnreadablePeriodError as error:
+        problem = error.said(lambda place: repr(values[place]))
+        raise ValueError(f"'{name}' has the value {values[error.place]!r}, {problem}: {error.fix}") from None

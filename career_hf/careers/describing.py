@@ -14,6 +14,7 @@ from ..occupations.crosswalks import groups
 from ..occupations.labels import BELOW_COLLEGE, COLLEGE, NOT_WORKING
 from .columns import career_table, list_lengths, list_values
 from .frames import as_careers, covariate_names
+from .periods import period_label, person_periods, plural, time_unit
 from .validation import check_types
 
 
@@ -48,6 +49,9 @@ def describe(careers: Any) -> Any:
     | percent college graduates | percent college graduates |
     | unemployed/out-of-labor-force/student available | yes if percent unemployed and so on are in the result |
     | demographic covariates available | yes if percent gender ... and percent race ... are in the result |
+
+    Of careers in months or quarters the names have these words, such as person-months, mean months per career and
+    first month, and the first, median and last are labels such as "1993-07".
 
     Args:
         careers: Careers, a folder of them, or careers by split name, which are counted together; or several datasets
@@ -84,16 +88,16 @@ def describe(careers: Any) -> Any:
     new[np.unique(rows * len(occupations.dictionary) + codes, return_index=True)[1]] = True
     new &= after_first
     steps = max(int(after_first.sum()), 1)
-    summary: dict[str, float] = {
+    unit = time_unit(table)
+    ends = {"first": int(years.min()), "median": float(np.median(years)), "last": int(years.max())}
+    summary: dict[str, Any] = {
         "people": table.num_rows,
-        "person-years": len(codes),
-        "mean years per career": float(lengths.mean()),
-        "median years per career": float(np.median(lengths)),
+        person_periods(unit): len(codes),
+        f"mean {plural(unit)} per career": float(lengths.mean()),
+        f"median {plural(unit)} per career": float(np.median(lengths)),
         "longest career": int(lengths.max()),
         "occupations": len(occupations.dictionary),
-        "first year": int(years.min()),
-        "median year": float(np.median(years)),
-        "last year": int(years.max()),
+        **{f"{end} {unit}": n if unit == "year" else period_label(int(n), unit) for end, n in ends.items()},
         "share stay": float(stays.sum() / steps),
         "share return": float((after_first & ~stays & ~new).sum() / steps),
         "share new": float(new.sum() / steps),

@@ -14,6 +14,7 @@ from datasets import Dataset, DatasetDict
 from ..number_ranges import within_ranges
 from .columns import career_table, is_list, list_lengths, list_values, make_dataset, weights_by_step
 from .frames import as_splits
+from .periods import plural, time_unit, unit_column
 from .prepared import PreparedCareers
 from .provenance import UNKNOWN_SOURCE, Limits, limits_of, source_of
 from .splits import are_counts
@@ -112,6 +113,12 @@ def mix(
             raise ValueError(f"corpus {number + 1} has no training careers, only splits {list(splits)}")
     if not any(len(splits.get("validation", ())) for splits, _, _ in parts):
         raise ValueError("no corpus has a split 'validation': add careers of people, who can be held out")
+    units = [time_unit(splits["train"]) for splits, _, _ in parts]
+    if other := [number for number, unit in enumerate(units) if unit != units[0]]:
+        raise ValueError(
+            f"corpus {other[0] + 1} is in {plural(units[other[0]])} and corpus 1 in {plural(units[0])}: make them in "
+            "one unit, with from_frame(..., unit=)"
+        )
     kinds = _kinds([splits["train"] for splits, _, _ in parts], [name for name in covariates if name != "year"])
     names = _names([record["source"] for _, record, _ in parts])
 
@@ -190,7 +197,7 @@ def _columns(table: pa.Table, corpus: str, weight: np.ndarray, kinds: Mapping[st
             of_people = table[name].combine_chunks().cast(pa.string())
             rows = pa.array(np.repeat(np.arange(len(lengths)), lengths))
             columns[name] = over_time(of_people.take(rows)) if changes else of_people
-    return pa.table(columns)
+    return pa.table(columns | unit_column(time_unit(table), len(lengths)))
 
 
 def _joined(tables: Sequence[pa.Table]) -> dict[str, pa.Array]:

@@ -12,6 +12,7 @@ from datasets import Dataset, DatasetDict
 
 from ..number_ranges import within_ranges
 from .columns import RESERVED_NAMES, career_pieces, is_list, is_text, is_weight, list_lengths, list_values
+from .periods import period_label, time_unit
 from .shards import CareerShards
 
 
@@ -79,6 +80,7 @@ def check_careers(table: pa.Table, first_row: int = 0) -> None:
         if not good.all():
             fail(int(np.argmin(good)), name, problem, fix)
 
+    unit = time_unit(table)
     lengths = list_lengths(table, "year")
     check(lengths > 0, "year", "the career is empty", "drop the person or give at least one year")
     for field in table.schema:
@@ -116,7 +118,7 @@ def check_careers(table: pa.Table, first_row: int = 0) -> None:
         )
         if is_list(table.schema.field("weight").type):
             good = is_weight(np.asarray(list_values(table, "weight").to_numpy(zero_copy_only=False), dtype=np.float64))
-            check_steps(good, "weight", f"in {years[int(np.argmin(good))]} is {problem}", fix)
+            check_steps(good, "weight", f"in {period_label(years[int(np.argmin(good))], unit)} is {problem}", fix)
         else:
             check(is_weight(np.asarray(table["weight"].to_numpy(), dtype=np.float64)), "weight", problem, fix)
 

@@ -21,6 +21,7 @@ from .options import (
     Untitled,
     Weighted,
     names,
+    period,
 )
 from .train import say_trained
 
@@ -102,7 +103,7 @@ def finetune(
         data,
         output=output,
         covariates=names(covariates),
-        cutoff=cutoff,
+        cutoff=None if cutoff is None else period(cutoff),
         learning_rate=learning_rate,
         lr_scheduler_type=lr_scheduler_type,
         layerwise_decay=layerwise_decay,

@@ -11,7 +11,7 @@ import typer
 import career_hf
 
 from .console import say, show
-from .options import Data, Draws, Weighted, how_weighted, listed_years
+from .options import Data, Draws, Weighted, how_weighted, names, period
 
 
 # People whose forecast is printed.
@@ -27,7 +27,10 @@ def forecast(
     model: Annotated[str, typer.Argument(help="Folder or Hub id of a model that was trained up to the cutoff.")],
     data: Data,
     cutoff: Annotated[
-        int | None, typer.Option(help="Last known year; the forecasts of observed years after it are scored.")
+        str | None,
+        typer.Option(
+            help="Last known year, or month such as 1995-06; the forecasts of observed years after it are scored."
+        ),
     ] = None,
     horizon: Annotated[
         int | None,
@@ -39,7 +42,9 @@ def forecast(
     ] = None,
     years: Annotated[
         str,
-        typer.Option(help="Comma-separated years to forecast; the first three observed after the cutoff if empty."),
+        typer.Option(
+            help="Comma-separated years or months to forecast; the first three observed after the cutoff if empty."
+        ),
     ] = "",
     split: Annotated[str, typer.Option(help="Split of the careers to forecast; all careers if empty.")] = "",
     everyone: Annotated[
@@ -88,7 +93,7 @@ def forecast(
         likeliest = ahead.top(3)
         for name in [person] if person else ahead.people[:SHOWN]:
             rows = likeliest[likeliest["person"] == name].drop(columns="person")
-            show(rows.set_index("year"), f"Person {name}: likeliest occupations")
+            show(rows.set_index(ahead.time_unit), f"Person {name}: likeliest occupations")
         if output is not None:
             ahead.save(output)
             if drawn is not None:
@@ -98,8 +103,8 @@ def forecast(
     report = career_hf.evaluate_forecast(
         model,
         data,
-        cutoff=cutoff,
-        years=listed_years(years),
+        cutoff=period(cutoff),
+        years=[period(name.strip()) for name in names(years)] or None,
         split=split or None,
         everyone=everyone,
         weighted=weighted,
@@ -110,9 +115,10 @@ def forecast(
         draws=draws,
     )
     say(report.ledger)
-    if report.forecast.attrs["years_placed_at"]:
-        say(f"years without training use another trained year: {report.forecast.attrs['years_placed_at']}")
-    who = f"people observed in {report.forecast.years[0, -1]}, {how_weighted(weighted)}"
+    unit = report.forecast.time_unit
+    if placed := report.forecast.placed:
+        say(f"{unit}s without training use another trained {unit}: {placed}")
+    who = f"people observed in {report.forecast.labels[0, -1]}, {how_weighted(weighted)}"
     if everyone:
         who = f"everyone observed, weighted for dropping out{' and by survey weights' if weighted else ''}"
     known = {"last": "keep their last values", "realised": "are known ahead"}[covariates.value]

@@ -31,7 +31,10 @@ EvalSteps = Annotated[int, typer.Option(help="Number of updates between validati
 Resume = Annotated[bool, typer.Option("--resume", help="Resume from the last checkpoint in the output folder.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another run in the output folder.")]
 Patience = Annotated[int, typer.Option(help="Number of validations without improvement before training stops.")]
-Cutoff = Annotated[int | None, typer.Option(help="Last year to train on, so that later years can be forecast.")]
+Cutoff = Annotated[
+    str | None,
+    typer.Option(help="Last year or month to train on, so that later ones can be forecast.", metavar="YEAR"),
+]
 JobDropout = Annotated[
     float,
     typer.Option(help="Share of careers in which earlier years are hidden; CAREER only; .5 for rationales."),
@@ -50,18 +53,9 @@ Untitled = Annotated[str, typer.Option(help="Occupations without a title, comma-
 MODELS = ", ".join(career_hf.registration.model_names())
 
 
-def listed_years(commas: str) -> list[int] | None:
-    """The years in a comma-separated option; None if it is empty.
-
-    Raises:
-        typer.BadParameter: One of them is not a whole number.
-    """
-    refused = [name for name in names(commas) if not name.strip().isdecimal()]
-    if refused:
-        raise typer.BadParameter(
-            f"{refused[0]!r} is not a year: write years with commas, as in --years 2009,2010,2011"
-        )
-    return [int(name) for name in names(commas)] or None
+def period(text: str) -> int | str:
+    """A year as a number; the label of a month or quarter as it is."""
+    return int(text) if text.isdecimal() else text
 
 
 def listed_numbers(commas: str) -> list[float] | None:

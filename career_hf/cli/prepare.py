@@ -73,6 +73,12 @@ class Rule(StrEnum):
     no_lookahead = "no_lookahead"
 
 
+class Unit(StrEnum):
+    year = "year"
+    quarter = "quarter"
+    month = "month"
+
+
 RuleOption = Annotated[
     Rule,
     typer.Option(
@@ -301,12 +307,21 @@ def prepare_spells(
 def prepare_panel(
     table: Annotated[
         Path,
-        typer.Argument(help="CSV, Parquet or Stata file, a row per person-year.", exists=True, dir_okay=False),
+        typer.Argument(help="CSV, Parquet or Stata file, long or wide.", exists=True, dir_okay=False),
     ],
     output: Output,
     person: PersonColumn = "person",
-    year: Annotated[str, typer.Option(help="Column of years.")] = "year",
+    year: Annotated[
+        str,
+        typer.Option(
+            help="Column of years, quarters or months; or of a wide table, with one row per person, the first and the "
+            "last of its columns of periods, such as Jul.93:Jun.99."
+        ),
+    ] = "year",
     occupation: OccupationColumn = "occupation",
+    unit: Annotated[
+        Unit | None, typer.Option(help="What a period is; if left out, it follows from texts such as 1993-07.")
+    ] = None,
     covariates: Annotated[str, typer.Option(help="Columns that change over time, comma-separated.")] = "",
     static: StaticColumns = "",
     outcomes: Annotated[str, typer.Option(help="Columns of numbers, such as log_wage, comma-separated.")] = "",
@@ -329,11 +344,12 @@ def prepare_panel(
     salt: Salt = "career_hf",
     overwrite: Overwrite = False,
 ) -> None:
-    """Prepare a yearly panel of your own that is a table, one row per person and year."""
+    """Prepare a panel of your own that is a table: one row per person and year or month, or one row per person."""
     prepared = career_hf.sources.panel(
         table,
         person=person,
         year=year,
+        unit=None if unit is None else unit.value,
         occupation=occupation,
         covariates=names(covariates),
         static=names(static),

@@ -30,6 +30,7 @@ from .options import (
     how_weighted,
     listed_numbers,
     names,
+    period,
 )
 
 
@@ -98,7 +99,7 @@ def train(
         covariates=names(covariates),
         occupations=occupations,
         corpus_weights=listed_numbers(corpus_weights),
-        cutoff=cutoff,
+        cutoff=None if cutoff is None else period(cutoff),
         one_stage=one_stage,
         recipe=recipe,
         learning_rate=learning_rate,

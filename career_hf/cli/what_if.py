@@ -11,7 +11,7 @@ import typer
 import career_hf
 
 from .console import say, show
-from .options import Data, Draws, Weighted, how_weighted
+from .options import Data, Draws, Weighted, how_weighted, period
 from .transitions import Groups
 
 
@@ -28,7 +28,7 @@ def what_if(
         list[str] | None,
         typer.Option(help="New occupation, NEW, or OLD=NEW for one old occupation; may be repeated."),
     ] = None,
-    from_year: Annotated[int | None, typer.Option(help="First year that is edited.")] = None,
+    from_year: Annotated[str | None, typer.Option(help="First year or month that is edited.")] = None,
     from_age: Annotated[
         int | None, typer.Option(help="First age that is edited; the careers need a birth_year.")
     ] = None,
@@ -36,7 +36,7 @@ def what_if(
     horizon: Annotated[
         int, typer.Option(help="Number of steps ahead to forecast too; 0 for no forecasts.", min=0)
     ] = 0,
-    cutoff: Annotated[int | None, typer.Option(help="Last known year, after which careers are cut.")] = None,
+    cutoff: Annotated[str | None, typer.Option(help="Last known year or month, after which careers are cut.")] = None,
     samples: Annotated[int, typer.Option(help="Number of trajectories of each person.", min=2)] = 200,
     groups: Annotated[Groups, typer.Option(help="Outcomes: single occupations, or broad groups of occ1990dd.")] = (
         Groups.group
@@ -54,11 +54,11 @@ def what_if(
         checkpoint,
         data,
         _change(covariate or [], occupation or []),
-        from_year=from_year,
+        from_year=None if from_year is None else period(from_year),
         from_age=from_age,
         split=split,
         horizon=horizon,
-        cutoff=cutoff,
+        cutoff=None if cutoff is None else period(cutoff),
         samples=samples,
         groups=groups.value,
         fewest=fewest,

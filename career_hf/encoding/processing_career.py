@@ -43,9 +43,11 @@ from ..careers.columns import (
 )
 from ..careers.frames import career_columns
 from ..careers.ledger import Ledger
+from ..careers.periods import PER_YEAR, TIME_UNIT, TimeUnit, period_column, person_periods, plural, time_unit
 from ..careers.provenance import UNKNOWN_SOURCE
 from ..careers.shards import CareerShards
 from ..careers.validation import validated_pieces
+from ..careers.wide_tables import column_names
 from ..models.checksums import Checksummed
 from ..models.configuration_occupation import OccupationConfig
 from ..models.json_fields import check_types, read_json
@@ -85,6 +87,7 @@ TYPES = {
     "training_stages": list[dict[str, Any]],
     "padding_value": int,
     "padding_side": str,
+    TIME_UNIT: str,
 }
 
 
@@ -113,6 +116,8 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
         training_stages: Records of the training runs; see `record_training`.
         padding_value: Level of covariates at padded steps, always 0, which is "missing".
         padding_side: Side on which `pad` and a call add padding, "right" or "left".
+        time_unit: What the column `year` of the careers counts, "year", "quarter" or "month". Files of processors of
+            years do not have the field.
 
     Raises:
         ValueError: If the state contradicts itself, for instance because a label has two ids.
@@ -149,6 +154,7 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
         training_stages: Sequence[Mapping[str, Any]] = (),
         padding_value: int = 0,
         padding_side: str = "right",
+        time_unit: TimeUnit = "year",
         **kwargs: Any,
     ) -> None:
         # Its parent's constructor asks for a sampling rate, which careers do not have.
@@ -168,6 +174,7 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
         self.training_stages = [dict(stage) for stage in training_stages]
         self.padding_value = padding_value
         self.padding_side = padding_side
+        self.time_unit = time_unit
         self._check_state()
 
     @classmethod
@@ -176,6 +183,13 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
         wrong type."""
         check_types("preprocessor_config.json", feature_extractor_dict, TYPES, ["occupations"])
         return super().from_dict(feature_extractor_dict, **kwargs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields of the processor's file, without the unit where it is the year."""
+        fields: dict[str, Any] = super().to_dict()
+        if self.time_unit == "year":
+            del fields[TIME_UNIT]
+        return fields
 
     def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> Any:
         """Saves the processor, as any feature extractor of Transformers.
@@ -258,6 +272,7 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
             time_covariate="year" if "year" in covariates else None,
             step_length=seen.step_length,
             weight_scale=seen.weight_scale,
+            time_unit=seen.time_unit,
         )
 
     def encode(
@@ -311,7 +326,7 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
         columns["length"] = pa.array(steps.lengths, pa.int32())
         ledger = Ledger()
         years = len(steps.labels)
-        ledger.record("encode careers", "person-years", years, years, altered=dict(altered))
+        ledger.record("encode careers", person_periods(self.time_unit), years, years, altered=dict(altered))
         if weights:
             scaled = pa.array(np.concatenate(weights), pa.float32())
             columns["weight"] = pa.ListArray.from_arrays(offsets, scaled) if by_step else scaled
@@ -332,7 +347,8 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
             digest.update(encoded._fingerprint.encode())
         counts = sum_counts(stages)
         ledger = Ledger()
-        ledger.record("encode careers", "person-years", careers.steps, counts["person_years"], altered=dict(altered))
+        unit = person_periods(self.time_unit)
+        ledger.record("encode careers", unit, careers.steps, counts["person_years"], altered=dict(altered))
         ledger.notes += notes
         encode = partial(self.encode, unknown_levels=unknown_levels)
         return EncodedShards(careers, encode, encoded.column_names, counts, digest.hexdigest()), ledger
@@ -362,6 +378,7 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
         self, table: pa.Table, unknown_is_missing: bool, first_row: int = 0
     ) -> tuple[FlatCareers, dict[str, int]]:
         """The ids of every step, and how many labels were altered, by reason; raises the errors of `encode`."""
+        self.check_unit(time_unit(table))
         lengths = list_lengths(table, "year")
         labels, unknown = occupation_codes(
             table, self.occupations, self.special_token_ids, self.unknown_occupation, first_row
@@ -381,7 +398,7 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
             covariates[:, i], unknown, problem = level_codes(table, name, levels, is_missing, first_row)
             if unknown and is_optional and name == self.time_covariate:
                 covariates[:, i] = nearest_years(table, levels)
-                altered["year never seen in training, now the nearest that was"] = unknown
+                altered[f"{self.time_unit} never seen in training, now the nearest that was"] = unknown
             elif unknown:
                 altered[f"level of '{name}' never seen in training, now '{MISSING}'"] = unknown
                 logger.warning_once(problem)
@@ -422,14 +439,16 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
             # Arrow columns, because making a `datasets.Dataset` of one career takes longer than everything else.
             self.warn_of_unused(careers)
             covariates = self.columns_of(careers)
-            frame = one_career(careers, covariates) if isinstance(careers, Mapping) else careers
-            table = pa.table(career_columns(frame, covariates=covariates))
+            frame = one_career(careers, covariates, self.time_unit) if isinstance(careers, Mapping) else careers
+            names = frame if isinstance(frame, Mapping) else column_names(frame)
+            year = period_column(names, self.time_unit)
+            table = pa.table(career_columns(frame, year=year, covariates=covariates, unit=self.time_unit))
             pieces = [self._encode_steps(table, unknown_is_missing=False)]
         altered = Counter[str]()
         for _, of_piece in pieces:
             altered.update(of_piece)
         if altered:
-            logger.warning_once(f"encoding careers altered person-years: {dict(altered)}")
+            logger.warning_once(f"encoding careers altered {person_periods(self.time_unit)}: {dict(altered)}")
         steps = FlatCareers.joined([encoded for encoded, _ in pieces])
         return self._padded(steps, return_tensors)
 
@@ -561,6 +580,18 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
             )
         return codes
 
+    def check_unit(self, unit: str) -> None:
+        """Checks that careers count time as the training careers did.
+
+        Raises:
+            ValueError: They are in another unit.
+        """
+        if unit != self.time_unit:
+            raise ValueError(
+                f"the careers are in {plural(unit)}, and the model was trained on {plural(self.time_unit)}: make them "
+                f"with from_frame(..., unit='{self.time_unit}')"
+            )
+
     @property
     def id2label(self) -> dict[int, str]:
         """The label of every id, special ids included."""
@@ -605,6 +636,7 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
             seen = _Seen([name for name in state["covariate_names"] if name not in absent])
             for piece in validated_pieces(careers):
                 seen.add(piece)
+            self.check_unit(seen.time_unit)
             counts = seen.occupations
             for name, levels in zip(state["covariate_names"], state["covariate_levels"], strict=True):
                 if name in absent:
@@ -734,8 +766,11 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
             )
         if self.time_covariate not in (None, *self.covariate_names):
             raise ValueError(f"time_covariate {self.time_covariate!r} is not one of {self.covariate_names}")
+        if self.time_unit not in PER_YEAR:
+            raise ValueError(f"time_unit is {self.time_unit!r}, but must be one of {', '.join(map(repr, PER_YEAR))}")
         if not self.step_length >= 1:
-            raise ValueError(f"step_length is {self.step_length!r}, but must be a number of years, 1 or more")
+            units = plural(self.time_unit)
+            raise ValueError(f"step_length is {self.step_length!r}, but must be a number of {units}, 1 or more")
         if self.weight_scale is not None and not 0 < self.weight_scale < inf:
             raise ValueError(f"weight_scale is {self.weight_scale!r}, but must be a finite number above 0")
         for i in (self.pad_token_id, self.bos_token_id, *self.special_token_ids):
@@ -790,16 +825,22 @@ class _Seen:
     Attributes:
         people: The number of careers.
         occupations: The number of times that each label occurs.
+        time_unit: The unit of time, in which all careers must be.
     """
 
     def __init__(self, covariates: Sequence[str]):
         self.people = 0
+        self.time_unit: TimeUnit = "year"
         self.occupations = Counter[str]()
         self._levels: dict[str, set[str]] = {name: set() for name in covariates}
         self._gaps = Counter[int]()
         self._steps, self._weight, self._weighted = 0, 0.0, False
 
     def add(self, table: pa.Table) -> None:
+        unit = time_unit(table)
+        if self.people and table.num_rows and unit != self.time_unit:
+            raise ValueError(f"some careers are in {plural(self.time_unit)} and others in {plural(unit)}: choose one")
+        self.time_unit = unit if table.num_rows else self.time_unit
         self.people += table.num_rows
         self.occupations.update(label_counts(list_values(table, "occupation")))
         for name, levels in self._levels.items():

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..careers.columns import RESERVED_NAMES, is_list, is_text, list_lengths, list_values, sort_labels
+from ..careers.periods import period_label, plural, time_unit
 
 
 MISSING = "missing"
@@ -131,9 +132,12 @@ def level_codes(
     if unknown.any():
         place = int(np.argmax(unknown))
         trained = f"levels {', '.join(levels[1:9])}{' and others' if len(levels) > 9 else ''}"
+        label, unit = labels[place].as_py(), time_unit(table)
         if name == "year" and len(levels) > 1:
             years = [year for year in map(year_of, levels[1:]) if year is not None]
-            trained = f"years, {min(years)} to {max(years)}" if years else trained
+            label = period_label(label, unit)
+            ends = [period_label(year, unit) for year in (min(years), max(years))] if years else []
+            trained = f"{plural(unit)}, {' to '.join(ends)}" if years else trained
         if not unknown_is_missing:
             row = place if per_person else _row_of_step(table, place)
             step = int(list_lengths(table, "year")[:row].sum()) if per_person else place
@@ -141,12 +145,16 @@ def level_codes(
                 table,
                 row,
                 step,
-                f"{labels[place].as_py()!r} of covariate '{name}' is not among the trained {trained}; correct it, add "
-                "it with processor.extend(careers), or encode with unknown_levels='missing'",
+                f"{label!r} of covariate '{name}' is not among the trained {trained}; correct it, add it "
+                "with processor.extend(careers), or encode with unknown_levels='missing'",
                 first_row,
             )
-        found = short(pc.unique(labels.filter(pa.array(unknown))).to_pylist())
-        problem = f"{found} of covariate '{name}' are not among the trained {trained}, and count as missing"
+        unknown_labels = pc.unique(labels.filter(pa.array(unknown))).to_pylist()
+        if name == "year":
+            unknown_labels = [period_label(one, unit) for one in unknown_labels]
+        problem = (
+            f"{short(unknown_labels)} of covariate '{name}' are not among the trained {trained}, and count as missing"
+        )
     codes[unknown] = 0
     if per_person:
         lengths = list_lengths(table, "year")
@@ -173,8 +181,8 @@ def unused_columns(columns: Collection[str], covariates: Collection[str]) -> str
 
 def fail(table: pa.Table, row: int, step: int, problem: str, first_row: int = 0) -> NoReturn:
     """Raises a ValueError about one person-year; `step` counts the person-years of the table from 0."""
-    person, year = table["person"][row].as_py(), list_values(table, "year")[step].as_py()
-    raise ValueError(f"person '{person}', row {first_row + row}, year {year}: {problem}")
+    person, year, unit = table["person"][row].as_py(), list_values(table, "year")[step].as_py(), time_unit(table)
+    raise ValueError(f"person '{person}', row {first_row + row}, {unit} {period_label(year, unit)}: {problem}")
 
 
 def _covariate_labels(table: pa.Table, name: str) -> pa.Array:

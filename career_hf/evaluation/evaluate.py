@@ -14,7 +14,7 @@ from datasets import Dataset, DatasetDict
 
 from ..careers.benchmark import label_set, labels_sha256, rows_sha256
 from ..careers.columns import with_weights
-from ..careers.frames import as_careers, as_splits, to_frame
+from ..careers.frames import as_careers, as_splits, long_table
 from ..encoding.checkpoints import as_checkpoint
 from ..encoding.processing_career import CareerProcessor
 from ..number_ranges import within_ranges
@@ -159,7 +159,7 @@ def evaluate(
         for note in dict.fromkeys(note for note in notes if note is not None):
             results.ledger.note(f"{name}: {note}")
     if labels:
-        rows = rows_sha256(to_frame(scored, kind="arrow"))
+        rows = rows_sha256(long_table(scored))
         results.ledger.note(f"rows have SHA-256 {rows}, and the {len(labels)} labels {labels_sha256(labels)}")
     if recalibrate:
         results = replace(results, tables={**results.tables, "recalibrations": pd.DataFrame(recalibrations)})

@@ -21,7 +21,8 @@ from datasets import Dataset
 
 from ..careers.benchmark import steps_of
 from ..careers.columns import LongTable, read_file, read_labels, read_numbers
-from ..careers.frames import to_frame
+from ..careers.frames import long_table
+from ..careers.periods import time_unit
 from ..occupations.normalising import label_of
 from .transition_table import ROUNDING, SUM_TOLERANCE, check_can_be_scored, table_of_steps
 
@@ -91,9 +92,13 @@ def outside_table(
     names = list(table.column_names if isinstance(table, pa.Table) else table.columns)
     label_of_name = _label_of_name([name for name in names if isinstance(name, str)], labels, careers.column_names)
     optional = [name for name in ("occupation", "unknown", *GIVEN) if name in names]
-    rows = LongTable(table, "person", ["year", "log_prob", *optional, *label_of_name])
-    long = to_frame(careers, kind="arrow")
-    row, step = _rows_of_steps(rows, long, f"the split '{split}'" if split else "the careers"), steps_of(long)
+    long = long_table(careers)
+    unit = time_unit(long)
+    # A transition table has the numbers of months and quarters in "year", and their labels in a column of their own.
+    period = unit if unit in names else "year"
+    rows = LongTable(table, "person", [period, "log_prob", *optional, *label_of_name])
+    year = rows.periods(period, unit)[0]
+    row, step = _rows_of_steps(rows, year, long, f"the split '{split}'" if split else "the careers"), steps_of(long)
     occupation = pc.index_in(long["occupation"].combine_chunks(), value_set=pa.array(labels)).to_numpy()
     previous = np.where(step == 0, -1, np.r_[-1, occupation[:-1]])
     steps = _Steps(rows, row, previous, occupation, labels)
@@ -153,7 +158,7 @@ def _label_of_name(names: Sequence[str], labels: Sequence[str], others: Sequence
     return dict(sorted(found.items(), key=lambda pair: places[pair[1]]))
 
 
-def _rows_of_steps(rows: LongTable, long: pa.Table, where: str) -> np.ndarray:
+def _rows_of_steps(rows: LongTable, year: np.ndarray, long: pa.Table, where: str) -> np.ndarray:
     """`(steps,)`: the row of an outside table about each step of the careers.
 
     Raises:
@@ -165,7 +170,6 @@ def _rows_of_steps(rows: LongTable, long: pa.Table, where: str) -> np.ndarray:
         stranger = int(np.argmax(person.is_null().to_numpy(zero_copy_only=False)))
         fix = "keep the rows to be predicted, and identifiers as the careers write them, with leading zeros"
         rows.fail(stranger, "person", f"nobody in {where} has this identifier", fix)
-    year = rows.years("year")
     key = person.to_numpy().astype(np.int64) * YEARS + year
     wanted = people.indices.to_numpy().astype(np.int64) * YEARS + long["year"].to_numpy()
     order = np.argsort(key, kind="stable")

@@ -20,7 +20,8 @@ from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from ..careers.columns import is_text
-from ..careers.frames import as_careers, to_frame
+from ..careers.frames import as_careers, long_table
+from ..careers.periods import TIME_UNIT, period_labels, time_unit
 from ..encoding.checkpoints import as_checkpoint
 from ..encoding.collating import EncodedCareers
 from ..encoding.processing_career import CareerProcessor
@@ -84,7 +85,8 @@ def transition_table(
         (false without that column); unknown, whether the model does not know y_t or y_{t-1}, in whose place it then
         predicts the processor's unknown occupation; weight, the survey weight (null without one); split; then the
         watched probabilities, and the careers' covariates and other label columns, stratum, psu and group (household)
-        among them, by which intervals are clustered.
+        among them, by which intervals are clustered. In other units than the year there is a column of that name, with
+        the labels of the periods, and `year` has their numbers.
 
     Raises:
         ValueError: The processor does not belong to the model, there are no careers, a career cannot be encoded, a
@@ -110,7 +112,7 @@ def transition_table(
     if processor.unknown_occupation is not None:
         unknown_id = processor.occupations.index(processor.unknown_occupation)
         unknown = (flat.labels == unknown_id) | (~first & (flat.input_ids == unknown_id))
-    long = to_frame(careers, kind="arrow")
+    long = long_table(careers)
     occupation, labels = _own_codes(long["occupation"], code_of_id[flat.labels], processor, groups, labels)
     return table_of_steps(long, flat.positions, occupation, labels, scores, unknown, split)
 
@@ -127,7 +129,7 @@ def table_of_steps(
     """A transition table of careers and of what a model, or any other program, says of each of their steps.
 
     Args:
-        long: Careers as `careers.frames.to_frame` returns them in Arrow.
+        long: Careers as `careers.frames.long_table` returns them.
         step: `(steps,)`: 0 at each person's first step, then 1, 2, ...
         occupation: `(steps,)`: places in `labels` of the occupations y_t.
         labels: Labels of occupations, or of groups of them.
@@ -163,8 +165,11 @@ def table_of_steps(
             **{name: scores[name] for name in watched},
         }
     )
+    unit = time_unit(long)
+    if unit != "year":
+        table[unit] = _categories(pa.chunked_array([pa.array(period_labels(year, unit), pa.string())]))
     for name in long.column_names:
-        if name not in CAREER_COLUMNS and is_text(long[name].type):
+        if name not in (*CAREER_COLUMNS, TIME_UNIT) and is_text(long[name].type):
             table[name] = _categories(long[name])
     return table
 

@@ -25,7 +25,7 @@ from datasets import Dataset, DatasetDict
 
 from ..careers.clusters import DESIGN, cluster_name, clusters
 from ..careers.columns import read_file, with_weights
-from ..careers.frames import as_careers, covariate_names, to_frame, truncate
+from ..careers.frames import as_careers, covariate_names, long_table, truncate
 from ..careers.ledger import Ledger
 from ..encoding.checkpoints import as_checkpoint
 from ..encoding.processing_career import CareerProcessor
@@ -188,7 +188,7 @@ def displacement(
         raise ValueError(f"careers have a column '{taken[0]}', which is a name of the comparison's own; rename it")
     model, processor = as_checkpoint(model)
     step = processor.step_length
-    long = to_frame(careers)
+    long = long_table(careers).to_pandas()
     if not_working and not long["occupation"].isin(not_working).any():
         raise ValueError(
             f"nobody is ever in one of the states not_working={list(not_working)}: name those of these careers, or "

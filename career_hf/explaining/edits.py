@@ -16,6 +16,7 @@ from datasets import Dataset
 
 from ..careers.columns import RESERVED_NAMES, career_table, is_list, is_text, list_lengths, list_values, make_dataset
 from ..careers.ledger import Ledger
+from ..careers.periods import PER_YEAR, Period, period_number, person_periods, time_unit
 from ..encoding.collating import EncodedCareers
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.vocabulary import MISSING
@@ -32,7 +33,7 @@ class Edit:
         covariates: For each covariate its new level, or new levels by old ones; other old levels stay, and missing
             levels too. A covariate that does not change over a career is edited for the whole career.
         occupations: The new occupation, or new occupations by old ones.
-        from_year: The first year that is edited; earlier years stay as they are.
+        from_year: The first year, or label of a month or quarter, that is edited; earlier ones stay as they are.
         from_age: The first age that is edited; careers need a `birth_year`. Without a year or an age, whole careers
             are edited.
 
@@ -43,7 +44,7 @@ class Edit:
 
     covariates: Mapping[str, str | Mapping[str, str]] = field(default_factory=dict)
     occupations: str | Mapping[str, str] | None = None
-    from_year: int | None = None
+    from_year: Period | None = None
     from_age: int | None = None
 
     def __post_init__(self) -> None:
@@ -87,7 +88,8 @@ def edit_careers(careers: Dataset, edit: Edit) -> tuple[Dataset, Ledger]:
     lengths = list_lengths(table, "year")
     in_time = _edited_years(table, lengths, edit)
     columns = {name: table[name] for name in table.column_names}
-    altered: dict[str, dict[str, int]] = {"person-years": {}, "people": {}}
+    units = person_periods(time_unit(table))
+    altered: dict[str, dict[str, int]] = {units: {}, "people": {}}
     for name, new in edit.changes.items():
         if name not in columns or (name in RESERVED_NAMES and name != "occupation"):
             raise ValueError(f"careers have no covariate '{name}' to edit, only {table.column_names}")
@@ -109,13 +111,13 @@ def edit_careers(careers: Dataset, edit: Edit) -> tuple[Dataset, Ledger]:
             edited = labels.mask(labels.isin(list(new)) & (in_time if over_time else True), labels.map(dict(new)))
         changed = (edited != labels) & ~(edited.isna() & labels.isna())
         pairs = pd.DataFrame({"old": labels[changed].fillna(MISSING), "new": edited[changed]}).value_counts()
-        unit = "person-years" if over_time else "people"
+        unit = units if over_time else "people"
         altered[unit] |= {f"{name}: {old} to {to}": int(n) for (old, to), n in pairs.items()}
         values = pa.array(edited.where(edited.notna(), None), pa.string())
         offsets = pa.array(np.append(0, lengths.cumsum()), pa.int32())
         columns[name] = pa.ListArray.from_arrays(offsets, values) if over_time else values
     ledger = Ledger()
-    for unit, size in {"people": table.num_rows, "person-years": int(lengths.sum())}.items():
+    for unit, size in {"people": table.num_rows, units: int(lengths.sum())}.items():
         ledger.record("edit careers", unit, size, size, altered=altered[unit])
     return make_dataset(columns), ledger
 
@@ -131,9 +133,11 @@ def _check_old_labels(name: str, new: Mapping[str, str], labels: pd.Series) -> N
 
 def _edited_years(table: pa.Table, lengths: np.ndarray, edit: Edit) -> np.ndarray:
     """`(person-years,)`: whether the edit applies to the year."""
-    years = list_values(table, "year").to_numpy()
+    years, unit = list_values(table, "year").to_numpy(), time_unit(table)
     if edit.from_age is None:
-        return years >= (years.min(initial=0) if edit.from_year is None else edit.from_year)
+        if edit.from_year is None:
+            return np.ones(len(years), dtype=bool)
+        return np.asarray(years >= period_number(edit.from_year, unit, "from_year"))
     if "birth_year" not in table.column_names or is_list(table.schema.field("birth_year").type):
         raise ValueError(
             "ages need a column birth_year, which does not change: add it to the careers, or use from_year"
@@ -146,7 +150,7 @@ def _edited_years(table: pa.Table, lengths: np.ndarray, edit: Edit) -> np.ndarra
             f"person '{table['person'][row].as_py()}', column 'birth_year', value {value!r}: not a year, so the age "
             "is not known; leave the person out, or use from_year"
         )
-    return years >= np.repeat(born, lengths) + edit.from_age
+    return np.asarray(years // PER_YEAR[unit] >= np.repeat(born, lengths) + edit.from_age)
 
 
 def check_known(edit: Edit, processor: CareerProcessor) -> None:

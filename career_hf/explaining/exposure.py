@@ -21,7 +21,7 @@ from datasets import Dataset, DatasetDict
 
 from ..careers.clusters import cluster_name, clusters
 from ..careers.columns import career_table, weights_by_step, with_weights
-from ..careers.frames import as_careers, to_frame
+from ..careers.frames import as_careers, long_table
 from ..careers.ledger import Ledger
 from ..encoding.checkpoints import as_checkpoint
 from ..encoding.collating import EncodedCareers
@@ -203,7 +203,7 @@ def _of_model(
     model, processor = as_checkpoint(model)
     processor.check(model.config)
     encoded = EncodedCareers(processor.encode(careers, unknown_levels)[0])
-    long = to_frame(careers)
+    long = long_table(careers).to_pandas()
     weight = weights_by_step(career_table(careers))
     first = ~long["person"].duplicated().to_numpy()
     used = ~first & (weight > 0)
@@ -229,7 +229,8 @@ def _of_model(
 def _of_forecast(forecast: Forecast, weighted: bool, ledger: Ledger) -> _Predictions:
     """Every year of everybody who is forecast."""
     careers = with_weights(forecast.require_histories(), weighted)
-    last = to_frame(careers).drop_duplicates("person", keep="last").set_index("person").loc[forecast.people]
+    steps = long_table(careers).to_pandas()
+    last = steps.drop_duplicates("person", keep="last").set_index("person").loc[forecast.people]
     horizon = forecast.years.shape[1]
     rows = last.loc[last.index.repeat(horizon)].reset_index().rename(columns={"occupation": "previous"})
     rows = rows.assign(

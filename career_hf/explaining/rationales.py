@@ -27,6 +27,7 @@ from transformers.utils import logging
 
 from ..careers.columns import LongTable, career_table, list_lengths, list_values
 from ..careers.frames import as_careers
+from ..careers.periods import time_unit
 from ..encoding.checkpoints import as_checkpoint
 from ..encoding.collating import EncodedCareers
 from ..encoding.processing_career import CareerProcessor
@@ -480,8 +481,8 @@ def _scores(log_probs: torch.Tensor, target: torch.Tensor) -> np.ndarray:
 
 def _locate_steps(steps: Any, careers: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Rows and steps of the people and years in a table."""
-    named = LongTable(steps, "person", ["year"])
-    requested = pd.DataFrame({"person": named.people.to_pylist(), "year": named.years("year")})
+    named, unit = LongTable(steps, "person", ["year"]), time_unit(careers)
+    requested = pd.DataFrame({"person": named.people.to_pylist(), "year": named.periods("year", unit)[0]})
     lengths = list_lengths(table := career_table(careers.select_columns(["person", "year"])), "year")
     all_steps = pd.DataFrame({"person": np.repeat(table["person"].to_pylist(), lengths)})
     all_steps["year"] = list_values(table, "year").to_numpy()

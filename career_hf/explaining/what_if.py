@@ -30,6 +30,7 @@ from ..careers.clusters import DESIGN, clusters
 from ..careers.columns import career_table, weights_by_step, with_weights
 from ..careers.frames import as_careers, as_splits, truncate
 from ..careers.ledger import Ledger
+from ..careers.periods import Period
 from ..encoding.checkpoints import as_checkpoint
 from ..encoding.collating import EncodedCareers, FlatCareers
 from ..encoding.processing_career import CareerProcessor
@@ -145,12 +146,12 @@ def what_if(
     careers: str | Path | Dataset | DatasetDict,
     change: Mapping[str, str | Mapping[str, str]],
     *,
-    from_year: int | None = None,
+    from_year: Period | None = None,
     from_age: int | None = None,
     split: str = "test",
     training: Dataset | None = None,
     horizon: int = 0,
-    cutoff: int | None = None,
+    cutoff: Period | None = None,
     samples: int = 200,
     groups: Groups = "group",
     fewest: int = 10,
@@ -168,14 +169,14 @@ def what_if(
         careers: A folder of careers, or careers; people whom the model was not trained on.
         change: For each column its new label, or new labels by old ones: covariates of the model, or "occupation".
             Other old labels stay, and missing ones too.
-        from_year: The first year that is edited; earlier years stay as they are.
+        from_year: The first year, or label of a month or quarter, that is edited; earlier ones stay as they are.
         from_age: The first age that is edited; careers need a `birth_year`. Without a year or an age, whole careers
             are edited.
         split: The split of a folder, or of careers by split name, whose careers are edited.
         training: Careers that the model was trained on, to count the edited combinations of labels in; if None, the
             split "train" of the careers. Without either, combinations are not counted.
         horizon: Number of steps ahead for which forecasts are compared too; 0 compares no forecasts.
-        cutoff: The last known year, after which careers are cut.
+        cutoff: The last known year, or label of a month or quarter, after which careers are cut.
         samples: Number of trajectories of each person in forecasts.
         groups: The outcomes: "occupation" for single ones; a level of broad groups of occ1990dd, "group",
             "major_group" or "census_group"; or the group of every occupation.

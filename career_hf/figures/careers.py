@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ..careers.frames import to_frame
+from ..careers.frames import long_table
+from ..careers.periods import PER_YEAR, plural, time_unit
 from ..number_ranges import within_ranges
 from ..occupations.crosswalks import GroupLevel, groups, groups_of
 from ..occupations.labels import NOT_WORKING
@@ -26,6 +27,7 @@ from .style import (
     Look,
     heat_map,
     new_figure,
+    period_axis,
     save,
     styled,
     words,
@@ -53,8 +55,8 @@ def description_figures(output: str | Path, careers: Dataset, *, seed: int = 0) 
 
     Careers in occ1990dd are drawn by broad group: the six of Autor and Dorn (2013) where colours tell states apart,
     the 25 of David Dorn in the heat map. Other careers are drawn by occupation, the less frequent ones as "other".
-    The clock is age where careers have `age` or `birth_year`, else the year. Of more than 100,000 people a random
-    sample of that size is drawn.
+    The clock is age where careers have `age` or `birth_year`, else the year, quarter or month. Of more than 100,000
+    people a random sample of that size is drawn.
 
     Args:
         output: Destination folder; created if missing.
@@ -72,7 +74,7 @@ def description_figures(output: str | Path, careers: Dataset, *, seed: int = 0) 
     figures = {
         "sequences.png": sequences_figure(steps, clock, seed=seed),
         "states.png": states_figure(steps, clock),
-        "lengths.png": lengths_figure(steps),
+        "lengths.png": lengths_figure(steps, time_unit(careers)),
         "transitions.png": transitions_figure(steps),
     }
     for name, figure in figures.items():
@@ -87,18 +89,20 @@ def clocked_steps(careers: Dataset) -> tuple[pd.DataFrame, str]:
         careers: Careers, one row per person.
 
     Returns:
-        The careers as a long table, with `age` where they have `age` or `birth_year`; and "age" or "year".
+        The careers as a long table, with `age` where they have `age` or `birth_year`; and "age" or "year", or the
+        other unit, whose column has numbers of periods.
     """
-    steps = to_frame(careers)
+    unit = time_unit(careers)
+    steps = long_table(careers).to_pandas().rename(columns={"year": unit})
     if "birth_year" in steps.columns:
-        steps["age"] = steps["year"] - pd.to_numeric(steps["birth_year"], errors="coerce")
+        steps["age"] = steps[unit] // PER_YEAR[unit] - pd.to_numeric(steps["birth_year"], errors="coerce")
     if "age" in steps.columns:
         age = pd.to_numeric(steps["age"], errors="coerce")
         # Where interviews move within the year, people are one age in two years: age is no clock.
         is_unique = not pd.DataFrame({"person": steps["person"], "age": age}).duplicated().any()
         if age.notna().all() and (age % 1 == 0).all() and is_unique:
             return steps.assign(age=age.astype(int)), "age"
-    return steps, "year"
+    return steps, unit
 
 
 @styled
@@ -107,7 +111,7 @@ def sequences_figure(steps: pd.DataFrame, clock: str, people: int = PEOPLE_SHOWN
 
     Args:
         steps: One row per person-year: person, the clock, and occupation.
-        clock: Column with age or year.
+        clock: Column with age, year, or numbers of quarters or months.
         people: Number of people to draw.
         seed: Random seed for drawing the sample.
 
@@ -139,6 +143,7 @@ def sequences_figure(steps: pd.DataFrame, clock: str, people: int = PEOPLE_SHOWN
     axes.set(title=f"Careers of {len(table):,} people of {len(names):,}, a line each", xlabel=clock, ylabel="people")
     axes.set_yticks([])
     axes.locator_params(axis="x", integer=True)
+    period_axis(axes, "year" if clock == "age" else clock)
     _legend(axes, {name: Look(look.color) for name, look in state_looks.items()})
     return figure
 
@@ -149,7 +154,7 @@ def states_figure(steps: pd.DataFrame, clock: str) -> Figure:
 
     Args:
         steps: One row per person-year: person, the clock, and occupation.
-        clock: Column with age or year.
+        clock: Column with age, year, or numbers of quarters or months.
 
     Returns:
         A matplotlib figure that no window shows. Shares of fewer than 10 people are left out, and the axis
@@ -171,16 +176,18 @@ def states_figure(steps: pd.DataFrame, clock: str) -> Figure:
     bottom.bar(counts.index, people, width=0.95, color=GREYS[0])
     bottom.set(xlabel=clock, ylabel="people", ylim=0)
     bottom.locator_params(axis="x", integer=True)
+    period_axis(bottom, "year" if clock == "age" else clock)
     _legend(top, state_looks)
     return figure
 
 
 @styled
-def lengths_figure(steps: pd.DataFrame) -> Figure:
+def lengths_figure(steps: pd.DataFrame, unit: str = "year") -> Figure:
     """Draws how many years people are observed.
 
     Args:
         steps: One row per person-year, with the person.
+        unit: What a row is of: "year", "quarter" or "month".
 
     Returns:
         A matplotlib figure that no window shows.
@@ -190,7 +197,9 @@ def lengths_figure(steps: pd.DataFrame) -> Figure:
     figure, axes = new_figure(4.5)
     axes.bar(counts.index, counts, width=0.9, color=NAVY)
     axes.axvline(years.mean(), color=VERMILION, linestyle="--", label=f"mean {years.mean():.1f}")
-    axes.set(title=f"Years observed per career, {len(years):,} people", xlabel="years", ylabel="people", ylim=0)
+    units = plural(unit)
+    title = f"{units.capitalize()} observed per career, {len(years):,} people"
+    axes.set(title=title, xlabel=units, ylabel="people", ylim=0)
     axes.locator_params(axis="x", integer=True)
     axes.legend()
     return figure

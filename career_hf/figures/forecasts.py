@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import pandas as pd
 
+from ..careers.periods import period_label, read_periods
 from ..occupations.crosswalks import in_words
 from .style import (
     BLACK,
@@ -20,6 +21,7 @@ from .style import (
     heat_map,
     legend_below,
     new_figure,
+    period_axis,
     reliability,
     short,
     styled,
@@ -56,7 +58,11 @@ def names_of(labels: Sequence[str]) -> dict[str, str]:
 
 @styled
 def person_figure(
-    forecast: Forecasts, person: str, history: Mapping[str, Any], realised: Mapping[int, str] | None = None
+    forecast: Forecasts,
+    person: str,
+    history: Mapping[str, Any],
+    realised: Mapping[int, str] | None = None,
+    unit: str = "year",
 ) -> Figure:
     """Draws one person's past and forecast: years across, occupations down, probabilities in the cells.
 
@@ -65,6 +71,7 @@ def person_figure(
         person: Identifier of the person.
         history: The person's career up to the forecast: year and occupation.
         realised: Occupation that the person had, by year; drawn as frames.
+        unit: What years count; the axis has labels of months or quarters, and says so.
 
     Returns:
         A matplotlib figure that no window shows. Rows are the occupations of the last years and the likeliest
@@ -83,7 +90,9 @@ def person_figure(
     ahead = p.reindex(columns=labels, fill_value=0).T
     # Built in the order of rows, because two rows may have the same name.
     behind = [[float(label == occupation) for _, occupation in past] for label in labels]
-    cells = pd.DataFrame(np.hstack([behind, ahead]), columns=[*(str(year) for year, _ in past), *map(str, years)])
+    cells = pd.DataFrame(
+        np.hstack([behind, ahead]), columns=[period_label(year, unit) for year in (*(at for at, _ in past), *years)]
+    )
     cells.index = [names_of(labels)[label] for label in labels]
     rest = 1 - cells.sum()
     if rest.max() >= LEAST_PROBABILITY or not set(realised.values()) <= set(labels):
@@ -107,25 +116,31 @@ def person_figure(
             axes.add_patch(Rectangle((column - 0.46, row - 0.46), 0.92, 0.92, **frame))
     axes.axvline(len(past) - 0.5, color=BLACK, linewidth=1)
     axes.tick_params(axis="x", rotation=45 if cells.shape[1] > 6 else 0)
+    if unit != "year":
+        axes.set_xlabel(unit)
     framed = "; framed: what happened" if realised else ""
-    figure.suptitle(fill(f"Person {person}: observed up to {past[-1][0]}, then probabilities{framed}", int(8 * width)))
+    last = period_label(past[-1][0], unit)
+    figure.suptitle(fill(f"Person {person}: observed up to {last}, then probabilities{framed}", int(8 * width)))
     return figure
 
 
 @styled
-def shares_figure(shares: pd.DataFrame, past: pd.DataFrame | None = None) -> Figure:
+def shares_figure(shares: pd.DataFrame, past: pd.DataFrame | None = None, unit: str = "year") -> Figure:
     """Draws forecast shares of occupations with their fans, and what happened, one panel per occupation.
 
     Args:
         shares: One row per occupation and year: occupation, year, expected, realised, and a column for each quantile
-            of the fan, named by its probability.
+            of the fan, named by its probability. Months and quarters are labels in a column of that name.
         past: Earlier shares of the same people: occupation, year and share.
+        unit: The name of the column of years.
 
     Returns:
         A matplotlib figure that no window shows.
     """
     from matplotlib.ticker import PercentFormatter
 
+    shares = shares.assign(year=_numbers(shares[unit], unit))
+    past = None if past is None else past.assign(year=_numbers(past[unit], unit))
     labels = list(shares["occupation"].unique())
     quantiles = sorted((name for name in shares.columns if str(name).startswith("0.")), key=float)
     fans = list(zip(quantiles[: len(quantiles) // 2], reversed(quantiles), strict=False))
@@ -148,6 +163,7 @@ def shares_figure(shares: pd.DataFrame, past: pd.DataFrame | None = None) -> Fig
         axes.locator_params(axis="x", integer=True, nbins=4)
         axes.locator_params(axis="y", nbins=5)
         axes.set_ylim(bottom=0)
+        period_axis(axes, unit, most=4)
         axes.grid()
     for axes in panels.flat[len(labels) :]:
         axes.set_visible(False)
@@ -156,20 +172,26 @@ def shares_figure(shares: pd.DataFrame, past: pd.DataFrame | None = None) -> Fig
     return figure
 
 
+def _numbers(periods: pd.Series, unit: str) -> np.ndarray:
+    """Numbers of periods for an axis, from their labels."""
+    return periods.to_numpy() if unit == "year" else read_periods(periods.tolist(), unit)[0]
+
+
 @styled
-def calibration_figure(curves: pd.DataFrame) -> Figure:
+def calibration_figure(curves: pd.DataFrame, unit: str = "year") -> Figure:
     """Draws the reliability of the likeliest occupation's probability, one curve per year.
 
     Args:
         curves: One row per year and bin: year, predicted, observed, low and high.
+        unit: The name of the column of years, "month" or "quarter" in other units.
 
     Returns:
         A matplotlib figure that no window shows.
     """
     figure, axes = new_figure(8.5)
-    reliability(axes, curves, series="year")
+    reliability(axes, curves, series=unit)
     legend_below(axes)
-    axes.set_title("Probability of the likeliest occupation, by forecast year")
+    axes.set_title(f"Probability of the likeliest occupation, by forecast {unit}")
     return figure
 
 

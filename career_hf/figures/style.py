@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import numpy as np
 import pandas as pd
 
+from ..careers.periods import PER_YEAR, period_label
 from ..number_ranges import within_ranges
 
 
@@ -433,6 +434,27 @@ def reliability(
     axes.set(xlim=limits, ylim=limits)
     axes.set_aspect("equal")
     axes.grid(color=PALE)
+
+
+def period_axis(axes: Axes, unit: str, most: int = 5) -> None:
+    """Says on the x axis that its numbers are months or quarters; a long axis has labels where years begin.
+
+    Args:
+        axes: Axes with everything drawn, whose x is the number of a period; an axis of years stays as it is.
+        unit: "year", "quarter" or "month".
+        most: The largest number of ticks.
+    """
+    if unit == "year":
+        return
+    from matplotlib.ticker import FuncFormatter, MultipleLocator
+
+    low, high = axes.get_xlim()
+    steps = [step for step in (1, 2, 3, 6) if step < PER_YEAR[unit]]
+    steps += [years * PER_YEAR[unit] for years in (1, 2, 5, 10, 20, 50)]
+    step = next((step for step in steps if (high - low) / step <= most), steps[-1])
+    axes.xaxis.set_major_locator(MultipleLocator(step))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda number, _: period_label(round(number), unit)))
+    axes.set_xlabel(unit)
 
 
 @styled

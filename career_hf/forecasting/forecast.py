@@ -33,7 +33,8 @@ from datasets import Dataset, DatasetDict
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
-from ..careers.frames import as_careers, as_splits, to_frame, truncate
+from ..careers.frames import as_careers, as_splits, cut, long_table
+from ..careers.periods import TIME_UNIT, Period, period_label, period_number, period_numbers, plural, time_unit
 from ..encoding.checkpoints import as_checkpoint
 from ..encoding.collating import EncodedCareers
 from ..encoding.processing_career import CareerProcessor
@@ -62,11 +63,11 @@ def forecast(
     careers: str | Path | Dataset | DatasetDict,
     processor: CareerProcessor | None = None,
     *,
-    cutoff: int | None = None,
-    years: Sequence[int] | None = None,
+    cutoff: Period | None = None,
+    years: Sequence[Period] | None = None,
     horizon: int | None = None,
     split: str | None = None,
-    step: StepRule = "observation",
+    step: StepRule | None = None,
     gap_covariate: str | None = None,
     covariates: Any = "last",
     carry_forward: bool = True,
@@ -89,18 +90,19 @@ def forecast(
         careers: Careers to continue: a folder of careers, or careers. All their steps up to the cutoff are conditioned
             on.
         processor: The processor of a model that is given by itself.
-        cutoff: The last year that may be known; all years without one. What careers say about occupations after it is
-            never used, and what they say about covariates only with covariates="realised". People without a step up
-            to it are left out.
-        years: The years to forecast, the same for everybody. With a cutoff they are the first three in which somebody
-            is observed after it, unless years or a horizon are given.
+        cutoff: The last year, or label of a month or quarter, that may be known; all years without one. What careers
+            say about occupations after it is never used, and what they say about covariates only with
+            covariates="realised". People without a step up to it are left out.
+        years: The years, or labels of months or quarters, to forecast, the same for everybody. With a cutoff they are
+            the first three in which somebody is observed after it, unless years or a horizon are given.
         horizon: Instead of years: how many steps to go ahead of each person's own last year, each of
             `processor.step_length` years.
         split: The split of the careers that is forecast; all of them together without one, and a warning says so.
         step: What a step is where `years` are further apart than `processor.step_length`, or a person's last year is
             further before them: "observation", one step from each observation to the next however many years lie
             between, as in the paper; or "interval", steps of `processor.step_length` years, of which those between
-            are sampled too and left out of the result.
+            are sampled too and left out of the result. Unless given it is "observation" in years, which surveys
+            leave out, and "interval" in months and quarters.
         gap_covariate: A covariate that holds the years since the step before, for models that were trained with one;
             its future values follow from the years.
         covariates: Values of covariates in coming years. With "last" they keep their last values: nothing after a
@@ -137,10 +139,14 @@ def forecast(
     """
     model, processor = as_checkpoint(model, processor)
     processor.check(model.config)
+    unit = processor.time_unit
+    last_known = None if cutoff is None else period_number(cutoff, unit, "cutoff")
+    goals = None if years is None else period_numbers(years, unit, "years")
     if batch_tokens is None:
         batch_tokens = BATCH_TOKENS.get(model.device.type, BATCH_TOKENS["cpu"])
     if samples < 2:
         raise ValueError(f"samples must be at least 2, because one trajectory has no spread, and is {samples}")
+    step = step or ("observation" if processor.time_unit == "year" else "interval")
     if estimator not in get_args(Estimator) or step not in get_args(StepRule):
         raise ValueError(
             f"estimator must be one of {get_args(Estimator)} and step of {get_args(StepRule)}, not {estimator!r} and "
@@ -160,18 +166,19 @@ def forecast(
             "split='test' to forecast one split"
         )
     careers = as_careers(careers, split)
+    processor.check_unit(time_unit(careers))
     later = None if known == "last" else covariates
-    if cutoff is not None:
-        if (note := check_not_trained_after(processor, cutoff)) is not None:
+    if last_known is not None:
+        if (note := check_not_trained_after(processor, last_known)) is not None:
             logger.warning_once(note)
-        if years is None and horizon is None:
-            years = years_after(careers, cutoff)
-        histories = truncate(careers, cutoff)[0]
+        if goals is None and horizon is None:
+            goals = years_after(careers, last_known)
+        histories = cut(careers, last_known)[0]
         if known == "realised":
             later = careers.select(np.flatnonzero(np.isin(careers["person"][:], histories["person"][:])))
         careers = histories
     ids = np.setdiff1d(np.arange(len(processor.occupations)), processor.special_token_ids)
-    ahead = steps_ahead(careers, horizon, years, step, processor.step_length)
+    ahead = steps_ahead(careers, horizon, goals, step, processor.step_length)
     is_exact = exact_steps is None and estimator == "conditional" and has_exact_law(model)
     if exact_steps is None:
         exact_steps = _affordable_steps(len(ids), samples, ahead, estimator)
@@ -198,7 +205,10 @@ def forecast(
             unknown_levels=unknown_levels,
         )
     if placed:
-        logger.warning_once(f"years without training steps use another trained year: {placed}")
+        shown = {period_label(year, unit): period_label(at, unit) for year, at in placed.items()}
+        logger.warning_once(
+            f"{plural(unit)} without training steps use another trained {unit}: {placed if unit == 'year' else shown}"
+        )
 
     shape = (len(ahead.people), int(ahead.wanted.sum()) // len(ahead.people))
     probability = np.empty((*shape, len(ids)), dtype=np.float32)
@@ -271,6 +281,7 @@ def forecast(
             "carried_forward": carried,
             "advanced": advanced,
             "unknown_occupation": processor.unknown_occupation,
+            **({} if unit == "year" else {TIME_UNIT: unit}),
         },
         special=special,
     )
@@ -295,19 +306,21 @@ def check_not_trained_after(processor: CareerProcessor, cutoff: int) -> str | No
     if stages and processor.time_covariate and last[-1] is None:
         # A stage from before last years were recorded, or of a model that was trained by one's own means.
         last[-1] = processor.last_trained_year()
+    unit = processor.time_unit
+    units, label = plural(unit), period_label(cutoff, unit)
     if not last or last[-1] is None:
         return (
-            f"the model does not record which years it was trained on, so nothing shows that those after {cutoff} "
+            f"the model does not record which {units} it was trained on, so nothing shows that those after {label} "
             "were not among them, and that this is a forecast"
         )
     if last[-1] > cutoff:
         raise ValueError(
-            f"the model was trained on years up to {last[-1]}, so nothing after {cutoff} would be a forecast; train "
-            f"with a cutoff of {cutoff}"
+            f"the model was trained on {units} up to {period_label(last[-1], unit)}, so nothing after {label} would "
+            f"be a forecast; train with a cutoff of {label}"
         )
     known = [(stage["stage"], year) for stage, year in zip(stages, last, strict=True) if year is not None]
-    later = [f"'{name}' up to {year}" for name, year in known if year > cutoff]
-    return f"earlier stages of training saw years after {cutoff}: {', '.join(later)}" if later else None
+    later = [f"'{name}' up to {period_label(year, unit)}" for name, year in known if year > cutoff]
+    return f"earlier stages of training saw {units} after {label}: {', '.join(later)}" if later else None
 
 
 def years_after(careers: Dataset, cutoff: int) -> list[int]:
@@ -320,10 +333,13 @@ def years_after(careers: Dataset, cutoff: int) -> list[int]:
     Raises:
         ValueError: Nobody is observed after the cutoff.
     """
-    observed = to_frame(careers, kind="arrow")["year"].unique().to_pylist()
+    observed = long_table(careers)["year"].unique().to_pylist()
     later = sorted(year for year in observed if year > cutoff)
     if not later:
-        raise ValueError(f"nobody is observed after {cutoff}; say which years to forecast")
+        unit = time_unit(careers)
+        raise ValueError(
+            f"nobody is observed after {period_label(cutoff, unit)}; say which {plural(unit)} to forecast"
+        )
     return later[:DEFAULT_YEARS]
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from ..careers.clusters import clusters
+from ..careers.periods import period_label
 from ..evaluation.calibration import calibration_error, reliability
 from ..evaluation.metrics import bootstrap_perplexity, paired_aucs, without_zero_weights
 from ..number_ranges import within_ranges
@@ -199,7 +200,8 @@ def prediction_sets(
             calibrates = np.isin(cluster[of_year], of_split)
             n, tested = int(calibrates.sum()), ~calibrates
             if n == 0 or not tested.any():
-                raise ValueError(f"{year} has {n} people to calibrate sets and {tested.sum()} to test; forecast more")
+                label = period_label(year, forecast.time_unit)
+                raise ValueError(f"{label} has {n} people to calibrate sets and {tested.sum()} to test; forecast more")
             k = int(np.ceil((n + 1) * coverage - 1e-9))
             # With too few people no threshold is large enough: the set is everything.
             threshold = np.sort(own[calibrates])[k - 1] if k <= n else np.inf

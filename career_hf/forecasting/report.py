@@ -13,8 +13,9 @@ from datasets import Dataset, DatasetDict
 
 from ..careers.clusters import cluster_name
 from ..careers.columns import with_weights
-from ..careers.frames import as_careers, as_splits, to_frame
+from ..careers.frames import as_careers, as_splits, long_table
 from ..careers.ledger import Ledger
+from ..careers.periods import Period, period_labels, period_number, period_numbers, time_unit, with_period_labels
 from ..encoding.checkpoints import as_checkpoint
 from ..evaluation.resampling import NOTE, interval_text
 from ..figures.forecasts import calibration_figure, shares_figure
@@ -44,7 +45,7 @@ class ForecastReport(ReadableResult):
     """Scored forecasts of careers beyond a cutoff.
 
     Args:
-        cutoff: The last year that was known.
+        cutoff: The last year that was known; of other units the number of the period.
         forecast: The forecasts, with trajectories.
         table: The forecast table, one row per person and year that was observed, as `forecast_table` makes it.
         tables: Scores by name: "by_horizon", "prediction_sets", "calibration" (`calibration_by_horizon`) and "shares"
@@ -104,16 +105,17 @@ class ForecastReport(ReadableResult):
         Raises:
             ValueError: The person is not forecast, or there is no such figure.
         """
+        unit = self.forecast.time_unit
         if name == "person":
             person = self.forecast.people[0] if person is None else person
             rows = self.table[self.table["person"] == person]
             return self.forecast.figure(person, dict(zip(rows["year"], rows["occupation"].astype(str), strict=True)))
         if name == "shares":
-            past = to_frame(self.forecast.require_histories())[["year", "occupation"]]
+            past = long_table(self.forecast.require_histories()).select(["year", "occupation"]).to_pandas()
             shares = past.groupby("year")["occupation"].value_counts(normalize=True).rename("share").reset_index()
-            return shares_figure(self.tables["shares"], shares)
+            return shares_figure(self.tables["shares"], with_period_labels(shares, unit), unit)
         if name == "calibration":
-            return calibration_figure(self.tables["calibration"])
+            return calibration_figure(self.tables["calibration"], unit)
         raise ValueError(f"there is no figure {name!r} of forecasts, only {', '.join(get_args(FigureName))}")
 
     @within_ranges
@@ -145,8 +147,8 @@ def evaluate_forecast(
     model: Any,
     careers: str | Path | Dataset | DatasetDict,
     *,
-    cutoff: int,
-    years: Sequence[int] | None = None,
+    cutoff: Period,
+    years: Sequence[Period] | None = None,
     split: str | None = None,
     everyone: bool = False,
     weighted: bool = False,
@@ -167,8 +169,9 @@ def evaluate_forecast(
         model: An occupation model that was trained up to the cutoff: a folder, a Hub id, a pair (model, processor) or
             what `train` returns. One that is loaded from a folder or the Hub uses a GPU where there is one.
         careers: A folder of careers, or careers, with the forecast years.
-        cutoff: The last year that may be known.
-        years: The years to forecast; the first three in which somebody is observed after the cutoff unless given.
+        cutoff: The last year, or label of a month or quarter, that may be known.
+        years: The years, or labels of months or quarters, to forecast; the first three in which somebody is observed
+            after the cutoff unless given.
         split: The split whose careers are forecast; all careers without one.
         everyone: Whether everybody is scored who is observed in any of the years, weighted by the inverse probability
             of being observed; otherwise the people who are observed in the last of the years, as in the paper.
@@ -193,10 +196,13 @@ def evaluate_forecast(
     scored = as_careers(careers, split)
     is_loaded = isinstance(model, str | Path)
     model, processor = as_checkpoint(model)
-    note = check_not_trained_after(processor, cutoff)
-    years = years_after(scored, cutoff) if years is None else list(years)
+    unit = processor.time_unit
+    processor.check_unit(time_unit(scored))
+    last_known = period_number(cutoff, unit, "cutoff")
+    note = check_not_trained_after(processor, last_known)
+    goals = years_after(scored, last_known) if years is None else period_numbers(years, unit, "years")
     scored = with_weights(scored, weighted)
-    realised = realised_years(scored, cutoff, years, "observed" if everyone else "survivors", people=people)
+    realised = realised_years(scored, last_known, goals, "observed" if everyone else "survivors", people=people)
     if weighted:
         rows = realised.rows[realised.rows["weight"] > 0].reset_index(drop=True)
         realised = replace(realised, rows=rows)
@@ -204,7 +210,7 @@ def evaluate_forecast(
             raise ValueError("weighted: whoever could be scored has weight 0 in the last year before the cutoff")
     if note is not None:
         realised.ledger.note(note)
-    check_states(as_careers(careers), cutoff, years)
+    check_states(as_careers(careers), last_known, goals)
     if is_loaded and torch.cuda.is_available():
         model.to("cuda")
     result = forecast(
@@ -212,7 +218,7 @@ def evaluate_forecast(
         realised.careers,
         processor,
         cutoff=cutoff,
-        years=years,
+        years=period_labels(goals, unit).tolist(),
         covariates=covariates,
         unknown_levels=unknown_levels,
         samples=samples,
@@ -234,4 +240,5 @@ def evaluate_forecast(
         "calibration": calibration_by_horizon(table, draws=draws),
         "shares": share_forecasts(result, table, labels, weighted=everyone or weighted, seed=seed),
     }
-    return ForecastReport(cutoff, result, table, tables, realised.ledger, everyone)
+    tables = {name: with_period_labels(frame, unit) for name, frame in tables.items()}
+    return ForecastReport(last_known, result, table, tables, realised.ledger, everyone)

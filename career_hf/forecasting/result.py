@@ -16,6 +16,7 @@ from datasets import Dataset
 
 from ..careers.atomic_files import complete
 from ..careers.columns import make_dataset
+from ..careers.periods import TIME_UNIT, period_label, period_labels, period_number, with_period_labels
 from ..figures.forecasts import person_figure
 from ..number_ranges import within_ranges
 from ..readable_values import ReadableResult
@@ -57,7 +58,8 @@ class Forecast(ReadableResult):
             step_length and gap_covariate, which say how gaps between years were treated; covariates, whether their
             coming values were the "last" ones, the "realised" ones or "given"; years_placed_at, the trained year that
             each year without training uses; carried_forward and advanced, for each covariate at how many steps;
-            unknown_occupation, the label that stands for occupations which the model does not know, or None.
+            unknown_occupation, the label that stands for occupations which the model does not know, or None;
+            time_unit, "month" or "quarter" where `years` are numbers of these.
         special: `(people, horizon)`, float32, the probability that the model gives to ids that are no occupations,
             given that all steps before were occupations. It is 0 but for models that keep these ids in their softmax,
             as the original program does (`config.special_tokens_in_softmax`). There it is not shared out among
@@ -81,6 +83,23 @@ class Forecast(ReadableResult):
     log_correction: np.ndarray | None = None
     log_error: np.ndarray | None = None
 
+    @property
+    def time_unit(self) -> str:
+        """What `years` count: "year", "quarter" or "month". Frames have a column of that name, with labels."""
+        return str(self.attrs.get(TIME_UNIT, "year"))
+
+    @property
+    def labels(self) -> np.ndarray:
+        """`(people, horizon)`, the forecast periods as people read them: `years`, or labels such as "1993-07"."""
+        return period_labels(self.years, self.time_unit)
+
+    @property
+    def placed(self) -> dict[Any, Any]:
+        """The trained year that each year without training uses; in other units their labels."""
+        unit, placed = self.time_unit, self.attrs.get("years_placed_at", {})
+        labels = {period_label(year, unit): period_label(at, unit) for year, at in placed.items()}
+        return dict(placed) if unit == "year" else labels
+
     def to_frame(self) -> pd.DataFrame:
         """A row for each person, year and occupation: person, year, occupation, probability and standard_error.
 
@@ -96,6 +115,7 @@ class Forecast(ReadableResult):
                 "standard_error": self.standard_error.ravel(),
             }
         )
+        frame = with_period_labels(frame, self.time_unit)
         frame.attrs = dict(self.attrs)
         return frame
 
@@ -109,7 +129,7 @@ class Forecast(ReadableResult):
         k = min(k, occupations)
         # Stable, so that ties are in the order of the occupations.
         best = np.argsort(-self.probability, axis=-1, kind="stable")[..., :k]
-        return pd.DataFrame(
+        frame = pd.DataFrame(
             {
                 "person": _categories(np.repeat(np.arange(people), horizon * k), self.people),
                 "year": np.repeat(self.years.ravel(), k).astype(np.int32),
@@ -119,14 +139,15 @@ class Forecast(ReadableResult):
                 "standard_error": np.take_along_axis(self.standard_error, best, axis=-1).ravel(),
             }
         )
+        return with_period_labels(frame, self.time_unit)
 
     @within_ranges
-    def figure(self, person: str | None = None, realised: Mapping[int, str] | None = None) -> Figure:
+    def figure(self, person: str | None = None, realised: Mapping[Any, str] | None = None) -> Figure:
         """One person's past and forecast: years across, occupations down, probabilities in the cells.
 
         Args:
             person: Identifier of a person who is forecast; the first one unless given.
-            realised: What became of the person, by year; drawn as frames.
+            realised: What became of the person, by year or by the label of the period; drawn as frames.
 
         Returns:
             A matplotlib figure that no window shows.
@@ -137,7 +158,10 @@ class Forecast(ReadableResult):
         person = self.people[0] if person is None else person
         if person not in self.people:
             raise ValueError(f"person '{person}' is not among the {len(self.people)} who are forecast")
-        return person_figure(self, person, self.require_histories()[self.people.index(person)], realised)
+        unit = self.time_unit
+        happened = {period_number(at, unit, "realised"): label for at, label in (realised or {}).items()}
+        history = self.require_histories()[self.people.index(person)]
+        return person_figure(self, person, history, happened, unit)
 
     def log_corrections(self) -> tuple[np.ndarray, np.ndarray]:
         """`log_correction` and `log_error`; to second order, from `standard_error`, where they were not recorded."""

@@ -19,8 +19,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from ..careers.clusters import DESIGN
-from ..careers.frames import covariate_names, to_frame, truncate
+from ..careers.frames import covariate_names, cut, long_table
 from ..careers.ledger import Ledger
+from ..careers.periods import period_label, period_labels, plural, time_unit
 from ..evaluation.transition_table import TRANSITIONS
 from ..occupations.labels import NOT_WORKING
 from .result import Forecast
@@ -73,20 +74,20 @@ def check_states(careers: Dataset, cutoff: int, years: Sequence[int], states: Se
     Raises:
         ValueError: A state occurs in the forecast years and not in the last year of training, or the reverse.
     """
-    long = to_frame(careers)
+    long, unit = long_table(careers).to_pandas(), time_unit(careers)
     past = long.loc[long["year"] <= cutoff, "year"]
     if past.empty:
-        raise ValueError(f"nobody is observed up to {cutoff}; choose a later cutoff")
+        raise ValueError(f"nobody is observed up to {period_label(cutoff, unit)}; choose a later cutoff")
     last = int(past.max())
     before = set(long.loc[long["year"] == last, "occupation"])
     ahead = set(long.loc[long["year"].isin(years), "occupation"])
-    window = ", ".join(map(str, years))
+    window, latest = ", ".join(period_label(year, unit) for year in years), period_label(last, unit)
     for state in states:
         if (state in before) != (state in ahead):
-            there, absent = (f"in {last}", f"in {window}") if state in before else (f"in {window}", f"in {last}")
+            there, absent = (f"in {latest}", f"in {window}") if state in before else (f"in {window}", f"in {latest}")
             raise ValueError(
                 f"state '{state}' occurs {there}, and never {absent}: what is called so was not observed in the same "
-                "way; choose another cutoff or other years, or careers in which such states are one"
+                f"way; choose another cutoff or other {plural(unit)}, or careers in which such states are one"
             )
 
 
@@ -115,24 +116,31 @@ def realised_years(
         transition, "stay" where these are the same, "return" where it is an earlier one, else "new"; survivor, whether
         the person is one; weight, the survey weight (null without one), times the inverse probability with "observed";
         stratum, psu and group, where careers have them, by which intervals resample (`careers.clusters`); and the
-        covariates at the last observation.
+        covariates at the last observation. In other units than the year there is a further column of that name, with
+        the labels of the periods.
 
     Raises:
         ValueError: Years do not increase from the cutoff, nobody has a step up to it, or nobody is left.
     """
     if who not in get_args(Who):
         raise ValueError(f"who must be one of {get_args(Who)}, not {who!r}")
+    unit = time_unit(careers)
+    labels = [period_label(year, unit) for year in years]
     goals = np.array(years, dtype=np.int64)
     if len(goals) == 0 or (np.diff(goals, prepend=cutoff) <= 0).any():
-        raise ValueError(f"forecast years {list(years)} must be at least one, and increase from the cutoff {cutoff}")
-    histories, ledger = truncate(careers, cutoff)
+        shown = list(years) if unit == "year" else labels
+        last_known = period_label(cutoff, unit)
+        raise ValueError(
+            f"forecast {plural(unit)} {shown} must be at least one, and increase from the cutoff {last_known}"
+        )
+    histories, ledger = cut(careers, cutoff)
     covariates = [name for names in covariate_names(careers) for name in names]
     taken = sorted(set(covariates) & {*COLUMNS})
     if taken:
         raise ValueError(f"careers have columns {taken}, which are names of the forecast table's own; rename them")
 
     everybody = pd.Index(histories["person"])
-    long = to_frame(careers)
+    long = long_table(careers).to_pandas()
     past = long[long["year"] <= cutoff]
     last = past.drop_duplicates("person", keep="last").set_index("person")
     ahead = long[long["year"].isin(goals) & long["person"].isin(everybody)]
@@ -141,9 +149,10 @@ def realised_years(
     seen[person, step] = True
     survivor: np.ndarray = seen[:, -1]
     forecast_people = survivor if who == "survivors" else np.array(seen.any(axis=1))
-    reason = f"not observed in {goals[-1]}" if who == "survivors" else "not observed in any forecast year"
+    reason = f"not observed in {labels[-1]}" if who == "survivors" else f"not observed in any forecast {unit}"
     if not forecast_people.any():
-        raise ValueError(f"nobody qualifies: all {len(everybody)} people with a step up to {cutoff} are {reason}")
+        up_to = period_label(cutoff, unit)
+        raise ValueError(f"nobody qualifies: all {len(everybody)} people with a step up to {up_to} are {reason}")
     count = int(forecast_people.sum())
     dropped = {reason: len(everybody) - count}
     ledger.record("people to forecast", "people", len(everybody), count, dropped, depends_on="future")
@@ -152,8 +161,8 @@ def realised_years(
         ledger.record("a sample of them", "people", count, people, {"not drawn": count - people})
         forecast_people = np.isin(np.arange(len(everybody)), drawn)
     scored = seen[forecast_people]
-    unseen = {f"not observed in {year}": int(n) for year, n in zip(goals, (~scored).sum(axis=0), strict=True)}
-    ledger.record("years to score", "forecasts", scored.size, int(scored.sum()), unseen, depends_on="future")
+    unseen = {f"not observed in {label}": int(n) for label, n in zip(labels, (~scored).sum(axis=0), strict=True)}
+    ledger.record(f"{plural(unit)} to score", "forecasts", scored.size, int(scored.sum()), unseen, depends_on="future")
 
     weight = np.broadcast_to(
         (last["weight"].to_numpy() if "weight" in last else np.array([np.nan]))[:, None], seen.shape
@@ -176,6 +185,8 @@ def realised_years(
     rows["transition"] = pd.Categorical(kinds, categories=TRANSITIONS)
     rows["survivor"], rows["weight"] = survivor[person], weight[person, step]
     rows = rows.join(of_last[[*(name for name in DESIGN if name in of_last), *covariates]])
+    if unit != "year":
+        rows[unit] = period_labels(rows["year"], unit)
     whole = np.flatnonzero(pd.Index(careers["person"]).isin(everybody[forecast_people]))
     return Realised(
         histories.select(np.flatnonzero(forecast_people)),
@@ -223,11 +234,15 @@ def places(forecast: Forecast, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarr
     same = forecast.years[person] == year[:, None]
     absent = np.flatnonzero(~same.any(axis=1))
     if len(absent):
-        row = rows.iloc[absent[0]]
-        raise ValueError(
-            f"person '{row['person']}': {row['year']} was not forecast, only {forecast.years[0].tolist()}"
-        )
+        row, unit = rows.iloc[absent[0]], forecast.time_unit
+        only = period_labels(forecast.years[0], unit).tolist()
+        raise ValueError(f"person '{row['person']}': {period_label(row['year'], unit)} was not forecast, only {only}")
     return person, same.argmax(axis=1)
+
+
+def _said(number: int, forecast: Forecast) -> str:
+    """A period in an error."""
+    return f"{forecast.time_unit} {period_label(number, forecast.time_unit)}"
 
 
 def known_occupations(forecast: Forecast, labels: pd.Series, unknown_occupation: str | None = None) -> pd.Series:
@@ -290,8 +305,8 @@ def forecast_table(
         if (codes[name] < 0).any():
             row = rows.iloc[int(codes[name].argmin())]
             raise ValueError(
-                f"person '{row['person']}', year {row['year']}: the model does not know {name} '{row[name]}'; pass "
-                "unknown_occupation=, or forecast with a model that knows it"
+                f"person '{row['person']}', {_said(row['year'], forecast)}: the model does not know {name} "
+                f"'{row[name]}'; pass unknown_occupation=, or forecast with a model that knows it"
             )
     parts: dict[str, list[np.ndarray]] = {
         name: [] for name in ("p", "p_stay", "rank", "p_top", "mass", "mass_before", "set_size", "place")
@@ -316,8 +331,8 @@ def forecast_table(
     if (value["p"] == 0).any():
         row = rows.iloc[int(value["p"].argmin())]
         raise ValueError(
-            f"person '{row['person']}', year {row['year']}: '{row['occupation']}' has probability 0, and no "
-            "log-probability; use estimator='conditional', or more samples"
+            f"person '{row['person']}', {_said(row['year'], forecast)}: '{row['occupation']}' has probability 0, and "
+            "no log-probability; use estimator='conditional', or more samples"
         )
     unknown = (
         np.zeros(len(rows), dtype=bool) if spare < 0 else (codes["occupation"] == spare) | (codes["previous"] == spare)

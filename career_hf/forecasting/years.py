@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
@@ -14,7 +14,9 @@ from datasets import Dataset
 from transformers.utils import logging
 
 from ..careers.columns import LongTable, career_table, is_list, list_lengths, list_values
-from ..careers.frames import to_frame
+from ..careers.frames import long_table, to_frame
+from ..careers.periods import PER_YEAR, period_column, period_label, plural, time_unit
+from ..careers.wide_tables import column_names
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.vocabulary import MISSING, index_labels, unused_columns, year_of
 
@@ -80,11 +82,11 @@ def steps_ahead(
         raise ValueError("there are no careers to forecast: nobody qualifies; look at the ledger of truncate")
     people = table["person"].to_pylist()
     last_year = list_values(table, "year").to_numpy()[list_lengths(table, "year").cumsum() - 1].astype(np.int64)
+    unit = time_unit(careers)
+    units = plural(unit)
     if (horizon is None) == (years is None):
         found = "both are given" if years is not None else "neither is given"
-        raise ValueError(f"{found}: give horizon=, the number of years ahead, or years=, a list of years")
-    if years is not None and (isinstance(years, str) or not hasattr(years, "__len__")):
-        raise ValueError(f"years is {years!r}, and must be a list of years: years=[{years}]")
+        raise ValueError(f"{found}: give horizon=, the number of {units} ahead, or years=, a list of {units}")
     if horizon is not None:
         if horizon < 1:
             raise ValueError(f"horizon must be at least 1, and is {horizon}")
@@ -92,12 +94,15 @@ def steps_ahead(
         return StepsAhead(people, last_year, np.full(len(people), horizon), ahead.ravel(), np.ones(ahead.size, bool))
     goals = np.array(years, dtype=np.int64)
     if len(goals) == 0 or (np.diff(goals) <= 0).any():
-        raise ValueError(f"years {years} must be at least one, and must increase")
+        labels = [period_label(year, unit) for year in years or []] if unit != "year" else years
+        raise ValueError(f"{units} {labels} must be at least one, and must increase")
     late = np.flatnonzero(last_year >= goals[0])
     if len(late):
+        seen, first, before = (period_label(n, unit) for n in (last_year[late[0]], goals[0], goals[0] - 1))
+        before = before if unit == "year" else repr(before)
         raise ValueError(
-            f"person '{people[late[0]]}' is observed in {last_year[late[0]]}, so {goals[0]} is not ahead; cut careers "
-            f"with truncate(careers, {goals[0] - 1}), or forecast later years"
+            f"person '{people[late[0]]}' is observed in {seen}, so {first} is not ahead; cut careers "
+            f"with truncate(careers, {before}), or forecast later {units}"
         )
     if rule == "observation":
         year = np.tile(goals, len(people))
@@ -106,8 +111,9 @@ def steps_ahead(
     if len(odd):
         person, goal = odd[0]
         raise ValueError(
-            f"person '{people[person]}' is last observed in {last_year[person]}, from which steps of {step_length} "
-            f"years do not lead to {goals[goal]}; forecast other years, or use step='observation'"
+            f"person '{people[person]}' is last observed in {period_label(last_year[person], unit)}, from which steps "
+            f"of {step_length} {units} do not lead to {period_label(goals[goal], unit)}; forecast other {units}, or "
+            "use step='observation'"
         )
     lengths = (goals[-1] - last_year) // step_length
     number = np.arange(lengths.sum()) - np.repeat(lengths.cumsum() - lengths, lengths)
@@ -144,7 +150,7 @@ def levels_ahead(
         covariate that changes over time, at how many steps it was carried forward, and at how many it was advanced.
     """
     levels = last_levels[steps.person]
-    names = processor.covariate_names
+    names, unit = processor.covariate_names, processor.time_unit
     if gap_covariate is not None and gap_covariate not in names:
         raise ValueError(f"gap_covariate '{gap_covariate}' is not one of the model's covariates, which are {names}")
     automatic = {processor.time_covariate, gap_covariate}
@@ -178,25 +184,32 @@ def levels_ahead(
                     step = int(np.argmin(exact))
                     raise ValueError(
                         f"person '{steps.people[steps.person[step]]}', column '{name}': there is no value for "
-                        f"{steps.year[step]}; add it to covariates=, or allow carry_forward=True"
+                        f"{period_label(steps.year[step], unit)}; add it to covariates=, or allow carry_forward=True"
                     )
                 carried[name] = int((~exact).sum())
     return levels, placed, carried, advanced
 
 
 def _ages(steps: StepsAhead, careers: Dataset) -> np.ndarray:
-    """Ages at the steps ahead, from the last one that each career has; NaN where it has none in whole years."""
-    long = to_frame(careers)[["person", "year", AGE]]
+    """Ages at the steps ahead, from the last one that each career has; NaN where it has none in whole years.
+
+    In months or quarters a birthday is at the latest where the age of the last year of a career is seen first.
+    """
+    per_year = PER_YEAR[time_unit(careers)]
+    long = long_table(careers).to_pandas()[["person", "year", AGE]]
     long = long.assign(age=pd.to_numeric(long[AGE], errors="coerce")).dropna(subset=[AGE])
-    last = long[long[AGE] % 1 == 0].drop_duplicates("person", keep="last").set_index("person")
-    born = (last["year"] - last[AGE]).reindex(steps.people).to_numpy(dtype=np.float64)
-    return steps.year - born[steps.person]
+    long = long[long[AGE] % 1 == 0]
+    last = long.groupby("person")["year"].transform("max")
+    births = (long["year"] - per_year * long[AGE])[long["year"] > last - per_year]
+    born = births.groupby(long["person"]).min().reindex(steps.people).to_numpy(dtype=np.float64)
+    return (steps.year - born[steps.person]) // per_year
 
 
 def _place_years(years: np.ndarray, processor: CareerProcessor, covariate: int) -> tuple[np.ndarray, dict[int, int]]:
     """Level ids of years, or of other whole numbers: the number's own where the last training stage had it, else that
     of the latest one before. Before the first it is the first, if the covariate is optional, as in `encode`."""
     name, labels = processor.covariate_names[covariate], processor.covariate_levels[covariate]
+    unit = processor.time_unit if name == processor.time_covariate else "year"
     counts = processor.trained_counts()[1][covariate] if processor.training_stages else np.ones(len(labels))
     # A dictionary of the original program has levels that are no years, such as <unk>.
     years_of_labels = [(year_of(label), count) for label, count in zip(labels[1:], counts[1:], strict=True)]
@@ -205,9 +218,11 @@ def _place_years(years: np.ndarray, processor: CareerProcessor, covariate: int) 
     if name in processor.optional_covariates and len(trained):
         place = np.maximum(place, 0)
     if (place < 0).any():
+        first = period_label(trained[0], unit) if len(trained) else "every trained one"
+        called = unit if name == processor.time_covariate else name
         raise ValueError(
-            f"{name} {years[place < 0][0]} lies before {trained[0] if len(trained) else 'every trained one'}, the "
-            f"first {name} that was trained on, and cannot be placed; forecast careers that end later"
+            f"{called} {period_label(years[place < 0][0], unit)} lies before {first}, the "
+            f"first {called} that was trained on, and cannot be placed; forecast careers that end later"
         )
     pairs = np.unique(np.stack([years, trained[place]], axis=-1), axis=0)
     ids = processor.level_ids(name, trained.astype(str).tolist())
@@ -224,9 +239,10 @@ def _gap_levels(
     if (ids < 0).any() and unknown_levels == "error":
         step = int(np.argmin(ids))
         raise ValueError(
-            f"person '{steps.people[steps.person[step]]}', column '{name}': {steps.year[step]} is {gaps[step]} years "
-            f"after the step before, but the model was trained on gaps of {', '.join(labels[1:])}; forecast years in "
-            "between, or use step='interval'"
+            f"person '{steps.people[steps.person[step]]}', column '{name}': "
+            f"{period_label(steps.year[step], processor.time_unit)} is {gaps[step]} {plural(processor.time_unit)} "
+            f"after the step before, but the model was trained on gaps of {', '.join(labels[1:])}; forecast "
+            f"{plural(processor.time_unit)} in between, or use step='interval'"
         )
     return ids.clip(min=0)
 
@@ -246,14 +262,14 @@ def _given(
     """
     if hasattr(covariates, "features") and is_list(covariates.features.arrow_schema.field("year").type):
         covariates = to_frame(covariates, kind="arrow")
-    columns = covariates if isinstance(covariates, Mapping) else getattr(covariates, "column_names", None)
-    columns = list(covariates.columns if columns is None else columns)
-    if problem := unused_columns(columns, names):
+    columns, unit = column_names(covariates), processor.time_unit
+    period = period_column(columns, unit)
+    if problem := unused_columns([name for name in columns if name != period], names):
         logger.warning_once(f"covariates=: {problem}")
     names = [name for name in names if name in columns]
-    table = LongTable(covariates, "person", ["year", *names])
+    table = LongTable(covariates, "person", [period, *names])
     place = index_labels(table.people, steps.people).astype(np.int64)
-    year = table.years("year")
+    year = table.periods(period, unit)[0]
 
     def fail(row: int, problem: str) -> NoReturn:
         raise ValueError(f"covariates, row {row}: person '{table.people[row].as_py()}' {problem}")
@@ -262,7 +278,7 @@ def _given(
         fail(int(np.argmin(place)), "is not in the careers; drop the row or add the career")
     twice = np.flatnonzero(pd.DataFrame({"person": place, "year": year}).duplicated())
     if len(twice):
-        fail(int(twice[0]), f"has year {year[twice[0]]} twice; keep one row")
+        fail(int(twice[0]), f"has {unit} {period_label(year[twice[0]], unit)} twice; keep one row")
     # One number for person and year, so that "the latest value up to a year" is one search.
     first = min(year.min(initial=0), steps.last_year.min())
     span = max(year.max(initial=0), steps.year.max()) - first + 1

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from transformers.utils import logging
 
 from ..careers.columns import LongTable, is_list
-from ..careers.frames import from_frame, to_frame
+from ..careers.frames import from_frame, long_table
 from ..encoding.checkpoints import load_checkpoint
 from .cross_fitting import check_not_trained_on
 from .representations import Steps, Timing, names_of, representations
@@ -95,12 +95,13 @@ class CareerFeaturizer(TransformerMixin, BaseEstimator):
         covariates = self.processor_.columns_of(X)
         group = self.manifest_["group"] if self.manifest_ is not None and not self.allow_trained_on else None
         columns = {"person": self.person, "year": self.year, "occupation": self.occupation}
-        careers = from_frame(X, **columns, covariates=covariates, group=group)
+        unit = self.processor_.time_unit
+        careers = from_frame(X, **columns, covariates=covariates, group=group, unit=unit)
         values = self._represent(careers, "all")
         # Careers are sorted; person and year, which identify a row, restore the order of the table.
-        table, sorted_rows = LongTable(X, self.person, [self.year]), to_frame(careers, "arrow")
+        table, sorted_rows = LongTable(X, self.person, [self.year]), long_table(careers)
         place = {key: row for row, key in enumerate(zip(*(sorted_rows[c].to_pylist() for c in KEYS), strict=True))}
-        rows = zip(table.people.to_pylist(), table.years(self.year).tolist(), strict=True)
+        rows = zip(table.people.to_pylist(), table.periods(self.year, unit)[0].tolist(), strict=True)
         return values[[place[row] for row in rows]]
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:

@@ -27,7 +27,7 @@ from sklearn.preprocessing import StandardScaler
 from ..careers.atomic_files import complete
 from ..careers.clusters import DESIGN, cluster_name, clusters
 from ..careers.columns import is_list
-from ..careers.frames import to_frame
+from ..careers.frames import long_table
 from ..readable_values import ReadableResult
 from .representations import Timing, names_of
 
@@ -115,7 +115,7 @@ def build_table(
             rows; or a column to predict is no column of numbers over time, or is known for too few people of a fold.
     """
     check_outcomes(careers, ridge)
-    frame = to_frame(careers)
+    frame = long_table(careers).to_pandas()
     labels = {"person": "Person", "year": "Year"}
     added: dict[str, np.ndarray] = {}
     notes = []

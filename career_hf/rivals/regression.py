@@ -33,7 +33,8 @@ class RegressionConfig(BaselineConfig):
 
     Args:
         time_covariate (`str`, *optional*): The covariate that is the year. Without it there is no dummy for gaps.
-        year_of_level (`list[int | None]`): The year of each of its levels; None is unknown, which counts as a gap.
+        year_of_level (`list[int | None]`): The year, or the number of another period, of each of its levels; None is
+            unknown, which counts as a gap.
         step_length (`int`): Number of years above which a step is a gap; 1 in the paper.
         change_covariates (`list[str]`): Covariates with a dummy for steps at which their level changes.
 
@@ -48,7 +49,7 @@ class RegressionConfig(BaselineConfig):
     model_type = "career_regression"
 
     time_covariate: str | None = None
-    year_of_level: list[int | None] = number(list, at_least=-9999, at_most=9999)
+    year_of_level: list[int | None] = number(list, at_least=-9999, at_most=35_999)
     step_length: int = size(1, 9999)
     change_covariates: list[str] = field(default_factory=list)
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedModel
 
+from ..careers.periods import PER_YEAR, period_labels
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.training_history import sum_stage
 from ..encoding.vocabulary import year_of
@@ -26,7 +27,7 @@ checkpoint = "."  # this folder, or its name on the Hub
 career = {career}
 predict = pipeline("occupation-prediction", model=checkpoint, device="cpu", trust_remote_code=False)
 prediction = predict(career, top_k=3)
-print(f"{{prediction['year']}}: stays with probability {{prediction['stay_probability']:.3f}}")
+print(f"{{prediction['{unit}']}}: stays with probability {{prediction['stay_probability']:.3f}}")
 for row in prediction["occupations"]:
     print(f"{{row['probability']:.3f}} {{row['occupation']}} {{row['title'] or ''}}".strip())
 """
@@ -37,7 +38,7 @@ career = {career}
 model = CareerForWagePrediction.from_pretrained(checkpoint)
 processor = CareerProcessor.from_pretrained(checkpoint)
 wages = model(**processor(career)).predicted_log_wage[0]
-for year, wage in zip(career["year"], wages.tolist()):
+for year, wage in zip(career["{unit}"], wages.tolist()):
     print(f"{{year}}: expected log wage {{wage:.3f}}")
 """
 
@@ -50,7 +51,7 @@ def snippet(folder: str | Path, model: PreTrainedModel, processor: CareerProcess
         model, processor: Model and processor of the checkpoint.
     """
     template = _WAGES if isinstance(model, CareerForWagePrediction) else _OCCUPATIONS
-    code = template.format(career=_as_code(made_up_career(processor)))
+    code = template.format(career=_as_code(made_up_career(processor)), unit=processor.time_unit)
     printed = io.StringIO()
     with chdir(folder), redirect_stdout(printed):
         exec(compile(code, "model card", "exec"), {})
@@ -65,8 +66,10 @@ def made_up_career(processor: CareerProcessor) -> dict[str, Any]:
     idle = {*NOT_WORKING, processor.unknown_occupation}
     labels = [processor.occupations[i] for i in order if i not in processor.special_token_ids]
     labels = [label for label in labels if label not in idle] or labels
+    unit = processor.time_unit
+    years = [2000 * PER_YEAR[unit] + step for step in range(3)]
     career: dict[str, Any] = {
-        "year": [2000, 2001, 2002],
+        unit: period_labels(years, unit).tolist(),
         "occupation": [labels[0], labels[0], labels[min(1, len(labels) - 1)]],
     }
     for i, (name, levels) in enumerate(zip(processor.covariate_names, processor.covariate_levels, strict=True)):
@@ -74,8 +77,8 @@ def made_up_career(processor: CareerProcessor) -> dict[str, Any]:
         seen_levels = [j for j in range(1, len(levels)) if seen[j] > 0]
         if name == "year":
             years = [year for year in (year_of(levels[j]) for j in seen_levels) if year is not None]
-            career["year"] = sorted(years)[-3:]
-            career["occupation"] = career["occupation"][-len(career["year"]) :]
+            career[unit] = period_labels(sorted(years)[-3:], unit).tolist()
+            career["occupation"] = career["occupation"][-len(career[unit]) :]
         else:
             career[name] = levels[max(seen_levels, key=lambda j: seen[j])] if seen_levels else None
     return career

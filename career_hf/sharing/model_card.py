@@ -18,9 +18,11 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from transformers import PreTrainedModel
 
 from ..careers.dataset_card import CARD, as_cell
+from ..careers.periods import period_label
 from ..careers.provenance import SOURCES, UNKNOWN_SOURCE
 from ..encoding.checkpoints import load_checkpoint
 from ..encoding.processing_career import CareerProcessor
+from ..encoding.vocabulary import year_of
 from ..evaluation.audit import EVERYBODY
 from ..evaluation.resampling import interval_text
 from ..models.shipped import shipped
@@ -100,7 +102,7 @@ def write_model_card(
     else:
         results = evaluate_checkpoint(folder, model, processor, data, split=split, by=by, draws=draws)
     code, printed = snippet(folder, model, processor)
-    stages = [_stage_for_template(stage) for stage in processor.training_stages]
+    stages = [_stage_for_template(stage, processor.time_unit) for stage in processor.training_stages]
     group_metrics, groups = _groups(results)
     name = name or folder.resolve().name
     card = ModelCard.from_template(
@@ -196,12 +198,13 @@ def _eval_results(results: Mapping[str, Any]) -> list[EvalResult]:
     ]
 
 
-def _stage_for_template(stage: Mapping[str, Any]) -> dict[str, Any]:
+def _stage_for_template(stage: Mapping[str, Any], unit: str) -> dict[str, Any]:
     """A stage for the template; facts that older folders did not record are unknown or None."""
     source = stage.get("source", UNKNOWN_SOURCE)
     listed = SOURCES.get(source["source"])
     run = stage.get("run")
-    years = f"{source['first_year']}-{source['last_year']}" if "first_year" in source else "unknown"
+    ends = [period_label(source[end], unit) for end in ("first_year", "last_year") if "first_year" in source]
+    years = ("-" if unit == "year" else " to ").join(ends) or "unknown"
     return {
         "name": stage["stage"],
         "source": source,
@@ -270,7 +273,7 @@ def _model_facts(model: PreTrainedModel, processor: CareerProcessor) -> dict[str
         "step_length": processor.step_length,
         "weighted": processor.weight_scale is not None,
         "covariates": [
-            (as_cell(name), len(levels) - 1, _levels(levels[1:]))
+            (as_cell(name), len(levels) - 1, _levels((_periods(levels, processor) if name == "year" else levels)[1:]))
             for name, levels in zip(processor.covariate_names, processor.covariate_levels, strict=True)
         ],
     }
@@ -302,12 +305,20 @@ def _reach(processor: CareerProcessor) -> dict[str, Any] | None:
         counts = np.sum([stage["covariate_counts"][c] for stage in stages], axis=0)
         seen = [i for i in range(1, len(known)) if counts[i]]
         if name == "year":
+            known = _periods(known, processor)
             text = f"{known[seen[0]]} to {known[seen[-1]]}" if seen else "none"
         else:
             text = ", ".join(f"{as_cell(known[i])} ({counts[i]:,})" for i in seen[:MOST_LISTED])
         levels.append((as_cell(name), text, f"{counts[0]:,}"))
     rounded = max((stage.get("counts_rounded_to", 1) for stage in stages), default=1)
     return {"moves": rows, "states": states, "levels": levels, "rounded": rounded}
+
+
+def _periods(levels: Sequence[str], processor: CareerProcessor) -> list[str]:
+    """Levels of the year as people read them: labels where they are months or quarters."""
+    unit, numbers = processor.time_unit, map(year_of, levels)
+    pairs = zip(levels, numbers, strict=True)
+    return [level if number is None else period_label(number, unit) for level, number in pairs]
 
 
 def _levels(levels: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Careers of any yearly panel that is a table already, with one row per person and year."""
+"""Careers of any panel that is a table already: a row per person and year, quarter or month, or wide."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets import Dataset
 from pyarrow import csv, parquet
 
-from ..careers.columns import LongTable, is_text, read_table
-from ..careers.frames import from_frame
+from ..careers.columns import is_text, make_dataset, read_table
+from ..careers.frames import columns_of, read_long
 from ..careers.ledger import Ledger
+from ..careers.periods import person_periods
 from ..careers.prepared import PreparedCareers
 from ..careers.provenance import SOURCES, Limits
+from ..careers.wide_tables import Periods, is_wide, period_columns, with_text_names
 from ..number_ranges import within_ranges
 from ..occupations.crosswalks import codes
 from ..occupations.labels import NOT_WORKING, check_states
@@ -31,7 +32,7 @@ def panel(
     table: Any,
     *,
     person: str = "person",
-    year: str = "year",
+    year: Periods = "year",
     occupation: str = "occupation",
     covariates: Sequence[str] = (),
     static: Sequence[str] = (),
@@ -40,6 +41,7 @@ def panel(
     stratum: str | None = None,
     psu: str | None = None,
     group: str | None = None,
+    unit: str | None = None,
     missing: Sequence[str] = (),
     no_occupation: str | None = None,
     crosswalk: str | Path | pd.DataFrame | None = None,
@@ -48,14 +50,17 @@ def panel(
     source: str = "panel",
     salt: str = "career_hf",
 ) -> PreparedCareers:
-    """Prepares careers of a table with one row per person and year, by the rules of `from_frame`.
+    """Prepares careers of a table with one row per person and year, or of a wide one, by the rules of `from_frame`.
 
     Args:
         table: A CSV, Parquet or Stata file, or any table that `from_frame` takes.
-        person, year, occupation, weight, stratum, psu, group: Names of the columns, as in `from_frame`.
+        person, year, occupation, weight, stratum, psu, group: Names of the columns, as in `from_frame`; `year` may be
+            the columns of a wide table, such as "Jul.93:Jun.99".
         covariates, static, outcomes: Names of columns, as in `from_frame`.
+        unit: "year", "quarter" or "month", as in `from_frame`.
         missing: Texts that mean that a value is missing, such as NA. Empty cells always do.
-        no_occupation: Label of rows without an occupation; if None, they are left out, and the ledger counts them.
+        no_occupation: Label of rows without an occupation, or of empty cells of a wide table; if None, they are left
+            out, and the ledger counts them.
         crosswalk: Coding of the occupations, which become occ1990dd codes, each its modal target: a name of
             `weighted_crosswalk`, a CSV file with columns source, occ1990dd and, if wished, weight, or such a frame.
             Codes without a target stay, behind the crosswalk's name. Without a crosswalk labels stay as they are.
@@ -72,21 +77,26 @@ def panel(
     """
     if source not in SOURCES:
         raise ValueError(f"there is no source {source!r}; sources are {', '.join(SOURCES)}")
-    roles = {"weight": weight, "stratum": stratum, "psu": psu, "group": group}
-    columns = [year, occupation, *covariates, *static, *outcomes, *(name for name in roles.values() if name)]
-    frame = _read_file(Path(table)) if isinstance(table, (str, Path)) else table
-    long = _without(read_table(frame, [person, *columns]), missing)
-    labels = LongTable(long, person, columns).labels(occupation)
+    design = {"stratum": stratum, "psu": psu, "group": group}
+    roles: dict[str, Any] = {"covariates": covariates, "static": static, "outcomes": outcomes}
+    roles |= {"weight": weight, "design": design}
+    others = [*covariates, *static, *outcomes, *(name for name in (weight, *design.values()) if name)]
+    frame = with_text_names(_read_file(Path(table)) if isinstance(table, (str, Path)) else table)
+    of_periods = list(period_columns(frame, year)) if is_wide(frame, year) else [str(year), occupation]
+    frame = _without(read_table(frame, [person, *of_periods, *others]), missing)
+    long, column, unit = read_long(frame, person, year, occupation, unit=unit, **roles)
+    unit = long.periods(column, unit)[1]
+    labels = long.labels(occupation)
     rows, unlabelled = len(labels), labels.null_count
-    ledger = Ledger()
+    ledger, units = Ledger(), person_periods(unit)
     if no_occupation is None:
         kept = pc.is_valid(labels)
-        long, labels = long.filter(kept), labels.filter(kept)
-        ledger.record("read person-years", "rows", rows, long.num_rows, {"no occupation": unlabelled})
+        long, labels = long.filter(kept.to_numpy(zero_copy_only=False)), labels.filter(kept)
+        ledger.record(f"read {units}", "rows", rows, len(labels), {"no occupation": unlabelled})
     else:
         labels = pc.fill_null(labels, no_occupation)
         altered = {f"no occupation, now '{no_occupation}'": unlabelled} if unlabelled else {}
-        ledger.record("read person-years", "rows", rows, rows, altered=altered)
+        ledger.record(f"read {units}", "rows", rows, rows, altered=altered)
     counts = {count["values"]: count["counts"] for count in pc.value_counts(labels).to_pylist()}
     check_states(states, counts)
     recoded = {label: states.get(label, label) for label in counts}
@@ -99,7 +109,7 @@ def panel(
         coded = [label for label in counts if label not in {*states, *NOT_WORKING, no_occupation}]
         recoded |= {label: targets.get(label, f"{name} {label}") for label in coded}
         mapped = pd.Series({label: counts[label] for label in coded}, dtype="int64").rename(recoded)
-        ledger.note(f"person-years in occ1990dd: {coverage_of(mapped.groupby(level=0).sum())}")
+        ledger.note(f"{units} in occ1990dd: {coverage_of(mapped.groupby(level=0).sum())}")
     present = {recoded[label]: count for label, count in counts.items()}
     if lacking := [label for label in lacks if label in present]:
         raise ValueError(f"lacks= names {lacking[0]!r}, which {present[lacking[0]]} rows of the table have")
@@ -109,16 +119,7 @@ def panel(
             "correct it, or leave it out"
         )
     own = pa.array([recoded[label] for label in labels.to_pylist()], pa.string())
-    careers: Dataset = from_frame(
-        long.set_column(long.column_names.index(occupation), occupation, own),
-        person=person,
-        year=year,
-        occupation=occupation,
-        covariates=covariates,
-        static=static,
-        outcomes=outcomes,
-        **roles,
-    )
+    careers = make_dataset(columns_of(long.replace(occupation, own), column, occupation, unit=unit, **roles))
     limits = Limits(lacks=tuple(lacks))
     return PreparedCareers.of_careers(source, (careers, ledger), salt=salt, settings=settings, limits=limits)
 

@@ -1,16 +1,7 @@
 """Reads dates of spells (days, months, quarters or years) as numbers of days, with one expression for every engine.
 
 A date stands for the whole period it names: a spell from "2014" to "2016-03" begins on the first of January 2014 and
-ends on the last of March 2016. Texts may be, in capital or small letters,
-
-    2014-03-17, 2014/3/17, 2014-03-17 08:30:00, 20140317, 17.03.2014, 17 Mar 2014, March 17, 2014    a day
-    2014-03, 03/2014, 3.2014, 201403, Mar 2014, March 2014, 2014m3                                   a month
-    Q3 2014, Q32014, Q3/2014, 2014-Q3, 2014Q3                                                        a quarter
-    2014, 2014.0                                                                                     a year
-
-with names of months in English or German. Whole numbers are read as their digits. 03/04/2014 is not read, because it
-is a day in March to some and in April to others. Only years from 1000 to 2999 are read, so that markers such as 9999
-are not taken for years.
+ends on the last of March 2016. `careers.periods` says how dates may be written.
 """
 
 from __future__ import annotations
@@ -18,42 +9,13 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING
 
+from ..careers.periods import FORMS, MONTHS, YEARS
+
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 EPOCH = date(1970, 1, 1)
-_YEAR, _MONTH, _DAY = r"([12]\d{3})", r"(0?[1-9]|1[0-2])", r"(0?[1-9]|[12]\d|3[01])"
-_RECENT, _TWO_MONTH, _TWO_DAY = r"((?:19|20)\d{2})", r"(0[1-9]|1[0-2])", r"(0[1-9]|[12]\d|3[01])"
-_NAME = (
-    r"(JAN(?:UARY|UAR)?|FEB(?:RUARY|RUAR)?|MAR(?:CH)?|MÄR(?:Z)?|MRZ|APR(?:IL)?|MAY|MAI|JUN[EI]?|JUL[YI]?|AUG(?:UST)?"
-    r"|SEP(?:T|TEMBER)?|O[CK]T(?:OBER)?|NOV(?:EMBER)?|DE[CZ](?:EMBER)?)"
-)
-MONTHS = {
-    month: number
-    for number, names in enumerate(
-        ("JAN", "FEB", "MAR MÄR MRZ", "APR", "MAY MAI", "JUN", "JUL", "AUG", "SEP", "OCT OKT", "NOV", "DEC DEZ"), 1
-    )
-    for month in names.split()
-}
-# Forms of a date, of which a text has at most one, and the parts that their groups hold.
-FORMS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    (rf"^{_YEAR}$", ("year",)),
-    (rf"^Q([1-4])[ /-]?{_YEAR}$", ("quarter", "year")),
-    (rf"^{_YEAR}[ /-]?Q([1-4])$", ("year", "quarter")),
-    (rf"^{_YEAR}[-/]{_MONTH}$", ("year", "month")),
-    (rf"^{_YEAR}M{_MONTH}$", ("year", "month")),
-    (rf"^{_RECENT}{_TWO_MONTH}$", ("year", "month")),
-    (rf"^{_MONTH}[-/.]{_YEAR}$", ("month", "year")),
-    (rf"^{_NAME}[ ./,-]*{_YEAR}$", ("name", "year")),
-    (rf"^{_YEAR}[ ./,-]*{_NAME}\.?$", ("year", "name")),
-    (rf"^{_YEAR}[-/.]{_MONTH}[-/.]{_DAY}(?:[T ].*)?$", ("year", "month", "day")),
-    (rf"^{_RECENT}{_TWO_MONTH}{_TWO_DAY}$", ("year", "month", "day")),
-    (rf"^{_DAY}\.{_MONTH}\.{_YEAR}$", ("day", "month", "year")),
-    (rf"^{_DAY}(?:ST|ND|RD|TH)?[ ./,-]*{_NAME}[ ./,-]*{_YEAR}$", ("day", "name", "year")),
-    (rf"^{_NAME}\.? {_DAY}(?:ST|ND|RD|TH)?,? {_YEAR}$", ("name", "day", "year")),
-)
-YEARS = (1000, 2999)
 
 
 def day_number(day: ir.DateValue) -> ir.IntegerColumn:

@@ -25,7 +25,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures
 
 from ..careers.columns import is_weight, with_weights
-from ..careers.frames import as_careers, as_splits, to_frame
+from ..careers.frames import as_careers, as_splits, long_table
 from ..careers.ledger import Ledger
 from ..encoding.processing_career import CareerProcessor
 from ..number_ranges import within_ranges
@@ -145,7 +145,7 @@ def wage_frame(
     """
     if LOG_WAGE not in careers.column_names:
         raise ValueError(f"careers have no outcome '{LOG_WAGE}', only {careers.column_names}: build them with wages")
-    person_years = to_frame(careers)
+    person_years = long_table(careers).to_pandas()
     person, occupation = person_years["person"], person_years["occupation"]
     at_work = ~occupation.isin(not_working)
     ledger = Ledger()

@@ -202,9 +202,12 @@ def test_mixed_pandas_column_names_the_unparsable_year():
         from_frame(frame)
 
 
-def test_date_instead_of_year_is_an_error():
-    with pytest.raises(ValueError, match=r"person 'ann', row 0, column 'year'.*not a year"):
-        from_frame(pd.DataFrame(BASE | {"year": pd.to_datetime(["1990", "1991", "1990"])}))
+def test_dates_are_years_of_which_a_person_has_one_each():
+    dates = pd.to_datetime(["1990-05-01", "1991-02-01", "1990-12-31"])
+    assert from_frame(pd.DataFrame(BASE | {"year": dates}))[:] == from_frame(pa.table(BASE))[:]
+    dates = pd.to_datetime(["1990-05-01", "1990-06-01", "1990-12-31"])
+    with pytest.raises(ValueError, match=r"'ann', row 1, .*1990, 6.*row 0 already has this person and year"):
+        from_frame(pd.DataFrame(BASE | {"year": dates}))
 
 
 def test_columns_of_a_dict_are_read_as_those_of_a_frame():

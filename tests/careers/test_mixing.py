@@ -75,3 +75,12 @@ def test_what_cannot_be_mixed_is_refused(corpora, weights, message):
 def test_a_covariate_of_no_corpus_is_refused():
     with pytest.raises(ValueError, match="no corpus has the covariate 'industry'"):
         mix([survey(), moves()], covariates=["industry"])
+
+
+def test_corpora_of_one_unit_keep_it_and_others_are_refused():
+    rows = [(f"p{i}", f"1993-{month:02d}", "a") for i in range(40) for month in (1, 2)]
+    people, months, labels = zip(*rows, strict=True)
+    monthly = from_frame({"person": people, "year": months, "occupation": labels})
+    assert set(mix([monthly]).splits["train"]["time_unit"]) == {"month"}
+    with pytest.raises(ValueError, match="corpus 2 is in months and corpus 1 in years"):
+        mix([survey(), monthly])

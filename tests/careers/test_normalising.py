@@ -36,8 +36,8 @@ def test_periods_and_half_labelled_items_are_read_as_people_see_them():
     frame["year"] = pd.PeriodIndex(["1993", "1994"], freq="Y")
     careers = from_frame(frame)
     assert careers[0] == {"person": "1", "year": [1993, 1994], "occupation": ["valid skip", "95"]}
-    frame["year"] = pd.PeriodIndex(["1993-09", "1994-09"], freq="M")
-    with pytest.raises(ValueError, match="column 'year', value '1993-09': not a year"):
+    frame["year"] = pd.PeriodIndex(["1993-03-01", "1994-03-01"], freq="W")
+    with pytest.raises(ValueError, match="column 'year', value '1993-.*': not a year"):
         from_frame(frame)
 
 

@@ -15,7 +15,7 @@ from spell_examples import AS_OF, RULES, many_spells, table
 from typer.testing import CliRunner
 
 import career_hf
-from career_hf.careers import limits_of, load_careers, split_careers
+from career_hf.careers import describe, limits_of, load_careers, split_careers
 from career_hf.careers.columns import career_table
 from career_hf.careers.ledger import Ledger
 from career_hf.careers.provenance import source_of
@@ -231,3 +231,10 @@ def test_moves_and_panels_are_prepared_as_their_functions_do(tmp_path):
     (part,) = load_careers(tmp_path / "panel").values()
     assert part[0]["occupation"] == ["4", "4"] and part[0]["sex"] == "f"
     assert limits_of(tmp_path / "panel").lacks == ("unemployed",)
+
+    (tmp_path / "wide.csv").write_text("id,sex,Dec.93,Jan.94\n1,f,school,\n2,m,school,work\n", encoding="utf-8")
+    options = ["--person", "id", "--static", "sex", "--year", "Dec.93:Jan.94", "--output", tmp_path / "wide"]
+    result = run("panel", tmp_path / "wide.csv", *options)
+    assert result.exit_code == 0 and "read person-months [static]: 4 rows in, 3 out" in result.output, result.output
+    result = run("panel", tmp_path / "wide.csv", *options, "--unit", "quarter")
+    assert describe(tmp_path / "wide")["last quarter"] == "1994Q1"

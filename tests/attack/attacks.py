@@ -262,6 +262,7 @@ EMPTY_IS_DEFAULT |= {
     "model",
     "add",
     "leave_out",
+    "missing",
     "ridge",
     "signals",
     "smallest_changes",

@@ -236,5 +236,5 @@ def test_moves_and_panels_are_prepared_as_their_functions_do(tmp_path):
     options = ["--person", "id", "--static", "sex", "--year", "Dec.93:Jan.94", "--output", tmp_path / "wide"]
     result = run("panel", tmp_path / "wide.csv", *options)
     assert result.exit_code == 0 and "read person-months [static]: 4 rows in, 3 out" in result.output, result.output
-    result = run("panel", tmp_path / "wide.csv", *options, "--unit", "quarter")
+    result = run("panel", tmp_path / "wide.csv", *options, "--unit", "quarter", "--overwrite")
     assert describe(tmp_path / "wide")["last quarter"] == "1994Q1"

@@ -42,6 +42,7 @@ ELSEWHERE = {
     "docs/how_to/benchmark.md": "docs/test_benchmark_docs.py",
     "docs/how_to/audit.md": "docs/test_what_if_docs.py",
     "docs/tutorials/careers_from_your_data.md": "docs/test_careers_from_your_data_docs.py",
+    "docs/tutorials/monthly_panel.md": "docs/test_monthly_panel_docs.py",
     "docs/tutorials/own_panel.md": "docs/test_own_panel_docs.py",
     "docs/how_to/coding_noise.md": "docs/test_coding_noise_docs.py",
     "docs/how_to/crosswalks.md": "docs/test_crosswalks_docs.py",
@@ -267,7 +268,9 @@ def commands(page: str) -> list[str]:
             text = re.sub(r'^\w+="[^"]*"', "", text, flags=re.MULTILINE)
             text = re.sub(r"\$\([^()]*\)", "word", text)
             text = re.sub(r"\$\w+", "1", text)
-            found += [part.strip() for part in re.split(r"\n|;|&&|\||\bdo\b", text)]
+            # What stands between quotes separates no commands.
+            separator = r'(?:\n|;|&&|\||\bdo\b)(?=(?:[^"\n]*"[^"\n]*")*[^"\n]*(?:\n|$))'
+            found += [part.strip() for part in re.split(separator, text)]
     return [command for command in found if command.startswith(("career-hf ", "python ", "accelerate "))]
 
 

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 from spell_examples import RULES, UNREADABLE, by_person_and_year, many_spells, reference, table
+from transformers.testing_utils import slow
 
 from career_hf.sources.spell_careers import spells_to_careers
 from career_hf.sources.spell_rules import Recode, SpellRules
@@ -94,6 +95,7 @@ def spark():
     session.stop()
 
 
+@slow  # Spark takes half a minute to start and to plan
 @pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas:FutureWarning")
 @pytest.mark.filterwarnings("ignore:The copy keyword is deprecated")
 def test_spark_gives_the_same_rows_and_the_same_ledger(spark, tmp_path):

@@ -6,6 +6,7 @@ from inspect import signature
 import numpy as np
 import pytest
 import torch
+from transformers.testing_utils import slow
 
 import career_hf
 from career_hf import CareerForOccupationPrediction
@@ -94,12 +95,9 @@ def test_it_forecasts_as_the_model_does_with_whole_histories(trained, careers):
         np.testing.assert_allclose(exact.probability[person], expected, atol=1e-5)
 
 
-def test_it_is_explained_represented_exported_and_given_another_vocabulary(trained, careers, tmp_path):
-    few = careers.select(range(5))
-    assert len(career_hf.rationales(trained[0], few).to_frame())
-    assert np.isfinite(career_hf.representations(trained[0], few)).all()
-    assert np.isfinite(career_hf.representations(trained[0], few, timing="including")).all()
-    model, processor = trained[0].model, trained[0].processor
+@slow  # a program is exported for half a minute
+def test_it_is_exported(trained, careers, tmp_path):
+    few, (model, processor) = careers.select(range(5)), (trained[0].model, trained[0].processor)
     program = export_program(model).module()
     if all(find_spec(library) for library in ONNX_LIBRARIES):
         assert career_hf.export_onnx(trained[0], tmp_path / "model.onnx") < 1e-4
@@ -107,6 +105,14 @@ def test_it_is_explained_represented_exported_and_given_another_vocabulary(train
     given = {name: batch[name] for name in ("input_ids", "covariates")}
     expected = model.eval().to("cpu")(**given).logits
     torch.testing.assert_close(program(**given), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_it_is_explained_represented_and_given_another_vocabulary(trained, careers):
+    few = careers.select(range(5))
+    assert len(career_hf.rationales(trained[0], few).to_frame())
+    assert np.isfinite(career_hf.representations(trained[0], few)).all()
+    assert np.isfinite(career_hf.representations(trained[0], few, timing="including")).all()
+    model, processor = trained[0].model, trained[0].processor
     later = from_frame({"person": [1, 1, 1], "year": [2002, 2003, 2004], "occupation": ["cook", "judge", "cook"]})
     extended = processor.extend(later, unknown_occupation="unknown")
     model.resize_vocabulary(processor, extended)

@@ -287,7 +287,8 @@ def levels_table(tables: Tables, draws: int) -> pd.DataFrame:
     """
     found = summarize(tables, draws)[["perplexity", "low", "high", "seeds", "seed_sd"]]
     compared = perplexity_differences(tables, BASELINE, draws)[["difference", "low", "high"]]
-    found = found.join(compared, rsuffix="_of_difference").sort_values("perplexity")
+    compared = compared.rename(columns={name: f"{name}_of_difference" for name in ("low", "high")})
+    found = found.join(compared).sort_values("perplexity")
     if TRUTH in found.index:
         found["excess"] = np.log(found["perplexity"] / found.loc[TRUTH, "perplexity"])
         found["left"] = found["excess"] / found.loc[BASELINE, "excess"]

@@ -4,7 +4,11 @@ import pytest
 from transformers.testing_utils import parse_flag_from_env
 
 
-SLOW = {f"test_study_{name}" for name in ("ablations", "coding_noise", "membership", "table3", "titles", "volume")}
+SLOW = {
+    f"test_study_{name}"
+    for name in ("ablations", "coding_noise", "figure5", "findings", "membership", "rationales", "rivals", "table1")
+    + ("table3", "titles", "volume")
+}
 
 
 def pytest_collection_modifyitems(items):

@@ -72,7 +72,7 @@ def test_parts_sum_to_the_log_probability_and_are_those_of_one_career(done):
         assert rows["stay or move"].iloc[step] == pytest.approx(
             -np.log(p_stay[step] if kind == "stay" else 1 - p_stay[step]), abs=1e-4
         )
-        expected = {"stay": 0, "return": -np.log(p_return[step]), "new": -np.log(1 - p_return[step])}[kind]
+        expected = 0 if kind == "stay" else -np.log(p_return[step] if kind == "return" else 1 - p_return[step])
         assert rows["return or new"].iloc[step] == pytest.approx(expected, abs=1e-4)
 
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 from spell_examples import RULES, UNREADABLE, by_person_and_year, many_spells, reference, table
-from transformers.testing_utils import slow
+from transformers.testing_utils import parse_flag_from_env
 
 from career_hf.sources.spell_careers import spells_to_careers
 from career_hf.sources.spell_rules import Recode, SpellRules
@@ -95,7 +95,8 @@ def spark():
     session.stop()
 
 
-@slow  # Spark takes half a minute to start and to plan
+# Spark takes half a minute to start and to plan; a mark, so that it is not started in vain.
+@pytest.mark.skipif(not parse_flag_from_env("RUN_SLOW"), reason="test is slow")
 @pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas:FutureWarning")
 @pytest.mark.filterwarnings("ignore:The copy keyword is deprecated")
 def test_spark_gives_the_same_rows_and_the_same_ledger(spark, tmp_path):

@@ -295,11 +295,11 @@ def compare(
             source_record(careers, source),
             budget,
             None if pretrained is None else str(pretrained),
-            tuple(watch),
+            tuple(sorted(watch)),
         )
         people = {name: len(part) for name, part in splits.items()}
-        settings = {"people": people, "covariates": covariates, "pretrained": setup.pretrained, "watch": watch}
-        keep_settings(setup.folder, {**settings, "weighted": weighted, **asdict(budget)})
+        settings = {"people": people, "covariates": covariates, "pretrained": setup.pretrained}
+        keep_settings(setup.folder, {**settings, "watch": setup.watch, "weighted": weighted, **asdict(budget)})
         run_jobs("Trials", [partial(_train, setup, trial) for trial in planned], workers)
         chosen = _best(setup.folder, planned)
         frozen = [replace(trial, seed=seed) for trial in chosen for seed in range(seeds)]

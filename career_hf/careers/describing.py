@@ -59,16 +59,17 @@ def describe(careers: Any) -> Any:
 
     Returns:
         A frame with one column per dataset if there are several, else a series: people, person-years, years per career
-            (mean,
-        median, longest), occupations, first, median and last year, shares of stays, returns and new occupations, the
-        missing share of each covariate, and percentages: states without an occupation, broad groups of occ1990dd (the
-        six of the 1990 Census), levels of covariates that have at most eight, and college graduates where all levels
-        of `education` have the names that this package's sources use.
+        (mean, median, longest), occupations, first, median and last year, shares of stays, returns and new
+        occupations, the missing share of each covariate, and percentages: states without an occupation, broad groups
+        of occ1990dd (the six of the 1990 Census), levels of covariates that have at most eight, and college graduates
+        where all levels of `education` have the names that this package's sources use.
     """
     if isinstance(careers, Mapping) and not isinstance(careers, DatasetDict):
         return pd.concat({name: describe(dataset) for name, dataset in careers.items()}, axis=1)
     if isinstance(careers, Sequence) and not isinstance(careers, str):
         folders: dict[str, Path] = {}
+        if wrong := [folder for folder in careers if not isinstance(folder, (str, Path))]:
+            raise ValueError(f"careers has {wrong[0]!r}, and a list must be of folders of careers")
         for folder in map(Path, careers):
             folders[str(folder) if folder.name in folders else folder.name] = folder
         return describe(folders)

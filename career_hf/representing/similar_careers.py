@@ -339,9 +339,10 @@ def career_map(values: np.ndarray, *, sample: int = 2_000, neighbours: int = 5, 
 
 
 def _check_one_row_each(people: Sequence[str], values: np.ndarray) -> None:
-    if len(people) != len(values):
+    rows = len(values) if np.ndim(values) else 0
+    if len(people) != rows:
         raise ValueError(
-            f"{len(people)} careers have {len(values)} rows: give one row for each career, as steps='last' does"
+            f"{len(people)} careers have {rows} rows: give one row for each career, as steps='last' does"
         )
 
 

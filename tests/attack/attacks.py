@@ -227,6 +227,7 @@ def _left_out(path: str, command: Any, name: str) -> Attack:
 
 # Texts that may be anything, and why.
 FREE: dict[str, str] = {
+    "missing": "any text may mean missing",
     "salt": "any text is a salt",
     "note": "any text is a note on the card",
     "name": "any text is a heading of the card",
@@ -262,7 +263,6 @@ EMPTY_IS_DEFAULT |= {
     "model",
     "add",
     "leave_out",
-    "missing",
     "ridge",
     "signals",
     "smallest_changes",

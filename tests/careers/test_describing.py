@@ -201,3 +201,9 @@ def test_describe_draws_into_the_folder_which_still_loads(careers, tmp_path):
     assert set(drawn) == {"sequences.png", "states.png", "lengths.png", "transitions.png"}
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn.values())
     assert load_careers(tmp_path / "one")["all"].num_rows == 60
+
+
+@pytest.mark.parametrize("careers", [((),), b"x"])
+def test_a_list_of_what_are_no_folders_is_an_error(careers):
+    with pytest.raises(ValueError, match="a list must be of folders"):
+        describe(careers)

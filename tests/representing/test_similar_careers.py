@@ -117,6 +117,8 @@ def test_neighbours_are_named_with_their_careers():
         similar_careers(careers, values, ["nobody"])
     with pytest.raises(ValueError, match="30 careers have 29 rows"):
         similar_careers(careers, values[1:], ["p1"])
+    with pytest.raises(ValueError, match="30 careers have 0 rows"):
+        most_similar_pairs(careers, np.array("x"))
 
 
 def test_careers_in_words():

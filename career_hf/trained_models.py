@@ -218,8 +218,7 @@ def train(
         occupations=labels,
     )
     if titles is None and RECIPES[recipe].groups:
-        special = set(processor.special_token_ids)
-        titles = group_vectors([label for i, label in enumerate(processor.occupations) if i not in special]) or None
+        titles = _group_vectors(processor) or None
     if covariate_dropout:
         processor.optional_covariates = list(processor.covariate_names)
     if model_class.is_counted and isinstance(splits["train"], CareerShards):
@@ -325,7 +324,7 @@ def finetune(
         dropout: Dropout in the feedforward network and attention; as in pretraining if None.
         cutoff, warmup_steps, tokens_per_batch, max_steps, eval_steps, patience: As in `train`.
         job_dropout, covariate_dropout, title_embeddings, untitled, source, weighted, seed, resume, overwrite: As in
-            `train`.
+            `train`. A model whose occupations share weights of their groups goes on to do so.
 
     Returns:
         The model, its processor, validation metrics and the training log, and `transfer`.
@@ -351,6 +350,11 @@ def finetune(
         processor = pretrained_processor.extend(
             splits["train"], covariates=new, unknown_occupation=UNKNOWN if is_new else None
         )
+        if titles is None and _has_group_vectors(pretrained_model, pretrained_processor):
+            # States have no group: new ones start as occupations without a title do.
+            every = _group_vectors(processor)
+            titles = {label: vector for label, vector in every.items() if any(vector)} or None
+            untitled = [label for label, vector in every.items() if not any(vector)]
         if covariate_dropout:
             processor.optional_covariates = list(processor.covariate_names)
         fields = {} if dropout is None else {"hidden_dropout": dropout, "attention_dropout": dropout}
@@ -610,6 +614,20 @@ def _training_splits(careers: Careers, cutoff: Period | None, weighted: bool) ->
 
 def _stopping_metric(train: Dataset) -> dict[str, str]:
     return {"metric_for_best_model": "weighted_nll"} if "weight" in train.column_names else {}
+
+
+def _group_vectors(processor: CareerProcessor) -> dict[str, list[float]]:
+    special = set(processor.special_token_ids)
+    return group_vectors([label for i, label in enumerate(processor.occupations) if i not in special])
+
+
+def _has_group_vectors(model: Any, processor: CareerProcessor) -> bool:
+    """Whether the title vectors of a model are those of its occupations' groups."""
+    vectors = _group_vectors(processor)
+    if not vectors or model.config.title_embedding_size != _titles_size(vectors):
+        return False
+    own = model.lm_head.title_projection.title_embeddings.cpu().numpy()
+    return all((own[processor.occupations.index(label)] == vector).all() for label, vector in vectors.items())
 
 
 def _load_titles(titles: Titles | None) -> Mapping[str, Any] | None:

@@ -28,6 +28,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.utils import PaddingStrategy, logging
 
 from ..argument_kinds import check_names
+from ..careers.coding_noise import CODING_NOISE
 from ..careers.columns import (
     career_table,
     has_row_per_person,
@@ -71,6 +72,11 @@ from .vocabulary import (
 
 logger = logging.get_logger(__name__)
 
+# Columns that careers of this package may have and no model can be given, and why.
+NO_COVARIATES = {
+    CODING_NOISE: "what it says of a year follows from later years too",
+    TIME_UNIT: "it is the unit of the careers' periods",
+}
 # The types of the processor's fields in its file.
 TYPES = {
     "occupations": list[str],
@@ -247,6 +253,8 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
         covariates = list(covariates)
         if twice := [name for name in covariates if covariates.count(name) > 1]:
             raise ValueError(f"covariate '{twice[0]}' is named twice in covariates={covariates}: name it once")
+        if wrong := [name for name in covariates if name in NO_COVARIATES]:
+            raise ValueError(f"column '{wrong[0]}' is no covariate, because {NO_COVARIATES[wrong[0]]}: leave it out")
         seen = _Seen(covariates)
         for piece in validated_pieces(careers):
             seen.add(piece)

@@ -22,7 +22,7 @@ from datasets import Dataset
 from ..careers.benchmark import steps_of
 from ..careers.columns import LongTable, read_file, read_labels, read_numbers
 from ..careers.frames import long_table
-from ..careers.periods import time_unit
+from ..careers.periods import period_label, time_unit
 from ..occupations.normalising import label_of
 from .transition_table import ROUNDING, SUM_TOLERANCE, check_can_be_scored, table_of_steps
 
@@ -98,7 +98,10 @@ def outside_table(
     period = unit if unit in names else "year"
     rows = LongTable(table, "person", [period, "log_prob", *optional, *label_of_name])
     year = rows.periods(period, unit)[0]
-    row, step = _rows_of_steps(rows, year, long, f"the split '{split}'" if split else "the careers"), steps_of(long)
+    row, step = (
+        _rows_of_steps(rows, period, year, long, f"the split '{split}'" if split else "the careers"),
+        steps_of(long),
+    )
     occupation = pc.index_in(long["occupation"].combine_chunks(), value_set=pa.array(labels)).to_numpy()
     previous = np.where(step == 0, -1, np.r_[-1, occupation[:-1]])
     steps = _Steps(rows, row, previous, occupation, labels)
@@ -158,7 +161,7 @@ def _label_of_name(names: Sequence[str], labels: Sequence[str], others: Sequence
     return dict(sorted(found.items(), key=lambda pair: places[pair[1]]))
 
 
-def _rows_of_steps(rows: LongTable, year: np.ndarray, long: pa.Table, where: str) -> np.ndarray:
+def _rows_of_steps(rows: LongTable, period: str, year: np.ndarray, long: pa.Table, where: str) -> np.ndarray:
     """`(steps,)`: the row of an outside table about each step of the careers.
 
     Raises:
@@ -176,14 +179,15 @@ def _rows_of_steps(rows: LongTable, year: np.ndarray, long: pa.Table, where: str
     ordered = key[order]
     if len(twice := np.flatnonzero(ordered[1:] == ordered[:-1])):
         before, again = order[twice[0]], order[twice[0] + 1]
-        rows.fail(int(again), "year", f"row {before} already has this person and year", "keep one of them")
+        rows.fail(int(again), period, f"row {before} already has this person and {period}", "keep one of them")
     if len(extra := np.flatnonzero(~np.isin(key, wanted))):
-        rows.fail(int(extra[0]), "year", f"{where} has no step of this person then", "keep the rows to be predicted")
+        rows.fail(int(extra[0]), period, f"{where} has no step of this person then", "keep the rows to be predicted")
     place = np.searchsorted(ordered, wanted).clip(max=len(ordered) - 1)
     if len(missing := np.flatnonzero(ordered[place] != wanted)):
         name, when = (long[column][int(missing[0])].as_py() for column in ("person", "year"))
+        when = period_label(when, time_unit(long))
         raise ValueError(
-            f"person '{name}', column 'year', value {when}: there is no such row, as for {len(missing):,} of the "
+            f"person '{name}', column '{period}', value {when}: there is no such row, as for {len(missing):,} of the "
             f"{len(wanted):,} steps of {where}; predict all of them, each person's first one too"
         )
     return order[place]

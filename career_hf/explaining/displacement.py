@@ -25,8 +25,9 @@ from datasets import Dataset, DatasetDict
 
 from ..careers.clusters import DESIGN, cluster_name, clusters
 from ..careers.columns import read_file, with_weights
-from ..careers.frames import as_careers, covariate_names, long_table, truncate
+from ..careers.frames import as_careers, covariate_names, cut, long_table
 from ..careers.ledger import Ledger
+from ..careers.periods import period_labels, time_unit
 from ..encoding.checkpoints import as_checkpoint
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.training_history import last_year_of, people_trained_on
@@ -209,6 +210,7 @@ def displacement(
     frames, sums = [], []
     labels_seen = pd.unique(long["occupation"])
     place_of_person = pd.Series(np.arange(len(careers)), index=careers["person"][:])
+    unit = time_unit(careers)
     for year, rows in pairs.groupby("event_year"):
         ahead = [int(year) + step * time for time in range(1 - lead, horizon + 1)]
         then = long[long["year"].isin(ahead) & long["person"].isin(rows["person"])]
@@ -218,9 +220,9 @@ def displacement(
         everybody = careers.select(np.sort(place_of_person[rows["person"].unique()].to_numpy()))
         result = forecast(
             model,
-            truncate(everybody, int(year) - lead * step)[0],
+            cut(everybody, int(year) - lead * step)[0],
             processor,
-            years=ahead,
+            years=period_labels(ahead, unit).tolist(),
             step="interval",
             samples=samples,
             seed=seed,

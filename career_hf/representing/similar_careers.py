@@ -341,9 +341,7 @@ def career_map(values: np.ndarray, *, sample: int = 2_000, neighbours: int = 5, 
 def _check_one_row_each(people: Sequence[str], values: np.ndarray) -> None:
     rows = len(values) if np.ndim(values) else 0
     if len(people) != rows:
-        raise ValueError(
-            f"{len(people)} careers have {rows} rows: give one row for each career, as steps='last' does"
-        )
+        raise ValueError(f"{len(people)} careers have {rows} rows: give one row for each career, as steps='last' does")
 
 
 __all__ = [

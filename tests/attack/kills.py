@@ -42,7 +42,7 @@ from career_hf.training.runs import last_checkpoint  # noqa: E402
 
 # What a run records of the clock and of having been stopped, in JSON; it is no result.
 CLOCK = re.compile(r"seconds|runtime|_per_second|hours|resumed_at|total_flos|_fingerprint")
-DURATION = re.compile(r"\d (seconds|minutes|hours)\b")
+DURATION = re.compile(r"\d (seconds|minutes|hours)\b|from update \d")
 # Files that have the clock in them, or hashes and sizes of files that have it.
 CLOCKED = {"training_args.bin", "run.lock", "trials.csv", "comparison.csv", "checksums.json", "complete.json"}
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link", "os.symlink"}

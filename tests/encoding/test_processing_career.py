@@ -397,6 +397,7 @@ def test_what_are_no_careers_is_an_error_that_says_how_to_make_them(processor, c
         (lambda p, c: CareerProcessor.fit(c, "year"), "covariates='year' is a text"),
         (lambda p, c: CareerProcessor.fit(c, occupations="cook"), "occupations='cook' is a text"),
         (lambda p, c: CareerProcessor.fit(c, ["year", "gender", "year"]), "covariate 'year' is named twice"),
+        (lambda p, c: CareerProcessor.fit(c, ["coding_noise"]), "follows from later years too"),
         (lambda p, c: CareerProcessor("cook"), "occupations='cook' is a text"),
         (lambda p, c: check_excluded(["year"], "gender"), "exclude_covariates='gender' is a text"),
         (lambda p, c: p.extend(occupations="astronaut"), "occupations='astronaut' is a text"),

@@ -315,3 +315,24 @@ def test_tables_are_refused_before_anything_is_scored(market, whole, tmp_path):
     with pytest.raises(ValueError, match="model 'outside': .*noise.parquet cannot be read as a table"):
         career_hf.evaluate({"outside": tmp_path / "noise.parquet"}, splits)
     assert not (tmp_path / "scores").exists()
+
+
+def test_months_are_named_as_the_table_names_them():
+    months = pd.period_range("1993-07", periods=6, freq="M").strftime("%Y-%m")
+    rng = np.random.default_rng(0)
+    frame = {
+        "person": np.repeat(np.arange(60), len(months)),
+        "month": np.tile(months, 60),
+        "occupation": rng.choice(["work", "unemployed"], 60 * len(months)),
+    }
+    splits = career_hf.split_careers(career_hf.from_frame(pd.DataFrame(frame), year="month"))
+    rows = career_hf.benchmark(splits).rows
+    table = rows[rows["split"] == "test"][["person", "month"]].assign(log_prob=np.log(0.5))
+    assert career_hf.evaluate({"coin": table}, splits).to_frame().loc["coin", "perplexity"] == pytest.approx(2)
+    with pytest.raises(ValueError, match="column 'month', value '1993-07': row 0 already has this person and month"):
+        career_hf.evaluate({"coin": pd.concat([table, table.iloc[:1]])}, splits)
+    with pytest.raises(ValueError, match="column 'month', value 1993-07: there is no such row"):
+        career_hf.evaluate({"coin": table.iloc[1:]}, splits)
+    chain = career_hf.train(splits, model="markov-1")
+    employed = career_hf.displacement(chain, splits["test"], horizon=1, draws=20).to_frame()
+    assert set(employed["event_time"]) == {0, 1}

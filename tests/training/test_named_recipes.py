@@ -64,6 +64,12 @@ def test_occupations_of_one_group_share_weights_in_the_best_recipe(trained, tmp_
         assert titles[coded.processor.occupations.index(label)].tolist() == vector
     assert vectors["95"] == vectors["97"] != vectors["436"]
     assert not any(vectors["in_school"]) and not titles[coded.processor.occupations.index("unknown")].any()
+    others = [{"95": "104", "97": "unemployed"}.get(label, label) for label in frame["occupation"]]
+    other = from_frame(frame | {"occupation": others})
+    tuned = career_hf.finetune(coded, {"train": other, "validation": other}, max_steps=2, eval_steps=1)
+    titles = tuned.model.lm_head.title_projection.title_embeddings
+    assert titles[tuned.processor.occupations.index("104")].tolist() == group_vectors(["104"])["104"]
+    assert not titles[tuned.processor.occupations.index("unemployed")].any()
     plain = career_hf.train(splits, fields=small, max_steps=2, eval_steps=1)
     assert plain.model.config.title_embedding_size is None
 

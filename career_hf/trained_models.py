@@ -218,7 +218,7 @@ def train(
         occupations=labels,
     )
     if titles is None and RECIPES[recipe].groups:
-        titles = _group_vectors(processor) or None
+        titles = group_vectors(processor.occupation_labels) or None
     if covariate_dropout:
         processor.optional_covariates = list(processor.covariate_names)
     if model_class.is_counted and isinstance(splits["train"], CareerShards):
@@ -352,7 +352,7 @@ def finetune(
         )
         if titles is None and _has_group_vectors(pretrained_model, pretrained_processor):
             # States have no group: new ones start as occupations without a title do.
-            every = _group_vectors(processor)
+            every = group_vectors(processor.occupation_labels)
             titles = {label: vector for label, vector in every.items() if any(vector)} or None
             untitled = [label for label, vector in every.items() if not any(vector)]
         if covariate_dropout:
@@ -471,7 +471,7 @@ def _warn_of_another_coding(labels: Collection[str], processor: CareerProcessor)
 
 def _note_unknown(ledger: Ledger, processor: CareerProcessor, validation: Dataset | CareerShards) -> None:
     """Says in a ledger what the unknown occupation does to the metrics of validation careers."""
-    known = {label for i, label in enumerate(processor.occupations) if i not in processor.special_token_ids}
+    known = set(processor.occupation_labels)
     counts = _occupation_counts(validation)
     outside = [count for label, count in counts.items() if label not in known]
     if outside:
@@ -496,8 +496,7 @@ def _label_set(occupations: Any) -> tuple[list[str] | None, str | None]:
         return list(occupations), UNKNOWN if UNKNOWN in occupations else None
     if not isinstance(processor, CareerProcessor):
         raise ValueError(f"occupations={occupations!r} are no labels and no model: pass a list of labels, or a model")
-    special = set(processor.special_token_ids)
-    return [label for i, label in enumerate(processor.occupations) if i not in special], processor.unknown_occupation
+    return processor.occupation_labels, processor.unknown_occupation
 
 
 def _mixture(
@@ -616,14 +615,9 @@ def _stopping_metric(train: Dataset) -> dict[str, str]:
     return {"metric_for_best_model": "weighted_nll"} if "weight" in train.column_names else {}
 
 
-def _group_vectors(processor: CareerProcessor) -> dict[str, list[float]]:
-    special = set(processor.special_token_ids)
-    return group_vectors([label for i, label in enumerate(processor.occupations) if i not in special])
-
-
 def _has_group_vectors(model: Any, processor: CareerProcessor) -> bool:
     """Whether the title vectors of a model are those of its occupations' groups."""
-    vectors = _group_vectors(processor)
+    vectors = group_vectors(processor.occupation_labels)
     if not vectors or model.config.title_embedding_size != _titles_size(vectors):
         return False
     own = model.lm_head.title_projection.title_embeddings.cpu().numpy()

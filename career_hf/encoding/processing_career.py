@@ -190,6 +190,12 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
         check_types("preprocessor_config.json", feature_extractor_dict, TYPES, ["occupations"])
         return super().from_dict(feature_extractor_dict, **kwargs)
 
+    @property
+    def occupation_labels(self) -> list[str]:
+        """The labels of occupations in the order of their ids, without special ids."""
+        special = set(self.special_token_ids)
+        return [label for i, label in enumerate(self.occupations) if i not in special]
+
     def to_dict(self) -> dict[str, Any]:
         """The fields of the processor's file, without the unit where it is the year."""
         fields: dict[str, Any] = super().to_dict()

@@ -163,8 +163,7 @@ class BetterStudy(CareersStudy):
         train = self.splits()["train"]
         if self.truth is not None:
             truth = CareerProcessor.from_pretrained(self.truth)
-            known = [label for i, label in enumerate(truth.occupations) if i not in truth.special_token_ids]
-            return CareerProcessor.fit(train, covariates, occupations=known)
+            return CareerProcessor.fit(train, covariates, occupations=truth.occupation_labels)
         held = sorted({label for occupations in train["occupation"] for label in occupations})
         return CareerProcessor.fit(train, covariates, unknown_occupation="unknown", occupations=held)
 
@@ -179,8 +178,7 @@ class BetterStudy(CareersStudy):
         )
         fields, titles = dict(variant.fields), None
         if variant.groups:
-            special = set(processor.special_token_ids)
-            titles = group_vectors([name for i, name in enumerate(processor.occupations) if i not in special]) or None
+            titles = group_vectors(processor.occupation_labels) or None
         if titles is not None:
             fields |= {"title_embedding_size": len(next(iter(titles.values())))}
         if variant.dropout is not None:

@@ -174,8 +174,7 @@ class RivalsStudy(CareersStudy):
             # Not those that resumes alone have: to all models, these are unknown alike.
             held = {label for occupations in self.splits()["train"]["occupation"] for label in occupations}
             return {"unknown_occupation": "unknown", "occupations": sorted(held)}
-        truth = CareerProcessor.from_pretrained(self.truth)
-        return {"occupations": [name for i, name in enumerate(truth.occupations) if i not in truth.special_token_ids]}
+        return {"occupations": CareerProcessor.from_pretrained(self.truth).occupation_labels}
 
     def corpus(self) -> tuple[Dataset, Dataset]:
         """Resumes to pretrain on, and to validate on."""

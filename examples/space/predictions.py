@@ -54,9 +54,8 @@ class CareerPredictor:
         )
         self.model, self.processor = self.predict.model, self.predict.feature_extractor
         self.lock = Lock()
-        special = set(self.processor.special_token_ids)
         self.covariates = [name for name in self.processor.covariate_names if name != "year"]
-        self.occupations = [label for i, label in enumerate(self.processor.occupations) if i not in special]
+        self.occupations = self.processor.occupation_labels
         self.names = in_words(self.occupations)
         timed = self.processor.time_covariate is not None
         self.trained_years = sorted(int(year) for year in self.levels("year") if year != MISSING) if timed else []

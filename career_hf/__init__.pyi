@@ -28,6 +28,8 @@ from .evaluation.metrics import perplexity_by as perplexity_by
 from .evaluation.metrics import perplexity_differences as perplexity_differences
 from .evaluation.metrics import summarize as summarize
 from .evaluation.report import EvaluationReport as EvaluationReport
+from .evaluation.transition_table import load_transition_table as load_transition_table
+from .evaluation.transition_table import save_transition_table as save_transition_table
 from .evaluation.transition_table import transition_table as transition_table
 from .explaining.displacement import Displacement as Displacement
 from .explaining.displacement import displacement as displacement

@@ -74,6 +74,7 @@ KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "Period": (_is_period, PERIOD),
     "Mapping": (lambda value: isinstance(value, Mapping), "a mapping from names, such as {'name': ...}"),
     "Dataset": (_is_a("datasets", "Dataset"), CAREERS),
+    "CareerShards": (_is_a("career_hf", "CareerShards"), CAREERS),
     "DatasetDict": (lambda value: isinstance(value, Mapping), CAREERS),
     "Corpora": (lambda value: isinstance(value, (list, tuple)), "a list of them"),
     "pd.DataFrame": (_is_a("pandas", "DataFrame"), "a pandas table"),

@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
+from accelerate import PartialState
 from datasets import Dataset, DatasetDict
 from transformers import PreTrainedModel
 from transformers.utils import logging
@@ -30,7 +31,7 @@ from .careers.mixing import Corpus, Mixture, mix
 from .careers.periods import Period
 from .careers.prepared import PreparedCareers
 from .careers.provenance import SOURCES, UNKNOWN_SOURCE, source_of, years_of
-from .careers.shards import CareerShards, split_shards, table_pieces
+from .careers.shards import CareerShards, person_years, split_shards, table_pieces
 from .careers.splits import check_not_empty
 from .encoding.checkpoints import as_checkpoint, load_checkpoint, load_processor
 from .encoding.mixtures import encode_mixture
@@ -87,15 +88,18 @@ class TrainedModel(FittedModel):
         return plot_training(self.to_frame())
 
     def save(self, folder: str | Path) -> Self:
-        """Writes the model, its processor and its model card, README.md, into a folder.
+        """Writes the model, its processor and its model card, README.md, into a folder; of several processes that
+        train together, the first does.
 
         Args:
             folder: Destination folder. Evaluation results of an earlier model in the folder are deleted.
         """
-        super().save(folder)
-        (Path(folder) / RESULTS).unlink(missing_ok=True)
+        return super().save(folder)
+
+    def _write(self, folder: Path) -> None:
+        super()._write(folder)
+        (folder / RESULTS).unlink(missing_ok=True)
         write_model_card(folder)
-        return self
 
 
 @within_ranges
@@ -232,7 +236,7 @@ def train(
         with claim:
             every_field = {**named_fields, **(fields or {})}
             counted = _count(model, splits, processor, record, tune_smoothing, seed, every_field)
-            return counted if output is None else counted.save(output)
+            return _saved(counted, output)
     dropout = settings.pop("dropout")
     config_fields: dict[str, Any] = {"two_stage": not one_stage, **named_fields, **recipe_fields}
     if is_career:
@@ -266,7 +270,7 @@ def train(
         )
     _note_unknown(fitted.ledger, processor, splits["validation"])
     trained = TrainedModel(**vars(fitted))
-    return trained if output is None else trained.save(output)
+    return _saved(trained, output)
 
 
 @within_ranges
@@ -383,7 +387,7 @@ def finetune(
             "eval_steps": eval_steps,
             "patience": patience,
         }
-        schedule = finetuning_defaults(sum(map(len, splits["train"]["year"])))
+        schedule = finetuning_defaults(person_years(splits["train"]))
         schedule |= {name: value for name, value in given.items() if value is not None}
         schedule["eval_steps"] = schedule["save_steps"] = min(schedule["eval_steps"], schedule["max_steps"])
         recipe = finetuning_recipe(
@@ -399,7 +403,15 @@ def finetune(
         fitted = fit_model(make_model, processor, recipe, *parts, source=record, resume=resume, overwrite=overwrite)
     _note_unknown(fitted.ledger, processor, splits["validation"])
     trained = TrainedModel(**vars(fitted), transfer=transfers[-1])
-    return trained if output is None else trained.save(output)
+    return _saved(trained, output)
+
+
+def _saved(trained: TrainedModel, output: str | Path | None) -> TrainedModel:
+    """A model after it was saved; several processes go on when the first one has saved it."""
+    if output is not None:
+        trained.save(output)
+        PartialState().wait_for_everyone()
+    return trained
 
 
 def _check_options(name: str, model_class: Any, given: Mapping[str, Any]) -> None:
@@ -651,6 +663,8 @@ def _training_folder(output: str | Path | None, resume: bool, overwrite: bool) -
     elif resume:
         raise ValueError("resuming needs the output folder of the training that was stopped")
     else:
+        if PartialState().num_processes > 1:
+            raise ValueError("several processes that train together need one folder for checkpoints: give output")
         with TemporaryDirectory() as temporary:
             yield Path(temporary)
 

@@ -125,9 +125,9 @@ def main() -> None:
         unknown_levels=career.unknown_levels,
     )
     logger.info("validation careers\n%s", fitted.ledger)
+    folder = Path(career.output_dir)
+    fitted.save(folder)
     if PartialState().is_main_process:
-        folder = Path(career.output_dir)
-        fitted.save(folder)
         (folder / "eval_results.json").write_text(json.dumps(fitted.metrics, indent=4), encoding="utf-8")
         logger.info("validation perplexity %.3f, in %s", fitted.metrics["eval_perplexity"], folder.resolve())
 

@@ -23,7 +23,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import pyarrow as pa
@@ -61,6 +61,7 @@ from .periods import (
 )
 from .saved_files import MANIFEST, check_files, read_manifest, record_files
 from .splits import DEFAULT_FRACTIONS, check_leaks, check_manifest, split_careers
+from .splits_in_files import splits_in_files
 from .validation import validate
 from .wide_tables import Periods, is_wide, lengthen, widen, with_text_names
 
@@ -460,10 +461,13 @@ def as_splits(careers: str | Path | Dataset | DatasetDict) -> DatasetDict:
 
     Args:
         careers: A folder that `save_careers` wrote, careers by split name, or careers, which `split_careers` splits.
+            Of a folder of Parquet files for each split (`save_shards`), a split is read when it is taken.
 
     Raises:
         ValueError: A folder cannot be loaded, or a split is no careers, such as a table.
     """
+    if (in_files := splits_in_files(careers)) is not None:
+        return cast(DatasetDict, in_files)
     if isinstance(careers, (str, Path)):
         return load_careers(careers)
     if isinstance(careers, Dataset):
@@ -478,7 +482,7 @@ def as_careers(careers: str | Path | Dataset | DatasetDict, split: str | None = 
     """Returns the careers of one split, or of all, whether they are given as a folder, as splits or as one dataset.
 
     Args:
-        careers: A folder that `save_careers` wrote, careers by split name, or careers, which are returned as they are.
+        careers: A folder as in `as_splits`, careers by split name, or careers, which are returned as they are.
         split: The split to take from a folder or from careers by split name; all of them together if None. One dataset
             is taken whole, also where a verb names the split "test" unless told otherwise.
 

@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from datasets import Dataset
 
 from ..number_ranges import within_ranges
-from .atomic_files import complete
-from .columns import career_pieces
+from .atomic_files import CAREER_MARKERS, complete
+from .columns import career_pieces, list_lengths
 
 
 # Careers in a file that `save_shards` writes.
@@ -134,15 +134,20 @@ class CareerShards:
         table = pa.concat_tables(tables or [self.schema.empty_table().select(self.column_names)])
         return Dataset(table, fingerprint=_name_of(groups, self.column_names))
 
-    def __iter__(self) -> Iterator[Dataset]:
-        waiting: list[RowGroup] = []
+    def grouped(self, people: int) -> list[list[RowGroup]]:
+        """All row groups in their order, as many together as have so many careers at most, or a single larger one."""
+        parts: list[list[RowGroup]] = []
+        filled = 0
         for group in self.groups:
-            if waiting and sum(one.people for one in waiting) + group.people > self.people:
-                yield self.read(waiting)
-                waiting = []
-            waiting.append(group)
-        if waiting:
-            yield self.read(waiting)
+            if not parts or filled + group.people > people:
+                parts.append([])
+                filled = 0
+            parts[-1].append(group)
+            filled += group.people
+        return parts
+
+    def __iter__(self) -> Iterator[Dataset]:
+        return map(self.read, self.grouped(self.people))
 
 
 def _name_of(groups: Sequence[RowGroup], columns: Sequence[str]) -> str:
@@ -156,8 +161,17 @@ def table_pieces(careers: Dataset | CareerShards) -> Iterator[pa.Table]:
         yield from career_pieces(part)
 
 
+def person_years(careers: Dataset | CareerShards) -> int:
+    """The number of person-years of careers, wherever they are."""
+    if isinstance(careers, CareerShards):
+        return careers.steps
+    return sum(int(list_lengths(piece, "year").sum()) for piece in career_pieces(careers.select_columns(["year"])))
+
+
 def split_shards(folder: str | Path) -> dict[str, CareerShards]:
-    """The splits of a folder that has a folder of Parquet files for each of them; none if it has no such folder."""
+    """The splits of a folder that has a folder of Parquet files for each of them; none of any other folder."""
+    if any((Path(folder) / marker).is_file() for marker in CAREER_MARKERS):
+        return {}
     found = sorted(path.parent for path in Path(folder).glob("*/*.parquet"))
     return {path.name: CareerShards(path) for path in dict.fromkeys(found)}
 
@@ -190,4 +204,4 @@ def save_shards(careers: Dataset | Iterable[Dataset], folder: str | Path, *, peo
                 number += 1
 
 
-__all__ = ["CareerShards", "RowGroup", "save_shards", "split_shards", "table_pieces"]
+__all__ = ["CareerShards", "RowGroup", "person_years", "save_shards", "split_shards", "table_pieces"]

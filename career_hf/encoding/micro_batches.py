@@ -60,6 +60,11 @@ class ItemsOfEpochs(torch.utils.data.Dataset):
         """The epoch whose order of people the items have."""
         return int(self._epoch)
 
+    @property
+    def batches_depend_on_micro_batches(self) -> bool:
+        """Whether another number of micro-batches in a batch might change which people are in a batch."""
+        return False
+
     def __len__(self) -> int:
         return self.batches_per_epoch * self.micro_batches_per_batch
 
@@ -125,6 +130,13 @@ class MicroBatches(ItemsOfEpochs):
                 f"processes, or raise tokens_per_batch (now {tokens_per_batch})"
             )
         self._ordered_epoch = -1
+
+    @property
+    def batches_depend_on_micro_batches(self) -> bool:
+        lengths = self.careers.lengths
+        # Batches are within one career of their mean, and only where one might have fewer people than micro-batches
+        # are cuts moved.
+        return lengths.sum() / self.batches_per_epoch < (self.micro_batches_per_batch + 1) * lengths.max()
 
     def people(self, index: int) -> np.ndarray:
         """Rows of the encoded dataset that make up item `index` of this epoch, shortest career first."""

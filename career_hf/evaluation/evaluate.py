@@ -20,7 +20,7 @@ from ..encoding.processing_career import CareerProcessor
 from ..number_ranges import within_ranges
 from .calibration import recalibrate as fit_recalibration
 from .outside_tables import is_outside_table, outside_table
-from .report import EvaluationReport, report, save_transition_table
+from .report import EvaluationReport, report, write_transition_table
 from .transition_table import SCORE_COLUMNS, encode_to_score, transition_table, who_was_trained_on
 
 
@@ -124,7 +124,7 @@ def evaluate(
     def save_if_asked(table: pd.DataFrame, name: str) -> pd.DataFrame:
         """Writes a table as soon as it is complete, because scoring the others may take long."""
         if output is not None:
-            save_transition_table(table, output, name)
+            write_transition_table(table, output, name)
         return table
 
     for name, model_seeds in checkpoints.items():

@@ -228,7 +228,7 @@ class EvaluationReport:
             Paths of the files.
         """
         written = [
-            save_transition_table(table, folder, f"{model}_{seed}{suffix}")
+            write_transition_table(table, folder, f"{model}_{seed}{suffix}")
             for suffix, models in (("", self.transition_tables), ("_recalibrated", self.recalibrated or {}))
             for model, tables in models.items()
             for seed, table in enumerate(tables)
@@ -282,7 +282,7 @@ def _empty_columns(seeds: Sequence[pd.DataFrame]) -> set[str]:
     return empty
 
 
-def save_transition_table(table: pd.DataFrame, folder: str | Path, name: str) -> Path:
+def write_transition_table(table: pd.DataFrame, folder: str | Path, name: str) -> Path:
     """Writes a transition table to a Parquet file in a folder, which is created if it does not exist."""
     path = Path(folder) / f"{name.replace('/', '_')}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 from datasets import Dataset, DatasetDict
 from transformers import PreTrainedModel
@@ -22,8 +23,10 @@ from transformers.utils import logging
 from ..careers.columns import is_text
 from ..careers.frames import as_careers, long_table
 from ..careers.periods import TIME_UNIT, period_labels, time_unit
+from ..careers.shards import CareerShards
 from ..encoding.checkpoints import as_checkpoint
 from ..encoding.collating import EncodedCareers
+from ..encoding.parts import PartFiles, files_of_parts, parts_of
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.scoring_batches import scoring_batches
 from ..encoding.training_history import people_trained_on
@@ -32,6 +35,7 @@ from ..number_ranges import within_ranges
 
 logger = logging.get_logger(__name__)
 
+KIND = "a transition table"
 TRANSITIONS = ["first", "stay", "return", "new"]
 CAREER_COLUMNS = ["person", "year", "occupation", "weight"]
 SCORE_COLUMNS = [
@@ -95,12 +99,101 @@ def transition_table(
     """
     model, processor = as_checkpoint(model, processor)
     careers = careers if isinstance(careers, Dataset) else as_careers(careers, split)
-    everyone, code_of_id, labels = encode_to_score(model, careers, processor, unknown_levels, groups, watch)
+    everyone, _, _ = encode_to_score(model, careers, processor, unknown_levels, groups, watch)
     if (note := who_was_trained_on(processor, careers)) is not None:
         logger.warning_once(note)
+    return _table(model, careers, processor, everyone, batch_tokens, split, groups, watch)
+
+
+@within_ranges
+def save_transition_table(
+    model: Any,
+    careers: str | Path | Dataset | DatasetDict | CareerShards,
+    processor: CareerProcessor | None,
+    folder: str | Path,
+    *,
+    batch_tokens: int | None = None,
+    split: str | None = None,
+    unknown_levels: Literal["error", "missing"] = "error",
+    groups: Mapping[str, str] | None = None,
+    watch: Sequence[str] = (),
+    people_per_file: int = 20_000,
+) -> None:
+    """Scores any number of careers into Parquet files that `load_transition_table` reads, part by part.
+
+    Careers in files (`CareerShards`, or a folder of Parquet files for each split) are read part by part too, so that
+    memory does not grow with them. Files are as those of `save_representations`: a run that was stopped goes on, and
+    files of other models, options or careers are refused. A warning says if the model was trained on some of the
+    people.
+
+    Args:
+        model, careers, batch_tokens, split, unknown_levels, groups, watch: As in `transition_table`.
+        processor: The model's processor; None if `model` has it too.
+        folder: Destination folder.
+        people_per_file: Number of careers in one file; memory grows with it. Careers in files are taken in whole row
+            groups.
+
+    Raises:
+        ValueError: As in `transition_table`, or the folder has files of another model, other options or other careers.
+    """
+    model, checked = as_checkpoint(model, processor)
+    options = {"split": split, "groups": None if groups is None else dict(groups), "watch": list(watch)}
+    seen: list[tuple[int, int, int]] = []
+
+    def encode(some: Dataset) -> EncodedCareers:
+        seen.append((*people_trained_on(checked.training_stages, some), len(some)))
+        return encode_to_score(model, some, checked, unknown_levels, groups, watch)[0]
+
+    def score(some: Dataset, encoded: EncodedCareers, which: str) -> pa.Table:
+        description = f"Scoring careers, {which}"
+        table = _table(model, some, checked, encoded, batch_tokens, split, groups, watch, description)
+        return pa.Table.from_pandas(table, preserve_index=False)
+
+    parts = parts_of(careers, split, people_per_file)
+    if not parts:
+        raise ValueError("there are no careers to score: the split is empty, or a filter left nobody")
+    PartFiles(folder, KIND, model, options).write(parts, encode, score)
+    if (note := _about_trained_on(*np.sum(seen, axis=0).tolist())) is not None:
+        logger.warning_once(note)
+
+
+@within_ranges
+def load_transition_table(folder: str | Path, *, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Reads the files that `save_transition_table` wrote.
+
+    Args:
+        folder: The folder of the files.
+        columns: The columns to read; all of them if None. Perplexity by kind of step needs person, step, log_prob and
+            transition, which are a fifth of the memory of a whole table.
+
+    Raises:
+        ValueError: The folder has no transition table, or not all of its files yet, or there is no such column.
+    """
+    paths = files_of_parts(folder, KIND, "save_transition_table")
+    names = pq.read_schema(paths[0]).names
+    if columns is not None and (unknown := [name for name in columns if name not in names]):
+        raise ValueError(f"the transition table has no column '{unknown[0]}': columns are {names}")
+    tables = [pq.read_table(path, columns=None if columns is None else list(columns)) for path in paths]
+    return pa.concat_tables(tables, promote_options="permissive").to_pandas()
+
+
+def _table(
+    model: PreTrainedModel,
+    careers: Dataset,
+    processor: CareerProcessor,
+    everyone: EncodedCareers,
+    batch_tokens: int | None,
+    split: str | None,
+    groups: Mapping[str, str] | None,
+    watch: Sequence[str],
+    description: str = "Scoring careers",
+) -> pd.DataFrame:
+    """The transition table of careers that are encoded; other arguments are those of `transition_table`."""
+    code_of_id, labels = codes_of_ids(processor, groups)
     flat = everyone.gather(np.arange(len(everyone)))
     first = flat.positions == 0
-    found = _score(model, everyone, batch_tokens, code_of_id, [labels.index(label) for label in watch])
+    watched = [labels.index(label) for label in watch]
+    found = _score(model, everyone, batch_tokens, code_of_id, watched, description)
     scores = {
         "log_prob": found["log_prob"],
         "p_stay": np.where(first, np.nan, np.exp(found["log_p_stay"])),
@@ -181,10 +274,13 @@ def who_was_trained_on(processor: CareerProcessor, careers: Dataset) -> str | No
         processor: The model's processor, which records the people in training, unless the model was published.
         careers: The careers that the model is scored on.
     """
-    seen, compared = people_trained_on(processor.training_stages, careers)
+    return _about_trained_on(*people_trained_on(processor.training_stages, careers), len(careers))
+
+
+def _about_trained_on(seen: int, compared: int, people: int) -> str | None:
     if not seen:
         return None
-    sample = "" if compared == len(careers) else f" who could be looked for, of {len(careers)}"
+    sample = "" if compared == people else f" who could be looked for, of {people}"
     return (
         f"the model was trained on {seen} of the {compared} people{sample} that it is scored on, so that it looks "
         "better than it is for people whom it never saw; score careers that it was not trained on"
@@ -261,7 +357,10 @@ def transition_classes(
 
 
 def distributions(
-    model: PreTrainedModel, careers: EncodedCareers, batch_tokens: int | None = None
+    model: PreTrainedModel,
+    careers: EncodedCareers,
+    batch_tokens: int | None = None,
+    description: str = "Scoring careers",
 ) -> Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor, torch.Tensor]]:
     """Log-probabilities of every occupation at every step, batch by batch; the model is in eval mode meanwhile.
 
@@ -274,7 +373,7 @@ def distributions(
     Raises:
         ValueError: As in `check_log_probs`.
     """
-    for batch in scoring_batches(model, careers, batch_tokens):
+    for batch in scoring_batches(model, careers, batch_tokens, description=description):
         # The context does not include the yield, because the caller may need gradients.
         with torch.inference_mode():
             logits = model(**batch.inputs).logits
@@ -311,6 +410,7 @@ def _score(
     batch_tokens: int | None,
     code_of_id: np.ndarray,
     watched: list[int],
+    description: str,
 ) -> dict[str, np.ndarray]:
     """Scores of every step by name, in the order of the careers, from distributions over codes."""
     codes, count = torch.from_numpy(code_of_id).to(model.device), int(code_of_id.max()) + 1
@@ -319,7 +419,7 @@ def _score(
     id_of_code = torch.where(ordinary, codes, count).argsort()[:count]
     scores = {name: np.empty(int(careers.lengths.sum())) for name in ("log_prob", "log_p_stay", "rank", "log_p_top")}
     scores |= {f"log_p {code}": np.empty(int(careers.lengths.sum())) for code in watched}
-    for place, log_probs, previous, occupation in distributions(model, careers, batch_tokens):
+    for place, log_probs, previous, occupation in distributions(model, careers, batch_tokens, description):
         if one_to_one:
             code_log_probs = log_probs.index_select(1, id_of_code)
         else:

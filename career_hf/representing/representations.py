@@ -11,8 +11,6 @@ covariates are x_t once more, and never x_{t+1}. Neither uses anything after t.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -24,11 +22,12 @@ import torch
 from datasets import Dataset, DatasetDict
 from transformers import PreTrainedModel
 
-from ..careers.atomic_files import complete, locked
 from ..careers.columns import career_table, list_lengths, list_values, make_dataset
 from ..careers.frames import as_careers
+from ..careers.shards import CareerShards
 from ..encoding.checkpoints import as_checkpoint
 from ..encoding.collating import EncodedCareers
+from ..encoding.parts import PartFiles, files_of_parts, parts_of
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.scoring_batches import scoring_batches
 from ..number_ranges import within_ranges
@@ -39,7 +38,7 @@ Steps = Literal["all", "last"]
 Kind = Literal["array", "arrow", "dataset", "pandas"]
 UnknownLevels = Literal["error", "missing"]
 
-IDENTITY = b"career_hf"
+KIND = "representations"
 
 
 @within_ranges
@@ -91,10 +90,11 @@ def representations(
 @within_ranges
 def save_representations(
     model: Any,
-    careers: str | Path | Dataset | DatasetDict,
+    careers: str | Path | Dataset | DatasetDict | CareerShards,
     processor: CareerProcessor | None,
     folder: str | Path,
     *,
+    split: str | None = None,
     timing: Timing = "before",
     steps: Steps = "all",
     people_per_file: int = 20_000,
@@ -103,14 +103,16 @@ def save_representations(
 ) -> None:
     """Writes representations of any number of careers to Parquet files that `load_representations` reads.
 
-    Every file is written atomically, so an interrupted run continues where it stopped. Each file records the model,
-    the options and the careers that it was made from, and is used again only if these are the same.
+    Careers in files (`CareerShards`, or a folder of Parquet files for each split) are read part by part. Every file is
+    written atomically, so an interrupted run continues where it stopped. Each file records the model, the options and
+    the careers that it was made from, and is used again only if these are the same.
 
     Args:
-        model, careers, timing, steps, batch_tokens, unknown_levels: As in `representations`.
+        model, careers, split, timing, steps, batch_tokens, unknown_levels: As in `representations`.
         processor: The model's processor; None if `model` has it too.
         folder: Destination folder.
-        people_per_file: Number of careers in one file; memory grows with it.
+        people_per_file: Number of careers in one file; memory grows with it. Careers in files are taken in whole row
+            groups.
 
     Raises:
         ValueError: As in `representations`, or the folder has files of another model, other options or other careers.
@@ -118,23 +120,17 @@ def save_representations(
     _check_option("timing", timing, Timing)
     _check_option("steps", steps, Steps)
     model, processor = as_checkpoint(model, processor)
-    careers = as_careers(careers)
-    starts = range(0, len(careers), people_per_file)
-    model_hash = _hash_of_model(model)
-    with locked(folder):
-        for number, start in enumerate(starts):
-            some = careers.select(range(start, min(start + people_per_file, len(careers))))
-            encoded = _encode(model, some, processor, unknown_levels)
-            identity = {"model": model_hash, "timing": timing, "steps": steps, "files": len(starts)}
-            identity["careers"] = _hash_of_careers(some, encoded)
-            path = Path(folder) / f"{number:05d}.parquet"
-            if not path.exists():
-                description = f"Representing careers, file {number + 1} of {len(starts)}"
-                table = keyed_table(some, _represent(model, encoded, timing, steps, batch_tokens, description), steps)
-                with complete(path) as unfinished:
-                    pq.write_table(table.replace_schema_metadata({IDENTITY: json.dumps(identity)}), unfinished)
-            elif different := [name for name, value in _recorded_identity(path).items() if value != identity[name]]:
-                raise ValueError(f"{path} was made with other {', '.join(different)}: choose another folder")
+    files = PartFiles(folder, KIND, model, {"timing": timing, "steps": steps}, ["person", "year"])
+
+    def represent(some: Dataset, encoded: EncodedCareers, which: str) -> pa.Table:
+        values = _represent(model, encoded, timing, steps, batch_tokens, f"Representing careers, {which}")
+        return keyed_table(some, values, steps)
+
+    files.write(
+        parts_of(careers, split, people_per_file),
+        lambda some: _encode(model, some, processor, unknown_levels),
+        represent,
+    )
 
 
 @within_ranges
@@ -149,10 +145,7 @@ def load_representations(folder: str | Path, kind: Kind = "array") -> Any:
         ValueError: The folder has no representations, or not all of them yet.
     """
     _check_option("kind", kind, Kind)
-    paths = sorted(Path(folder).glob("*.parquet"))
-    files = _recorded_identity(paths[0])["files"] if paths else 0
-    if not paths or len(paths) != files:
-        raise ValueError(f"{folder} has {len(paths)} of {files or 'no'} files: run save_representations to its end")
+    paths = files_of_parts(folder, KIND, "save_representations")
     if kind == "dataset":
         # Parquet cannot be memory-mapped; the Arrow copy that can stays in the folder, not in the user's home.
         return Dataset.from_parquet([str(path) for path in paths], cache_dir=str(Path(folder) / ".arrow"))
@@ -236,31 +229,6 @@ def keyed_table(careers: Dataset, values: np.ndarray, steps: Steps) -> pa.Table:
 def _check_option(name: str, value: str, options: Any) -> None:
     if value not in get_args(options):
         raise ValueError(f"{name} is one of {', '.join(get_args(options))}, not {value!r}")
-
-
-def _recorded_identity(path: Path) -> dict[str, Any]:
-    metadata = pq.read_schema(path).metadata or {}
-    if IDENTITY not in metadata:
-        raise ValueError(f"{path} is not a file of representations: choose another folder")
-    return json.loads(metadata[IDENTITY])
-
-
-def _hash_of_model(model: PreTrainedModel) -> str:
-    digest = hashlib.sha256()
-    for name, values in model.state_dict().items():
-        digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
-        digest.update(values.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _hash_of_careers(careers: Dataset, encoded: EncodedCareers) -> str:
-    table = career_table(careers.select_columns(["person", "year"]))
-    flat = encoded.gather(np.arange(len(encoded)))
-    digest = hashlib.sha256("\n".join(table["person"].to_pylist()).encode())
-    for column in (list_values(table, "year").to_numpy(), flat.lengths, flat.labels, flat.covariates):
-        if column is not None:
-            digest.update(np.ascontiguousarray(column).astype(np.int64).tobytes())
-    return digest.hexdigest()
 
 
 __all__ = ["load_representations", "representations", "save_representations"]

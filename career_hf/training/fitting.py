@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import pandas as pd
+from accelerate import PartialState
 from datasets import Dataset
 from transformers import PreTrainedModel, ProgressCallback, Trainer, TrainerCallback, TrainerState, set_seed
 
@@ -56,15 +57,18 @@ class FittedModel(ReadableResult):
         return pd.DataFrame(self.log).groupby("step").first()
 
     def save(self, folder: str | Path) -> Self:
-        """Writes the model and its processor into a folder.
+        """Writes the model and its processor into a folder; of several processes that train together, the first does.
 
         Args:
             folder: Destination folder.
         """
-        folder = Path(folder)
+        if PartialState().is_main_process:
+            self._write(Path(folder))
+        return self
+
+    def _write(self, folder: Path) -> None:
         self.model.save_pretrained(folder)
         self.processor.save_pretrained(folder)
-        return self
 
 
 def fit_model(
@@ -115,7 +119,6 @@ def fit_model(
         encoded_validation, ledger = encode(validation, processor, unknown_levels=unknown_levels)
     set_seed(recipe.arguments.seed)
     model = make_model(recipe.config)
-    arguments = recipe.arguments
     run = {
         **recipe.run_settings,
         "training careers": fingerprint(encoded),
@@ -123,13 +126,16 @@ def fit_model(
         "size of the initial weights": size_of_weights(model),
     }
     trainer = build(model, processor, recipe, encoded, encoded_validation, callbacks=callbacks, source=source)
+    batches: Any = trainer.train_dataset
+    if batches.batches_depend_on_micro_batches:
+        # A run that went on with another number of processes would repeat some people in an epoch, and skip others.
+        run["micro_batches"] = batches.micro_batches_per_batch
     trained: Any = trainer.processing_class
     record_careers(trained.training_stages[-1], train)
     if not progress:
         trainer.remove_callback(ProgressCallback)
-    claim = claimed_run(
-        str(arguments.output_dir), run, resume=resume, overwrite=overwrite, is_main_process=arguments.should_save
-    )
+    folder, is_main_process = str(trainer.args.output_dir), trainer.args.should_save
+    claim = claimed_run(folder, run, resume=resume, overwrite=overwrite, is_main_process=is_main_process)
     with claim as checkpoint:
         trainer.train(resume_from_checkpoint=checkpoint)
     log = list(trainer.state.log_history)

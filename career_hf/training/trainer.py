@@ -126,7 +126,6 @@ class Recipe:
         schedule = arguments["lr_scheduler_type"]
         if schedule not in ("inverse_sqrt", "constant", "constant_with_warmup") or 0 < arguments["warmup_steps"] < 1:
             settings |= {name: arguments[name] for name in ("max_steps", "num_train_epochs")}
-        settings["micro_batches"] = self.arguments.gradient_accumulation_steps * self.arguments.world_size
         config = self.config.to_dict()
         for name in ("transformers_version", "dtype", "label2id", "_name_or_path", "architectures"):
             config.pop(name, None)

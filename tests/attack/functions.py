@@ -147,6 +147,7 @@ OWN: dict[str, dict[str, Callable[[Scene, Path], Any]]] = {
     "load_careers": {"folder": lambda scene, scratch: scene.careers},
     "load_checkpoint": {"checkpoint": lambda scene, scratch: scene.chain},
     "load_representations": {"folder": lambda scene, scratch: scene.empty},
+    "load_transition_table": {"folder": lambda scene, scratch: scene.empty},
     "write_model_card": {"folder": lambda scene, scratch: scene.fresh("career", scratch)},
     "publish": {"folder": lambda scene, scratch: scene.fresh("career", scratch)},
     "train": {"careers": lambda scene, scratch: scene.careers},
@@ -159,6 +160,10 @@ OWN: dict[str, dict[str, Callable[[Scene, Path], Any]]] = {
     "representation_table": {"model": lambda scene, scratch: str(scene.career), "folds": lambda scene, scratch: None},
     "representations": {"model": lambda scene, scratch: str(scene.career)},
     "save_representations": {
+        "model": lambda scene, scratch: career_hf.load_checkpoint(scene.career)[0],
+        "processor": lambda scene, scratch: career_hf.load_checkpoint(scene.career)[1],
+    },
+    "save_transition_table": {
         "model": lambda scene, scratch: career_hf.load_checkpoint(scene.career)[0],
         "processor": lambda scene, scratch: career_hf.load_checkpoint(scene.career)[1],
     },

@@ -7,8 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from accelerate.data_loader import BatchSamplerShard
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.data import BatchSampler, SequentialSampler
 
 from career_hf.careers import CareerShards, save_shards
 from career_hf.careers.columns import PIECE_BYTES, career_pieces
@@ -122,6 +124,31 @@ def test_items_are_the_same_in_any_order_and_from_any_start(encoded):
             assert item.keys() == expected[index].keys()
             for name, values in item.items():
                 assert torch.equal(torch.as_tensor(values), torch.as_tensor(expected[index][name])), name
+
+
+@settings(max_examples=5, deadline=None)
+@given(
+    processes=st.lists(st.integers(1, 4), min_size=2, max_size=2),
+    micro_batches=st.lists(st.integers(1, 2), min_size=2, max_size=2),
+    stopped=st.floats(0, 1),
+)
+def test_an_epoch_is_exact_over_processes_and_goes_on_with_another_number_of_them(
+    encoded, processes, micro_batches, stopped
+):
+    """Each process takes the items that accelerate hands it, and skips those of the updates that are done."""
+    seen: list[int] = []
+    for run, (ranks, accumulated) in enumerate(zip(processes, micro_batches, strict=True)):
+        items = [streamed(encoded, micro_batches_per_batch=ranks * accumulated) for _ in range(ranks)]
+        done = round(stopped * items[0].batches_per_epoch)
+        updates = range(done) if run == 0 else range(done, items[0].batches_per_epoch)
+        for rank in range(ranks):
+            whole = BatchSampler(SequentialSampler(range(len(items[0]))), batch_size=1, drop_last=False)
+            own = [index for [index] in BatchSamplerShard(whole, num_processes=ranks, process_index=rank)]
+            for update in updates:
+                for index in own[update * accumulated : (update + 1) * accumulated]:
+                    assert index // (ranks * accumulated) == update
+                    seen += people_of(items[rank], index)
+    assert sorted(seen) == list(range(1, PEOPLE + 1))
 
 
 def test_careers_are_shuffled_over_files_and_within_the_buffer(encoded):

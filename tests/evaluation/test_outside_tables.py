@@ -26,7 +26,7 @@ from career_hf.evaluation.report import (
     accuracy,
     calibration,
     reliability_curves,
-    save_transition_table,
+    write_transition_table,
 )
 from career_hf.evaluation.transition_table import transition_table
 from career_hf.rivals.markov import MarkovForOccupationPrediction
@@ -78,7 +78,7 @@ def test_a_transition_table_of_a_checkpoint_reads_back_with_the_same_scores(mark
     options = {"watch": "unemployed", "draws": 10, "by": "gender"}
     (frame,) = career_hf.evaluate({"chain": folder / "chain"}, splits, **options).transition_tables["chain"]
     assert frame["unknown"].any() and not frame["unknown"].all()
-    written = save_transition_table(frame, tmp_path, "chain_0")
+    written = write_transition_table(frame, tmp_path, "chain_0")
     frame.sample(frac=1, random_state=0).to_csv(tmp_path / "shuffled.csv", index=False)
     models = {"truth": truth, "chain": folder / "chain", "again": str(written), "csv": tmp_path / "shuffled.csv"}
     report = career_hf.evaluate(models, splits, **options)
@@ -125,7 +125,7 @@ def test_log_probabilities_alone_give_perplexity_and_nothing_is_guessed(market, 
         stay_auc(table)
     with pytest.raises(ValueError, match=r"'p\(unemployed\)' is empty"):
         entry_auc(table, "unemployed")
-    audited = audit(save_transition_table(table, tmp_path, "outside_0"), by="gender", draws=10).to_frame()
+    audited = audit(write_transition_table(table, tmp_path, "outside_0"), by="gender", draws=10).to_frame()
     assert (audited["estimate"].notna() == (audited["metric"] == "perplexity")).all()
     alone = EvaluationReport(
         {**report.tables, "reliability": reliability_curves({"outside": [table]}, draws=2)}, "x", {}

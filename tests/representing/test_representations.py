@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from career_hf import CareerConfig, CareerForOccupationPrediction, CareerProcessor
-from career_hf.careers import from_frame, to_frame
+from career_hf.careers import from_frame, save_shards, to_frame
 from career_hf.representing.representations import load_representations, representations, save_representations
 from career_hf.rivals import (
     BagOfJobsConfig,
@@ -278,3 +278,15 @@ def test_files_of_something_else_are_not_taken_for_what_is_asked(careers, proces
         load_representations(tmp_path)
     with pytest.raises(ValueError, match="has 0 of no files"):
         load_representations(tmp_path / "elsewhere")
+
+
+def test_files_of_careers_are_represented_part_by_part(careers, processor, tmp_path):
+    model = model_of("career", processor)
+    save_shards(careers, tmp_path / "careers" / "test", people_per_group=2)
+    files = tmp_path / "careers"
+    save_representations(model, files, processor, tmp_path / "h", split="test", people_per_file=5)
+    assert len(list((tmp_path / "h").glob("*.parquet"))) == 3
+    expected = representations(model, careers, processor, kind="pandas")
+    pd.testing.assert_frame_equal(load_representations(tmp_path / "h", kind="pandas"), expected, atol=2e-6)
+    with pytest.raises(ValueError, match="none is 'train'"):
+        save_representations(model, files, processor, tmp_path / "h", split="train")

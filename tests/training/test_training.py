@@ -16,10 +16,11 @@ import pytest
 import torch
 from transformers import Trainer, set_seed
 
-from career_hf import CareerForOccupationPrediction
-from career_hf.careers import save_careers
+from career_hf import CareerForOccupationPrediction, load_checkpoint, train
+from career_hf.careers import save_careers, save_shards
 from career_hf.careers.splits import split_careers
 from career_hf.encoding.processing_career import CareerProcessor
+from career_hf.trained_models import TrainedModel
 from career_hf.training.trainer import (
     build_trainer,
     finetuning_recipe,
@@ -322,8 +323,13 @@ def test_weights_on_one_side_only_are_an_error_with_the_fix(tmp_path):
 def test_two_processes_equal_one_at_the_same_global_batch(tmp_path):
     """Parameters, losses and people per second; two processes of one micro-batch against one of two.
 
-    The two start anew, and then go on from a checkpoint of the one.
+    The two start anew, and then go on from a checkpoint of the one. From files, through `train`, they have two
+    micro-batches in the place of the one's single one, also when they go on in the middle of an epoch.
     """
+    save_shards(some_careers(90), tmp_path / "shards" / "train", people_per_group=8)
+    save_shards(some_careers(40, seed=1), tmp_path / "shards" / "validation")
+    streamed = train_from_files(tmp_path / "shards", tmp_path / "streamed", max_steps=4)
+    train_from_files(tmp_path / "shards", tmp_path / "resumed", max_steps=2)
     alone = tiny_trainer(tmp_path / "one", weight=True, gradient_accumulation_steps=2, load_best_model_at_end=False)
     expected = {"loss": torch.tensor(alone.train().training_loss), **parameters_of(alone)}
     expected["nll"] = torch.tensor(alone.evaluate()["eval_nll"])
@@ -336,16 +342,33 @@ def test_two_processes_equal_one_at_the_same_global_batch(tmp_path):
     launch += [str(tmp_path / "two"), str(tmp_path / "one" / "checkpoint-4")]
     finished = subprocess.run(launch, env=environment, capture_output=True, text=True, timeout=120)
     assert finished.returncode == 0, finished.stderr
-    trained = torch.load(tmp_path / "two" / "parameters.pt")
+    trained = torch.load(tmp_path / "two" / "parameters.pt", weights_only=False)
     for name, parameter in expected.items():
         if "qkv_proj.bias" not in name:
             torch.testing.assert_close(trained[name], parameter, rtol=0, atol=1e-6)
             if name != "loss":  # that of the updates since the checkpoint
                 torch.testing.assert_close(trained["resumed"][name], parameter, rtol=0, atol=1e-6)
+    for folder in ("streamed_by_two", "resumed"):
+        model, processor = load_checkpoint(tmp_path / folder)
+        assert processor.training_stages[0]["run"]["hardware"]["count"] == 2
+        expected = dict(streamed.model.named_parameters())
+        for name, parameter in model.named_parameters():
+            if "qkv_proj.bias" not in name:
+                torch.testing.assert_close(parameter, expected[name], rtol=0, atol=1e-6)
+    assert trained["streamed_loss"] == pytest.approx(streamed.log[-1]["train_loss"], abs=1e-6)
+    with pytest.raises(ValueError, match="several processes that train together need one folder"):
+        raise trained["without_output"]
     people = 90 * alone.state.epoch
     assert trained["people"] == pytest.approx(people, rel=0.01)
     years = sum(map(len, some_careers(weight=True).select(range(90))["year"]))
     assert trained["person_years"] == pytest.approx(years * alone.state.epoch, rel=0.01)
+
+
+def train_from_files(folder: Path, output: Path | None, max_steps: int, resume: bool = False) -> TrainedModel:
+    return train(
+        folder, covariates=["education"], output=output, fields=TINY, dropout=0.0, tokens_per_batch=150,
+        learning_rate=1e-2, warmup_steps=1, max_steps=max_steps, eval_steps=1, resume=resume,
+    )  # fmt: skip
 
 
 def train_as_one_of_two_processes(output_dir: Path, checkpoint: str) -> None:
@@ -361,6 +384,13 @@ def train_as_one_of_two_processes(output_dir: Path, checkpoint: str) -> None:
     resumed = tiny_trainer(output_dir, **settings)
     resumed.train(resume_from_checkpoint=checkpoint)
     later = parameters_of(resumed) | {"nll": torch.tensor(resumed.evaluate()["eval_nll"])}
+    shards, root = output_dir.parent / "shards", output_dir.parent
+    numbers["streamed_loss"] = train_from_files(shards, root / "streamed_by_two", max_steps=4).log[-1]["train_loss"]
+    train_from_files(shards, root / "resumed", max_steps=4, resume=True)
+    try:
+        train_from_files(shards, None, max_steps=1)
+    except ValueError as error:
+        numbers["without_output"] = error
     if trainer.is_world_process_zero():
         torch.save(parameters_of(trainer) | numbers | {"resumed": later}, output_dir / "parameters.pt")
 

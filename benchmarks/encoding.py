@@ -2,7 +2,7 @@
 
     python benchmarks/encoding.py            # about two minutes
     python benchmarks/encoding.py --quick    # 10,000 careers instead of 100,000, fewer rounds
-    python benchmarks/encoding.py --stream   # training from files of 10,000 and 100,000 careers; 1 M with --full
+    python benchmarks/encoding.py --stream --sizes 100000 300000 1000000   # training from files of careers
 
 Two programs take turns in one process; printed are their CPU times (medians) and the median ratio of a round, which
 other programs on the machine disturb little. One career and a table of 100, through `processor(...)`, are compared
@@ -12,13 +12,15 @@ without checks, without a ledger, without the previous occupation.
 
 With `--stream`, a process of its own trains a small model for the same number of updates from files of each number of
 careers. Printed are its peak memory above that of a process which has imported the package, and CPU time per
-person-year: of everything before training, which goes through all files, and of training.
+person-year: of everything before training, which goes through all files, and of training. 50,000 careers are a file,
+and a number of careers is that of whole files.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -32,9 +34,12 @@ import numpy as np
 import pandas as pd
 import torch
 from datasets import Dataset
+from turns import processor_name, report
 
-from career_hf import CareerConfig, CareerForOccupationPrediction, CareerProcessor, train
+from career_hf import CareerConfig, CareerForOccupationPrediction, CareerProcessor
 from career_hf.careers import CareerShards, from_frame, save_shards, to_frame
+from career_hf.encoding.training_history import record_careers
+from career_hf.training.trainer import build_trainer, scratch_recipe
 
 
 OCCUPATIONS = np.array([f"occupation {i}" for i in range(330)])
@@ -99,57 +104,80 @@ def peak() -> float:
 
 
 def train_from_files(folder: Path, updates: int) -> dict[str, float]:
-    """Trains from files, and measures; for a process of its own."""
+    """Trains from files as `train` does, and measures; for a process of its own."""
     torch.set_num_threads(1)
     before, started = peak(), time.process_time()
-    train(
-        folder,
-        covariates=["year", *VARYING, *STATIC],
-        fields={"hidden_size": 32, "num_hidden_layers": 1, "intermediate_size": 64},
-        max_steps=updates,
-        eval_steps=updates,
-    )
-    return {"peak_mb": peak() - before, "cpu_seconds": time.process_time() - started}
-
-
-def compare_sizes(sizes: list[int], updates: int) -> None:
-    """Prints memory and time of training from files of several numbers of careers."""
-    first_peak = None
-    for people in sizes:
-        with TemporaryDirectory() as temporary:
-            folder = Path(temporary)
-            save_shards(parts(people), folder / "train")
-            save_shards(next(parts(2_000)), folder / "validation")
-            steps = CareerShards(folder / "train").steps
-            runs = []
-            for number in (updates, 2 * updates):
-                command = [sys.executable, __file__, "--measure", str(folder), str(number)]
-                finished = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-                runs.append(json.loads(finished.stdout.splitlines()[-1]))
-        memory = max(run["peak_mb"] for run in runs)
-        first_peak = first_peak or memory
-        # Twice the updates cost twice the training, so the difference is what training alone takes.
-        training = runs[1]["cpu_seconds"] - runs[0]["cpu_seconds"]
-        before = runs[0]["cpu_seconds"] - training
-        print(
-            f"{people:,} careers, {steps:,} person-years: peak {memory:.0f} MB above the imports, "
-            f"{memory / first_peak:.2f} times that of {sizes[0]:,}; per person-year {before / steps * 1e6:.2f} us "
-            f"before training and {training / (updates * 16_000) * 1e6:.2f} us in training"
+    shards, covariates = CareerShards(folder / "train"), ["year", *VARYING, *STATIC]
+    processor = CareerProcessor.fit(shards, covariates, unknown_occupation="unknown")
+    encoded, _ = processor.encode(shards)
+    validation, _ = processor.encode(CareerShards(folder / "validation").load(), unknown_levels="missing")
+    with TemporaryDirectory() as temporary:
+        sizes = {"hidden_size": 32, "num_hidden_layers": 1, "intermediate_size": 64}
+        recipe = scratch_recipe(
+            processor, temporary, config_overrides=sizes, max_steps=updates, eval_steps=updates, save_steps=updates
         )
+        model = CareerForOccupationPrediction(recipe.config)
+        trainer = build_trainer(model, processor, recipe, encoded, validation)
+        record_careers(trainer.processing_class.training_stages[-1], shards)
+        ready = time.process_time()
+        trainer.train()
+    return {
+        "person_years": shards.steps,
+        "peak_mb": peak() - before,
+        "before": (ready - started) / shards.steps,
+        "training": (time.process_time() - ready) / (updates * recipe.tokens_per_batch),
+    }
+
+
+def compare_sizes(sizes: list[int], updates: int, output: Path | None) -> None:
+    """Memory and time of training from files of several numbers of careers: the smaller ones are some of the files."""
+    runs = {}
+    with TemporaryDirectory() as temporary:
+        everybody = Path(temporary)
+        save_shards(parts(max(sizes)), everybody / "train")
+        save_shards(next(parts(2_000)), everybody / "validation")
+        files = sorted((everybody / "train").glob("*.parquet"))
+        for people in sizes:
+            folder = everybody / str(people)
+            (folder / "train").mkdir(parents=True)
+            (folder / "validation").symlink_to(everybody / "validation")
+            for file in files[: -(-people // AT_ONCE)]:
+                (folder / "train" / file.name).symlink_to(file)
+            command = [sys.executable, __file__, "--measure", str(folder), str(updates)]
+            finished = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            runs[people] = json.loads(finished.stdout.splitlines()[-1])
+            print(people, runs[people], flush=True)
+    least = runs[sizes[0]]
+    rows = [
+        {
+            "case": "small model",
+            "program": f"{people:,} careers",
+            "person-years": f"{run['person_years']:,}",
+            "peak memory in MB": run["peak_mb"],
+            "times that of the fewest": run["peak_mb"] / least["peak_mb"],
+            "microseconds per person-year, before training": run["before"] * 1e6,
+            "microseconds per person-year, training": run["training"] * 1e6,
+        }
+        for people, run in runs.items()
+    ]
+    where = f"random careers; {processor_name()}; 1 thread, CPU time, {updates} updates, load {os.getloadavg()[0]:.1f}"
+    report("files", where, rows, "times that of the fewest", output)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="10,000 careers instead of 100,000, and fewer rounds")
     parser.add_argument("--stream", action="store_true", help="memory and time of training from files")
-    parser.add_argument("--full", action="store_true", help="with --stream: 1,000,000 careers too")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[100_000, 300_000, 1_000_000], help="with --stream")
+    parser.add_argument("--output", type=Path, help="with --stream: folder of the table; the page beside it is filled")
     parser.add_argument("--measure", nargs=2, metavar=("FOLDER", "UPDATES"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
         print(json.dumps(train_from_files(Path(arguments.measure[0]), int(arguments.measure[1]))))
         return
     if arguments.stream:
-        compare_sizes([10_000, 100_000, *([1_000_000] if arguments.full else [])], 10 if arguments.quick else 30)
+        sizes = [10_000, 50_000] if arguments.quick else sorted(arguments.sizes)
+        compare_sizes(sizes, 10 if arguments.quick else 60, arguments.output)
         return
     torch.set_num_threads(1)
     people, rounds = (10_000, 40) if arguments.quick else (100_000, 300)

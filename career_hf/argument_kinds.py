@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Collection, Mapping
+from functools import cache
 from numbers import Integral, Real
 from reprlib import repr as short
 from typing import Any
@@ -101,7 +102,11 @@ ALIASES = {
 
 def kinds_of(annotation: Any) -> list[str] | None:
     """The names in `KINDS` of what an argument may be; None if its annotation names anything else."""
-    text = str(annotation).strip("'")
+    return _kinds_of_text(str(annotation).strip("'"))
+
+
+@cache
+def _kinds_of_text(text: str) -> list[str] | None:
     for name, meaning in ALIASES.items():
         text = re.sub(rf"(?<![\w.\[]){re.escape(name)}(?![\w\[])", meaning, text)
     # The bars inside of brackets separate kinds of what a mapping or list has.

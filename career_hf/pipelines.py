@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch.utils.data
 from datasets import Dataset, DatasetDict, IterableDataset
 from transformers import AutoModelForCausalLM, Pipeline
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from .careers.columns import has_row_per_person, is_text, one_career
+from .careers.columns import career_table, has_row_per_person, is_text, list_lengths, list_values, one_career
 from .careers.frames import from_frame
 from .careers.periods import period_column
 from .careers.validation import validate
@@ -201,7 +202,12 @@ class CareerForecastPipeline(Pipeline):
     def _forward(self, input_tensors: dict[str, Any], **forecast_arguments: Any) -> Any:
         careers = input_tensors["careers"]
         result = forecast(self.model, careers, self.processor, **forecast_arguments)
-        return {"forecast": result, "last_occupations": [career[-1] for career in careers["occupation"]]}
+        table = career_table(careers)
+        last = list_lengths(table, "occupation").cumsum() - 1
+        return {
+            "forecast": result,
+            "last_occupations": list_values(table, "occupation").take(pa.array(last)).to_pylist(),
+        }
 
     def postprocess(self, model_outputs: Any, top_k: Any = 5, **parameters: Any) -> list[dict[str, Any]]:
         result = model_outputs["forecast"]
@@ -266,7 +272,7 @@ def _check_count(name: str, value: Any, counted: str) -> None:
 
 def _names_people(dataset: Dataset) -> bool:
     """Whether each row of a dataset has the name of its person, as careers have, and not a list or nothing."""
-    schema = dataset.features.arrow_schema
+    schema = dataset.data.schema
     return "person" in schema.names and is_text(schema.field("person").type)
 
 

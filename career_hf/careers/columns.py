@@ -325,7 +325,7 @@ def is_list(kind: pa.DataType) -> bool:
 
 def has_row_per_person(table: Any) -> bool:
     """Whether this is a dataset with one row per person, as careers are, and not one row per person and year."""
-    schema = table.features.arrow_schema if isinstance(table, Dataset) else pa.schema([])
+    schema = table.data.schema if isinstance(table, Dataset) else pa.schema([])
     return "occupation" in schema.names and is_list(schema.field("occupation").type)
 
 
@@ -363,28 +363,34 @@ def career_table(careers: Dataset) -> pa.Table:
     return table.combine_chunks()
 
 
-def career_pieces(careers: Dataset) -> Iterator[pa.Table]:
+def career_pieces(careers: Dataset, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
     """Careers as Arrow tables of some of their rows each, in order, so that memory does not grow with the careers.
 
     What is computed piece by piece also has no trouble with labels of more than 2 GiB, which one Arrow array of text
     cannot hold. Few careers are one piece, as `career_table` returns it.
+
+    Args:
+        careers: Careers, one row per person.
+        columns: The columns to take; all of them if None.
     """
-    table = careers.data.table
+    if columns is not None and careers._indices is not None:
+        careers, columns = careers.select_columns(list(columns)), None
+    table = careers.data.table if columns is None else careers.data.table.select(list(columns))
     usual = PIECE_BYTES * table.num_rows // max(table.nbytes, 1)
     first = 0
     while first < max(len(careers), 1):
         people = max(1, min(PIECE_PEOPLE, usual, len(careers) - first))
-        piece = _rows(careers, first, people)
+        piece = _rows(careers, table, first, people)
         while piece.nbytes > PIECE_BYTES and people > 1:
             people //= 2
-            piece = _rows(careers, first, people)
+            piece = _rows(careers, table, first, people)
         yield piece.combine_chunks()
         first += people
 
 
-def _rows(careers: Dataset, first: int, people: int) -> pa.Table:
+def _rows(careers: Dataset, table: pa.Table, first: int, people: int) -> pa.Table:
     if careers._indices is None:
-        return careers.data.table.slice(first, people)
+        return table.slice(first, people)
     return careers.with_format("arrow")[first : first + people]
 
 

@@ -84,7 +84,7 @@ def write_card(
         splits=[(name, f"{careers.num_rows:,}") for name, careers in splits.items()],
         columns=[
             (as_cell(field.name), f"list of {field.type.value_type}" if is_list(field.type) else field.type)
-            for field in next(iter(splits.values())).features.arrow_schema
+            for field in next(iter(splits.values())).data.schema
         ],
     )
     card.save(Path(folder) / CARD)

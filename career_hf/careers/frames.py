@@ -239,14 +239,15 @@ def columns_of(
 
     columns = {"person": people, "year": over_time(pa.array(years, pa.int32()))}
     columns["occupation"] = over_time(long.labels(occupation, required=True))
-    for name in (*covariates, *static):
-        _check_not_continuous(long, name)
-    columns |= {name: over_time(long.labels(name)) for name in covariates}
+    labels = {name: long.labels(name) for name in (*covariates, *static)}
+    for name, column in labels.items():
+        _check_not_continuous(long, name, column)
+    columns |= {name: over_time(labels[name]) for name in covariates}
     columns |= {name: over_time(pa.array(long.numbers(name), from_pandas=True)) for name in outcomes}
     for role, name in per_person.items():
-        labels = long.labels(name, required=role in design)
-        label_codes = labels.dictionary_encode().indices
-        columns[role] = labels.take(pa.array(first_rows(name, pc.fill_null(label_codes, -1).to_numpy())))
+        column = labels[name] if role in labels else long.labels(name, required=True)
+        label_codes = column.dictionary_encode().indices
+        columns[role] = column.take(pa.array(first_rows(name, pc.fill_null(label_codes, -1).to_numpy())))
     if weight is not None:
         weights, _ = read_numbers(long.table[weight])
         refused = np.flatnonzero(~is_weight(weights))
@@ -327,7 +328,7 @@ def covariate_names(careers: Dataset) -> tuple[list[str], list[str]]:
     Returns:
         Names of the list<string> columns and of the string columns, without reserved names, in the columns' order.
     """
-    schema = careers.features.arrow_schema
+    schema = careers.data.schema
     others = [field for field in schema if field.name not in RESERVED_NAMES]
     varying = [field.name for field in others if is_list(field.type) and is_text(field.type.value_type)]
     return varying, [field.name for field in others if is_text(field.type)]
@@ -504,13 +505,12 @@ def as_careers(careers: str | Path | Dataset | DatasetDict, split: str | None = 
     return splits[split]
 
 
-def _check_not_continuous(long: LongTable, name: str) -> None:
+def _check_not_continuous(long: LongTable, name: str, labels: pa.Array) -> None:
     """Refuses a measurement in the place of a covariate, whose every value would be a level of its own.
 
     Raises:
         ValueError: The column has more than `MOST_DECIMALS` different numbers with decimals.
     """
-    labels = long.labels(name)
     has_decimals = pc.fill_null(pc.match_substring_regex(labels, r"^[+-]?\d*\.\d+([eE][+-]?\d+)?$"), False)
     count = len(labels.filter(has_decimals).unique())
     if count > MOST_DECIMALS:

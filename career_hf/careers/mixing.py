@@ -165,7 +165,7 @@ def _kinds(corpora: Sequence[Dataset], covariates: Sequence[str]) -> dict[str, b
     """Whether each covariate changes over time, in any of the corpora."""
     kinds = {}
     for name in covariates:
-        fields = [corpus.features.arrow_schema.field(name) for corpus in corpora if name in corpus.column_names]
+        fields = [corpus.data.schema.field(name) for corpus in corpora if name in corpus.column_names]
         if not fields:
             raise ValueError(f"no corpus has the covariate '{name}': leave it out, or add it to one of them")
         kinds[name] = any(is_list(field.type) for field in fields)

@@ -165,7 +165,7 @@ def person_years(careers: Dataset | CareerShards) -> int:
     """The number of person-years of careers, wherever they are."""
     if isinstance(careers, CareerShards):
         return careers.steps
-    return sum(int(list_lengths(piece, "year").sum()) for piece in career_pieces(careers.select_columns(["year"])))
+    return sum(int(list_lengths(piece, "year").sum()) for piece in career_pieces(careers, ["year"]))
 
 
 def split_shards(folder: str | Path) -> dict[str, CareerShards]:

@@ -45,7 +45,7 @@ def to_text(careers: Dataset, template: str | None = None, titles: Mapping[str, 
     occupations = [list_values(piece, "occupation").unique() for piece in career_pieces(careers)]
     title = words_of_labels(pa.concat_arrays(occupations).unique().to_pylist(), titles)
     check_distinct(title)
-    schema = careers.features.arrow_schema
+    schema = careers.data.schema
     head, line, foot = _lines(_default_template(schema) if template is None else template, schema.names)
     texts, starts, ends = [], [], []
     for career in (career for piece in career_pieces(careers) for career in piece.to_pylist()):

@@ -51,7 +51,7 @@ def validated_pieces(careers: Dataset | CareerShards) -> Iterator[pa.Table]:
 
 def check_people(careers: Dataset) -> None:
     """Raises a ValueError if somebody has no identifier, or two rows."""
-    pieces = [piece["person"] for piece in career_pieces(careers.select_columns(["person"]))]
+    pieces = [piece["person"] for piece in career_pieces(careers, ["person"])]
     # Identifiers of all people may be more text than an array with small offsets holds.
     people = pa.chunked_array([chunk.cast(pa.large_string()) for piece in pieces for chunk in piece.chunks])
     named = np.asarray(pc.is_valid(people))
@@ -132,7 +132,7 @@ def check_types(careers: Dataset) -> None:
             f"careers are a datasets.Dataset with one row per person, and no {type(careers).__name__}: make them of a "
             "long table with from_frame"
         )
-    schema = careers.features.arrow_schema
+    schema = careers.data.schema
     for name, form in {"person": "text", "year": "lists of whole numbers", "occupation": "lists of labels"}.items():
         if name not in schema.names:
             raise ValueError(f"careers have no column '{name}' ({form}): build them with from_frame, or add it")

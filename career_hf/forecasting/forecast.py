@@ -346,10 +346,12 @@ def years_after(careers: Dataset, cutoff: int) -> list[int]:
 @contextmanager
 def _reader(model: PreTrainedModel) -> Iterator[type[SharedPast] | type[WholeHistories]]:
     """The class that asks a model, which is in eval mode meanwhile, and shares its past where its attention can."""
-    was_training = model.training
+    # Few modules train, mostly none: setting all of them takes as long as a layer of a small model.
+    trains = [module for module in model.modules() if module.training]
     shares = getattr(model, "_supports_attention_backend", False)
     attention = model.config._attn_implementation
-    model.eval()
+    for module in trains:
+        module.training = False
     if shares:
         model.set_attn_implementation(SHARED_PREFIX)
     try:
@@ -358,7 +360,8 @@ def _reader(model: PreTrainedModel) -> Iterator[type[SharedPast] | type[WholeHis
     finally:
         if shares:
             model.set_attn_implementation(attention)
-        model.train(was_training)
+        for module in trains:
+            module.training = True
 
 
 def _affordable_steps(occupations: int, samples: int, ahead: StepsAhead, estimator: Estimator) -> int:

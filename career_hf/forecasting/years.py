@@ -170,7 +170,7 @@ def levels_ahead(
             levels[:, c] = np.where(latest_level >= 0, latest_level, levels[:, c])
             if name not in careers.column_names:
                 continue  # an optional covariate that careers do not have, and so missing ahead too
-            if is_list(careers.features.arrow_schema.field(name).type) and not exact.all():
+            if is_list(careers.data.schema.field(name).type) and not exact.all():
                 if name == AGE:
                     ages = _ages(steps, careers)
                     older = ~exact & ~np.isnan(ages)
@@ -260,7 +260,7 @@ def _given(
         For each covariate in the table, two arrays of `(steps,)`: whether the step's own year has a value; and the
         level id of the latest value up to it, -1 where there is none.
     """
-    if hasattr(covariates, "features") and is_list(covariates.features.arrow_schema.field("year").type):
+    if hasattr(covariates, "features") and is_list(covariates.data.schema.field("year").type):
         covariates = to_frame(covariates, kind="arrow")
     columns, unit = column_names(covariates), processor.time_unit
     period = period_column(columns, unit)

@@ -90,7 +90,7 @@ class CareerFeaturizer(TransformerMixin, BaseEstimator):
             ValueError: As in `representations` and `from_frame`, or the model was trained on some of the people.
         """
         check_is_fitted(self)
-        if hasattr(X, "with_format") and is_list(X.features.arrow_schema.field("occupation").type):
+        if hasattr(X, "with_format") and is_list(X.data.schema.field("occupation").type):
             return self._represent(X, "last")
         covariates = self.processor_.columns_of(X)
         group = self.manifest_["group"] if self.manifest_ is not None and not self.allow_trained_on else None

@@ -153,7 +153,7 @@ def build_table(
 
 def check_outcomes(careers: Dataset, ridge: Sequence[str]) -> None:
     """Raises a ValueError if a column to predict is no column of numbers over time, or is named twice."""
-    fields = careers.features.arrow_schema
+    fields = careers.data.schema
     numbers = [one.name for one in fields if is_list(one.type) and pa.types.is_floating(one.type.value_type)]
     numbers = [name for name in numbers if name != "weight"]
     for name in ridge:

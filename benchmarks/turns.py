@@ -131,14 +131,14 @@ def processor_name() -> str:
     return found[1] if found else platform.processor()
 
 
-def report(name: str, where: str, rows: Sequence[Mapping[str, Any]], ratio: str, output: Path | None) -> None:
+def report(name: str, where: str, rows: Sequence[Mapping[str, Any]], ratio: str | None, output: Path | None) -> None:
     """Prints a table, and writes `NAME.json`, `NAME.png` and the table's place in the page `speed.md`.
 
     Args:
         name: Name of the comparison.
         where: What `setting` returns.
-        rows: Rows with the same columns; "case" and "program" first.
-        ratio: The column that the figure shows.
+        rows: Rows with the same columns; "case" and "program" first where there is a figure.
+        ratio: The column that the figure shows; None without a figure.
         output: Folder of the files, or None.
     """
     columns = list(rows[0])
@@ -149,15 +149,18 @@ def report(name: str, where: str, rows: Sequence[Mapping[str, Any]], ratio: str,
         return
     output.mkdir(parents=True, exist_ok=True)
     (output / f"{name}.json").write_text(json.dumps({"setting": where, "rows": list(rows)}, indent=1) + "\n")
-    require_matplotlib()
-    save(_figure(rows, ratio), output / f"{name}.png")
+    picture = ""
+    if ratio is not None:
+        require_matplotlib()
+        save(_figure(rows, ratio), output / f"{name}.png")
+        picture = f"\n\n![{ratio}]({output.name}/{name}.png)"
     page = output.parent / f"{output.name}.md"
     if page.is_file():
         begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
         text = page.read_text(encoding="utf-8")
         before, _, rest = text.partition(begin)
         _, _, after = rest.partition(end)
-        middle = f"{begin}\n*{where}*\n\n" + "\n".join(table) + f"\n\n![{ratio}]({output.name}/{name}.png)\n{end}"
+        middle = f"{begin}\n*{where}*\n\n" + "\n".join(table) + f"{picture}\n{end}"
         page.write_text(before + middle + after, encoding="utf-8")
 
 

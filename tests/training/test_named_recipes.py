@@ -13,18 +13,40 @@ from career_hf import CareerForOccupationPrediction
 from career_hf.careers import from_frame
 from career_hf.occupations import group_vectors
 from career_hf.sharing.export import ONNX_LIBRARIES, export_program
-from career_hf.training.named_recipes import PAPER, RECIPES, named_recipe
+from career_hf.training.named_recipes import PAPER, RECIPES, check_recipe, recipe_settings
+from career_hf.training.trainer import TRAINING_BY_SIZE
 
 
-def test_the_paper_s_values_are_the_defaults_of_train_and_the_best_recipe_changes_some():
+def test_every_option_of_a_recipe_is_none_in_train_and_a_given_one_takes_precedence():
     defaults = signature(career_hf.train).parameters
-    assert {name: defaults[name].default for name in PAPER} == PAPER
-    assert named_recipe("paper", False, PAPER) == (PAPER, {})
-    settings, fields = named_recipe("best", True, PAPER | {"max_steps": 50})
-    assert settings["max_steps"] == 50 and settings["dropout"] == PAPER["dropout"]
+    assert {defaults[name].default for name in PAPER} == {None} and defaults["recipe"].default is None
+    nothing = dict.fromkeys(PAPER)
+    assert recipe_settings("paper", nothing, 400) == PAPER
+    settings = recipe_settings("best", nothing | {"max_steps": 50, "tokens_per_batch": 16_000}, 400)
+    assert (settings["max_steps"], settings["tokens_per_batch"]) == (50, 16_000)  # the paper's number, but given
+    assert settings["dropout"] == PAPER["dropout"] and settings["lr_scheduler_type"] == "linear"
     assert settings["learning_rate"] == RECIPES["best"].options["learning_rate"]
-    assert settings["lr_scheduler_type"] == "linear"
-    assert fields["return_pointer"] and fields["career_features"]
+    assert RECIPES["best"].fields["return_pointer"] and RECIPES["best"].fields["career_features"]
+    check_recipe(None, False)
+    for name, is_career, message in [("beste", True, "recipes are paper, best"), ("best", False, "is for CAREER")]:
+        with pytest.raises(ValueError, match=message):
+            check_recipe(name, is_career)
+
+
+def test_without_a_recipe_settings_follow_from_the_number_of_person_years():
+    nothing = dict.fromkeys(PAPER)
+    for fewest, settings in TRAINING_BY_SIZE:
+        found = recipe_settings(None, nothing, fewest)
+        assert settings.items() <= found.items() and found["lr_scheduler_type"] == "linear"
+        assert recipe_settings(None, nothing, fewest, rate=0.02)["learning_rate"] == 0.02  # a rival's
+        given = recipe_settings(None, nothing | {"max_steps": 40, "learning_rate": 0.1}, fewest, rate=0.02)
+        assert (given["max_steps"], given["eval_steps"], given["learning_rate"]) == (40, 2, 0.1)
+    sizes = [fewest for fewest, _ in TRAINING_BY_SIZE]
+    assert sizes[0] == 0 and sizes == sorted(set(sizes))
+    # No panel is in one batch twice over, and larger careers have no smaller batches and no fewer updates.
+    for name in ("tokens_per_batch", "max_steps"):
+        values = [settings[name] for _, settings in TRAINING_BY_SIZE]
+        assert values == sorted(values)
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from importlib.util import find_spec
 from inspect import signature
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,10 +44,22 @@ def test_without_a_recipe_settings_follow_from_the_number_of_person_years():
         assert (given["max_steps"], given["eval_steps"], given["learning_rate"]) == (40, 2, 0.1)
     sizes = [fewest for fewest, _ in TRAINING_BY_SIZE]
     assert sizes[0] == 0 and sizes == sorted(set(sizes))
-    # No panel is in one batch twice over, and larger careers have no smaller batches and no fewer updates.
+    # Larger careers have no smaller batches and no fewer updates.
     for name in ("tokens_per_batch", "max_steps"):
         values = [settings[name] for _, settings in TRAINING_BY_SIZE]
         assert values == sorted(values)
+
+
+def test_the_page_has_the_rule():
+    page = (Path(__file__).parents[2] / "docs" / "how_to" / "training.md").read_text(encoding="utf-8")
+    table = page.split("| training person-years | peak rate |")[1].split("\n\n")[0]
+    lines = [[cell.strip().replace(",", "") for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+    columns = ("learning_rate", "max_steps", "tokens_per_batch")
+    shown = [[float(cell) for cell in cells[1:]] for cells in lines]
+    assert shown == [[settings[name] for name in columns] for _, settings in TRAINING_BY_SIZE]
+    starts = [0, *(int(cells[0].split()[0]) for cells in lines[1:])]
+    assert starts == [fewest for fewest, _ in TRAINING_BY_SIZE]
+    assert all(str(start) in cells[0].split() for start, cells in zip(starts[1:], lines, strict=False))
 
 
 @pytest.fixture(scope="module")

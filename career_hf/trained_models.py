@@ -7,23 +7,27 @@ its card, and `sharing` imports `training`.
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
+import pandas as pd
 from accelerate import PartialState
 from datasets import Dataset, DatasetDict
 from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from .argument_kinds import check_names
+from .careers.atomic_files import locked
 from .careers.columns import list_values, with_weights
 from .careers.frames import as_splits, truncate
 from .careers.ledger import Ledger
@@ -38,7 +42,8 @@ from .encoding.mixtures import encode_mixture
 from .encoding.processing_career import CareerProcessor
 from .encoding.training_history import record_careers
 from .encoding.vocabulary import label_counts
-from .figures.training import plot_training
+from .figures.style import save as save_figure
+from .figures.training import plot_training, plot_trials
 from .models.configuration_career import CareerConfig
 from .models.modeling_career import CareerForOccupationPrediction
 from .models.title_embeddings import load_title_embeddings, maker_with_titles
@@ -48,11 +53,14 @@ from .occupations.crosswalks import group_vectors
 from .registration import model_named
 from .sharing.card_results import RESULTS
 from .sharing.model_card import redistribution_of, write_model_card
+from .training.cells import SETTINGS
 from .training.fitting import FittedModel, fit_model
-from .training.named_recipes import RECIPES, named_recipe
+from .training.named_recipes import RECIPES, check_recipe, recipe_settings
+from .training.plan import AnnouncedPlan, TrainingPlan
 from .training.run_record import counted_run
 from .training.runs import claimed_run, last_checkpoint
-from .training.trainer import finetuning_defaults, finetuning_recipe, recipe_for
+from .training.search import RateTrial, rate_trials, search
+from .training.trainer import Recipe, finetuning_defaults, finetuning_recipe, recipe_for
 
 
 if TYPE_CHECKING:
@@ -65,6 +73,8 @@ Careers: TypeAlias = str | Path | Dataset | DatasetDict
 Corpora: TypeAlias = Sequence[Careers | PreparedCareers]
 Titles: TypeAlias = str | Path | Mapping[str, Any]
 UNKNOWN = "unknown"
+# The subfolder of the trials of a search.
+TRIALS = "trials"
 
 
 @dataclass(frozen=True, repr=False)
@@ -73,9 +83,13 @@ class TrainedModel(FittedModel):
 
     Args:
         transfer: Names of the vocabulary that fine-tuning kept, added and dropped; None without pretraining.
+        plan: Settings and expected time, as they were before training; None for a model made of counts.
+        trials: With `trials` above 1 their table, as `training.search.search` returns it.
     """
 
     transfer: TransferReport | None = None
+    plan: TrainingPlan | None = None
+    trials: pd.DataFrame | None = None
 
     def figure(self) -> Figure:
         """The learning curve: loss of training careers, and negative log-likelihood of validation careers.
@@ -92,12 +106,19 @@ class TrainedModel(FittedModel):
         train together, the first does.
 
         Args:
-            folder: Destination folder. Evaluation results of an earlier model in the folder are deleted.
+            folder: Destination folder. Evaluation results of an earlier model in the folder are deleted. The table of
+                trials and, with matplotlib, its figure are in the subfolder `trials`.
         """
         return super().save(folder)
 
     def _write(self, folder: Path) -> None:
         super()._write(folder)
+        if self.trials is not None:
+            place = folder / TRIALS
+            place.mkdir(exist_ok=True)
+            self.trials.to_csv(place / "trials.csv")
+            if find_spec("matplotlib") is not None:
+                save_figure(plot_trials(self.trials), place / "trials.png")
         (folder / RESULTS).unlink(missing_ok=True)
         write_model_card(folder)
 
@@ -113,14 +134,15 @@ def train(
     corpus_weights: Sequence[float] | None = None,
     cutoff: Period | None = None,
     one_stage: bool = False,
-    recipe: str = "paper",
-    learning_rate: float = 5e-4,
+    recipe: str | None = None,
+    learning_rate: float | None = None,
     warmup_steps: float | None = None,
-    tokens_per_batch: int = 16_000,
-    max_steps: int = 20_000,
-    eval_steps: int = 100,
-    patience: int = 10,
-    dropout: float = 0.1,
+    tokens_per_batch: int | None = None,
+    max_steps: int | None = None,
+    eval_steps: int | None = None,
+    patience: int | None = None,
+    dropout: float | None = None,
+    trials: int = 1,
     job_dropout: float = 0.0,
     covariate_dropout: float = 0.0,
     title_embeddings: Titles | None = None,
@@ -153,17 +175,22 @@ def train(
         corpus_weights: For a mixture, the weight of each corpus; by its person-years if None.
         cutoff: Last year, or label of a month or quarter, to train on, to forecast later ones; all years if None.
         one_stage: Whether to use one softmax instead of two stages.
-        recipe: "paper", or "best": CAREER with a stage for returns and with inputs that are computed from the career,
-            two layers and a short schedule (`training.named_recipes`); where labels are occ1990dd codes, occupations
-            of one broad group share weights. A number below that is left at its default is then the recipe's.
-        learning_rate: Peak learning rate; the paper's is 5e-4 for CAREER.
-        warmup_steps: Number of updates until the peak rate, or below 1 their share of `max_steps`. If None, 500, or a
-            tenth of `max_steps` if that is 500 or less.
+        recipe: Where numbers below that are None come from. If None, from the number of person-years to train on
+            (`training.trainer.training_defaults`), for the paper's model. "paper" has the paper's numbers, for large
+            data: a rate of 5e-4 after 500 updates (or a tenth of `max_steps`, if that is 500 or less), which falls as
+            their inverse square root, and at most 20,000 updates of 16,000 person-years. "best" is CAREER with a stage
+            for returns and with inputs that are computed from the career, two layers and a short schedule
+            (`training.named_recipes`); where labels are occ1990dd codes, occupations of one broad group share weights.
+        learning_rate: Peak learning rate.
+        warmup_steps: Number of updates until the peak rate, or below 1 their share of `max_steps`.
         tokens_per_batch: Number of person-years in one update.
-        max_steps: Maximum number of updates; early stopping usually comes first.
+        max_steps: Maximum number of updates; early stopping may come first.
         eval_steps: Number of updates between validations.
         patience: Number of validations without improvement after which training stops.
         dropout: Dropout in CAREER's feedforward network and attention.
+        trials: Number of pairs of rate and dropout (of a rival, of rates) to try on validation careers. The first is
+            the recipe's, further ones lie around it (`training.search`), and one that is given above stays. The best
+            is returned; all are in `trials` of the result and, with their models, in the output folder's `trials`.
         job_dropout: For CAREER, the share of careers in which some earlier years are hidden; 0.5 for rationales.
         covariate_dropout: Probability that a covariate of a career is missing in an update. Above 0 the model's
             covariates become optional: it can be used and fine-tuned on careers that lack them.
@@ -176,11 +203,13 @@ def train(
         weighted: Whether to use the careers' survey weights, in the loss, in counts and in early stopping.
         seed: Random seed of the initial weights and of the order of careers.
         resume: Whether to continue from the newest whole checkpoint in the output folder. Settings and careers must be
-            those of the run that was stopped; only `max_steps` may differ.
+            those of the run that was stopped; only `max_steps` may differ, and only with recipe "paper", because by
+            the others the rate depends on it. Trials that are in the output folder are not made again.
         overwrite: Whether another run in the output folder is replaced. The same run may always start again.
 
     Returns:
-        The model, its processor, validation metrics and the training log.
+        The model, its processor, validation metrics, the training log, and `plan`: what was chosen, and what it was
+        expected to cost, which is also logged before the first update (logger "career_hf.training.plan").
 
     Raises:
         ValueError: There is no such model or recipe, it has no use for an option or field, careers have no splits
@@ -193,9 +222,16 @@ def train(
     options: dict[str, Any] = {"learning_rate": learning_rate, "warmup_steps": warmup_steps}
     options |= {"tokens_per_batch": tokens_per_batch, "max_steps": max_steps, "eval_steps": eval_steps}
     options |= {"patience": patience, "dropout": dropout}
-    settings, recipe_fields = named_recipe(recipe, is_career, options)
+    check_recipe(recipe, is_career)
+    of_fields = {"dropout": (fields or {}).get("hidden_dropout")}
+    fixed = [name for name in ("learning_rate", "dropout") if (options[name], of_fields.get(name)) != (None, None)]
     given = {**options, "covariates": covariates, "one_stage": one_stage, "job_dropout": job_dropout}
-    given |= {"title_embeddings": title_embeddings, "tune_smoothing": tune_smoothing, "resume": resume}
+    given |= {
+        "title_embeddings": title_embeddings,
+        "tune_smoothing": tune_smoothing,
+        "resume": resume,
+        "trials": trials,
+    }
     _check_options(model, model_class, given)
     _check_fields(model, model_class, fields or {})
     titles = _load_titles(title_embeddings)
@@ -221,7 +257,8 @@ def train(
         unknown_occupation=unknown,
         occupations=labels,
     )
-    if titles is None and RECIPES[recipe].groups:
+    named = None if recipe is None else RECIPES[recipe]
+    if titles is None and named is not None and named.groups:
         titles = group_vectors(processor.occupation_labels) or None
     if covariate_dropout:
         processor.optional_covariates = list(processor.covariate_names)
@@ -233,43 +270,59 @@ def train(
         if training is not None and training.is_dir():
             # The folder of a run that another model was trained in.
             claim = claimed_run(training, {"model": model}, resume=False, overwrite=overwrite)
+        _refuse_trials(output, overwrite)
         with claim:
             every_field = {**named_fields, **(fields or {})}
             counted = _count(model, splits, processor, record, tune_smoothing, seed, every_field)
             return _saved(counted, output)
+    settings = recipe_settings(
+        recipe, options, person_years(splits["train"]), None if is_career else model_class.trial_rates[0]
+    )
+    settings["eval_steps"] = min(settings["eval_steps"], settings["max_steps"])
     dropout = settings.pop("dropout")
-    config_fields: dict[str, Any] = {"two_stage": not one_stage, **named_fields, **recipe_fields}
-    if is_career:
-        config_fields |= {"hidden_dropout": dropout, "attention_dropout": dropout}
-        config_fields |= {"title_embedding_size": _titles_size(titles)}
+    dropout = (fields or {}).get("hidden_dropout", dropout)
+    config_fields: dict[str, Any] = {"two_stage": not one_stage, **named_fields, **(named.fields if named else {})}
+    config_fields |= {"title_embedding_size": _titles_size(titles)} if is_career else {}
 
-    without_title = untitled_occupations(processor, titles, untitled)
-    with _training_folder(output, resume, overwrite) as training:
-        training_recipe = recipe_for(
+    def make_recipe(trial: RateTrial, checkpoints: Path) -> Recipe:
+        dropouts = {"hidden_dropout": trial.dropout, "attention_dropout": trial.dropout} if is_career else {}
+        return recipe_for(
             model_class,
             processor,
-            training,
-            {**config_fields, **(fields or {})},
+            checkpoints,
+            {**config_fields, **dropouts, **(fields or {})},
             job_dropout=job_dropout,
             covariate_dropout=covariate_dropout,
             save_steps=settings["eval_steps"],
             seed=seed,
-            **settings,
+            **{**settings, "learning_rate": trial.learning_rate},
             **_stopping_metric(splits["train"]),
         )
-        fitted = fit_model(
-            maker_with_titles(model_class, titles or None, without_title),
-            processor,
-            training_recipe,
-            splits["train"],
-            splits["validation"],
-            source=record,
-            resume=resume,
-            overwrite=overwrite,
-            encode=encode,
-        )
+
+    planned = rate_trials(trials, settings["learning_rate"], dropout if is_career else None, fixed)
+    announced = AnnouncedPlan(settings["patience"], person_years(splits["validation"]))
+    make_model = maker_with_titles(model_class, titles or None, untitled_occupations(processor, titles, untitled))
+    parts, tried = (splits["train"], splits["validation"]), None
+    if trials == 1:
+        with _training_folder(output, resume, overwrite) as training:
+            fitted = fit_model(
+                make_model,
+                processor,
+                make_recipe(planned[0], training),
+                *parts,
+                source=record,
+                resume=resume,
+                overwrite=overwrite,
+                encode=encode,
+                callbacks=[announced],
+            )
+    else:
+        with _trials_folder(output, resume, overwrite) as folder:
+            fitted, tried = search(
+                folder, planned, make_model, processor, make_recipe, *parts, record, encode=encode, announced=announced
+            )
     _note_unknown(fitted.ledger, processor, splits["validation"])
-    trained = TrainedModel(**vars(fitted))
+    trained = TrainedModel(**vars(fitted), plan=announced.plan, trials=tried)
     return _saved(trained, output)
 
 
@@ -399,10 +452,20 @@ def finetune(
             seed=seed,
             **_stopping_metric(splits["train"]),
         )
-        parts = splits["train"], splits["validation"]
-        fitted = fit_model(make_model, processor, recipe, *parts, source=record, resume=resume, overwrite=overwrite)
+        announced = AnnouncedPlan(recipe.patience, person_years(splits["validation"]))
+        fitted = fit_model(
+            make_model,
+            processor,
+            recipe,
+            splits["train"],
+            splits["validation"],
+            source=record,
+            resume=resume,
+            overwrite=overwrite,
+            callbacks=[announced],
+        )
     _note_unknown(fitted.ledger, processor, splits["validation"])
-    trained = TrainedModel(**vars(fitted), transfer=transfers[-1])
+    trained = TrainedModel(**vars(fitted), transfer=transfers[-1], plan=announced.plan)
     return _saved(trained, output)
 
 
@@ -430,7 +493,16 @@ def _check_options(name: str, model_class: Any, given: Mapping[str, Any]) -> Non
     unused = {option: f"is for CAREER and not for {name}, because {reason}" for option, reason in unused.items()}
     if model_class.is_counted:
         counted = f"is not for {name}, which is made of counts"
-        steps = ("learning_rate", "warmup_steps", "tokens_per_batch", "max_steps", "eval_steps", "patience", "resume")
+        steps = (
+            "learning_rate",
+            "warmup_steps",
+            "tokens_per_batch",
+            "max_steps",
+            "eval_steps",
+            "patience",
+            "resume",
+            "trials",
+        )
         unused |= dict.fromkeys(steps, f"{counted} and is not trained step by step")
         unused |= {"covariates": f"{counted} and has no covariates", "one_stage": f"{counted} and has no stages"}
     else:
@@ -655,6 +727,7 @@ def _training_folder(output: str | Path | None, resume: bool, overwrite: bool) -
     """The folder of intermediate checkpoints, a temporary one without an output folder."""
     if resume and overwrite:
         raise ValueError("resume continues the run in the output folder and overwrite replaces it: give one of them")
+    _refuse_trials(output, overwrite)
     if output is not None:
         training = Path(output) / "training"
         if resume and last_checkpoint(training) is None:
@@ -667,6 +740,45 @@ def _training_folder(output: str | Path | None, resume: bool, overwrite: bool) -
             raise ValueError("several processes that train together need one folder for checkpoints: give output")
         with TemporaryDirectory() as temporary:
             yield Path(temporary)
+
+
+@contextmanager
+def _trials_folder(output: str | Path | None, resume: bool, overwrite: bool) -> Iterator[Path]:
+    """The folder of trials, which no other run writes to; a temporary one without an output folder."""
+    if resume and overwrite:
+        raise ValueError("resume continues the trials in the output folder and overwrite replaces them: give one")
+    if PartialState().num_processes > 1:
+        raise ValueError(
+            "trials run in one process, and there are several that train together: start one, or no trials"
+        )
+    if output is not None:
+        training, folder = Path(output) / "training", Path(output) / TRIALS
+        if resume and not (folder / "models").is_dir():
+            raise ValueError(f"there are no trials in {folder} to resume: train without resuming")
+        if training.is_dir():
+            with claimed_run(training, {"trials": folder.name}, resume=False, overwrite=overwrite):
+                pass
+        with locked(folder):
+            if overwrite:
+                shutil.rmtree(folder / "models", ignore_errors=True)
+                (folder / SETTINGS).unlink(missing_ok=True)
+            yield folder
+    elif resume:
+        raise ValueError("resuming needs the output folder of the training that was stopped")
+    else:
+        with TemporaryDirectory() as temporary:
+            yield Path(temporary)
+
+
+def _refuse_trials(output: str | Path | None, overwrite: bool) -> None:
+    """Refuses, or removes, trials of an earlier search in the output folder of a run that has none."""
+    if output is not None and (folder := Path(output) / TRIALS).is_dir():
+        if not overwrite:
+            raise ValueError(
+                f"{folder} holds trials of another run: take another folder, or replace the run with overwrite=True "
+                "(--overwrite)"
+            )
+        shutil.rmtree(folder)
 
 
 @contextmanager

@@ -34,16 +34,9 @@ comparison = career_hf.compare(
 print(comparison)
 comparison.figure().savefig(folder / "comparison.png")
 
-# One CAREER to keep, with its model card. Batches are smaller than the paper's because the panel is small.
-career = career_hf.train(
-    folder / "careers",
-    covariates=["year", "schooling"],
-    learning_rate=2e-3,
-    warmup_steps=100,
-    tokens_per_batch=2_000,
-    max_steps=400,
-    output=folder / "career",
-)
+# One CAREER to keep, with its model card. Its settings follow from the size of the panel.
+career = career_hf.train(folder / "careers", covariates=["year", "schooling"], output=folder / "career")
+print(career.plan)
 forecast = career_hf.forecast(career, splits["test"].select(range(3)), horizon=5)
 print(forecast.top(2).to_string(index=False))
 forecast.figure().savefig(folder / "forecast.png")

@@ -70,8 +70,10 @@ def test_a_folder_and_careers_by_split_give_the_same_model(careers, trained, tmp
     again = career_hf.train(tmp_path / "careers", fields=SMALL, output=tmp_path / "model", **SHORT)
     assert all(torch.equal(p, q) for p, q in zip(again.model.parameters(), trained.model.parameters(), strict=True))
     assert (tmp_path / "model" / "training" / "checkpoint-4").is_dir()
-    longer = career_hf.train(splits, fields=SMALL, output=tmp_path / "model", resume=True, **{**SHORT, "max_steps": 6})
-    assert longer.processor.training_stages[-1]["run"]["resumed_at"] == 4
+    with pytest.raises(ValueError, match="its max_steps is 4, and now it is 6"):
+        career_hf.train(splits, fields=SMALL, output=tmp_path / "model", resume=True, **{**SHORT, "max_steps": 6})
+    same = career_hf.train(splits, fields=SMALL, output=tmp_path / "model", resume=True, **SHORT)
+    assert same.processor.training_stages[-1]["run"]["resumed_at"] == 4
 
 
 def test_a_model_in_memory_is_finetuned_as_its_checkpoint_is(careers, trained, tmp_path):
@@ -206,7 +208,7 @@ def test_options_that_a_model_cannot_use_are_refused_and_not_ignored(careers, op
 
 
 def test_options_at_their_defaults_and_no_covariates_suit_every_model(careers):
-    options = {"covariates": [], "max_steps": 20_000, "one_stage": False, "learning_rate": 5e-4, "seed": 3}
+    options = {"covariates": [], "max_steps": None, "one_stage": False, "learning_rate": None, "trials": 1, "seed": 3}
     assert career_hf.train(careers, model="markov-1", **options).processor.covariate_names == []
 
 

@@ -36,6 +36,7 @@ from .dataset_card import write_card
 from .describing import describe
 from .frames import load_careers, save_careers
 from .ledger import Ledger
+from .periods import person_periods, plural, time_unit
 from .provenance import SOURCES, Limits, Source, limits_of, source_of
 from .saved_files import MANIFEST, read_manifest
 
@@ -169,7 +170,7 @@ def recode_coding_noise(
     return RecodedCareers(
         careers=concatenate_datasets(list(recoded.values())),
         moves=total.table(asked),
-        ledger=total.ledger(asked, round_trip, recode_to, keep_codes),
+        ledger=total.ledger(asked, round_trip, recode_to, keep_codes, time_unit(next(iter(splits.values())))),
         splits=DatasetDict(recoded),
         manifest=manifest,
         source=known,
@@ -211,7 +212,7 @@ class _Counts:
         table = pd.DataFrame({"moves": pd.Series(rows)}).rename_axis("kind")
         return table.assign(share=table["moves"] / self.pairs if self.pairs else np.nan)
 
-    def ledger(self, asked: bool, round_trip: int, recode_to: str, keep_codes: bool) -> Ledger:
+    def ledger(self, asked: bool, round_trip: int, recode_to: str, keep_codes: bool, unit: str) -> Ledger:
         """The same as a ledger."""
         ledger, left = Ledger(), self.moves - self.round_trips
         within = f"into or out of a spell of {round_trip} step(s) or fewer between two of one occupation"
@@ -230,13 +231,13 @@ class _Counts:
             )
         altered = {ROUND_TRIP: self.steps_round_trip, NO_SIGNAL: self.steps_no_signal}
         ledger.record(
-            "recode coding noise", "person-years", self.steps, self.steps, altered=altered, depends_on="future"
+            "recode coding noise", person_periods(unit), self.steps, self.steps, altered=altered, depends_on="future"
         )
         ledger.note(
             "codes were kept: the entries count what would be recoded (column coding_noise)"
             if keep_codes
-            else "the column coding_noise says which codes were altered; it depends on later years, so no model may "
-            "have it as a covariate"
+            else f"the column coding_noise says which codes were altered; it depends on later {plural(unit)}, so no "
+            "model may have it as a covariate"
         )
         return ledger
 

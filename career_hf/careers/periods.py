@@ -253,15 +253,23 @@ def read_periods(values: Any, unit: str | None = None) -> tuple[np.ndarray, Time
             problem = "not a year, and either a month or two years, such as those of a school"
             raise UnreadablePeriodError(place, problem, "say which with unit='month' or unit='year'")
     for place, code in order:
-        numbers[code] = _number(readings[code], place, known, unit is not None, named)
+        reading = readings[code]
+        if reading is None:
+            raise UnreadablePeriodError(place, f"not a {known}", _written(distinct[code], known))
+        numbers[code] = _number(reading, place, known, unit is not None, named)
     return numbers[places], cast(TimeUnit, known)
 
 
-def _number(
-    reading: _Reading | None, place: int, unit: str, is_given: bool, named: Sequence[tuple[int, _Reading]]
-) -> int:
+def _written(value: Any, unit: str) -> str:
+    """How the period that a value fails to name may be written: 1993-13 is a month that there is not."""
+    if isinstance(value, str) and re.fullmatch(rf"{_YEAR}[-/.]?(00|1[3-9]|[2-9]\d)", value.strip()):
+        return f"months are 01 to 12; {WRITTEN[unit if unit != 'year' else 'month']}"
+    return WRITTEN[unit]
+
+
+def _number(reading: _Reading, place: int, unit: str, is_given: bool, named: Sequence[tuple[int, _Reading]]) -> int:
     """The number of what one value names, in a unit; the errors of `read_periods`."""
-    if reading is not None and reading.form in ("number", "count"):
+    if reading.form in ("number", "count"):
         number = reading.months
         if unit == "year" and abs(number) < 10_000:
             return number
@@ -273,7 +281,7 @@ def _number(
             raise UnreadablePeriodError(place, problem, f"all must be written in one way; {WRITTEN[unit]}", other)
         if unit != "year" and YEARS[0] <= number // PER_YEAR[unit] <= YEARS[1]:
             return number
-    if reading is None or reading.form in ("number", "count"):
+    if reading.form in ("number", "count"):
         raise UnreadablePeriodError(place, f"not a {unit}", WRITTEN[unit])
     if is_given and PER_YEAR.get(reading.form, np.inf) < PER_YEAR[unit]:
         raise UnreadablePeriodError(place, f"a {reading.form}, and not a {unit}", WRITTEN[unit])

@@ -13,6 +13,7 @@ from datasets import Dataset
 from ..number_ranges import within_ranges
 from ..occupations.crosswalks import titles_of
 from .columns import RESERVED_NAMES, career_pieces, is_list, is_text, list_values, make_dataset
+from .periods import period_label, time_unit
 
 
 # The word for a covariate that is missing.
@@ -26,10 +27,10 @@ def to_text(careers: Dataset, template: str | None = None, titles: Mapping[str, 
     Args:
         careers: Careers, one row per person.
         template: Lines with names of columns in braces. The one that ends with {occupation} is written for every year,
-            with that year's values; lines before and after it are written once, with the values of a person's first
-            year. For instance "A {gender} worker.\\n{year} ({education}): {occupation}\\n". If None, a line for every
-            covariate that does not change, and for every year "{year} ({education}, {region}): {occupation}" with all
-            that do.
+            with that year's values (months and quarters as in 1993-07); lines before and after it are written once,
+            with the values of a person's first year. For instance "A {gender} worker.\\n{year} ({education}):
+            {occupation}\\n". If None, a line for every covariate that does not change, and for every year "{year}
+            ({education}, {region}): {occupation}" with all that do.
         titles: The words for each occupation; by default the titles of the `occupations` room where all numbers are
             occ1990dd codes, and the labels themselves, with blanks for underscores, where they are not. Pass those of
             all splits (`Benchmark.labels`) where one split may lack a code that another has.
@@ -48,7 +49,9 @@ def to_text(careers: Dataset, template: str | None = None, titles: Mapping[str, 
     schema = careers.data.schema
     head, line, foot = _lines(_default_template(schema) if template is None else template, schema.names)
     texts, starts, ends = [], [], []
+    unit = time_unit(careers)
     for career in (career for piece in career_pieces(careers) for career in piece.to_pylist()):
+        career["year"] = [period_label(number, unit) for number in career["year"]]
         once = {name: _words(value[0] if isinstance(value, list) else value) for name, value in career.items()}
         yearly = {name: list(map(_words, value)) for name, value in career.items() if isinstance(value, list)}
         text, spans = head.format_map(once), []

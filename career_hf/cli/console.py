@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
 from numbers import Real
@@ -42,6 +44,28 @@ LONGEST_MESSAGE = 1_000
 def say(text: Any) -> None:
     """Prints plain text."""
     console.print(str(text), highlight=False, markup=False, soft_wrap=True)
+
+
+@contextmanager
+def saying(logger_name: str) -> Iterator[None]:
+    """Prints what a part of the package logs for information, while a command runs."""
+    logger, handler = logging.getLogger(logger_name), _Saying()
+    level, logger.propagate = logger.level, False
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = True
+
+
+class _Saying(logging.Handler):
+    """Prints messages as plain text."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage())
 
 
 class Commands(TyperGroup):

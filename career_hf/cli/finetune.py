@@ -8,25 +8,28 @@ import typer
 
 import career_hf
 
+from .console import saying
 from .options import (
+    BY_SIZE,
     CovariateDropout,
     Cutoff,
     Data,
+    EvalStepsBySize,
     JobDropout,
+    MaxStepsBySize,
     Output,
     Overwrite,
+    PatienceBySize,
     Resume,
     Seed,
     TitleEmbeddings,
+    TokensPerBatchBySize,
     Untitled,
     Weighted,
     names,
     period,
 )
-from .train import say_trained
-
-
-BY_SIZE = "by the size of the survey if left out"
+from .train import PLAN, say_trained
 
 
 def finetune(
@@ -75,19 +78,10 @@ def finetune(
             show_default=False,
         ),
     ] = None,
-    tokens_per_batch: Annotated[
-        int | None, typer.Option(help=f"Number of person-years in one update; {BY_SIZE}.", show_default=False)
-    ] = None,
-    max_steps: Annotated[
-        int | None, typer.Option(help=f"Largest number of updates; {BY_SIZE}.", show_default=False)
-    ] = None,
-    eval_steps: Annotated[
-        int | None, typer.Option(help=f"Number of updates between validations; {BY_SIZE}.", show_default=False)
-    ] = None,
-    patience: Annotated[
-        int | None,
-        typer.Option(help="Number of validations without improvement before training stops.", show_default=False),
-    ] = None,
+    tokens_per_batch: TokensPerBatchBySize = None,
+    max_steps: MaxStepsBySize = None,
+    eval_steps: EvalStepsBySize = None,
+    patience: PatienceBySize = None,
     job_dropout: JobDropout = 0.0,
     covariate_dropout: CovariateDropout = 0.0,
     title_embeddings: TitleEmbeddings = None,
@@ -98,30 +92,31 @@ def finetune(
     overwrite: Overwrite = False,
 ) -> None:
     """Fine-tune a pretrained CAREER model on careers; occupations, levels and covariates are matched by name."""
-    trained = career_hf.finetune(
-        checkpoint,
-        data,
-        output=output,
-        covariates=names(covariates),
-        cutoff=None if cutoff is None else period(cutoff),
-        learning_rate=learning_rate,
-        lr_scheduler_type=lr_scheduler_type,
-        layerwise_decay=layerwise_decay,
-        l2_sp=l2_sp,
-        frozen_layers=frozen_layers,
-        dropout=dropout,
-        warmup_steps=warmup_steps,
-        tokens_per_batch=tokens_per_batch,
-        max_steps=max_steps,
-        eval_steps=eval_steps,
-        patience=patience,
-        job_dropout=job_dropout,
-        covariate_dropout=covariate_dropout,
-        title_embeddings=title_embeddings,
-        untitled=names(untitled),
-        weighted=weighted,
-        seed=seed,
-        resume=resume,
-        overwrite=overwrite,
-    )
+    with saying(PLAN):
+        trained = career_hf.finetune(
+            checkpoint,
+            data,
+            output=output,
+            covariates=names(covariates),
+            cutoff=None if cutoff is None else period(cutoff),
+            learning_rate=learning_rate,
+            lr_scheduler_type=lr_scheduler_type,
+            layerwise_decay=layerwise_decay,
+            l2_sp=l2_sp,
+            frozen_layers=frozen_layers,
+            dropout=dropout,
+            warmup_steps=warmup_steps,
+            tokens_per_batch=tokens_per_batch,
+            max_steps=max_steps,
+            eval_steps=eval_steps,
+            patience=patience,
+            job_dropout=job_dropout,
+            covariate_dropout=covariate_dropout,
+            title_embeddings=title_embeddings,
+            untitled=names(untitled),
+            weighted=weighted,
+            seed=seed,
+            resume=resume,
+            overwrite=overwrite,
+        )
     say_trained(trained, output, weighted)

@@ -16,18 +16,21 @@ Weighted = Annotated[
 Draws = Annotated[int, typer.Option(help="Number of resamples of people behind the intervals.")]
 Seed = Annotated[int, typer.Option(help="Random seed for initial weights and for the order of careers.")]
 WarmupSteps = Annotated[int, typer.Option(help="Number of updates until the learning rate peaks.")]
-Warmup = Annotated[
-    float | None,
-    typer.Option(
-        "--warmup-steps",
-        help="Number of updates until the learning rate peaks, or below 1 their share of all updates; if left out, "
-        "500, or a tenth of all updates where these are 500 or fewer.",
-        show_default=False,
-    ),
-]
 TokensPerBatch = Annotated[int, typer.Option(help="Number of person-years in one update.")]
 MaxSteps = Annotated[int, typer.Option(help="Largest number of updates; early stopping usually comes first.")]
 EvalSteps = Annotated[int, typer.Option(help="Number of updates between validations.")]
+# Options that follow from a recipe, or from the size of the careers, where they are left out.
+BY_SIZE = "by the size of the careers if left out"
+TokensPerBatchBySize = Annotated[int | None, typer.Option(help=f"Number of person-years in one update; {BY_SIZE}.")]
+MaxStepsBySize = Annotated[
+    int | None,
+    typer.Option(help=f"Largest number of updates, before which training may stop; {BY_SIZE}."),
+]
+EvalStepsBySize = Annotated[int | None, typer.Option(help=f"Number of updates between validations; {BY_SIZE}.")]
+PatienceBySize = Annotated[
+    int | None,
+    typer.Option(help=f"Number of validations without improvement before training stops; {BY_SIZE}."),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Resume from the last checkpoint in the output folder.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace another run in the output folder.")]
 Patience = Annotated[int, typer.Option(help="Number of validations without improvement before training stops.")]

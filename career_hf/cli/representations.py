@@ -11,7 +11,16 @@ import typer
 import career_hf
 
 from .console import say
-from .options import Data, EvalSteps, MaxSteps, Patience, Seed, TokensPerBatch, names
+from .options import (
+    BY_SIZE,
+    Data,
+    EvalStepsBySize,
+    MaxStepsBySize,
+    PatienceBySize,
+    Seed,
+    TokensPerBatchBySize,
+    names,
+)
 
 
 class TimingOption(StrEnum):
@@ -53,18 +62,22 @@ def representations(
         str,
         typer.Option(help="Comma-separated covariates of the models of the folds: year, and columns of the careers."),
     ] = "year",
-    recipe: Annotated[str, typer.Option(help="Recipe of the models of the folds: paper or best.")] = "paper",
-    tokens_per_batch: TokensPerBatch = 16_000,
-    max_steps: MaxSteps = 20_000,
-    eval_steps: EvalSteps = 100,
-    patience: Patience = 10,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help=f"Recipe of the models of the folds: paper or best; {BY_SIZE}.", show_default=False),
+    ] = None,
+    tokens_per_batch: TokensPerBatchBySize = None,
+    max_steps: MaxStepsBySize = None,
+    eval_steps: EvalStepsBySize = None,
+    patience: PatienceBySize = None,
     seed: Seed = 0,
 ) -> None:
     """Write representations of people by models that were not trained on them, with the columns of the careers."""
     training: dict[str, Any] = {}
     if not model:
         training = {"recipe": recipe, "tokens_per_batch": tokens_per_batch, "max_steps": max_steps}
-        training |= {"eval_steps": eval_steps, "patience": patience, "seed": seed}
+        training |= {"eval_steps": eval_steps, "patience": patience}
+        training = {name: value for name, value in training.items() if value is not None} | {"seed": seed}
     table = career_hf.representation_table(
         data,
         model or None,

@@ -9,29 +9,33 @@ import typer
 
 import career_hf
 
-from .console import say
+from .console import say, saying, show
 from .options import (
+    BY_SIZE,
     MODELS,
     CovariateDropout,
     Cutoff,
-    EvalSteps,
+    EvalStepsBySize,
     JobDropout,
-    MaxSteps,
+    MaxStepsBySize,
     Output,
     Overwrite,
-    Patience,
+    PatienceBySize,
     Resume,
     Seed,
     TitleEmbeddings,
-    TokensPerBatch,
+    TokensPerBatchBySize,
     Untitled,
-    Warmup,
     Weighted,
     how_weighted,
     listed_numbers,
     names,
     period,
 )
+
+
+# The logger of what training has chosen and is expected to cost.
+PLAN = "career_hf.training.plan"
 
 
 def train(
@@ -63,19 +67,38 @@ def train(
     cutoff: Cutoff = None,
     one_stage: Annotated[bool, typer.Option("--one-stage", help="Use one softmax instead of two stages.")] = False,
     recipe: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="paper, or best: CAREER with a stage for returns, computed inputs and a short schedule; numbers left "
-            "at their defaults are then the recipe's."
+            help="Where numbers that are left out come from: paper, or best, which is CAREER with a stage for "
+            f"returns, computed inputs and a short schedule; {BY_SIZE}.",
+            show_default=False,
         ),
-    ] = "paper",
-    learning_rate: Annotated[float, typer.Option(help="Peak learning rate; the paper's is 5e-4 for CAREER.")] = 5e-4,
-    warmup_steps: Warmup = None,
-    tokens_per_batch: TokensPerBatch = 16_000,
-    max_steps: MaxSteps = 20_000,
-    eval_steps: EvalSteps = 100,
-    patience: Patience = 10,
-    dropout: Annotated[float, typer.Option(help="Dropout in CAREER's feedforward network and attention.")] = 0.1,
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help=f"Peak learning rate; {BY_SIZE}.", show_default=False)
+    ] = None,
+    warmup_steps: Annotated[
+        float | None,
+        typer.Option(
+            help="Number of updates until the rate peaks, or below 1 their share of all; a tenth if left out, with "
+            "--recipe paper 500 or, of 500 updates or fewer, a tenth.",
+            show_default=False,
+        ),
+    ] = None,
+    tokens_per_batch: TokensPerBatchBySize = None,
+    max_steps: MaxStepsBySize = None,
+    eval_steps: EvalStepsBySize = None,
+    patience: PatienceBySize = None,
+    dropout: Annotated[
+        float | None,
+        typer.Option(help=f"Dropout in CAREER's feedforward network and attention; {BY_SIZE}.", show_default=False),
+    ] = None,
+    trials: Annotated[
+        int,
+        typer.Option(
+            help="Number of pairs of rate and dropout to try on validation careers, of which the best model is kept."
+        ),
+    ] = 1,
     job_dropout: JobDropout = 0.0,
     covariate_dropout: CovariateDropout = 0.0,
     title_embeddings: TitleEmbeddings = None,
@@ -92,38 +115,42 @@ def train(
     overwrite: Overwrite = False,
 ) -> None:
     """Train a model from scratch on careers: CAREER or one of its rivals, in two stages or one."""
-    trained = career_hf.train(
-        data if len(data) > 1 else data[0],
-        output=output,
-        model=model,
-        covariates=names(covariates),
-        occupations=occupations,
-        corpus_weights=listed_numbers(corpus_weights),
-        cutoff=None if cutoff is None else period(cutoff),
-        one_stage=one_stage,
-        recipe=recipe,
-        learning_rate=learning_rate,
-        warmup_steps=warmup_steps,
-        tokens_per_batch=tokens_per_batch,
-        max_steps=max_steps,
-        eval_steps=eval_steps,
-        patience=patience,
-        dropout=dropout,
-        job_dropout=job_dropout,
-        covariate_dropout=covariate_dropout,
-        title_embeddings=title_embeddings,
-        untitled=names(untitled),
-        tune_smoothing=tune_smoothing,
-        weighted=weighted,
-        seed=seed,
-        resume=resume,
-        overwrite=overwrite,
-    )
+    with saying(PLAN):
+        trained = career_hf.train(
+            data if len(data) > 1 else data[0],
+            output=output,
+            model=model,
+            covariates=names(covariates),
+            occupations=occupations,
+            corpus_weights=listed_numbers(corpus_weights),
+            cutoff=None if cutoff is None else period(cutoff),
+            one_stage=one_stage,
+            recipe=recipe,
+            learning_rate=learning_rate,
+            warmup_steps=warmup_steps,
+            tokens_per_batch=tokens_per_batch,
+            max_steps=max_steps,
+            eval_steps=eval_steps,
+            patience=patience,
+            dropout=dropout,
+            trials=trials,
+            job_dropout=job_dropout,
+            covariate_dropout=covariate_dropout,
+            title_embeddings=title_embeddings,
+            untitled=names(untitled),
+            tune_smoothing=tune_smoothing,
+            weighted=weighted,
+            seed=seed,
+            resume=resume,
+            overwrite=overwrite,
+        )
     say_trained(trained, output, weighted or len(data) > 1)
 
 
 def say_trained(trained: Any, output: Path, weighted: bool) -> None:
-    """Prints the ledger, the transfer and the metrics of a model that `train` or `finetune` returned."""
+    """Prints the trials, the ledger, the transfer and the metrics of a model that `train` or `finetune` returned."""
+    if trained.trials is not None:
+        show(trained.trials, "Trials, by the negative log-likelihood of validation careers (best)")
     say(trained.ledger)
     if trained.transfer is not None:
         say(trained.transfer)

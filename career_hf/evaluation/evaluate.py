@@ -15,6 +15,7 @@ from datasets import Dataset, DatasetDict
 from ..careers.benchmark import label_set, labels_sha256, rows_sha256
 from ..careers.columns import with_weights
 from ..careers.frames import as_careers, as_splits, long_table
+from ..careers.periods import time_unit
 from ..encoding.checkpoints import as_checkpoint
 from ..encoding.processing_career import CareerProcessor
 from ..number_ranges import within_ranges
@@ -56,7 +57,7 @@ def evaluate(
         careers: A folder of careers, careers by split name, or careers, which are all scored.
         split: Name of the split to score.
         baseline: Name of the model to compare with; the first one if None.
-        by: Columns of the careers, or of the transition table, to audit by, such as race.
+        by: Columns of the careers, or of the transition table, to audit by, such as race or month.
         watch: States whose entry is predicted, such as unemployment.
         recalibrate: Whether models are scored again after `calibration.recalibrate` on the split "validation".
         weighted: Whether to use the careers' survey weights everywhere.
@@ -89,7 +90,8 @@ def evaluate(
         if unsplit or split == "validation":
             raise ValueError("recalibrate fits to validation careers, so that others have to be scored: pass splits")
         validation = as_careers(splits, "validation")
-    auditable = [*scored.column_names, *SCORE_COLUMNS]
+    # Transition tables have a column with the labels of months or quarters.
+    auditable = [*dict.fromkeys([*scored.column_names, time_unit(scored), *SCORE_COLUMNS])]
     if absent := [name for name in columns if name not in auditable]:
         raise ValueError(f"there is no column '{absent[0]}': columns to audit by are {auditable}")
     for part in (scored, validation):

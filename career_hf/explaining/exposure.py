@@ -23,6 +23,7 @@ from ..careers.clusters import cluster_name, clusters
 from ..careers.columns import career_table, weights_by_step, with_weights
 from ..careers.frames import as_careers, long_table
 from ..careers.ledger import Ledger
+from ..careers.periods import person_periods, time_unit, with_period_labels
 from ..encoding.checkpoints import as_checkpoint
 from ..encoding.collating import EncodedCareers
 from ..evaluation.resampling import interval, interval_text, resample_means
@@ -63,9 +64,10 @@ class Exposure(ReadableResult):
     def to_frame(self) -> pd.DataFrame:
         """One row per year (of forecasts), group, attribute and, where the attribute is a text, level.
 
-        Columns: year; the group; attribute; level (null where the attribute is a number); n (predictions), people
-        and clusters; implied, the mean attribute of destinations as the model expects them; origin, that of the
-        occupations that people come from, each as likely to be left as the model says; change, implied less origin;
+        Columns: year (or month or quarter, as labels); the group; attribute; level (null where the attribute is a
+        number); n (predictions), people and clusters; implied, the mean attribute of destinations as the model expects
+        them; origin, that of the occupations that people come from, each as likely to be left as the model says;
+        change, implied less origin;
         without, the share of the probability on occupations without the attribute. Of next steps also observed, the
         mean attribute of the destinations of those who moved; and difference, implied less observed, paired. Each of
         implied, change, observed and difference has the ends of its 95% interval behind it, such as implied_low and
@@ -187,6 +189,8 @@ def exposure(
     rows, without = (
         frame.drop(columns="by") if by is None else frame.rename(columns={"by": by}) for frame in (rows, without)
     )
+    if isinstance(predictions, Forecast):
+        rows, without = (with_period_labels(frame, predictions.time_unit) for frame in (rows, without))
     rows.attrs = {"destinations": destinations, "weighted": weighted, "draws": draws}
     rows.attrs["clusters"] = cluster_name(found.rows.columns)
     return Exposure(rows, without, ledger, by)
@@ -208,7 +212,7 @@ def _of_model(
     first = ~long["person"].duplicated().to_numpy()
     used = ~first & (weight > 0)
     dropped = {"first step, which has no step before": int(first.sum()), "weight 0": int((~first & ~used).sum())}
-    ledger.record("predict next steps", "person-years", len(long), int(used.sum()), dropped)
+    ledger.record("predict next steps", person_periods(time_unit(careers)), len(long), int(used.sum()), dropped)
     if not used.any():
         raise ValueError("nobody is observed twice, so nobody goes anywhere: pass longer careers")
     long["previous"] = long["occupation"].shift()
@@ -237,7 +241,9 @@ def _of_forecast(forecast: Forecast, weighted: bool, ledger: Ledger) -> _Predict
         year=forecast.years.ravel(), weight=rows["weight"].to_numpy(dtype=float) if "weight" in rows else 1.0
     )
     used = (rows["weight"] > 0).to_numpy()
-    ledger.record("forecast", "person-years", len(rows), int(used.sum()), {"weight 0": int((~used).sum())})
+    ledger.record(
+        "forecast", person_periods(forecast.time_unit), len(rows), int(used.sum()), {"weight 0": int((~used).sum())}
+    )
     # A person of weight 0 stays among the rows, where nothing is added for it.
     probability = forecast.probability.reshape(-1, len(forecast.occupations))
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from ..careers.periods import PER_YEAR
 from .style import forest, legend_below, new_figure, styled
 
 
@@ -26,16 +27,17 @@ def exposure_figure(rows: pd.DataFrame, by: str | None = None) -> Figure:
         A matplotlib figure that no window shows.
     """
     groups = pd.Series("everybody", rows.index) if by is None else rows[by].fillna("missing").astype(str)
+    period = next((unit for unit in PER_YEAR if unit in rows), None)
     columns = {"expected": "implied"} | ({"observed": "observed"} if "observed" in rows else {})
     parts = []
     for series, column in columns.items():
         ends = rows[[column, f"{column}_low", f"{column}_high"]].set_axis(["estimate", "low", "high"], axis=1)
-        name = rows["year"].astype(str) if "year" in rows else series
+        name = rows[period].astype(str) if period else series
         parts.append(ends.assign(group=groups, series=name))
     # Where people come from, without an interval.
     origin = pd.DataFrame({"estimate": rows["origin"], "low": np.nan, "high": np.nan})
     last = origin.assign(group=groups, series="where they come from")
-    points = pd.concat([*parts, last if "year" not in rows else last[rows["year"] == rows["year"].min()]])
+    points = pd.concat([*parts, last if not period else last[rows[period] == rows[period].min()]])
     titles = rows["attribute"].astype(str) + rows["level"].map(lambda level: f": {level}", na_action="ignore").fillna(
         ""
     )

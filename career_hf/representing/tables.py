@@ -28,6 +28,7 @@ from ..careers.atomic_files import complete
 from ..careers.clusters import DESIGN, cluster_name, clusters
 from ..careers.columns import is_list
 from ..careers.frames import long_table
+from ..careers.periods import PER_YEAR, time_unit, with_period_labels
 from ..readable_values import ReadableResult
 from .representations import Timing, names_of
 
@@ -50,6 +51,8 @@ WHOLE = r"0|-?[1-9]\d{0,8}"
 @dataclass(frozen=True, repr=False)
 class RepresentationTable(ReadableResult):
     """One row per person-year: the columns of the careers, the fold, and h as it is, in components or as predictions.
+
+    Months and quarters are labels such as "1993-07", in a column `month` or `quarter`.
 
     Args:
         frame: The table, in the order of `to_frame(careers)`.
@@ -116,7 +119,8 @@ def build_table(
     """
     check_outcomes(careers, ridge)
     frame = long_table(careers).to_pandas()
-    labels = {"person": "Person", "year": "Year"}
+    unit = time_unit(careers)
+    labels = {"person": "Person", unit: unit.capitalize()}
     added: dict[str, np.ndarray] = {}
     notes = []
     if fold is not None:
@@ -145,10 +149,10 @@ def build_table(
     if taken := [name for name in added if name in frame]:
         raise ValueError(f"careers have a column '{taken[0]}', the name of one that is added: rename it")
     if fold is not None:
-        unit = cluster_name(frame.columns)
-        notes.append(f"{len(rows_of)} folds of {'households' if 'group' in frame else 'people'}; cluster by {unit}")
+        cluster = cluster_name(frame.columns)
+        notes.append(f"{len(rows_of)} folds of {'households' if 'group' in frame else 'people'}; cluster by {cluster}")
         notes.append("coordinates of different folds mean different things: interact them with the fold")
-    return RepresentationTable(frame.assign(**added), labels, notes)
+    return RepresentationTable(with_period_labels(frame.assign(**added), unit), labels, notes)
 
 
 def check_outcomes(careers: Dataset, ridge: Sequence[str]) -> None:
@@ -189,8 +193,9 @@ def read_representation_table(path: str | Path) -> pd.DataFrame:
 
 
 def check_table(table: pd.DataFrame, name: str) -> None:
-    """Raises a ValueError if a frame has no person, year and numbers of h; `name` is what the message calls it."""
-    if absent := [column for column in ("person", "year") if column not in table]:
+    """Raises a ValueError if a frame has no person, period and numbers of h; `name` is what the message calls it."""
+    period = next((unit for unit in PER_YEAR if unit in table), "year")
+    if absent := [column for column in ("person", period) if column not in table]:
         raise ValueError(f"{name} has no column '{absent[0]}', and so is no table of representations")
     if not vectors_of(table):
         raise ValueError(f"{name} has no numbers of h, such as h0 or pc0, only {list(table)[:20]}")

@@ -15,18 +15,19 @@ import pandas as pd
 import torch
 from datasets import Dataset
 from joblib import Parallel, delayed
-from transformers import PreTrainedModel, Trainer
+from transformers import PreTrainedModel, Trainer, TrainerCallback
 from transformers.utils import logging
 
 from ..careers.atomic_files import complete
 from ..careers.provenance import years_of
+from ..careers.shards import CareerShards
 from ..encoding.checkpoints import load_checkpoint
 from ..encoding.processing_career import CareerProcessor
 from .fitting import Encoded, fit_model
 from .trainer import Recipe, build_trainer
 
 
-STATE = "trainer_state.json"
+STATE, SETTINGS = "trainer_state.json", "settings.json"
 
 
 class Trial(Protocol):
@@ -39,18 +40,23 @@ class Trial(Protocol):
 T = TypeVar("T", bound=Trial)
 
 
-def keep_settings(folder: Path, settings: Mapping[str, Any]) -> None:
+def keep_settings(folder: Path, settings: Mapping[str, Any], fix: str = "choose another folder") -> None:
     """Writes settings into the folder of a comparison or a study.
+
+    Args:
+        folder: The folder.
+        settings: Everything that determines its cells, in a form for JSON.
+        fix: What to do if they are others.
 
     Raises:
         ValueError: The folder holds a study with other settings, whose cells must not be mixed with these.
     """
-    path, text = folder / "settings.json", json.dumps(settings, indent=2) + "\n"
+    path, text = folder / SETTINGS, json.dumps(settings, indent=2) + "\n"
     if not path.exists():
         with complete(path) as unfinished:
             unfinished.write_text(text, encoding="utf-8")
     elif json.loads(path.read_text(encoding="utf-8")) != json.loads(text):
-        raise ValueError(f"{folder} holds a study with other settings: choose another folder")
+        raise ValueError(f"{folder} holds a study with other settings: {fix}")
 
 
 def run_jobs(description: str, jobs: Sequence[Callable[[], Any]], workers: int) -> None:
@@ -119,13 +125,14 @@ def fit_once(
     make_model: Callable[[Any], PreTrainedModel],
     processor: CareerProcessor,
     make_recipe: Callable[[Path], Recipe],
-    train: Dataset,
-    validation: Dataset,
+    train: Dataset | CareerShards,
+    validation: Dataset | CareerShards,
     source: Mapping[str, Any],
     *,
     unknown_levels: Literal["error", "missing"] = "missing",
     encode: Callable[..., Encoded] | None = None,
     build: Callable[..., Trainer] = build_trainer,
+    callbacks: list[TrainerCallback] | None = None,
 ) -> tuple[PreTrainedModel, CareerProcessor]:
     """A trained model and its processor, loaded from their folder if it exists.
 
@@ -137,7 +144,7 @@ def fit_once(
             training.
         train, validation: Careers.
         source: Source of the careers, as `careers.provenance.source_of` returns it; the checkpoint keeps it.
-        unknown_levels, encode, build: As in `fit_model`.
+        unknown_levels, encode, build, callbacks: As in `fit_model`.
     """
     # Beside the folder, so that a run that was stopped can continue.
     training = folder.with_name(f".{folder.name}.training")
@@ -154,6 +161,7 @@ def fit_once(
             unknown_levels=unknown_levels,
             encode=encode,
             build=build,
+            callbacks=callbacks,
         )
         with complete(folder) as unfinished:
             fitted.save(unfinished)
@@ -183,6 +191,7 @@ def best_trial(folder: Path, trials: Iterable[T]) -> T:
 
 
 __all__ = [
+    "SETTINGS",
     "STATE",
     "best_trial",
     "fit_once",

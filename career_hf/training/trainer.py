@@ -212,6 +212,43 @@ def finetuning_defaults(person_years: int) -> dict[str, Any]:
     }
 
 
+# From how many training person-years on training from scratch has which settings: about 30 epochs, in batches and in a
+# number of updates that both grow with the square root of the size, and fewer epochs of large corpora. Where each line
+# comes from is in `docs/how_to/training.md`.
+TRAINING_BY_SIZE: tuple[tuple[int, dict[str, Any]], ...] = (
+    (0, {"learning_rate": 1.5e-3, "tokens_per_batch": 500, "max_steps": 60}),
+    (1_500, {"learning_rate": 1.5e-3, "tokens_per_batch": 750, "max_steps": 150}),
+    (5_000, {"learning_rate": 2e-3, "tokens_per_batch": 1_000, "max_steps": 300}),
+    (15_000, {"learning_rate": 2e-3, "tokens_per_batch": 2_000, "max_steps": 500}),
+    (50_000, {"learning_rate": 3e-3, "tokens_per_batch": 4_000, "max_steps": 1_000}),
+    (150_000, {"learning_rate": 2e-3, "tokens_per_batch": 4_000, "max_steps": 2_000}),
+    (1_000_000, {"learning_rate": 1e-3, "tokens_per_batch": 8_000, "max_steps": 5_000}),
+)
+
+
+def training_defaults(person_years: int, max_steps: int | None = None) -> dict[str, Any]:
+    """Settings of `scratch_recipe` and a dropout that suit careers of some size, as `train` has them without options.
+
+    Args:
+        person_years: Number of person-years to train on.
+        max_steps: Largest number of updates, if another is wanted; the number of validations stays the same.
+
+    Returns:
+        Learning rate, which falls to zero over `max_steps` after a short warm-up; batch size; how often the model is
+        validated, and when training stops; and `dropout`, which is a field of the config.
+    """
+    found = next(settings for fewest, settings in reversed(TRAINING_BY_SIZE) if person_years >= fewest)
+    found = found | ({} if max_steps is None else {"max_steps": max_steps})
+    return {
+        "lr_scheduler_type": "linear",
+        "warmup_steps": 0.1,
+        "eval_steps": max(1, found["max_steps"] // 20),
+        "patience": 5,
+        "dropout": 0.1,
+        **found,
+    }
+
+
 def scratch_recipe(processor: CareerProcessor, output_dir: str | Path, **overrides: Any) -> Recipe:
     """Training on a survey without pretraining (Appendix G): 4 layers, D = 64; rate 5e-4 after 500 warmup updates.
 
@@ -523,6 +560,7 @@ def exact_metrics(evaluated: EvalPrediction) -> dict[str, float]:
 
 __all__ = [
     "FINETUNING_BY_SIZE",
+    "TRAINING_BY_SIZE",
     "Recipe",
     "adamw",
     "baseline_recipe",
@@ -535,4 +573,5 @@ __all__ = [
     "pretraining_recipe",
     "recipe_for",
     "scratch_recipe",
+    "training_defaults",
 ]

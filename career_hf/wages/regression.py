@@ -31,8 +31,9 @@ from sklearn.compose import ColumnTransformer
 from sklearn.model_selection import GroupKFold
 
 from ..careers.clusters import DESIGN, FEWEST, cluster_name, clusters
-from ..careers.frames import to_frame
+from ..careers.frames import long_table
 from ..careers.ledger import Ledger
+from ..careers.periods import UnreadablePeriodError, period_column, period_label, read_periods, time_unit
 from ..encoding.checkpoints import as_checkpoint
 from ..evaluation.resampling import interval, resample_means
 from ..figures.wage_regressions import r2_figure
@@ -221,16 +222,27 @@ def _of_table(table: str | Path | pd.DataFrame, careers: Dataset) -> tuple[np.nd
     """
     table = table if isinstance(table, pd.DataFrame) else read_representation_table(table)
     check_table(table, "representations_from")
-    keys = pd.MultiIndex.from_arrays([labels_of(table["person"]), table["year"].astype(int)])
-    wanted = pd.MultiIndex.from_frame(to_frame(careers)[["person", "year"]])
+    unit = time_unit(careers)
+    column = period_column(table, unit)
+    try:
+        periods, _ = read_periods(table[column], unit)
+    except KeyError:
+        raise ValueError(f"the table of representations has no column '{unit}', the unit of the careers") from None
+    except UnreadablePeriodError as error:
+        problem = f"value {table[column].iloc[error.place]!r} is {error.said(str)}: {error.fix}"
+        raise ValueError(f"the table of representations, column '{column}', {problem}") from None
+    keys = pd.MultiIndex.from_arrays([labels_of(table["person"]), periods])
+    wanted = pd.MultiIndex.from_frame(long_table(careers).select(["person", "year"]).to_pandas())
     if keys.has_duplicates:
-        person, year = keys[keys.duplicated()][0]
-        raise ValueError(f"person '{person}' has two rows for {year} in the table of representations: keep one")
+        person, number = keys[keys.duplicated()][0]
+        period = period_label(number, unit)
+        raise ValueError(f"person '{person}' has two rows for {period} in the table of representations: keep one")
     rows = keys.get_indexer(wanted)
     if (rows < 0).any():
-        person, year = wanted[int((rows < 0).argmax())]
+        person, number = wanted[int((rows < 0).argmax())]
+        period = period_label(number, unit)
         raise ValueError(
-            f"person '{person}' has no row for {year} in the table of representations: represent these careers, or "
+            f"person '{person}' has no row for {period} in the table of representations: represent these careers, or "
             "choose the split that was represented"
         )
     fold = table[FOLD].to_numpy()[rows] if FOLD in table else None

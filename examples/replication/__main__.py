@@ -30,6 +30,7 @@ STUDIES = (
     "membership",
     "coding_noise",
     "foundation",
+    "settings_by_size",
 )
 
 

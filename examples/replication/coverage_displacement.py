@@ -96,7 +96,8 @@ class CoverageOfDisplacement(WorldsStudy):
                 many = simulate_displacement(self.market, year=YEAR, people=size, seed=seed)
                 write_table(path, many.effects(HORIZON, self.attributes))
         splits = split_careers(self.careers(self.settings.training, 1_000_000), {"train": 0.9, "validation": 0.1})
-        schedule = {"max_steps": self.settings.max_steps, "eval_steps": 50, "tokens_per_batch": 4_000}
+        schedule = {"recipe": "paper", "max_steps": self.settings.max_steps, "eval_steps": 50}
+        schedule |= {"tokens_per_batch": 4_000}
         rate = {"learning_rate": 3e-3, "warmup_steps": 0.1, "fields": {"hidden_size": 32, "num_hidden_layers": 2}}
         made = {CAREER: {"covariates": COVARIATES, **schedule, **rate}, CHAIN: {"model": "markov-1"}}
         for name in set(made) & set(self.settings.models):

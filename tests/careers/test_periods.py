@@ -13,6 +13,7 @@ from datasets import concatenate_datasets
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from career_hf import recode_coding_noise, to_text
 from career_hf.careers import (
     covariate_names,
     describe,
@@ -153,7 +154,8 @@ def test_the_unit_is_given_or_that_of_the_values(values, unit, known):
         ([1993, 1994, 1995], "month", "'ann', row 0, .*1993: a year, and not a month; months are written as"),
         ([1, "1993-07", 5], "month", "'ann', row 0, .*'1': a number without a date, and .* row 1 has a date"),
         (["1993-07", None, "1993-08"], None, "'ann', row 1, .*None: not a month; .*drop the row"),
-        (["1993-07", "1993-13", "1993-08"], None, "'ann', row 1, .*'1993-13': not a month"),
+        (["1993-07", "1993-13", "1993-08"], None, "'ann', row 1, .*'1993-13': not a month; months are 01 to 12; "),
+        (["1993-13", "1994-02", "1993-08"], "year", "'ann', row 0, .*'1993-13': not a year; months are 01 to 12; "),
         (["1993-07-01", "1994-02-30", "1993-07-01"], None, "'ann', row 1, .*'1994-02-30': not a year"),
         ([1, 2, 3], "week", "unit is 'week', and must be one of 'year', 'quarter', 'month'"),
         ([datetime.date(1, 1, 1)] * 3, "month", "'ann', row 0, .*not a month; dates lie in the years 1000 to 2999"),
@@ -263,6 +265,9 @@ def test_words_follow_the_unit_in_files_descriptions_and_ledgers(tmp_path):
     short, ledger = truncate(careers, "Feb 1993")
     assert time_unit(short) == "month" and {"after 1993-02": 60} in [entry.dropped for entry in ledger.entries]
     assert [entry.unit for entry in ledger.entries] == ["people", "person-months"]
+    recoded = recode_coding_noise(careers).ledger
+    assert recoded.entries[-1].unit == "person-months" and "depends on later months" in recoded.notes[0]
+    assert to_text(careers)[0]["text"].splitlines()[:2] == ["1993-01: a", "1993-02: a"]
     for cutoff, message in (("1992-12", "nobody is observed up to 1992-12, .*the first month of all, 1993-01"),
                             (1993, "cutoff is 1993, and must be a month: months are written as in")):  # fmt: skip
         with pytest.raises(ValueError, match=message):

@@ -334,5 +334,11 @@ def test_months_are_named_as_the_table_names_them():
     with pytest.raises(ValueError, match="column 'month', value 1993-07: there is no such row"):
         career_hf.evaluate({"coin": table.iloc[1:]}, splits)
     chain = career_hf.train(splits, model="markov-1")
+    audited = career_hf.evaluate({"chain": chain}, splits, by="month", draws=20).tables["by_month"]
+    assert set(audited["month"]) == set(months)
+    attributes = pd.DataFrame({"paid": [1.0, 0.0]}, index=["work", "unemployed"])
+    ahead = career_hf.exposure(career_hf.forecast(chain, splits["test"], horizon=2), attributes, draws=20)
+    assert ahead.to_frame()["month"].tolist() == ["1994-01", "1994-02"]
+    assert ahead.ledger.entries[-1].unit == "person-months"
     employed = career_hf.displacement(chain, splits["test"], horizon=1, draws=20).to_frame()
     assert set(employed["event_time"]) == {0, 1}

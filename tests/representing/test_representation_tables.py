@@ -229,6 +229,31 @@ def test_texts_truth_values_and_odd_names_reach_stata(tmp_path):
         write_stata(pd.DataFrame({"x": [np.inf]}), tmp_path / "u.dta", {})
 
 
+def test_months_are_labels_in_a_table_that_wages_are_regressed_on(tmp_path):
+    pytest.importorskip("pyfixest", reason="the extra 'econ' is not installed")
+    rng, people, months = np.random.default_rng(0), 40, ["2001-02", "2001-03", "2001-04"]
+    frame = {"person": np.repeat(np.arange(people), 3), "month": months * people, "log_wage": rng.normal(size=120)}
+    frame["occupation"] = rng.choice(["cook", "waiter"], 120)
+    careers = career_hf.from_frame(pd.DataFrame(frame), year="month", outcomes=["log_wage"])
+    table = build_table(careers, rng.normal(size=(120, 2)), None, timing="including")
+    assert table.frame["month"].tolist() == career_hf.to_frame(careers)["month"].tolist()
+    assert "year" not in table.frame and table.labels["month"] == "Month"
+    options = {"split": "all", "add": [], "splits": 2, "draws": 10}
+    reports = []
+    for name in ("h.csv", "h.dta"):
+        table.save(tmp_path / name)
+        reports.append(career_hf.wages.regress(careers, representations_from=tmp_path / name, **options).r2)
+    pd.testing.assert_frame_equal(*reports, rtol=1e-5)
+    for change, message in [
+        (table.frame.iloc[1:], "person '.*' has no row for 2001-02"),
+        (pd.concat([table.frame, table.frame[:1]]), "has two rows for 2001-02"),
+        (table.frame.assign(month="x"), "column 'month', value 'x' is not a month"),
+        (table.frame.rename(columns={"month": "quarter"}), "has no column 'month', the unit of the careers"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            career_hf.wages.regress(careers, representations_from=change, **options)
+
+
 def test_wages_are_regressed_on_a_table_with_coefficients_by_fold(fitted, folder, tmp_path):
     pytest.importorskip("pyfixest", reason="the extra 'econ' is not installed")
     table, _ = fitted

@@ -2,6 +2,7 @@
 
 from importlib.util import find_spec
 from inspect import signature
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,18 +14,52 @@ from career_hf import CareerForOccupationPrediction
 from career_hf.careers import from_frame
 from career_hf.occupations import group_vectors
 from career_hf.sharing.export import ONNX_LIBRARIES, export_program
-from career_hf.training.named_recipes import PAPER, RECIPES, named_recipe
+from career_hf.training.named_recipes import PAPER, RECIPES, check_recipe, recipe_settings
+from career_hf.training.trainer import TRAINING_BY_SIZE
 
 
-def test_the_paper_s_values_are_the_defaults_of_train_and_the_best_recipe_changes_some():
+def test_every_option_of_a_recipe_is_none_in_train_and_a_given_one_takes_precedence():
     defaults = signature(career_hf.train).parameters
-    assert {name: defaults[name].default for name in PAPER} == PAPER
-    assert named_recipe("paper", False, PAPER) == (PAPER, {})
-    settings, fields = named_recipe("best", True, PAPER | {"max_steps": 50})
-    assert settings["max_steps"] == 50 and settings["dropout"] == PAPER["dropout"]
+    assert {defaults[name].default for name in PAPER} == {None} and defaults["recipe"].default is None
+    nothing = dict.fromkeys(PAPER)
+    assert recipe_settings("paper", nothing, 400) == PAPER
+    settings = recipe_settings("best", nothing | {"max_steps": 50, "tokens_per_batch": 16_000}, 400)
+    assert (settings["max_steps"], settings["tokens_per_batch"]) == (50, 16_000)  # the paper's number, but given
+    assert settings["dropout"] == PAPER["dropout"] and settings["lr_scheduler_type"] == "linear"
     assert settings["learning_rate"] == RECIPES["best"].options["learning_rate"]
-    assert settings["lr_scheduler_type"] == "linear"
-    assert fields["return_pointer"] and fields["career_features"]
+    assert RECIPES["best"].fields["return_pointer"] and RECIPES["best"].fields["career_features"]
+    check_recipe(None, False)
+    for name, is_career, message in [("beste", True, "recipes are paper, best"), ("best", False, "is for CAREER")]:
+        with pytest.raises(ValueError, match=message):
+            check_recipe(name, is_career)
+
+
+def test_without_a_recipe_settings_follow_from_the_number_of_person_years():
+    nothing = dict.fromkeys(PAPER)
+    for fewest, settings in TRAINING_BY_SIZE:
+        found = recipe_settings(None, nothing, fewest)
+        assert settings.items() <= found.items() and found["lr_scheduler_type"] == "linear"
+        assert recipe_settings(None, nothing, fewest, rate=0.02)["learning_rate"] == 0.02  # a rival's
+        given = recipe_settings(None, nothing | {"max_steps": 40, "learning_rate": 0.1}, fewest, rate=0.02)
+        assert (given["max_steps"], given["eval_steps"], given["learning_rate"]) == (40, 2, 0.1)
+    sizes = [fewest for fewest, _ in TRAINING_BY_SIZE]
+    assert sizes[0] == 0 and sizes == sorted(set(sizes))
+    # Larger careers have no smaller batches and no fewer updates.
+    for name in ("tokens_per_batch", "max_steps"):
+        values = [settings[name] for _, settings in TRAINING_BY_SIZE]
+        assert values == sorted(values)
+
+
+def test_the_page_has_the_rule():
+    page = (Path(__file__).parents[2] / "docs" / "how_to" / "training.md").read_text(encoding="utf-8")
+    table = page.split("| training person-years | peak rate |")[1].split("\n\n")[0]
+    lines = [[cell.strip().replace(",", "") for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+    columns = ("learning_rate", "max_steps", "tokens_per_batch")
+    shown = [[float(cell) for cell in cells[1:]] for cells in lines]
+    assert shown == [[settings[name] for name in columns] for _, settings in TRAINING_BY_SIZE]
+    starts = [0, *(int(cells[0].split()[0]) for cells in lines[1:])]
+    assert starts == [fewest for fewest, _ in TRAINING_BY_SIZE]
+    assert all(str(start) in cells[0].split() for start, cells in zip(starts[1:], lines, strict=False))
 
 
 @pytest.fixture(scope="module")

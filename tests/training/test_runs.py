@@ -20,7 +20,8 @@ from career_hf.training.runs import claimed_run, is_complete, last_checkpoint
 
 
 SMALL = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-RUN = {"max_steps": 6, "eval_steps": 2, "tokens_per_batch": 200, "warmup_steps": 1, "fields": SMALL}
+# The paper's rate does not depend on `max_steps`, so that a run may go on for longer.
+RUN = {"max_steps": 6, "eval_steps": 2, "tokens_per_batch": 200, "warmup_steps": 1, "fields": SMALL, "recipe": "paper"}
 
 
 @pytest.fixture(scope="module")

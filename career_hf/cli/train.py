@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from .options import (
     MODELS,
     CovariateDropout,
     Cutoff,
+    Ensemble,
     EvalSteps,
     JobDropout,
     MaxSteps,
@@ -87,12 +89,14 @@ def train(
         ),
     ] = False,
     weighted: Weighted = False,
+    ensemble: Ensemble = None,
     seed: Seed = 0,
     resume: Resume = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Train a model from scratch on careers: CAREER or one of its rivals, in two stages or one."""
-    trained = career_hf.train(
+    fit: Any = career_hf.train if ensemble is None else partial(career_hf.train_ensemble, members=ensemble)
+    trained = fit(
         data if len(data) > 1 else data[0],
         output=output,
         model=model,
@@ -123,7 +127,13 @@ def train(
 
 
 def say_trained(trained: Any, output: Path, weighted: bool) -> None:
-    """Prints the ledger, the transfer and the metrics of a model that `train` or `finetune` returned."""
+    """Prints the ledger, the transfer and the metrics of a model that `train` or `finetune` returned, or of each of an
+    ensemble."""
+    if isinstance(trained, list):
+        for number, member in enumerate(trained):
+            say(f"member {number}, validation: {member.metrics}" if member.metrics else f"member {number} is counted")
+        say(f"saved {output}, an ensemble of {len(trained)}, for `career-hf forecast`, `what-if` and `transitions`")
+        return
     say(trained.ledger)
     if trained.transfer is not None:
         say(trained.transfer)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -281,3 +283,19 @@ def test_commands_train_an_ensemble_and_forecast_with_it(careers, tmp_path):
         words = " ".join(result.output.split())
         assert "that hold chance, the model's uncertainty" in words
         assert ("shocks as large as after earlier cutoffs" in words) == bool(earlier)
+
+
+def test_exposure_averages_members_and_holds_their_differences(careers, chains):
+    wage = pd.DataFrame({"wage": [1.0, 2.0, 4.0]}, index=LABELS[:3])
+
+    def row(predictions, *more):
+        return career_hf.exposure(predictions, wage, *more, draws=200).to_frame().iloc[0]
+
+    found, *parts = [row(one, careers) for one in (chains, *(chains / f"member-{i}" for i in range(3)))]
+    for column in ("implied", "origin", "change", "observed", "difference"):
+        assert found[column] == pytest.approx(np.mean([part[column] for part in parts]))
+    assert found["implied_high"] - found["implied_low"] > parts[0]["implied_high"] - parts[0]["implied_low"]
+    assert found["observed_low"] == pytest.approx(parts[0]["observed_low"])
+    ahead = career_hf.forecast(chains, careers, cutoff=1984, years=[1985, 1986], split="test", samples=30)
+    of_members = [row(replace(member, histories=ahead.histories))["implied"] for member in ahead.members]
+    assert row(ahead)["implied"] == pytest.approx(np.mean(of_members))

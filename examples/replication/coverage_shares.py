@@ -22,7 +22,7 @@ import typer
 from datasets import Dataset, DatasetDict
 
 import career_hf
-from career_hf.careers import from_frame, load_careers
+from career_hf.careers import from_frame
 from career_hf.explaining.outcome_groups import ordered_groups
 from career_hf.forecasting.forecast import forecast
 from career_hf.forecasting.metrics import share_forecasts
@@ -33,7 +33,7 @@ from career_hf.occupations.crosswalks import groups_of
 from career_hf.simulation import preset
 
 from .coverage_forecasts import LABELS, shares, transitions
-from .study import Data, Output, Study, StudyResult, Workers, WorldsStudy, page_of, studies, write_table
+from .study import CareersStudy, Data, Output, StudyResult, Workers, WorldsStudy, page_of, studies, write_table
 
 
 ONE, ENSEMBLE, YEARS = "one model", "ensemble", "ensemble and years"
@@ -65,7 +65,7 @@ class FanSettings:
 
     model: str = "career"
     members: int = 5
-    samples: int = 200
+    samples: int = 100
 
     def training(self, covariates: Sequence[str]) -> dict[str, Any]:
         """Options of `train`."""
@@ -134,7 +134,7 @@ class WorldSettings(FanSettings):
     law: str = "market"
     worlds: int = 40
     people: int = 400
-    forecast: int = 2_000
+    forecast: int = 800
     cutoffs: tuple[int, ...] = (1986, 1989, 1992)
 
 
@@ -222,24 +222,19 @@ class BacktestSettings(FanSettings):
         cutoffs: Cutoffs, in order; the first ones are only there to learn from.
         learning: Number of cutoffs that are only learnt from.
         horizon: Number of observed years that are forecast from each.
+        people: How many people are forecast, drawn at random.
     """
 
-    cutoffs: tuple[int, ...] = (1984, 1985, 1986, 1987, 1988, 1990, 1992, 1994)
-    learning: int = 3
+    cutoffs: tuple[int, ...] = (1984, 1986, 1988, 1990, 1992, 1994)
+    learning: int = 2
     horizon: int = 3
+    people: int = 1_000
 
 
-@dataclass(frozen=True, kw_only=True)
-class BacktestOfShares(Study):
-    """The study of a survey in its folder.
+@dataclass(frozen=True)
+class BacktestOfShares(CareersStudy):
+    """The study of a survey, coded in occ1990dd, in its folder."""
 
-    Args:
-        data: Folder of careers in splits, coded in occ1990dd.
-        covariates: Covariates of every model.
-    """
-
-    data: Path
-    covariates: tuple[str, ...]
     settings: BacktestSettings
     float_formats = "%.4f"
 
@@ -278,10 +273,10 @@ class BacktestOfShares(Study):
 
     def ahead(self, cutoff: int) -> None:
         """Fans of one cutoff and what happened, with what was known of earlier ones by then."""
-        careers = load_careers(self.data)["test"]
+        careers = self.test()
         observed = sorted({year for years in careers["year"] for year in years if year > cutoff})
         years = observed[: self.settings.horizon]
-        realised = realised_years(careers, cutoff, years, "survivors")
+        realised = realised_years(careers, cutoff, years, "survivors", people=self.settings.people)
         made = {
             name: forecast(
                 model,
@@ -294,6 +289,7 @@ class BacktestOfShares(Study):
             for name, model in ((ONE, self.model(cutoff, -1)), (ENSEMBLE, self.model(cutoff, 0).parent))
         }
         labels = made[ONE].occupations
+        expected = made[ENSEMBLE].probability.mean(axis=(0, 1))
         group_of = groups_of(labels, "major_group")
         kinds = {
             "broad groups and states": {
@@ -303,8 +299,8 @@ class BacktestOfShares(Study):
             },
             "occupations": {
                 label: [label]
-                for label in realised.rows["occupation"].value_counts().index
-                if label in labels and group_of[label] != label
+                for label, share in zip(labels, expected, strict=True)
+                if share >= FEWEST_SHARE and group_of[label] != label
             },
         }
         tables = []

@@ -28,7 +28,7 @@ def pool(members: Sequence[Forecast], seed: int) -> Forecast:
         its relative variance, which its share of the average scales down.
     """
     first, count = members[0], len(members)
-    probability = np.mean([member.probability for member in members], axis=0, dtype=np.float64)
+    probability = np.stack([member.probability for member in members]).mean(axis=0, dtype=np.float64)
     variance = np.sum([np.square(member.standard_error, dtype=np.float64) for member in members], axis=0) / count**2
     correction, log_variance = np.zeros_like(probability), np.zeros_like(probability)
     for member in members:
@@ -50,7 +50,7 @@ def pool(members: Sequence[Forecast], seed: int) -> Forecast:
         trajectories=None if first.trajectories is None else _together(members),
         histories=first.histories,
         attrs=attrs,
-        special=np.mean(special, axis=0, dtype=np.float64).astype(np.float32) if len(special) == count else None,
+        special=np.stack(special).mean(axis=0).astype(np.float32) if len(special) == count else None,
         log_correction=correction.astype(np.float32),
         log_error=np.sqrt(log_variance).astype(np.float32),
         members=tuple(members),

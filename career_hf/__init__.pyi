@@ -20,6 +20,7 @@ from .careers.texts import to_text as to_text
 from .comparing import compare as compare
 from .encoding.checkpoints import load_checkpoint as load_checkpoint
 from .encoding.processing_career import CareerProcessor as CareerProcessor
+from .ensembles import train_ensemble as train_ensemble
 from .evaluation.audit import AuditReport as AuditReport
 from .evaluation.audit import audit as audit
 from .evaluation.evaluate import evaluate as evaluate

@@ -93,6 +93,7 @@ RANGES: Mapping[str, Range] = {
     "longest": Range(1, 200),
     "max_size": Range(1, 1_000),
     "max_steps": UPDATES,
+    "members": Range(2, 1_000),
     "neighbours": COUNT,
     "pairs": COUNT,
     "particles": Range(1, 1_000_000),

@@ -28,6 +28,7 @@ from transformers.utils import logging
 
 from .argument_kinds import check_names
 from .careers.atomic_files import locked
+from .careers.bootstrap import bootstrap_weights
 from .careers.columns import list_values, with_weights
 from .careers.frames import as_splits, truncate
 from .careers.ledger import Ledger
@@ -151,6 +152,7 @@ def train(
     fields: Mapping[str, Any] | None = None,
     source: str | None = None,
     weighted: bool = False,
+    bootstrap: bool = False,
     seed: int = 0,
     resume: bool = False,
     overwrite: bool = False,
@@ -201,6 +203,9 @@ def train(
         fields: Further fields of the model's config, such as num_hidden_layers.
         source: Key of `careers.provenance.SOURCES` for the source of careers in memory; a folder records its own.
         weighted: Whether to use the careers' survey weights, in the loss, in counts and in early stopping.
+        bootstrap: Whether training and validation careers have random weights, drawn by the seed
+            (`careers.bootstrap`). Models of several seeds then differ as models of several samples of people do
+            (`train_ensemble`).
         seed: Random seed of the initial weights and of the order of careers.
         resume: Whether to continue from the newest whole checkpoint in the output folder. Settings and careers must be
             those of the run that was stopped; only `max_steps` may differ, and only with recipe "paper", because by
@@ -238,10 +243,12 @@ def train(
     if len(untitled) and title_embeddings is None:
         raise ValueError(f"untitled is {untitled!r}, and there are no titles: give title_embeddings too")
     labels, unknown = _label_set(occupations)
+    if bootstrap and isinstance(careers, (list, tuple)):
+        raise ValueError("bootstrap is for one set of careers, and these are corpora of a mixture: leave it out")
     mixture = _mixture(careers, corpus_weights, covariates, is_career, source, cutoff)
     encode = None
     if mixture is None:
-        splits = _training_splits(careers, cutoff, weighted)
+        splits = _training_splits(careers, cutoff, weighted, seed if bootstrap else None)
         dated = splits["train"]
         record = {**source_record(careers, source), **years_of(dated)}
     else:
@@ -274,7 +281,7 @@ def train(
         with claim:
             every_field = {**named_fields, **(fields or {})}
             counted = _count(model, splits, processor, record, tune_smoothing, seed, every_field)
-            return _saved(counted, output)
+            return _saved(_noted(counted, bootstrap, weighted, seed), output)
     settings = recipe_settings(
         recipe, options, person_years(splits["train"]), None if is_career else model_class.trial_rates[0]
     )
@@ -323,7 +330,7 @@ def train(
             )
     _note_unknown(fitted.ledger, processor, splits["validation"])
     trained = TrainedModel(**vars(fitted), plan=announced.plan, trials=tried)
-    return _saved(trained, output)
+    return _saved(_noted(trained, bootstrap, weighted, seed), output)
 
 
 @within_ranges
@@ -351,6 +358,7 @@ def finetune(
     untitled: Collection[str] = (),
     source: str | None = None,
     weighted: bool = False,
+    bootstrap: bool = False,
     seed: int = 0,
     resume: bool = False,
     overwrite: bool = False,
@@ -380,8 +388,8 @@ def finetune(
         frozen_layers: Number of layers, the lowest first, that keep their weights.
         dropout: Dropout in the feedforward network and attention; as in pretraining if None.
         cutoff, warmup_steps, tokens_per_batch, max_steps, eval_steps, patience: As in `train`.
-        job_dropout, covariate_dropout, title_embeddings, untitled, source, weighted, seed, resume, overwrite: As in
-            `train`. A model whose occupations share weights of their groups goes on to do so.
+        job_dropout, covariate_dropout, title_embeddings, untitled, source, weighted, bootstrap, seed, resume,
+            overwrite: As in `train`. A model whose occupations share weights of their groups goes on to do so.
 
     Returns:
         The model, its processor, validation metrics and the training log, and `transfer`.
@@ -393,7 +401,7 @@ def finetune(
     titles = _load_titles(title_embeddings)
     if len(untitled) and title_embeddings is None:
         raise ValueError(f"untitled is {untitled!r}, and there are no titles: give title_embeddings too")
-    splits = _training_splits(careers, cutoff, weighted)
+    splits = _training_splits(careers, cutoff, weighted, seed if bootstrap else None)
     record = {**source_record(careers, source), **years_of(splits["train"])}
     with _checkpoint_folder(pretrained) as checkpoint, _training_folder(output, resume, overwrite) as training:
         pretrained_model, pretrained_processor = load_checkpoint(checkpoint)
@@ -466,7 +474,7 @@ def finetune(
         )
     _note_unknown(fitted.ledger, processor, splits["validation"])
     trained = TrainedModel(**vars(fitted), transfer=transfers[-1], plan=announced.plan)
-    return _saved(trained, output)
+    return _saved(_noted(trained, bootstrap, weighted, seed), output)
 
 
 def _saved(trained: TrainedModel, output: str | Path | None) -> TrainedModel:
@@ -676,7 +684,17 @@ def _count(
     return TrainedModel(model, processor, {}, ledger)
 
 
-def _training_splits(careers: Careers, cutoff: Period | None, weighted: bool) -> Mapping[str, Any]:
+def _noted(trained: TrainedModel, bootstrap: bool, weighted: bool, seed: int) -> TrainedModel:
+    """The model, whose last stage of training says if it was on a resample."""
+    if bootstrap:
+        trained.processor.training_stages[-1]["bootstrap"] = {"seed": seed, "survey_weights": weighted}
+    return trained
+
+
+def _training_splits(
+    careers: Careers, cutoff: Period | None, weighted: bool, resample: int | None
+) -> Mapping[str, Any]:
+    """The splits "train" and "validation", cut and with the weights of training, of a resample if it has a seed."""
     splits: Mapping[str, Any] = {}
     if isinstance(careers, (str, Path)):
         splits = split_shards(careers)
@@ -684,6 +702,8 @@ def _training_splits(careers: Careers, cutoff: Period | None, weighted: bool) ->
         splits = careers
     if splits and cutoff is not None:
         raise ValueError(f"cutoff={cutoff} needs careers in memory, and these are read from files: cut the files")
+    if splits and resample is not None:
+        raise ValueError("bootstrap needs careers in memory, and these are read from files: load them")
     splits = splits or as_splits(careers)
     missing = [name for name in ("train", "validation") if name not in splits]
     if missing:
@@ -692,7 +712,10 @@ def _training_splits(careers: Careers, cutoff: Period | None, weighted: bool) ->
     parts = {name: splits[name] for name in ("train", "validation")}
     if cutoff is not None:
         parts = {name: truncate(part, cutoff)[0] for name, part in parts.items()}
-    return {name: with_weights(part, weighted) for name, part in parts.items()}
+    parts = {name: with_weights(part, weighted) for name, part in parts.items()}
+    if resample is None:
+        return parts
+    return {name: bootstrap_weights(part, [resample, number]) for number, (name, part) in enumerate(parts.items())}
 
 
 def _stopping_metric(train: Dataset) -> dict[str, str]:
@@ -748,9 +771,7 @@ def _trials_folder(output: str | Path | None, resume: bool, overwrite: bool) -> 
     if resume and overwrite:
         raise ValueError("resume continues the trials in the output folder and overwrite replaces them: give one")
     if PartialState().num_processes > 1:
-        raise ValueError(
-            "trials run in one process, and there are several that train together: start one, or no trials"
-        )
+        raise ValueError("trials run in one process, and several train together here: start one, or leave trials out")
     if output is not None:
         training, folder = Path(output) / "training", Path(output) / TRIALS
         if resume and not (folder / "models").is_dir():

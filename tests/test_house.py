@@ -23,7 +23,7 @@ PACKAGE = Path(career_hf.__file__).parent
 ROOMS = (
     ("occupations", "careers", "figures", "sources", "models", "encoding", "rivals", "original", "training")
     + ("evaluation", "representing", "forecasting", "explaining", "wages", "simulation", "sharing")
-    + ("trained_models", "comparing", "representation_tables", "pipelines", "first_steps", "door", "cli")
+    + ("trained_models", "ensembles", "comparing", "representation_tables", "pipelines", "first_steps", "door", "cli")
 )  # fmt: skip
 # Files beside the rooms that every room may import, and those that make up the door: `import career_hf`.
 FOR_ALL = ("argument_kinds", "number_ranges", "readable_values", "registration", "version")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 import typer
 
@@ -14,6 +15,7 @@ from .options import (
     CovariateDropout,
     Cutoff,
     Data,
+    Ensemble,
     EvalStepsBySize,
     JobDropout,
     MaxStepsBySize,
@@ -87,14 +89,17 @@ def finetune(
     title_embeddings: TitleEmbeddings = None,
     untitled: Untitled = "",
     weighted: Weighted = False,
+    ensemble: Ensemble = None,
     seed: Seed = 0,
     resume: Resume = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Fine-tune a pretrained CAREER model on careers; occupations, levels and covariates are matched by name."""
+    fit: Any = partial(career_hf.finetune, checkpoint)
+    if ensemble is not None:
+        fit = partial(career_hf.train_ensemble, pretrained=checkpoint, members=ensemble)
     with saying(PLAN):
-        trained = career_hf.finetune(
-            checkpoint,
+        trained = fit(
             data,
             output=output,
             covariates=names(covariates),

@@ -18,13 +18,22 @@ from .options import Data, Draws, Weighted, how_weighted, names, period
 SHOWN = 3
 
 
+# What fans of shares may hold.
+HELD = {"chance": "chance", "model": "the model's uncertainty", "years": "shocks as large as after earlier cutoffs"}
+
+
 class Covariates(StrEnum):
     last = "last"
     realised = "realised"
 
 
 def forecast(
-    model: Annotated[str, typer.Argument(help="Folder or Hub id of a model that was trained up to the cutoff.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="Folder or Hub id of a model, or folder of an ensemble, that was trained up to the cutoff."
+        ),
+    ],
     data: Data,
     cutoff: Annotated[
         str | None,
@@ -63,6 +72,15 @@ def forecast(
             "realised, what they became, as in the paper."
         ),
     ] = Covariates.last,
+    earlier: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Folder of a scored forecast from an earlier cutoff, whose errors say how large shocks are that hit "
+            "everybody at once; fans then hold them. May be repeated.",
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
     samples: Annotated[int, typer.Option(help="Number of trajectories of each person.", min=2)] = 1000,
     seed: Annotated[int, typer.Option(help="Random seed of the trajectories.")] = 0,
     output: Annotated[Path | None, typer.Option(help="Destination folder of the forecast and the tables.")] = None,
@@ -85,7 +103,7 @@ def forecast(
         career_hf.figures.require_matplotlib()
     if cutoff is None:
         of_scores = {"--years": years, "--everyone": everyone, "--people": people, "--weighted": weighted}
-        of_scores |= {"--covariates": covariates != Covariates.last, "--draws": draws != 1000}
+        of_scores |= {"--covariates": covariates != Covariates.last, "--draws": draws != 1000, "--earlier": earlier}
         if refused := [option for option, value in of_scores.items() if value]:
             raise typer.BadParameter(f"{refused[0]} is for forecasts that are scored: give --cutoff, or leave it out")
         ahead = career_hf.forecast(model, data, horizon=horizon, split=split or None, samples=samples, seed=seed)
@@ -110,6 +128,7 @@ def forecast(
         weighted=weighted,
         people=people,
         covariates=covariates.value,
+        earlier=earlier or (),
         samples=samples,
         seed=seed,
         draws=draws,
@@ -132,7 +151,8 @@ def forecast(
         report.tables["prediction_sets"].T,
         f"Sets that are to hold 90%: size chosen on one half, tested on the other; means of splits by {report.unit}",
     )
-    show(report.tables["shares"].set_index("occupation"), "Shares of people, with quantiles of chance alone")
+    held = ", ".join(HELD[name] for name in report.tables["shares"].attrs["holds"])
+    show(report.tables["shares"].set_index("occupation"), f"Shares of these people, with quantiles that hold {held}")
     if output is not None:
         report.save(output, figures=plot, person=person or None)
         say(f"saved {output}")

@@ -14,6 +14,14 @@ Weighted = Annotated[
     bool, typer.Option("--weighted", help="Use the careers' survey weights. Nothing is weighted without it.")
 ]
 Draws = Annotated[int, typer.Option(help="Number of resamples of people behind the intervals.")]
+Ensemble = Annotated[
+    int | None,
+    typer.Option(
+        help="Number of models to train instead of one, each on another resample of people with another seed, for "
+        "intervals that hold the model's uncertainty; in folders member-0, member-1, ...",
+        show_default=False,
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Random seed for initial weights and for the order of careers.")]
 WarmupSteps = Annotated[int, typer.Option(help="Number of updates until the learning rate peaks.")]
 TokensPerBatch = Annotated[int, typer.Option(help="Number of person-years in one update.")]
@@ -76,6 +84,11 @@ def listed_numbers(commas: str) -> list[float] | None:
 def how_weighted(weighted: bool) -> str:
     """What every printed table says of weights."""
     return "weighted" if weighted else "not weighted"
+
+
+def models_held(members: int) -> str:
+    """What a printed table says of the models whose differences its intervals hold; nothing of one model."""
+    return "" if members == 1 else f"; intervals hold the differences between {members} models"
 
 
 def names(commas: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from .options import (
     MODELS,
     CovariateDropout,
     Cutoff,
+    Ensemble,
     EvalStepsBySize,
     JobDropout,
     MaxStepsBySize,
@@ -110,13 +112,15 @@ def train(
         ),
     ] = False,
     weighted: Weighted = False,
+    ensemble: Ensemble = None,
     seed: Seed = 0,
     resume: Resume = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Train a model from scratch on careers: CAREER or one of its rivals, in two stages or one."""
+    fit: Any = career_hf.train if ensemble is None else partial(career_hf.train_ensemble, members=ensemble)
     with saying(PLAN):
-        trained = career_hf.train(
+        trained = fit(
             data if len(data) > 1 else data[0],
             output=output,
             model=model,
@@ -148,7 +152,13 @@ def train(
 
 
 def say_trained(trained: Any, output: Path, weighted: bool) -> None:
-    """Prints the trials, the ledger, the transfer and the metrics of a model that `train` or `finetune` returned."""
+    """Prints the trials, the ledger, the transfer and the metrics of a model that `train` or `finetune` returned, or
+    the metrics of each member of an ensemble."""
+    if isinstance(trained, list):
+        for number, member in enumerate(trained):
+            say(f"member {number}, validation: {member.metrics}" if member.metrics else f"member {number} is counted")
+        say(f"saved {output}, an ensemble of {len(trained)}, for `career-hf forecast`, `what-if` and `transitions`")
+        return
     if trained.trials is not None:
         show(trained.trials, "Trials, by the negative log-likelihood of validation careers (best)")
     say(trained.ledger)

@@ -12,7 +12,7 @@ import typer
 import career_hf
 
 from .console import say, show
-from .options import Data, Draws, Weighted, how_weighted
+from .options import Data, Draws, Weighted, how_weighted, models_held
 
 
 class Groups(StrEnum):
@@ -23,7 +23,7 @@ class Groups(StrEnum):
 
 
 def transitions(
-    checkpoint: Annotated[str, typer.Argument(help="Folder or Hub id of a model.")],
+    checkpoint: Annotated[str, typer.Argument(help="Folder or Hub id of a model, or folder of an ensemble.")],
     data: Data,
     split: Annotated[str, typer.Option(help="Split of the careers to count.")] = "test",
     groups: Annotated[Groups, typer.Option(help="States: single occupations, or broad groups of occ1990dd.")] = (
@@ -38,10 +38,11 @@ def transitions(
     moves = career_hf.transitions(
         checkpoint, data, split=split, groups=groups.value, by=by, weighted=weighted, draws=draws
     )
+    held = models_held(moves.to_frame().attrs["members"])
     for level, moves_of_level in moves.by_level().items():
         suffix = f"; {by}: {level}" if by is not None else ""
         implied, difference = (100 * moves_of_level.matrix(column) for column in ("implied", "difference"))
-        show(implied, f"Percent implied, from a row's state to a column's{suffix}; {how_weighted(weighted)}")
+        show(implied, f"Percent implied, from a row's state to a column's{suffix}; {how_weighted(weighted)}{held}")
         show(difference, f"Implied less observed, percentage points{suffix}")
         beyond, cells = moves_of_level.beyond_chance()
         say(

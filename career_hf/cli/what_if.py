@@ -11,12 +11,12 @@ import typer
 import career_hf
 
 from .console import say, show
-from .options import Data, Draws, Weighted, how_weighted, period
+from .options import Data, Draws, Weighted, how_weighted, models_held, period
 from .transitions import Groups
 
 
 def what_if(
-    checkpoint: Annotated[str, typer.Argument(help="Folder or Hub id of a model.")],
+    checkpoint: Annotated[str, typer.Argument(help="Folder or Hub id of a model, or folder of an ensemble.")],
     data: Data,
     covariate: Annotated[
         list[str] | None,
@@ -108,6 +108,7 @@ def _print(comparison: Any, name: str, fewest: int) -> None:
     predictions = "next steps" if name == "next_step" else "forecasts"
     rows = f", {table.attrs['rows']:,} person-years" if name == "next_step" else ""
     people = f"{table.attrs['people']:,} people{rows}, {how_weighted(table.attrs['weighted'])}"
+    people += models_held(table.attrs["members"])
     keys = [key for key in ("years_ahead", "outcome") if key in table.columns]
     show(
         table.set_index(keys[-1])[[*keys[:-1], *(column for column in table.columns if column not in keys)]],

@@ -26,6 +26,8 @@ from .processing_career import CareerProcessor
 
 # Seconds to wait for the Hub's answer on whether it has a checkpoint.
 HUB_SECONDS = 10
+# The folders of an ensemble's members are member-0, member-1, ...
+MEMBER = "member-"
 
 
 @within_ranges
@@ -137,6 +139,11 @@ def check_reachable(checkpoint: Path | str) -> None:
             here, or is not on the Hub, or the Hub cannot be reached and the checkpoint is not in its cache.
     """
     place, owner = Path(checkpoint), str(checkpoint).partition("/")[0]
+    if members := member_folders(checkpoint):
+        raise ValueError(
+            f"'{checkpoint}' is an ensemble of {len(members)} models, and one is needed here: give '{members[0]}', "
+            "say; forecasts, what-if and transitions take the whole"
+        )
     if place.is_dir():
         return
     if place.exists():
@@ -183,6 +190,52 @@ def as_checkpoint(model: Any, processor: CareerProcessor | None = None) -> tuple
     raise ValueError(
         f"a model is a folder, a Hub id, a pair (model, processor) or what `train` returns, not {type(model).__name__}"
     )
+
+
+def as_ensemble(model: Any, processor: CareerProcessor | None = None) -> list[tuple[Any, CareerProcessor]]:
+    """The models of an ensemble and their processors; one model is an ensemble of itself.
+
+    Args:
+        model: A list of models, each in a form that `as_checkpoint` takes; the folder of an ensemble, as
+            `train_ensemble` writes it; or one model.
+        processor: The processor of one model that is passed by itself.
+
+    Raises:
+        ValueError: As in `as_checkpoint`; or the list is empty, or its models do not share occupations and periods.
+    """
+    if not isinstance(model, list):
+        folders = member_folders(model)
+        if not folders:
+            return [as_checkpoint(model, processor)]
+        model = folders
+    if processor is not None:
+        raise ValueError("the models of an ensemble have processors of their own: leave processor out")
+    if not model:
+        raise ValueError("an ensemble is a list of models, and this one is empty: pass at least two")
+    members = [as_checkpoint(member) for member in model]
+    (_, first), *others = members
+    for number, (_, own) in enumerate(others, start=2):
+        if own.occupations != first.occupations:
+            known = set(first.occupations).symmetric_difference(own.occupations)
+            which = f"'{min(known)}' is known to one of them only" if known else "their order differs"
+            raise ValueError(
+                f"models 1 and {number} of the ensemble have other occupations, {which}: train them with the same "
+                "occupations="
+            )
+        if (own.time_unit, own.step_length) != (first.time_unit, first.step_length):
+            raise ValueError(
+                f"models 1 and {number} of the ensemble have steps of {first.step_length} {first.time_unit} and "
+                f"{own.step_length} {own.time_unit}: train them on the same careers"
+            )
+    return members
+
+
+def member_folders(model: Any) -> list[Path]:
+    """The folders of an ensemble's members, in order; empty for all but the folder of an ensemble."""
+    if not isinstance(model, (str, Path)) or (Path(model) / "config.json").exists():
+        return []
+    found = [path for path in Path(model).glob(f"{MEMBER}*") if path.name[len(MEMBER) :].isdecimal() and path.is_dir()]
+    return sorted(found, key=lambda path: int(path.name[len(MEMBER) :]))
 
 
 def _checked_pair(model: Any, processor: Any) -> tuple[Any, CareerProcessor]:

@@ -3,8 +3,9 @@
 A stage is a mapping for JSON: `stage` (its name), `source` (as `careers.provenance.source_of` returns it), `people`
 and `person_years`, `occupation_counts` and `move_counts` (into an occupation from another, by id), `covariate_counts`
 (by covariate, by level), and, after training,
-`run` (see `training/run_record.py`). Fine-tuning keeps the earlier stages, so a checkpoint names every source of its
-training data. A stage that is recorded twice, as when training is continued, is two entries.
+`run` (see `training/run_record.py`) and, if it was on a resample of people (`careers/bootstrap.py`), `bootstrap`.
+Fine-tuning keeps the earlier stages, so a checkpoint names every source of its training data. A stage that is recorded
+twice, as when training is continued, is two entries.
 
 `record_careers` adds `last_year` and `people_hashes`, so that a model that is scored on people it was trained on, or
 forecasts years it was trained on, is noticed. A person's hash is of the identifier and the whole career, occupation by
@@ -52,6 +53,7 @@ TYPES = {
     "people_hashes": str,
     "run": dict[str, Any],
     "counts_rounded_to": int,
+    "bootstrap": dict[str, Any],
 }
 SOURCE_TYPES = {"source": str, "license": str, "redistribution": str, "first_year": int, "last_year": int}
 REQUIRED = ("stage", "occupation_counts", "covariate_counts")

@@ -9,7 +9,7 @@ not dropped silently: its share of the probability stands beside every number an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,9 +24,10 @@ from ..careers.columns import career_table, weights_by_step, with_weights
 from ..careers.frames import as_careers, long_table
 from ..careers.ledger import Ledger
 from ..careers.periods import person_periods, time_unit, with_period_labels
-from ..encoding.checkpoints import as_checkpoint
+from ..encoding.checkpoints import as_ensemble
 from ..encoding.collating import EncodedCareers
-from ..evaluation.resampling import interval, interval_text, resample_means
+from ..encoding.processing_career import CareerProcessor
+from ..evaluation.resampling import combine_members, interval, interval_text, resample_means
 from ..evaluation.transition_table import distributions
 from ..figures.exposure import exposure_figure
 from ..figures.style import save
@@ -71,8 +72,9 @@ class Exposure(ReadableResult):
         without, the share of the probability on occupations without the attribute. Of next steps also observed, the
         mean attribute of the destinations of those who moved; and difference, implied less observed, paired. Each of
         implied, change, observed and difference has the ends of its 95% interval behind it, such as implied_low and
-        implied_high, null with fewer than `FEWEST` clusters; they hold the model fixed. Of a text, numbers are shares
-        of the level. `attrs` have destinations, weighted, draws and clusters ("household", say).
+        implied_high, null with fewer than `FEWEST` clusters; those of one model hold it fixed, those of an ensemble
+        hold the differences between its members. Of a text, numbers are shares of the level. `attrs` have
+        destinations, weighted, draws, members (number of models) and clusters ("household", say).
         """
         return self.rows
 
@@ -115,6 +117,7 @@ class _Predictions:
         unknown: The label that stands for occupations which the model does not know; None if there is none.
         parts: Places of some rows, and their `(rows, J)` probabilities, until all rows are there.
         years: Whether years have numbers of their own.
+        record: What the ledger records of the rows.
     """
 
     rows: pd.DataFrame
@@ -122,6 +125,7 @@ class _Predictions:
     unknown: str | None
     parts: Iterator[tuple[np.ndarray, np.ndarray]]
     years: bool
+    record: tuple[str, str, int, int, dict[str, int]]
 
 
 @within_ranges
@@ -144,7 +148,8 @@ def exposure(
     Args:
         predictions: A `Forecast`, whose years each get their numbers; or an occupation model (a folder, a Hub id, a
             pair (model, processor) or what `train` returns), whose next steps are averaged over all steps of `careers`
-            but first ones, beside what was observed.
+            but first ones, beside what was observed. Either may be of an ensemble: a list of models, or the folder
+            that `train_ensemble` wrote.
         attributes: Attributes by occupation, as `occupations.attributes` returns them; or a file, or a table with a
             column `occupation`, that it reads.
         careers: Careers of people whom the model was not trained on; with a forecast they are its own.
@@ -173,38 +178,39 @@ def exposure(
             raise ValueError("by 'year': each year of a forecast has numbers of its own as it is; leave by= out")
         if careers is not None:
             raise ValueError("careers are those that the forecast continues: leave careers= out")
-        found = _of_forecast(predictions, weighted, ledger)
+        members = [_of_forecast(one, predictions, weighted) for one in predictions.members or [predictions]]
     elif careers is None:
         raise ValueError("a model predicts the next steps of careers: pass careers=, or a forecast in its place")
     else:
         chosen = with_weights(as_careers(careers, split), weighted)
-        found = _of_model(predictions, chosen, batch_tokens, unknown_levels, ledger)
+        members = [_of_model(*one, chosen, batch_tokens, unknown_levels) for one in as_ensemble(predictions)]
+    found = members[0]
+    ledger.record(*found.record)
     group, levels = _groups(found.rows, table, by)
     check_known(table, found.labels)
     unused = int((~table.index.isin(found.labels)).sum())
     if unused:
         ledger.note(f"{unused} of {len(table)} occupations of the table of attributes are none of the model's")
     outcomes = table.drop(columns=by) if by in table.columns else table
-    rows, without = _averages(found, group, levels, outcomes, destinations, draws, seed)
+    rows, without = _averages(members, group, levels, outcomes, destinations, draws, seed)
     rows, without = (
         frame.drop(columns="by") if by is None else frame.rename(columns={"by": by}) for frame in (rows, without)
     )
     if isinstance(predictions, Forecast):
         rows, without = (with_period_labels(frame, predictions.time_unit) for frame in (rows, without))
     rows.attrs = {"destinations": destinations, "weighted": weighted, "draws": draws}
-    rows.attrs["clusters"] = cluster_name(found.rows.columns)
+    rows.attrs |= {"members": len(members), "clusters": cluster_name(found.rows.columns)}
     return Exposure(rows, without, ledger, by)
 
 
 def _of_model(
     model: Any,
+    processor: CareerProcessor,
     careers: Dataset,
     batch_tokens: int | None,
     unknown_levels: Literal["error", "missing"],
-    ledger: Ledger,
 ) -> _Predictions:
     """Next steps of careers, but first ones."""
-    model, processor = as_checkpoint(model)
     processor.check(model.config)
     encoded = EncodedCareers(processor.encode(careers, unknown_levels)[0])
     long = long_table(careers).to_pandas()
@@ -212,7 +218,7 @@ def _of_model(
     first = ~long["person"].duplicated().to_numpy()
     used = ~first & (weight > 0)
     dropped = {"first step, which has no step before": int(first.sum()), "weight 0": int((~first & ~used).sum())}
-    ledger.record("predict next steps", person_periods(time_unit(careers)), len(long), int(used.sum()), dropped)
+    record = ("predict next steps", person_periods(time_unit(careers)), len(long), int(used.sum()), dropped)
     if not used.any():
         raise ValueError("nobody is observed twice, so nobody goes anywhere: pass longer careers")
     long["previous"] = long["occupation"].shift()
@@ -227,12 +233,13 @@ def _of_model(
 
     labels = [processor.occupations[i] for i in ids]
     rows = long.assign(weight=weight)[used].reset_index(drop=True)
-    return _Predictions(rows, labels, processor.unknown_occupation, parts(), years=False)
+    return _Predictions(rows, labels, processor.unknown_occupation, parts(), False, record)
 
 
-def _of_forecast(forecast: Forecast, weighted: bool, ledger: Ledger) -> _Predictions:
-    """Every year of everybody who is forecast."""
-    careers = with_weights(forecast.require_histories(), weighted)
+def _of_forecast(forecast: Forecast, whole: Forecast, weighted: bool) -> _Predictions:
+    """Every year of everybody who is forecast, of a member of an ensemble or of the only model; `whole` has the
+    histories."""
+    careers = with_weights(whole.require_histories(), weighted)
     steps = long_table(careers).to_pandas()
     last = steps.drop_duplicates("person", keep="last").set_index("person").loc[forecast.people]
     horizon = forecast.years.shape[1]
@@ -241,8 +248,12 @@ def _of_forecast(forecast: Forecast, weighted: bool, ledger: Ledger) -> _Predict
         year=forecast.years.ravel(), weight=rows["weight"].to_numpy(dtype=float) if "weight" in rows else 1.0
     )
     used = (rows["weight"] > 0).to_numpy()
-    ledger.record(
-        "forecast", person_periods(forecast.time_unit), len(rows), int(used.sum()), {"weight 0": int((~used).sum())}
+    record = (
+        "forecast",
+        person_periods(forecast.time_unit),
+        len(rows),
+        int(used.sum()),
+        {"weight 0": int((~used).sum())},
     )
     # A person of weight 0 stays among the rows, where nothing is added for it.
     probability = forecast.probability.reshape(-1, len(forecast.occupations))
@@ -252,7 +263,7 @@ def _of_forecast(forecast: Forecast, weighted: bool, ledger: Ledger) -> _Predict
             yield np.arange(first, min(first + PEOPLE_AT_ONCE, len(rows))), probability[first : first + PEOPLE_AT_ONCE]
 
     unknown = forecast.attrs.get("unknown_occupation")
-    return _Predictions(rows, list(forecast.occupations), unknown, parts(), years=True)
+    return _Predictions(rows, list(forecast.occupations), unknown, parts(), True, record)
 
 
 def _groups(rows: pd.DataFrame, table: pd.DataFrame, by: str | None) -> tuple[np.ndarray, list[str | None]]:
@@ -277,7 +288,7 @@ def _groups(rows: pd.DataFrame, table: pd.DataFrame, by: str | None) -> tuple[np
 
 
 def _averages(
-    found: _Predictions,
+    members: Sequence[_Predictions],
     group: np.ndarray,
     levels: list[str | None],
     table: pd.DataFrame,
@@ -285,7 +296,8 @@ def _averages(
     draws: int,
     seed: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The frames of an `Exposure`, with groups in a column "by"."""
+    """The frames of an `Exposure`, with groups in a column "by", of one model or of the members of an ensemble."""
+    found = members[0]
     rows, labels = found.rows, pd.Index(found.labels)
     weight, cluster = rows["weight"].to_numpy(dtype=float), clusters(rows)
     years = np.unique(rows["year"]) if found.years else np.array([0])
@@ -302,46 +314,48 @@ def _averages(
     place_in_model = np.where(previous < len(labels), previous, spare)
     of_model = slice(len(labels))
 
-    # By cell: sums of attributes and of what has them, of destinations, of origins, and of what was observed.
-    sums = np.zeros((6, cells.shape[1], len(names)))
+    # By member and cell: sums of attributes and of what has them, of destinations, of origins, and of what happened.
+    sums = np.zeros((len(members), 6, cells.shape[1], len(names)))
     mass = np.zeros((len(years) * len(levels), len(labels)))
-    for places, probability in found.parts:
-        p = probability.astype(np.float64)
-        if destinations == "movers":
-            here = place_in_model[places]
-            p[np.flatnonzero(here >= 0), here[here >= 0]] = 0
-        p *= weight[places, None]
-        total, at = p.sum(axis=1, keepdims=True), cell[places]
-        np.add.at(sums[0], at, p @ value[of_model])
-        np.add.at(sums[1], at, p @ known[of_model])
-        np.add.at(sums[2], at, total * value[previous[places]])
-        np.add.at(sums[3], at, total * known[previous[places]])
-        np.add.at(mass, section[places], p)
+    for own, member in zip(sums, members, strict=True):
+        for places, probability in member.parts:
+            p = probability.astype(np.float64)
+            if destinations == "movers":
+                here = place_in_model[places]
+                p[np.flatnonzero(here >= 0), here[here >= 0]] = 0
+            p *= weight[places, None]
+            total, at = p.sum(axis=1, keepdims=True), cell[places]
+            np.add.at(own[0], at, p @ value[of_model])
+            np.add.at(own[1], at, p @ known[of_model])
+            np.add.at(own[2], at, total * value[previous[places]])
+            np.add.at(own[3], at, total * known[previous[places]])
+            np.add.at(mass, section[places], p)
     has_truth = "occupation" in rows
     if has_truth:
         truth = every.get_indexer(rows["occupation"].astype(object))
         counted = (truth != previous) | (destinations == "all")
-        np.add.at(sums[4], cell[counted], weight[counted, None] * value[truth[counted]])
-        np.add.at(sums[5], cell[counted], weight[counted, None] * known[truth[counted]])
+        for own in sums:
+            np.add.at(own[4], cell[counted], weight[counted, None] * value[truth[counted]])
+            np.add.at(own[5], cell[counted], weight[counted, None] * known[truth[counted]])
 
-    columns = np.moveaxis(sums, 0, 1).reshape(cells.shape[1], -1)
+    columns = np.moveaxis(sums, 2, 0).reshape(cells.shape[1], -1)
     means, drawn = resample_means(columns, np.ones(len(columns)), cells[1], cells[0], draws=draws, seed=seed)
     used = weight > 0
     by_section = rows[used].assign(cluster=cluster[used]).groupby(section[used])
     sizes = by_section[["person", "cluster"]].nunique().assign(n=by_section.size())
     frames, absent = [], []
     for place in sizes.index:
-        estimates = _numbers(means[place].reshape(6, -1), has_truth)
-        resampled = _numbers(np.moveaxis(drawn[:, place].reshape(draws, 6, -1), 1, 0), has_truth)
+        estimates = _numbers(means[place].reshape(len(members), 6, -1), has_truth)
+        resampled = _numbers(drawn[:, place].reshape(draws, len(members), 6, -1), has_truth)
         size = sizes.loc[place]
         head = {"year": years[place // len(levels)]} if found.years else {}
         head["by"] = levels[place % len(levels)]
         frame = pd.DataFrame(names, columns=["attribute", "level"]).astype(object)
         frame = frame.assign(n=int(size["n"]), people=int(size["person"]), clusters=int(size["cluster"]))
         for name, estimate in estimates.items():
-            frame[name] = estimate
+            frame[name], whole = combine_members(estimate, resampled[name], seed)
             if name != "origin":
-                frame[f"{name}_low"], frame[f"{name}_high"] = interval(resampled[name], int(size["cluster"]))
+                frame[f"{name}_low"], frame[f"{name}_high"] = interval(whole, int(size["cluster"]))
         share = mass[place] / mass[place].sum()
         frame["without"] = share @ (1 - known[of_model])
         for number, name in enumerate(head):
@@ -388,9 +402,9 @@ def texts_with_intervals(rows: pd.DataFrame, signs: Mapping[str, str]) -> pd.Dat
 
 
 def _numbers(sums: np.ndarray, has_truth: bool) -> dict[str, np.ndarray]:
-    """Ratios from the six sums of `_averages`, which are the first axis."""
+    """Ratios from the six sums of `_averages`, which are the last axis but one."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        implied, origin, observed = (sums[i] / sums[i + 1] for i in (0, 2, 4))
+        implied, origin, observed = (sums[..., i, :] / sums[..., i + 1, :] for i in (0, 2, 4))
     numbers = {"implied": implied, "origin": origin, "change": implied - origin}
     return numbers | ({"observed": observed, "difference": implied - observed} if has_truth else {})
 

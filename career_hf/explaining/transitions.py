@@ -19,9 +19,9 @@ from datasets import Dataset, DatasetDict
 from ..careers.clusters import FEWEST, cluster_name, clusters
 from ..careers.columns import career_table, weights_by_step, with_weights
 from ..careers.frames import as_careers, covariate_names, to_frame
-from ..encoding.checkpoints import as_checkpoint
+from ..encoding.checkpoints import as_ensemble
 from ..encoding.collating import EncodedCareers
-from ..evaluation.resampling import interval, resample_means, spread
+from ..evaluation.resampling import between_spread, combine_members, interval, resample_means, spread
 from ..evaluation.transition_table import distributions
 from ..figures.style import save
 from ..figures.transition_matrices import FEWEST_EXPECTED, matrix, transition_matrices_figure
@@ -56,7 +56,7 @@ class Transitions(ReadableResult):
         implied sum to one over `occupation`. Intervals are null in rows of fewer than `FEWEST` clusters. They are too
         narrow where few steps are expected, n times implied below `fewest_expected`: a move that nobody made does not
         vary between resamples. Categories are in the order of `outcome_groups.ordered_groups`. `attrs` have weighted,
-        draws and the clusters ("household", say).
+        draws, the clusters ("household", say) and members (number of models whose differences intervals hold).
         """
         return self.rows
 
@@ -154,7 +154,9 @@ def transitions(
     past and covariates. First steps have no previous group and are left out.
 
     Args:
-        model: An occupation model: a folder, a Hub id, a pair (model, processor) or what `train` returns.
+        model: An occupation model: a folder, a Hub id, a pair (model, processor) or what `train` returns. Or an
+            ensemble, a list of these or the folder that `train_ensemble` wrote, whose intervals hold the uncertainty
+            of the model too.
         careers: A folder of careers, or careers; people whom the model was not trained on.
         split: The split of a folder, or of careers by split name.
         groups: The states: "occupation" for single ones; a level of broad groups of occ1990dd, "group", "major_group"
@@ -176,9 +178,12 @@ def transitions(
     covariates = [name for names in covariate_names(careers) for name in names]
     if by is not None and by not in covariates:
         raise ValueError(f"by {by!r}: the covariates are {covariates}")
-    model, processor = as_checkpoint(model)
-    processor.check(model.config)
-    encoded = EncodedCareers(processor.encode(careers, unknown_levels)[0])
+    ensemble = as_ensemble(model)
+    encodings = []
+    for member, own in ensemble:
+        own.check(member.config)
+        encodings.append(EncodedCareers(own.encode(careers, unknown_levels)[0]))
+    encoded, (_, processor) = encodings[0], ensemble[0]
     flat = encoded.gather(np.arange(len(encoded)))
     weight = weights_by_step(career_table(careers))
     later = (flat.positions > 0) & (weight > 0)
@@ -195,15 +200,16 @@ def transitions(
     mass = np.bincount(cell, weights=weight[later])
     cell_of_step = np.full(len(later), -1)
     cell_of_step[later] = cell
-    implied = torch.zeros(cells.shape[1], len(labels), dtype=torch.float64)
-    for place, log_probs, _, _ in distributions(model, encoded, batch_tokens):
-        used = torch.from_numpy(later[place])
-        probabilities = log_probs[used.to(log_probs.device)].cpu().double().exp() @ is_in_group
-        probabilities *= torch.from_numpy(weight[place])[used, None]
-        implied.index_add_(0, torch.from_numpy(cell_of_step[place])[used], probabilities)
+    implied = torch.zeros(len(ensemble), cells.shape[1], len(labels), dtype=torch.float64)
+    for own_implied, (member, _), own_careers in zip(implied, ensemble, encodings, strict=True):
+        for place, log_probs, _, _ in distributions(member, own_careers, batch_tokens):
+            used = torch.from_numpy(later[place])
+            probabilities = log_probs[used.to(log_probs.device)].cpu().double().exp() @ is_in_group
+            probabilities *= torch.from_numpy(weight[place])[used, None]
+            own_implied.index_add_(0, torch.from_numpy(cell_of_step[place])[used], probabilities)
     place_of_truth = cell * len(labels) + group_of_id[flat.labels[later]]
-    seen = np.bincount(place_of_truth, weights=weight[later], minlength=implied.numel()).reshape(implied.shape)
-    sums = np.concatenate([seen, implied.numpy()], axis=1)
+    seen = np.bincount(place_of_truth, weights=weight[later], minlength=implied[0].numel())
+    sums = np.concatenate([seen.reshape(implied[0].shape), *implied.numpy()], axis=1)
     shares = np.divide(sums, mass[:, None], out=np.zeros_like(sums), where=mass[:, None] > 0)
     steps = pd.DataFrame({"level": levels, "previous": keys[1], "person": long["person"]})[later]
     sizes = steps.groupby(["level", "previous"])["person"].agg(["size", "nunique"])
@@ -211,7 +217,7 @@ def transitions(
     frames = []
     for level, previous in np.unique(cells[:2], axis=1).T:
         own = np.flatnonzero((cells[0] == level) & (cells[1] == previous))
-        frame = _matrix_row(shares[own], mass[own], draws, seed)
+        frame = _matrix_row(shares[own].reshape(len(own), -1, len(labels)), mass[own], draws, seed)
         frame.insert(0, "occupation", labels)
         frame.insert(0, "previous", labels[previous])
         frame.insert(2, "n", int(sizes.loc[(level, previous), "size"]))
@@ -224,6 +230,7 @@ def transitions(
     for name in ("previous", "occupation"):
         rows[name] = pd.Categorical(rows[name], categories=pd.Index(labels, dtype="str"))
     rows.attrs = {"weighted": "weight" in long, "draws": draws, "clusters": cluster_name(long.columns)}
+    rows.attrs["members"] = len(ensemble)
     return Transitions(rows, by)
 
 
@@ -236,14 +243,24 @@ def _levels(long: pd.DataFrame, by: str | None) -> tuple[np.ndarray, list[str]]:
 
 
 def _matrix_row(shares: np.ndarray, weight: np.ndarray, draws: int, seed: int) -> pd.DataFrame:
-    """A frame for one row of the matrix, one line per column, from `(clusters, observed and implied)` shares."""
+    """A frame for one row of the matrix, one line per column.
+
+    Args:
+        shares: `(clusters, 1 + members, columns)`: observed shares, and those that each model implies.
+        weight: `(clusters,)`.
+        draws, seed: As in `transitions`.
+    """
     everybody, together = np.arange(len(shares)), np.zeros(len(shares), dtype=np.int64)
-    means, resampled = resample_means(shares, weight, everybody, together, draws=draws, seed=seed)
-    observed, implied = np.split(means[0], 2)
-    drawn = dict(zip(("observed", "implied"), np.split(resampled[:, 0], 2, axis=1), strict=True))
+    flat = shares.reshape(len(shares), -1)
+    means, resampled = resample_means(flat, weight, everybody, together, draws=draws, seed=seed)
+    (observed, *of_members), drawn_shares = means.reshape(shares.shape[1:]), resampled.reshape(-1, *shares.shape[1:])
+    implied, drawn_implied = combine_members(np.array(of_members), drawn_shares[:, 1:], seed)
+    drawn = {"observed": drawn_shares[:, 0], "implied": drawn_implied.clip(0, 1)}
     drawn["difference"] = drawn["implied"] - drawn["observed"]
     count = int((weight > 0).sum())
     low, high = zip(*(interval(part, count) for part in drawn.values()), strict=True)
+    within = spread(drawn_shares[:, 1:].mean(axis=1) - drawn_shares[:, 0], count)
+    error = np.hypot(within, between_spread(np.array(of_members)))
     return pd.DataFrame(
         {
             "observed": observed,
@@ -253,7 +270,7 @@ def _matrix_row(shares: np.ndarray, weight: np.ndarray, draws: int, seed: int) -
             "implied_low": low[1],
             "implied_high": high[1],
             "difference": implied - observed,
-            "standard_error": spread(drawn["difference"], count),
+            "standard_error": error,
             "low": low[2],
             "high": high[2],
         }

@@ -8,13 +8,13 @@ that the record does not hold, and a model of occupations rightly takes that int
 Differences are averages over people and person-years whose predictions the edit can reach, survey-weighted if they
 are asked to be. Intervals come from resampling PSUs or households where careers have them, otherwise people.
 Both predictions are about the same people, so each resample gives a difference (paired). With too few clusters there
-are none (`careers.clusters`). Intervals hold the model fixed: another training run is a further source of
-differences.
+are none (`careers.clusters`). Intervals of one model hold it fixed: another training run is a further source of
+differences. Those of an ensemble (`train_ensemble`) add how far its members differ (`resampling.between_members`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -31,10 +31,10 @@ from ..careers.columns import career_table, weights_by_step, with_weights
 from ..careers.frames import as_careers, as_splits, truncate
 from ..careers.ledger import Ledger
 from ..careers.periods import Period
-from ..encoding.checkpoints import as_checkpoint
+from ..encoding.checkpoints import as_ensemble
 from ..encoding.collating import EncodedCareers, FlatCareers
 from ..encoding.processing_career import CareerProcessor
-from ..evaluation.resampling import interval, resample_means, spread
+from ..evaluation.resampling import between_spread, combine_members, interval, resample_means, spread
 from ..evaluation.transition_table import distributions
 from ..figures.style import save
 from ..figures.what_if import what_if_figure
@@ -64,7 +64,7 @@ class Comparison:
         differences: One row per outcome (and, for forecasts, year ahead): outcome, original and edited (average
             probabilities), difference (edited less original), standard_error, low and high (95%) of the difference.
             `attrs` have a sentence on how to read it ("reading"), edit, people, rows (number of averaged predictions),
-            weighted and draws.
+            weighted, draws and members (number of models whose differences the interval holds).
         support: How often training saw the edited inputs, as `edits.support` counts it; None if no training careers
             were given.
         ledger: Counts of altered labels, and of predictions that the edit does not reach.
@@ -165,7 +165,9 @@ def what_if(
     Differences are predictive, not causal; see the head of this file.
 
     Args:
-        model: An occupation model: a folder, a Hub id, a pair (model, processor) or what `train` returns.
+        model: An occupation model: a folder, a Hub id, a pair (model, processor) or what `train` returns. Or an
+            ensemble, a list of these or the folder that `train_ensemble` wrote, whose intervals hold the uncertainty
+            of the model too.
         careers: A folder of careers, or careers; people whom the model was not trained on.
         change: For each column its new label, or new labels by old ones: covariates of the model, or "occupation".
             Other old labels stay, and missing ones too.
@@ -201,23 +203,23 @@ def what_if(
         careers = as_splits(careers)
         training = careers.get("train") if training is None else training
     edited = with_weights(as_careers(careers, split), weighted)
-    model, processor = as_checkpoint(model)
+    ensemble = as_ensemble(model)
     cut = None
     if cutoff is not None:
         edited, cut = truncate(edited, cutoff)
     options: dict[str, Any] = {"training": training, "groups": groups, "fewest": fewest, "draws": draws, "seed": seed}
     options["unknown_levels"] = unknown_levels
-    next_step = next_step_differences(model, edited, processor, edit, **options)
+    next_step = next_step_differences(ensemble, edited, None, edit, **options)
     if not horizon:
         return WhatIf(next_step, cut=cut)
     options |= {"horizon": horizon, "samples": samples}
-    return WhatIf(next_step, forecast_differences(model, edited, processor, edit, **options), cut)
+    return WhatIf(next_step, forecast_differences(ensemble, edited, None, edit, **options), cut)
 
 
 def next_step_differences(
-    model: PreTrainedModel,
+    model: Any,
     careers: Dataset,
-    processor: CareerProcessor,
+    processor: CareerProcessor | None,
     edit: Edit,
     *,
     training: Dataset | None,
@@ -234,9 +236,9 @@ def next_step_differences(
     and all later steps. The occupation of a year does not affect the prediction of that year.
 
     Args:
-        model: An occupation model.
+        model: An occupation model, or an ensemble, as in `what_if`.
         careers: Careers; people whom the model was not trained on.
-        processor: The model's processor.
+        processor: The processor of a model that is passed by itself; otherwise None.
         edit: The new labels.
         training: Careers that the model was trained on, to count the edited combinations of labels in; if None they
             are not counted, and a warning says so.
@@ -251,35 +253,39 @@ def next_step_differences(
         ValueError: The edit cannot be made or reaches nobody, the model does not know a new label, or careers cannot
             be encoded.
     """
-    pair = _edit_and_encode(model, careers, processor, edit, training, fewest, unknown_levels)
+    ensemble = as_ensemble(model, processor)
+    pair = _edit_and_encode(ensemble, careers, edit, training, fewest, unknown_levels)
     reached = pair.reached_steps()
     counted = reached & (pair.weight > 0)
-    labels, is_in_group = group_matrix(processor, groups)
+    labels, is_in_group = group_matrix(ensemble[0][1], groups)
     person = np.repeat(np.arange(len(careers)), pair.lengths)
     _check_reached(np.flatnonzero(reached), "predictions come before it in every career", edit)
     people = np.unique(person[counted])
     _check_reached(people, "whatever it reaches has weight 0", edit)
     weight = np.where(counted, pair.weight, 0)[np.isin(person, people)]
     mass = np.bincount(person[counted], weights=pair.weight[counted], minlength=len(careers))[people]
-    original, edited = (
-        _sums_by_person(model, EncodedCareers(encoded.select(people)), weight, is_in_group, batch_tokens)
-        / mass[:, None]
-        for encoded in (pair.original, pair.edited)
+    means = np.stack(
+        [
+            _sums_by_person(member, EncodedCareers(encoded.select(people)), weight, is_in_group, batch_tokens)
+            / mass[:, None]
+            for (member, own), both in zip(ensemble, pair.of_members(ensemble, careers, unknown_levels), strict=True)
+            for encoded in both
+        ]
     )
     ledger = pair.ledger
     left_out = {"the edit comes later or changes nothing": int((~reached).sum())}
     if (reached & ~counted).any():
         left_out["weight 0 in this year"] = int((reached & ~counted).sum())
     ledger.record("compare predictions", "person-years", len(reached), int(counted.sum()), dropped=left_out)
-    differences = _differences(labels, original, edited, mass, pair.cluster[people], draws, seed)
-    differences.attrs = _attrs(edit, len(people), int(counted.sum()), pair.weighted, draws)
+    differences = _differences(labels, means[::2], means[1::2], mass, pair.cluster[people], draws, seed)
+    differences.attrs = _attrs(edit, len(people), int(counted.sum()), pair.weighted, draws, len(ensemble))
     return Comparison(differences, pair.support, ledger)
 
 
 def forecast_differences(
-    model: PreTrainedModel,
+    model: Any,
     careers: Dataset,
-    processor: CareerProcessor,
+    processor: CareerProcessor | None,
     edit: Edit,
     *,
     training: Dataset | None,
@@ -309,7 +315,9 @@ def forecast_differences(
     Raises:
         ValueError: As in `next_step_differences` and `forecast`.
     """
-    pair = _edit_and_encode(model, careers, processor, edit, training, fewest, unknown_levels)
+    ensemble = as_ensemble(model, processor)
+    pair = _edit_and_encode(ensemble, careers, edit, training, fewest, unknown_levels)
+    _, processor = ensemble[0]
     labels, is_in_group = group_matrix(processor, groups)
     last_weight = pair.weight[pair.lengths.cumsum() - 1]
     is_edited = pair.edited_people()
@@ -323,19 +331,20 @@ def forecast_differences(
     ledger.record("compare forecasts", "people", len(careers), len(people), dropped=ends)
     ids = [i for i in range(len(processor.occupations)) if i not in set(processor.special_token_ids)]
     options |= {"horizon": horizon, "seed": seed, "unknown_levels": unknown_levels}
-    forecasts = [
-        forecast(model, histories.select(people), processor, **options) for histories in (careers, pair.careers)
-    ]
-    original, edited = (result.probability.astype(np.float64) @ is_in_group[ids].numpy() for result in forecasts)
+    forecasts = [forecast(ensemble, histories.select(people), **options) for histories in (careers, pair.careers)]
+    original, edited = (
+        np.stack([one.probability.astype(np.float64) @ is_in_group[ids].numpy() for one in result.members or [result]])
+        for result in forecasts
+    )
     frames = [
         _differences(
-            labels, original[:, step], edited[:, step], last_weight[people], pair.cluster[people], draws, seed
+            labels, original[:, :, step], edited[:, :, step], last_weight[people], pair.cluster[people], draws, seed
         ).assign(years_ahead=(step + 1) * processor.step_length)
         for step in range(horizon)
     ]
     differences = pd.concat(frames, ignore_index=True)
     differences.insert(0, "years_ahead", differences.pop("years_ahead"))
-    differences.attrs = _attrs(edit, len(people), len(people), pair.weighted, draws)
+    differences.attrs = _attrs(edit, len(people), len(people), pair.weighted, draws, len(ensemble))
     differences.attrs |= {name: forecasts[0].attrs[name] for name in ("samples", "years_placed_at")}
     return Comparison(differences, pair.support, ledger)
 
@@ -364,6 +373,17 @@ class _EditedPair:
     support: pd.DataFrame | None
     ledger: Ledger
 
+    def of_members(
+        self,
+        ensemble: Sequence[tuple[PreTrainedModel, CareerProcessor]],
+        careers: Dataset,
+        unknown_levels: Literal["error", "missing"],
+    ) -> Iterator[tuple[Dataset, Dataset]]:
+        """Original and edited careers as each member encodes them, whose covariates may be others."""
+        yield self.original, self.edited
+        for _, processor in ensemble[1:]:
+            yield tuple(processor.encode(part, unknown_levels)[0] for part in (careers, self.careers))
+
     def reached_steps(self) -> np.ndarray:
         """`(person-years,)`: whether any input of the prediction (x up to t, y before t) was edited."""
         before, after = self._flat()
@@ -386,17 +406,18 @@ class _EditedPair:
 
 
 def _edit_and_encode(
-    model: PreTrainedModel,
+    ensemble: Sequence[tuple[PreTrainedModel, CareerProcessor]],
     careers: Dataset,
-    processor: CareerProcessor,
     edit: Edit,
     training: Dataset | None,
     fewest: int,
     unknown_levels: Literal["error", "missing"],
 ) -> _EditedPair:
-    """Edits and encodes careers, and counts how often training saw the edited inputs."""
-    processor.check(model.config)
-    check_known(edit, processor)
+    """Edits careers, encodes them for the first model, and counts how often training saw the edited inputs."""
+    for model, own in ensemble:
+        own.check(model.config)
+        check_known(edit, own)
+    _, processor = ensemble[0]
     careers_edited, ledger = edit_careers(careers, edit)
     original, edited = (processor.encode(part, unknown_levels)[0] for part in (careers, careers_edited))
     counts = None
@@ -447,17 +468,21 @@ def _differences(
     draws: int,
     seed: int,
 ) -> pd.DataFrame:
-    """Weighted means of `(people, groups)` and of their differences, with intervals, one row per group."""
-    averages = np.concatenate([original, edited], axis=1)
-    drawn_together, together = np.unique(cluster, return_inverse=True)[1], np.zeros(len(averages), dtype=np.int64)
+    """Weighted means of `(members, people, groups)` and of their differences, with intervals, one row per group."""
+    both = np.stack([original, edited], axis=1)
+    members, _, people, groups = both.shape
+    averages = both.transpose(2, 0, 1, 3).reshape(people, -1)
+    drawn_together, together = np.unique(cluster, return_inverse=True)[1], np.zeros(people, dtype=np.int64)
     means, resampled = resample_means(averages, weight, drawn_together, together, draws=draws, seed=seed)
-    before, after = np.split(means[0], 2)
-    drawn_before, drawn_after = np.split(resampled[:, 0], 2, axis=1)
-    drawn = drawn_after - drawn_before
+    of_members, drawn_of_members = (array.reshape(-1, members, 2, groups) for array in (means, resampled))
+    before, after = of_members[0].mean(axis=0)
+    differences, drawn_differences = (array[:, :, 1] - array[:, :, 0] for array in (of_members, drawn_of_members))
+    _, drawn = combine_members(differences[0], drawn_differences, seed)
     count = int(drawn_together.max()) + 1
     low, high = interval(drawn, count)
     columns = {"outcome": labels, "original": before, "edited": after, "difference": after - before}
-    return pd.DataFrame(columns | {"standard_error": spread(drawn, count), "low": low, "high": high})
+    error = np.hypot(spread(drawn_differences.mean(axis=1), count), between_spread(differences[0]))
+    return pd.DataFrame(columns | {"standard_error": error, "low": low, "high": high})
 
 
 def _check_reached(people: np.ndarray, why: str, edit: Edit) -> None:
@@ -465,6 +490,6 @@ def _check_reached(people: np.ndarray, why: str, edit: Edit) -> None:
         raise ValueError(f"the edit ({edit}) reaches nobody: {why}, or careers have the new labels already")
 
 
-def _attrs(edit: Edit, people: int, rows: int, weighted: bool, draws: int) -> dict[str, Any]:
+def _attrs(edit: Edit, people: int, rows: int, weighted: bool, draws: int, members: int) -> dict[str, Any]:
     attrs = {"reading": READING, "edit": str(edit), "people": people, "rows": rows}
-    return attrs | {"weighted": weighted, "draws": draws}
+    return attrs | {"weighted": weighted, "draws": draws, "members": members}

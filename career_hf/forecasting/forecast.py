@@ -35,12 +35,13 @@ from transformers.utils import logging
 
 from ..careers.frames import as_careers, as_splits, cut, long_table
 from ..careers.periods import TIME_UNIT, Period, period_label, period_number, period_numbers, plural, time_unit
-from ..encoding.checkpoints import as_checkpoint
+from ..encoding.checkpoints import as_ensemble
 from ..encoding.collating import EncodedCareers
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.training_history import last_year_of
 from ..number_ranges import within_ranges
 from .exact_chains import has_exact_law, probabilities_ahead
+from .pooling import pool
 from .result import Forecast, Trajectories
 from .shared_prefix import SHARED_PREFIX
 from .trajectories import Estimator, SharedPast, TrajectorySampler, WholeHistories
@@ -86,7 +87,8 @@ def forecast(
 
     Args:
         model: An occupation model: a folder, a Hub id, a pair (model, processor), what `train` returns, or the model
-            itself, with its processor.
+            itself, with its processor. Or an ensemble: a list of these, or the folder that `train_ensemble` wrote; the
+            forecast is then the average of its members' (`pooling.py`), which it keeps.
         careers: Careers to continue: a folder of careers, or careers. All their steps up to the cutoff are conditioned
             on.
         processor: The processor of a model that is given by itself.
@@ -114,7 +116,7 @@ def forecast(
             uses no row.
         carry_forward: Whether a covariate that changes over time keeps its latest value where no later one is given.
         unknown_levels: What to do with covariate levels that training never saw, as in `processor.encode`.
-        samples: Trajectories per person.
+        samples: Trajectories per person. The members of an ensemble share them out equally.
         estimator: "conditional" averages the model's probabilities over the trajectories, "frequency" counts how often
             an occupation was drawn, which has the same mean and a larger error.
         exact_steps: Steps that are exact, by enumerating all paths to them: 1 costs nothing; 2 asks the model once for
@@ -137,7 +139,26 @@ def forecast(
             lies before every trained one; covariates are "realised" and there is no cutoff; or a covariate has no
             value, or one that the model does not know. The message names person, column and year.
     """
-    model, processor = as_checkpoint(model, processor)
+    ensemble = as_ensemble(model, processor)
+    if len(ensemble) > 1:
+        if samples < 2 * len(ensemble):
+            raise ValueError(
+                f"samples must be at least {2 * len(ensemble)}, two trajectories for each of {len(ensemble)} models, "
+                f"and is {samples}"
+            )
+        options: dict[str, Any] = {"cutoff": cutoff, "years": years, "horizon": horizon, "split": split, "step": step}
+        options |= {"gap_covariate": gap_covariate, "covariates": covariates, "carry_forward": carry_forward}
+        options |= {"unknown_levels": unknown_levels, "estimator": estimator, "exact_steps": exact_steps}
+        options |= {"trajectories": trajectories, "batch_tokens": batch_tokens}
+        each = -(-samples // len(ensemble))
+        return pool(
+            [
+                forecast(member, careers, **options, samples=each, seed=_seed_of(number, seed))
+                for number, member in enumerate(ensemble)
+            ],
+            seed,
+        )
+    ((model, processor),) = ensemble
     processor.check(model.config)
     unit = processor.time_unit
     last_known = None if cutoff is None else period_number(cutoff, unit, "cutoff")
@@ -285,6 +306,11 @@ def forecast(
         },
         special=special,
     )
+
+
+def _seed_of(member: int, seed: int) -> int:
+    """The seed of a member's trajectories, which are independent of those of the others."""
+    return int(np.random.SeedSequence([seed, member]).generate_state(1)[0])
 
 
 def check_not_trained_after(processor: CareerProcessor, cutoff: int) -> str | None:

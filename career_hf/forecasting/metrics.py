@@ -6,22 +6,28 @@ Perplexities and differences with intervals are those of `evaluation`, which rea
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit, logit
 from sklearn.metrics import roc_auc_score
 
 from ..careers.clusters import clusters
 from ..careers.periods import period_label
 from ..evaluation.calibration import calibration_error, reliability
 from ..evaluation.metrics import bootstrap_perplexity, paired_aucs, without_zero_weights
+from ..evaluation.resampling import between_members, between_spread
 from ..number_ranges import within_ranges
 from .result import Forecast
+from .shocks import Shocks
 from .table import known_occupations, places
 
 
 # Quantiles at the ends of a fan: those of the middle half and of the middle nine tenths.
 QUANTILES = (0.05, 0.25, 0.75, 0.95)
+# Draws of what is not chance, at least.
+FAN_DRAWS = 4_000
 
 
 def state_auc(table: pd.DataFrame, label: str, weighted: bool = False) -> float:
@@ -234,55 +240,114 @@ def prediction_sets(
 
 
 def share_forecasts(
-    forecast: Forecast, table: pd.DataFrame, labels: Sequence[str], weighted: bool = False, seed: int = 0
+    forecast: Forecast,
+    table: pd.DataFrame,
+    labels: Sequence[str] | Mapping[str, Sequence[str]],
+    weighted: bool = False,
+    seed: int = 0,
+    shocks: Shocks | None = None,
 ) -> pd.DataFrame:
     """Forecast shares of occupations among the people of a table, beside the realised ones.
 
-    The fan is the spread of the share when everybody's career is drawn once from the model, independently. It has
-    nothing of the uncertainty about the model's weights, nor of what hits everybody at once, a recession say: that
-    realised shares leave it means that one of these is large.
+    The fan is the distribution of the share of these very people, of what is yet to happen and not of its mean. It
+    holds up to three things, and `attrs["holds"]` names those that it does:
+
+    * chance: everybody's career is drawn once from the model, independently. All fans hold this.
+    * model: the members of an ensemble differ, and so may the truth from their mean (`resampling.between_members`).
+      Only forecasts of an ensemble hold this.
+    * years: what hits everybody at once, a recession say, as large as it was after earlier cutoffs. Only fans with
+      `shocks` hold this.
+
+    That realised shares leave a fan means that what it does not hold is large.
 
     Args:
         forecast: A forecast with trajectories.
         table: Its forecast table.
-        labels: The occupations or states whose shares are forecast.
+        labels: The occupations or states whose shares are forecast; or groups of them by name.
         weighted: Whether to use weights.
-        seed: Random seed that says which trajectories of different people go together.
+        seed: Random seed that says which trajectories of different people go together, and of the draws of what is
+            not chance.
+        shocks: The size of what hits everybody at once, as `shocks.estimate_shocks` measures it.
 
     Returns:
-        One row per label and year: occupation, year, n, expected, realised, and columns named by `QUANTILES`.
+        One row per label and year: occupation (or group), year, ahead (how far it is after the last year of the latest
+        career), n, expected, realised, the standard deviations chance, model and years of what the fan holds, and
+        columns named by `QUANTILES`.
 
     Raises:
         ValueError: The forecast has no trajectories, or a label is not forecast.
     """
-    paths = forecast.trajectories
-    if paths is None:
+    members = forecast.members or (forecast,)
+    if any(member.trajectories is None for member in members):
         raise ValueError("shares need trajectories: make the forecast with trajectories=True")
-    missing = [label for label in labels if label not in forecast.occupations]
+    groups = dict(labels) if isinstance(labels, Mapping) else {label: [label] for label in labels}
+    missing = [label for group in groups.values() for label in group if label not in forecast.occupations]
     if missing:
         raise ValueError(f"labels {missing} are not among the {len(forecast.occupations)} that are forecast")
-    # Row i holds the paths of person i, one for each sample, in random order.
-    path = np.repeat(np.arange(len(paths.count)), paths.count).reshape(len(forecast.people), -1)
-    path = np.random.default_rng(seed).permuted(path, axis=1)
+    rng = np.random.default_rng(seed)
+    paths = [_together(member, rng) for member in members]
     person, step = places(forecast, table)
     weight = table["weight"].to_numpy() if weighted else np.ones(len(table))
     occupation = known_occupations(forecast, table["occupation"]).to_numpy()
+    before = int((table["year"] - table["gap_years"]).max())
     rows = []
     for year in np.unique(table["year"]):
         at = np.flatnonzero(table["year"] == year)
-        drawn = paths.occupation[path[person[at]], step[at, None]]
-        share = weight[at] / weight[at].sum()
-        for label in labels:
-            code = forecast.occupations.index(label)
-            fan = np.quantile(share @ (drawn == code), QUANTILES)
+        drawn = [
+            member.trajectories.occupation[path[person[at]], step[at, None]]  # type: ignore[union-attr]
+            for member, path in zip(members, paths, strict=True)
+        ]
+        share, ahead = weight[at] / weight[at].sum(), int(year) - before
+        for label, group in groups.items():
+            codes = [forecast.occupations.index(one) for one in group]
+            means = np.array([share @ member.probability[person[at], step[at]][:, codes].sum(1) for member in members])
+            chance = [share @ np.isin(of_member, codes) for of_member in drawn]
+            fan, deviations = _fan(means, chance, 0.0 if shocks is None else shocks.deviation(ahead), seed)
             rows.append(
                 {
                     "occupation": label,
                     "year": int(year),
+                    "ahead": ahead,
                     "n": len(at),
-                    "expected": share @ forecast.probability[person[at], step[at], code],
-                    "realised": share @ (occupation[at] == label),
-                    **dict(zip(map(str, QUANTILES), fan, strict=True)),
+                    "expected": means.mean(),
+                    "realised": share @ np.isin(occupation[at], group),
+                    **deviations,
+                    **dict(zip(map(str, QUANTILES), np.quantile(fan, QUANTILES), strict=True)),
                 }
             )
-    return pd.DataFrame(rows).sort_values("occupation", kind="stable", key=lambda c: c.map(list(labels).index))
+    frame = pd.DataFrame(rows).sort_values("occupation", kind="stable", key=lambda c: c.map(list(groups).index))
+    held = {"chance": True, "model": len(members) > 1, "years": shocks is not None}
+    frame.attrs["holds"] = [name for name, holds in held.items() if holds]
+    return frame
+
+
+def _together(forecast: Forecast, rng: np.random.Generator) -> np.ndarray:
+    """`(people, samples)` places of paths: a column is one trajectory of everybody, drawn independently."""
+    paths: Any = forecast.trajectories
+    path = np.repeat(np.arange(len(paths.count)), paths.count).reshape(len(forecast.people), -1)
+    return rng.permuted(path, axis=1)
+
+
+def _fan(
+    means: np.ndarray, chance: Sequence[np.ndarray], shock: float, seed: int
+) -> tuple[np.ndarray, dict[str, float]]:
+    """Draws of a share, and the standard deviations of what they hold.
+
+    Args:
+        means: `(members,)` expected shares.
+        chance: For each member draws of the share.
+        shock: Standard deviation of the log-odds of the share from what hits everybody at once.
+        seed: Random seed.
+    """
+    p = means.mean()
+    logits = logit(means.clip(1e-9, 1 - 1e-9))
+    between = between_spread(logits)
+    around = np.concatenate([own - mean for own, mean in zip(chance, means, strict=True)])
+    deviations = {"chance": float(np.sqrt(np.mean([own.var() for own in chance])))}
+    deviations |= {"model": float(p * (1 - p) * between), "years": float(p * (1 - p) * shock)}
+    if not between and not shock:
+        return around + p, deviations
+    around = np.resize(around, max(len(around), FAN_DRAWS))
+    moved = logit(np.clip(p, 1e-9, 1 - 1e-9)) + between_members(logits, len(around), seed)
+    moved += shock * np.random.default_rng([seed, 1]).standard_normal(len(around))
+    return (around + expit(moved)).clip(0, 1), deviations

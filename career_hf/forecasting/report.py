@@ -16,7 +16,7 @@ from ..careers.columns import with_weights
 from ..careers.frames import as_careers, as_splits, long_table
 from ..careers.ledger import Ledger
 from ..careers.periods import Period, period_labels, period_number, period_numbers, time_unit, with_period_labels
-from ..encoding.checkpoints import as_checkpoint
+from ..encoding.checkpoints import as_ensemble
 from ..evaluation.resampling import NOTE, interval_text
 from ..figures.forecasts import calibration_figure, shares_figure
 from ..figures.style import save
@@ -26,6 +26,7 @@ from ..readable_values import ReadableResult
 from .forecast import check_not_trained_after, forecast, years_after
 from .metrics import by_horizon, calibration_by_horizon, prediction_sets, share_forecasts, watched
 from .result import Forecast
+from .shocks import estimate_shocks, known_shares
 from .table import check_states, forecast_table, known_occupations, realised_years
 from .years import Covariates
 
@@ -157,6 +158,7 @@ def evaluate_forecast(
     seed: int = 0,
     draws: int = 1000,
     covariates: Covariates = "last",
+    earlier: Sequence[Any] = (),
     unknown_levels: Literal["error", "missing"] = "missing",
     batch_tokens: int | None = None,
 ) -> ForecastReport:
@@ -167,7 +169,9 @@ def evaluate_forecast(
 
     Args:
         model: An occupation model that was trained up to the cutoff: a folder, a Hub id, a pair (model, processor) or
-            what `train` returns. One that is loaded from a folder or the Hub uses a GPU where there is one.
+            what `train` returns. One that is loaded from a folder or the Hub uses a GPU where there is one. Or an
+            ensemble: a list of these, or the folder that `train_ensemble` wrote; fans of shares then hold the
+            uncertainty of the model too.
         careers: A folder of careers, or careers, with the forecast years.
         cutoff: The last year, or label of a month or quarter, that may be known.
         years: The years, or labels of months or quarters, to forecast; the first three in which somebody is observed
@@ -183,23 +187,31 @@ def evaluate_forecast(
         draws: Resamples of people behind the intervals.
         covariates: "last" if covariates keep their last values before the cutoff, but for the year and `age`; or
             "realised" if forecasts know what they became, as in the paper.
+        earlier: Scored forecasts from earlier cutoffs, or folders in which they were saved, each by a model that knew
+            nothing after its own cutoff. Their errors up to this cutoff say how large shocks are that hit everybody at
+            once (`forecasting.shocks`), and fans of shares then hold these too.
         unknown_levels: What to do with covariate levels that training never saw, as in `processor.encode`.
         batch_tokens: Steps that one call of the model reads at most, as in `forecast`.
 
     Raises:
         ValueError: There is no such split, weights are asked for and missing, the model was trained on years after the
             cutoff, nobody is observed after
-            it or qualifies, a state is observed on one side of the cutoff only, or as in `forecast`.
+            it or qualifies, a state is observed on one side of the cutoff only, nothing of an earlier forecast was
+            known by the cutoff, or as in `forecast`.
     """
     if not isinstance(careers, Dataset):
         careers = as_splits(careers)
     scored = as_careers(careers, split)
     is_loaded = isinstance(model, str | Path)
-    model, processor = as_checkpoint(model)
+    ensemble = as_ensemble(model)
+    _, processor = ensemble[0]
     unit = processor.time_unit
     processor.check_unit(time_unit(scored))
     last_known = period_number(cutoff, unit, "cutoff")
-    note = check_not_trained_after(processor, last_known)
+    notes = [check_not_trained_after(own, last_known) for _, own in ensemble]
+    shocks = None
+    if len(earlier):
+        shocks = estimate_shocks(known_shares(earlier, last_known, unit))
     goals = years_after(scored, last_known) if years is None else period_numbers(years, unit, "years")
     scored = with_weights(scored, weighted)
     realised = realised_years(scored, last_known, goals, "observed" if everyone else "survivors", people=people)
@@ -208,15 +220,21 @@ def evaluate_forecast(
         realised = replace(realised, rows=rows)
         if not len(rows):
             raise ValueError("weighted: whoever could be scored has weight 0 in the last year before the cutoff")
-    if note is not None:
-        realised.ledger.note(note)
+    for note in dict.fromkeys(notes):
+        if note is not None:
+            realised.ledger.note(note)
+    if shocks is not None:
+        realised.ledger.note(
+            f"fans hold shocks with a standard deviation of {shocks.deviation(1):.3f} in the log-odds of a share "
+            f"after one {unit}, estimated from {shocks.shares} shares after {shocks.cutoffs} earlier cutoffs"
+        )
     check_states(as_careers(careers), last_known, goals)
     if is_loaded and torch.cuda.is_available():
-        model.to("cuda")
+        for member, _ in ensemble:
+            member.to("cuda")
     result = forecast(
-        model,
+        ensemble,
         realised.careers,
-        processor,
         cutoff=cutoff,
         years=period_labels(goals, unit).tolist(),
         covariates=covariates,
@@ -238,7 +256,7 @@ def evaluate_forecast(
         "by_horizon": by_horizon(table, draws, weighted=everyone or weighted),
         "prediction_sets": prediction_sets(result, table, seed=seed),
         "calibration": calibration_by_horizon(table, draws=draws),
-        "shares": share_forecasts(result, table, labels, weighted=everyone or weighted, seed=seed),
+        "shares": share_forecasts(result, table, labels, everyone or weighted, seed, shocks),
     }
     tables = {name: with_period_labels(frame, unit) for name, frame in tables.items()}
     return ForecastReport(last_known, result, table, tables, realised.ledger, everyone)

@@ -69,6 +69,8 @@ class Forecast(ReadableResult):
             sampled trajectories is too low on average (`jackknife.py`). 0 where the probability is exact; None in
             forecasts saved before it was estimated.
         log_error: Likewise, the standard error of the corrected log.
+        members: The forecasts of the members of an ensemble, of which this is the average; none of one model. Their
+            differences say how uncertain the model is.
     """
 
     people: list[str]
@@ -82,6 +84,7 @@ class Forecast(ReadableResult):
     special: np.ndarray | None = None
     log_correction: np.ndarray | None = None
     log_error: np.ndarray | None = None
+    members: tuple[Forecast, ...] = ()
 
     @property
     def time_unit(self) -> str:
@@ -191,8 +194,13 @@ class Forecast(ReadableResult):
         """Saves `forecast.parquet` and, where there are trajectories, `trajectories.parquet`.
 
         The first has the rows of `to_dataset`; occupations and attrs are in the metadata of its schema. Histories are
-        not saved.
+        not saved. The members of an ensemble are saved likewise, each in a folder `member-0`, `member-1`, ... of its
+        own.
         """
+        for old in [*Path(folder).glob("member-*/*.parquet")]:
+            old.unlink()
+        for number, member in enumerate(self.members):
+            member.save(Path(folder) / f"member-{number}")
         state = {"horizon": self.years.shape[1], "occupations": self.occupations, "attrs": self.attrs}
         with complete(Path(folder) / "forecast.parquet") as unfinished:
             pq.write_table(self._table().replace_schema_metadata({"career_hf": json.dumps(state)}), unfinished)
@@ -225,6 +233,7 @@ class Forecast(ReadableResult):
             standard_error=_array(table["standard_error"]).reshape(shape),
             trajectories=trajectories,
             attrs=attrs,
+            members=tuple(cls.load(Path(folder) / f"member-{i}") for i in range(attrs.get("members", 0))),
             special=_array(table["special"]).reshape(-1, horizon) if "special" in table.column_names else None,
             **{
                 name: _array(table[name]).reshape(shape)

@@ -254,6 +254,7 @@ def _model_facts(model: PreTrainedModel, processor: CareerProcessor) -> dict[str
         for key in ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "two_stage")
         if hasattr(config, key)
     }
+    resample = processor.training_stages[-1].get("bootstrap", {}) if processor.training_stages else {}
     return {
         "kind": model.description or f"an occupation model of the kind `{config.model_type}`",
         "model_class": type(model).__name__,
@@ -271,7 +272,8 @@ def _model_facts(model: PreTrainedModel, processor: CareerProcessor) -> dict[str
         "unknown_occupation": processor.unknown_occupation,
         "vocabulary": hashlib.sha256("\n".join(processor.occupations).encode()).hexdigest()[:16],
         "step_length": processor.step_length,
-        "weighted": processor.weight_scale is not None,
+        "weighted": processor.weight_scale is not None and resample.get("survey_weights", True),
+        "resample": resample,
         "covariates": [
             (as_cell(name), len(levels) - 1, _levels((_periods(levels, processor) if name == "year" else levels)[1:]))
             for name, levels in zip(processor.covariate_names, processor.covariate_levels, strict=True)

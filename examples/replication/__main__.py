@@ -23,6 +23,7 @@ STUDIES = (
     "coverage_forecasts",
     "coverage_transitions",
     "coverage_displacement",
+    "coverage_shares",
     "rationales",
     "likeness",
     "figure5",

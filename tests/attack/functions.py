@@ -152,6 +152,7 @@ OWN: dict[str, dict[str, Callable[[Scene, Path], Any]]] = {
     "publish": {"folder": lambda scene, scratch: scene.fresh("career", scratch)},
     "train": {"careers": lambda scene, scratch: scene.careers},
     "finetune": {"careers": lambda scene, scratch: scene.careers},
+    "train_ensemble": {"careers": lambda scene, scratch: scene.careers},
     "compare": {"careers": lambda scene, scratch: scene.careers, "models": lambda scene, scratch: ["markov-1"]},
     "split_careers": {},
     "similar": {"checkpoint": lambda scene, scratch: str(scene.career), "people": lambda scene, scratch: ["p001"]},
@@ -176,6 +177,8 @@ OWN: dict[str, dict[str, Callable[[Scene, Path], Any]]] = {
     },
     "evaluate_forecast": {"model": lambda scene, scratch: str(scene.career)},
 }
+# Options that functions hand on to another one.
+HANDED_ON: dict[str, dict[str, Any]] = {"train_ensemble": SHORT}
 # Arguments that these calls do not read, and why.
 UNUSED_HERE = {
     "split": "careers that are no folder have no splits",
@@ -255,6 +258,7 @@ def judge_function(attack: FunctionAttack, scene: Scene, seconds: float = 60) ->
                 given[parameter.name] = fillers(scene)[parameter.name](scratch)
             elif parameter.name in FAST or parameter.name == "dry_run":
                 given[parameter.name] = FAST.get(parameter.name, True)
+        given |= HANDED_ON.get(attack.target, {})
         given[attack.option] = attack.value
         os.chdir(scratch)
         error: BaseException | None = None

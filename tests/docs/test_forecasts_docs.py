@@ -37,7 +37,7 @@ def test_commands_and_python_of_the_page_run(tmp_path, monkeypatch, capsys):
 
     names: dict[str, object] = {}
     blocks = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     for block in blocks:
         # As many trajectories as the page says take a while; fewer show the same.
         exec(block.replace("years=[", "samples=50, years=["), names)

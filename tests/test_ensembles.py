@@ -1,0 +1,301 @@
+"""Ensembles: members that differ as samples of people do, forecasts that are their average, and their intervals."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+import career_hf
+from career_hf.careers import from_frame, save_careers, split_careers, truncate
+from career_hf.cli.app import app
+from career_hf.forecasting.metrics import share_forecasts
+from career_hf.forecasting.result import Forecast, Trajectories
+from career_hf.forecasting.shocks import Shocks
+
+
+LABELS = ["cook", "driver", "nurse", "unemployed"]
+
+
+@pytest.fixture(scope="module")
+def careers():
+    rng = np.random.default_rng(0)
+    stays = 0.7 * np.eye(4) + 0.3 * rng.dirichlet(np.ones(4), size=4)
+    rows = []
+    for person in range(240):
+        state = rng.integers(4)
+        for year in range(1980, 1989):
+            rows.append(
+                {"person": f"p{person:03d}", "year": year, "occupation": LABELS[state], "sex": "fm"[person % 2]}
+            )
+            state = rng.choice(4, p=stays[state])
+    return split_careers(from_frame(pd.DataFrame(rows), static=["sex"]))
+
+
+@pytest.fixture(scope="module")
+def chains(careers, tmp_path_factory):
+    """The folder of an ensemble of chains up to 1984."""
+    folder = tmp_path_factory.mktemp("ensemble")
+    career_hf.train_ensemble(careers, members=3, model="markov-1", cutoff=1984, output=folder, seed=5)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def small(careers):
+    """An ensemble of small CAREERs, which are hardly trained."""
+    options = {"max_steps": 4, "eval_steps": 2, "warmup_steps": 1, "learning_rate": 0.02, "tokens_per_batch": 500}
+    fields = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1}
+    return career_hf.train_ensemble(
+        careers, members=2, covariates=["year", "sex"], cutoff=1984, fields=fields, **options
+    )
+
+
+def test_members_are_refits_to_resamples_that_load_alone(careers, chains, tmp_path):
+    models = [career_hf.load_checkpoint(chains / f"member-{i}") for i in range(3)]
+    counts = [model.state_dict() for model, _ in models]
+    assert all(
+        (a["first_order.counts"] != b["first_order.counts"]).any() for a, b in zip(counts, counts[1:], strict=False)
+    )
+    assert {tuple(processor.occupations) for _, processor in models} == {tuple(models[0][1].occupations)}
+    stage = models[1][1].training_stages[-1]
+    assert stage["bootstrap"] == {"seed": 6, "survey_weights": False} and stage["last_year"] == 1984
+    card = (chains / "member-1" / "README.md").read_text()
+    assert "survey weights of training careers | none" in card and "bootstrap, seed 6" in card
+    alone = career_hf.train(careers, model="markov-1", cutoff=1984, bootstrap=True, seed=6)
+    assert all((alone.model.state_dict()[name] == value).all() for name, value in counts[1].items())
+    # Counts know no seed, so without resamples members are one model.
+    same = career_hf.train_ensemble(careers, members=2, model="markov-1", bootstrap=False)
+    assert (same[0].model.state_dict()["first_order.counts"] == same[1].model.state_dict()["first_order.counts"]).all()
+    with pytest.raises(ValueError, match="is an ensemble of 3 models, and one is needed here: give '.*member-0'"):
+        career_hf.load_checkpoint(chains)
+    with pytest.raises(ValueError, match="holds an ensemble of 3 models, more than 2"):
+        career_hf.train_ensemble(careers, members=2, output=chains)
+    with pytest.raises(ValueError, match="holds a model, and an ensemble needs a folder of its own"):
+        career_hf.train_ensemble(careers, members=2, output=chains / "member-0")
+    with pytest.raises(ValueError, match="resuming needs the output folder of the ensemble"):
+        career_hf.train_ensemble(careers, members=2, resume=True)
+    with pytest.raises(ValueError, match="bootstrap is for one set of careers"):
+        career_hf.train([careers, careers], bootstrap=True)
+
+
+def test_finetuned_members_start_from_one_model(careers, small):
+    options = {"max_steps": 2, "eval_steps": 2, "warmup_steps": 1}
+    tuned = career_hf.train_ensemble(careers, members=2, pretrained=small[0], cutoff=1984, **options)
+    assert [one.processor.training_stages[-1]["stage"] for one in tuned] == ["finetuning"] * 2
+    assert tuned[0].metrics != tuned[1].metrics
+
+
+def test_the_forecast_is_the_average_of_the_members(careers, chains, small, tmp_path):
+    past = truncate(careers["test"], 1984)[0]
+    for ensemble, members in ((chains, [chains / f"member-{i}" for i in range(3)]), (small, small)):
+        options = {"years": [1985, 1986, 1987], "trajectories": True, "exact_steps": None}
+        pooled = career_hf.forecast(ensemble, past, samples=30, **options)
+        parts = [
+            career_hf.forecast(one, past, samples=30 // len(members), seed=own.attrs["seed"], **options)
+            for one, own in zip(members, pooled.members, strict=True)
+        ]
+        np.testing.assert_allclose(pooled.probability, np.mean([p.probability for p in parts], axis=0), atol=1e-7)
+        assert len({own.attrs["seed"] for own in pooled.members}) == len(members)
+        error = np.sqrt(sum(p.standard_error.astype(float) ** 2 for p in parts)) / len(parts)
+        np.testing.assert_allclose(pooled.standard_error, error, rtol=1e-4)
+        assert pooled.attrs["samples"] == 30 and pooled.attrs["members"] == len(members)
+        assert np.bincount(pooled.trajectories.person, pooled.trajectories.count).tolist() == [30] * len(past)
+        pooled.save(tmp_path / "saved")
+        loaded = Forecast.load(tmp_path / "saved")
+        assert len(loaded.members) == len(members)
+        np.testing.assert_array_equal(loaded.members[1].probability, parts[1].probability)
+    with pytest.raises(ValueError, match="samples must be at least 6, two trajectories for each of 3 models"):
+        career_hf.forecast(chains, past, horizon=1, samples=5)
+    with pytest.raises(ValueError, match="an ensemble is a list of models, and this one is empty"):
+        career_hf.forecast([], past, horizon=1)
+    other = career_hf.train(careers, model="markov-1", occupations=[*LABELS, "pilot"])
+    with pytest.raises(
+        ValueError, match="models 1 and 2 of the ensemble have other occupations, 'pilot' is known to one"
+    ):
+        career_hf.forecast([chains / "member-0", other], past, horizon=1)
+
+
+def test_sampling_errors_of_logs_are_those_of_the_average():
+    """Of members with known errors: the bias and the error of the log of an average, against draws."""
+    from career_hf.forecasting.pooling import pool
+
+    rng = np.random.default_rng(0)
+    p, error = np.array([0.2, 0.4]), np.array([0.04, 0.06])
+    drawn = np.log((p + error * rng.standard_normal((200_000, 2))).mean(axis=1))
+    one = [
+        Forecast(
+            ["a"],
+            np.array([[1]]),
+            ["x"],
+            np.full((1, 1, 1), q),
+            np.full((1, 1, 1), e),
+            attrs={"samples": 9, "exact_steps": 0},
+        )
+        for q, e in zip(p, error, strict=True)
+    ]
+    pooled = pool(one, 0)
+    assert pooled.log_correction.item() == pytest.approx(np.log(0.3) - drawn.mean(), abs=5e-4)
+    assert pooled.log_error.item() == pytest.approx(drawn.std(), rel=0.03)
+
+
+def toy(rng, people, members, between, shock=0.0):
+    """A forecast of an ensemble of members, and what happened under a law that they are refits of."""
+    logit = rng.normal(-1.5, 0.3)
+    fitted = logit + between * rng.standard_normal()
+    refits = fitted + between * rng.standard_normal(members)
+    happened = rng.random(people) < 1 / (1 + np.exp(-(logit + shock * rng.standard_normal())))
+    parts = []
+    for own in 1 / (1 + np.exp(-refits)):
+        paths = (rng.random((people, 60)) < own).astype(int)
+        probability = np.tile([1 - own, own], (people, 1, 1)).astype(np.float32)
+        drawn = Trajectories(np.repeat(np.arange(people), 60), np.ones(people * 60, int), paths.reshape(-1, 1))
+        parts.append(
+            Forecast(
+                [f"p{i}" for i in range(people)],
+                np.full((people, 1), 2001),
+                ["rest", "cook"],
+                probability,
+                np.zeros_like(probability),
+                drawn,
+                attrs={"samples": 60, "exact_steps": 1},
+            )
+        )
+    rows = pd.DataFrame({"person": parts[0].people, "year": 2001, "gap_years": 1, "weight": 1.0})
+    return parts, rows.assign(occupation=np.where(happened, "cook", "rest"))
+
+
+def test_fans_of_an_ensemble_hold_what_happens_and_those_of_one_member_do_not():
+    from career_hf.forecasting.pooling import pool
+
+    rng, held = np.random.default_rng(1), []
+    for world in range(120):
+        parts, rows = toy(rng, 60, 4, between=0.4, shock=0.3)
+        pooled, shocks = pool(parts, 0), Shocks(0.3**2, 1, 1)
+        fans = [share_forecasts(parts[0], rows, ["cook"]), share_forecasts(pooled, rows, ["cook"], seed=world)]
+        fans.append(share_forecasts(pooled, rows, {"those who cook": ["cook"]}, seed=world, shocks=shocks))
+        held.append([row["0.05"] <= row["realised"] <= row["0.95"] for fan in fans for _, row in fan.iterrows()])
+        assert [fan.attrs["holds"] for fan in fans] == [["chance"], ["chance", "model"], ["chance", "model", "years"]]
+    one, ensemble, years = np.mean(held, axis=0)
+    # A standard error is .03; shares of 60 people are in steps, which widens fans a little.
+    assert one < 0.75 and one < ensemble < years and 0.83 < years < 0.98
+
+
+def test_fans_name_the_deviation_of_each_thing_that_they_hold():
+    from career_hf.forecasting.pooling import pool
+
+    parts, rows = toy(np.random.default_rng(2), 400, 5, between=0.2)
+    row = share_forecasts(pool(parts, 0), rows, ["cook"], shocks=Shocks(0.1**2, 1, 1)).iloc[0]
+    means = np.array([part.probability[0, 0, 1] for part in parts], dtype=float)
+    p = means.mean()
+    assert row["expected"] == pytest.approx(p) and row["ahead"] == 1
+    assert row["chance"] == pytest.approx(np.sqrt(p * (1 - p) / 400), rel=0.15)
+    assert row["model"] == pytest.approx(np.sqrt(1.2) * np.std(means, ddof=1), rel=0.1)
+    assert row["years"] == pytest.approx(0.1 * p * (1 - p))
+
+
+def test_scored_forecasts_learn_from_earlier_ones_what_was_known_by_then(careers, chains, tmp_path):
+    early = career_hf.train_ensemble(careers, members=3, model="markov-1", cutoff=1982)
+    options = {"split": "test", "samples": 30, "draws": 5}
+    before = career_hf.evaluate_forecast(early, careers, cutoff=1982, years=[1983, 1984, 1985], **options)
+    before.save(tmp_path)
+    shares = before.tables["shares"]
+    for earlier in (before, tmp_path):
+        report = career_hf.evaluate_forecast(chains, careers, cutoff=1984, earlier=[earlier], **options)
+        # Of the four labels only the shares of 1983 and 1984 were known.
+        assert "from 8 shares after 1 earlier cutoffs" in str(report.ledger)
+        assert report.tables["shares"].attrs["holds"] == ["chance", "model", "years"]
+    from career_hf.forecasting.shocks import estimate_shocks
+
+    size = estimate_shocks([shares[shares["year"] <= 1984]])
+    row = report.tables["shares"].iloc[-1]
+    slope = row["expected"] * (1 - row["expected"])
+    assert row["years"] == pytest.approx(slope * size.deviation(row["ahead"]), rel=1e-6)
+    with pytest.raises(ValueError, match="is of nothing up to 1982, the cutoff: what came after it must not be known"):
+        career_hf.evaluate_forecast(early, careers, cutoff=1982, earlier=[tmp_path], **options)
+    with pytest.raises(ValueError, match="has no shares.csv: give a folder of a scored forecast"):
+        career_hf.evaluate_forecast(chains, careers, cutoff=1984, earlier=[chains], **options)
+
+
+def test_the_size_of_shocks_is_that_at_which_earlier_fans_would_have_held():
+    from career_hf.forecasting.shocks import estimate_shocks
+
+    rng = np.random.default_rng(3)
+    rows = pd.DataFrame({"ahead": np.tile([1, 2, 3], 400), "expected": 0.1, "chance": 0.01, "model": 0.005})
+    slope = 0.1 * 0.9
+    deviation = np.sqrt(0.01**2 + 0.005**2 + (slope * 0.2) ** 2 * rows["ahead"])
+    shocks = estimate_shocks([rows.assign(realised=0.1 + deviation * rng.standard_normal(len(rows)))])
+    # Two thirds of the errors of the estimate are of errors of shares, one third of those 1,200 draws.
+    assert shocks.deviation(1) == pytest.approx(0.2, rel=0.12) and shocks.shares == 1_200
+    # Errors that chance explains leave nothing for shocks.
+    quiet = estimate_shocks([rows.assign(realised=0.1 + 0.5 * rows["chance"] * rng.standard_normal(len(rows)))])
+    assert quiet.variance == 0
+    with pytest.raises(ValueError, match="no shares between 0 and 1"):
+        estimate_shocks([rows.assign(expected=0.0, realised=0.0)])
+
+
+def test_what_if_and_transitions_average_members_and_hold_their_differences(careers, small):
+    change, options = {"sex": "f"}, {"split": "test", "draws": 200, "groups": "occupation"}
+    more = {"horizon": 2, "samples": 8, "cutoff": 1984}
+    both = career_hf.what_if(small, careers, change, **options, **more)
+    singles = [career_hf.what_if(one, careers, change, **options, **more) for one in small]
+    for name in ("next_step", "forecast"):
+        found, *parts = [one.comparisons[name].differences for one in (both, *singles)]
+        if name == "next_step":
+            for column in ("original", "edited", "difference"):
+                np.testing.assert_allclose(found[column], np.mean([part[column] for part in parts], axis=0), atol=1e-7)
+            between = np.sqrt(1.5 * np.var([part["difference"] for part in parts], axis=0, ddof=1))
+            assert (found["standard_error"] > between).all()
+        assert found.attrs["members"] == 2 and parts[0].attrs["members"] == 1
+        assert (found["high"] - found["low"] > parts[0]["high"] - parts[0]["low"]).all()
+    found, *parts = [career_hf.transitions(one, careers, **options).to_frame() for one in (small, *small)]
+    np.testing.assert_allclose(found["implied"], np.mean([part["implied"] for part in parts], axis=0), atol=1e-7)
+    np.testing.assert_array_equal(found["observed"], parts[0]["observed"])
+    assert (found["implied_high"] - found["implied_low"] > parts[0]["implied_high"] - parts[0]["implied_low"]).all()
+    assert found[["implied_low", "implied_high"]].stack().between(0, 1).all() and found.attrs["members"] == 2
+
+
+def test_commands_train_an_ensemble_and_forecast_with_it(careers, tmp_path):
+    save_careers(careers, tmp_path / "careers")
+    data, run = ["--data", str(tmp_path / "careers")], CliRunner().invoke
+    for cutoff in ("1982", "1984"):
+        folder = str(tmp_path / cutoff)
+        options = [
+            "--output",
+            folder,
+            "--model",
+            "markov-1",
+            "--covariates",
+            "",
+            "--cutoff",
+            cutoff,
+            "--ensemble",
+            "2",
+        ]
+        trained = run(app, ["train", *data, *options])
+        assert trained.exit_code == 0 and "an ensemble of 2" in trained.output
+        scored = ["forecast", folder, *data, "--cutoff", cutoff, "--split", "test", "--samples", "20", "--draws", "5"]
+        earlier = ["--earlier", str(tmp_path / "scored-1982")] if cutoff == "1984" else []
+        result = run(app, [*scored, *earlier, "--output", str(tmp_path / f"scored-{cutoff}")])
+        assert result.exit_code == 0, result.output
+        words = " ".join(result.output.split())
+        assert "that hold chance, the model's uncertainty" in words
+        assert ("shocks as large as after earlier cutoffs" in words) == bool(earlier)
+
+
+def test_exposure_averages_members_and_holds_their_differences(careers, chains):
+    wage = pd.DataFrame({"wage": [1.0, 2.0, 4.0]}, index=LABELS[:3])
+
+    def row(predictions, *more):
+        return career_hf.exposure(predictions, wage, *more, draws=200).to_frame().iloc[0]
+
+    found, *parts = [row(one, careers) for one in (chains, *(chains / f"member-{i}" for i in range(3)))]
+    for column in ("implied", "origin", "change", "observed", "difference"):
+        assert found[column] == pytest.approx(np.mean([part[column] for part in parts]))
+    assert found["implied_high"] - found["implied_low"] > parts[0]["implied_high"] - parts[0]["implied_low"]
+    assert found["observed_low"] == pytest.approx(parts[0]["observed_low"])
+    ahead = career_hf.forecast(chains, careers, cutoff=1984, years=[1985, 1986], split="test", samples=30)
+    of_members = [row(replace(member, histories=ahead.histories))["implied"] for member in ahead.members]
+    assert row(ahead)["implied"] == pytest.approx(np.mean(of_members))

@@ -9,6 +9,7 @@ from pathlib import Path
 # Files that register commands, in the order of `--help`.
 STUDIES = (
     "findings",
+    "markets",
     "rivals",
     "better",
     "table1",
@@ -25,6 +26,7 @@ STUDIES = (
     "coverage_displacement",
     "rationales",
     "likeness",
+    "market_fit",
     "figure5",
     "market_figures",
     "membership",

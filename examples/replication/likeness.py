@@ -79,8 +79,8 @@ def likeness(
             began with the career are left out, because their start is not known; spells that are still going on at the
             last wave count until then.
         moves: `share_of_steps`, the transition matrix from group to group, and `share_of_moves`, the same among those
-            who leave their occupation or state. Groups are those of `GROUPS` and the states without work; an
-            occupation that is no code of occ1990dd is a group of its own.
+            who leave their occupation or state; `people` are those who made such a move. Groups are those of `GROUPS`
+            and the states without work; an occupation that is no code of occ1990dd is a group of its own.
         returns: share of moves into an occupation that lead to one held before, by `held`, how many that could be (the
             occupation of the wave before not counted; `MOST_HELD` means so many or more).
         lengths: share of people by number of waves.
@@ -300,7 +300,9 @@ def _transition_matrix(left: pd.DataFrame) -> pd.DataFrame:
     """Steps and moves from group to group: counts, and shares of all that start in the group."""
     ends = ["previous_group", "group"]
     order = [*GROUPS, *sorted(set(left["previous_group"]).union(left["group"]) - set(GROUPS))]
-    counts = left.groupby(ends)["left"].agg(steps="size", moves="sum").reset_index()
+    counts = left.groupby(ends)["left"].agg(steps="size", moves="sum")
+    counts["people"] = left[left["left"]].groupby(ends)["person"].nunique()
+    counts = counts.fillna({"people": 0}).astype({"people": int}).reset_index()
     totals = counts.groupby("previous_group")[["steps", "moves"]].transform("sum")
     counts["share_of_steps"] = counts["steps"] / totals["steps"]
     counts["share_of_moves"] = counts["moves"] / totals["moves"]
@@ -450,9 +452,9 @@ def moves_figure(moves: pd.DataFrame) -> Figure:
     grid = figure.subplots(len(others), 3, sharex=True, sharey=True, squeeze=False)
     for axes, other in zip(grid, others, strict=True):
         panels = [
-            (f"Where people go who leave, in percent: {last}", matrices[last], shares),
+            (f"Where leavers go, in percent: {last}", matrices[last], shares),
             (other, matrices[other], shares),
-            (f"{other} minus {last}, in percentage points", matrices[other] - matrices[last], points),
+            (f"{other} minus {last}, in points", matrices[other] - matrices[last], points),
         ]
         for ax, (title, matrix, colours) in zip(axes, panels, strict=True):
             values = matrix.to_numpy()

@@ -45,11 +45,8 @@ FEWEST = 10
 DURATIONS, HELD = (1, 2, 3, 4, 5, 6, 8, 10, 13), tuple(range(1, 11))
 SINCE, HELD_WAVES = (2, 3, 4, 5, 6, 8, 11), (1, 2, 3, 5)
 MOST_STEP = 1.0
-# Numbers of the world that tables make superfluous, and skills that differ as much within families as between them:
-# in surveys moves within a broad group often leave the family of codes.
+# Numbers of the world that tables make superfluous.
 REPLACED = {
-    "family_sd": 0.7,
-    "skill_sd": 0.8,
     "recipes": 0,
     "ladder": 0.0,
     "trend_sd": 0.0,

@@ -8,7 +8,6 @@ controls, in worlds of 120 occupations.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,15 @@ from datasets import Dataset
 from matplotlib.figure import Figure
 
 from career_hf.cli.console import show
-from career_hf.simulation import ResumeConfig, World, load_resumes, preset, write_resumes
+from career_hf.simulation import (
+    ResumeConfig,
+    TrueOccupationModel,
+    World,
+    load_resumes,
+    preset,
+    world_processor,
+    write_resumes,
+)
 from career_hf.simulation.presets import Preset
 from career_hf.training.cells import run_jobs, training_log
 
@@ -34,8 +41,11 @@ from .findings import (
     measure,
     models_table,
 )
-from .study import Job, Output, StudyResult, Workers, page_of, studies, whiskers, with_interval
+from .study import Job, Output, Seeds, StudyResult, Workers, page_of, studies, whiskers, with_interval
 from .survey import carry_over, fine_tune, keep_survey, pretrain, references, split_survey, train_from_scratch
+
+
+NO_INFERENCE = "no inference"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +104,8 @@ class MarketsStudy(FindingsStudy):
     settings: MarketsSettings = MarketsSettings()
 
     def prepare(self, workers: int) -> None:
-        jobs = [Job(draw, market) for draw in (self.draw_corpus, self.draw_survey) for market in self.settings.markets]
+        draws = (self.draw_corpus, self.draw_survey) if self.settings.pretraining_seeds else (self.draw_survey,)
+        jobs = [Job(draw, market) for draw in draws for market in self.settings.markets]
         run_jobs("Drawing careers", jobs, workers)
 
     def compute(self, workers: int) -> None:
@@ -114,7 +125,9 @@ class MarketsStudy(FindingsStudy):
     def draw_survey(self, world: str) -> None:
         drawn = keep_survey(self.folder / "surveys" / world, self.settings, self.settings.preset(world))
         splits = self.survey(world)
-        for name, made in references(drawn, splits["train"], splits["validation"]).items():
+        known = references(drawn, splits["train"], splits["validation"])
+        known[NO_INFERENCE] = TrueOccupationModel.of_world(drawn, "nothing"), world_processor(drawn, "nothing")
+        for name, made in known.items():
             self.keep_table(world, name, 0, *made, splits["test"])
 
     def draw_corpus(self, corpus: str) -> None:
@@ -152,7 +165,9 @@ class MarketsStudy(FindingsStudy):
         """One row per finding and market in `findings`, every model in `models`."""
         tables = {market: found for market, found in self.world_tables().items() if market in self.settings.markets}
         found, models = two_markets_table(tables, self.settings), models_table(tables, self.settings)
-        summary = pd.Series({"hours of training, one core": training_log(self.folder)["hours"].sum()}, name="summary")
+        log = training_log(self.folder)
+        hours = log["hours"].sum() if len(log) else 0.0
+        summary = pd.Series({"hours of training, one core": hours}, name="summary")
         shown = found.assign(nats=with_interval(found, "nats", "low", "high", 3, "+"))
         page = page_of(
             {"Findings": shown.pivot(index="finding", columns="market", values="nats").loc[found["finding"].unique()]}
@@ -161,15 +176,28 @@ class MarketsStudy(FindingsStudy):
         return StudyResult(parts, {"findings": markets_figure(found)}, page)
 
 
-def two_markets_table(tables: Mapping[str, WorldTables] | WorldTables, settings: MarketsSettings) -> pd.DataFrame:
-    """One row per finding and market: steps, contrast with its interval, sd over seeds, and share of the gap."""
+def two_markets_table(tables: WorldTables, settings: MarketsSettings) -> pd.DataFrame:
+    """One row per finding and market: steps, contrast with its interval, sd over seeds, and share of the gap.
+
+    A finding about models that were not trained is left out.
+    """
     few, many = (f"pretrained on {volume} resumes" for volume in (min(settings.volumes), max(settings.volumes)))
     claims: list[tuple[str, str, str, dict[str, Any]]] = [
+        ("the truth beats the Markov chain", "floor", CHAIN, {}),
+        ("its gain is larger at returns than at new occupations", "floor", CHAIN, {"classes": ("return", "new")}),
+        ("its gain is larger at returns than at stays", "floor", CHAIN, {"classes": ("return", "stay")}),
+        ("to learn a person's type from the past pays", "floor", NO_INFERENCE, {}),
+        ("two earlier occupations say more than one", "Markov-2", CHAIN, {}),
         ("CAREER beats the Markov chain", "two-stage", CHAIN, {}),
         ("two stages beat one", "two-stage", "one-stage", {}),
         (PRETRAINING_PAYS, many, "two-stage", {}),
-        ("its gain is larger at returns than at new occupations", many, "two-stage", {"classes": ("return", "new")}),
-        ("its gain is larger at returns than at stays", many, "two-stage", {"classes": ("return", "stay")}),
+        (
+            "pretraining gains more at returns than at new occupations",
+            many,
+            "two-stage",
+            {"classes": ("return", "new")},
+        ),
+        ("pretraining gains more at returns than at stays", many, "two-stage", {"classes": ("return", "stay")}),
         (f"{min(settings.volumes):,} resumes already pay", few, "two-stage", {}),
         (f"{max(settings.volumes):,} resumes are better than {min(settings.volumes):,}", many, few, {}),
         ("pretrained without fine-tuning is worse than the Markov chain", CHAIN, f"{many}, zero-shot", {}),
@@ -178,6 +206,8 @@ def two_markets_table(tables: Mapping[str, WorldTables] | WorldTables, settings:
     rows = []
     for finding, better, worse, rest in claims:
         for market in settings.markets:
+            if better not in tables[market] or worse not in tables[market]:
+                continue
             contrast = Contrast(finding, market, False, market, better, worse, **rest)
             rows.append({"finding": finding, "market": market, **measure(tables[market], contrast, settings.draws)})
     return pd.DataFrame(rows)
@@ -189,8 +219,8 @@ def markets_figure(found: pd.DataFrame) -> Figure:
     axes = figure.subplots()
     findings, markets = list(found["finding"].unique()), list(found["market"].unique())
     for i, (market, color) in enumerate(zip(markets, (BLUE, ORANGE), strict=False)):
-        rows = found[found["market"] == market].set_index("finding").loc[findings[::-1]]
-        place = np.arange(len(rows)) + 0.12 * (0.5 - i)
+        rows = found[found["market"] == market].set_index("finding").reindex(findings[::-1])
+        place = np.arange(len(rows)) + 0.24 * (0.5 - i)
         axes.errorbar(rows["nats"], place, xerr=whiskers(rows, "nats"), fmt="o", capsize=3, color=color, label=market)
     axes.set_yticks(range(len(findings)), findings[::-1])
     axes.axvline(0, color="black", linewidth=1)
@@ -202,9 +232,10 @@ def markets_figure(found: pd.DataFrame) -> Figure:
 
 
 @studies.command()
-def markets(output: Output, workers: Workers = 2) -> None:
-    """The headline findings on the drawn market and on the one that is fitted to the NLSY79."""
-    result = MarketsStudy(output, MarketsSettings()).run(workers)
+def markets(output: Output, workers: Workers = 2, seeds: Seeds = 3) -> None:
+    """The headline findings on the drawn market and on the one that is fitted to the NLSY79; with --seeds 0, those
+    that need no trained model."""
+    result = MarketsStudy(output, MarketsSettings(seeds=seeds, pretraining_seeds=min(seeds, 2))).run(workers)
     columns = ["nats", "low", "high", "seed_sd", "share_of_gap"]
     for finding, rows in result["findings"].groupby("finding", sort=False):
         show(rows.set_index("market")[columns], f"{finding}: nats per step, 95% intervals")

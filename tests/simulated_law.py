@@ -21,6 +21,11 @@ def sigmoid(x):
     return 1 / (1 + math.exp(-x))
 
 
+def class_of(value, first_values):
+    """Number of the class of a whole number, of which the first also has what is below it."""
+    return max(sum(value >= first for first in first_values) - 1, 0)
+
+
 def prior(world, person):
     c = world.config
     middle = (c.first_birth_year + c.last_birth_year) / 2
@@ -48,7 +53,10 @@ def p_education(world, k, person, past, year, level):
         return (1 if level == 4 else below(level + 0.5)) - (0 if level == 0 else below(level - 0.5))
     before, at, state = past[-1]
     rises = 0.0
-    if state == world.num_states - 1 and at < 4:
+    if c.tables is not None and at < 4:
+        log_odds = c.tables.rise_by_year[state != world.num_states - 1][class_of(year, c.tables.years)]
+        rises = 1 - (1 - sigmoid(log_odds + 0.8 * world.schooling[k])) ** (year - before)
+    elif state == world.num_states - 1 and at < 4:
         rises = 1 - (1 - c.education_progress * sigmoid(-1 + 0.8 * world.schooling[k])) ** (year - before)
     return {0: 1 - rises, 1: rises}.get(level - at, 0.0)
 
@@ -59,6 +67,11 @@ def p_state(world, k, person, past, year, level):
     age, decades = year - person.birth_year, (year - person.birth_year - 20) / 10
     young_woman = person.gender == 1 and 24 <= age <= 36
     previous = past[-1][2] if past else None
+    t = c.tables
+    if t is not None:
+        groups = max(t.group) + 1
+        origin = groups + 3 if not past else t.group[previous] if previous < n else groups + previous - n
+        of_year = class_of(year, t.years)
 
     stay = 0.0
     if past:
@@ -77,6 +90,11 @@ def p_state(world, k, person, past, year, level):
             logit = c.stay_out + world.attachment[k] + c.out_women * young_woman
         else:
             logit = c.stay_school + world.schooling[k] / 2 + c.stay_school_age * max(age - 20, 0)
+        if t is not None:
+            kind = max(previous - n + 1, 0)
+            logit += t.stay_by_duration[kind][class_of(past[-1][0] - start + 1, t.durations)]
+            logit += t.stay_by_year[person.gender][kind][of_year]
+            logit += t.stay_by_group[t.group[previous]] if previous < n else 0
         stay = sigmoid(logit + c.stay_gap * (gap - 1))
 
     classes = [
@@ -87,6 +105,9 @@ def p_state(world, k, person, past, year, level):
     ]
     if not past:
         classes = [a + b for a, b in zip(classes, [0, c.first_unemployed, c.first_out, c.first_school], strict=True)]
+    if t is not None:
+        tables = (t.move_by_origin[origin], t.move_by_year[person.gender][of_year], t.move_by_education[level])
+        classes = [classes[0], *(a + sum(table[i] for table in tables) for i, a in enumerate(classes[1:]))]
     classes = [math.exp(a) for a in classes]
     if past and previous >= n:
         classes[previous - n + 1] = 0
@@ -110,7 +131,16 @@ def p_state(world, k, person, past, year, level):
             u -= c.nearness / 2 * sum((world.skill[last] - world.skill[j]) ** 2)
         if held:
             u += c.mean_skill * np.mean([world.skill[i] for i in held], axis=0) @ world.skill[j]
-        if j in held:
+        if t is not None:
+            u += t.flow[origin][t.group[j]] + t.education_flow[level][t.group[j]]
+        if j in held and t is not None:
+            others = len(set(held)) - (previous < n)
+            since = year - max(then for then, state in worked if state == j)
+            pull_back = t.return_by_held[class_of(others, t.held)] + t.return_by_since[class_of(since, t.since)]
+            pull_back += t.return_by_waves[class_of(held.count(j), t.waves)]
+            pull_back += t.recall if previous >= n and held[-1] == j else 0
+            u += c.return_strength * pull_back
+        elif j in held:
             since = year - max(then for then, state in worked if state == j)
             u += c.return_strength * math.log(1 + held.count(j)) * math.exp(-c.return_decay * since)
         if run >= c.ladder_waves and j == world.senior[world.family[held[-1]]]:

@@ -17,8 +17,8 @@ def simulate(
     preset: Annotated[
         str,
         typer.Option(
-            help="Preset of the market. Surveys: tiny, kw, survey; surveys without one mechanism: markov, one_type, "
-            "no_returns, gender_free; resumes: resume, scaling."
+            help="Preset of the market. Surveys: tiny, kw, survey, nlsy79 (fitted to the NLSY79); surveys without one "
+            "mechanism: markov, one_type, no_returns, gender_free; resumes: resume, scaling."
         ),
     ] = "survey",
     departure: Annotated[

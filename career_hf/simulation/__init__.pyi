@@ -27,6 +27,7 @@ from .saving import write_resume_card as write_resume_card
 from .survey import Simulation as Simulation
 from .survey import SurveyConfig as SurveyConfig
 from .survey import simulate as simulate
+from .tables import LawTables as LawTables
 from .thinning import Thinned as Thinned
 from .thinning import ThinnedTruth as ThinnedTruth
 from .thinning import thin as thin

@@ -20,11 +20,11 @@ import numpy as np
 from scipy.special import expit, ndtr
 
 from ..occupations.labels import EDUCATION, GENDERS, REGIONS
+from .tables import NONE, class_of, origins
 from .world import World
 
 
 TRENDS_FROM = 1990
-NONE = -1  # no occupation yet
 
 
 @dataclass
@@ -175,6 +175,7 @@ class Law:
 
     def __init__(self, world: World) -> None:
         self.world, c = world, world.config
+        self.tables = None if c.tables is None else c.tables.arrays()
         self.taste_pull = np.exp(c.taste * world.taste @ world.skill.T)
         # Everything in u_j that depends on education, gender and region: one row for each combination.
         missing = np.maximum(world.requirement - np.arange(len(EDUCATION))[:, None], 0)
@@ -185,6 +186,9 @@ class Law:
             + typing[None, :, None]
             + world.region_size[None, None]
         ).reshape(-1, c.occupations)
+        if self.tables is not None:
+            of_education = self.tables["education_flow"][:, self.tables["group"]]
+            self.standing += np.repeat(of_education, len(GENDERS) * len(REGIONS), axis=0)
         square = (world.skill**2).sum(axis=1)
         distance = square[:, None] + square - 2 * world.skill @ world.skill.T
         # The last row is for people who have held no occupation yet.
@@ -220,12 +224,23 @@ class Law:
         return np.diff(np.concatenate([ends[..., :1], below, ends[..., 1:]], axis=-1), axis=-1)
 
     def completes_level(self, history: History, year: np.ndarray) -> np.ndarray:
-        """p(education rises by one level | type, past), `(people, types)`: only after a wave in school."""
+        """p(education rises by one level | type, past), `(people, types)`: only after a state of `can_rise`."""
         c = self.world.config
-        yearly = c.education_progress * expit(-1 + 0.8 * self.world.schooling)
+        if self.tables is None:
+            yearly = c.education_progress * expit(-1 + 0.8 * self.world.schooling)
+        else:
+            elsewhere = (history.previous != self.world.num_states - 1).astype(np.int64)
+            log_odds = self.tables["rise_by_year"][elsewhere, class_of(year, self.tables["years"])]
+            yearly = expit(log_odds[:, None] + 0.8 * self.world.schooling)
         within = 1 - (1 - yearly) ** (year - history.year)[:, None]
-        at_school = (history.previous == self.world.num_states - 1) & (history.education < len(EDUCATION) - 1)
-        return within * at_school[:, None]
+        can_rise = self.can_rise[history.previous] & (history.previous != NONE)
+        return within * (can_rise & (history.education < len(EDUCATION) - 1))[:, None]
+
+    @property
+    def can_rise(self) -> np.ndarray:
+        """`(states,)`, whether a level of education can be completed after a wave in this state."""
+        in_school = np.arange(self.world.num_states) == self.world.num_states - 1
+        return in_school | (self.tables is not None)
 
     def education_likelihood(
         self, history: History, people: People, year: np.ndarray, education: np.ndarray
@@ -256,14 +271,38 @@ class Law:
         first = history.previous == NONE
         return Step(
             previous=history.previous,
-            stay=np.where(first[:, None], 0.0, self._stay(history, year, age, young_women)),
-            classes=self._classes(history, age, young_women, education),
+            stay=np.where(first[:, None], 0.0, self._stay(history, people, year, age, young_women)),
+            classes=self._classes(history, people, year, age, young_women, education),
             pull=pull,
             taste_pull=self.taste_pull,
             total=pull @ self.taste_pull.T,
         )
 
-    def _stay(self, history: History, year: np.ndarray, age: np.ndarray, young_women: np.ndarray) -> np.ndarray:
+    def return_pull(self, history: History, year: np.ndarray, rows: np.ndarray, occupation: np.ndarray) -> np.ndarray:
+        """What earlier waves in an occupation add to its u_j.
+
+        Args:
+            history: Earlier waves.
+            year: `(people,)`, year of this wave.
+            rows, occupation: `(pairs,)`, people, and an occupation that each of them has held.
+        """
+        c, tables = self.world.config, self.tables
+        # The logarithm of int16 would be in single precision.
+        waves = history.waves_held[rows, occupation].astype(np.float64)
+        since = year[rows] - history.last_held[rows, occupation]
+        if tables is None:
+            return c.return_strength * np.log1p(waves) * np.exp(-c.return_decay * since)
+        working = (history.previous != NONE) & (history.previous < c.occupations)
+        others = (history.waves_held > 0).sum(axis=1) - working
+        pull = tables["return_by_held"][class_of(others[rows], tables["held"])]
+        pull = pull + tables["return_by_since"][class_of(since, tables["since"])]
+        pull += tables["return_by_waves"][class_of(waves, tables["waves"])]
+        is_recall = ~working[rows] & (history.last_occupation[rows] == occupation)
+        return c.return_strength * (pull + tables["recall"] * is_recall)
+
+    def _stay(
+        self, history: History, people: People, year: np.ndarray, age: np.ndarray, young_women: np.ndarray
+    ) -> np.ndarray:
         """Eq. 1, `(people, types)`; meaningless at the first wave."""
         c = self.world.config
         duration = np.log(history.year - history.since + 1.0)
@@ -278,10 +317,22 @@ class Law:
             ],
         )
         common += c.stay_gap * (year - history.year - 1)
+        if self.tables is not None:
+            t = self.tables
+            common += t["stay_by_duration"][kind, class_of(history.year - history.since + 1, t["durations"])]
+            common += t["stay_by_year"][people.gender, kind, class_of(year, t["years"])]
+            in_occupation = np.flatnonzero(kind == 0)
+            common[in_occupation] += t["stay_by_group"][t["group"][history.previous[in_occupation]]]
         return expit(self.stay_by_type[:, history.previous].T + common[:, None])
 
     def _classes(
-        self, history: History, age: np.ndarray, young_women: np.ndarray, education: np.ndarray
+        self,
+        history: History,
+        people: People,
+        year: np.ndarray,
+        age: np.ndarray,
+        young_women: np.ndarray,
+        education: np.ndarray,
     ) -> np.ndarray:
         """Eq. 2, `(people, types, 4)`."""
         c = self.world.config
@@ -297,6 +348,12 @@ class Law:
             axis=1,
         )
         common[first, 1:] += [c.first_unemployed, c.first_out, c.first_school]
+        if self.tables is not None:
+            t = self.tables
+            common[:, 1:] += (
+                t["move_by_origin"][origins(history.previous, t["group"])] + t["move_by_education"][education]
+            )
+            common[:, 1:] += t["move_by_year"][people.gender, class_of(year, t["years"])]
         p = np.exp(common[:, None] + self.class_by_type)
         out_of_work = np.flatnonzero(history.previous >= c.occupations)
         p[out_of_work, :, history.previous[out_of_work] - c.occupations + 1] = 0
@@ -311,13 +368,13 @@ class Law:
         if not c.last_occupation_survives:
             last = np.where(history.previous < c.occupations, history.previous, NONE)
         u += self.nearness[last]
+        if self.tables is not None:
+            group = self.tables["group"]
+            u += self.tables["flow"][:, group][origins(history.previous, group)]
         u += (c.mean_skill * history.skill_sum / np.maximum(history.waves_worked, 1)[:, None]) @ world.skill.T
         if c.return_strength:
             rows, occupation = history.waves_held.nonzero()
-            decay = np.exp(-c.return_decay * (year[rows] - history.last_held[rows, occupation]))
-            # The logarithm of int16 would be in single precision.
-            waves = history.waves_held[rows, occupation].astype(np.float64)
-            u[rows, occupation] += c.return_strength * np.log1p(waves) * decay
+            u[rows, occupation] += self.return_pull(history, year, rows, occupation)
         climbers = np.flatnonzero(history.family_run >= c.ladder_waves)
         u[climbers, world.senior[world.family[history.last_occupation[climbers]]]] += c.ladder
         a, b, result = world.recipes.T

@@ -77,8 +77,8 @@ def draw_market(
     """Draws careers from a labor market whose true probabilities are known.
 
     Args:
-        name: Name of the preset. Surveys: tiny, kw, survey; surveys without one mechanism: markov, one_type,
-            no_returns, gender_free; resumes: resume, scaling.
+        name: Name of the preset. Surveys: tiny, kw, survey, nlsy79 (fitted to the NLSY79); surveys without one
+            mechanism: markov, one_type, no_returns, gender_free; resumes: resume, scaling.
         output: Destination folder; resumes need one, because they can be larger than memory.
         people: Number of people drawn; by default that of the preset.
         seed: Random seed for drawing people; the preset fixes the market itself.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from ..number_ranges import within_ranges
@@ -45,6 +48,11 @@ class Preset:
         """All numbers, ready for JSON."""
         return {"world": self.world.to_dict(), "survey": self.survey.to_dict()}
 
+    @classmethod
+    def from_dict(cls, numbers: Mapping[str, Mapping[str, Any]]) -> Preset:
+        """A preset from what `to_dict` gave, as the study `market-fit` writes it for any survey."""
+        return cls(WorldConfig(**numbers["world"]), SurveyConfig(**numbers["survey"]))
+
 
 SURVEY = Preset(WorldConfig(), SurveyConfig())
 TINY = Preset(
@@ -80,6 +88,9 @@ KEANE_WOLPIN = Preset(
     SurveyConfig(people=1_400, last_annual_year=2012, fewest_waves=10, most_waves=25, skipped=0.0),
 )
 
+# Fitted to the NLSY79 by the study `market-fit`; the file holds log-odds by cells of ten people or more.
+NLSY79 = Preset.from_dict(json.loads(Path(__file__).with_name("nlsy79.json").read_text(encoding="utf-8")))
+
 # Mechanisms that make the law depend on more than the previous occupation, each switched off.
 NO_HISTORY = {
     "stay_duration": 0.0,
@@ -114,6 +125,7 @@ PRESETS = {
     "tiny": TINY,
     "kw": KEANE_WOLPIN,
     "survey": SURVEY,
+    "nlsy79": NLSY79,
     **{name: SURVEY.with_world(**numbers) for name, numbers in CONTROLS.items()},
 }
 # Corpora of resumes from the world of `survey`, and the nested samples of `scaling` (Figure 2b).
@@ -123,7 +135,8 @@ SCALING = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 
 @within_ranges
 def preset(name: str) -> Preset:
-    """Finds a preset by name: tiny, kw, survey, or a control of survey: markov, one_type, no_returns, gender_free.
+    """Finds a preset by name: tiny, kw, survey, nlsy79; or a control of survey: markov, one_type, no_returns,
+    gender_free.
 
     Raises:
         ValueError: If there is no such preset.

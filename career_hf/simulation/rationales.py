@@ -76,7 +76,7 @@ def _pulls(law: Law, waves: Waves) -> pd.DataFrame:
         state = waves.states[rows, t]
         forward.observe_covariates(waves.years[rows, t], waves.levels[rows, t])
         step = forward.current()
-        for mechanism, strength in enumerate(_strengths(law.world, forward.history, waves.years[rows, t], state)):
+        for mechanism, strength in enumerate(_strengths(law, forward.history, waves.years[rows, t], state)):
             pulled = np.flatnonzero(strength)
             probability, without = _switched_off(
                 step.take(pulled), forward.weights[pulled], state[pulled], strength[pulled]
@@ -88,9 +88,9 @@ def _pulls(law: Law, waves: Waves) -> pd.DataFrame:
     return pd.concat(frames)
 
 
-def _strengths(world: World, history: History, year: np.ndarray, state: np.ndarray) -> list[np.ndarray]:
+def _strengths(law: Law, history: History, year: np.ndarray, state: np.ndarray) -> list[np.ndarray]:
     """For each mechanism, the `(people,)` pull on the occupation that was entered; 0 where it was not at work."""
-    c = world.config
+    world, c = law.world, law.world.config
     people = np.arange(len(state))
     entered = (history.previous != NONE) & (state < c.occupations) & (state != history.previous)
     occupation = np.where(entered, state, 0)
@@ -99,10 +99,10 @@ def _strengths(world: World, history: History, year: np.ndarray, state: np.ndarr
     climbed = (history.family_run >= c.ladder_waves) & (
         occupation == world.senior[world.family[history.last_occupation]]
     )
-    waves_held = history.waves_held[people, occupation].astype(np.float64)
-    since = year - history.last_held[people, occupation]
-    returns = c.return_strength * np.log1p(waves_held) * np.exp(-c.return_decay * np.where(waves_held > 0, since, 0))
-    return [entered * c.recipe_strength * is_completed.any(axis=1), entered * c.ladder * climbed, entered * returns]
+    returns = np.zeros(len(state))
+    back = np.flatnonzero(entered & (history.waves_held[people, occupation] > 0))
+    returns[back] = law.return_pull(history, year, back, occupation[back])
+    return [entered * c.recipe_strength * is_completed.any(axis=1), entered * c.ladder * climbed, returns]
 
 
 def _switched_off(

@@ -43,6 +43,8 @@ class SurveyConfig:
         race_shares: Shares of the population, in the order of `RACES`.
         oversampling: Rate at which each race is sampled, relative to the others. Weights are the inverse.
         psus: Number of primary sampling units in each stratum; they have no effect on careers.
+        wave_shares: Shares of people with each number of waves from fewest to most; empty for equal shares.
+        years: Years of the waves; empty for those that `last_annual_year` says.
     """
 
     people: int = 12_000
@@ -54,12 +56,25 @@ class SurveyConfig:
     race_shares: tuple[float, ...] = (0.8, 0.13, 0.07)
     oversampling: tuple[float, ...] = (1.0, 2.0, 2.5)
     psus: int = 10
+    wave_shares: tuple[float, ...] = ()
+    years: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("race_shares", "oversampling"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
             if len(getattr(self, name)) != len(RACES) or min(getattr(self, name)) <= 0:
                 raise ValueError(f"{name} needs a positive number for each of {RACES}, not {getattr(self, name)}")
+        for name in ("wave_shares", "years"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.wave_shares and (
+            len(self.wave_shares) != self.most_waves - self.fewest_waves + 1 or min(self.wave_shares) < 0
+        ):
+            raise ValueError(
+                f"wave_shares needs a share for each number of waves from {self.fewest_waves} to {self.most_waves}, "
+                f"not {self.wave_shares}"
+            )
+        if any(a >= b for a, b in zip(self.years, self.years[1:], strict=False)):
+            raise ValueError(f"years of the waves must increase, not {self.years}")
         if not 1 <= self.fewest_waves <= self.most_waves or self.people < 1:
             raise ValueError(
                 f"people must be at least 1, and 1 <= fewest_waves <= most_waves; not {self.people}, "
@@ -202,7 +217,8 @@ def _waves(
 ) -> tuple[np.ndarray, np.ndarray]:
     """`(people, most_waves)` years of the waves, and the `(people,)` number of waves of each person."""
     first, last = world.config.first_year, world.config.last_year
-    calendar = np.array([y for y in range(first, last + 1) if y <= survey.last_annual_year or (last - y) % 2 == 0])
+    annual_then_biennial = [y for y in range(first, last + 1) if y <= survey.last_annual_year or (last - y) % 2 == 0]
+    calendar = np.array(survey.years or annual_then_biennial)
     entry = np.searchsorted(calendar, np.maximum(people.birth_year + survey.entry_age, first))
     if (entry == len(calendar)).any():
         person = int((entry == len(calendar)).argmax())
@@ -210,7 +226,11 @@ def _waves(
             f"people born in {people.birth_year[person]} are {survey.entry_age} only after the last wave, "
             f"{calendar[-1]}: choose a lower entry_age or a later last_year"
         )
-    wanted = rng.integers(survey.fewest_waves, survey.most_waves + 1, len(people))
+    if survey.wave_shares:
+        shares = np.array(survey.wave_shares)
+        wanted = survey.fewest_waves + rng.choice(len(shares), size=len(people), p=shares / shares.sum())
+    else:
+        wanted = rng.integers(survey.fewest_waves, survey.most_waves + 1, len(people))
     interviewed = rng.random((len(people), len(calendar))) >= survey.skipped
     wave = np.arange(len(calendar))
     interviewed = (interviewed & (wave > entry[:, None])) | (wave == entry[:, None])

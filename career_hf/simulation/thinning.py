@@ -205,7 +205,7 @@ class _Cloud:
 def _predict(law: Law, waves: Waves, observed: np.ndarray, particles: int, rng: np.random.Generator) -> np.ndarray:
     """p(y_t = j | observed past), `(careers, waves, states)`, meaningless where `observed` is false."""
     careers, width = observed.shape
-    every, school = np.arange(careers), law.world.num_states - 1
+    every = np.arange(careers)
     predicted = np.zeros((careers, width, law.world.num_states))
     # The first observed wave from each wave on; `width` where there is none.
     following = np.minimum.accumulate(np.where(observed, np.arange(width), width)[:, ::-1], axis=1)[:, ::-1]
@@ -233,10 +233,8 @@ def _predict(law: Law, waves: Waves, observed: np.ndarray, particles: int, rng: 
         hidden = np.flatnonzero(~observed[career, t])
         hidden_career = career[hidden]
         mass = cloud.weight[hidden, None] * p[hidden]
-        # The missing levels must be completed in time, and only waves in school complete one.
-        mass *= (next_level[hidden_career] - level[hidden] - waves_ahead[hidden_career])[:, None] < (
-            np.arange(p.shape[1]) == school
-        )
+        # The missing levels must be completed in time, and only waves in some states complete one.
+        mass *= (next_level[hidden_career] - level[hidden] - waves_ahead[hidden_career])[:, None] < law.can_rise
         # A guess at the probability that each child will give the next observed state.
         guess = np.repeat(p[hidden, next_state[hidden_career]][:, None], p.shape[1], axis=1)
         guess[np.arange(len(hidden)), next_state[hidden_career]] += REACHED

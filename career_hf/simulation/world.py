@@ -6,6 +6,7 @@ A `WorldConfig` is a set of named numbers; `World.build` turns it into arrays. T
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from ..occupations import crosswalks
 from ..occupations.labels import EDUCATION, GENDERS, RACES, REGIONS
+from .tables import LawTables
 
 
 # Three states without work follow the occupations, in this order.
@@ -80,6 +82,8 @@ class WorldConfig:
         recipe_strength: Pull of c after a and b.
         education_gap: Per missing level, for occupations that require more education than a person has.
         gender_typing_sd: Of the difference between women's and men's log-size of an occupation.
+        tables: Log-odds by observed cells, which are added to those of the numbers above or take their place; none by
+            default. `career_hf.simulation.tables` describes them.
     """
 
     seed: int = 0
@@ -144,9 +148,14 @@ class WorldConfig:
     recipe_strength: float = 3.0
     education_gap: float = 0.8
     gender_typing_sd: float = 0.6
+    tables: LawTables | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "occupation_labels", tuple(self.occupation_labels))
+        if isinstance(self.tables, Mapping):
+            object.__setattr__(self, "tables", LawTables(**self.tables))
+        if self.tables is not None and len(self.tables.group) != self.occupations:
+            raise ValueError(f"tables of {len(self.tables.group)} occupations for a world of {self.occupations}")
         if not 1 <= self.families <= self.occupations or self.occupations < 2 or self.types < 1:
             raise ValueError(
                 f"a world needs 2 occupations or more, 1 to that many families and a type, not {self.occupations}, "
@@ -164,8 +173,10 @@ class WorldConfig:
             raise ValueError("last_year and last_birth_year must not lie before first_year and first_birth_year")
 
     def to_dict(self) -> dict[str, Any]:
-        """The numbers by name, ready for JSON; `WorldConfig(**d)` reads it."""
-        return asdict(self) | {"occupation_labels": list(self.occupation_labels)}
+        """The numbers by name, ready for JSON; `WorldConfig(**d)` reads it. Without tables there is no such name."""
+        numbers = asdict(replace(self, tables=None)) | {"occupation_labels": list(self.occupation_labels)}
+        del numbers["tables"]
+        return numbers if self.tables is None else numbers | {"tables": self.tables.to_dict()}
 
 
 @dataclass(frozen=True)
@@ -211,6 +222,9 @@ class World:
     def build(cls, config: WorldConfig) -> World:
         """Draws a world; the same config always gives the same world."""
         world = cls._draw(config, config.seed)
+        if config.tables is not None:
+            tables = config.tables.arrays()
+            world = replace(world, size=tables["size"], gender_typing=tables["gender_typing"])
         if config.departure == 0:
             return world
         # A rotation from one draw to another keeps variances.

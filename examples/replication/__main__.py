@@ -9,6 +9,7 @@ from pathlib import Path
 # Files that register commands, in the order of `--help`.
 STUDIES = (
     "findings",
+    "markets",
     "rivals",
     "better",
     "table1",
@@ -26,6 +27,7 @@ STUDIES = (
     "coverage_shares",
     "rationales",
     "likeness",
+    "market_fit",
     "figure5",
     "market_figures",
     "membership",

@@ -355,13 +355,13 @@ def findings_table(tables: WorldTables, settings: FindingsSettings) -> pd.DataFr
                 "finding": contrast.finding,
                 "case": contrast.case,
                 "control": contrast.control,
-                **_measure(tables[contrast.world], contrast, settings.draws),
+                **measure(tables[contrast.world], contrast, settings.draws),
             }
         )
     return pd.DataFrame(rows)
 
 
-def _measure(of_world: dict[str, list[pd.DataFrame]], contrast: Contrast, draws: int) -> dict[str, object]:
+def measure(of_world: dict[str, list[pd.DataFrame]], contrast: Contrast, draws: int) -> dict[str, object]:
     """Numbers of one contrast."""
     kinds = contrast.classes or ("all",)
     names = (contrast.better, contrast.worse, CHAIN, "floor")

@@ -79,8 +79,8 @@ def likeness(
             began with the career are left out, because their start is not known; spells that are still going on at the
             last wave count until then.
         moves: `share_of_steps`, the transition matrix from group to group, and `share_of_moves`, the same among those
-            who leave their occupation or state. Groups are those of `GROUPS` and the states without work; an
-            occupation that is no code of occ1990dd is a group of its own.
+            who leave their occupation or state; `people` are those who made such a move. Groups are those of `GROUPS`
+            and the states without work; an occupation that is no code of occ1990dd is a group of its own.
         returns: share of moves into an occupation that lead to one held before, by `held`, how many that could be (the
             occupation of the wave before not counted; `MOST_HELD` means so many or more).
         lengths: share of people by number of waves.
@@ -126,9 +126,10 @@ def likeness_study(
         careers_by_name, draws, seed: As in `likeness`.
 
     Returns:
-        What `likeness` returns.
+        What `likeness` returns, and `distances`.
     """
     tables = likeness(careers_by_name, draws=draws, seed=seed)
+    tables["distances"] = distances(tables)
     shown = {
         f"likeness_{name}": (table[table["people"] >= FEWEST] if "people" in table else table).reset_index(drop=True)
         for name, table in tables.items()
@@ -137,6 +138,51 @@ def likeness_study(
     figures = {"likeness": likeness_figure(tables), "likeness_moves": moves_figure(tables["moves"])}
     StudyResult({"likeness": tables["summary"], **shown}, figures).save(Path(output), "%.6g")
     return tables
+
+
+# The cells of each table, and what is compared.
+COMPARED = {
+    "states": (["at", "state"], "share"),
+    "leaving": (["gap", "years"], "share"),
+    "moves": (["from", "to"], "share_of_moves"),
+    "returns": (["held"], "share"),
+    "held": (["waves_worked"], "mean"),
+    "lengths": (["waves"], "share"),
+    "concentration": (["largest"], "share"),
+}
+
+
+def distances(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """How far every source but the last is from the last: the mean absolute difference over the cells of each table.
+
+    Args:
+        tables: What `likeness` returns.
+
+    Returns:
+        One row per table. Cells count by their steps (moves by their moves) in the last source, or equally where a
+        table has no number of steps; cells with fewer than `FEWEST` people there are left out, and a cell that a
+        source does not have has share 0. The last column is the mean standard error of the last source, where known.
+    """
+    *others, last = dict.fromkeys(tables["lengths"]["careers"])
+    rows = {}
+    for name, (cells, value) in COMPARED.items():
+        of_source = {source: tables[name].query("careers == @source").set_index(cells) for source in (*others, last)}
+        wanted = of_source[last]
+        if "people" in wanted:
+            wanted = wanted[wanted["people"] >= FEWEST]
+        weight = wanted["moves" if name == "moves" else "n"] if name not in ("lengths", "concentration") else 1.0
+        weight = pd.Series(weight, wanted.index, dtype=float)
+
+        def mean(values: pd.Series, weight: pd.Series = weight) -> float:
+            return float((values.abs() * weight).sum() / weight.sum()) if len(weight) else np.nan
+
+        rows[name] = {
+            source: mean(of_source[source][value].reindex(wanted.index, fill_value=0.0) - wanted[value])
+            for source in others
+        }
+        has_errors = "standard_error" in wanted
+        rows[name][f"standard error of {last}"] = mean(wanted["standard_error"]) if has_errors else np.nan
+    return pd.DataFrame(rows).T.rename_axis("table").reset_index()
 
 
 def career_steps(careers: Dataset, without_work: Sequence[str] = NOT_WORKING) -> pd.DataFrame:
@@ -254,7 +300,9 @@ def _transition_matrix(left: pd.DataFrame) -> pd.DataFrame:
     """Steps and moves from group to group: counts, and shares of all that start in the group."""
     ends = ["previous_group", "group"]
     order = [*GROUPS, *sorted(set(left["previous_group"]).union(left["group"]) - set(GROUPS))]
-    counts = left.groupby(ends)["left"].agg(steps="size", moves="sum").reset_index()
+    counts = left.groupby(ends)["left"].agg(steps="size", moves="sum")
+    counts["people"] = left[left["left"]].groupby(ends)["person"].nunique()
+    counts = counts.fillna({"people": 0}).astype({"people": int}).reset_index()
     totals = counts.groupby("previous_group")[["steps", "moves"]].transform("sum")
     counts["share_of_steps"] = counts["steps"] / totals["steps"]
     counts["share_of_moves"] = counts["moves"] / totals["moves"]
@@ -381,16 +429,17 @@ def likeness_figure(tables: Mapping[str, pd.DataFrame]) -> Figure:
 
 
 def moves_figure(moves: pd.DataFrame) -> Figure:
-    """Where leavers go, in the first and the last source: percent of those who leave a group, and the difference.
+    """Where leavers go: for every source but the last its percent of those who leave a group, beside the last source's
+    and the difference.
 
     Args:
         moves: The table `moves` of `likeness`.
 
     Returns:
-        A matplotlib figure, 15 by 6 inches, that no window shows.
+        A matplotlib figure, 15 inches wide and 6 high for each source but the last, that no window shows.
     """
-    names = list(dict.fromkeys(moves["careers"]))
-    first, last = names[0], names[-1]
+    *others, last = dict.fromkeys(moves["careers"])
+    others = others or [last]
     groups = list(dict.fromkeys([*moves["from"], *moves["to"]]))
     moves = moves.assign(percent=100 * moves["share_of_moves"])
     matrices = {
@@ -399,24 +448,25 @@ def moves_figure(moves: pd.DataFrame) -> Figure:
     }
     shares: dict[str, Any] = {"cmap": "Blues", "vmin": 0, "vmax": 60}
     points: dict[str, Any] = {"cmap": "PuOr", "vmin": -30, "vmax": 30}
-    panels = [
-        (f"Where people go who leave, in percent: {last}", matrices[last], shares),
-        (first, matrices[first], shares),
-        (f"{first} minus {last}, in percentage points", matrices[first] - matrices[last], points),
-    ]
-    figure = Figure(figsize=(15, 6), layout="constrained")
-    axes = figure.subplots(1, len(panels), sharey=True)
-    for ax, (title, matrix, colours) in zip(axes, panels, strict=True):
-        values = matrix.to_numpy()
-        ax.imshow(values, aspect="auto", **colours)
-        for i, j in np.argwhere(np.abs(values) >= 0.5):
-            colour = "white" if abs(values[i, j]) > 0.6 * colours["vmax"] else "black"
-            ax.text(j, i, f"{values[i, j]:.0f}", ha="center", va="center", fontsize=9, color=colour)
-        labels = [group.replace("_", " ") for group in groups]
-        ax.set_xticks(range(len(groups)), labels, rotation=45, ha="right", rotation_mode="anchor")
-        ax.set_yticks(range(len(groups)), labels)
-        ax.set(title=title, xlabel="to")
-    axes[0].set_ylabel("from")
+    figure = Figure(figsize=(15, 6 * len(others)), layout="constrained")
+    grid = figure.subplots(len(others), 3, sharex=True, sharey=True, squeeze=False)
+    for axes, other in zip(grid, others, strict=True):
+        panels = [
+            (f"Where leavers go, in percent: {last}", matrices[last], shares),
+            (other, matrices[other], shares),
+            (f"{other} minus {last}, in points", matrices[other] - matrices[last], points),
+        ]
+        for ax, (title, matrix, colours) in zip(axes, panels, strict=True):
+            values = matrix.to_numpy()
+            ax.imshow(values, aspect="auto", **colours)
+            for i, j in np.argwhere(np.abs(values) >= 0.5):
+                colour = "white" if abs(values[i, j]) > 0.6 * colours["vmax"] else "black"
+                ax.text(j, i, f"{values[i, j]:.0f}", ha="center", va="center", fontsize=9, color=colour)
+            labels = [group.replace("_", " ") for group in groups]
+            ax.set_xticks(range(len(groups)), labels, rotation=45, ha="right", rotation_mode="anchor")
+            ax.set_yticks(range(len(groups)), labels)
+            ax.set(title=title, xlabel="to")
+        axes[0].set_ylabel("from")
     return figure
 
 
@@ -447,13 +497,23 @@ def likeness_command(
     data: Data,
     output: Output,
     name: Annotated[str, typer.Option(help="What tables and figures call these careers.")] = "survey",
-    people: Annotated[int, typer.Option(help="Sample size of the simulated market.", min=1)] = 12_000,
-    miscoded: Annotated[float, typer.Option(help="Share of the market's waves worked that are coded wrongly.")] = 0.0,
+    people: Annotated[int, typer.Option(help="Sample size of each simulated market.", min=1)] = 12_000,
+    miscoded: Annotated[float, typer.Option(help="Share of the markets' waves worked that are coded wrongly.")] = 0.0,
+    markets: Annotated[str, typer.Option(help="Presets of the markets, comma-separated.")] = "survey",
+    split: Annotated[str | None, typer.Option(help="One split of the careers, such as test; all by default.")] = None,
 ) -> None:
-    """The simulated market beside a survey: what people do, when they leave, where they go, how often they return."""
-    survey = concatenate_datasets(list(load_careers(data).values()))
-    market = preset("survey").simulate(people)
-    careers, _ = miscode(market.careers, market.world, miscoded)
-    tables = likeness_study(output, {"market": careers, name: survey})
-    show(tables["summary"], f"The simulated market beside {name}; standard errors from resampling people")
+    """Simulated markets beside a survey: what people do, when they leave, where they go, how often they return."""
+    splits = load_careers(data)
+    if split is not None and split not in splits:
+        raise ValueError(f"--split: {data} has no split '{split}', only {', '.join(splits)}")
+    survey = concatenate_datasets(list(splits.values())) if split is None else splits[split]
+    names = markets.split(",")
+    careers = {}
+    for market in names:
+        drawn = preset(market).simulate(people)
+        called = "market" if len(names) == 1 else f"market {market}"
+        careers[called], _ = miscode(drawn.careers, drawn.world, miscoded)
+    tables = likeness_study(output, {**careers, name: survey})
+    show(tables["summary"], f"Simulated markets beside {name}; standard errors from resampling people")
+    show(tables["distances"].set_index("table"), f"Mean absolute distances from {name}")
     say(f"{output}/likeness*.csv, likeness.png, likeness_moves.png")

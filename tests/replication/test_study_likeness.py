@@ -284,3 +284,25 @@ def test_both_figures_of_the_market_show_the_truth(market, tmp_path):
     assert len(left.lines) == len(right.containers) == 3
     result.save(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"career.png", "floors.png"}
+
+
+def test_distances_are_mean_absolute_differences_weighted_by_the_last_source(market, other, tables):
+    found = study.distances(tables).set_index("table")
+    assert set(found.index) == set(study.COMPARED)
+    returns = tables["returns"].pivot(index="held", columns="careers", values="share").fillna(0)
+    of_other = tables["returns"].query("careers == 'other'").set_index("held")
+    enough = of_other["people"] >= study.FEWEST
+    apart = (returns["market"] - returns["other"]).abs().loc[of_other.index[enough]]
+    assert found.loc["returns", "market"] == pytest.approx(np.average(apart, weights=of_other["n"][enough]))
+    itself = study.distances(study.likeness({"a": market.careers, "b": market.careers}, draws=20))
+    assert (itself["a"] == 0).all()
+
+
+def test_a_figure_of_moves_has_a_row_for_every_source_but_the_last(tables):
+    moves = tables["moves"]
+    three = pd.concat([moves, moves[moves["careers"] == "market"].assign(careers="third")])
+    figure = study.moves_figure(three)
+    assert [axes.get_title() for axes in figure.axes[1::3]] == ["market", "other"]
+    values = figure.axes[5].images[0].get_array()
+    first = figure.axes[4].images[0].get_array() - figure.axes[3].images[0].get_array()
+    np.testing.assert_allclose(values, first)

@@ -13,7 +13,7 @@ PERSON = {"KEY!SEX": 1, "KEY!BDATE_Y": 1980, "KEY!RACE_ETHNICITY": 4, "KEY!RACE"
 PERSON |= {"SIDCODE": 1, "SAMPLING_WEIGHT_CC": 123456, "VSTRAT": 7, "VPSU": 2}
 
 
-def items(weekly=True):
+def items(weekly=True, wages=False):
     """(reference, survey year, question name) of all items; the roster's numbers are made up, for none is known."""
     found = []
     for name, year, reference, _ in read_data("nlsy97_variables.csv", "career_hf.sources").itertuples(index=False):
@@ -22,6 +22,13 @@ def items(weekly=True):
     for n, name in enumerate(ROSTER):
         for y, year in enumerate(nlsy97.ROUNDS):
             found += [(f"X{n}{y:02d}{job:02d}00", str(year), f"{name}.{job:02d}") for job in (1, 2, 3)]
+    if wages:
+        for y, year in enumerate(nlsy97.ROUNDS):
+            names = [f"{name}.{job:02d}" for name in ("YEMP_INDCODE-2002", "YEMP-58500") for job in (1, 2)]
+            taken = {name for _, of, name in found if of == str(year)}
+            new = [name for name in (*names, "CV_MSA") if name not in taken]
+            found += [(f"W{y:02d}{n:02d}000", str(year), name) for n, name in enumerate(new)]
+        found += [(f"Z9{year}00", "XRND", f"CVC_HOURS_WK_YR_ALL.{year % 100:02d}") for year in range(1997, 2019)]
     for year in nlsy97.ROUNDS:
         if weekly:
             week = [(f"E001{year - 1980:02d}{w:02d}", "XRND", f"EMP_STATUS_{year}.{w:02d}") for w in range(1, 53)]
@@ -31,9 +38,9 @@ def items(weekly=True):
     return found
 
 
-def write_extract(folder, people, weekly=True, sdf=True, without=()):
+def write_extract(folder, people, weekly=True, sdf=True, without=(), wages=False):
     """Writes an extract; `people` maps a person to {(question name, year): value}, -5 where there is none."""
-    held = [item for item in items(weekly) if item[2] not in without and (item[2], item[1]) not in without]
+    held = [item for item in items(weekly, wages) if item[2] not in without and (item[2], item[1]) not in without]
     with (folder / "extract.csv").open("w", newline="") as file:
         writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC)
         writer.writerow(["R0000100", *(reference for reference, _, _ in held)])

@@ -73,6 +73,11 @@ class Rule(StrEnum):
     no_lookahead = "no_lookahead"
 
 
+class WageSample(StrEnum):
+    blau_kahn = "blau_kahn"
+    employed = "employed"
+
+
 class Unit(StrEnum):
     year = "year"
     quarter = "quarter"
@@ -83,6 +88,19 @@ RuleOption = Annotated[
     Rule,
     typer.Option(
         help="Exclusions: those of the paper, some of which read later years, or those that read no later year."
+    ),
+]
+
+
+WageRange = Annotated[
+    tuple[float, float],
+    typer.Option(help="Lowest and highest pay an hour, in dollars of 1983, as Blau and Kahn trim wages of the PSID."),
+]
+Prices = Annotated[
+    Path | None,
+    typer.Option(
+        help="CSV file with columns year and index, by which pay becomes dollars of 2010; by default the CPI-U.",
+        exists=True,
     ),
 ]
 
@@ -132,11 +150,22 @@ def prepare_nlsy97(
     extract: Extract,
     output: Output,
     rule: RuleOption = Rule.paper,
+    wages: Annotated[
+        bool,
+        typer.Option(
+            "--wages", help="Add log wage, schooling, experience, industry, government and metropolitan area."
+        ),
+    ] = False,
+    wage_range: WageRange = (1.0, 250.0),
+    prices: Prices = None,
     salt: Salt = "career_hf",
     overwrite: Overwrite = False,
 ) -> None:
     """Prepare the National Longitudinal Survey of Youth 1997, by the rules of the paper's Appendix F."""
-    save(career_hf.sources.nlsy97(extract, rule=rule.value, salt=salt), output, overwrite)
+    prepared = career_hf.sources.nlsy97(
+        extract, rule=rule.value, wages=wages, wage_range=wage_range, prices=prices, salt=salt
+    )
+    save(prepared, output, overwrite)
 
 
 @prepare.command("psid")
@@ -146,11 +175,40 @@ def prepare_psid(
     ],
     output: Output,
     rule: RuleOption = Rule.paper,
+    wages: Annotated[
+        bool,
+        typer.Option("--wages", help="Add log wage, schooling, experience, industry, union and government."),
+    ] = False,
+    wage_sample: Annotated[
+        WageSample,
+        typer.Option(
+            help="Whose wages are observed: Blau and Kahn's sample (full-time employees of 25 to 64, not in farming), "
+            "or everybody employed."
+        ),
+    ] = WageSample.blau_kahn,
+    wage_range: WageRange = (1.0, 250.0),
+    prices: Prices = None,
+    yearly_weights: Annotated[
+        bool,
+        typer.Option(
+            "--yearly-weights", help="Weights of each wave, 0 where there is none; people without any are left out."
+        ),
+    ] = False,
     salt: Salt = "career_hf",
     overwrite: Overwrite = False,
 ) -> None:
     """Prepare the Panel Study of Income Dynamics, by the paper's Appendix F; careers may not be passed on."""
-    save(career_hf.sources.psid(extract, rule=rule.value, salt=salt), output, overwrite)
+    prepared = career_hf.sources.psid(
+        extract,
+        rule=rule.value,
+        wages=wages,
+        wage_sample=wage_sample.value,
+        wage_range=wage_range,
+        prices=prices,
+        yearly_weights=yearly_weights,
+        salt=salt,
+    )
+    save(prepared, output, overwrite)
 
 
 @prepare.command("jobhop")

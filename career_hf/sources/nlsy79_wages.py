@@ -7,20 +7,16 @@ employed. Years of experience are computed from the past only.
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 import pandas as pd
 
-from ..occupations.crosswalks import read_data
 from ..occupations.labels import NOT_WORKING
 from .nls import NLSExtract, split_missing
 from .nlsy79_variables import ALL_ROUNDS, STATUS_ROUNDS, Item, item, values
 from .survey_steps import SurveySteps, reason
+from .survey_wages import BASE_YEAR, counts_by_reason, industries, price_index
 
 
-# Consumer Price Index for All Urban Consumers, annual averages; wages are in dollars of this year.
-BASE_YEAR = 2010
 # Nominal dollars an hour; values outside are wrong units and typing errors (up to $60,000).
 LOWEST_PAY, HIGHEST_PAY = 1, 500
 MOST_HOURS = 168
@@ -56,30 +52,6 @@ def wage_items(rounds: list[int], last: int) -> list[Item]:
     items += [pay_item(year) for year in rounds if year in STATUS_ROUNDS]
     items += [hours_item(year) for year in rounds if year in HOURS_ROUNDS]
     return items + [item("WKSWK-PCY", year) for year in ALL_ROUNDS if year <= last]
-
-
-@functools.cache
-def price_index() -> pd.Series:
-    """CPI-U, annual average (1982-84 = 100), by year."""
-    table = read_data("cpi_u.csv", "career_hf.sources")
-    return pd.Series(table["cpi_u"].astype(float).to_numpy(), index=table["year"].astype(int), name="cpi_u")
-
-
-def industries(codes: pd.Series, vintage: int) -> pd.Series:
-    """Maps Census codes to industry groups: the 14 groups of Blau and Kahn (2017), and the one that they leave out.
-
-    Args:
-        codes: Three-digit Census industry codes, null where missing.
-        vintage: Census year of the codes, 1970 or 2000.
-
-    Returns:
-        Labels, null where the code is null or in no group (armed forces, uncodeable).
-    """
-    table = read_data("census_industries.csv", "career_hf.sources")
-    labels = pd.Series(pd.NA, index=codes.index, dtype="string")
-    for row in table[table["vintage"].astype(int) == vintage].itertuples(index=False):
-        labels = labels.mask(codes.between(int(row.first_code), int(row.last_code)).fillna(False), row.industry)
-    return labels
 
 
 def yearly_jobs(extract: NLSExtract, rounds: list[int]) -> pd.DataFrame:
@@ -141,24 +113,31 @@ def add_outcomes(steps: SurveySteps, jobs: pd.DataFrame, work: pd.DataFrame) -> 
     frame["log_wage"] = np.log(real.where(no_wage.isna()).astype(float))
     index = f"CPI-U, dollars of {BASE_YEAR}"
     steps.alter(
-        f"log_wage: log real hourly pay of the current job ({index})", "person-years", _counts(no_wage), "past"
+        f"log_wage: log real hourly pay of the current job ({index})",
+        "person-years",
+        counts_by_reason(no_wage),
+        "past",
     )
 
     outside = reason(~frame["hours"].between(1, MOST_HOURS), f"hours not in 1-{MOST_HOURS}")
     not_read = reason(frame["hours"].isna(), "hours: not read for this year")
     no_hours = not_employed.fillna("hours: " + frame["hours_missing"]).fillna(outside).fillna(not_read)
     frame["weekly_hours"] = frame["hours"].where(no_hours.isna()).astype(float)
-    steps.alter("weekly_hours: of the current job", "person-years", _counts(no_hours), "past")
+    steps.alter("weekly_hours: of the current job", "person-years", counts_by_reason(no_hours), "past")
 
     frame["experience"], carried = experience(frame, work)
     no_experience = reason(frame["experience"].isna(), "no report of weeks worked by then")
-    counts = _counts(no_experience) | {"with years not reported, taken as the last one reported": int(carried.sum())}
+    counts = counts_by_reason(no_experience) | {
+        "with years not reported, taken as the last one reported": int(carried.sum())
+    }
     steps.alter("experience: years worked before the year", "person-years", counts, "past")
 
     if "industry" in frame:
         no_industry = not_employed.fillna(reason(frame["industry"].isna(), "industry: " + frame["industry_missing"]))
         frame["industry"] = frame["industry"].where(no_industry.isna())
-        steps.alter("industry: of the same job as the occupation", "person-years", _counts(no_industry), "past")
+        steps.alter(
+            "industry: of the same job as the occupation", "person-years", counts_by_reason(no_industry), "past"
+        )
     steps.frame = frame
 
 
@@ -179,10 +158,3 @@ def experience(frame: pd.DataFrame, work: pd.DataFrame) -> tuple[pd.Series, pd.S
         table.stack(future_stack=True).reindex(keys).set_axis(frame.index) for table in (total, carried)
     )
     return years_worked.astype(float), is_carried.eq(True)
-
-
-def _counts(missing: pd.Series) -> dict[str, int]:
-    """Counts observed values, and null ones by reason; the counts add up to all rows."""
-    return {"observed": int(missing.isna().sum())} | {
-        str(text): int(count) for text, count in missing.value_counts().items()
-    }

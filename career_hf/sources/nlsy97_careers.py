@@ -6,9 +6,9 @@ what to download, and which variables have not been checked against an extract y
 
 from __future__ import annotations
 
-import functools
 import re
 from pathlib import Path
+from typing import Any
 
 import datasets
 import numpy as np
@@ -18,17 +18,27 @@ from ..careers.frames import from_frame
 from ..careers.ledger import Ledger
 from ..careers.prepared import PreparedCareers
 from ..number_ranges import within_ranges
-from ..occupations.crosswalks import NOT_OCCUPATIONS, crosswalk, is_military, map_codes, read_data
+from ..occupations.crosswalks import NOT_OCCUPATIONS, crosswalk, is_military, map_codes
 from .nls import NLSExtract, Wanted, normalise_name, read_folder, round_weights, split_missing
+from .nlsy97_variables import (
+    ROUNDS,
+    Item,
+    find_item,
+    known_values,
+    references,
+    roster,
+    values_by_round,
+    values_of_job,
+)
+from .nlsy97_wages import WAGE_ITEMS, WAGE_LABELS, WAGE_OUTCOMES, add_outcomes, wage_items
 from .state_shares import note_state_shares
 from .survey_steps import GENDER_OF_CODE, GRADES, REGION_OF_CODE, Rule, SurveySteps, check_rule, reason
+from .survey_wages import WAGE_RANGE, WageRules
 
 
-ROUNDS = (*range(1997, 2012), 2013, 2015, 2017, 2019)
 OLDEST_TOO_YOUNG = 18
 # The public file codes the occupations of every round by the Census list of 2002 (YEMP_OCCODE-2002).
 VINTAGE = 2002
-MOST_JOBS = 15
 WEEKS = 52
 
 # Larger weekly statuses are numbers of employers; 0 and 3 leave the week's status open.
@@ -38,10 +48,15 @@ ENROLLED = (8, 9, 10, 11)  # in high school, a 2-year college, a 4-year college,
 SAMPLE = {0: "supplemental", 1: "cross_sectional"}
 DESIGN = {"weight": "SAMPLING_WEIGHT_CC", "stratum": "VSTRAT", "psu": "VPSU", "group": "SIDCODE"}
 
-Item = tuple[str, int | None, str | None]
 
-
-def build(extract_folder: str | Path, *, rule: Rule = "paper") -> tuple[datasets.Dataset, Ledger]:
+def build(
+    extract_folder: str | Path,
+    *,
+    rule: Rule = "paper",
+    wages: bool = False,
+    wage_range: tuple[float, float] = WAGE_RANGE,
+    prices: str | Path | None = None,
+) -> tuple[datasets.Dataset, Ledger]:
     """Builds careers from NLS Investigator extracts of the NLSY97.
 
     The state comes first and the occupation second. Where all weeks of a round's calendar year are in the extract
@@ -58,6 +73,13 @@ def build(extract_folder: str | Path, *, rule: Rule = "paper") -> tuple[datasets
     Args:
         extract_folder: Folder with the extracts, searched with its subfolders.
         rule: "paper" for the exclusions of Appendix F, "no_lookahead" for those that read no later year.
+        wages: Whether to add the terms of Blau and Kahn (2017) that these extracts hold (`nlsy97_wages`): outcomes
+            log_wage, schooling, experience, full_time_experience and part_time_experience, and labels industry,
+            government and metropolitan. The default is not to, because they need more variables and the labels tell
+            who is employed.
+        wage_range: Lowest and highest hourly pay, in dollars of 1983; log_wage is missing outside of it. The default
+            is that of Blau and Kahn's work with the PSID.
+        prices: CSV file with columns year and index, by which pay becomes dollars of 2010; None for the CPI-U.
 
     Returns:
         Careers with covariates education (by year), region, race and gender; `sample` for reports; outcomes
@@ -66,31 +88,37 @@ def build(extract_folder: str | Path, *, rule: Rule = "paper") -> tuple[datasets
         1997). The ledger counts every step.
 
     Raises:
-        ValueError: If the rule is unknown, the extract is damaged, variables are missing (the message lists what to
-            tick in NLS Investigator), or nobody is left.
+        ValueError: If the rule is unknown, the range or the prices are none, the extract is damaged, variables are
+            missing (the message lists what to tick in NLS Investigator), or nobody is left.
     """
     check_rule(rule)
+    wage_rules = WageRules.of(prices, wage_range)
     extract = read_folder(extract_folder, _wanted())
     weekly = {year: _weeks(extract, year) for year in ROUNDS}
-    extract.require(_variables(extract, weekly))
+    extract.require(_variables(extract, weekly) + (wage_items(extract) if wages else []))
     collapsed = not all(weekly.values())
 
     steps = SurveySteps(pd.concat([_round(extract, year, weekly[year]) for year in ROUNDS], ignore_index=True))
     _apply_states(steps, collapsed)
-    grades = _by_year(extract, "CV_HGC_EVER_EDT|CV_HGC_EVER")
+    grades = values_by_round(extract, "CV_HGC_EVER_EDT|CV_HGC_EVER")
     grades = grades.mask(grades > GRADES["graduate"][1])  # 95 stands for a school without grades
     steps.add_grades(grades)
     steps.exclude(rule, unknown_grade="keep")
     steps.add_education("CV_HGC_EVER_EDT")
-    steps.add_region(_by_year(extract, "CV_CENSUS_REGION"), REGION_OF_CODE, "CV_CENSUS_REGION", rule)
+    steps.add_region(values_by_round(extract, "CV_CENSUS_REGION"), REGION_OF_CODE, "CV_CENSUS_REGION", rule)
+    over_time, outcomes = ["education"], ["hourly_wage", "weekly_hours"]
+    if wages:
+        add_outcomes(steps, extract, wage_rules)
+        over_time += [label for label in WAGE_LABELS if label in steps.frame]
+        outcomes += WAGE_OUTCOMES
     design = _add_static(steps, extract)
 
-    columns = ["person", "year", "occupation", "education", "region", "race", "gender", "sample"]
+    static = ["region", "race", "gender", "sample"]
     careers = from_frame(
-        steps.frame[[*columns, "hourly_wage", "weekly_hours", *design]],
-        covariates=("education",),
-        static=("region", "race", "gender", "sample"),
-        outcomes=("hourly_wage", "weekly_hours"),
+        steps.frame[["person", "year", "occupation", *over_time, *static, *outcomes, *design]],
+        covariates=over_time,
+        static=static,
+        outcomes=outcomes,
         **design,
     )
     for note in [*extract.notes, *_standing_notes(extract, weekly, collapsed)]:
@@ -100,34 +128,33 @@ def build(extract_folder: str | Path, *, rule: Rule = "paper") -> tuple[datasets
 
 
 @within_ranges
-def nlsy97(extract: str | Path, *, rule: Rule = "paper", salt: str = "career_hf") -> PreparedCareers:
+def nlsy97(
+    extract: str | Path,
+    *,
+    rule: Rule = "paper",
+    wages: bool = False,
+    wage_range: tuple[float, float] = WAGE_RANGE,
+    prices: str | Path | None = None,
+    salt: str = "career_hf",
+) -> PreparedCareers:
     """Prepares careers of the National Longitudinal Survey of Youth 1997; `build` has the details.
 
     Args:
         extract: Folder with NLS Investigator files, searched with its subfolders.
         rule: "paper" for the exclusions of Appendix F, "no_lookahead" for those that read no later year.
+        wages: Whether to add log wage, schooling, experience, industry, government and metropolitan area.
+        wage_range: Lowest and highest hourly pay, in dollars of 1983.
+        prices: CSV file with columns year and index; None for the CPI-U.
         salt: Salt of the split.
 
     Raises:
         ValueError: As `build` does.
     """
-    return PreparedCareers.of_careers("nlsy97", build(extract, rule=rule), salt=salt, settings={"rule": rule})
-
-
-@functools.cache
-def _references() -> dict[tuple[str, str], str]:
-    """Reference number by question name (or names, the usual first) and year."""
-    table = read_data("nlsy97_variables.csv", "career_hf.sources")
-    return dict(zip(zip(table["question_name"], table["year"], strict=True), table["reference"], strict=True))
-
-
-def _item(extract: NLSExtract, names: str, year: int) -> Item:
-    """Question name, year and reference number of a variable; of several names, the first that the extract has."""
-    reference = _references().get((names, str(year)))
-    # Some reference numbers of this series may be those of compensation, so it is found by name only.
-    reference = None if names.startswith("CV_HRLY_PAY") else reference
-    names_held = [name for name in names.split("|") if extract.has(name, year)]
-    return (names_held or names.split("|"))[0], year, reference
+    built = build(extract, rule=rule, wages=wages, wage_range=wage_range, prices=prices)
+    settings: dict[str, Any] = {"rule": rule, "wages": wages}
+    if wages:
+        settings |= {"wage_range": wage_range, "prices": "CPI-U" if prices is None else Path(prices).name}
+    return PreparedCareers.of_careers("nlsy97", built, salt=salt, settings=settings)
 
 
 def _week_items(year: int) -> list[Item]:
@@ -138,12 +165,12 @@ def _week_items(year: int) -> list[Item]:
 
 def _wanted() -> Wanted:
     """All variables that a build may read."""
-    names = {normalise_name(name) for names, _ in _references() for name in names.split("|")}
+    names = {normalise_name(name) for names, _ in references() for name in names.split("|")}
     # Items of the employer roster end in the number of the job.
     patterns = {re.sub(r"_\d\d$", r"_\\d\\d", name) for name in names}
-    patterns |= {r"YEMP_UID_\d\d", r"CVC_WKSWK_YR_ALL_\d\d", r"EMP_STATUS_\d{4}_\d\d"}
+    patterns |= {r"YEMP_UID_\d\d", r"CVC_WKSWK_YR_ALL_\d\d", r"EMP_STATUS_\d{4}_\d\d", *WAGE_ITEMS}
     weekly = {reference for year in ROUNDS for _, _, reference in _week_items(year) if reference is not None}
-    return Wanted("|".join(sorted(patterns)), weekly | set(_references().values()))
+    return Wanted("|".join(sorted(patterns)), weekly | set(references().values()))
 
 
 def _weeks(extract: NLSExtract, year: int) -> list[Item]:
@@ -167,58 +194,41 @@ def _variables(extract: NLSExtract, weekly: dict[int, list[Item]]) -> list[Item]
         "CV_HGC_EVER_EDT|CV_HGC_EVER",
         "CV_CENSUS_REGION",
     )
-    items = [_item(extract, name, 1997) for name in static]
-    items += [_item(extract, name, year) for name in yearly for year in ROUNDS]
+    items = [find_item(extract, name, 1997) for name in static]
+    items += [find_item(extract, name, year) for name in yearly for year in ROUNDS]
     return items + [item for year, weeks in weekly.items() for item in weeks or [_weeks_worked(year)]]
-
-
-def _by_year(extract: NLSExtract, names: str) -> pd.DataFrame:
-    """Values of a yearly variable: one row per person, one column per round, null where missing."""
-    return pd.DataFrame({year: _values(extract, _item(extract, names, year)) for year in ROUNDS})
-
-
-def _values(extract: NLSExtract, item: Item) -> pd.Series:
-    """Values of a variable, null where missing."""
-    raw = extract.variable(*item).reindex(extract.people).astype("Int64")
-    return raw.mask(raw < 0)
-
-
-def _jobs(extract: NLSExtract, name: str, year: int) -> pd.DataFrame:
-    """Raw values of a variable of the employer roster: one row per person, one column per job in the extract."""
-    items = {job: _item(extract, f"{name}.{job:02d}", year) for job in range(1, MOST_JOBS + 1)}
-    columns = {job: extract.variable(*item) for job, item in items.items() if extract.has(*item)}
-    return pd.DataFrame(columns, index=extract.people)
 
 
 def _round(extract: NLSExtract, year: int, weeks: list[Item]) -> pd.DataFrame:
     """State, occupation code, pay and hours of every person in one round, before anybody is dropped."""
     people = extract.people
     enrollment, absent = split_missing(
-        extract.variable(*_item(extract, "CV_ENROLLSTAT_EDT|CV_ENROLLSTAT", year)).reindex(people)
+        extract.variable(*find_item(extract, "CV_ENROLLSTAT_EDT|CV_ENROLLSTAT", year)).reindex(people)
     )
     state, unknown_state, employer = _weekly_state(extract, weeks) if weeks else _yearly_state(extract, year)
-    flag, flag_missing = split_missing(extract.variable(*_item(extract, "CV_MAINJOB_FLG", year)).reindex(people))
+    flag, flag_missing = split_missing(extract.variable(*find_item(extract, "CV_MAINJOB_FLG", year)).reindex(people))
     # The main job of people who do not work is their last one.
-    matched = _job_on_roster(employer, _jobs(extract, "YEMP_UID", year))
+    matched = _job_on_roster(employer, roster(extract, "YEMP_UID", year))
     job = matched.fillna(flag)
-    codes = _jobs(extract, "YEMP_OCCODE-2002", year)
-    code, code_missing = split_missing(_job_values(codes, job))
+    codes = roster(extract, "YEMP_OCCODE-2002", year)
+    code, code_missing = split_missing(values_of_job(codes, job))
     is_lacking = job.notna() & ~job.isin(codes.columns)
     code_missing = code_missing.mask(job.isna(), "no main job: " + flag_missing)
     code_missing = code_missing.mask(is_lacking, "the extract lacks job " + job.astype("string"))
     part = {
         "person": people,
         "year": year,
-        "age": year - _values(extract, _item(extract, "KEY!BDATE_Y", 1997)),
+        "age": year - known_values(extract, find_item(extract, "KEY!BDATE_Y", 1997)),
         "absent": absent.where(absent.isin(["not interviewed", "not in the extract"])),
         "state": state,
         "unknown": unknown_state,
         "enrolled": enrollment.isin(ENROLLED),
+        "job": job,
         "matched": matched.notna(),
         "code": code,
         "code_missing": code_missing,
-        "hourly_wage": _positive(_job_values(_jobs(extract, "CV_HRLY_PAY", year), job)) / 100,
-        "weekly_hours": _positive(_job_values(_jobs(extract, "CV_HRS_PER_WEEK", year), job)),
+        "hourly_wage": _positive(values_of_job(roster(extract, "CV_HRLY_PAY", year), job)) / 100,
+        "weekly_hours": _positive(values_of_job(roster(extract, "CV_HRS_PER_WEEK", year), job)),
     }
     return pd.DataFrame(part)
 
@@ -261,14 +271,6 @@ def _job_on_roster(employer: pd.Series, numbers: pd.DataFrame) -> pd.Series:
     if is_employer.empty:
         return pd.Series(pd.NA, index=employer.index, dtype="Int64")
     return is_employer.idxmax(axis=1).where(is_employer.any(axis=1)).astype("Int64")
-
-
-def _job_values(values: pd.DataFrame, job: pd.Series) -> pd.Series:
-    """The raw value of each person's job; null where there is no job, or no column of it."""
-    column = values.columns.get_indexer(job.fillna(-1))
-    rows = np.arange(len(job))
-    job_values = values.to_numpy(float)[rows, column] if len(values.columns) else np.full(len(job), np.nan)
-    return pd.Series(np.where(column >= 0, job_values, np.nan), index=job.index).astype("Int64")
 
 
 def _positive(values: pd.Series) -> pd.Series:
@@ -344,7 +346,7 @@ def _add_static(steps: SurveySteps, extract: NLSExtract) -> dict[str, str]:
     """Adds static columns; returns the columns of the survey design that everybody has, by role."""
 
     def static_values(name: str) -> pd.Series:
-        return steps.frame["person"].map(_values(extract, _item(extract, name, 1997)))
+        return steps.frame["person"].map(known_values(extract, find_item(extract, name, 1997)))
 
     group, race = static_values("KEY!RACE_ETHNICITY"), static_values("KEY!RACE")
     # The groups do not tell white from Asian or Native American; the first question on race does.
@@ -365,7 +367,7 @@ def _add_static(steps: SurveySteps, extract: NLSExtract) -> dict[str, str]:
     for role, name in DESIGN.items():
         if role in design:
             continue
-        item = _item(extract, name, 1997)
+        item = find_item(extract, name, 1997)
         if not extract.has(*item):
             steps.ledger.note(f"no {role} in these careers: {name} ({item[2]}, 1997) is not in the extract")
             continue
@@ -398,7 +400,7 @@ def _standing_notes(extract: NLSExtract, weekly: dict[int, list[Item]], collapse
             "employed or not, no more, so unemployed and out of the labor force are 'not_working' in every year"
         )
     for name in ("YEMP_UID.01", "CV_HRLY_PAY.01", "CV_HRS_PER_WEEK.01"):
-        lacking = [year for year in ROUNDS if not extract.has(*_item(extract, name, year))]
+        lacking = [year for year in ROUNDS if not extract.has(*find_item(extract, name, year))]
         if lacking:
             notes.append(f"{name} is not in the extract for {len(lacking)} of {len(ROUNDS)} rounds: {lacking}")
     return notes

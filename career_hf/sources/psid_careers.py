@@ -7,9 +7,10 @@ redistributed.
 
 from __future__ import annotations
 
-import functools
 import re
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import datasets
 import pandas as pd
@@ -18,19 +19,33 @@ from ..careers.frames import from_frame
 from ..careers.ledger import Ledger
 from ..careers.prepared import PreparedCareers
 from ..number_ranges import within_ranges
-from ..occupations.crosswalks import DIGITS, is_military, map_codes, read_data
+from ..occupations.crosswalks import DIGITS, is_military, map_codes
 from .psid_files import FAMILY_1968, PERSON_1968, Needed, PSIDFiles, read_folder
+from .psid_variables import (
+    EARLIER_WAVES,
+    LAST_PRESENT,
+    WAVES,
+    family_role,
+    values_of_role,
+    variables,
+    yearly_values,
+)
+from .psid_wages import (
+    TWO_YEARS_AGO,
+    WAGE_LABELS,
+    WAGE_OUTCOMES,
+    WageSample,
+    add_outcomes,
+    check_wage_sample,
+    wage_items,
+    wage_variables,
+)
 from .state_shares import note_state_shares
 from .survey_steps import GENDER_OF_CODE, REGION_OF_CODE, Rule, SurveySteps, check_rule, reason
+from .survey_wages import WAGE_RANGE, WageRules
 
 
 LICENCE = "PSID, no redistribution"
-WAVES = (1996, 1997, *range(1999, 2020, 2))
-# Reference persons and spouses of these waves were not added after 1995.
-EARLIER_WAVES = (1994, 1995)
-HEAD, SPOUSES = 10, (20, 22)  # relation to the reference person; 22 are partners
-LAST_PRESENT = 20  # sequence numbers from 51 on are people in institutions, who moved out, or who died
-
 STATUS = {1: "employed", 2: "unemployed", 3: "unemployed", 7: "in_school"}
 STATUS |= dict.fromkeys((4, 5, 6), "out_of_labor_force")  # retired, disabled, keeping house
 OTHER_STATUS = 8
@@ -51,6 +66,12 @@ LABELS = {
     "region": "REGION",
     "race_head": "RACE",
     "race_spouse": "RACE",
+    "industry_head": "IND",
+    "industry_spouse": "IND",
+    "union_head": "UNION",
+    "union_spouse": "UNION",
+    "government_head": "GOV",
+    "government_spouse": "GOV",
 }
 YEARLY = (
     "interview",
@@ -64,7 +85,15 @@ YEARLY = (
 OPTIONAL = ("hourly_earnings", "annual_hours")
 
 
-def build(extract_folder: str | Path, *, rule: Rule = "paper") -> tuple[datasets.Dataset, Ledger]:
+def build(
+    extract_folder: str | Path,
+    *,
+    rule: Rule = "paper",
+    wages: bool = False,
+    wage_sample: WageSample = "blau_kahn",
+    wage_range: tuple[float, float] = WAGE_RANGE,
+    prices: str | Path | None = None,
+) -> tuple[datasets.Dataset, Ledger]:
     """Builds careers from files of the PSID Data Center.
 
     Employment status of the individual at the interview comes first: people who work now are employed; people who are
@@ -79,6 +108,16 @@ def build(extract_folder: str | Path, *, rule: Rule = "paper") -> tuple[datasets
     Args:
         extract_folder: Folder with the files, searched with its subfolders.
         rule: "paper" for the exclusions of Appendix F, "no_lookahead" for those that read no later year.
+        wages: Whether to add what Blau and Kahn (2017) regress (`psid_wages`): outcomes log_wage, schooling,
+            experience, full_time_experience and part_time_experience, and labels industry, union and government. The
+            default is not to, because they need more variables and the labels tell who is employed.
+        wage_sample: Whose log_wage is observed: "blau_kahn" for their sample (employees of 25 to 64 who are not in a
+            farm occupation, and worked 26 weeks or more and 35 hours a week or more in the year before), "employed"
+            for everybody who is employed and paid.
+        wage_range: Lowest and highest hourly pay, in dollars of 1983; log_wage is missing outside of it. The default
+            is that of Blau and Kahn's work with the PSID.
+        prices: CSV file with columns year and index, by which pay becomes dollars of 2010; None for the CPI-U. Blau
+            and Kahn's deflator is that of personal consumption expenditures.
 
     Returns:
         Careers with covariates education and `occupation_vintage` (by year), region, race and gender; outcomes
@@ -89,55 +128,90 @@ def build(extract_folder: str | Path, *, rule: Rule = "paper") -> tuple[datasets
         careers may not be passed on.
 
     Raises:
-        ValueError: If the rule is unknown, a file is damaged, variables are missing (the message lists them), or
-            nobody is left.
+        ValueError: If the rule or sample is unknown, the range or the prices are none, a file is damaged, variables
+            are missing (the message lists them), or nobody is left.
     """
     check_rule(rule)
-    files = read_folder(extract_folder, {FAMILY_1968, PERSON_1968, *_variables().values()})
-    files.require(_needed())
+    check_wage_sample(wage_sample)
+    wage_rules = WageRules.of(prices, wage_range)
+    unread = set() if wages else wage_variables()
+    files = read_folder(extract_folder, {FAMILY_1968, PERSON_1968, *variables().values()} - unread)
+    files.require(_needed() + (wage_items() if wages else []))
     notes, vintages = _check_labels(files)
 
     steps = SurveySteps(pd.concat([_wave_frame(files, year, vintages[year]) for year in WAVES], ignore_index=True))
     _keep_entrants(steps, files)
     _apply_states(steps)
-    grades = pd.DataFrame({year: _values(files, "education", year) for year in WAVES})
+    grades = pd.DataFrame({year: yearly_values(files, "education", year) for year in WAVES})
     steps.add_grades(grades.where((grades > 0) & (grades <= MOST_GRADES)))
     steps.exclude(rule, unknown_grade="drop")
     steps.add_education("years of education, individual")
-    regions = pd.DataFrame({year: _values(files, "region", year) for year in WAVES})
+    regions = pd.DataFrame({year: yearly_values(files, "region", year) for year in WAVES})
     steps.add_region(regions.where(regions.isin(list(REGION))), REGION, "current region of the family", rule)
+    over_time: tuple[str, ...] = ("education", "occupation_vintage")
+    outcomes: tuple[str, ...] = ("hourly_wage", "weekly_hours", "survey_weight")
+    if wages:
+        add_outcomes(steps, files, wage_rules, wage_sample)
+        over_time, outcomes = over_time + WAGE_LABELS, outcomes + WAGE_OUTCOMES
     design = _add_static(steps, files)
 
-    outcomes = ("hourly_wage", "weekly_hours", "survey_weight")
     static = ("region", "race", "gender")
-    columns = ["person", "year", "occupation", "education", "occupation_vintage", *static, *outcomes]
+    columns = ["person", "year", "occupation", *over_time, *static, *outcomes]
     careers = from_frame(
         steps.frame[[*columns, *design.values()]],
-        covariates=("education", "occupation_vintage"),
+        covariates=over_time,
         static=static,
         outcomes=outcomes,
         **design,
     )
     careers.info.license = LICENCE
-    for note in [f"licence: {LICENCE}", *files.notes, *notes, *_standing_notes(files)]:
+    for note in [f"licence: {LICENCE}", *files.notes, *notes, *_standing_notes(files, wages)]:
         steps.ledger.note(note)
     note_state_shares(careers, steps.ledger)
     return careers, steps.ledger
 
 
 @within_ranges
-def psid(extract: str | Path, *, rule: Rule = "paper", salt: str = "career_hf") -> PreparedCareers:
+def psid(
+    extract: str | Path,
+    *,
+    rule: Rule = "paper",
+    wages: bool = False,
+    wage_sample: WageSample = "blau_kahn",
+    wage_range: tuple[float, float] = WAGE_RANGE,
+    prices: str | Path | None = None,
+    yearly_weights: bool = False,
+    salt: str = "career_hf",
+) -> PreparedCareers:
     """Prepares careers of the Panel Study of Income Dynamics, which may not be passed on; `build` has the details.
 
     Args:
         extract: Folder with PSID Data Center files, searched with its subfolders.
         rule: "paper" for the exclusions of Appendix F, "no_lookahead" for those that read no later year.
+        wages: Whether to add log wage, schooling, experience, industry, union and government.
+        wage_sample: "blau_kahn" for wages of Blau and Kahn's sample, "employed" for those of everybody employed.
+        wage_range: Lowest and highest hourly pay, in dollars of 1983.
+        prices: CSV file with columns year and index; None for the CPI-U.
+        yearly_weights: Whether `weight` is that of each wave, 0 where there is none, as in `weighted_psid`; people
+            without any are left out.
         salt: Salt of the split.
 
     Raises:
-        ValueError: As `build` does.
+        ValueError: As `build` and `weighted_psid` do.
     """
-    return PreparedCareers.of_careers("psid", build(extract, rule=rule), salt=salt, settings={"rule": rule})
+    careers, ledger = build(
+        extract, rule=rule, wages=wages, wage_sample=wage_sample, wage_range=wage_range, prices=prices
+    )
+    settings: dict[str, Any] = {"rule": rule, "wages": wages}
+    if wages:
+        settings |= {"wage_sample": wage_sample, "wage_range": wage_range}
+        settings |= {"prices": "CPI-U" if prices is None else Path(prices).name}
+    if yearly_weights:
+        careers, weighting = weighted_psid(careers, yearly=True)
+        ledger.entries.extend(weighting.entries)
+        ledger.note("weights are those of each wave (column weight), 0 where there is none, as in 1996")
+        settings["yearly_weights"] = True
+    return PreparedCareers.of_careers("psid", (careers, ledger), salt=salt, settings=settings)
 
 
 @within_ranges
@@ -166,35 +240,19 @@ def weighted_psid(careers: datasets.Dataset, yearly: bool = False) -> tuple[data
     return remaining.add_column("weight", [first[row] for row in rows]), ledger
 
 
-@functools.cache
-def _variables() -> dict[tuple[str, str], str]:
-    """Variable by item and wave (as text, empty for static items)."""
-    table = read_data("psid_variables.csv", "career_hf.sources")
-    return dict(zip(zip(table["item"], table["year"], strict=True), table["variable"], strict=True))
-
-
 def _needed() -> list[Needed]:
-    items: list[Needed] = [(item, None, _variables()[item, ""]) for item in ("id68", "person68", "sex")]
+    items: list[Needed] = [(item, None, variables()[item, ""]) for item in ("id68", "person68", "sex")]
     names = [*YEARLY, "region", "race_head", "race_spouse"]
-    items += [(item, year, _variables()[item, str(year)]) for year in WAVES for item in names]
+    items += [(item, year, variables()[item, str(year)]) for year in WAVES for item in names]
     return items + [
-        (item, year, _variables()[item, str(year)]) for year in EARLIER_WAVES for item in ("sequence", "relation")
+        (item, year, variables()[item, str(year)]) for year in EARLIER_WAVES for item in ("sequence", "relation")
     ]
-
-
-def _values(files: PSIDFiles, item: str, year: int) -> pd.Series:
-    """Values of a yearly item; null for everybody if no file has it."""
-    variable = _variables().get((item, str(year)))
-    if variable is None or not files.has(variable):
-        return pd.Series(float("nan"), index=files.people)
-    joins = [_variables().get((name, str(year))) for name in ("interview", "family_interview")]
-    return files.variable(variable, *joins)
 
 
 def _check_labels(files: PSIDFiles) -> tuple[list[str], dict[int, int]]:
     """Warnings about labels that name another item or wave; and the Census year of each wave's codes."""
     notes, vintages = [], {year: 1970 if year <= 2001 else 2000 if year <= 2015 else 2010 for year in WAVES}
-    for (item, year), variable in _variables().items():
+    for (item, year), variable in variables().items():
         label = files.labels.get(variable, "").upper()
         if not label or item not in LABELS:
             continue
@@ -209,24 +267,13 @@ def _check_labels(files: PSIDFiles) -> tuple[list[str], dict[int, int]]:
     return notes, vintages
 
 
-def _role(files: PSIDFiles, year: int) -> pd.Series:
-    """ "head" or "spouse" for those present at the interview, null for everybody else."""
-    relation, sequence = _values(files, "relation", year), _values(files, "sequence", year)
-    role = pd.Series(pd.NA, index=files.people, dtype="string")
-    role = role.mask(relation.eq(HEAD), "head").mask(relation.isin(SPOUSES), "spouse")
-    return role.where(sequence.between(1, LAST_PRESENT))
-
-
 def _wave_frame(files: PSIDFiles, year: int, vintage: int) -> pd.DataFrame:
     """Status, occupation code, pay, hours and race of every individual in one wave, still uninterpreted."""
-    role = _role(files, year)
+    of_wave = family_role(files, year)
+    by_role = partial(values_of_role, files, year=year, of_wave=of_wave)
 
-    def by_role(item: str) -> pd.Series:
-        head, spouse = (_values(files, f"{item}_{who}", year) for who in ("head", "spouse"))
-        return head.where(role.eq("head").fillna(False), spouse).where(role.notna())
-
-    interview, code = _values(files, "interview", year), by_role("occupation")
-    present = _values(files, "sequence", year).between(1, LAST_PRESENT)
+    interview, code = yearly_values(files, "interview", year), by_role("occupation")
+    present = yearly_values(files, "sequence", year).between(1, LAST_PRESENT)
     absence = pd.Series("neither reference person nor spouse", index=files.people, dtype="string")
     absence = absence.mask(~present, "not in the family at the interview").mask(~interview.gt(0), "not in the panel")
     is_code = code.gt(0) & code.lt(10 ** DIGITS[vintage] - 1)
@@ -237,22 +284,22 @@ def _wave_frame(files: PSIDFiles, year: int, vintage: int) -> pd.DataFrame:
         "person": files.people,
         "year": year,
         "vintage": vintage,
-        "absent": absence.where(role.isna()),
-        "status": _values(files, "employment_status", year),
+        "absent": absence.where(of_wave.isna()),
+        "status": yearly_values(files, "employment_status", year),
         "code": code,
         "occ1990dd": mapped,
         "military": military,
         "race": by_role("race"),
         "hourly_wage": by_role("hourly_earnings"),
         "weekly_hours": by_role("annual_hours") / WEEKS_A_YEAR,
-        "survey_weight": _values(files, "weight", year),
+        "survey_weight": yearly_values(files, "weight", year),
     }
     return pd.DataFrame(part)
 
 
 def _keep_entrants(steps: SurveySteps, files: PSIDFiles) -> None:
     steps.drop("keep reference persons and spouses", steps.frame["absent"], "past")
-    is_earlier = pd.DataFrame({year: _role(files, year).notna() for year in EARLIER_WAVES}).any(axis=1)
+    is_earlier = pd.DataFrame({year: family_role(files, year).notna() for year in EARLIER_WAVES}).any(axis=1)
     earlier = steps.frame["person"].map(is_earlier)
     waves = " or ".join(str(year) for year in EARLIER_WAVES)
     steps.drop("keep people added after 1995", reason(earlier, f"reference person or spouse in {waves}"), "past")
@@ -308,7 +355,7 @@ def _add_static(steps: SurveySteps, files: PSIDFiles) -> dict[str, str]:
     names = pd.Series("other", index=frame.index, dtype="string").mask(first_race.eq(1), "white")
     names = names.mask(first_race.eq(2), "black").mask(first_race.isna())
     varies = race.dropna().groupby(frame["person"]).nunique().gt(1)
-    gender = frame["person"].map(files.variable(_variables()["sex", ""])).map(GENDER_OF_CODE)
+    gender = frame["person"].map(files.variable(variables()["sex", ""])).map(GENDER_OF_CODE)
     family = frame["person"].map(files.variable(FAMILY_1968)).astype("Int64")
     steps.frame = frame.assign(race=names, gender=gender, group=family)
     altered = {
@@ -319,7 +366,7 @@ def _add_static(steps: SurveySteps, files: PSIDFiles) -> dict[str, str]:
 
     design = {"group": "group"}
     for role in ("stratum", "psu"):
-        variable = _variables()[role, ""]
+        variable = variables()[role, ""]
         values = frame["person"].map(files.variable(variable)) if files.has(variable) else None
         if values is None or values.isna().any():
             steps.ledger.note(f"no {role} in these careers: {variable} is in no file, or not for everybody")
@@ -342,7 +389,7 @@ def _add_static(steps: SurveySteps, files: PSIDFiles) -> dict[str, str]:
     return design
 
 
-def _standing_notes(files: PSIDFiles) -> list[str]:
+def _standing_notes(files: PSIDFiles, wages: bool) -> list[str]:
     """Facts about the survey that a reader must know, whatever the counts are."""
     notes = [
         "occupation coding: Census 1970 codes to 2001, 2000 to 2015, 2010 from 2017; moves across a change are partly "
@@ -357,8 +404,16 @@ def _standing_notes(files: PSIDFiles) -> list[str]:
         lacking = [
             year
             for year in WAVES
-            if not all(files.has(_variables()[f"{item}_{who}", str(year)]) for who in ("head", "spouse"))
+            if not all(files.has(variables()[f"{item}_{who}", str(year)]) for who in ("head", "spouse"))
         ]
         if lacking:
             notes.append(f"{item} is not in the files for {len(lacking)} of {len(WAVES)} waves: {lacking}")
+    if wages:
+        gaps = [(item, year) for item, year in variables() if item in TWO_YEARS_AGO]
+        lacking = sorted({int(year) for item, year in gaps if not files.has(variables()[item, year])})
+        if lacking:
+            notes.append(
+                f"experience: work two years before the wave is not, or not all, in the files of {lacking}: such "
+                "years are taken as the last one reported"
+            )
     return notes

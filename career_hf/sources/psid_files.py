@@ -22,13 +22,15 @@ import pandas as pd
 FAMILY_1968, PERSON_1968 = "ER30001", "ER30002"
 MOST_FAMILIES, MOST_PEOPLE = 9999, 999
 SETUP_SUFFIXES = (".sas", ".do", ".sps")
-VARIABLE = re.compile(r"[A-Z]+\d+[A-Z]?(_[A-Z0-9]+)?")
+VARIABLE = re.compile(r"[A-Z]+\d+([A-Z]\d?)?(_[A-Z0-9]+)?")
 # Section of each kind of setup file that lists the columns: `INPUT ... ;`, `infix ... using`, `DATA LIST ... / ... .`
 SECTIONS = {
     ".sas": re.compile(r"^\s*INPUT\b(.*?);", re.DOTALL | re.IGNORECASE | re.MULTILINE),
     ".do": re.compile(r"^\s*infix\b(.*?)\busing\b", re.DOTALL | re.IGNORECASE | re.MULTILINE),
     ".sps": re.compile(r"^\s*DATA LIST\b[^/]*/(.*?)^\s*\.", re.DOTALL | re.IGNORECASE | re.MULTILINE),
 }
+# Cells of numbers; numpy fills short ones with zero bytes.
+PLAIN = re.compile(rb"[0-9.+\-\x00]*")
 COLUMNS = re.compile(r"\b([A-Za-z]\w*)\s+\$?\s*(\d+)\s*-\s*(\d+)")
 LABEL = re.compile(r'\b([A-Z]\w*)\s+(?:FORMAT\s*=\s*\S+\s+)?(?:LABEL\s*=\s*)?"([^"]*)"', re.IGNORECASE)
 RECORD_LENGTH = re.compile(r"(?:MAX_REC_LENGTH\s*:|LRECL\s*=)\s*(\d+)", re.IGNORECASE)
@@ -129,7 +131,7 @@ def read_text(path: str | Path, setup: Setup, wanted: Collection[str] | None = N
             f"the setup file of another data file; {DOWNLOAD_AGAIN}"
         )
     letters = np.array(lines, dtype=f"S{length}").view("S1").reshape(len(lines), length) if lines else None
-    values = {}
+    values: dict[str, pd.Series | np.ndarray] = {}
     for name, first, last in setup.columns:
         if wanted is not None and name not in wanted:
             continue
@@ -137,8 +139,25 @@ def read_text(path: str | Path, setup: Setup, wanted: Collection[str] | None = N
             values[name] = pd.Series(dtype="float64")
             continue
         cells = np.ascontiguousarray(letters[:, first - 1 : last]).view(f"S{last - first + 1}").ravel()
-        values[name] = _numbers(pd.Series(cells.astype(str)), path.name, name, 1)
+        numbers = _plain_numbers(cells)
+        if numbers is None:
+            numbers = _numbers(pd.Series(cells.astype(str)), path.name, name, 1)
+        values[name] = numbers
     return pd.DataFrame(values)
+
+
+def _plain_numbers(cells: np.ndarray) -> np.ndarray | None:
+    """Numbers of cells that hold nothing but digits, signs, points and blanks; None for `_numbers` to look closer."""
+    stripped = np.char.strip(cells)
+    is_blank = (stripped == b"") | (stripped == b".")
+    if not PLAIN.fullmatch(stripped[~is_blank].tobytes()):
+        return None
+    numbers = np.full(len(cells), np.nan)
+    try:
+        numbers[~is_blank] = stripped[~is_blank].astype(float)
+    except ValueError:
+        return None
+    return numbers
 
 
 def _numbers(cells: pd.Series, file: str, column: str, first_line: int) -> pd.Series:

@@ -49,18 +49,25 @@ class Block:
         column: Name of the column in the frame.
         kind: "labels" become dummies, "numbers" stay as they are, "squares" come with their square.
         stands_for: The term of Blau and Kahn's specification that the block stands for; empty if they have none.
+        finer: Names of blocks that stand for it in more detail; `available_blocks` takes them where careers have all.
     """
 
     column: str
     kind: Literal["labels", "numbers", "squares"]
     stands_for: str = ""
+    finer: tuple[str, ...] = ()
 
 
 BLOCKS = {
     "year": Block("year", "labels", "separate regressions by year"),
     "schooling": Block("schooling", "numbers", "years of schooling"),
     "education": Block("education", "labels", "college and advanced degrees"),
-    "experience": Block("experience", "squares", "years of full-time and of part-time work, and their squares"),
+    "experience": Block(
+        "experience",
+        "squares",
+        "years of full-time and of part-time work, and their squares",
+        finer=("full-time experience", "part-time experience"),
+    ),
     "region": Block("region", "labels", "region"),
     "metropolitan": Block("metropolitan", "labels", "metropolitan area"),
     "race": Block("race", "labels", "race and ethnicity"),
@@ -68,6 +75,8 @@ BLOCKS = {
     "union": Block("union", "labels", "collective bargaining"),
     "government": Block("government", "labels", "government job"),
     "industry": Block("industry", "labels", "14 industries"),
+    "full-time experience": Block("full_time_experience", "squares"),
+    "part-time experience": Block("part_time_experience", "squares"),
     "occupation": Block("occupation", "labels"),
     "lagged occupation": Block(PREVIOUS, "labels"),
     # What `predict_log_wages` returns, put into the frame beside its rows.
@@ -204,12 +213,22 @@ def _weights(person_years: pd.DataFrame) -> pd.Series:
 def available_blocks(names: Sequence[str], frame: pd.DataFrame) -> tuple[list[str], list[str]]:
     """Blocks whose columns a frame has, and blocks whose columns it lacks or has with one value only.
 
+    Where the frame has years of full-time and of part-time work, these two blocks are in the place of "experience".
+
     Args:
         names: Names of blocks.
         frame: What `wage_frame` returns.
     """
-    available = [name for name in names if _has_columns(name, frame)]
-    return available, [name for name in names if name not in available]
+    available, missing = [], []
+    for name in names:
+        finer = BLOCKS[name].finer if name in BLOCKS else ()
+        if finer and all(_has_columns(one, frame) for one in finer):
+            available += [one for one in finer if one not in names]
+        elif _has_columns(name, frame):
+            available.append(name)
+        else:
+            missing.append(name)
+    return available, missing
 
 
 def design(names: Sequence[str], frame: pd.DataFrame, rare: int = RARE) -> ColumnTransformer:

@@ -11,24 +11,30 @@ trained on them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
-from datasets import Dataset
+import typer
+from datasets import Dataset, DatasetDict
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import sparse
 from transformers import PreTrainedModel, set_seed
 
-from career_hf.careers.provenance import SOURCES
+from career_hf.careers.columns import with_weights
+from career_hf.careers.provenance import SOURCES, source_of
 from career_hf.cli.console import say, show
 from career_hf.encoding.processing_career import CareerProcessor
 from career_hf.evaluation.resampling import interval, resample_means
+from career_hf.models.modeling_career import CareerForOccupationPrediction
 from career_hf.occupations.crosswalks import titles
+from career_hf.occupations.labels import NOT_WORKING as NOT_AT_WORK
+from career_hf.representing.cross_fitting import check_not_trained_on
 from career_hf.representing.representations import Timing, representations
 from career_hf.representing.similar_careers import (
     career_map,
@@ -41,9 +47,21 @@ from career_hf.rivals.nemo import NemoForOccupationPrediction
 from career_hf.simulation import World, type_posteriors
 from career_hf.simulation.world import NOT_WORKING
 from career_hf.training.cells import fit_once
-from career_hf.training.trainer import recipe_for
+from career_hf.training.trainer import recipe_for, scratch_recipe
 
-from .study import Made, Output, Seeds, StudyResult, Workers, studies, whiskers
+from .pretrained import PRETRAINED, Checkpoint, Quick, Start, fine_tune_once, pretrain_once, survey_of
+from .study import (
+    CareersStudy,
+    Covariates,
+    Made,
+    Output,
+    Resumes,
+    StudyResult,
+    StudySettings,
+    Workers,
+    studies,
+    whiskers,
+)
 from .survey import SURVEY_COVARIATES, SurveySettings, SurveyStudy, keep_survey, train_from_scratch
 
 
@@ -298,10 +316,139 @@ def _draw_shares(ax: Axes, rows: pd.DataFrame, settings: Figure5Settings) -> Non
     ax.grid(axis="y", alpha=0.3)
 
 
+@dataclass(frozen=True, kw_only=True)
+class PairsSettings(StudySettings):
+    """Sizes of the study on careers of one's own.
+
+    Args:
+        years: Observed years after which people are compared.
+        pairs: Number of pairs.
+        rate: Peak learning rate from scratch.
+        layers, hidden_size, heads: Sizes of CAREER, from scratch and where it is pretrained here.
+        pretraining_steps, pretraining_rate: Updates at most and peak learning rate of pretraining.
+    """
+
+    years: int = 4
+    pairs: int = 10
+    rate: float = 1e-3
+    layers: int = 4
+    hidden_size: int = 64
+    heads: int = 2
+    seeds: int = 1
+    pretraining_steps: int = 8_000
+    pretraining_rate: float = 1e-3
+
+    def quick(self) -> PairsSettings:
+        """So small that nothing is learned."""
+        sizes = {"layers": 1, "hidden_size": 16, "most_steps": 4, "tokens_per_batch": 400, "pretraining_steps": 4}
+        return replace(self, **sizes)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Fields of CAREER's config."""
+        return {
+            "num_hidden_layers": self.layers,
+            "hidden_size": self.hidden_size,
+            "num_attention_heads": self.heads,
+            "intermediate_size": 4 * self.hidden_size,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairsStudy(CareersStudy):
+    """Figure 5 itself, on careers of one's own: test people with the most similar h and no occupation in common.
+
+    Leaves pairs.csv (what `most_similar_pairs` returns, with the years that are compared). Nothing tells there whether
+    careers are alike, as types do in the simulated market.
+
+    Args:
+        start: A checkpoint to fine-tune, or resumes to pretrain on; from scratch without either.
+    """
+
+    settings: PairsSettings = PairsSettings()
+    start: Start = field(default_factory=Start)
+
+    def described(self) -> dict[str, Any]:
+        given = {"data": str(self.data), "covariates": self.covariates, **self.start.described()}
+        return asdict(self.settings) | given
+
+    def splits(self) -> DatasetDict:
+        splits = survey_of(self.data)
+        return DatasetDict({name: with_weights(careers, False) for name, careers in splits.items()})
+
+    def prepare(self, workers: int) -> None:
+        self.compared()
+        self.start.check()
+
+    def compute(self, workers: int) -> None:
+        self.work("Training models", self.train, [0], workers)
+
+    def train(self, trial: int) -> Made:
+        """CAREER, from its folder if it is there; `trial` is the training seed."""
+        settings, parts, place = self.settings, self.splits(), self.place(f"{CAREER}, {trial}")
+        if not self.start.is_given:
+            processor = CareerProcessor.fit(parts["train"], self.covariates, unknown_occupation="unknown")
+            schedule = settings.schedule(settings.rate, trial) | {"config_overrides": settings.sizes}
+            recipe = partial(scratch_recipe, processor, **schedule)
+            careers = parts["train"], parts["validation"]
+            return fit_once(place, CareerForOccupationPrediction, processor, recipe, *careers, source_of(self.data))
+        start: str | Path | None = self.start.checkpoint
+        if start is None:
+            schedule = settings.schedule(settings.pretraining_rate, trial)
+            schedule |= {"max_steps": settings.pretraining_steps, "config_overrides": settings.sizes}
+            start = pretrain_once(self.place(PRETRAINED), self.start.resumes, self.covariates, schedule)  # type: ignore[arg-type]
+        people = DatasetDict({name: parts[name] for name in ("train", "validation")})
+        return fine_tune_once(place, start, people, self.covariates, most_steps=settings.most_steps, seed=trial)
+
+    def compared(self) -> Dataset:
+        """The first years of test people who have so many and worked in one of them.
+
+        Raises:
+            ValueError: Fewer than two people have.
+        """
+        careers = first_years(self.test(), self.settings.years)
+        worked = [i for i, held in enumerate(careers["occupation"]) if set(held) - set(NOT_AT_WORK)]
+        if len(worked) < 2:
+            raise ValueError(f"{len(worked)} test people have {self.settings.years} years with work: take fewer years")
+        return careers.select(worked)
+
+    def report(self) -> StudyResult:
+        (model, processor), careers = self.train(0), self.compared()
+        check_not_trained_on(careers, self.splits()["train"], processor)
+        h = representations(model, careers, processor, timing="including", steps="last", unknown_levels="missing")
+        held = occupations_held(careers, ignored=NOT_AT_WORK)
+        return StudyResult({"pairs": most_similar_pairs(careers, h, self.settings.pairs, held, titles())})
+
+
 @studies.command()
-def figure5(output: Output, workers: Workers = 2, seeds: Seeds = 2) -> None:
-    """Do the nearest by representation have one's own latent type? On the simulated market, beside chance."""
-    result = Figure5Study(output, Figure5Settings(seeds=seeds)).run(workers)
+def figure5(
+    output: Output,
+    workers: Workers = 2,
+    seeds: Annotated[int | None, typer.Option(help="Number of training seeds on the market; 2 by default.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of careers of one's own, in place of the market.", exists=True)
+    ] = None,
+    covariates: Covariates = "year",
+    checkpoint: Checkpoint = None,
+    resumes: Resumes = None,
+    years: Annotated[int, typer.Option(help="Observed years after which one's own people are compared.", min=1)] = 4,
+    quick: Quick = False,
+) -> None:
+    """The most similar careers without an occupation in common: on the market, whose types are known, or one's own."""
+    start = Start(checkpoint, resumes)
+    if data is not None:
+        own = PairsSettings(years=years)
+        names = tuple(covariates.split(","))
+        study = PairsStudy(output, settings=own.quick() if quick else own, data=data, covariates=names, start=start)
+        pairs = study.run(workers)["pairs"]
+        for row in pairs.itertuples():
+            say(f"{row.similarity:.3f}  {row.person}: {row.career}")
+            say(f"       {row.neighbour}: {row.neighbours_career}")
+        say(f"{output}/pairs.csv")
+        return
+    if start.is_given or quick:
+        raise typer.BadParameter("--checkpoint, --resumes and --quick are for careers of one's own: give --data too")
+    result = Figure5Study(output, Figure5Settings(seeds=2 if seeds is None else seeds)).run(workers)
     columns = ["compared by", "timing", "same", "low", "high", "chance", "alike", "above", "seed_sd"]
     for (years, among), rows in result["shares"].groupby(["years", "among"], sort=False):
         title = f"After {years} years, {among}: share of the nearest with one's own type, 95% intervals by person"

@@ -23,7 +23,6 @@ from datasets import Dataset
 from matplotlib.figure import Figure
 from transformers import PreTrainedModel
 
-from career_hf.careers.frames import load_careers
 from career_hf.careers.provenance import source_of
 from career_hf.cli.console import say, show
 from career_hf.comparing import score_once, trial_grid
@@ -50,11 +49,11 @@ from career_hf.rivals.markov import tune_weight
 from career_hf.rivals.mixture import tune_mixture
 from career_hf.rivals.nemo import NemoForOccupationPrediction
 from career_hf.rivals.regression import RegressionForOccupationPrediction
-from career_hf.simulation import load_resumes
 from career_hf.training.cells import fit_once, run_jobs
 from career_hf.training.trainer import finetuning_recipe, recipe_for
 
 from .boosted_trees import BoostedTrees
+from .pretrained import corpus
 from .study import (
     CareersStudy,
     Covariates,
@@ -180,12 +179,7 @@ class RivalsStudy(CareersStudy):
         """Resumes to pretrain on, and to validate on."""
         if self.resumes is None:
             raise ValueError("this study has no resumes to pretrain on: give it a folder of them")
-        if (self.resumes / "dataset_dict.json").exists():
-            splits = load_careers(self.resumes)
-            return splits["train"], splits["validation"]
-        careers = load_resumes(self.resumes)
-        held_out = min(1_000, len(careers) // 10)
-        return careers.select(range(held_out, len(careers))), careers.select(range(held_out))
+        return corpus(self.resumes)
 
     def trials(self) -> list[Trial]:
         """Every trial on the first seed, as many for each model; with the paper's recipe there is one, the paper's."""

@@ -17,21 +17,43 @@ would leave; the floor is what the truth leaves, and no model can be below it, s
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Annotated
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 import typer
+from datasets import DatasetDict
 from matplotlib.figure import Figure
 from scipy.optimize import curve_fit
 
+from career_hf.careers.columns import with_weights
+from career_hf.careers.provenance import source_of
 from career_hf.cli.console import say, show
 from career_hf.comparing import score_once
+from career_hf.encoding.processing_career import CareerProcessor
 from career_hf.evaluation.metrics import INTERVAL, perplexity_differences, resampled_nll, summarize
+from career_hf.models.modeling_career import CareerForOccupationPrediction
 from career_hf.simulation import World, load_resumes, write_resumes
 from career_hf.simulation.presets import RESUMES
+from career_hf.training.cells import fit_once
+from career_hf.training.trainer import scratch_recipe
 
-from .study import Made, Output, Seeds, StudyResult, Tables, Trial, Workers, studies, whiskers
+from .pretrained import Checkpoint, Quick, Start, corpus, fine_tune_once, pretrain_once, survey_of
+from .study import (
+    Covariates,
+    Made,
+    Output,
+    Resumes,
+    Seeds,
+    StudyResult,
+    Tables,
+    Trial,
+    Workers,
+    studies,
+    whiskers,
+)
 from .survey import (
     SurveySettings,
     SurveyStudy,
@@ -46,7 +68,9 @@ from .survey import (
 
 # Person-years that one core trains on in a second, at the default size; for the cost that is announced.
 SPEED = 30_000
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#555555"
+BLUE, ORANGE, GREY, GREEN = "#0072B2", "#D55E00", "#555555", "#009E73"
+# The true model, which only a market has; and a checkpoint that was pretrained elsewhere.
+FLOOR, CHECKPOINT = "floor", "checkpoint"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +100,12 @@ class VolumeSettings(SurveySettings):
                 "because a power law with a floor has three parameters"
             )
 
+    def quick(self) -> VolumeSettings:
+        """So small that nothing is learned."""
+        steps = {"pretraining_steps": 4, "pretraining_eval_steps": 2, "most_steps": 4, "eval_steps": 2}
+        sizes = {"layers": 1, "hidden_size": 16, "warmup_steps": 1, "tokens_per_batch": 400, "draws": 20}
+        return replace(self, **steps, **sizes, seeds=1, rates=self.rates[:1])
+
     def cost(self) -> tuple[int, int, float]:
         """Runs of pretraining, runs on the survey, and core hours if no run stops early."""
         volumes = len(self.volumes)
@@ -100,6 +130,7 @@ class VolumeTrial(Trial):
 
     @property
     def volume(self) -> int:
+        """The number of resumes, of a model that is named after it."""
         return int(self.model.split()[0])
 
 
@@ -166,21 +197,28 @@ class VolumeStudy(SurveyStudy):
         volumes = self.volume_table(tables)
         law, curve = fit(tables, self.settings)
         law.loc["break-even of the runs", "estimate"] = break_even(volumes)
-        return StudyResult({"volume": volumes, "law": law}, {"volume": volume_figure(volumes, law, curve)})
+        figure = volume_figure(volumes, law, curve, self.what)
+        return StudyResult({"volume": volumes, "law": law}, {"volume": figure})
+
+    @property
+    def what(self) -> str:
+        """The name of the careers in the figure."""
+        return "simulated market"
 
     def volume_table(self, tables: Tables) -> pd.DataFrame:
         """One row per volume, and one for each reference.
 
         Returns:
-            Columns perplexity, over_floor (its ratio to the true model's), low, high (people resampled), seeds,
-            seed_sd; difference (of log-perplexity from training from scratch), low_of_difference, high_of_difference;
-            for volumes also rate (chosen), updates and hours (of all pretraining, one core).
+            Columns perplexity, over_floor (its ratio to the true model's, where there is one), low, high (people
+            resampled), seeds, seed_sd; difference (of log-perplexity from training from scratch), low_of_difference,
+            high_of_difference; for volumes also rate (chosen), updates and hours (of all pretraining, one core).
         """
         draws = self.settings.draws
         levels = summarize(tables, draws)[["perplexity", "low", "high", "seeds", "seed_sd"]]
         compared = perplexity_differences(tables, model_name(0), draws)[["difference", "low", "high"]]
         table = levels.join(compared.rename(columns={"low": "low_of_difference", "high": "high_of_difference"}))
-        table.insert(1, "over_floor", table["perplexity"] / table.loc["floor", "perplexity"])
+        if FLOOR in table.index:
+            table.insert(1, "over_floor", table["perplexity"] / table.loc[FLOOR, "perplexity"])
         chosen = self.best()
         for volume in self.settings.volumes:
             name = model_name(volume)
@@ -188,6 +226,87 @@ class VolumeStudy(SurveyStudy):
             table.loc[name, ["volume", "rate"]] = volume, chosen[name].rate
             table.loc[name, ["updates", "hours"]] = runs["updates"].sum(), runs["hours"].sum()
         return table.sort_values("volume", na_position="first")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnVolumeStudy(VolumeStudy):
+    """The same on a survey and resumes of one's own: every volume is the first so many resumes.
+
+    A checkpoint, where one is given, is fine-tuned on the survey too, beside the volumes; it has occupations of its
+    own, and so may have more to choose from. Fine-tuning has the settings that suit the survey's size, whatever the
+    volume, so only training from scratch tries rates.
+
+    Args:
+        data: Folder of careers in splits.
+        resumes: Resumes to pretrain on, as careers in splits or as `simulate` writes them.
+        covariates: Covariates of the survey; resumes are pretrained with those that they have.
+        checkpoint: A folder, a Hub id, or a name that ships; none if empty.
+    """
+
+    data: Path
+    resumes: Path
+    covariates: tuple[str, ...]
+    checkpoint: str = ""
+
+    def described(self) -> dict[str, Any]:
+        given = {"data": str(self.data), "resumes": str(self.resumes), "covariates": self.covariates}
+        return super().described() | given | ({"checkpoint": self.checkpoint} if self.checkpoint else {})
+
+    @property
+    def what(self) -> str:
+        return self.data.name
+
+    def splits(self) -> DatasetDict:
+        splits = survey_of(self.data)
+        return DatasetDict({name: with_weights(careers, False) for name, careers in splits.items()})
+
+    def labels(self) -> list[str]:
+        """Occupations of every model but the checkpoint's: those of training people of the survey."""
+        return sorted({label for career in self.splits()["train"]["occupation"] for label in career})
+
+    def trials(self) -> list[Trial]:
+        trials: list[Trial] = [VolumeTrial(model_name(n), 0.0) for n in self.volumes() if n > 0]
+        trials += [VolumeTrial(model_name(0), rate) for rate in self.settings.rates]
+        return trials + ([VolumeTrial(CHECKPOINT, 0.0)] if self.checkpoint else [])
+
+    def prepare(self, workers: int) -> None:
+        self.splits()
+        held = len(corpus(self.resumes)[0])
+        if max(self.settings.volumes) > held:
+            raise ValueError(
+                f"{self.resumes} has {held:,} resumes to pretrain on, and a volume is larger: take others"
+            )
+        Start(checkpoint=self.checkpoint or None).check()
+        runs = [(volume, seed) for volume in self.volumes()[:-1] for seed in range(self.settings.seeds)]
+        self.work("Pretraining", self.pretrained, runs, workers)
+
+    def pretrained(self, run: tuple[int, int]) -> Path:  # type: ignore[override]  # the folder, which is fine-tuned
+        (volume, seed), settings = run, self.settings
+        schedule = settings.schedule(
+            settings.pretraining_rate,
+            seed,
+            max_steps=settings.pretraining_steps,
+            eval_steps=settings.pretraining_eval_steps,
+        )
+        schedule |= {"config_overrides": settings.architecture}
+        place = self.place(f"pretraining, {model_name(volume)}, {seed}")
+        return pretrain_once(place, self.resumes, self.covariates, schedule, volume, self.labels())
+
+    def train(self, trial: VolumeTrial) -> Made:
+        splits, place = self.splits(), self.place(trial.folder)
+        parts = DatasetDict({name: splits[name] for name in ("train", "validation")})
+        if trial.model == model_name(0):
+            labels, unknown = self.labels(), {"unknown_occupation": "unknown"}
+            processor = CareerProcessor.fit(parts["train"], self.covariates, occupations=labels, **unknown)
+            schedule = self.settings.schedule(trial.rate, trial.seed) | {
+                "config_overrides": self.settings.architecture
+            }
+            recipe = partial(scratch_recipe, processor, **schedule)
+            careers = parts["train"], parts["validation"]
+            return fit_once(place, CareerForOccupationPrediction, processor, recipe, *careers, source_of(self.data))
+        start = self.checkpoint if trial.model == CHECKPOINT else self.pretrained((trial.volume, trial.seed))
+        most = self.settings.most_steps
+        return fine_tune_once(place, start, parts, self.covariates, most_steps=most, seed=trial.seed)
 
 
 def power_law(n: np.ndarray, a: float, b: float, c: float) -> np.ndarray:
@@ -233,8 +352,11 @@ def fit(tables: Tables, settings: VolumeSettings, seed: int = 0) -> tuple[pd.Dat
         log-perplexity minus that of training from scratch.
     """
     volumes = sorted(settings.volumes)
-    wanted = {name: tables[name] for name in ("floor", *map(model_name, volumes))}
-    estimate, resampled = resampled_seeds(wanted, settings.draws, seed)
+    names = [*([FLOOR] if FLOOR in tables else []), *map(model_name, volumes)]
+    estimate, resampled = resampled_seeds({name: tables[name] for name in names}, settings.draws, seed)
+    if FLOOR not in tables:
+        # Log-perplexity is never below 0, whatever the truth leaves.
+        estimate, resampled = np.r_[0.0, estimate], np.insert(resampled, 0, 0.0, axis=1)
     n = np.array(volumes[1:], dtype=float)
     grid = np.geomspace(n[0], n[-1] * 2, 100)
     rows, curves, scratch = [], [], np.array([estimate[1], *resampled[:, 1]])
@@ -289,8 +411,9 @@ def break_even(volumes: pd.DataFrame) -> float:
     return float(rows["volume"][wins].min())
 
 
-def volume_figure(volumes: pd.DataFrame, law: pd.DataFrame, curve: pd.DataFrame) -> Figure:
-    """Perplexity by volume of resumes, with the law, training from scratch and the floor; and what resumes gain."""
+def volume_figure(volumes: pd.DataFrame, law: pd.DataFrame, curve: pd.DataFrame, what: str) -> Figure:
+    """Perplexity by volume of resumes, with the law, training from scratch and, where it is known, the floor; and what
+    resumes gain."""
     figure = Figure(figsize=(13, 5.5), layout="constrained")
     left, right = figure.subplots(1, 2)
     rows, scratch = volumes[volumes["volume"] > 0], volumes[volumes["volume"] == 0].iloc[0]
@@ -308,9 +431,12 @@ def volume_figure(volumes: pd.DataFrame, law: pd.DataFrame, curve: pd.DataFrame)
         axes.minorticks_off()
         axes.set_xlabel("resumes")
     left.axhspan(scratch["low"], scratch["high"], color=ORANGE, alpha=0.15)
-    left.axhline(volumes.loc["floor", "perplexity"], color="black", label="floor: the truth")
+    if FLOOR in volumes.index:
+        left.axhline(volumes.loc[FLOOR, "perplexity"], color="black", label="floor: the truth")
+    if CHECKPOINT in volumes.index:
+        left.axhline(volumes.loc[CHECKPOINT, "perplexity"], color=GREEN, label="the checkpoint, fine-tuned")
     left.axhline(np.exp(c), color=GREY, linestyle="--", label="the law with unlimited resumes")
-    left.set(title="Pretraining volume (Figure 2b), simulated market", ylabel="test perplexity (95% intervals)")
+    left.set(title=f"Pretraining volume (Figure 2b), {what}", ylabel="test perplexity (95% intervals)")
     right.set(title="Against training from scratch", ylabel="nats per step; below 0 pretraining pays")
     left.legend(fontsize=8)
     return figure
@@ -324,12 +450,28 @@ def volume(
     volumes: Annotated[str, typer.Option(help="Numbers of resumes, comma-separated; 0 is no pretraining.")] = (
         "0,1000,2000,5000,10000,20000,50000,100000"
     ),
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of a survey of one's own, in place of the market.", exists=True)
+    ] = None,
+    resumes: Resumes = None,
+    covariates: Covariates = "year",
+    checkpoint: Checkpoint = None,
+    quick: Quick = False,
 ) -> None:
-    """How many resumes pretraining needs (Figure 2b), on the simulated market."""
+    """How many resumes pretraining needs (Figure 2b), on the simulated market or on careers of one's own."""
     settings = VolumeSettings(seeds=seeds, volumes=tuple(map(int, volumes.split(","))))
+    study = VolumeStudy(output, settings)
+    if data is not None:
+        if resumes is None:
+            raise typer.BadParameter("samples of resumes are pretrained on: give --resumes with --data")
+        settings = settings.quick() if quick else settings
+        names, start = tuple(covariates.split(",")), checkpoint or ""
+        study = OwnVolumeStudy(output, settings, data=data, resumes=resumes, covariates=names, checkpoint=start)
+    elif resumes is not None or checkpoint is not None or quick:
+        raise typer.BadParameter("--resumes, --checkpoint and --quick are for a survey of one's own: give --data too")
     pretrainings, surveys, hours = settings.cost()
     say(f"{pretrainings} runs of pretraining and {surveys} on the survey, at most {hours:.1f} core hours")
-    result = VolumeStudy(output, settings).run(workers)
+    result = study.run(workers)
     shown = result["volume"].drop(columns=["volume", "rate"])
     show(shown, "Test perplexity after fine-tuning; differences of log-perplexity from training from scratch")
     show(result["law"], "Log-perplexity as a n^-b + c; 95% intervals by resampling people and seeds")

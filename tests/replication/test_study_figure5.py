@@ -8,6 +8,7 @@ import pytest
 from drawn_points import names_of, points_of
 from replication import figure5 as study
 
+from career_hf.careers import save_careers, split_careers
 from career_hf.representing.similar_careers import first_years, occupations_held
 from career_hf.simulation import preset
 from career_hf.simulation.world import NOT_WORKING
@@ -120,3 +121,20 @@ def test_vectors_without_information_are_at_chance_and_the_type_itself_is_not(dr
 def test_shares_of_years():
     codes = np.array([[0, 0, 2], [1, 1, 1]])
     np.testing.assert_allclose(study.shares_of_years(codes), [[2 / 3, 0, 1 / 3], [0, 1, 0]])
+
+
+def test_pairs_of_careers_of_ones_own_have_no_occupation_in_common(tmp_path):
+    save_careers(split_careers(preset("tiny").simulate(150).careers), tmp_path / "survey")
+    settings = study.PairsSettings(years=3, pairs=5).quick()
+    start = study.Start("occ1990dd-small")
+    given = {"data": tmp_path / "survey", "covariates": ("year", "education")}
+    pairs = study.PairsStudy(tmp_path / "study", settings=settings, start=start, **given).run(1)["pairs"]
+    assert pairs["similarity"].is_monotonic_decreasing and len(pairs) == 5
+    held = dict(
+        zip(*(study.survey_of(tmp_path / "survey")["test"][name][:] for name in ("person", "occupation")), strict=True)
+    )
+    for pair in pairs.itertuples():
+        first, second = (set(held[name][:3]) - set(study.NOT_AT_WORK) for name in (pair.person, pair.neighbour))
+        assert first and second and not first & second
+    scratch = study.PairsStudy(tmp_path / "scratch", settings=settings, **given).run(1)["pairs"]
+    assert not np.allclose(scratch["similarity"], pairs["similarity"])

@@ -140,3 +140,22 @@ def test_command_says_what_is_missing(tmp_path):
     save_careers(preset("tiny").simulate(30).careers, tmp_path / "whole")
     with pytest.raises(ValueError, match=r"has splits \['all'\]"):
         replace(made, data=tmp_path / "whole").splits()
+
+
+def test_pretrained_models_have_rows_of_their_own(tmp_path):
+    careers = draw_wages(preset("survey").simulate(120)).careers
+    save_careers(split_careers(careers), tmp_path / "careers")
+    save_careers(split_careers(preset("survey").simulate(60, seed=5).careers), tmp_path / "resumes")
+    start = study.Start(resumes=tmp_path / "resumes")
+    settings = replace(SMALL, seeds=1, pretraining_steps=4, tokens_per_batch=1_000)
+    made = study.Table3Study(
+        tmp_path / "study", settings, data=tmp_path / "careers", covariates=COVARIATES, start=start
+    )
+    found = made.run(workers=1)
+    assert set(found["table3"].index) == set(study.PAPER_ROWS.values())
+    rows = set(found["r2"]["specification"])
+    assert {"+ h before, pretrained", "+ occupation, h including, pretrained", f"{study.HEAD}, pretrained"} <= rows
+    for protocol in (study.PAPER, study.CROSS_FITTED):
+        predictions = pd.read_parquet(made.folder / "predictions" / f"{protocol} 0.parquet")
+        assert not np.array_equal(predictions["+ h including"], predictions["+ h including, pretrained"])
+    assert len(found["models"]) == 2 * 2 * (1 + SMALL.folds) + 1

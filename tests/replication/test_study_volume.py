@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from replication import volume as study
 from replication.volume import break_even, crossing, fit, fit_power_law, power_law, resampled_seeds
 
+from career_hf.careers import save_careers, split_careers
 from career_hf.careers.clusters import clusters
 from career_hf.evaluation.metrics import perplexity, perplexity_differences
 from career_hf.evaluation.resampling import interval_levels
-from career_hf.simulation import load_resumes
+from career_hf.simulation import load_resumes, preset
 
 
 SMALL = study.VolumeSettings(
@@ -202,3 +203,23 @@ def test_what_is_finished_is_not_run_again(done):
     pd.testing.assert_frame_equal(pd.read_parquet(lost), before)
     with pytest.raises(ValueError, match="other settings"):
         replace(made, settings=replace(SMALL, seeds=3)).run()
+
+
+def test_a_survey_and_resumes_of_ones_own(tmp_path):
+    for name, people, seed in (("survey", 80, 0), ("resumes", 120, 5)):
+        save_careers(split_careers(preset("tiny").simulate(people, seed).careers), tmp_path / name)
+    volumes = (0, 10, 20, 30, 60)
+    made = study.OwnVolumeStudy(
+        tmp_path / "study",
+        replace(SMALL, volumes=volumes),
+        data=tmp_path / "survey",
+        resumes=tmp_path / "resumes",
+        covariates=("year", "education"),
+        checkpoint="occ1990dd-small",
+    )
+    found = made.run(workers=1)
+    assert set(found["volume"].index) == {study.CHECKPOINT, *map(study.model_name, volumes)}
+    assert "over_floor" not in found["volume"] and found["law"].loc["c", "estimate"] >= 0
+    tables = made.tables()
+    assert len({len(of[0]) for of in tables.values()}) == 1
+    assert "survey" in found.figures["volume"].axes[0].get_title()

@@ -125,6 +125,17 @@ def test_what_careers_hold_of_blau_and_kahn(frame):
     assert "gender" in available_blocks(BLAU_KAHN, constant)[1]
 
 
+def test_years_of_full_time_and_of_part_time_work_stand_for_experience_where_careers_have_both(frame):
+    full = (frame["experience"] / 2).round()
+    finer = frame.assign(full_time_experience=full, part_time_experience=frame["experience"] - full)
+    both = ["full-time experience", "part-time experience"]
+    assert available_blocks(BLAU_KAHN, finer)[0] == ["year", "schooling", *both, "gender"]
+    assert available_blocks(["experience", both[0]], finer) == ([both[1], both[0]], [])
+    assert available_blocks(["experience"], finer.drop(columns="part_time_experience")) == (["experience"], [])
+    columns = design(both, finer).fit(finer).get_feature_names_out()
+    assert set(columns) == {f"{kind}_time_experience{power}" for kind in ("full", "part") for power in ("", "^2")}
+
+
 def test_missing_numbers_and_labels_have_dummies_of_their_own(frame):
     changed = frame.copy()
     gone = changed.index[:40]

@@ -55,8 +55,9 @@ from career_hf.evaluation.metrics import (
 from career_hf.evaluation.transition_table import transition_table
 from career_hf.models.modeling_career import CareerForOccupationPrediction
 from career_hf.models.shipped import SMALL
+from career_hf.models.title_embeddings import maker_with_titles
 from career_hf.models.transfer import resize_vocabulary
-from career_hf.occupations.crosswalks import codes
+from career_hf.occupations.crosswalks import codes, group_vectors
 from career_hf.occupations.weighted_crosswalks import MILITARY_TARGET
 from career_hf.rivals.bag_of_jobs import BagOfJobsForOccupationPrediction
 from career_hf.rivals.markov import tune_weight
@@ -68,6 +69,7 @@ from career_hf.sharing.rare_careers import K, rare_careers, small_counts
 from career_hf.sources.panel_careers import panel
 from career_hf.trained_models import mixture_record
 from career_hf.training.cells import fit_once
+from career_hf.training.named_recipes import RECIPES
 from career_hf.training.trainer import finetuning_defaults, finetuning_recipe, recipe_for, scratch_recipe
 
 from .membership import QUARTERS, attack_table
@@ -94,7 +96,9 @@ OCCUPATIONS = (*codes(), *STATES)
 COVARIATES = ("year", "education", "region", "race", "gender")
 SCRATCH, NLSY97, MOVES, BOTH = "from scratch", "NLSY97", "counts of moves", "NLSY97 and moves"
 SHUFFLED, RELABELLED = "occupations shuffled", "occupations relabelled"
-PRETRAINED = (NLSY97, MOVES, BOTH, SHUFFLED, RELABELLED)
+# The recipe of docs/replication/better_model.md: a stage for returns, computed inputs, and weights of broad groups.
+BEST_SCRATCH, BEST_NLSY97 = "best recipe, from scratch", "best recipe, NLSY97"
+PRETRAINED = (NLSY97, BEST_NLSY97, MOVES, BOTH, SHUFFLED, RELABELLED)
 # Rivals that are trained, by their names in tables; their rates are those that won on all training people.
 RIVALS: Mapping[str, tuple[Any, float]] = {
     "NEMO": (NemoForOccupationPrediction, 1e-3),
@@ -102,8 +106,9 @@ RIVALS: Mapping[str, tuple[Any, float]] = {
 }
 CHAIN, CHAINS, CHAIN_WITH_COUNTS = "Markov chain", "mixture of Markov chains", "Markov chain with external counts"
 COUNTED = (CHAIN, CHAINS, CHAIN_WITH_COUNTS)
-MAIN, WITH_MOVES, CONTROLS = (SCRATCH, NLSY97), (BOTH, MOVES), (SHUFFLED, RELABELLED, *RIVALS)
-PHASES = (MAIN, COUNTED, WITH_MOVES, CONTROLS)
+MAIN, BEST = (SCRATCH, NLSY97), (BEST_SCRATCH, BEST_NLSY97)
+WITH_MOVES, CONTROLS = (BOTH, MOVES), (SHUFFLED, RELABELLED, *RIVALS)
+PHASES = (MAIN, BEST, COUNTED, WITH_MOVES, CONTROLS)
 SCRATCH_RATE = 3e-3
 # Weights of the corpora where they are mixed: surveys of people teach memory, counts teach moves.
 WEIGHTS = {"nlsy79": 0.5, "nlsy97": 0.4, "cps-moves": 0.05, "gss-moves": 0.025, "denmark-moves": 0.025}
@@ -260,8 +265,25 @@ def altered(corpus: PreparedCareers, control: str) -> PreparedCareers:
     return PreparedCareers.of_splits(corpus.source.name, DatasetDict(parts), Ledger(), limits=limits)
 
 
-def pretrain(place: Path, mixture: Mixture, settings: FoundationSettings, seed: int = 0) -> Made:
-    """CAREER pretrained on a mixture, from `place` if it is there; it can do without any covariate."""
+def best_model(fields: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """What makes a model of the best recipe, and the fields of its config, which are added to `fields`."""
+    titles = group_vectors(OCCUPATIONS)
+    fields = {**fields, **RECIPES["best"].fields, "title_embedding_size": len(next(iter(titles.values())))}
+    return maker_with_titles(CareerForOccupationPrediction, titles), fields
+
+
+def pretrain(
+    place: Path, mixture: Mixture, settings: FoundationSettings, seed: int = 0, *, best: bool = False
+) -> Made:
+    """CAREER pretrained on a mixture, from `place` if it is there; it can do without any covariate.
+
+    Args:
+        place: Folder of the model.
+        mixture: Corpora.
+        settings: Sizes.
+        seed: Seed of training.
+        best: Whether it has the fields and the weight decay of the best recipe.
+    """
     train, validation = mixture.splits["train"], mixture.splits["validation"]
     dated = mixture.dated if any(corpus.limits.calendar for corpus in mixture.corpora) else None
     # Counts alone have no year: then the levels are those of the survey, whose embeddings fine-tuning learns.
@@ -269,10 +291,13 @@ def pretrain(place: Path, mixture: Mixture, settings: FoundationSettings, seed: 
     processor = CareerProcessor.fit(train if dated is None else dated, covariates, occupations=OCCUPATIONS)
     processor.optional_covariates = covariates
     most = settings.pretraining_steps
+    make, fields, decay = CareerForOccupationPrediction, settings.fields, {}
+    if best:
+        (make, fields), decay = best_model(fields), {"weight_decay": RECIPES["best"].arguments["weight_decay"]}
     recipe = partial(
         scratch_recipe,
         processor,
-        config_overrides=settings.fields,
+        config_overrides=fields,
         learning_rate=settings.pretraining_rate,
         lr_scheduler_type="linear",
         warmup_steps=most // 10,
@@ -283,10 +308,10 @@ def pretrain(place: Path, mixture: Mixture, settings: FoundationSettings, seed: 
         covariate_dropout=settings.covariate_dropout if covariates else 0.0,
         metric_for_best_model="weighted_nll",
         seed=seed,
+        **decay,
     )
     encode = partial(encode_mixture, limits=mixture.limits)
-    model = CareerForOccupationPrediction
-    return fit_once(place, model, processor, recipe, train, validation, mixture_record(mixture), encode=encode)
+    return fit_once(place, make, processor, recipe, train, validation, mixture_record(mixture), encode=encode)
 
 
 @dataclass(frozen=True)
@@ -350,7 +375,8 @@ class FoundationStudy(Study):
 
     def pretrained(self, name: str) -> Made:
         """A model that was pretrained, and scored on test people before fine-tuning."""
-        made = pretrain(self.place(f"pretrained, {name}"), self.mixture(name), self.settings)
+        best = name == BEST_NLSY97
+        made = pretrain(self.place(f"pretrained, {name}"), self.mixture(name), self.settings, best=best)
         score_once(self.folder / "zero_shot" / name / "0.parquet", *made, self.test())
         return made
 
@@ -394,13 +420,15 @@ class FoundationStudy(Study):
             recipe = partial(finetuning_recipe, processor, **schedule)
         else:
             processor = CareerProcessor.fit(sample, COVARIATES, occupations=OCCUPATIONS)
-            of_career = CareerForOccupationPrediction, SCRATCH_RATE
-            make, rate = RIVALS.get(trial.model, of_career)
+            kind, rate = RIVALS.get(trial.model, (CareerForOccupationPrediction, SCRATCH_RATE))
+            make, fields = kind, {} if trial.model in RIVALS else settings.fields
+            if trial.model == BEST_SCRATCH:
+                make, fields = best_model(fields)
+                schedule["weight_decay"] = RECIPES["best"].arguments["weight_decay"]
             # What keeps weights near their start is for a model that has one worth keeping.
             for name in ("layerwise_decay", "l2_sp", "frozen_layers"):
                 schedule.pop(name, None)
-            fields = settings.fields if make is of_career[0] else {}
-            recipe = partial(recipe_for, make, processor, fields=fields, **{**schedule, "learning_rate": rate})
+            recipe = partial(recipe_for, kind, processor, fields=fields, **{**schedule, "learning_rate": rate})
         place = self.place(f"{trial.model}, {trial.at}, {trial.seed}")
         careers = sample, self.splits()["validation"]
         return fit_once(place, make, processor, recipe, *careers, source_of(self.data))
@@ -490,10 +518,10 @@ def ahead(tables: Curves, people: Mapping[float, int], draws: int) -> pd.DataFra
     """What is pretrained, against training from scratch on the people of the next larger share."""
     rows, shares = [], list(tables)
     for share, larger in zip(shares, shares[1:], strict=False):
-        for model in (NLSY97, BOTH, MOVES):
-            if model in tables[share]:
-                pair = {SCRATCH: tables[larger][SCRATCH], model: tables[share][model]}
-                found = perplexity_differences(pair, SCRATCH, draws).loc[model, ["difference", "low", "high"]]
+        for model, scratch in ((NLSY97, SCRATCH), (BOTH, SCRATCH), (MOVES, SCRATCH), (BEST_NLSY97, BEST_SCRATCH)):
+            if model in tables[share] and scratch in tables[larger]:
+                pair = {scratch: tables[larger][scratch], model: tables[share][model]}
+                found = perplexity_differences(pair, scratch, draws).loc[model, ["difference", "low", "high"]]
                 rows.append({"model": model, "people": people[share], "from scratch on": people[larger], **found})
     return pd.DataFrame(rows, columns=["model", "people", "from scratch on", "difference", "low", "high"])
 
@@ -520,7 +548,7 @@ def foundation_figure(curves: pd.DataFrame) -> Figure:
     """Learning curves, and the gain over training from scratch."""
     figure = Figure(figsize=(13, 5.5), layout="constrained")
     left, right = figure.subplots(1, 2)
-    shown = [SCRATCH, NLSY97, BOTH, MOVES, CHAIN, CHAIN_WITH_COUNTS]
+    shown = [SCRATCH, NLSY97, BEST_SCRATCH, BEST_NLSY97, BOTH, MOVES, CHAIN, CHAIN_WITH_COUNTS]
     for color, model in zip(COLORS, shown, strict=True):
         rows = curves[curves["model"] == model].sort_values("people")
         if not len(rows):
@@ -572,7 +600,7 @@ def foundation_page(tables: Mapping[str, pd.DataFrame]) -> str:
     )
 
 
-COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#555555", "#000000")
+COLORS = ("#D55E00", "#0072B2", "#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#555555", "#000000")
 Table97 = Annotated[
     Path, typer.Option(help="Table of careers of the NLSY97, one row per person and year.", exists=True)
 ]

@@ -30,6 +30,7 @@ STUDIES = (
     "membership",
     "coding_noise",
     "foundation",
+    "foundation_forecasts",
 )
 
 

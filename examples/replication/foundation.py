@@ -108,8 +108,8 @@ RIVALS: Mapping[str, tuple[Any, float]] = {
 CHAIN, CHAINS, CHAIN_WITH_COUNTS = "Markov chain", "mixture of Markov chains", "Markov chain with external counts"
 COUNTED = (CHAIN, CHAINS, CHAIN_WITH_COUNTS)
 MAIN, BEST = (SCRATCH, OTHER), (BEST_SCRATCH, BEST_OTHER)
-WITH_MOVES, CONTROLS = (BOTH, MOVES), (SHUFFLED, RELABELLED, *RIVALS)
-PHASES = (MAIN, BEST, COUNTED, WITH_MOVES, CONTROLS)
+WITH_MOVES, CONTROLS = (BOTH,), (SHUFFLED, RELABELLED, MOVES, *RIVALS)
+PHASES = (MAIN, COUNTED, CONTROLS, BEST, WITH_MOVES)
 SCRATCH_RATE = 3e-3
 # Weights of the corpora where they are mixed: surveys of people teach memory, counts teach moves.
 MOVES_WEIGHTS = {"cps-moves": 0.1, "gss-moves": 0.05, "denmark-moves": 0.05}

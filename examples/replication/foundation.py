@@ -16,7 +16,7 @@ NLSY79, the one behind the tables here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -99,6 +99,8 @@ BOTH = "another survey and moves"
 SHUFFLED, RELABELLED = "occupations shuffled", "occupations relabelled"
 # The recipe of docs/replication/better_model.md: a stage for returns, computed inputs, and weights of broad groups.
 BEST_SCRATCH, BEST_OTHER = "best recipe, from scratch", "best recipe, another survey"
+# Not pretrained, but trained on the survey and the other one at once.
+BEST_TOGETHER = "best recipe, both surveys at once"
 PRETRAINED = (OTHER, BEST_OTHER, MOVES, BOTH, SHUFFLED, RELABELLED)
 # Rivals that are trained, by their names in tables; their rates are those that won on all training people.
 RIVALS: Mapping[str, tuple[Any, float]] = {
@@ -109,7 +111,8 @@ CHAIN, CHAINS, CHAIN_WITH_COUNTS = "Markov chain", "mixture of Markov chains", "
 COUNTED = (CHAIN, CHAINS, CHAIN_WITH_COUNTS)
 MAIN, BEST = (SCRATCH, OTHER), (BEST_SCRATCH, BEST_OTHER)
 WITH_MOVES, CONTROLS = (BOTH,), (SHUFFLED, RELABELLED, MOVES, *RIVALS)
-PHASES = (MAIN, COUNTED, CONTROLS, BEST, WITH_MOVES)
+TOGETHER = (BEST_TOGETHER,)
+PHASES = (MAIN, COUNTED, CONTROLS, BEST, TOGETHER, WITH_MOVES)
 SCRATCH_RATE = 3e-3
 # Weights of the corpora where they are mixed: surveys of people teach memory, counts teach moves.
 MOVES_WEIGHTS = {"cps-moves": 0.1, "gss-moves": 0.05, "denmark-moves": 0.05}
@@ -126,6 +129,7 @@ class FoundationSettings:
     Args:
         shares: Shares of the training people, of which smaller samples are parts of the larger.
         control_shares: Shares at which the controls and trained rivals are run, which cost as much as the others.
+        together_shares: Shares at which both surveys are trained on at once, which costs the most.
         seeds: Training seeds of fine-tuning and of training from scratch; pretraining has one.
         pretraining_steps: Updates of pretraining.
         pretraining_tokens: Person-years of an update of pretraining.
@@ -138,6 +142,7 @@ class FoundationSettings:
 
     shares: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)
     control_shares: tuple[float, ...] = (0.01, 0.1)
+    together_shares: tuple[float, ...] = (1.0,)
     seeds: int = 3
     pretraining_steps: int = 800
     pretraining_tokens: int = 3_000
@@ -393,7 +398,8 @@ class FoundationStudy(Study):
             for share in sorted(settings.shares):
                 if models == COUNTED and seed:
                     continue
-                if models != CONTROLS or share in settings.control_shares:
+                shares = {CONTROLS: settings.control_shares, TOGETHER: settings.together_shares}
+                if share in shares.get(tuple(models), settings.shares):
                     cells += [Cell(model, share, seed) for model in models]
         return cells
 
@@ -415,6 +421,8 @@ class FoundationStudy(Study):
     def train(self, trial: Cell) -> Made:
         if trial.model in COUNTED:
             return self.count(trial)
+        if trial.model == BEST_TOGETHER:
+            return self.together(trial)
         settings, sample = self.settings, self.sample(trial.share)
         schedule = finetuning_defaults(sum(map(len, sample["year"])))
         schedule["seed"] = trial.seed
@@ -451,6 +459,22 @@ class FoundationStudy(Study):
             return model
 
         return make, processor
+
+    def together(self, cell: Cell) -> Made:
+        """The best recipe, trained on a sample and the other survey at once, of which the sample has 70% of all weight
+        and validates alone."""
+        sample = DatasetDict(train=self.sample(cell.share), validation=self.splits()["validation"])
+        other = self.other()
+        corpora = [
+            PreparedCareers.of_splits("panel", sample, Ledger()),
+            PreparedCareers.of_splits(
+                "panel", DatasetDict(train=other.splits["train"]), Ledger(), limits=other.limits
+            ),
+        ]
+        most = self.settings.most_steps or 1_000
+        settings = replace(self.settings, pretraining_steps=most, pretraining_tokens=4_000, covariate_dropout=0.0)
+        place = self.place(f"{cell.model}, {cell.at}, {cell.seed}")
+        return pretrain(place, mix(corpora, [0.7, 0.3], COVARIATES), settings, cell.seed, best=True)
 
     def count(self, cell: Cell) -> Made:
         """A counted model of a sample, perhaps with external counts, whose weight validation people choose."""
@@ -555,7 +579,7 @@ def foundation_figure(curves: pd.DataFrame) -> Figure:
     """Learning curves, and the gain over training from scratch."""
     figure = Figure(figsize=(13, 5.5), layout="constrained")
     left, right = figure.subplots(1, 2)
-    shown = [SCRATCH, OTHER, BEST_SCRATCH, BEST_OTHER, BOTH, MOVES, CHAIN, CHAIN_WITH_COUNTS]
+    shown = [SCRATCH, OTHER, BEST_SCRATCH, BEST_OTHER, BEST_TOGETHER, BOTH, MOVES, CHAIN, CHAIN_WITH_COUNTS]
     for color, model in zip(COLORS, shown, strict=True):
         rows = curves[curves["model"] == model].sort_values("people")
         if not len(rows):
@@ -607,7 +631,7 @@ def foundation_page(tables: Mapping[str, pd.DataFrame]) -> str:
     )
 
 
-COLORS = ("#D55E00", "#0072B2", "#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#555555", "#000000")
+COLORS = ("#D55E00", "#0072B2", "#E69F00", "#56B4E9", "#8B4513", "#009E73", "#CC79A7", "#555555", "#000000")
 States = Annotated[
     str,
     typer.Option(help="States that get another's name, as one survey cannot tell them apart: unemployed=not_working."),
@@ -638,8 +662,8 @@ def foundation(
     settings = FoundationSettings(seeds=seeds)
     if quick:
         settings = FoundationSettings(
-            shares=(0.01, 0.03), control_shares=(0.01,), seeds=1, pretraining_steps=4, most_steps=4, draws=20,
-            layers=1, hidden_size=16,
+            shares=(0.01, 0.03), control_shares=(0.01,), together_shares=(0.03,), seeds=1, pretraining_steps=4,
+            most_steps=4, draws=20, layers=1, hidden_size=16,
         )  # fmt: skip
     study = FoundationStudy(output, settings, data=data, corpus=corpus, moves=moves, states=pairs(states))
     runs = sum(len(study.cells(models)) for models in PHASES if models != COUNTED)

@@ -180,13 +180,13 @@ def finetuning_recipe(processor: CareerProcessor, output_dir: str | Path, **over
     return _career_recipe("finetuning", processor, output_dir, _PRETRAINED_SIZE, _overridden(paper, overrides))
 
 
-# From how many training person-years on fine-tuning has which settings. The first two lines were chosen on validation
-# people of the NLSY79 at 1% and 10% of its training people, the others continue them (`docs/how_to/pretrained.md`).
+# From how many training person-years on fine-tuning has which settings. They were chosen on validation people of the
+# NLSY79 at 1, 10, 30 and 100% of its training people (`docs/how_to/pretrained.md`).
 FINETUNING_BY_SIZE: tuple[tuple[int, dict[str, Any]], ...] = (
     (0, {"learning_rate": 1e-3, "l2_sp": 30.0, "max_steps": 100, "tokens_per_batch": 1_000}),
     (5_000, {"learning_rate": 1e-3, "l2_sp": 10.0, "max_steps": 400, "tokens_per_batch": 2_000}),
-    (20_000, {"learning_rate": 1e-3, "l2_sp": 3.0, "max_steps": 500, "tokens_per_batch": 3_000}),
-    (60_000, {"learning_rate": 7e-4, "l2_sp": 1.0, "max_steps": 800, "tokens_per_batch": 4_000}),
+    (20_000, {"learning_rate": 2e-3, "l2_sp": 1.0, "max_steps": 500, "tokens_per_batch": 3_000}),
+    (60_000, {"learning_rate": 3e-3, "l2_sp": 0.3, "max_steps": 800, "tokens_per_batch": 4_000}),
 )
 
 

@@ -34,6 +34,7 @@ STUDIES = (
     "coding_noise",
     "foundation",
     "settings_by_size",
+    "foundation_forecasts",
 )
 
 

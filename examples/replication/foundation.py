@@ -1,13 +1,13 @@
-"""What pretraining on real people's careers is worth to a survey: the NLSY79, at 1% to all of its training people.
+"""What pretraining on real people's careers is worth to a survey, at 1% to all of its training people.
 
-CAREER is pretrained on half of the NLSY97, on published counts of moves between occupations, or on both, and then
-fine-tuned on nested samples of the NLSY79's training people; no corpus has anybody of the NLSY79. All models have the
+CAREER is pretrained on another survey, on published counts of moves between occupations, or on both, and then
+fine-tuned on nested samples of the survey's training people; no corpus has anybody of the survey. All models have the
 same occupations (every occ1990dd code, and three states), the same size, and one rule for updates, batches and rates
 by the size of the sample (`finetuning_defaults`, and `SCRATCH_RATE` from scratch), which was chosen once on validation
-people. Two controls say what is learned: with "occupations shuffled" the person-years of the NLSY97 deal out their
-occupations anew, so that only how common they are is left; with "occupations relabelled" every occupation goes by the
-name of another, so that how careers move is left, and who moves where is lost. Counted models have the same external
-counts, whose weight is chosen on validation people. Test people are scored once, at the end.
+people. Two controls say what is learned: with "occupations shuffled" the person-years of the other survey deal out
+their occupations anew, so that only how common they are is left; with "occupations relabelled" every occupation goes
+by the name of another, so that how careers move is left, and who moves where is lost. Counted models have the same
+external counts, whose weight is chosen on validation people. Test people are scored once, at the end.
 
 `foundation-checkpoint` trains the checkpoint that ships, on the corpora whose licences allow it, or, without the
 NLSY79, the one behind the tables here.
@@ -15,8 +15,8 @@ NLSY79, the one behind the tables here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,21 +25,21 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import typer
-from datasets import Dataset, DatasetDict, concatenate_datasets, load_from_disk
+from datasets import Dataset, DatasetDict, concatenate_datasets
 from matplotlib.figure import Figure
 from transformers import PreTrainedModel
 
 import career_hf
-from career_hf.careers.atomic_files import complete
 from career_hf.careers.columns import career_table, list_lengths, list_values, make_dataset
 from career_hf.careers.dataset_card import CARD
 from career_hf.careers.frames import load_careers
 from career_hf.careers.ledger import Ledger
-from career_hf.careers.mixing import Mixture, mix
+from career_hf.careers.mixing import CORPUS, Mixture, mix
 from career_hf.careers.moves import from_moves
 from career_hf.careers.prepared import PreparedCareers
-from career_hf.careers.provenance import Limits, source_of
+from career_hf.careers.provenance import Limits, limits_of, source_of
 from career_hf.cli.console import say, show
+from career_hf.cli.options import pairs
 from career_hf.comparing import score_once
 from career_hf.encoding.checkpoints import load_checkpoint
 from career_hf.encoding.mixtures import encode_mixture
@@ -55,8 +55,9 @@ from career_hf.evaluation.metrics import (
 from career_hf.evaluation.transition_table import transition_table
 from career_hf.models.modeling_career import CareerForOccupationPrediction
 from career_hf.models.shipped import SMALL
+from career_hf.models.title_embeddings import maker_with_titles
 from career_hf.models.transfer import resize_vocabulary
-from career_hf.occupations.crosswalks import codes
+from career_hf.occupations.crosswalks import codes, group_vectors
 from career_hf.occupations.weighted_crosswalks import MILITARY_TARGET
 from career_hf.rivals.bag_of_jobs import BagOfJobsForOccupationPrediction
 from career_hf.rivals.markov import tune_weight
@@ -68,6 +69,7 @@ from career_hf.sharing.rare_careers import K, rare_careers, small_counts
 from career_hf.sources.panel_careers import panel
 from career_hf.trained_models import mixture_record
 from career_hf.training.cells import fit_once
+from career_hf.training.named_recipes import RECIPES
 from career_hf.training.trainer import finetuning_defaults, finetuning_recipe, recipe_for, scratch_recipe
 
 from .membership import QUARTERS, attack_table
@@ -92,9 +94,14 @@ STATES = ("unemployed", "out_of_labor_force", "in_school")
 # Every model of the study has these occupations, whatever its careers hold.
 OCCUPATIONS = (*codes(), *STATES)
 COVARIATES = ("year", "education", "region", "race", "gender")
-SCRATCH, NLSY97, MOVES, BOTH = "from scratch", "NLSY97", "counts of moves", "NLSY97 and moves"
+SCRATCH, OTHER, MOVES = "from scratch", "another survey", "counts of moves"
+BOTH = "another survey and moves"
 SHUFFLED, RELABELLED = "occupations shuffled", "occupations relabelled"
-PRETRAINED = (NLSY97, MOVES, BOTH, SHUFFLED, RELABELLED)
+# The recipe of docs/replication/better_model.md: a stage for returns, computed inputs, and weights of broad groups.
+BEST_SCRATCH, BEST_OTHER = "best recipe, from scratch", "best recipe, another survey"
+# Not pretrained, but trained on the survey and the other one at once.
+BEST_TOGETHER = "best recipe, both surveys at once"
+PRETRAINED = (OTHER, BEST_OTHER, MOVES, BOTH, SHUFFLED, RELABELLED)
 # Rivals that are trained, by their names in tables; their rates are those that won on all training people.
 RIVALS: Mapping[str, tuple[Any, float]] = {
     "NEMO": (NemoForOccupationPrediction, 1e-3),
@@ -102,11 +109,13 @@ RIVALS: Mapping[str, tuple[Any, float]] = {
 }
 CHAIN, CHAINS, CHAIN_WITH_COUNTS = "Markov chain", "mixture of Markov chains", "Markov chain with external counts"
 COUNTED = (CHAIN, CHAINS, CHAIN_WITH_COUNTS)
-MAIN, WITH_MOVES, CONTROLS = (SCRATCH, NLSY97), (BOTH, MOVES), (SHUFFLED, RELABELLED, *RIVALS)
-PHASES = (MAIN, COUNTED, WITH_MOVES, CONTROLS)
+MAIN, BEST = (SCRATCH, OTHER), (BEST_SCRATCH, BEST_OTHER)
+WITH_MOVES, CONTROLS = (BOTH,), (SHUFFLED, RELABELLED, MOVES, *RIVALS)
+TOGETHER = (BEST_TOGETHER,)
+PHASES = (MAIN, COUNTED, CONTROLS, BEST, TOGETHER, WITH_MOVES)
 SCRATCH_RATE = 3e-3
 # Weights of the corpora where they are mixed: surveys of people teach memory, counts teach moves.
-WEIGHTS = {"nlsy79": 0.5, "nlsy97": 0.4, "cps-moves": 0.05, "gss-moves": 0.025, "denmark-moves": 0.025}
+MOVES_WEIGHTS = {"cps-moves": 0.1, "gss-moves": 0.05, "denmark-moves": 0.05}
 # Counts of fewer people are left out: 6% of the moves in the Danish table are in 80% of its pairs.
 FEWEST = {"denmark-moves": 10.0}
 # The weight of one external count against one of the sample, of which validation people choose.
@@ -118,20 +127,22 @@ class FoundationSettings:
     """Sizes of the study.
 
     Args:
-        shares: Shares of the NLSY79's training people, of which smaller samples are parts of the larger.
+        shares: Shares of the training people, of which smaller samples are parts of the larger.
         control_shares: Shares at which the controls and trained rivals are run, which cost as much as the others.
+        together_shares: Shares at which both surveys are trained on at once, which costs the most.
         seeds: Training seeds of fine-tuning and of training from scratch; pretraining has one.
         pretraining_steps: Updates of pretraining.
         pretraining_tokens: Person-years of an update of pretraining.
         pretraining_rate: Peak rate of pretraining, which falls to zero.
         covariate_dropout: Probability that a covariate is missing in pretraining.
-        most_steps: Largest number of updates on the NLSY79; None for the rule's.
+        most_steps: Largest number of updates on the survey; None for the rule's.
         draws: Resamples of people behind the intervals.
         layers, hidden_size: Sizes of every CAREER model.
     """
 
     shares: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)
     control_shares: tuple[float, ...] = (0.01, 0.1)
+    together_shares: tuple[float, ...] = (1.0,)
     seeds: int = 3
     pretraining_steps: int = 800
     pretraining_tokens: int = 3_000
@@ -238,6 +249,15 @@ def with_held_out_counts(corpus: PreparedCareers) -> PreparedCareers:
     return PreparedCareers.of_splits(corpus.source.name, DatasetDict(parts), corpus.ledger, limits=corpus.limits)
 
 
+def with_occupations(careers: Dataset, deal: Callable[[list[str]], Sequence[str]]) -> Dataset:
+    """Careers with other occupations, as many as before, which `deal` makes of all of theirs in order."""
+    table = career_table(careers)
+    labels = pa.array(deal(list_values(table, "occupation").to_pylist()), pa.string())
+    offsets = pa.array(np.r_[0, list_lengths(table, "occupation").cumsum()], pa.int32())
+    occupation = pa.ListArray.from_arrays(offsets, labels)
+    return make_dataset({column: table[column] for column in table.column_names} | {"occupation": occupation})
+
+
 def altered(corpus: PreparedCareers, control: str) -> PreparedCareers:
     """The control of a corpus: its occupations dealt out anew over all person-years, or each by another's name."""
     rng = np.random.default_rng(0)
@@ -245,23 +265,35 @@ def altered(corpus: PreparedCareers, control: str) -> PreparedCareers:
     if control == RELABELLED:
         held = sorted({label for part in corpus.splits.values() for career in part["occupation"] for label in career})
         names_of |= dict(zip(held, rng.permutation(held).tolist(), strict=True))
-    parts = {}
-    for name, careers in corpus.splits.items():
-        table = career_table(careers)
-        labels = np.array(list_values(table, "occupation").to_pylist(), dtype=object)
-        labels = rng.permutation(labels) if control == SHUFFLED else np.array([names_of[label] for label in labels])
-        offsets = pa.array(np.r_[0, list_lengths(table, "occupation").cumsum()], pa.int32())
-        occupation = pa.ListArray.from_arrays(offsets, pa.array(labels.tolist(), pa.string()))
-        parts[name] = make_dataset(
-            {column: table[column] for column in table.column_names} | {"occupation": occupation}
-        )
+
+    def deal(labels: list[str]) -> list[str]:
+        return rng.permutation(labels).tolist() if control == SHUFFLED else [names_of[label] for label in labels]
+
+    parts = {name: with_occupations(careers, deal) for name, careers in corpus.splits.items()}
     # A shuffled or relabelled state may be anything.
     limits = corpus.limits if control == SHUFFLED else Limits()
     return PreparedCareers.of_splits(corpus.source.name, DatasetDict(parts), Ledger(), limits=limits)
 
 
-def pretrain(place: Path, mixture: Mixture, settings: FoundationSettings, seed: int = 0) -> Made:
-    """CAREER pretrained on a mixture, from `place` if it is there; it can do without any covariate."""
+def best_model(fields: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """What makes a model of the best recipe, and the fields of its config, which are added to `fields`."""
+    titles = group_vectors(OCCUPATIONS)
+    fields = {**fields, **RECIPES["best"].fields, "title_embedding_size": len(next(iter(titles.values())))}
+    return maker_with_titles(CareerForOccupationPrediction, titles), fields
+
+
+def pretrain(
+    place: Path, mixture: Mixture, settings: FoundationSettings, seed: int = 0, *, best: bool = False
+) -> Made:
+    """CAREER pretrained on a mixture, from `place` if it is there; it can do without any covariate.
+
+    Args:
+        place: Folder of the model.
+        mixture: Corpora.
+        settings: Sizes.
+        seed: Seed of training.
+        best: Whether it has the fields and the weight decay of the best recipe.
+    """
     train, validation = mixture.splits["train"], mixture.splits["validation"]
     dated = mixture.dated if any(corpus.limits.calendar for corpus in mixture.corpora) else None
     # Counts alone have no year: then the levels are those of the survey, whose embeddings fine-tuning learns.
@@ -269,10 +301,13 @@ def pretrain(place: Path, mixture: Mixture, settings: FoundationSettings, seed: 
     processor = CareerProcessor.fit(train if dated is None else dated, covariates, occupations=OCCUPATIONS)
     processor.optional_covariates = covariates
     most = settings.pretraining_steps
+    make, fields, decay = CareerForOccupationPrediction, settings.fields, {}
+    if best:
+        (make, fields), decay = best_model(fields), {"weight_decay": RECIPES["best"].arguments["weight_decay"]}
     recipe = partial(
         scratch_recipe,
         processor,
-        config_overrides=settings.fields,
+        config_overrides=fields,
         learning_rate=settings.pretraining_rate,
         lr_scheduler_type="linear",
         warmup_steps=most // 10,
@@ -283,10 +318,10 @@ def pretrain(place: Path, mixture: Mixture, settings: FoundationSettings, seed: 
         covariate_dropout=settings.covariate_dropout if covariates else 0.0,
         metric_for_best_model="weighted_nll",
         seed=seed,
+        **decay,
     )
     encode = partial(encode_mixture, limits=mixture.limits)
-    model = CareerForOccupationPrediction
-    return fit_once(place, model, processor, recipe, train, validation, mixture_record(mixture), encode=encode)
+    return fit_once(place, make, processor, recipe, train, validation, mixture_record(mixture), encode=encode)
 
 
 @dataclass(frozen=True)
@@ -294,22 +329,33 @@ class FoundationStudy(Study):
     """Leaves learning_curves.csv, kinds.csv, worth.csv, zero_shot.csv, foundation.png and tables.md.
 
     Args:
-        data: Folder of careers of the NLSY79 in splits.
-        nlsy97: Table of careers of the NLSY97.
+        data: Folder of careers of the survey in splits.
+        corpus: Folder of careers of another survey in splits, of which all but the validation people pretrain.
         moves: Folder with published counts of moves.
+        states: States of both surveys that get another's name, since one of the surveys cannot tell them apart.
     """
 
     settings: FoundationSettings = FoundationSettings()
     data: Path = Path()
-    nlsy97: Path = Path()
+    corpus: Path = Path()
     moves: Path = Path()
+    states: Mapping[str, str] = field(default_factory=dict)
 
     def described(self) -> dict[str, Any]:
-        return {**asdict(self.settings), **{name: str(getattr(self, name)) for name in ("data", "nlsy97", "moves")}}
+        paths = {name: str(getattr(self, name)) for name in ("data", "corpus", "moves")}
+        return {**asdict(self.settings), **paths, "states": dict(self.states)}
+
+    def careers(self, folder: Path) -> DatasetDict:
+        """Careers of a folder in splits, with the names of states that both surveys have."""
+
+        def named(labels: list[str]) -> list[str]:
+            return [self.states.get(label, label) for label in labels]
+
+        return DatasetDict({name: with_occupations(part, named) for name, part in load_careers(folder).items()})
 
     def splits(self) -> DatasetDict:
-        """Careers of the NLSY79."""
-        return load_careers(self.data)
+        """Careers of the survey."""
+        return self.careers(self.data)
 
     def test(self) -> Dataset:
         return self.splits()["test"]
@@ -320,37 +366,28 @@ class FoundationStudy(Study):
         order = np.random.default_rng(0).permutation(len(train))
         return train.select(order[: max(1, round(share * len(train)))])
 
-    def prepare(self, workers: int) -> None:
-        """Makes the careers of the NLSY97 once."""
-        if not self.corpus_folder.exists():
-            with complete(self.corpus_folder) as unfinished:
-                nlsy97_corpus(self.nlsy97).splits.save_to_disk(str(unfinished))
-
-    @property
-    def corpus_folder(self) -> Path:
-        """Where the careers of the NLSY97 are."""
-        return self.folder / "nlsy97"
-
-    def survey97(self) -> PreparedCareers:
-        """The careers of the NLSY97."""
-        parts: Any = load_from_disk(str(self.corpus_folder))
-        limits = Limits(lacks=("unemployed", "not_working"))
-        return PreparedCareers.of_splits("nlsy97", parts, Ledger(), limits=limits)
+    def other(self) -> PreparedCareers:
+        """The careers of the other survey."""
+        splits = self.careers(self.corpus)
+        train = concatenate_datasets([splits[name] for name in ("train", "test") if name in splits])
+        parts = DatasetDict(train=train, validation=splits["validation"])
+        return PreparedCareers.of_splits("panel", parts, Ledger(), limits=limits_of(self.corpus))
 
     def mixture(self, name: str) -> Mixture:
         """What a model is pretrained on."""
         if name == MOVES:
             corpora = [with_held_out_counts(corpus) for corpus in move_corpora(self.moves)]
         else:
-            survey = self.survey97()
-            corpora = [altered(survey, name) if name in (SHUFFLED, RELABELLED) else survey]
+            other = self.other()
+            corpora = [altered(other, name) if name in (SHUFFLED, RELABELLED) else other]
             corpora += move_corpora(self.moves) if name == BOTH else []
-        weights = [WEIGHTS[corpus.source.name] for corpus in corpora]
+        weights = [MOVES_WEIGHTS.get(corpus.source.name, 0.8) for corpus in corpora]
         return mix(corpora, weights, [] if name == MOVES else COVARIATES)
 
     def pretrained(self, name: str) -> Made:
         """A model that was pretrained, and scored on test people before fine-tuning."""
-        made = pretrain(self.place(f"pretrained, {name}"), self.mixture(name), self.settings)
+        best = name == BEST_OTHER
+        made = pretrain(self.place(f"pretrained, {name}"), self.mixture(name), self.settings, best=best)
         score_once(self.folder / "zero_shot" / name / "0.parquet", *made, self.test())
         return made
 
@@ -361,7 +398,8 @@ class FoundationStudy(Study):
             for share in sorted(settings.shares):
                 if models == COUNTED and seed:
                     continue
-                if models != CONTROLS or share in settings.control_shares:
+                shares = {CONTROLS: settings.control_shares, TOGETHER: settings.together_shares}
+                if share in shares.get(tuple(models), settings.shares):
                     cells += [Cell(model, share, seed) for model in models]
         return cells
 
@@ -383,6 +421,8 @@ class FoundationStudy(Study):
     def train(self, trial: Cell) -> Made:
         if trial.model in COUNTED:
             return self.count(trial)
+        if trial.model == BEST_TOGETHER:
+            return self.together(trial)
         settings, sample = self.settings, self.sample(trial.share)
         schedule = finetuning_defaults(sum(map(len, sample["year"])))
         schedule["seed"] = trial.seed
@@ -394,13 +434,15 @@ class FoundationStudy(Study):
             recipe = partial(finetuning_recipe, processor, **schedule)
         else:
             processor = CareerProcessor.fit(sample, COVARIATES, occupations=OCCUPATIONS)
-            of_career = CareerForOccupationPrediction, SCRATCH_RATE
-            make, rate = RIVALS.get(trial.model, of_career)
+            kind, rate = RIVALS.get(trial.model, (CareerForOccupationPrediction, SCRATCH_RATE))
+            make, fields = kind, {} if trial.model in RIVALS else settings.fields
+            if trial.model == BEST_SCRATCH:
+                make, fields = best_model(fields)
+                schedule["weight_decay"] = RECIPES["best"].arguments["weight_decay"]
             # What keeps weights near their start is for a model that has one worth keeping.
             for name in ("layerwise_decay", "l2_sp", "frozen_layers"):
                 schedule.pop(name, None)
-            fields = settings.fields if make is of_career[0] else {}
-            recipe = partial(recipe_for, make, processor, fields=fields, **{**schedule, "learning_rate": rate})
+            recipe = partial(recipe_for, kind, processor, fields=fields, **{**schedule, "learning_rate": rate})
         place = self.place(f"{trial.model}, {trial.at}, {trial.seed}")
         careers = sample, self.splits()["validation"]
         return fit_once(place, make, processor, recipe, *careers, source_of(self.data))
@@ -418,6 +460,22 @@ class FoundationStudy(Study):
 
         return make, processor
 
+    def together(self, cell: Cell) -> Made:
+        """The best recipe, trained on a sample and the other survey at once, of which the sample has 70% of all weight
+        and validates alone."""
+        sample = DatasetDict(train=self.sample(cell.share), validation=self.splits()["validation"])
+        other = self.other()
+        corpora = [
+            PreparedCareers.of_splits("panel", sample, Ledger()),
+            PreparedCareers.of_splits(
+                "panel", DatasetDict(train=other.splits["train"]), Ledger(), limits=other.limits
+            ),
+        ]
+        most = self.settings.most_steps or 1_000
+        settings = replace(self.settings, pretraining_steps=most, pretraining_tokens=4_000, covariate_dropout=0.0)
+        place = self.place(f"{cell.model}, {cell.at}, {cell.seed}")
+        return pretrain(place, mix(corpora, [0.7, 0.3], COVARIATES), settings, cell.seed, best=True)
+
     def count(self, cell: Cell) -> Made:
         """A counted model of a sample, perhaps with external counts, whose weight validation people choose."""
         sample, validation = self.sample(cell.share), self.splits()["validation"]
@@ -426,17 +484,18 @@ class FoundationStudy(Study):
             encoded, held_out = (processor.encode(careers)[0] for careers in (sample, validation))
             tune = partial(tune_weight, order=1) if cell.model == CHAIN else tune_mixture
             return tune(encoded, held_out, processor), processor
-        own = PreparedCareers.of_splits("nlsy79", DatasetDict(train=sample, validation=validation), Ledger())
-        external = [self.survey97(), *move_corpora(self.moves, stays=True)]
+        own = PreparedCareers.of_splits("panel", DatasetDict(train=sample, validation=validation), Ledger())
+        external = [self.other(), *move_corpora(self.moves, stays=True)]
         of_sample, of_survey = (sum(map(len, corpus.splits["train"]["year"])) for corpus in (own, external[0]))
         made = []
         for weight in COUNT_WEIGHTS:
-            # The NLSY97's person-years have this weight each, and all counts of moves together half of theirs.
+            # The other survey's person-years have this weight each, and all counts of moves together half of theirs.
             shares = [of_sample, *(weight * of_survey * share for share in (1.0, 0.25, 0.125, 0.125))]
-            mixture = mix([own, *external], shares).splits
-            held_out = mixture["validation"].filter(lambda career: career["corpus"] == "nlsy79")
-            processor = CareerProcessor.fit(mixture["train"], [], occupations=OCCUPATIONS)
-            encoded = (processor.encode(careers)[0] for careers in (mixture["train"], held_out))
+            mixture = mix([own, *external], shares)
+            train, held_out = (mixture.splits[part] for part in ("train", "validation"))
+            held_out = held_out.select(np.flatnonzero(np.array(held_out[CORPUS]) == mixture.corpora[0].name))
+            processor = CareerProcessor.fit(train, [], occupations=OCCUPATIONS)
+            encoded = (processor.encode(careers)[0] for careers in (train, held_out))
             chain = tune_weight(*encoded, processor, order=1, weighted=True)
             likelihood = transition_table(chain, validation, processor)["log_prob"].mean()
             made.append((likelihood, chain, processor))
@@ -490,16 +549,16 @@ def ahead(tables: Curves, people: Mapping[float, int], draws: int) -> pd.DataFra
     """What is pretrained, against training from scratch on the people of the next larger share."""
     rows, shares = [], list(tables)
     for share, larger in zip(shares, shares[1:], strict=False):
-        for model in (NLSY97, BOTH, MOVES):
-            if model in tables[share]:
-                pair = {SCRATCH: tables[larger][SCRATCH], model: tables[share][model]}
-                found = perplexity_differences(pair, SCRATCH, draws).loc[model, ["difference", "low", "high"]]
+        for model, scratch in ((OTHER, SCRATCH), (BOTH, SCRATCH), (MOVES, SCRATCH), (BEST_OTHER, BEST_SCRATCH)):
+            if model in tables[share] and scratch in tables[larger]:
+                pair = {scratch: tables[larger][scratch], model: tables[share][model]}
+                found = perplexity_differences(pair, scratch, draws).loc[model, ["difference", "low", "high"]]
                 rows.append({"model": model, "people": people[share], "from scratch on": people[larger], **found})
     return pd.DataFrame(rows, columns=["model", "people", "from scratch on", "difference", "low", "high"])
 
 
 def worth(curves: pd.DataFrame) -> pd.DataFrame:
-    """How many people of the NLSY79 training from scratch needs for the perplexity that pretraining reaches, by a
+    """How many people of the survey training from scratch needs for the perplexity that pretraining reaches, by a
     straight line between neighbouring shares (log people, log-perplexity); null beyond all people."""
     scratch = curves[curves["model"] == SCRATCH].sort_values("people")
     log_people, nll = np.log(scratch["people"].to_numpy()), np.log(scratch["perplexity"].to_numpy())
@@ -520,7 +579,7 @@ def foundation_figure(curves: pd.DataFrame) -> Figure:
     """Learning curves, and the gain over training from scratch."""
     figure = Figure(figsize=(13, 5.5), layout="constrained")
     left, right = figure.subplots(1, 2)
-    shown = [SCRATCH, NLSY97, BOTH, MOVES, CHAIN, CHAIN_WITH_COUNTS]
+    shown = [SCRATCH, OTHER, BEST_SCRATCH, BEST_OTHER, BEST_TOGETHER, BOTH, MOVES, CHAIN, CHAIN_WITH_COUNTS]
     for color, model in zip(COLORS, shown, strict=True):
         rows = curves[curves["model"] == model].sort_values("people")
         if not len(rows):
@@ -535,9 +594,9 @@ def foundation_figure(curves: pd.DataFrame) -> Figure:
         axes.set_xscale("log")
         axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
         axes.minorticks_off()
-        axes.set_xlabel("training people of the NLSY79")
+        axes.set_xlabel("training people")
     left.set_yscale("log")
-    left.set(ylabel="test perplexity (95% intervals)", title="NLSY79, 2,389 test people")
+    left.set(ylabel="test perplexity (95% intervals)", title="Test people")
     right.axhline(0, color="black", linewidth=1)
     right.set(ylabel="nats per step", title="Against training from scratch; below 0 pretraining pays")
     left.legend(fontsize=8)
@@ -572,7 +631,11 @@ def foundation_page(tables: Mapping[str, pd.DataFrame]) -> str:
     )
 
 
-COLORS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#555555", "#000000")
+COLORS = ("#D55E00", "#0072B2", "#E69F00", "#56B4E9", "#8B4513", "#009E73", "#CC79A7", "#555555", "#000000")
+States = Annotated[
+    str,
+    typer.Option(help="States that get another's name, as one survey cannot tell them apart: unemployed=not_working."),
+]
 Table97 = Annotated[
     Path, typer.Option(help="Table of careers of the NLSY97, one row per person and year.", exists=True)
 ]
@@ -582,26 +645,29 @@ MovesFolder = Annotated[Path, typer.Option(help="Folder with published counts of
 @studies.command()
 def foundation(
     data: Data,
-    nlsy97: Table97,
+    corpus: Annotated[
+        Path, typer.Option(help="Folder of careers of another survey in splits, to pretrain on.", exists=True)
+    ],
     moves: MovesFolder,
     output: Output,
     workers: Workers = 1,
     seeds: Seeds = 3,
     quick: Annotated[bool, typer.Option("--quick", help="A few updates of tiny models, to see that it runs.")] = False,
+    states: States = "",
     so_far: Annotated[
         bool, typer.Option("--so-far", help="Train nothing; report on the runs that are there.")
     ] = False,
 ) -> None:
-    """What pretraining on real careers and published moves is worth on the NLSY79, from 1% to all of its people."""
+    """What pretraining on another survey and on published moves is worth to a survey, from 1% to all of its people."""
     settings = FoundationSettings(seeds=seeds)
     if quick:
         settings = FoundationSettings(
-            shares=(0.01, 0.03), control_shares=(0.01,), seeds=1, pretraining_steps=4, most_steps=4, draws=20,
-            layers=1, hidden_size=16,
+            shares=(0.01, 0.03), control_shares=(0.01,), together_shares=(0.03,), seeds=1, pretraining_steps=4,
+            most_steps=4, draws=20, layers=1, hidden_size=16,
         )  # fmt: skip
-    study = FoundationStudy(output, settings, data=data, nlsy97=nlsy97, moves=moves)
+    study = FoundationStudy(output, settings, data=data, corpus=corpus, moves=moves, states=pairs(states))
     runs = sum(len(study.cells(models)) for models in PHASES if models != COUNTED)
-    say(f"{len(PRETRAINED)} runs of pretraining and {runs} on the NLSY79, each up to two core minutes")
+    say(f"{len(PRETRAINED)} runs of pretraining and {runs} on the survey, each up to two core minutes")
     if so_far:
         result = study.report()
         result.save(output)

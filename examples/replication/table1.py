@@ -262,18 +262,19 @@ class Table1Study:
         return StudyResult(found, {"table1": table1_figure(found["table1"])}, table1_page(found))
 
 
-def perplexities(tables: Tables, draws: int, weighted: bool = False) -> pd.DataFrame:
-    """Perplexity of every model overall and by year, with intervals, and paired differences from CAREER's.
+def perplexities(tables: Tables, draws: int, weighted: bool = False, baseline: str = BASELINE) -> pd.DataFrame:
+    """Perplexity of every model overall and by year, with intervals, and paired differences from the baseline's.
 
     Args:
         tables: Forecast tables by model, one for each seed, of the same people.
         draws: Resamples of people.
         weighted: Use weights.
+        baseline: The model that the others are compared with.
     """
-    k, parts = list(tables).index(BASELINE), []
+    k, parts = list(tables).index(baseline), []
     for by in (None, "year"):
         sizes, nll, resampled = resampled_nll(tables, draws, weighted=weighted, by=by)
-        count = cluster_counts_by(tables[BASELINE][0], by, weighted)[:, None]
+        count = cluster_counts_by(tables[baseline][0], by, weighted)[:, None]
         low, high = interval(np.exp(resampled), count)
         difference_low, difference_high = interval(resampled - resampled[..., [k]], count)
         for g, (year, n) in enumerate(sizes.items()):
@@ -282,7 +283,7 @@ def perplexities(tables: Tables, draws: int, weighted: bool = False) -> pd.DataF
                 for name, seeds in tables.items()
             }
             # One resample: these columns need none.
-            spread = perplexity_differences(of_year, BASELINE, draws=2, weighted=weighted)
+            spread = perplexity_differences(of_year, baseline, draws=2, weighted=weighted)
             parts.append(
                 pd.DataFrame(
                     {

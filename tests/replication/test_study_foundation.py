@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from replication import foundation
+from replication.foundation_forecasts import FoundationForecasts
 
 from career_hf.careers.frames import to_frame
 from career_hf.careers.prepared import PreparedCareers
@@ -44,7 +45,7 @@ def test_shuffled_occupations_are_as_common_as_before_and_relabelled_ones_move_a
 
 def test_worth_is_read_off_the_curve_of_training_from_scratch():
     rows = [(foundation.SCRATCH, people, perplexity) for people, perplexity in ((100, 40.0), (1_000, 20.0))]
-    rows += [(foundation.NLSY97, 100, 40.0 / 2**0.5), (foundation.NLSY97, 1_000, 19.0)]
+    rows += [(foundation.OTHER, 100, 40.0 / 2**0.5), (foundation.OTHER, 1_000, 19.0)]
     curves = pd.DataFrame(rows, columns=["model", "people", "perplexity"])
     found = foundation.worth(curves).set_index("people")
     assert found.loc[100, "as from scratch on"] == pytest.approx(1_000**0.5 * 100**0.5)
@@ -66,7 +67,7 @@ def test_runs_come_first_seed_and_smallest_sample_first_and_counted_models_once(
 
 def test_pages_have_every_table_and_blank_cells_where_a_model_was_not_run():
     curves = pd.DataFrame(
-        [(foundation.SCRATCH, 82, 43.0), (foundation.NLSY97, 82, 33.0), (foundation.SCRATCH, 819, 27.0)],
+        [(foundation.SCRATCH, 82, 43.0), (foundation.OTHER, 82, 33.0), (foundation.SCRATCH, 819, 27.0)],
         columns=["model", "people", "perplexity"],
     )
     zeros = dict.fromkeys(["low", "high", "difference", "low_of_difference", "high_of_difference"], 0.0)
@@ -75,7 +76,25 @@ def test_pages_have_every_table_and_blank_cells_where_a_model_was_not_run():
         "kinds": curves.rename(columns={"perplexity": "stay"}),
         "ahead": pd.DataFrame(columns=["model", "people", "from scratch on", "difference", "low", "high"]),
         "worth": foundation.worth(curves),
-        "zero_shot": pd.DataFrame({"model": [foundation.NLSY97], "perplexity": [60.0]}),
+        "zero_shot": pd.DataFrame({"model": [foundation.OTHER], "perplexity": [60.0]}),
     }
     page = foundation.foundation_page(tables)
-    assert "33.00 [0.00, 0.00]" in page and "| NLSY97" in page and "### Before fine-tuning" in page
+    assert "33.00 [0.00, 0.00]" in page and "| another survey" in page and "### Before fine-tuning" in page
+
+
+def test_states_get_one_name_and_forecasts_train_on_nothing_after_the_cutoff(survey, tmp_path):
+    survey.save(tmp_path / "careers")
+    study = FoundationForecasts(
+        tmp_path / "runs",
+        foundation.FoundationSettings(),
+        data=tmp_path / "careers",
+        states={"out_of_labor_force": "not_working"},
+        cutoff=1999,
+        years=(2001,),
+    )
+    trained, whole = to_frame(study.splits()["train"]), to_frame(survey.splits["train"])
+    expected = whole[whole["year"] <= 1999].replace({"occupation": {"out_of_labor_force": "not_working"}})
+    columns = ["person", "year", "occupation"]
+    pd.testing.assert_frame_equal(trained[columns], expected[columns].reset_index(drop=True))
+    assert max(to_frame(study.future())["year"]) == 2001
+    assert list(study.models) == [foundation.SCRATCH, foundation.BEST_SCRATCH]

@@ -50,8 +50,15 @@ class Preset:
 
     @classmethod
     def from_dict(cls, numbers: Mapping[str, Mapping[str, Any]]) -> Preset:
-        """A preset from what `to_dict` gave, as the study `market-fit` writes it for any survey."""
-        return cls(WorldConfig(**numbers["world"]), SurveyConfig(**numbers["survey"]))
+        """A preset from what `to_dict` gave, as the study `market-fit` writes it for any survey.
+
+        Raises:
+            ValueError: If numbers are missing, unknown or impossible.
+        """
+        try:
+            return cls(WorldConfig(**numbers["world"]), SurveyConfig(**numbers["survey"]))
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"these are not the numbers of a preset, as `to_dict` gives them: {error}") from error
 
 
 SURVEY = Preset(WorldConfig(), SurveyConfig())

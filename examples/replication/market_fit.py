@@ -325,6 +325,7 @@ class FitSettings:
         step: Share of a distance that a round takes, half of it in the last third. Three tables may correct the same
             distance, so a share above two thirds would overshoot.
         types, families, seed: Of the world.
+        born: First and last birth year, of careers without the static column `birth_year`.
     """
 
     rounds: int = 26
@@ -333,6 +334,7 @@ class FitSettings:
     types: int = 12
     families: int = 22
     seed: int = 0
+    born: tuple[int, int] = (1957, 1964)
 
 
 def fit_market(careers: Dataset, settings: FitSettings) -> tuple[Preset, pd.DataFrame, pd.DataFrame]:
@@ -341,6 +343,9 @@ def fit_market(careers: Dataset, settings: FitSettings) -> tuple[Preset, pd.Data
     Args:
         careers: Careers with education over time, region, race and gender.
         settings: How.
+
+    Raises:
+        ValueError: Careers lack a covariate, or have a race or an occupation that the market does not know.
 
     Returns:
         The market; the cells that were fitted, with the shares of survey and market; and the numbers of types, with
@@ -386,6 +391,12 @@ def fit_market(careers: Dataset, settings: FitSettings) -> tuple[Preset, pd.Data
 def _start(careers: Dataset, settings: FitSettings) -> Preset:
     """The market before anything is fitted: years, lengths and races of the survey, tables of zeros."""
     long = to_frame(careers)
+    lacking = [name for name in ("education", "region", "race", "gender") if name not in long]
+    if lacking:
+        raise ValueError(f"careers lack the covariate '{lacking[0]}', which the law of a market needs: add it")
+    unknown = set(long["race"].dropna()) - set(RACES)
+    if unknown or long["race"].isna().any():
+        raise ValueError(f"race {min(unknown, default=None)!r} is none of the market's: use {', '.join(RACES)}")
     codes = crosswalks.codes()
     names = list(GROUPS)
     group = tuple(names.index(occupation_group(code)) for code in codes)
@@ -393,7 +404,10 @@ def _start(careers: Dataset, settings: FitSettings) -> Preset:
     years = tuple(int(year) for year in by_year.index[by_year >= FEWEST])
     lengths = long.groupby("person").size().value_counts()
     lengths = lengths.reindex(range(1, len(years) + 1), fill_value=0)
-    race = long.groupby("person")["race"].first().value_counts(normalize=True)[list(RACES)]
+    # Lengths that few people have count as the next shorter one.
+    lengths = np.bincount(_joined(lengths.to_numpy(), ordered=True), lengths, len(lengths))
+    race = long.groupby("person")["race"].first().value_counts(normalize=True).reindex(list(RACES), fill_value=1e-4)
+    born = pd.to_numeric(long["birth_year"]) if "birth_year" in long else pd.Series(settings.born)
     g, y, j = len(names), len(years), len(codes)
     tables = LawTables(
         group=group,
@@ -424,8 +438,8 @@ def _start(careers: Dataset, settings: FitSettings) -> Preset:
         types=settings.types,
         first_year=years[0],
         last_year=years[-1],
-        first_birth_year=1957,
-        last_birth_year=1964,
+        first_birth_year=int(born.min()),
+        last_birth_year=int(born.max()),
         education_start=0.4,
         size_sd=1.0,
         tables=tables,
@@ -433,7 +447,7 @@ def _start(careers: Dataset, settings: FitSettings) -> Preset:
     )
     survey = SurveyConfig(
         people=12_000,
-        entry_age=years[0] - 1964,
+        entry_age=years[0] - int(born.max()),  # everybody has the first wave
         fewest_waves=1,
         most_waves=len(years),
         skipped=0.0,
@@ -442,8 +456,6 @@ def _start(careers: Dataset, settings: FitSettings) -> Preset:
         race_shares=tuple(float(x) for x in np.round(race, 4)),
         oversampling=(1.0,) * len(RACES),
     )
-    if lengths[lengths > 0].min() < FEWEST:
-        raise ValueError(f"fewer than {FEWEST} people have {lengths[lengths > 0].idxmin()} waves: leave them out")
     return Preset(world, survey)
 
 
@@ -520,7 +532,10 @@ def market_fit(
     seed: Annotated[int, typer.Option(help="Seed of the market: skills and types.")] = 0,
 ) -> None:
     """A simulated market that is fitted to the training people of a survey with codes of occ1990dd."""
-    train = load_careers(data)["train"]
+    splits = load_careers(data)
+    if "train" not in splits:
+        raise ValueError(f"--data: {data} has no training people, only {', '.join(splits)}: split careers first")
+    train = splits["train"]
     preset, cells, moments = fit_market(train, FitSettings(rounds=rounds, people=people, seed=seed))
     StudyResult({"cells": cells, "moments": moments}).save(Path(output), "%.5g")
     with complete(Path(output) / "market.json") as unfinished:

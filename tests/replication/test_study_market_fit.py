@@ -81,6 +81,10 @@ def test_a_fit_comes_closer_to_the_careers_that_it_is_fitted_to(drawn):
     fitted, cells, moments = study.fit_market(drawn.careers, settings)
     start = study._start(drawn.careers, settings)
     assert fitted.survey == start.survey and fitted.survey.years[0] == 1980
+    shares, lengths = np.array(start.survey.wave_shares), pd.Series(map(len, drawn.careers["year"])).value_counts()
+    assert shares.sum() == pytest.approx(1, abs=1e-3)
+    assert (shares[lengths[lengths >= study.FEWEST].index - 1] > 0).all()
+    assert (shares[lengths[lengths < study.FEWEST].index - 1] == 0).all() and (shares[shares > 0] * 1_200 > 9.9).all()
     before, _ = study._simulated(start, 1_200, settings.rounds)
     survey = study._survey_waves(drawn.careers, World.build(start.world))
     wanted, _ = study.market_counts(survey, drawn.world, start.world.tables)
@@ -93,6 +97,15 @@ def test_a_fit_comes_closer_to_the_careers_that_it_is_fitted_to(drawn):
         assert off[name] < 0.8 * off_before[name], name
     assert set(moments.index) >= set(study.OF_TYPES.values())
     assert cells["people"].min() >= study.FEWEST
+
+
+def test_careers_that_a_market_cannot_be_fitted_to_are_refused(drawn):
+    settings = study.FitSettings()
+    with pytest.raises(ValueError, match="careers lack the covariate 'race'"):
+        study.fit_market(drawn.careers.remove_columns("race"), settings)
+    few = drawn.careers.select(range(5))
+    with pytest.raises(ValueError, match="race 'martian' is none of the market's"):
+        study.fit_market(few.remove_columns("race").add_column("race", ["martian"] * 5), settings)
 
 
 def test_what_ships_rests_on_ten_people_or_more_and_its_market_has_the_shares_that_it_was_fitted_to():

@@ -150,6 +150,9 @@ def test_markets_with_tables_read_themselves_back_from_json_and_from_a_checkpoin
     numbers = json.loads(json.dumps(TABLED.to_dict()))
     assert Preset.from_dict(numbers) == TABLED
     assert "tables" not in preset("tiny").world.to_dict()
+    for wrong in ({"world": {}}, {**numbers, "survey": {"size": 3}}):
+        with pytest.raises(ValueError, match="not the numbers of a preset.*('survey'|'size')"):
+            Preset.from_dict(wrong)
     simulation = TABLED.simulate(20)
     model, processor = TrueOccupationModel.of_world(simulation.world), world_processor(simulation.world)
     model.save_pretrained(tmp_path)

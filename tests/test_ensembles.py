@@ -215,6 +215,8 @@ def test_scored_forecasts_learn_from_earlier_ones_what_was_known_by_then(careers
     assert row["years"] == pytest.approx(slope * size.deviation(row["ahead"]), rel=1e-6)
     with pytest.raises(ValueError, match="is of nothing up to 1982, the cutoff: what came after it must not be known"):
         career_hf.evaluate_forecast(early, careers, cutoff=1982, earlier=[tmp_path], **options)
+    with pytest.raises(ValueError, match="earlier is 'scored', and must be a list of scored forecasts"):
+        career_hf.evaluate_forecast(chains, careers, cutoff=1984, earlier="scored", **options)
     with pytest.raises(ValueError, match="has no shares.csv: give a folder of a scored forecast"):
         career_hf.evaluate_forecast(chains, careers, cutoff=1984, earlier=[chains], **options)
 

@@ -210,7 +210,9 @@ def evaluate_forecast(
     last_known = period_number(cutoff, unit, "cutoff")
     notes = [check_not_trained_after(own, last_known) for _, own in ensemble]
     shocks = None
-    if len(earlier):
+    if not isinstance(earlier, (list, tuple)):
+        raise ValueError(f"earlier is {earlier!r}, and must be a list of scored forecasts, or of their folders")
+    if earlier:
         shocks = estimate_shocks(known_shares(earlier, last_known, unit))
     goals = years_after(scored, last_known) if years is None else period_numbers(years, unit, "years")
     scored = with_weights(scored, weighted)

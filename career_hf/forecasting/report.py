@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import numpy as np
 import pandas as pd
 import torch
 from datasets import Dataset, DatasetDict
@@ -227,8 +228,9 @@ def evaluate_forecast(
             realised.ledger.note(note)
     if shocks is not None:
         realised.ledger.note(
-            f"fans hold shocks with a standard deviation of {shocks.deviation(1):.3f} in the log-odds of a share "
-            f"after one {unit}, estimated from {shocks.shares} shares after {shocks.cutoffs} earlier cutoffs"
+            f"fans hold shocks with a standard deviation of {np.sqrt(shocks.variance):.3f} in the log-odds of a share "
+            f"after one {unit}, more or less by label, estimated from {shocks.shares} shares after {shocks.cutoffs} "
+            "earlier cutoffs"
         )
     check_states(as_careers(careers), last_known, goals)
     if is_loaded and torch.cuda.is_available():

@@ -173,7 +173,7 @@ def test_fans_of_an_ensemble_hold_what_happens_and_those_of_one_member_do_not():
     rng, held = np.random.default_rng(1), []
     for world in range(120):
         parts, rows = toy(rng, 60, 4, between=0.4, shock=0.3)
-        pooled, shocks = pool(parts, 0), Shocks(0.3**2, 1, 1)
+        pooled, shocks = pool(parts, 0), Shocks(0.3**2, {}, 1, 1)
         fans = [share_forecasts(parts[0], rows, ["cook"]), share_forecasts(pooled, rows, ["cook"], seed=world)]
         fans.append(share_forecasts(pooled, rows, {"those who cook": ["cook"]}, seed=world, shocks=shocks))
         held.append([row["0.05"] <= row["realised"] <= row["0.95"] for fan in fans for _, row in fan.iterrows()])
@@ -187,7 +187,7 @@ def test_fans_name_the_deviation_of_each_thing_that_they_hold():
     from career_hf.forecasting.pooling import pool
 
     parts, rows = toy(np.random.default_rng(2), 400, 5, between=0.2)
-    row = share_forecasts(pool(parts, 0), rows, ["cook"], shocks=Shocks(0.1**2, 1, 1)).iloc[0]
+    row = share_forecasts(pool(parts, 0), rows, ["cook"], shocks=Shocks(0.1**2, {}, 1, 1)).iloc[0]
     means = np.array([part.probability[0, 0, 1] for part in parts], dtype=float)
     p = means.mean()
     assert row["expected"] == pytest.approx(p) and row["ahead"] == 1
@@ -212,9 +212,11 @@ def test_scored_forecasts_learn_from_earlier_ones_what_was_known_by_then(careers
     size = estimate_shocks([shares[shares["year"] <= 1984]])
     row = report.tables["shares"].iloc[-1]
     slope = row["expected"] * (1 - row["expected"])
-    assert row["years"] == pytest.approx(slope * size.deviation(row["ahead"]), rel=1e-6)
+    assert row["years"] == pytest.approx(slope * size.deviation(row["occupation"], row["ahead"]), rel=1e-6)
     with pytest.raises(ValueError, match="is of nothing up to 1982, the cutoff: what came after it must not be known"):
         career_hf.evaluate_forecast(early, careers, cutoff=1982, earlier=[tmp_path], **options)
+    with pytest.raises(ValueError, match="earlier is 'scored', and must be a list of scored forecasts"):
+        career_hf.evaluate_forecast(chains, careers, cutoff=1984, earlier="scored", **options)
     with pytest.raises(ValueError, match="has no shares.csv: give a folder of a scored forecast"):
         career_hf.evaluate_forecast(chains, careers, cutoff=1984, earlier=[chains], **options)
 
@@ -223,17 +225,34 @@ def test_the_size_of_shocks_is_that_at_which_earlier_fans_would_have_held():
     from career_hf.forecasting.shocks import estimate_shocks
 
     rng = np.random.default_rng(3)
-    rows = pd.DataFrame({"ahead": np.tile([1, 2, 3], 400), "expected": 0.1, "chance": 0.01, "model": 0.005})
-    slope = 0.1 * 0.9
-    deviation = np.sqrt(0.01**2 + 0.005**2 + (slope * 0.2) ** 2 * rows["ahead"])
+    rows = pd.DataFrame({"ahead": np.tile([1, 2, 3], 600), "expected": 0.1, "chance": 0.01, "model": 0.005})
+    rows["occupation"] = np.repeat(["calm", "cyclical"], 900)
+    truth, slope = {"calm": 0.1, "cyclical": 0.3}, 0.1 * 0.9
+    shock = slope * rows["occupation"].map(truth) * np.sqrt(rows["ahead"])
+    deviation = np.sqrt(0.01**2 + 0.005**2 + shock**2)
     shocks = estimate_shocks([rows.assign(realised=0.1 + deviation * rng.standard_normal(len(rows)))])
-    # Two thirds of the errors of the estimate are of errors of shares, one third of those 1,200 draws.
-    assert shocks.deviation(1) == pytest.approx(0.2, rel=0.12) and shocks.shares == 1_200
+    # The error of a variance from 900 squares is some 5%, and the calm ones hold much of chance.
+    assert shocks.deviation("cyclical", 1) == pytest.approx(0.3, rel=0.1)
+    assert shocks.deviation("calm", 4) == pytest.approx(0.2, rel=0.25) and shocks.shares == 1_800
+    assert shocks.deviation("calm", 1) < shocks.deviation("never seen", 1) < shocks.deviation("cyclical", 1)
     # Errors that chance explains leave nothing for shocks.
     quiet = estimate_shocks([rows.assign(realised=0.1 + 0.5 * rows["chance"] * rng.standard_normal(len(rows)))])
-    assert quiet.variance == 0
+    assert quiet.variance == 0 and not any(quiet.of_labels.values())
     with pytest.raises(ValueError, match="no shares between 0 and 1"):
         estimate_shocks([rows.assign(expected=0.0, realised=0.0)])
+
+
+def test_one_wild_label_is_drawn_towards_the_others():
+    """By hand: two labels, one error each, with and without its share in the mean of nine."""
+    from career_hf.forecasting.shocks import PRIOR, estimate_shocks
+
+    rows = pd.DataFrame({"occupation": ["a", "b"], "ahead": [1, 2], "expected": 0.5, "chance": 0.0, "model": 0.0})
+    shocks = estimate_shocks([rows.assign(realised=[0.6, 0.5])])
+    square = (0.1 / 0.25) ** 2
+    sizes = {"a": (PRIOR * square / 2 + square) / (PRIOR + 1), "b": PRIOR * square / 2 / (PRIOR + 1)}
+    factor = square / 1.6448536**2 / sizes["a"]
+    assert dict(shocks.of_labels) == pytest.approx({name: factor * size for name, size in sizes.items()})
+    assert shocks.variance == pytest.approx(factor * square / 2)
 
 
 def test_what_if_and_transitions_average_members_and_hold_their_differences(careers, small):

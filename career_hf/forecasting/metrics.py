@@ -302,7 +302,7 @@ def share_forecasts(
             codes = [forecast.occupations.index(one) for one in group]
             means = np.array([share @ member.probability[person[at], step[at]][:, codes].sum(1) for member in members])
             chance = [share @ np.isin(of_member, codes) for of_member in drawn]
-            fan, deviations = _fan(means, chance, 0.0 if shocks is None else shocks.deviation(ahead), seed)
+            fan, deviations = _fan(means, chance, 0.0 if shocks is None else shocks.deviation(label, ahead), seed)
             rows.append(
                 {
                     "occupation": label,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import numpy as np
 import pandas as pd
 import torch
 from datasets import Dataset, DatasetDict
@@ -210,7 +211,9 @@ def evaluate_forecast(
     last_known = period_number(cutoff, unit, "cutoff")
     notes = [check_not_trained_after(own, last_known) for _, own in ensemble]
     shocks = None
-    if len(earlier):
+    if not isinstance(earlier, (list, tuple)):
+        raise ValueError(f"earlier is {earlier!r}, and must be a list of scored forecasts, or of their folders")
+    if earlier:
         shocks = estimate_shocks(known_shares(earlier, last_known, unit))
     goals = years_after(scored, last_known) if years is None else period_numbers(years, unit, "years")
     scored = with_weights(scored, weighted)
@@ -225,8 +228,9 @@ def evaluate_forecast(
             realised.ledger.note(note)
     if shocks is not None:
         realised.ledger.note(
-            f"fans hold shocks with a standard deviation of {shocks.deviation(1):.3f} in the log-odds of a share "
-            f"after one {unit}, estimated from {shocks.shares} shares after {shocks.cutoffs} earlier cutoffs"
+            f"fans hold shocks with a standard deviation of {np.sqrt(shocks.variance):.3f} in the log-odds of a share "
+            f"after one {unit}, more or less by label, estimated from {shocks.shares} shares after {shocks.cutoffs} "
+            "earlier cutoffs"
         )
     check_states(as_careers(careers), last_known, goals)
     if is_loaded and torch.cuda.is_available():

@@ -5,14 +5,17 @@ so more people do not average it out, and no refit of the model knows of it. How
 from earlier forecasts that turned out wrong. This file measures them there, with one assumption: on the scale of the
 log-odds, shocks add up from year to year, so that their variance grows with the distance from the cutoff.
 
-The size is chosen as in conformal prediction: it is the smallest at which fans of the earlier forecasts, with their
-own chance and model uncertainty, would have held what happened as often as a fan of 90% says. It is one number, from
-as many errors as there are earlier shares; errors of one year are dependent, so a few cutoffs are few data.
+Some shares move more than others: those of the unemployed with the business cycle, those of most occupations hardly.
+So every label has a relative size, the mean square of its own errors beyond what chance and the model explain, drawn
+towards the mean of all labels as if there were `PRIOR` errors of that mean. What all have in common is then chosen as
+in conformal prediction: it is the smallest factor at which fans of the earlier forecasts would have held what happened
+as often as a fan of 90% says. Errors of one year are dependent, so a few cutoffs are few data; and errors of the
+model's form are in them too, which nothing tells apart from what happened to everybody.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,10 @@ from ..careers.periods import period_label, period_numbers
 
 # The share of earlier shares that fans would have held.
 LEVEL = 0.9
+# As how many errors the mean of all labels counts in the size of one label: three cutoffs of three years.
+PRIOR = 9
+# The least size of a label, as a part of the mean.
+LEAST = 0.05
 COLUMNS = ("occupation", "ahead", "expected", "realised", "chance", "model")
 
 
@@ -34,18 +41,21 @@ class Shocks:
     """The size of what hits everybody at once, from earlier forecasts.
 
     Args:
-        variance: Variance of the log-odds of a share that one year adds (or one month or quarter, as careers have it).
+        variance: Variance of the log-odds of a share that one year adds (or one month or quarter, as careers have it),
+            of a label that earlier forecasts did not have.
+        of_labels: The same by label.
         cutoffs: Number of earlier cutoffs that it was estimated from.
         shares: Number of earlier shares.
     """
 
     variance: float
+    of_labels: Mapping[str, float]
     cutoffs: int
     shares: int
 
-    def deviation(self, ahead: float) -> float:
-        """Standard deviation of the log-odds of a share so far ahead of a cutoff."""
-        return float(np.sqrt(self.variance * ahead))
+    def deviation(self, label: str, ahead: float) -> float:
+        """Standard deviation of the log-odds of a label's share so far ahead of a cutoff."""
+        return float(np.sqrt(self.of_labels.get(label, self.variance) * ahead))
 
 
 def estimate_shocks(shares: Sequence[pd.DataFrame]) -> Shocks:
@@ -58,18 +68,23 @@ def estimate_shocks(shares: Sequence[pd.DataFrame]) -> Shocks:
         ValueError: There is no row, or no row expects anything.
     """
     rows = pd.concat(shares, ignore_index=True)
-    p = rows["expected"].to_numpy(dtype=float)
-    rows, p = rows[(p > 0) & (p < 1)], p[(p > 0) & (p < 1)]
+    rows = rows[(rows["expected"] > 0) & (rows["expected"] < 1)]
     if not len(rows):
         raise ValueError("earlier forecasts have no shares between 0 and 1, from which shocks could be measured")
     # Errors and deviations of shares, on the scale of log-odds; linear, because a realised share may be 0.
-    slope = p * (1 - p)
-    error = ((rows["realised"] - p) / slope).to_numpy()
-    known = ((rows["chance"] ** 2 + rows["model"] ** 2) / slope**2).to_numpy()
-    normal = stats.norm.ppf((1 + LEVEL) / 2)
-    needed = np.sort((error**2 / normal**2 - known).clip(min=0) / rows["ahead"].to_numpy(dtype=float))
-    place = min(int(np.ceil((len(needed) + 1) * LEVEL - 1e-9)), len(needed)) - 1
-    return Shocks(float(needed[place]), len(shares), len(needed))
+    slope = rows["expected"] * (1 - rows["expected"])
+    square = ((rows["realised"] - rows["expected"]) / slope) ** 2
+    known = (rows["chance"] ** 2 + rows["model"] ** 2) / slope**2
+    beyond = (square - known) / rows["ahead"]
+    mean = max(float(beyond.mean()), 0.0)
+    sums = beyond.groupby(rows["occupation"].astype(str)).agg(["sum", "size"])
+    size = ((PRIOR * mean + sums["sum"]) / (PRIOR + sums["size"])).clip(lower=LEAST * mean)
+    relative = rows["occupation"].astype(str).map(size).to_numpy()
+    needed = ((square / stats.norm.ppf((1 + LEVEL) / 2) ** 2 - known).clip(lower=0) / rows["ahead"]).to_numpy()
+    # With a mean of 0 chance and the model explain all errors, and there is nothing to share out.
+    ratio = np.sort(np.divide(needed, relative, out=np.zeros_like(needed), where=relative > 0))
+    factor = float(ratio[min(int(np.ceil((len(ratio) + 1) * LEVEL - 1e-9)), len(ratio)) - 1])
+    return Shocks(factor * mean, (factor * size).to_dict(), len(shares), len(rows))
 
 
 def known_shares(earlier: Sequence[Any], cutoff: int, unit: str) -> list[pd.DataFrame]:

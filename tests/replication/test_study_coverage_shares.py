@@ -52,7 +52,7 @@ def test_a_backtest_learns_from_what_was_known_at_each_cutoff(tmp_path):
     row = shares[
         (shares["fan"] == "ensemble and years") & (shares["kind"] == "occupations") & (shares["cutoff"] == 1986)
     ].iloc[0]
-    size = estimate_shocks([known]).deviation(row["ahead"])
+    size = estimate_shocks([known]).deviation(row["occupation"], row["ahead"])
     assert row["years"] == pytest.approx(row["expected"] * (1 - row["expected"]) * size, rel=1e-3)
     of_all = found["coverage"].loc["ensemble and years"]
     assert (of_all["years"] > 0).any() and {"broad groups and states", "occupations"} == set(of_all.index)

@@ -6,7 +6,8 @@
 
 Two programs take turns in one process; printed are their CPU times (medians) and the median ratio of a round, which
 other programs on the machine disturb little. One career and a table of 100, through `processor(...)`, are compared
-with the forward pass of CAREER (the paper's model without pretraining, one thread) on the same batch. Many careers,
+with the forward pass of CAREER (the paper's model without pretraining, one thread) on the same batch, and so is a
+prediction for one career through the pipeline. Many careers,
 through `processor.encode(careers)`, are compared with the shortest program that gives ids: dictionaries in pandas,
 without checks, without a ledger, without the previous occupation.
 
@@ -36,7 +37,7 @@ import torch
 from datasets import Dataset
 from turns import processor_name, report
 
-from career_hf import CareerConfig, CareerForOccupationPrediction, CareerProcessor
+from career_hf import CareerConfig, CareerForOccupationPrediction, CareerProcessor, OccupationPredictionPipeline
 from career_hf.careers import CareerShards, from_frame, save_shards, to_frame
 from career_hf.encoding.training_history import record_careers
 from career_hf.training.trainer import build_trainer, scratch_recipe
@@ -192,6 +193,12 @@ def main() -> None:
         with torch.inference_mode():
             ours, forward, ratio = in_turn(lambda g=given: processor(g), lambda b=batch: model(**b), turns)
         print(f"{name}: {ours * 1e3:.2f} ms, {ratio:.2f} times the model's {forward * 1e3:.2f} ms")
+    predict = OccupationPredictionPipeline(model, processor)
+    given = {name: middle[name] for name in ("year", "occupation", *VARYING, *STATIC)}
+    batch = processor(middle)
+    with torch.inference_mode():
+        ours, forward, ratio = in_turn(lambda: predict(given), lambda: model(**batch), rounds)
+    print(f"one prediction by the pipeline: {ours * 1e3:.2f} ms, {ratio:.2f} times the model's {forward * 1e3:.2f} ms")
     # Its rows are those of the careers, which a split has picked: datasets then reads them one by one.
     for name, some in (
         ("", careers),

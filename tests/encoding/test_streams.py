@@ -126,7 +126,7 @@ def test_items_are_the_same_in_any_order_and_from_any_start(encoded):
                 assert torch.equal(torch.as_tensor(values), torch.as_tensor(expected[index][name])), name
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(
     processes=st.lists(st.integers(1, 4), min_size=2, max_size=2),
     micro_batches=st.lists(st.integers(1, 2), min_size=2, max_size=2),

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 import numpy as np
+import pandas as pd
 from datasets import Dataset, DatasetDict
 
 from .argument_kinds import check_names
 from .careers.columns import career_table, list_lengths
-from .careers.frames import as_careers, as_splits
+from .careers.frames import as_careers, as_splits, to_frame
 from .careers.provenance import CARD, SOURCES, source_of
 from .careers.splits import split_careers
 from .encoding.checkpoints import as_checkpoint, load_checkpoint
@@ -103,6 +104,9 @@ def representation_table(
     if models is not None:
         person_years = int(list_lengths(career_table(everybody), "year").sum())
         settings: dict[str, Any] = {"folds": folds, "covariates": list(covariates), "people": len(everybody)}
+        # Who is in which fold, and what the models of the others learned.
+        seen = to_frame(everybody)[["person", "year", "occupation"]].astype(str)
+        settings["careers"] = f"{pd.util.hash_pandas_object(seen, index=False).sum():x}"
         settings |= {"person-years": person_years, **{name: repr(training[name]) for name in sorted(training)}}
         keep_settings(Path(models), settings)
 

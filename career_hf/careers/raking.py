@@ -24,6 +24,7 @@ from datasets import Dataset, DatasetDict
 from ..number_ranges import within_ranges
 from ..occupations.normalising import label_of, labels_of
 from ..readable_values import ReadableResult
+from .atomic_files import complete, move_into
 from .columns import (
     career_table,
     is_list,
@@ -36,7 +37,7 @@ from .columns import (
 )
 from .frames import as_careers, load_careers, save_careers
 from .ledger import Ledger
-from .saved_files import MANIFEST, read_manifest
+from .saved_files import MANIFEST, check_same_careers, read_manifest
 from .splits import split_manifest
 
 
@@ -75,14 +76,22 @@ class RakedCareers(ReadableResult):
         """The table `margins`."""
         return self.margins
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, overwrite: bool = False) -> None:
         """Saves the careers in their splits, with the ledger, the split manifest and the table `margins.csv`.
 
         Args:
-            folder: Destination folder; created if missing.
+            folder: Destination folder; written atomically. Other files that it holds stay.
+            overwrite: Whether other careers in the folder are replaced. The same ones may always be saved again.
+
+        Raises:
+            ValueError: The folder holds other careers.
         """
-        save_careers(self.splits, folder, self.ledger, self.manifest)
-        self.margins.to_csv(Path(folder) / "margins.csv", index=False)
+        folder = Path(folder).absolute()
+        with complete(folder, move_into) as unfinished:
+            save_careers(self.splits, unfinished, self.ledger, self.manifest)
+            if not overwrite:
+                check_same_careers(folder, unfinished)
+            self.margins.to_csv(unfinished / "margins.csv", index=False)
 
 
 @within_ranges

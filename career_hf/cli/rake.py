@@ -36,6 +36,9 @@ def rake(
             "--drop-missing", help="Leave out people who lack a level of a margin, instead of refusing them."
         ),
     ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace other careers in the output folder.")
+    ] = False,
 ) -> None:
     """Weight careers so that the shares of people by gender, education and so on are those of a survey."""
     if (survey is None) == (table is None) or (survey is not None) != bool(margins):
@@ -43,7 +46,7 @@ def rake(
     raked = career_hf.rake(
         data, names(margins) if table is None else table, survey=survey, drop_missing=drop_missing, largest=largest
     )
-    raked.save(output)
+    raked.save(output, overwrite=overwrite)
     say(raked.ledger)
     show(raked.margins.set_index("margin"), "Shares of people")
     people = len(raked.careers)

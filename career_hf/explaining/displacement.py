@@ -205,6 +205,11 @@ def displacement(
     table = None
     if attributes is not None:
         table = as_attributes(attributes)
+        if taken := [name for name in table.columns if name in (EMPLOYED, SAME, *long.columns)]:
+            raise ValueError(
+                f"attributes have a column '{taken[0]}', which is a column of the careers or an outcome by itself: "
+                "rename it"
+            )
         check_known(table, processor.occupations)
     columns = ["person", *(name for name in DESIGN if name in pairs), "event_year", "before", "displaced", "weight"]
     frames, sums = [], []

@@ -192,6 +192,8 @@ def exposure(
     if unused:
         ledger.note(f"{unused} of {len(table)} occupations of the table of attributes are none of the model's")
     outcomes = table.drop(columns=by) if by in table.columns else table
+    if not len(outcomes.columns):
+        raise ValueError(f"attributes have nothing but '{by}', which groups people: add one whose exposure is wanted")
     rows, without = _averages(members, group, levels, outcomes, destinations, draws, seed)
     rows, without = (
         frame.drop(columns="by") if by is None else frame.rename(columns={"by": by}) for frame in (rows, without)

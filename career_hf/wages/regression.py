@@ -175,6 +175,8 @@ def regress(
     import_pyfixest()
     if unknown := [name for name in leave_out if name not in BLAU_KAHN]:
         raise ValueError(f"leave_out has '{unknown[0]}', which is none of Blau and Kahn's: {', '.join(BLAU_KAHN)}")
+    if repeated := [name for name in leave_out if list(leave_out).count(name) > 1]:
+        raise ValueError(f"leave_out has '{repeated[0]}' twice: name it once")
     if model is not None and representations_from is not None:
         raise ValueError("give model or representations_from, not both: both are h")
     predictor, processor = (None, None) if model is None else as_checkpoint(model)

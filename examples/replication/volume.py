@@ -411,7 +411,7 @@ def break_even(volumes: pd.DataFrame) -> float:
     return float(rows["volume"][wins].min())
 
 
-def volume_figure(volumes: pd.DataFrame, law: pd.DataFrame, curve: pd.DataFrame, what: str) -> Figure:
+def volume_figure(volumes: pd.DataFrame, law: pd.DataFrame, curve: pd.DataFrame, careers: str) -> Figure:
     """Perplexity by volume of resumes, with the law, training from scratch and, where it is known, the floor; and what
     resumes gain."""
     figure = Figure(figsize=(13, 5.5), layout="constrained")
@@ -436,7 +436,7 @@ def volume_figure(volumes: pd.DataFrame, law: pd.DataFrame, curve: pd.DataFrame,
     if CHECKPOINT in volumes.index:
         left.axhline(volumes.loc[CHECKPOINT, "perplexity"], color=GREEN, label="the checkpoint, fine-tuned")
     left.axhline(np.exp(c), color=GREY, linestyle="--", label="the law with unlimited resumes")
-    left.set(title=f"Pretraining volume (Figure 2b), {what}", ylabel="test perplexity (95% intervals)")
+    left.set(title=f"Pretraining volume (Figure 2b), {careers}", ylabel="test perplexity (95% intervals)")
     right.set(title="Against training from scratch", ylabel="nats per step; below 0 pretraining pays")
     left.legend(fontsize=8)
     return figure

@@ -187,6 +187,11 @@ def test_margins_by_name_of_a_survey_or_in_a_table_are_those_of_a_mapping(tmp_pa
     for other in (rake(careers, margins), rake(careers, shares)):
         pd.testing.assert_frame_equal(raked.margins, other.margins)
     raked.save(tmp_path / "raked")
+    raked.save(tmp_path / "raked")
+    others = rake(corpus(seed=7), margins)
+    with pytest.raises(ValueError, match="raked holds other careers: take another folder, or replace them"):
+        others.save(tmp_path / "raked")
+    others.save(tmp_path / "others", overwrite=True)
     assert {name: len(part) for name, part in load_careers(tmp_path / "raked").items()} == {
         name: len(part) for name, part in split_careers(careers).items()
     }

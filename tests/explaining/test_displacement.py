@@ -154,6 +154,8 @@ def test_no_comparison_has_no_net_and_results_are_saved_and_drawn(chain, tmp_pat
         ({"match": ["home"]}, "match: 'home' is neither 'occupation' nor a covariate"),
         ({"comparison": "twins"}, "comparison must be one of"),
         ({"attributes": pd.DataFrame({"ai": [1.0]}, index=["judge"])}, "no occupation of the model"),
+        ({"attributes": TABLE.assign(employed=1.0)}, "attributes have a column 'employed', which is a column of the"),
+        ({"attributes": TABLE.assign(year=1.0)}, "attributes have a column 'year', which is a column of the"),
         ({"lead": 0}, "lead is 0, and must be a whole number between 1"),
     ],
 )

@@ -154,6 +154,7 @@ def test_results_are_saved_and_drawn(chain, tmp_path):
             {"attributes": attributes()},
             "no occupation of the model, such as '[a-z]+', is in the table of attributes, which has '4'",
         ),
+        ({"attributes": TABLE[["kind"]], "by": "kind"}, "attributes have nothing but 'kind', which groups people"),
         ({"weighted": True}, "weighted: the careers have no column 'weight'"),
     ],
 )

@@ -82,6 +82,11 @@ def test_everybody_is_represented_by_the_model_of_the_others(fitted, folder):
     assert again.frame.equals(frame)
     with pytest.raises(ValueError, match="other settings"):
         career_hf.representation_table(folder, folds=3, models=models, fields=TINY, **SHORT)
+    frame = career_hf.to_frame(everybody)
+    frame.loc[len(frame) // 2, "occupation"] = frame["occupation"].iloc[0] + "x"
+    recoded = career_hf.from_frame(frame[["person", "year", "occupation"]])
+    with pytest.raises(ValueError, match="other settings"):
+        career_hf.representation_table(recoded, folds=2, models=models, fields=TINY, **SHORT)
 
 
 def test_models_that_saw_the_fold_are_refused(fitted, folder, tmp_path):

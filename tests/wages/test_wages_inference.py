@@ -205,6 +205,7 @@ def test_columns_that_tell_wages_are_used():
         ({"add": ["occupation", "occupation"]}, "add has 'occupation', which is among the blocks already"),
         ({"add": ["lagged occupation", "previous_occupation"]}, "have the same column 'previous_occupation'"),
         ({"add": "occupation"}, "is a text: pass a list"),
+        ({"leave_out": ["year", "year"]}, "leave_out has 'year' twice: name it once"),
         ({"leave_out": ["gendre"]}, "leave_out has 'gendre', which is none of Blau and Kahn's"),
     ],
 )

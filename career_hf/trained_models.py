@@ -7,6 +7,7 @@ its card, and `sharing` imports `training`.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -738,6 +739,10 @@ def _trials_folder(output: str | Path | None, resume: bool, overwrite: bool) -> 
     """The folder of trials, which no other run writes to; a temporary one without an output folder."""
     if resume and overwrite:
         raise ValueError("resume continues the trials in the output folder and overwrite replaces them: give one")
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise ValueError(
+            "trials are trained by one process, and several were launched: leave trials out, or launch one"
+        )
     if output is not None:
         training, folder = Path(output) / "training", Path(output) / TRIALS
         if resume and not (folder / "models").is_dir():

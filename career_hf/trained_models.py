@@ -7,6 +7,7 @@ its card, and `sharing` imports `training`.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -771,7 +772,9 @@ def _trials_folder(output: str | Path | None, resume: bool, overwrite: bool) -> 
     if resume and overwrite:
         raise ValueError("resume continues the trials in the output folder and overwrite replaces them: give one")
     if PartialState().num_processes > 1:
-        raise ValueError("trials run in one process, and several train together here: start one, or leave trials out")
+        raise ValueError(
+            "trials are trained by one process, and several were launched: leave trials out, or launch one"
+        )
     if output is not None:
         training, folder = Path(output) / "training", Path(output) / TRIALS
         if resume and not (folder / "models").is_dir():

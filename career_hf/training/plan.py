@@ -52,7 +52,7 @@ class TrainingPlan:
 
     def __str__(self) -> str:
         steps = person_periods(self.time_unit)
-        search = "" if self.trials == 1 else f"{self.trials} trials of other rates, each as long as the first: "
+        search = "" if self.trials == 1 else f"{self.trials} trials, of which the first is described: "
         dropout = "" if self.dropout is None else f", dropout {self.dropout:g}"
         return (
             f"{search}training on {self.people:,} people, {self.person_years:,} {steps}: at most {self.max_steps:,} "
@@ -101,7 +101,8 @@ class AnnouncedPlan(TrainerCallback):
             seconds=left * (of_updates + of_validation),
             trials=self.trials,
         )
-        logger.info(str(self.plan))
+        if state.is_world_process_zero:
+            logger.info(str(self.plan))
 
 
 def _time_of_micro_batch(model: torch.nn.Module, batches: Any, args: Any) -> tuple[float, int]:
@@ -122,7 +123,7 @@ def _time_of_micro_batch(model: torch.nn.Module, batches: Any, args: Any) -> tup
                 torch.cuda.synchronize(args.device)
             seconds = time.perf_counter() - started
             model.zero_grad()
-    return seconds, int((batch["labels"] != -100).sum())
+    return seconds, max(1, int((batch["labels"] != -100).sum()))
 
 
 def duration(seconds: float) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,7 @@ def search(
             place,
             make_model,
             processor,
-            lambda checkpoints, trial=trial: make_recipe(trial, checkpoints),
+            partial(make_recipe, trial),
             train,
             validation,
             source,

@@ -63,7 +63,7 @@ def test_trials_lie_around_the_recipe_and_a_longer_search_begins_with_a_shorter_
     assert rate_trials(trials - 1 or 1, rate, dropout, sorted(fixed)) == found[: trials - 1 or 1]
 
 
-def test_trials_are_chosen_on_validation_careers_kept_and_not_made_twice(splits, tmp_path, caplog):
+def test_trials_are_chosen_on_validation_careers_kept_and_not_made_twice(splits, tmp_path, caplog, monkeypatch):
     caplog.set_level(logging.INFO, logger=PLAN)
     found = career_hf.train(splits, trials=2, output=tmp_path / "run", **SHORT)
     table = found.trials
@@ -95,6 +95,9 @@ def test_trials_are_chosen_on_validation_careers_kept_and_not_made_twice(splits,
             career_hf.train(splits, output=tmp_path / "run", **SHORT | options)
     with pytest.raises(ValueError, match="no trials .* to resume"):
         career_hf.train(splits, trials=2, output=tmp_path / "other", resume=True, **SHORT)
+    with monkeypatch.context() as launched, pytest.raises(ValueError, match="trained by one process"):
+        launched.setenv("WORLD_SIZE", "2")
+        career_hf.train(splits, trials=2, output=tmp_path / "other", **SHORT)
     with pytest.raises(ValueError, match="trials is not for markov-1"):
         career_hf.train(splits, model="markov-1", trials=2)
     career_hf.train(splits, output=tmp_path / "run", overwrite=True, **SHORT)

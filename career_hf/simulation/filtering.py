@@ -71,7 +71,7 @@ class Filter:
             raise ValueError(
                 f"row {row}, year {self.year[row]}: this {observation} (education level {self.education[row]}, before "
                 f"{self.history.education[row]}) cannot happen in this world, where education rises by one "
-                "level at most, and only after a wave in school"
+                "level at most, and only after a wave in school unless the world has tables"
             )
         if self.learns:
             self.weights = weights / total

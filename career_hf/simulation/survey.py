@@ -67,7 +67,9 @@ class SurveyConfig:
         for name in ("wave_shares", "years"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.wave_shares and (
-            len(self.wave_shares) != self.most_waves - self.fewest_waves + 1 or min(self.wave_shares) < 0
+            len(self.wave_shares) != self.most_waves - self.fewest_waves + 1
+            or min(self.wave_shares) < 0
+            or sum(self.wave_shares) == 0
         ):
             raise ValueError(
                 f"wave_shares needs a share for each number of waves from {self.fewest_waves} to {self.most_waves}, "

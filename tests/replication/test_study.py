@@ -161,7 +161,8 @@ def test_every_study_is_a_command(monkeypatch):
         program.main()
     help_text = CliRunner().invoke(studies, ["--help"]).output
     names = (
-        "ablations figure5 findings gap-worlds likeness market-figures rationales rivals table1 table2 table3 titles"
+        "ablations figure5 findings gap-worlds likeness market-figures market-fit markets rationales rivals table1 "
+        "table2 table3 titles"
     )
     for name in (*names.split(), "volume", "wage-gap"):
         assert re.search(rf"\b{name}\b", help_text), name

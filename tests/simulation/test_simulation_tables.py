@@ -189,6 +189,8 @@ def test_a_world_and_a_survey_that_fit_no_tables_are_refused():
         WorldConfig(tables=TABLED.world.tables)
     with pytest.raises(ValueError, match="wave_shares needs a share for each number of waves from 1 to 3"):
         SurveyConfig(fewest_waves=1, most_waves=3, wave_shares=(0.5, 0.5))
+    with pytest.raises(ValueError, match="wave_shares needs a share"):
+        SurveyConfig(fewest_waves=1, most_waves=2, wave_shares=(0.0, 0.0))
     with pytest.raises(ValueError, match="years of the waves must increase"):
         SurveyConfig(years=(1990, 1980))
 

@@ -225,12 +225,14 @@ def test_the_size_of_shocks_is_that_at_which_earlier_fans_would_have_held():
     from career_hf.forecasting.shocks import estimate_shocks
 
     rng = np.random.default_rng(3)
-    rows = pd.DataFrame({"ahead": np.tile([1, 2, 3], 600), "expected": 0.1, "chance": 0.01, "model": 0.005})
+    rows = pd.DataFrame(
+        {"ahead": np.tile([1, 2, 3], 600), "expected": 0.1, "chance": 0.01, "model": 0.005, "n": 10**6}
+    )
     rows["occupation"] = np.repeat(["calm", "cyclical"], 900)
     truth, slope = {"calm": 0.1, "cyclical": 0.3}, 0.1 * 0.9
-    shock = slope * rows["occupation"].map(truth) * np.sqrt(rows["ahead"])
-    deviation = np.sqrt(0.01**2 + 0.005**2 + shock**2)
-    shocks = estimate_shocks([rows.assign(realised=0.1 + deviation * rng.standard_normal(len(rows)))])
+    deviation = np.sqrt((0.01**2 + 0.005**2) / slope**2 + rows["occupation"].map(truth) ** 2 * rows["ahead"])
+    odds = np.exp(deviation * rng.standard_normal(len(rows))) / 9
+    shocks = estimate_shocks([rows.assign(realised=odds / (1 + odds))])
     # The error of a variance from 900 squares is some 5%, and the calm ones hold much of chance.
     assert shocks.deviation("cyclical", 1) == pytest.approx(0.3, rel=0.1)
     assert shocks.deviation("calm", 4) == pytest.approx(0.2, rel=0.25) and shocks.shares == 1_800
@@ -246,9 +248,11 @@ def test_one_wild_label_is_drawn_towards_the_others():
     """By hand: two labels, one error each, with and without its share in the mean of nine."""
     from career_hf.forecasting.shocks import PRIOR, estimate_shocks
 
-    rows = pd.DataFrame({"occupation": ["a", "b"], "ahead": [1, 2], "expected": 0.5, "chance": 0.0, "model": 0.0})
+    rows = pd.DataFrame(
+        {"occupation": ["a", "b"], "ahead": [1, 2], "expected": 0.5, "chance": 0.0, "model": 0.0, "n": 99}
+    )
     shocks = estimate_shocks([rows.assign(realised=[0.6, 0.5])])
-    square = (0.1 / 0.25) ** 2
+    square = np.log(59.9 / 40.1) ** 2  # half a person of a hundred on each side
     sizes = {"a": (PRIOR * square / 2 + square) / (PRIOR + 1), "b": PRIOR * square / 2 / (PRIOR + 1)}
     factor = square / 1.6448536**2 / sizes["a"]
     assert dict(shocks.of_labels) == pytest.approx({name: factor * size for name, size in sizes.items()})

@@ -180,9 +180,9 @@ def transitions(
         raise ValueError(f"by {by!r}: the covariates are {covariates}")
     ensemble = as_ensemble(model)
     encodings = []
-    for member, own in ensemble:
-        own.check(member.config)
-        encodings.append(EncodedCareers(own.encode(careers, unknown_levels)[0]))
+    for member, its_processor in ensemble:
+        its_processor.check(member.config)
+        encodings.append(EncodedCareers(its_processor.encode(careers, unknown_levels)[0]))
     encoded, (_, processor) = encodings[0], ensemble[0]
     flat = encoded.gather(np.arange(len(encoded)))
     weight = weights_by_step(career_table(careers))

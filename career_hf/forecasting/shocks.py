@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy import stats
+from scipy.special import logit
 
 from ..careers.periods import period_label, period_numbers
 
@@ -33,7 +34,7 @@ LEVEL = 0.9
 PRIOR = 9
 # The least size of a label, as a part of the mean.
 LEAST = 0.05
-COLUMNS = ("occupation", "ahead", "expected", "realised", "chance", "model")
+COLUMNS = ("occupation", "ahead", "n", "expected", "realised", "chance", "model")
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,10 @@ def estimate_shocks(shares: Sequence[pd.DataFrame]) -> Shocks:
     rows = rows[(rows["expected"] > 0) & (rows["expected"] < 1)]
     if not len(rows):
         raise ValueError("earlier forecasts have no shares between 0 and 1, from which shocks could be measured")
-    # Errors and deviations of shares, on the scale of log-odds; linear, because a realised share may be 0.
+    # On the scale of log-odds, on which fans are; half a person keeps the log-odds of nobody finite.
     slope = rows["expected"] * (1 - rows["expected"])
-    square = ((rows["realised"] - rows["expected"]) / slope) ** 2
+    happened = (rows["realised"] * rows["n"] + 0.5) / (rows["n"] + 1)
+    square = (logit(happened) - logit(rows["expected"])) ** 2
     known = (rows["chance"] ** 2 + rows["model"] ** 2) / slope**2
     beyond = (square - known) / rows["ahead"]
     mean = max(float(beyond.mean()), 0.0)

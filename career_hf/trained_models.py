@@ -771,7 +771,7 @@ def _trials_folder(output: str | Path | None, resume: bool, overwrite: bool) -> 
     """The folder of trials, which no other run writes to; a temporary one without an output folder."""
     if resume and overwrite:
         raise ValueError("resume continues the trials in the output folder and overwrite replaces them: give one")
-    if PartialState().num_processes > 1:
+    if os.environ.get("WORLD_SIZE", "1") != "1":
         raise ValueError(
             "trials are trained by one process, and several were launched: leave trials out, or launch one"
         )

@@ -29,9 +29,14 @@ def simulate(
     ] = 0.0,
     people: Annotated[int | None, typer.Option(help="Number of people drawn; by default that of the preset.")] = None,
     seed: Annotated[int, typer.Option(help="Random seed for drawing people; the preset fixes the market itself.")] = 0,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace another survey in the output folder.")
+    ] = False,
 ) -> None:
     """Draw careers from a labor market whose true probabilities are known, and save both."""
-    report = career_hf.simulation.draw_market(preset, output=output, people=people, seed=seed, departure=departure)
+    report = career_hf.simulation.draw_market(
+        preset, output=output, people=people, seed=seed, departure=departure, overwrite=overwrite
+    )
     if isinstance(report, career_hf.simulation.ResumeReport):
         say(report.ledger)
         show(report.to_frame(), str(output))

@@ -41,9 +41,9 @@ class MarketReport(ReadableResult):
         """The table `floors`."""
         return self.floors
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, overwrite: bool = False) -> None:
         """Saves careers, truth and types, as `save_simulation` does."""
-        save_simulation(self.simulation, folder)
+        save_simulation(self.simulation, folder, overwrite=overwrite)
 
 
 @dataclass(frozen=True, repr=False)
@@ -73,6 +73,7 @@ def draw_market(
     people: int | None = None,
     seed: int = 0,
     departure: float = 0.0,
+    overwrite: bool = False,
 ) -> MarketReport | ResumeReport:
     """Draws careers from a labor market whose true probabilities are known.
 
@@ -83,9 +84,10 @@ def draw_market(
         people: Number of people drawn; by default that of the preset.
         seed: Random seed for drawing people; the preset fixes the market itself.
         departure: Distance of the resumes' labor market from the survey's: 0 is the same market, 1 another one.
+        overwrite: Whether another survey in the folder is replaced; other resumes never are.
 
     Raises:
-        ValueError: If there is no such preset, or resumes have no output folder.
+        ValueError: If there is no such preset, resumes have no output folder, or the folder holds other careers.
     """
     if name in RESUMES:
         if output is None:
@@ -99,5 +101,5 @@ def draw_market(
     entropy = expectations(truth, simulation.careers, world_processor(simulation.world))
     report = MarketReport(simulation, simulation.describe(), summarize(tables).T, oracle_summary(tables, entropy))
     if output is not None:
-        report.save(output)
+        report.save(output, overwrite=overwrite)
     return report

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from datasets import DatasetDict
 
+from ..careers.atomic_files import complete, move_into
 from ..careers.dataset_card import write_card
 from ..careers.describing import describe
 from ..careers.frames import save_careers
 from ..careers.ledger import Ledger
 from ..careers.provenance import SOURCES
+from ..careers.saved_files import check_same_careers
 from ..careers.splits import split_careers, split_manifest
 from ..number_ranges import within_ranges
 from .model import TrueOccupationModel, world_processor
@@ -19,7 +21,9 @@ from .survey import Simulation
 
 
 @within_ranges
-def save_simulation(simulation: Simulation, folder: str | Path, salt: str = "career_hf") -> None:
+def save_simulation(
+    simulation: Simulation, folder: str | Path, salt: str = "career_hf", overwrite: bool = False
+) -> None:
     """Saves a simulation.
 
     `folder/careers` holds the careers in splits and their dataset card, for `career-hf train`; `folder/truth` the true
@@ -29,19 +33,26 @@ def save_simulation(simulation: Simulation, folder: str | Path, salt: str = "car
         simulation: Careers, types and world.
         folder: Destination folder; created if missing.
         salt: Salt of the split.
+        overwrite: Whether other careers in the folder are replaced. The same ones may always be saved again.
+
+    Raises:
+        ValueError: The folder holds other careers.
     """
-    folder = Path(folder)
+    folder = Path(folder).absolute()
     splits = split_careers(simulation.careers, salt=salt)
     manifest = split_manifest(splits, salt=salt)
-    save_careers(splits, folder / "careers", manifest=manifest)
-    write_card(
-        folder / "careers",
-        SOURCES["simulated"],
-        splits=splits,
-        ledger=Ledger(),
-        description=describe(simulation.careers),
-        manifest=manifest,
-    )
+    with complete(folder / "careers", move_into) as unfinished:
+        save_careers(splits, unfinished, manifest=manifest)
+        if not overwrite:
+            check_same_careers(folder / "careers", unfinished)
+        write_card(
+            unfinished,
+            SOURCES["simulated"],
+            splits=splits,
+            ledger=Ledger(),
+            description=describe(simulation.careers),
+            manifest=manifest,
+        )
     TrueOccupationModel.of_world(simulation.world).save_pretrained(folder / "truth")
     world_processor(simulation.world).save_pretrained(folder / "truth")
     simulation.types.to_parquet(folder / "types.parquet")

@@ -157,6 +157,19 @@ def test_a_saved_simulation_is_read_by_everything_else(tmp_path):
     assert json.loads((tmp_path / "truth" / "config.json").read_text())["world"] == simulation.world.config.to_dict()
 
 
+def test_another_survey_is_replaced_only_when_it_is_asked_for(tmp_path):
+    first, other = preset("tiny").simulate(20), preset("tiny").simulate(20, seed=1)
+    save_simulation(first, tmp_path)
+    save_simulation(first, tmp_path)
+    with pytest.raises(ValueError, match="careers holds other careers: take another folder, or replace them"):
+        save_simulation(other, tmp_path)
+    kept = [row for split in load_careers(tmp_path / "careers").values() for row in split["occupation"]]
+    assert sorted(kept) == sorted(first.careers["occupation"][:])
+    save_simulation(other, tmp_path, overwrite=True)
+    kept = [row for split in load_careers(tmp_path / "careers").values() for row in split["occupation"]]
+    assert sorted(kept) == sorted(other.careers["occupation"][:])
+
+
 def test_a_corpus_has_a_dataset_card_with_its_ledger(tmp_path):
     write_resume_card(tmp_path, write_resumes(WORLD, ResumeConfig(people=30), tmp_path))
     assert source_of(tmp_path) == SOURCES["simulated-resumes"].record

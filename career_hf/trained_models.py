@@ -389,8 +389,9 @@ def finetune(
         frozen_layers: Number of layers, the lowest first, that keep their weights.
         dropout: Dropout in the feedforward network and attention; as in pretraining if None.
         cutoff, warmup_steps, tokens_per_batch, max_steps, eval_steps, patience: As in `train`.
-        job_dropout, covariate_dropout, title_embeddings, untitled, source, weighted, bootstrap, seed, resume,
-            overwrite: As in `train`. A model whose occupations share weights of their groups goes on to do so.
+        bootstrap, seed, resume, overwrite: As in `train`.
+        job_dropout, covariate_dropout, title_embeddings, untitled, source, weighted: As in `train`. A model
+            whose occupations share weights of their groups goes on to do so.
 
     Returns:
         The model, its processor, validation metrics and the training log, and `transfer`.

@@ -183,21 +183,23 @@ def people_trained_on(stages: Sequence[Mapping[str, Any]], careers: Dataset) -> 
 def _hashes_of_people(table: pa.Table, last_year: int) -> tuple[np.ndarray, np.ndarray]:
     """Hashes of everybody with a step up to a year, in uint64, and the rows of these people."""
     hashes, rows = [], []
-    # A part at a time, because labels as Python's strings take far more memory than in Arrow.
+    # A part at a time, because texts of all careers take more memory than careers.
     for first in range(0, table.num_rows, PEOPLE_AT_ONCE):
         part = table.slice(first, PEOPLE_AT_ONCE)
-        years = list_values(part, "year").to_numpy()
-        labels = list_values(part, "occupation").to_pylist()
-        ends = list_lengths(part, "year").cumsum()
-        starts = ends - list_lengths(part, "year")
-        for row, (person, start, end) in enumerate(zip(part["person"].to_pylist(), starts, ends, strict=True)):
-            stop = start + int(np.searchsorted(years[start:end], last_year, side="right"))
-            if stop > start:
-                steps = zip(years[start:stop].tolist(), labels[start:stop], strict=True)
-                career = "\x1f".join([person, *(f"{year}:{label}" for year, label in steps)])
-                hashes.append(blake2b(career.encode(), digest_size=8, person=b"career_hf").digest())
-                rows.append(first + row)
-    return np.frombuffer(b"".join(hashes), dtype="<u8"), np.array(rows, dtype=np.int64)
+        years, lengths = list_values(part, "year"), list_lengths(part, "year")
+        early = years.to_numpy() <= last_year
+        steps = np.bincount(np.repeat(np.arange(len(lengths)), lengths)[early], minlength=len(lengths))
+        of_part = np.flatnonzero(steps)
+        text = pa.large_string()
+        labels = list_values(part, "occupation").cast(text).filter(early)
+        of_steps = pc.binary_join_element_wise(years.filter(early).cast(text), labels, pa.scalar(":", text))
+        offsets = pa.array(np.append(0, steps[of_part].cumsum()), pa.int64())
+        careers = pc.binary_join(pa.LargeListArray.from_arrays(offsets, of_steps), pa.scalar("\x1f", text))
+        person = part["person"].cast(text).take(pa.array(of_part))
+        for career in pc.binary_join_element_wise(person, careers, pa.scalar("\x1f", text)).to_pylist():
+            hashes.append(blake2b(career.encode(), digest_size=8, person=b"career_hf").digest())
+        rows.append(first + of_part)
+    return np.frombuffer(b"".join(hashes), dtype="<u8"), np.concatenate([np.array([], dtype=np.int64), *rows])
 
 
 def pad_stage(stage: Mapping[str, Any], sizes: Sequence[int]) -> dict[str, Any]:

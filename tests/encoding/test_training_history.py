@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
+
+import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from career_hf.careers.provenance import UNKNOWN_SOURCE
+from career_hf.encoding import training_history
 from career_hf.encoding.processing_career import CareerProcessor
 from career_hf.encoding.training_history import round_stage, same_counts
 
@@ -92,3 +98,35 @@ def test_rounded_counts_keep_what_was_seen_and_hide_how_often(processor, careers
     # Whoever has the training careers can still tell that they are these, and that others are not.
     processor.record_training(processor.encode(careers.select([0, 1]))[0], "others")
     assert same_counts(rounded, stage) and not same_counts(rounded, processor.training_stages[-1])
+
+
+LABELS = st.text(min_size=1, max_size=4).filter(str.strip)
+
+
+@settings(max_examples=30)
+@given(
+    careers=st.lists(st.dictionaries(st.integers(-3, 12), LABELS, min_size=1, max_size=6), max_size=6),
+    last_year=st.integers(-4, 12),
+    at_once=st.integers(1, 4),
+)
+def test_a_hash_of_a_person_is_that_of_the_name_and_the_years_up_to_the_last(careers, last_year, at_once):
+    """Models that were saved have these hashes, so that their definition never changes."""
+    rows = [(f"p{i}", *zip(*sorted(steps.items()), strict=True)) for i, steps in enumerate(careers)]
+    table = pa.table(
+        {
+            "person": pa.array([person for person, _, _ in rows], pa.string()),
+            "year": pa.array([list(years) for _, years, _ in rows], pa.list_(pa.int32())),
+            "occupation": pa.array([list(labels) for _, _, labels in rows], pa.list_(pa.string())),
+        }
+    )
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(training_history, "PEOPLE_AT_ONCE", at_once)
+        hashes, places = training_history._hashes_of_people(table, last_year)
+    expected = {}
+    for place, (person, years, labels) in enumerate(rows):
+        early = [f"{year}:{label}" for year, label in zip(years, labels, strict=True) if year <= last_year]
+        if early:
+            text = "\x1f".join([person, *early])
+            digest = blake2b(text.encode(), digest_size=8, person=b"career_hf").digest()
+            expected[place] = int.from_bytes(digest, "little")
+    assert dict(zip(places.tolist(), hashes.tolist(), strict=True)) == expected

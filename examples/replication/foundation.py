@@ -110,9 +110,9 @@ RIVALS: Mapping[str, tuple[Any, float]] = {
 CHAIN, CHAINS, CHAIN_WITH_COUNTS = "Markov chain", "mixture of Markov chains", "Markov chain with external counts"
 COUNTED = (CHAIN, CHAINS, CHAIN_WITH_COUNTS)
 MAIN, BEST = (SCRATCH, OTHER), (BEST_SCRATCH, BEST_OTHER)
-WITH_MOVES, CONTROLS = (BOTH,), (SHUFFLED, RELABELLED, MOVES, *RIVALS)
+CONTROLS = (SHUFFLED, RELABELLED, MOVES, BOTH, *RIVALS)
 TOGETHER = (BEST_TOGETHER,)
-PHASES = (MAIN, COUNTED, CONTROLS, BEST, TOGETHER, WITH_MOVES)
+PHASES = (MAIN, COUNTED, CONTROLS, BEST, TOGETHER)
 SCRATCH_RATE = 3e-3
 # Weights of the corpora where they are mixed: surveys of people teach memory, counts teach moves.
 MOVES_WEIGHTS = {"cps-moves": 0.1, "gss-moves": 0.05, "denmark-moves": 0.05}
@@ -128,7 +128,8 @@ class FoundationSettings:
 
     Args:
         shares: Shares of the training people, of which smaller samples are parts of the larger.
-        control_shares: Shares at which the controls and trained rivals are run, which cost as much as the others.
+        control_shares: Shares at which controls, trained rivals and counts of moves are run, which cost as much as the
+            others.
         together_shares: Shares at which both surveys are trained on at once, which costs the most.
         seeds: Training seeds of fine-tuning and of training from scratch; pretraining has one.
         pretraining_steps: Updates of pretraining.

@@ -367,7 +367,7 @@ def test_two_processes_equal_one_at_the_same_global_batch(tmp_path):
 def train_from_files(folder: Path, output: Path | None, max_steps: int, resume: bool = False) -> TrainedModel:
     return train(
         folder, covariates=["education"], output=output, fields=TINY, dropout=0.0, tokens_per_batch=150,
-        learning_rate=1e-2, warmup_steps=1, max_steps=max_steps, eval_steps=1, resume=resume,
+        learning_rate=1e-2, warmup_steps=1, max_steps=max_steps, eval_steps=1, resume=resume, recipe="paper",
     )  # fmt: skip
 
 

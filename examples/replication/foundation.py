@@ -27,6 +27,7 @@ import pyarrow as pa
 import typer
 from datasets import Dataset, DatasetDict, concatenate_datasets
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 from transformers import PreTrainedModel
 
 import career_hf
@@ -597,7 +598,10 @@ def foundation_figure(curves: pd.DataFrame) -> Figure:
         axes.minorticks_off()
         axes.set_xlabel("training people")
     left.set_yscale("log")
-    left.set(ylabel="test perplexity (95% intervals)", title="Test people")
+    left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 4, 6)))
+    left.yaxis.set_major_formatter("{x:g}")
+    left.yaxis.set_minor_locator(NullLocator())
+    left.set(ylabel="test perplexity (95% intervals)", title="Test people of the survey")
     right.axhline(0, color="black", linewidth=1)
     right.set(ylabel="nats per step", title="Against training from scratch; below 0 pretraining pays")
     left.legend(fontsize=8)

@@ -118,6 +118,24 @@ def test_the_forecast_is_the_average_of_the_members(careers, chains, small, tmp_
         career_hf.forecast([chains / "member-0", other], past, horizon=1)
 
 
+def test_a_model_with_the_occupations_of_another_has_their_order_and_joins_its_ensemble(careers, tmp_path):
+    first = career_hf.train(careers, model="markov-1", cutoff=1984, output=tmp_path / "first")
+    # The most frequent occupation of the others is the rarest here.
+    rare = next(label for label in first.processor.occupation_labels if label in LABELS)
+    few = {name: part.filter(lambda person: rare not in person["occupation"]) for name, part in careers.items()}
+    alone, *others = (
+        career_hf.train(few, model="markov-1", cutoff=1984, occupations=given)
+        for given in ([*LABELS, "unknown"], first, tmp_path / "first", (first.model, first.processor))
+    )
+    assert all(one.processor.occupations == first.processor.occupations for one in others)
+    past = truncate(careers["test"], 1984)[0]
+    assert career_hf.forecast([first, others[0]], past, horizon=1).attrs["members"] == 2
+    with pytest.raises(
+        ValueError, match=r"their order differs: train model 2 anew with train\(\.\.\., occupations=MODEL_1"
+    ):
+        career_hf.forecast([first, alone], past, horizon=1)
+
+
 def test_sampling_errors_of_logs_are_those_of_the_average():
     """Of members with known errors: the bias and the error of the log of an average, against draws."""
     from career_hf.forecasting.pooling import pool
@@ -322,3 +340,39 @@ def test_exposure_averages_members_and_holds_their_differences(careers, chains):
     ahead = career_hf.forecast(chains, careers, cutoff=1984, years=[1985, 1986], split="test", samples=30)
     of_members = [row(replace(member, histories=ahead.histories))["implied"] for member in ahead.members]
     assert row(ahead)["implied"] == pytest.approx(np.mean(of_members))
+
+
+def test_intervals_of_an_ensemble_hold_no_impossible_values(careers):
+    """Two models that differ as much as they can: by the t distribution of one degree of freedom all is possible."""
+    tables = ({"cook": 9, "nurse": 1}, {"cook": 1, "nurse": 9})
+    ensemble = []
+    for number, counts in enumerate(tables):
+        moves = [(origin, label) for origin in LABELS for label, count in counts.items() for _ in range(count)]
+        rows = [
+            {"person": f"{number}-{place}", "year": 1980 + step, "occupation": label}
+            for place, pair in enumerate(moves)
+            for step, label in enumerate(pair)
+        ]
+        ensemble.append(
+            career_hf.train(
+                split_careers(from_frame(pd.DataFrame(rows))),
+                model="markov-1",
+                occupations=LABELS if not ensemble else ensemble[0],
+            )
+        )
+    attributes = pd.DataFrame({"exposed": [0.1, 0.9, 0.5], "kind": ["a", "a", "b"]}, index=LABELS[:3])
+    found = career_hf.exposure(ensemble, attributes, careers, draws=200).to_frame()
+    low, high = (
+        np.where(found["attribute"] == "exposed", 0.1, 0.0),
+        np.where(found["attribute"] == "exposed", 0.9, 1.0),
+    )
+    for name in ("implied", "observed"):
+        assert (found[f"{name}_low"] >= low - 1e-9).all() and (found[f"{name}_high"] <= high + 1e-9).all(), name
+    for name in ("change", "difference"):
+        assert (found[f"{name}_low"] >= low - high - 1e-9).all() and (found[f"{name}_high"] <= high - low + 1e-9).all()
+    assert (found["implied_high"] - found["implied_low"] > 0.5 * (high - low)).all()
+    rows = career_hf.transitions(ensemble, careers, groups="occupation", draws=200).to_frame()
+    assert rows["implied_low"].min() >= 0 and rows["implied_high"].max() <= 1
+    change = {"occupation": {label: "nurse" for label in LABELS}}
+    differences = career_hf.what_if(ensemble, careers, change, groups="occupation", draws=200).to_frame()
+    assert differences["low"].min() >= -1 and differences["high"].max() <= 1

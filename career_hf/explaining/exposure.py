@@ -153,8 +153,9 @@ def exposure(
         attributes: Attributes by occupation, as `occupations.attributes` returns them; or a file, or a table with a
             column `occupation`, that it reads.
         careers: Careers of people whom the model was not trained on; with a forecast they are its own.
-        by: What groups people: a covariate of the careers, as it is at the step, or where a forecast begins; or a
-            text attribute, such as "major_group", which then is that of the occupation that people come from.
+        by: What groups people: a covariate of the careers, as it is at the step, or where a forecast begins; "year",
+            "quarter" or "month", the period of the step; or a text attribute, such as "major_group", which then is
+            that of the occupation that people come from.
         destinations: "movers" for the occupations of those who leave, given that they do: all states but the previous
             one (of a forecast: the last one before it); "all" for whatever comes next, staying included.
         split: The split of a folder, or of careers by split name.
@@ -174,8 +175,8 @@ def exposure(
         raise ValueError(f"destinations must be one of {DESTINATIONS}, not {destinations!r}")
     ledger = Ledger()
     if isinstance(predictions, Forecast):
-        if by == "year":
-            raise ValueError("by 'year': each year of a forecast has numbers of its own as it is; leave by= out")
+        if by in ("year", predictions.time_unit):
+            raise ValueError(f"by {by!r}: each {by} of a forecast has numbers of its own as it is; leave by= out")
         if careers is not None:
             raise ValueError("careers are those that the forecast continues: leave careers= out")
         members = [_of_forecast(one, predictions, weighted) for one in predictions.members or [predictions]]
@@ -183,6 +184,8 @@ def exposure(
         raise ValueError("a model predicts the next steps of careers: pass careers=, or a forecast in its place")
     else:
         chosen = with_weights(as_careers(careers, split), weighted)
+        # The period goes by the name of its unit.
+        by = time_unit(chosen) if by == "year" else by
         members = [_of_model(*one, chosen, batch_tokens, unknown_levels) for one in as_ensemble(predictions)]
     found = members[0]
     ledger.record(*found.record)
@@ -234,7 +237,7 @@ def _of_model(
             yield place_of_step[places[wanted]], chosen.cpu().double().exp().numpy()
 
     labels = [processor.occupations[i] for i in ids]
-    rows = long.assign(weight=weight)[used].reset_index(drop=True)
+    rows = with_period_labels(long.assign(weight=weight)[used].reset_index(drop=True), time_unit(careers))
     return _Predictions(rows, labels, processor.unknown_occupation, parts(), False, record)
 
 

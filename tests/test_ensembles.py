@@ -214,6 +214,32 @@ def test_fans_name_the_deviation_of_each_thing_that_they_hold():
     assert row["years"] == pytest.approx(0.1 * p * (1 - p))
 
 
+def test_copies_of_one_model_have_hardly_any_uncertainty_of_the_model(careers, chains):
+    """What members differ by is sampling, whose known variance is no uncertainty of the model."""
+    from career_hf.forecasting.table import forecast_table, realised_years
+
+    real = realised_years(careers["test"], 1984, [1986, 1987])
+    one, other = chains / "member-0", chains / "member-1"
+    options = {
+        "cutoff": 1984,
+        "years": [1986, 1987],
+        "samples": 1000,
+        "trajectories": True,
+        "exact_steps": 0,
+        "estimator": "frequency",
+    }
+    of_copies, apart = [], []
+    for seed in range(4):
+        for found, members in ((of_copies, [one, one]), (apart, [one, other])):
+            made = career_hf.forecast(members, real.careers, seed=seed, **options)
+            found.append(share_forecasts(made, forecast_table(made, real.rows), LABELS)["model"].to_numpy())
+    people = len(real.careers)
+    # Two samples of 500 give an error of the mean of about .5 / sqrt(500 people), and most of the variance goes.
+    error = np.sqrt(0.25 * 0.75 / (500 * people) * 1.5)
+    assert np.median(of_copies) < error / 10 and np.max(of_copies) < 3 * error
+    assert np.mean(of_copies) < np.mean(apart) / 3
+
+
 def test_scored_forecasts_learn_from_earlier_ones_what_was_known_by_then(careers, chains, tmp_path):
     early = career_hf.train_ensemble(careers, members=3, model="markov-1", cutoff=1982)
     options = {"split": "test", "samples": 30, "draws": 5}
@@ -223,7 +249,7 @@ def test_scored_forecasts_learn_from_earlier_ones_what_was_known_by_then(careers
     for earlier in (before, tmp_path):
         report = career_hf.evaluate_forecast(chains, careers, cutoff=1984, earlier=[earlier], **options)
         # Of the four labels only the shares of 1983 and 1984 were known.
-        assert "from 8 shares after 1 earlier cutoffs" in str(report.ledger)
+        assert "from 8 shares after 1 earlier cutoff" in str(report.ledger)
         assert report.tables["shares"].attrs["holds"] == ["chance", "model", "years"]
     from career_hf.forecasting.shocks import estimate_shocks
 
@@ -235,6 +261,32 @@ def test_scored_forecasts_learn_from_earlier_ones_what_was_known_by_then(careers
         career_hf.evaluate_forecast(early, careers, cutoff=1982, earlier=[tmp_path], **options)
     with pytest.raises(ValueError, match="earlier is 'scored', and must be a list of scored forecasts"):
         career_hf.evaluate_forecast(chains, careers, cutoff=1984, earlier="scored", **options)
+    assert "4 of 4 labels whose shares are forecast have earlier shares" in str(report.ledger)
+    with pytest.raises(ValueError, match="are both from the cutoff 1982, whose errors would count twice"):
+        career_hf.evaluate_forecast(chains, careers, cutoff=1984, earlier=[before, tmp_path], **options)
+    for column, value, said in (
+        ("realised", "", "''.* from 0 to 1"),
+        ("realised", 2, "'2.* from 0 to 1"),
+        ("expected", "most", "'most'.* from 0 to 1"),
+        ("ahead", 0, "'0.* of at least 1"),
+        ("n", 0, "'0.* of at least 1"),
+        ("model", np.inf, "'inf'.* of at least 0"),
+    ):
+        damaged = shares.astype(object)
+        damaged.iloc[2, damaged.columns.get_loc(column)] = value
+        damaged.to_csv(tmp_path / "shares.csv", index=False)
+        with pytest.raises(ValueError, match=f"shares.csv', row 3, column '{column}', value {said}"):
+            career_hf.evaluate_forecast(chains, careers, cutoff=1984, earlier=[tmp_path], **options)
+    damaged = shares.assign(year=["never", *shares["year"].iloc[1:]])
+    damaged.to_csv(tmp_path / "shares.csv", index=False)
+    with pytest.raises(ValueError, match="shares.csv', row 1, column 'year' is 'never', and must be a year"):
+        career_hf.evaluate_forecast(chains, careers, cutoff=1984, earlier=[tmp_path], **options)
+    shares.assign(occupation="judge").to_csv(tmp_path / "shares.csv", index=False)
+    with pytest.raises(ValueError, match="shares no label with this one, and is of 'judge', for example"):
+        career_hf.evaluate_forecast(chains, careers, cutoff=1984, earlier=[tmp_path], **options)
+    (tmp_path / "shares.csv").write_text("")
+    with pytest.raises(ValueError, match="shares.csv cannot be read as shares of a scored forecast: No columns"):
+        career_hf.evaluate_forecast(chains, careers, cutoff=1984, earlier=[tmp_path], **options)
     with pytest.raises(ValueError, match="has no shares.csv: give a folder of a scored forecast"):
         career_hf.evaluate_forecast(chains, careers, cutoff=1984, earlier=[chains], **options)
 

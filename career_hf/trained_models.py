@@ -173,8 +173,9 @@ def train(
         model: Name of the model, one of `career_hf.registration.model_names()`.
         covariates: The year, and columns of the careers. Markov chains and mixtures of them have none.
         occupations: The occupations of the model: a list of labels, or a model in any form (a folder, a name, a pair,
-            a result of training), whose occupations are taken. Models have to share them where they are compared on
-            few people. If None, they are those of the training careers, and "unknown", the one that all others become.
+            a result of training), whose occupations are taken in their order. Models have to share them where they are
+            compared on few people, or are members of one ensemble. If None, they are those of the training careers,
+            and "unknown", the one that all others become.
         corpus_weights: For a mixture, the weight of each corpus; by its person-years if None.
         cutoff: Last year, or label of a month or quarter, to train on, to forecast later ones; all years if None.
         one_stage: Whether to use one softmax instead of two stages.
@@ -577,8 +578,8 @@ def _note_unknown(ledger: Ledger, processor: CareerProcessor, validation: Datase
         )
 
 
-def _label_set(occupations: Any) -> tuple[list[str] | None, str | None]:
-    """Labels for `CareerProcessor.fit`, and its unknown occupation, of what a caller calls occupations."""
+def _label_set(occupations: Any) -> tuple[list[str] | CareerProcessor | None, str | None]:
+    """Occupations for `CareerProcessor.fit`, and its unknown one, of what a caller calls occupations."""
     if occupations is None:
         return None, UNKNOWN
     if isinstance(occupations, (str, Path)):
@@ -590,7 +591,7 @@ def _label_set(occupations: Any) -> tuple[list[str] | None, str | None]:
         return list(occupations), UNKNOWN if UNKNOWN in occupations else None
     if not isinstance(processor, CareerProcessor):
         raise ValueError(f"occupations={occupations!r} are no labels and no model: pass a list of labels, or a model")
-    return processor.occupation_labels, processor.unknown_occupation
+    return processor, processor.unknown_occupation
 
 
 def _mixture(

@@ -118,6 +118,24 @@ def test_the_forecast_is_the_average_of_the_members(careers, chains, small, tmp_
         career_hf.forecast([chains / "member-0", other], past, horizon=1)
 
 
+def test_a_model_with_the_occupations_of_another_has_their_order_and_joins_its_ensemble(careers, tmp_path):
+    first = career_hf.train(careers, model="markov-1", cutoff=1984, output=tmp_path / "first")
+    # The most frequent occupation of the others is the rarest here.
+    rare = next(label for label in first.processor.occupation_labels if label in LABELS)
+    few = {name: part.filter(lambda person: rare not in person["occupation"]) for name, part in careers.items()}
+    alone, *others = (
+        career_hf.train(few, model="markov-1", cutoff=1984, occupations=given)
+        for given in ([*LABELS, "unknown"], first, tmp_path / "first", (first.model, first.processor))
+    )
+    assert all(one.processor.occupations == first.processor.occupations for one in others)
+    past = truncate(careers["test"], 1984)[0]
+    assert career_hf.forecast([first, others[0]], past, horizon=1).attrs["members"] == 2
+    with pytest.raises(
+        ValueError, match=r"their order differs: train model 2 anew with train\(\.\.\., occupations=MODEL_1"
+    ):
+        career_hf.forecast([first, alone], past, horizon=1)
+
+
 def test_sampling_errors_of_logs_are_those_of_the_average():
     """Of members with known errors: the bias and the error of the log of an average, against draws."""
     from career_hf.forecasting.pooling import pool
@@ -196,6 +214,32 @@ def test_fans_name_the_deviation_of_each_thing_that_they_hold():
     assert row["years"] == pytest.approx(0.1 * p * (1 - p))
 
 
+def test_copies_of_one_model_have_hardly_any_uncertainty_of_the_model(careers, chains):
+    """What members differ by is sampling, whose known variance is no uncertainty of the model."""
+    from career_hf.forecasting.table import forecast_table, realised_years
+
+    real = realised_years(careers["test"], 1984, [1986, 1987])
+    one, other = chains / "member-0", chains / "member-1"
+    options = {
+        "cutoff": 1984,
+        "years": [1986, 1987],
+        "samples": 1000,
+        "trajectories": True,
+        "exact_steps": 0,
+        "estimator": "frequency",
+    }
+    of_copies, apart = [], []
+    for seed in range(4):
+        for found, members in ((of_copies, [one, one]), (apart, [one, other])):
+            made = career_hf.forecast(members, real.careers, seed=seed, **options)
+            found.append(share_forecasts(made, forecast_table(made, real.rows), LABELS)["model"].to_numpy())
+    people = len(real.careers)
+    # Two samples of 500 give an error of the mean of about .5 / sqrt(500 people), and most of the variance goes.
+    error = np.sqrt(0.25 * 0.75 / (500 * people) * 1.5)
+    assert np.median(of_copies) < error / 10 and np.max(of_copies) < 3 * error
+    assert np.mean(of_copies) < np.mean(apart) / 3
+
+
 def test_scored_forecasts_learn_from_earlier_ones_what_was_known_by_then(careers, chains, tmp_path):
     early = career_hf.train_ensemble(careers, members=3, model="markov-1", cutoff=1982)
     options = {"split": "test", "samples": 30, "draws": 5}
@@ -205,7 +249,7 @@ def test_scored_forecasts_learn_from_earlier_ones_what_was_known_by_then(careers
     for earlier in (before, tmp_path):
         report = career_hf.evaluate_forecast(chains, careers, cutoff=1984, earlier=[earlier], **options)
         # Of the four labels only the shares of 1983 and 1984 were known.
-        assert "from 8 shares after 1 earlier cutoffs" in str(report.ledger)
+        assert "from 8 shares after 1 earlier cutoff" in str(report.ledger)
         assert report.tables["shares"].attrs["holds"] == ["chance", "model", "years"]
     from career_hf.forecasting.shocks import estimate_shocks
 
@@ -217,6 +261,32 @@ def test_scored_forecasts_learn_from_earlier_ones_what_was_known_by_then(careers
         career_hf.evaluate_forecast(early, careers, cutoff=1982, earlier=[tmp_path], **options)
     with pytest.raises(ValueError, match="earlier is 'scored', and must be a list of scored forecasts"):
         career_hf.evaluate_forecast(chains, careers, cutoff=1984, earlier="scored", **options)
+    assert "4 of 4 labels whose shares are forecast have earlier shares" in str(report.ledger)
+    with pytest.raises(ValueError, match="are both from the cutoff 1982, whose errors would count twice"):
+        career_hf.evaluate_forecast(chains, careers, cutoff=1984, earlier=[before, tmp_path], **options)
+    for column, value, said in (
+        ("realised", "", "''.* from 0 to 1"),
+        ("realised", 2, "'2.* from 0 to 1"),
+        ("expected", "most", "'most'.* from 0 to 1"),
+        ("ahead", 0, "'0.* of at least 1"),
+        ("n", 0, "'0.* of at least 1"),
+        ("model", np.inf, "'inf'.* of at least 0"),
+    ):
+        damaged = shares.astype(object)
+        damaged.iloc[2, damaged.columns.get_loc(column)] = value
+        damaged.to_csv(tmp_path / "shares.csv", index=False)
+        with pytest.raises(ValueError, match=f"shares.csv', row 3, column '{column}', value {said}"):
+            career_hf.evaluate_forecast(chains, careers, cutoff=1984, earlier=[tmp_path], **options)
+    damaged = shares.assign(year=["never", *shares["year"].iloc[1:]])
+    damaged.to_csv(tmp_path / "shares.csv", index=False)
+    with pytest.raises(ValueError, match="shares.csv', row 1, column 'year' is 'never', and must be a year"):
+        career_hf.evaluate_forecast(chains, careers, cutoff=1984, earlier=[tmp_path], **options)
+    shares.assign(occupation="judge").to_csv(tmp_path / "shares.csv", index=False)
+    with pytest.raises(ValueError, match="shares no label with this one, and is of 'judge', for example"):
+        career_hf.evaluate_forecast(chains, careers, cutoff=1984, earlier=[tmp_path], **options)
+    (tmp_path / "shares.csv").write_text("")
+    with pytest.raises(ValueError, match="shares.csv cannot be read as shares of a scored forecast: No columns"):
+        career_hf.evaluate_forecast(chains, careers, cutoff=1984, earlier=[tmp_path], **options)
     with pytest.raises(ValueError, match="has no shares.csv: give a folder of a scored forecast"):
         career_hf.evaluate_forecast(chains, careers, cutoff=1984, earlier=[chains], **options)
 
@@ -322,3 +392,39 @@ def test_exposure_averages_members_and_holds_their_differences(careers, chains):
     ahead = career_hf.forecast(chains, careers, cutoff=1984, years=[1985, 1986], split="test", samples=30)
     of_members = [row(replace(member, histories=ahead.histories))["implied"] for member in ahead.members]
     assert row(ahead)["implied"] == pytest.approx(np.mean(of_members))
+
+
+def test_intervals_of_an_ensemble_hold_no_impossible_values(careers):
+    """Two models that differ as much as they can: by the t distribution of one degree of freedom all is possible."""
+    tables = ({"cook": 9, "nurse": 1}, {"cook": 1, "nurse": 9})
+    ensemble = []
+    for number, counts in enumerate(tables):
+        moves = [(origin, label) for origin in LABELS for label, count in counts.items() for _ in range(count)]
+        rows = [
+            {"person": f"{number}-{place}", "year": 1980 + step, "occupation": label}
+            for place, pair in enumerate(moves)
+            for step, label in enumerate(pair)
+        ]
+        ensemble.append(
+            career_hf.train(
+                split_careers(from_frame(pd.DataFrame(rows))),
+                model="markov-1",
+                occupations=LABELS if not ensemble else ensemble[0],
+            )
+        )
+    attributes = pd.DataFrame({"exposed": [0.1, 0.9, 0.5], "kind": ["a", "a", "b"]}, index=LABELS[:3])
+    found = career_hf.exposure(ensemble, attributes, careers, draws=200).to_frame()
+    low, high = (
+        np.where(found["attribute"] == "exposed", 0.1, 0.0),
+        np.where(found["attribute"] == "exposed", 0.9, 1.0),
+    )
+    for name in ("implied", "observed"):
+        assert (found[f"{name}_low"] >= low - 1e-9).all() and (found[f"{name}_high"] <= high + 1e-9).all(), name
+    for name in ("change", "difference"):
+        assert (found[f"{name}_low"] >= low - high - 1e-9).all() and (found[f"{name}_high"] <= high - low + 1e-9).all()
+    assert (found["implied_high"] - found["implied_low"] > 0.5 * (high - low)).all()
+    rows = career_hf.transitions(ensemble, careers, groups="occupation", draws=200).to_frame()
+    assert rows["implied_low"].min() >= 0 and rows["implied_high"].max() <= 1
+    change = {"occupation": {label: "nurse" for label in LABELS}}
+    differences = career_hf.what_if(ensemble, careers, change, groups="occupation", draws=200).to_frame()
+    assert differences["low"].min() >= -1 and differences["high"].max() <= 1

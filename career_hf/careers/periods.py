@@ -184,6 +184,15 @@ def with_period_labels(frame: pd.DataFrame, unit: str, column: str = "year") -> 
     return frame.set_axis(pd.Index(labels, name=unit, dtype=object))
 
 
+def labelled_unit(frame: pd.DataFrame) -> str:
+    """The unit of a frame that has numbers of periods in `year` and their labels in a column with the unit's name."""
+    for unit in PER_YEAR:
+        if unit != "year" and unit in frame and len(frame):
+            if (frame[unit].astype(str).to_numpy() == period_labels(frame["year"], unit)).all():
+                return unit
+    return "year"
+
+
 def period_number(value: Any, unit: str, name: str = "the period") -> int:
     """The number of one period.
 

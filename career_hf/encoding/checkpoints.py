@@ -219,8 +219,9 @@ def as_ensemble(model: Any, processor: CareerProcessor | None = None) -> list[tu
             known = set(first.occupations).symmetric_difference(own.occupations)
             which = f"'{min(known)}' is known to one of them only" if known else "their order differs"
             raise ValueError(
-                f"models 1 and {number} of the ensemble have other occupations, {which}: train them with the same "
-                "occupations="
+                f"models 1 and {number} of the ensemble have other occupations, {which}: train model {number} anew "
+                "with train(..., occupations=MODEL_1), or --occupations MODEL_1, which takes them, in their order, "
+                "from model 1"
             )
         if (own.time_unit, own.step_length) != (first.time_unit, first.step_length):
             raise ValueError(

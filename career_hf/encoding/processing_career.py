@@ -235,7 +235,7 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
         careers: Dataset | CareerShards,
         covariates: Sequence[str] = ("year",),
         unknown_occupation: str | None = None,
-        occupations: Sequence[str] | None = None,
+        occupations: Sequence[str] | CareerProcessor | None = None,
     ) -> CareerProcessor:
         """Learns the vocabulary from training careers.
 
@@ -244,18 +244,21 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
             covariates: Covariates of the model, in order: "year", or columns of the careers.
             unknown_occupation: A label, such as "unknown", for occupations outside the vocabulary. It is an occupation
                 like any other, with an id and a probability.
-            occupations: The labels of a coding scheme, all of which get ids even if they do not occur. If None, the
+            occupations: The labels of a coding scheme, all of which get ids even if they do not occur. Or a processor,
+                whose occupations are taken in its order, so that models can be members of one ensemble. If None, the
                 occupations that occur.
 
         Returns:
             A processor whose ids are special ids first, then occupations from the most to the least frequent, with
-            ties by label; covariate levels are sorted, as numbers if all are numbers.
+            ties by label, or in the order of the processor that was given; covariate levels are sorted, as numbers if
+            all are numbers.
 
         Raises:
             ValueError: If careers are not valid, a covariate is not one of their columns or is named twice, an
                 occupation is outside the given coding scheme and `unknown_occupation` is None, or all weights are 0.
         """
-        check_names(covariates=covariates, **({} if occupations is None else {"occupations": occupations}))
+        given = occupations.occupation_labels if isinstance(occupations, CareerProcessor) else occupations
+        check_names(covariates=covariates, **({} if given is None else {"occupations": given}))
         covariates = list(covariates)
         if twice := [name for name in covariates if covariates.count(name) > 1]:
             raise ValueError(f"covariate '{twice[0]}' is named twice in covariates={covariates}: name it once")
@@ -266,7 +269,7 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
             seen.add(piece)
         if seen.people == 0:
             raise ValueError("there are no careers to learn a vocabulary from: pass the training careers")
-        counts = {label: 0 for label in (seen.occupations if occupations is None else occupations)}
+        counts = {label: 0 for label in (seen.occupations if given is None else given)}
         if unknown_occupation is not None:
             counts.setdefault(unknown_occupation, 0)
         outside = [label for label in seen.occupations if label not in counts]
@@ -278,8 +281,10 @@ class CareerProcessor(Checksummed, SequenceFeatureExtractor):
                 rows += piece.num_rows
         for label, count in seen.occupations.items():
             counts[label if label in counts else str(unknown_occupation)] += count
+        # An unknown occupation that the given processor does not have comes last.
+        ordered = list(counts) if isinstance(occupations, CareerProcessor) else by_frequency(counts)
         return cls(
-            occupations=["<pad>", "<start>", *by_frequency(counts)],
+            occupations=["<pad>", "<start>", *ordered],
             covariate_names=covariates,
             covariate_levels=[[MISSING, *seen.levels[name]] for name in covariates],
             unknown_occupation=unknown_occupation,

@@ -17,6 +17,7 @@ from transformers.utils import logging
 
 from ..careers.clusters import cluster_name
 from ..careers.ledger import Ledger
+from ..careers.periods import labelled_unit
 from ..figures.evaluation import figures
 from ..figures.style import save
 from .calibration import EVENTS, calibration_errors, reliability
@@ -312,14 +313,15 @@ def report(
 
     Returns:
         A report with the tables summary (`metrics.summarize`) and differences (`metrics.perplexity_differences`);
-        by_transition (Table 4), by_step (Figure 4: by the number of earlier observations), by_year and by_COLUMN for
-        each column of `by` (`perplexity_in_groups`); accuracy (Table 5, and ranks of the truth), calibration and
-        reliability.
+        by_transition (Table 4), by_step (Figure 4: by the number of earlier observations), by_year (by_month or
+        by_quarter, with labels, where careers have these) and by_COLUMN for each column of `by`
+        (`perplexity_in_groups`); accuracy (Table 5, and ranks of the truth), calibration and reliability.
 
     Raises:
         ValueError: The tables do not have the same rows, or there is no such baseline or column.
     """
     shared, ledger = shared_rows(tables)
+    first = next(iter(shared.values()))[0]
     # Recalibration changes no labels, so these rows are the same.
     shared_recalibrated = None if recalibrated is None else shared_rows(recalibrated)[0]
     results = {
@@ -329,7 +331,7 @@ def report(
         "calibration": calibration(shared, shared_recalibrated, weighted, baseline, draws),
         "reliability": reliability_curves(shared, shared_recalibrated, draws, weighted),
     }
-    for column in dict.fromkeys(["transition", "step", "year", *by]):
+    for column in dict.fromkeys(["transition", "step", labelled_unit(first), *by]):
         results[f"by_{column}"] = perplexity_in_groups(shared, column, baseline, draws, weighted=weighted)
     return EvaluationReport(results, baseline, tables, recalibrated, ledger)
 

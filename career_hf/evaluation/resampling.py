@@ -201,18 +201,32 @@ def between_spread(values: np.ndarray) -> np.ndarray:
     return np.sqrt((1 + 1 / members) * values.var(axis=0, ddof=min(1, members - 1)))
 
 
-def combine_members(means: np.ndarray, drawn: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def combine_members(
+    means: np.ndarray,
+    drawn: np.ndarray,
+    seed: int,
+    low: np.ndarray | float,
+    high: np.ndarray | float,
+) -> tuple[np.ndarray, np.ndarray]:
     """The mean of an ensemble's members, and draws of it that hold the differences between members too.
+
+    The t distribution between members knows no bounds, and shares and means of bounded values have some. Draws, and
+    with them the ends of intervals, are held to these, which takes only impossible values out of an interval. They are
+    not drawn on the log-odds, as fans of shares are: two members have t draws with one degree of freedom, by which the
+    interval of a share of one in ten thousand would reach from 0 to nearly 1. Statistics that are drawn with the same
+    seed are paired, so that a difference is that of their draws.
 
     Args:
         means: `(members, ...)`: a statistic of each member.
         drawn: `(draws, members, ...)`: the same in resamples, which members share.
         seed: Random seed.
+        low, high: `(...)`, or one number for all: the least and the greatest possible value.
 
     Returns:
         `(...)` and `(draws, ...)`; of one model its own.
     """
-    return means.mean(axis=0), drawn.mean(axis=1) + between_members(means, len(drawn), seed)
+    together = drawn.mean(axis=1) + between_members(means, len(drawn), seed)
+    return means.mean(axis=0), together.clip(low, high)
 
 
 def absolute_sum_interval(

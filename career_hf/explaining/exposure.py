@@ -153,8 +153,9 @@ def exposure(
         attributes: Attributes by occupation, as `occupations.attributes` returns them; or a file, or a table with a
             column `occupation`, that it reads.
         careers: Careers of people whom the model was not trained on; with a forecast they are its own.
-        by: What groups people: a covariate of the careers, as it is at the step, or where a forecast begins; or a
-            text attribute, such as "major_group", which then is that of the occupation that people come from.
+        by: What groups people: a covariate of the careers, as it is at the step, or where a forecast begins; "year",
+            "quarter" or "month", the period of the step; or a text attribute, such as "major_group", which then is
+            that of the occupation that people come from.
         destinations: "movers" for the occupations of those who leave, given that they do: all states but the previous
             one (of a forecast: the last one before it); "all" for whatever comes next, staying included.
         split: The split of a folder, or of careers by split name.
@@ -174,8 +175,8 @@ def exposure(
         raise ValueError(f"destinations must be one of {DESTINATIONS}, not {destinations!r}")
     ledger = Ledger()
     if isinstance(predictions, Forecast):
-        if by == "year":
-            raise ValueError("by 'year': each year of a forecast has numbers of its own as it is; leave by= out")
+        if by in ("year", predictions.time_unit):
+            raise ValueError(f"by {by!r}: each {by} of a forecast has numbers of its own as it is; leave by= out")
         if careers is not None:
             raise ValueError("careers are those that the forecast continues: leave careers= out")
         members = [_of_forecast(one, predictions, weighted) for one in predictions.members or [predictions]]
@@ -183,6 +184,8 @@ def exposure(
         raise ValueError("a model predicts the next steps of careers: pass careers=, or a forecast in its place")
     else:
         chosen = with_weights(as_careers(careers, split), weighted)
+        # The period goes by the name of its unit.
+        by = time_unit(chosen) if by == "year" else by
         members = [_of_model(*one, chosen, batch_tokens, unknown_levels) for one in as_ensemble(predictions)]
     found = members[0]
     ledger.record(*found.record)
@@ -234,7 +237,7 @@ def _of_model(
             yield place_of_step[places[wanted]], chosen.cpu().double().exp().numpy()
 
     labels = [processor.occupations[i] for i in ids]
-    rows = long.assign(weight=weight)[used].reset_index(drop=True)
+    rows = with_period_labels(long.assign(weight=weight)[used].reset_index(drop=True), time_unit(careers))
     return _Predictions(rows, labels, processor.unknown_occupation, parts(), False, record)
 
 
@@ -310,6 +313,8 @@ def _averages(
     seen = pd.unique(rows[["previous", *(["occupation"] if "occupation" in rows else [])]].to_numpy().ravel())
     every = labels.append(pd.Index(seen, dtype=object)).unique()
     names, value, known = attribute_matrix(table, list(every))
+    # An average lies between the least and the greatest value of any occupation.
+    bounds = np.where(known, value, np.inf).min(axis=0), np.where(known, value, -np.inf).max(axis=0)
     known = known.astype(float)
     previous = every.get_indexer(rows["previous"].astype(object))
     spare = -1 if found.unknown is None else labels.get_loc(found.unknown)
@@ -347,17 +352,20 @@ def _averages(
     sizes = by_section[["person", "cluster"]].nunique().assign(n=by_section.size())
     frames, absent = [], []
     for place in sizes.index:
-        estimates = _numbers(means[place].reshape(len(members), 6, -1), has_truth)
-        resampled = _numbers(drawn[:, place].reshape(draws, len(members), 6, -1), has_truth)
+        estimates = _ratios(means[place].reshape(len(members), 6, -1), has_truth)
+        resampled = _ratios(drawn[:, place].reshape(draws, len(members), 6, -1), has_truth)
+        combined = {name: combine_members(estimates[name], resampled[name], seed, *bounds) for name in estimates}
+        numbers, together = (_with_differences({name: both[i] for name, both in combined.items()}) for i in (0, 1))
         size = sizes.loc[place]
         head = {"year": years[place // len(levels)]} if found.years else {}
         head["by"] = levels[place % len(levels)]
         frame = pd.DataFrame(names, columns=["attribute", "level"]).astype(object)
         frame = frame.assign(n=int(size["n"]), people=int(size["person"]), clusters=int(size["cluster"]))
-        for name, estimate in estimates.items():
-            frame[name], whole = combine_members(estimate, resampled[name], seed)
+        for name, number in numbers.items():
+            frame[name] = number
             if name != "origin":
-                frame[f"{name}_low"], frame[f"{name}_high"] = interval(whole, int(size["cluster"]))
+                ends = interval(together[name], int(size["cluster"]))
+                frame[f"{name}_low"], frame[f"{name}_high"] = ends
         share = mass[place] / mass[place].sum()
         frame["without"] = share @ (1 - known[of_model])
         for number, name in enumerate(head):
@@ -403,12 +411,20 @@ def texts_with_intervals(rows: pd.DataFrame, signs: Mapping[str, str]) -> pd.Dat
     return rows.assign(**texts).drop(columns=[f"{name}_{end}" for name in named for end in ("low", "high")])
 
 
-def _numbers(sums: np.ndarray, has_truth: bool) -> dict[str, np.ndarray]:
+def _ratios(sums: np.ndarray, has_truth: bool) -> dict[str, np.ndarray]:
     """Ratios from the six sums of `_averages`, which are the last axis but one."""
     with np.errstate(invalid="ignore", divide="ignore"):
         implied, origin, observed = (sums[..., i, :] / sums[..., i + 1, :] for i in (0, 2, 4))
+    return {"implied": implied, "origin": origin, **({"observed": observed} if has_truth else {})}
+
+
+def _with_differences(ratios: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Ratios, and their differences, in the order of their columns."""
+    implied, origin = ratios["implied"], ratios["origin"]
     numbers = {"implied": implied, "origin": origin, "change": implied - origin}
-    return numbers | ({"observed": observed, "difference": implied - observed} if has_truth else {})
+    if "observed" in ratios:
+        numbers |= {"observed": ratios["observed"], "difference": implied - ratios["observed"]}
+    return numbers
 
 
 __all__ = ["Exposure", "exposure"]

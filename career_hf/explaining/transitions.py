@@ -254,8 +254,8 @@ def _matrix_row(shares: np.ndarray, weight: np.ndarray, draws: int, seed: int) -
     flat = shares.reshape(len(shares), -1)
     means, resampled = resample_means(flat, weight, everybody, together, draws=draws, seed=seed)
     (observed, *of_members), drawn_shares = means.reshape(shares.shape[1:]), resampled.reshape(-1, *shares.shape[1:])
-    implied, drawn_implied = combine_members(np.array(of_members), drawn_shares[:, 1:], seed)
-    drawn = {"observed": drawn_shares[:, 0], "implied": drawn_implied.clip(0, 1)}
+    implied, drawn_implied = combine_members(np.array(of_members), drawn_shares[:, 1:], seed, 0, 1)
+    drawn = {"observed": drawn_shares[:, 0], "implied": drawn_implied}
     drawn["difference"] = drawn["implied"] - drawn["observed"]
     count = int((weight > 0).sum())
     low, high = zip(*(interval(part, count) for part in drawn.values()), strict=True)

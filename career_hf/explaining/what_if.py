@@ -477,7 +477,7 @@ def _differences(
     of_members, drawn_of_members = (array.reshape(-1, members, 2, groups) for array in (means, resampled))
     before, after = of_members[0].mean(axis=0)
     differences, drawn_differences = (array[:, :, 1] - array[:, :, 0] for array in (of_members, drawn_of_members))
-    _, drawn = combine_members(differences[0], drawn_differences, seed)
+    _, drawn = combine_members(differences[0], drawn_differences, seed, -1, 1)
     count = int(drawn_together.max()) + 1
     low, high = interval(drawn, count)
     columns = {"outcome": labels, "original": before, "edited": after, "difference": after - before}

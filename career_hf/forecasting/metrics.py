@@ -254,7 +254,8 @@ def share_forecasts(
 
     * chance: everybody's career is drawn once from the model, independently. All fans hold this.
     * model: the members of an ensemble differ, and so may the truth from their mean (`resampling.between_members`).
-      Only forecasts of an ensemble hold this.
+      Only forecasts of an ensemble hold this. The known variance that members' shares have because trajectories are
+      sampled is subtracted from the variance between members, down to 0: it is no uncertainty of the model.
     * years: what hits everybody at once, a recession say, as large as it was after earlier cutoffs. Only fans with
       `shocks` hold this.
 
@@ -302,7 +303,14 @@ def share_forecasts(
             codes = [forecast.occupations.index(one) for one in group]
             means = np.array([share @ member.probability[person[at], step[at]][:, codes].sum(1) for member in members])
             chance = [share @ np.isin(of_member, codes) for of_member in drawn]
-            fan, deviations = _fan(means, chance, 0.0 if shocks is None else shocks.deviation(label, ahead), seed)
+            # Of a group both are upper bounds, because its occupations exclude one another.
+            errors = [share[:, None] * member.standard_error[person[at], step[at]][:, codes] for member in members]
+            sampled = [
+                min(np.square(error, dtype=np.float64).sum(), own.var() / len(own))
+                for error, own in zip(errors, chance, strict=True)
+            ]
+            shock = 0.0 if shocks is None else shocks.deviation(label, ahead)
+            fan, deviations = _fan(means, np.array(sampled), chance, shock, seed)
             rows.append(
                 {
                     "occupation": label,
@@ -329,18 +337,23 @@ def _together(forecast: Forecast, rng: np.random.Generator) -> np.ndarray:
 
 
 def _fan(
-    means: np.ndarray, chance: Sequence[np.ndarray], shock: float, seed: int
+    means: np.ndarray, sampled: np.ndarray, chance: Sequence[np.ndarray], shock: float, seed: int
 ) -> tuple[np.ndarray, dict[str, float]]:
     """Draws of a share, and the standard deviations of what they hold.
 
     Args:
         means: `(members,)` expected shares.
+        sampled: `(members,)` variances of the expected shares that sampling trajectories adds.
         chance: For each member draws of the share.
         shock: Standard deviation of the log-odds of the share from what hits everybody at once.
         seed: Random seed.
     """
     p = means.mean()
     logits = logit(means.clip(1e-9, 1 - 1e-9))
+    if len(logits) > 1 and (observed := logits.var(ddof=1)) > 0:
+        slope = means * (1 - means)
+        noise = np.divide(sampled, slope**2, out=np.zeros_like(means), where=slope > 0).mean()
+        logits = logits.mean() + np.sqrt(max(0.0, 1 - noise / observed)) * (logits - logits.mean())
     between = between_spread(logits)
     around = np.concatenate([own - mean for own, mean in zip(chance, means, strict=True)])
     deviations = {"chance": float(np.sqrt(np.mean([own.var() for own in chance])))}

@@ -198,7 +198,8 @@ def evaluate_forecast(
         ValueError: There is no such split, weights are asked for and missing, the model was trained on years after the
             cutoff, nobody is observed after
             it or qualifies, a state is observed on one side of the cutoff only, nothing of an earlier forecast was
-            known by the cutoff, or as in `forecast`.
+            known by the cutoff, two are from one cutoff, one shares no label with this one or is damaged, or as in
+            `forecast`.
     """
     if not isinstance(careers, Dataset):
         careers = as_splits(careers)
@@ -214,7 +215,7 @@ def evaluate_forecast(
     if not isinstance(earlier, (list, tuple)):
         raise ValueError(f"earlier is {earlier!r}, and must be a list of scored forecasts, or of their folders")
     if earlier:
-        shocks = estimate_shocks(known_shares(earlier, last_known, unit))
+        shocks = estimate_shocks(known_shares(earlier, last_known, unit, processor.occupation_labels))
     goals = years_after(scored, last_known) if years is None else period_numbers(years, unit, "years")
     scored = with_weights(scored, weighted)
     realised = realised_years(scored, last_known, goals, "observed" if everyone else "survivors", people=people)
@@ -230,7 +231,7 @@ def evaluate_forecast(
         realised.ledger.note(
             f"fans hold shocks with a standard deviation of {np.sqrt(shocks.variance):.3f} in the log-odds of a share "
             f"after one {unit}, more or less by label, estimated from {shocks.shares} shares after {shocks.cutoffs} "
-            "earlier cutoffs"
+            f"earlier cutoff{'s' if shocks.cutoffs > 1 else ''}"
         )
     check_states(as_careers(careers), last_known, goals)
     if is_loaded and torch.cuda.is_available():
@@ -256,6 +257,12 @@ def evaluate_forecast(
         realised.ledger.record("score forecasts", "forecasts", len(table), len(table), altered=altered)
     frequent = known_occupations(result, table["occupation"]).value_counts().index
     labels = [*states, *(label for label in frequent if label not in states)][: max(SHARES, len(states))]
+    if shocks is not None:
+        own = sum(label in shocks.of_labels for label in labels)
+        realised.ledger.note(
+            f"{own} of {len(labels)} labels whose shares are forecast have earlier shares, and so shocks of their "
+            "own size"
+        )
     tables = {
         "by_horizon": by_horizon(table, draws, weighted=everyone or weighted),
         "prediction_sets": prediction_sets(result, table, seed=seed),

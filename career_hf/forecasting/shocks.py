@@ -15,7 +15,7 @@ model's form are in them too, which nothing tells apart from what happened to ev
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ import pandas as pd
 from scipy import stats
 from scipy.special import logit
 
-from ..careers.periods import period_label, period_numbers
+from ..careers.periods import period_label, period_number
 
 
 # The share of earlier shares that fans would have held.
@@ -34,7 +34,15 @@ LEVEL = 0.9
 PRIOR = 9
 # The least size of a label, as a part of the mean.
 LEAST = 0.05
-COLUMNS = ("occupation", "ahead", "n", "expected", "realised", "chance", "model")
+# What numbers of shares may be; occupation and the period are no numbers.
+RANGES = {
+    "ahead": (1, np.inf),
+    "n": (1, np.inf),
+    "expected": (0, 1),
+    "realised": (0, 1),
+    "chance": (0, np.inf),
+    "model": (0, np.inf),
+}
 
 
 @dataclass(frozen=True)
@@ -89,24 +97,32 @@ def estimate_shocks(shares: Sequence[pd.DataFrame]) -> Shocks:
     return Shocks(factor * mean, (factor * size).to_dict(), len(shares), len(rows))
 
 
-def known_shares(earlier: Sequence[Any], cutoff: int, unit: str) -> list[pd.DataFrame]:
+def known_shares(earlier: Sequence[Any], cutoff: int, unit: str, labels: Collection[str]) -> list[pd.DataFrame]:
     """The shares of earlier forecasts that had been realised by a cutoff, a frame for each that has some.
 
     Args:
         earlier: Scored forecasts (`ForecastReport`), or folders in which `ForecastReport.save` saved them.
         cutoff: The last year that may be known.
         unit: What years count.
+        labels: The labels that are forecast now.
 
     Raises:
-        ValueError: A folder holds no scored forecast, or none of its shares was known at the cutoff.
+        ValueError: A folder holds no scored forecast, or a damaged one; none of its shares was known at the cutoff, or
+            none is of a label that is forecast now; or two have one cutoff.
     """
-    found = []
+    found: list[pd.DataFrame] = []
+    names_by_cutoff: dict[int, str] = {}
     for number, one in enumerate(earlier, start=1):
         if isinstance(one, (str, Path)):
             name, path = f"'{one}'", Path(one) / "shares.csv"
             if not path.is_file():
                 raise ValueError(f"earlier forecast {name} has no shares.csv: give a folder of a scored forecast")
-            shares = pd.read_csv(path, dtype={"occupation": str})
+            try:
+                shares = pd.read_csv(path, dtype={"occupation": str}, keep_default_na=False)
+            except ValueError as error:  # what pandas cannot parse, and what is no UTF-8
+                text = " ".join(str(error).split())
+                raise ValueError(f"{path} cannot be read as shares of a scored forecast: {text}") from error
+            name = f"'{path}'"
         elif hasattr(one, "tables") and "shares" in one.tables:
             name, shares = f"{number} of the list", one.tables["shares"]
         else:
@@ -114,12 +130,26 @@ def known_shares(earlier: Sequence[Any], cutoff: int, unit: str) -> list[pd.Data
                 f"earlier is a list of scored forecasts, or of their folders, and number {number} is a "
                 f"{type(one).__name__}"
             )
-        missing = [column for column in (*COLUMNS, unit) if column not in shares.columns]
+        missing = [column for column in ("occupation", *RANGES, unit) if column not in shares.columns]
         if missing:
             raise ValueError(
                 f"earlier forecast {name} has no column '{missing[0]}' in its shares: score it again, in the same unit"
             )
-        of_past = shares[np.array(period_numbers(shares[unit].tolist(), unit, "earlier")) <= cutoff]
+        shares, periods = _checked(shares, name, unit)
+        # Rows without a year are of a forecast that scored nothing, which the next error says.
+        before = int((periods - shares["ahead"]).max()) if len(shares) else cutoff
+        if before in names_by_cutoff:
+            raise ValueError(
+                f"earlier forecasts {names_by_cutoff[before]} and {name} are both from the cutoff "
+                f"{period_label(before, unit)}, whose errors would count twice: leave one out"
+            )
+        names_by_cutoff[before] = name
+        if len(shares) and not set(shares["occupation"].astype(str)) & set(labels):
+            raise ValueError(
+                f"earlier forecast {name} shares no label with this one, and is of "
+                f"'{shares['occupation'].iloc[0]}', for example: give forecasts of the same occupations"
+            )
+        of_past = shares[periods <= cutoff]
         if not len(of_past):
             raise ValueError(
                 f"earlier forecast {name} is of nothing up to {period_label(cutoff, unit)}, the cutoff: what came "
@@ -127,6 +157,24 @@ def known_shares(earlier: Sequence[Any], cutoff: int, unit: str) -> list[pd.Data
             )
         found.append(of_past)
     return found
+
+
+def _checked(shares: pd.DataFrame, name: str, unit: str) -> tuple[pd.DataFrame, np.ndarray]:
+    """Shares with numbers as numbers, and the numbers of their periods; refuses values that no forecast has."""
+    numbers = {column: pd.to_numeric(shares[column], errors="coerce") for column in RANGES}
+    for column, (low, high) in RANGES.items():
+        wrong = np.flatnonzero(~numbers[column].between(low, high).to_numpy() | np.isinf(numbers[column]).to_numpy())
+        if len(wrong):
+            said = f"from {low} to {high}" if np.isfinite(high) else f"of at least {low}"
+            raise ValueError(
+                f"earlier forecast {name}, row {wrong[0] + 1}, column '{column}', value "
+                f"'{shares[column].iloc[wrong[0]]}': must be a number {said}; score the forecast again"
+            )
+    periods = [
+        period_number(value, unit, f"earlier forecast {name}, row {row}, column '{unit}'")
+        for row, value in enumerate(shares[unit].tolist(), start=1)
+    ]
+    return shares.assign(**numbers), np.array(periods, dtype=np.int64)
 
 
 __all__ = ["LEVEL", "Shocks", "estimate_shocks", "known_shares"]

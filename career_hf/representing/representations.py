@@ -24,6 +24,7 @@ from transformers import PreTrainedModel
 
 from ..careers.columns import career_table, list_lengths, list_values, make_dataset
 from ..careers.frames import as_careers
+from ..careers.periods import period_labels, time_unit
 from ..careers.shards import CareerShards
 from ..encoding.checkpoints import as_checkpoint
 from ..encoding.collating import EncodedCareers
@@ -70,8 +71,9 @@ def representations(
 
     Returns:
         "array": float32 `(rows, hidden)`. "arrow" or "dataset": a `pyarrow.Table` or `datasets.Dataset` with columns
-        person, year and representation, a list of `hidden` numbers. "pandas": a frame keyed by person and year, with
-        columns h0, h1, ...
+        person, year and representation, a list of `hidden` numbers; careers in quarters or months have their labels in
+        a column of that name too. "pandas": a frame keyed by person and year (or the label of the quarter or month),
+        with columns h0, h1, ...
 
     Raises:
         ValueError: The model has no representation, the processor is another model's, there is no such split, or a
@@ -153,7 +155,7 @@ def load_representations(folder: str | Path, kind: Kind = "array") -> Any:
 
 
 def as_kind(table: pa.Table, kind: Kind) -> Any:
-    """A table with columns person, year and representation, in one of the forms that `representations` returns."""
+    """A table as `keyed_table` makes it, in one of the forms that `representations` returns."""
     if kind == "arrow":
         return table
     if kind == "dataset":
@@ -161,7 +163,9 @@ def as_kind(table: pa.Table, kind: Kind) -> Any:
     values = np.array(list_values(table, "representation")).reshape(len(table), -1)  # a copy that can be written to
     if kind == "array":
         return values
-    keys = table.select(["person", "year"]).to_pandas()
+    keys = table.select(table.column_names[:-1]).to_pandas()
+    # Labels stand for the numbers of quarters and months.
+    keys = keys[["person", keys.columns[-1]]]
     return pd.DataFrame(values, index=pd.MultiIndex.from_frame(keys), columns=names_of(values.shape[1]))
 
 
@@ -211,18 +215,17 @@ def _represent(
 
 
 def keyed_table(careers: Dataset, values: np.ndarray, steps: Steps) -> pa.Table:
-    """Columns person, year and representation."""
+    """Columns person, year, of careers in quarters or months also the label of the period, and representation."""
+    unit = time_unit(careers)
     table = career_table(careers.select_columns(["person", "year"]))
     lengths = list_lengths(table, "year")
     rows = np.arange(lengths.sum()) if steps == "all" else lengths.cumsum() - 1
     people = np.repeat(np.arange(len(lengths)), lengths)[rows]
     lists = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
+    year = list_values(table, "year").take(pa.array(rows))
+    labels = {} if unit == "year" else {unit: pa.array(period_labels(year, unit), pa.string())}
     return pa.table(
-        {
-            "person": table["person"].take(pa.array(people)),
-            "year": list_values(table, "year").take(pa.array(rows)),
-            "representation": lists,
-        }
+        {"person": table["person"].take(pa.array(people)), "year": year, **labels, "representation": lists}
     )
 
 

@@ -15,6 +15,7 @@ from career_hf.careers import truncate
 from career_hf.careers.periods import PER_YEAR, period_label, period_number
 from career_hf.encoding.collating import EncodedCareers
 from career_hf.encoding.processing_career import CareerProcessor
+from career_hf.evaluation.report import report
 from career_hf.explaining.edits import Edit, edit_careers
 from career_hf.forecasting.years import levels_ahead, steps_ahead
 
@@ -200,3 +201,26 @@ def test_transition_tables_have_labels_beside_numbers_and_edits_begin_at_a_month
         assert (to_frame(edited)["education"] == "10")[late].all() and late.any() and not late.all()
         assert (to_frame(edited)["education"] == to_frame(years)["education"])[~late].all()
         assert [entry.unit for entry in ledger.entries] == ["people", "person-months"]
+
+
+@pytest.mark.parametrize("unit", ["quarter", "month"])
+def test_tables_by_period_have_labels(careers, unit, tmp_path):
+    few = in_unit(careers, unit).select(range(12))
+    labels = sorted(set(to_frame(few)[unit]))
+    chain = model_and_processor("markov-1", careers=few)
+    attributes = pd.DataFrame({"wage": 1.0}, index=sorted(set(to_frame(few)["occupation"])))
+    for by in (unit, "year"):
+        found = career_hf.exposure(chain, attributes, few, by=by, draws=5)
+        assert found.by == unit and found.figure() is not None
+        # Nobody goes anywhere in the first period.
+        assert set(found.to_frame()[unit]) <= set(labels[1:]) and len(found.to_frame()) > 1
+    ahead = career_hf.forecast(chain, few, horizon=1, samples=10)
+    with pytest.raises(ValueError, match=f"by '{unit}': each {unit} of a forecast has numbers of its own as it is"):
+        career_hf.exposure(ahead, attributes, by=unit)
+    tables = report({"chain": [career_hf.transition_table(chain, few)]}, "chain", draws=5).tables
+    assert "by_year" not in tables and tables[f"by_{unit}"][unit].tolist() == labels
+    career = model_and_processor("career", careers=few)
+    career_hf.save_representations(career[0], few, career[1], tmp_path)
+    keys = career_hf.load_representations(tmp_path, "pandas").index.to_frame(index=False)
+    assert keys.columns.tolist() == ["person", unit]
+    assert keys.astype(str).equals(to_frame(few)[["person", unit]].astype(str))

@@ -211,7 +211,9 @@ def train(
         seed: Random seed of the initial weights and of the order of careers.
         resume: Whether to continue from the newest whole checkpoint in the output folder. Settings and careers must be
             those of the run that was stopped; only `max_steps` may differ, and only with recipe "paper", because by
-            the others the rate depends on it. Trials that are in the output folder are not made again.
+            the others the rate depends on it. Where the first `max_steps` was 500 or less, give the run's
+            `warmup_steps`, and where it was below `eval_steps`, the run's `eval_steps` too, which follow from it.
+            Trials that are in the output folder are not made again.
         overwrite: Whether another run in the output folder is replaced. The same run may always start again.
 
     Returns:

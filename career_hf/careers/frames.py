@@ -431,8 +431,14 @@ def load_careers(folder: str | Path) -> DatasetDict:
 
     Raises:
         ValueError: If a file is damaged, is missing or is not the one that was saved, names a file outside of the
-            folder, careers are not valid, a person is in two splits, or `split.json` names other people.
+            folder, careers are not valid, a person is in two splits, or `split.json` names other people; or if it is
+            the folder of one split in Parquet files.
     """
+    if any(Path(folder).glob("*.parquet")):
+        raise ValueError(
+            f"{folder} has Parquet files, and no folder for each split: pass the folder that it lies in and "
+            f"split='{Path(folder).name}', or CareerShards({str(folder)!r})"
+        )
     has_checksums = check_files(Path(folder))
     try:
         loaded = load_from_disk(str(Path(folder).absolute()))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +30,7 @@ from .collating import EncodedCareers
 
 
 IDENTITY = b"career_hf"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -128,10 +129,11 @@ def files_of_parts(folder: str | Path, kind: str, made_by: str) -> list[Path]:
         made_by: The function that writes them.
 
     Raises:
-        ValueError: The folder has other files, or not all of them yet.
+        ValueError: The folder has other files, or not all of them yet, or one is damaged.
     """
     paths = sorted(Path(folder).glob("*.parquet"))
-    files = recorded_identity(paths[0], kind)["files"] if paths else 0
+    # Every footer is read, because the end of a damaged file is the first to go.
+    files = [recorded_identity(path, kind) for path in paths][0]["files"] if paths else 0
     if not paths or len(paths) != files:
         raise ValueError(f"{folder} has {len(paths)} of {files or 'no'} files: run {made_by} to its end")
     return paths
@@ -141,12 +143,31 @@ def recorded_identity(path: Path, kind: str) -> dict[str, Any]:
     """What a file records of how it was made.
 
     Raises:
-        ValueError: It records nothing.
+        ValueError: It records nothing, or is damaged.
     """
-    metadata = pq.read_schema(path).metadata or {}
-    if IDENTITY not in metadata:
+    identity = read_part(path, _identity)
+    if identity is None:
         raise ValueError(f"{path} is not a file of {kind}: choose another folder")
-    return json.loads(metadata[IDENTITY])
+    return identity
+
+
+def _identity(path: Path) -> dict[str, Any] | None:
+    metadata = pq.read_schema(path).metadata or {}
+    return json.loads(metadata[IDENTITY]) if IDENTITY in metadata else None
+
+
+def read_part(path: Path, read: Callable[[Path], T]) -> T:
+    """What a function reads of one of the files.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
+    try:
+        return read(path)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise ValueError(
+            f"{path} is damaged: {' '.join(str(error).split())}; delete it, and make it again in the same way"
+        ) from error
 
 
 def hash_of_model(model: PreTrainedModel) -> str:
@@ -158,4 +179,4 @@ def hash_of_model(model: PreTrainedModel) -> str:
     return digest.hexdigest()
 
 
-__all__ = ["IDENTITY", "PartFiles", "files_of_parts", "hash_of_model", "parts_of", "recorded_identity"]
+__all__ = ["IDENTITY", "PartFiles", "files_of_parts", "hash_of_model", "parts_of", "read_part", "recorded_identity"]

@@ -8,6 +8,7 @@ and `pandas.read_parquet(path)`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +27,7 @@ from ..careers.periods import TIME_UNIT, period_labels, time_unit
 from ..careers.shards import CareerShards
 from ..encoding.checkpoints import as_checkpoint
 from ..encoding.collating import EncodedCareers
-from ..encoding.parts import PartFiles, files_of_parts, parts_of
+from ..encoding.parts import PartFiles, files_of_parts, parts_of, read_part
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.scoring_batches import scoring_batches
 from ..encoding.training_history import people_trained_on
@@ -167,13 +168,15 @@ def load_transition_table(folder: str | Path, *, columns: Sequence[str] | None =
             transition, which are a fifth of the memory of a whole table.
 
     Raises:
-        ValueError: The folder has no transition table, or not all of its files yet, or there is no such column.
+        ValueError: The folder has no transition table, or not all of its files yet, a file is damaged, or there is no
+            such column.
     """
     paths = files_of_parts(folder, KIND, "save_transition_table")
-    names = pq.read_schema(paths[0]).names
+    names = read_part(paths[0], pq.read_schema).names
     if columns is not None and (unknown := [name for name in columns if name not in names]):
         raise ValueError(f"the transition table has no column '{unknown[0]}': columns are {names}")
-    tables = [pq.read_table(path, columns=None if columns is None else list(columns)) for path in paths]
+    read = partial(pq.read_table, columns=None if columns is None else list(columns))
+    tables = [read_part(path, read) for path in paths]
     return pa.concat_tables(tables, promote_options="permissive").to_pandas()
 
 

@@ -13,7 +13,9 @@ from typing import Any, Literal
 import numpy as np
 from datasets import Dataset
 
-from ..careers.columns import career_table, list_lengths
+from ..careers.columns import career_table, list_lengths, list_values
+from ..careers.frames import cut
+from ..careers.periods import period_label, time_unit
 from ..careers.splits import check_leaks, split_careers
 from ..encoding.checkpoints import as_checkpoint
 from ..encoding.processing_career import CareerProcessor
@@ -32,7 +34,8 @@ def check_not_trained_on(
         careers: Careers whose representations will be used.
         trained_on: The training careers, or the manifest of their split (`split.json`), from which people of the split
             "train" are found again by their hash.
-        processor: The model's processor. If given, the training careers must be those that it has recorded.
+        processor: The model's processor. If given, the training careers must be those that it has recorded, which may
+            go on after the cutoff of training.
 
     Raises:
         ValueError: The model was trained on a person or, where families are known, on a family; or the processor has
@@ -49,16 +52,29 @@ def check_not_trained_on(
             )
         return
     if processor is not None:
-        encoded, _ = processor.encode(trained_on, unknown_levels="missing")
+        _check_training_careers(trained_on, processor)
+    check_leaks({"trained on": trained_on, "represented": careers})
+
+
+def _check_training_careers(careers: Dataset, processor: CareerProcessor) -> None:
+    """Raises a ValueError if no stage of training has the counts of these careers, whole or cut where the stage ends,
+    as they were if the model was trained with a cutoff."""
+    years = list_values(career_table(careers), "year").to_numpy()
+    lasts = {stage["last_year"] for stage in processor.training_stages if stage.get("last_year") is not None}
+    ends = [end for end in sorted(lasts) if len(years) and years.min() <= end < years.max()]
+    for some in (careers, *(cut(careers, end)[0] for end in ends)):
+        encoded, _ = processor.encode(some, unknown_levels="missing")
         recorder = copy.deepcopy(processor)
         recorder.record_training(encoded, "these")
         counted = recorder.training_stages[-1]
-        if not any(same_counts(stage, counted) for stage in processor.training_stages):
-            raise ValueError(
-                "the model was trained on other careers than these, as its processor has recorded: pass the careers "
-                "that it was trained on"
-            )
-    check_leaks({"trained on": trained_on, "represented": careers})
+        if any(same_counts(stage, counted) for stage in processor.training_stages):
+            return
+    unit = time_unit(careers)
+    until = f", the last {unit} of which is {period_label(max(lasts), unit)}" if lasts else ""
+    raise ValueError(
+        f"the model was trained on other careers than these, as its processor has recorded{until}: pass the careers "
+        "that it was trained on, whole or up to its cutoff"
+    )
 
 
 @within_ranges

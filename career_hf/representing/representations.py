@@ -28,7 +28,7 @@ from ..careers.periods import period_labels, time_unit
 from ..careers.shards import CareerShards
 from ..encoding.checkpoints import as_checkpoint
 from ..encoding.collating import EncodedCareers
-from ..encoding.parts import PartFiles, files_of_parts, parts_of
+from ..encoding.parts import PartFiles, files_of_parts, parts_of, read_part
 from ..encoding.processing_career import CareerProcessor
 from ..encoding.scoring_batches import scoring_batches
 from ..number_ranges import within_ranges
@@ -144,14 +144,15 @@ def load_representations(folder: str | Path, kind: Kind = "array") -> Any:
         kind: As in `representations`; a "dataset" is memory-mapped, the others are held in memory.
 
     Raises:
-        ValueError: The folder has no representations, or not all of them yet.
+        ValueError: The folder has no representations, or not all of them yet, or a file is damaged.
     """
     _check_option("kind", kind, Kind)
     paths = files_of_parts(folder, KIND, "save_representations")
     if kind == "dataset":
         # Parquet cannot be memory-mapped; the Arrow copy that can stays in the folder, not in the user's home.
         return Dataset.from_parquet([str(path) for path in paths], cache_dir=str(Path(folder) / ".arrow"))
-    return as_kind(pa.concat_tables(pq.read_table(path).replace_schema_metadata(None) for path in paths), kind)
+    tables = [read_part(path, pq.read_table).replace_schema_metadata(None) for path in paths]
+    return as_kind(pa.concat_tables(tables), kind)
 
 
 def as_kind(table: pa.Table, kind: Kind) -> Any:

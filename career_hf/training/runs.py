@@ -31,6 +31,9 @@ from ..encoding.streams import EncodedShards
 
 RUN, COMPLETE = "run.json", "complete.json"
 
+# Settings that `train` derives from the number of updates of a short run.
+_BY_LENGTH = ("warmup_steps", "eval_steps")
+
 logger = logging.get_logger(__name__)
 
 
@@ -135,6 +138,11 @@ def _check_same_run(folder: Path, settings: Mapping[str, Any], resume: bool, ove
             isinstance(before, float) and isinstance(now, float) and math.isclose(before, now, rel_tol=1e-9)
         ):
             kind = "cannot be resumed" if resume else "holds another run"
+            if resume and name in _BY_LENGTH and "max_steps" not in settings:
+                given = ", ".join(
+                    f"{one}={earlier[one]!r}" for one in _BY_LENGTH if earlier.get(one) != settings.get(one)
+                )
+                fix = f"it follows from max_steps unless it is given, so give what the run had, {given}, or {fix}"
             raise ValueError(f"{folder} {kind}: its {name} is {_short(before)}, and now it is {_short(now)}: {fix}")
 
 

@@ -116,7 +116,7 @@ def search(
         `hours`, `best` (the validation metric, lower is better) and `chosen`.
 
     Raises:
-        ValueError: The folder holds trials of other careers or settings, or as in `fit_model`.
+        ValueError: The folder holds trials of other careers or settings, or more trials, or as in `fit_model`.
     """
     encode_careers = encode or _encoded
     (encoded, _), (encoded_validation, ledger) = (
@@ -128,6 +128,12 @@ def search(
         "choose another folder, or replace them with overwrite=True (--overwrite)",
     )
     keep_settings(folder, {**first.run_settings, "max_steps": first.arguments.max_steps, **careers}, fix)
+    names = {trial.folder for trial in trials}
+    if further := [name for name in training_log(folder).index if name not in names]:
+        raise ValueError(
+            f"{folder} holds a longer search of {max(map(int, further)) + 1} trials, and trials is {len(trials)}: its "
+            f"best model must not be replaced by that of fewer; take as many trials, or {fix}"
+        )
     if announced is not None:
         announced.trials = sum(not (folder / "models" / trial.folder).exists() for trial in trials)
     for trial in logging.tqdm(trials, desc="Trials", unit="trial"):

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from damaged_files import damage_file
 from datasets import Dataset, DatasetDict, concatenate_datasets
 
 from career_hf import (
@@ -112,6 +113,15 @@ def test_a_stopped_run_goes_on_and_other_careers_models_and_options_are_refused(
         save_transition_table(scorer, CareerShards(folder / "test"), None, scores, split="test")
     with pytest.raises(ValueError, match="has no column 'nll'"):
         load_transition_table(scores, columns=["nll"])
+    with pytest.raises(ValueError, match="test has Parquet files, .* it lies in and split='test', or CareerShards"):
+        save_transition_table(scorer, folder / "test", None, tmp_path / "other")
+    damage_file(scores / "00001.parquet", "cut", 0.7)
+    for read in (load_transition_table, lambda place: save_transition_table(scorer, folder, None, place, **options)):
+        with pytest.raises(ValueError, match=r"^[^\n]*00001.parquet is damaged: [^\n]*; delete it, [^\n]*$"):
+            read(scores)
+    (scores / "00001.parquet").unlink()
+    save_transition_table(scorer, folder, None, scores, **options)
+    assert_same_rows(load_transition_table(scores), whole)
 
 
 def test_verbs_take_a_folder_of_files_and_read_the_split_that_they_need(folder, splits, scorer, monkeypatch):

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from career_hf import CareerProcessor
-from career_hf.careers import from_frame, split_careers, split_manifest
+from career_hf.careers import from_frame, split_careers, split_manifest, truncate
+from career_hf.encoding.training_history import record_careers
 from career_hf.representing.cross_fitting import check_not_trained_on, cross_fit
 from career_hf.representing.representations import representations
 from career_hf.rivals import Job2VecConfig, Job2VecForOccupationPrediction
@@ -107,3 +108,19 @@ def test_training_careers_have_to_be_those_that_the_processor_has_recorded(famil
     fewer = splits["train"].select(range(len(splits["train"]) - 1))
     with pytest.raises(ValueError, match="trained on other careers than these"):
         check_not_trained_on(splits["test"], fewer, processor)
+
+
+def test_training_careers_are_known_by_their_years_up_to_the_cutoff_of_training(families):
+    splits = split_careers(families)
+    early, _ = truncate(splits["train"], 1991)
+    processor = CareerProcessor.fit(early, covariates=["year"])
+    processor.record_training(processor.encode(early)[0], "training")
+    with pytest.raises(ValueError, match=r"other careers than these, as its processor has recorded: pass .* cutoff"):
+        check_not_trained_on(splits["test"], splits["train"], processor)  # the last year is not recorded
+    record_careers(processor.training_stages[-1], early)
+    for same in (early, splits["train"]):
+        check_not_trained_on(splits["test"], same, processor)
+    with pytest.raises(ValueError, match=r"the last year of which is 1991: pass the careers .* up to its cutoff"):
+        check_not_trained_on(splits["test"], splits["train"].select(range(20)), processor)
+    with pytest.raises(ValueError, match="is in both 'trained on' and 'represented'"):
+        check_not_trained_on(families.select(range(60)), splits["train"], processor)

@@ -7,6 +7,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
+from damaged_files import damage_file
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -273,6 +274,10 @@ def test_files_of_something_else_are_not_taken_for_what_is_asked(careers, proces
         model.model.norm.bias += 1
     with pytest.raises(ValueError, match="made with other model"):
         save_representations(model, careers, processor, tmp_path, people_per_file=5)
+    damage_file(tmp_path / "00002.parquet", "cut", 0.7)
+    for kind in ("array", "dataset"):
+        with pytest.raises(ValueError, match=r"^[^\n]*00002.parquet is damaged: [^\n]*; delete it, [^\n]*$"):
+            load_representations(tmp_path, kind)
     pq.write_table(to_frame(careers, "arrow"), tmp_path / "00000.parquet")
     with pytest.raises(ValueError, match="not a file of representations"):
         load_representations(tmp_path)

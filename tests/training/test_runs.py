@@ -92,6 +92,16 @@ def test_a_second_run_is_refused_while_the_first_lives(tmp_path):
         assert checkpoint is None
 
 
+def test_a_short_run_goes_on_for_longer_with_the_numbers_that_followed_from_its_length(careers, tmp_path):
+    run = {name: value for name, value in RUN.items() if name not in ("warmup_steps", "eval_steps")}
+    career_hf.train(careers, output=tmp_path, **run | {"max_steps": 10})
+    longer = {**run, "max_steps": 20, "resume": True, "output": tmp_path}
+    with pytest.raises(ValueError, match=r"so give what the run had, warmup_steps=1, eval_steps=10, or take another"):
+        career_hf.train(careers, **longer)
+    resumed = career_hf.train(careers, **longer, warmup_steps=1, eval_steps=10)
+    assert resumed.state.global_step == 20
+
+
 def test_a_killed_run_resumes_to_the_same_model(careers, tmp_path):
     save_careers(careers, tmp_path / "careers")
     run = RUN | {"max_steps": 400, "patience": 1_000, "eval_steps": 2}

@@ -86,6 +86,7 @@ def test_trials_are_chosen_on_validation_careers_kept_and_not_made_twice(splits,
     assert longer.plan.trials == 1 and len(said(caplog)) == 1  # one was left to train
 
     for options, message in [
+        ({"trials": 2}, "trials holds a longer search of 3 trials, and trials is 2: .*overwrite"),
         ({"trials": 2, "seed": 1}, "trials holds a study with other settings: .*overwrite"),
         ({"trials": 2, "learning_rate": 1e-3, "dropout": 0.1}, "trials is 2, and learning_rate and dropout of all"),
         ({"trials": 2, "resume": True, "overwrite": True}, "give one"),

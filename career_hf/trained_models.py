@@ -7,6 +7,7 @@ its card, and `sharing` imports `training`.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections import Counter
@@ -40,6 +41,7 @@ from .careers.provenance import SOURCES, UNKNOWN_SOURCE, source_of, years_of
 from .careers.shards import CareerShards, person_years, split_shards, table_pieces
 from .careers.splits import check_not_empty
 from .encoding.checkpoints import as_checkpoint, load_checkpoint, load_processor
+from .encoding.ensemble_folders import refuse_ensemble
 from .encoding.mixtures import encode_mixture
 from .encoding.processing_career import CareerProcessor
 from .encoding.training_history import record_careers
@@ -223,9 +225,10 @@ def train(
     Raises:
         ValueError: There is no such model or recipe, it has no use for an option or field, careers have no splits
             `train` and `validation`, they hold an occupation that is not among those given, corpora cannot be mixed,
-            there is nothing to resume from, weights are asked for and missing, or the output folder holds another run
-            or one that is training.
+            there is nothing to resume from, weights are asked for and missing, or the output folder holds another run,
+            one that is training, or an ensemble.
     """
+    refuse_ensemble(output)
     model_class, named_fields = model_named(model)
     is_career = model_class is CareerForOccupationPrediction
     options: dict[str, Any] = {"learning_rate": learning_rate, "warmup_steps": warmup_steps}
@@ -403,6 +406,7 @@ def finetune(
         ValueError: There is no such checkpoint, it is not a CAREER model, it has not so many layers to freeze, or as
             in `train`.
     """
+    refuse_ensemble(output)
     titles = _load_titles(title_embeddings)
     if len(untitled) and title_embeddings is None:
         raise ValueError(f"untitled is {untitled!r}, and there are no titles: give title_embeddings too")
@@ -723,6 +727,27 @@ def _training_splits(
     return {name: bootstrap_weights(part, [resample, number]) for number, (name, part) in enumerate(parts.items())}
 
 
+def careers_record(careers: Careers | Corpora, cutoff: Period | None) -> dict[str, Any] | None:
+    """What tells the careers of one training run from those of another, in a form for JSON, without any person's hash.
+
+    Args:
+        careers: Careers, as in `train`.
+        cutoff: As in `train`.
+
+    Returns:
+        By split the number of person-years, the last year, and a hash; None of a mixture.
+    """
+    if isinstance(careers, (list, tuple)):
+        return None
+    found = {}
+    for name, part in _training_splits(careers, cutoff, False, None).items():
+        stage: dict[str, Any] = {}
+        record_careers(stage, part)
+        people = hashlib.sha256(stage.pop("people_hashes", "").encode()).hexdigest()[:16]
+        found[name] = {"person_years": person_years(part), **stage, "people": people}
+    return found
+
+
 def _stopping_metric(train: Dataset) -> dict[str, str]:
     return {"metric_for_best_model": "weighted_nll"} if "weight" in train.column_names else {}
 
@@ -822,4 +847,12 @@ def _checkpoint_folder(pretrained: Any) -> Iterator[str | Path]:
             yield temporary
 
 
-__all__ = ["TrainedModel", "finetune", "mixture_record", "source_record", "train", "untitled_occupations"]
+__all__ = [
+    "TrainedModel",
+    "careers_record",
+    "finetune",
+    "mixture_record",
+    "source_record",
+    "train",
+    "untitled_occupations",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 import career_hf
 from career_hf.careers import from_frame, save_careers, split_careers, truncate
 from career_hf.cli.app import app
+from career_hf.ensembles import member_seed
 from career_hf.forecasting.metrics import share_forecasts
 from career_hf.forecasting.result import Forecast, Trajectories
 from career_hf.forecasting.shocks import Shocks
@@ -48,9 +50,8 @@ def small(careers):
     """An ensemble of small CAREERs, which are hardly trained."""
     options = {"max_steps": 4, "eval_steps": 2, "warmup_steps": 1, "learning_rate": 0.02, "tokens_per_batch": 500}
     fields = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 1}
-    return career_hf.train_ensemble(
-        careers, members=2, covariates=["year", "sex"], cutoff=1984, fields=fields, **options
-    )
+    options |= {"covariates": ["year", "sex"], "cutoff": 1984, "fields": fields, "bootstrap": True}
+    return [career_hf.train(careers, seed=seed, **options) for seed in (0, 1)]
 
 
 def test_members_are_refits_to_resamples_that_load_alone(careers, chains, tmp_path):
@@ -61,10 +62,11 @@ def test_members_are_refits_to_resamples_that_load_alone(careers, chains, tmp_pa
     )
     assert {tuple(processor.occupations) for _, processor in models} == {tuple(models[0][1].occupations)}
     stage = models[1][1].training_stages[-1]
-    assert stage["bootstrap"] == {"seed": 6, "survey_weights": False} and stage["last_year"] == 1984
+    own = member_seed(5, 1)
+    assert stage["bootstrap"] == {"seed": own, "survey_weights": False} and stage["last_year"] == 1984
     card = (chains / "member-1" / "README.md").read_text()
-    assert "survey weights of training careers | none" in card and "bootstrap, seed 6" in card
-    alone = career_hf.train(careers, model="markov-1", cutoff=1984, bootstrap=True, seed=6)
+    assert "survey weights of training careers | none" in card and f"bootstrap, seed {own}" in card
+    alone = career_hf.train(careers, model="markov-1", cutoff=1984, bootstrap=True, seed=own)
     assert all((alone.model.state_dict()[name] == value).all() for name, value in counts[1].items())
     # Counts know no seed, so without resamples members are one model.
     same = career_hf.train_ensemble(careers, members=2, model="markov-1", bootstrap=False)
@@ -72,7 +74,7 @@ def test_members_are_refits_to_resamples_that_load_alone(careers, chains, tmp_pa
     with pytest.raises(ValueError, match="is an ensemble of 3 models, and one is needed here: give '.*member-0'"):
         career_hf.load_checkpoint(chains)
     with pytest.raises(ValueError, match="holds an ensemble of 3 models, more than 2"):
-        career_hf.train_ensemble(careers, members=2, output=chains)
+        career_hf.train_ensemble(careers, members=2, output=chains, resume=True)
     with pytest.raises(ValueError, match="holds a model, and an ensemble needs a folder of its own"):
         career_hf.train_ensemble(careers, members=2, output=chains / "member-0")
     with pytest.raises(ValueError, match="resuming needs the output folder of the ensemble"):
@@ -81,11 +83,102 @@ def test_members_are_refits_to_resamples_that_load_alone(careers, chains, tmp_pa
         career_hf.train([careers, careers], bootstrap=True)
 
 
+def counts_of(folder):
+    return [
+        career_hf.load_checkpoint(path)[0].state_dict()["first_order.counts"] for path in sorted(folder.glob("mem*"))
+    ]
+
+
+def test_an_ensemble_is_only_replaced_when_asked_and_only_resumed_as_it_was(careers, tmp_path):
+    options = {"members": 2, "model": "markov-1", "output": tmp_path}
+    career_hf.train_ensemble(careers, cutoff=1982, **options)
+    before = counts_of(tmp_path)
+    with pytest.raises(ValueError, match="holds an ensemble of 2 models: go on with it with resume=True"):
+        career_hf.train_ensemble(careers, cutoff=1984, **options)
+    fewer = {name: part.select(range(len(part) - 1)) for name, part in careers.items()}
+    for people, other, message in (
+        (careers, {"cutoff": 1984}, "its cutoff is 1982, and now it is 1984"),
+        (careers, {"cutoff": 1982, "seed": 1}, "its seed is 0, and now it is 1"),
+        (careers, {"cutoff": 1982, "model": "markov-2"}, "its model is 'markov-1', and now it is 'markov-2'"),
+        (fewer, {"cutoff": 1982}, "its careers is other people or years than these"),
+    ):
+        with pytest.raises(ValueError, match=f"cannot be resumed: {message}: choose another folder, or replace"):
+            career_hf.train_ensemble(people, **{**options, **other}, resume=True)
+    with pytest.raises(ValueError, match="holds an ensemble of 2 models: choose another folder for one model"):
+        career_hf.train(careers, model="markov-1", output=tmp_path)
+    with pytest.raises(ValueError, match="holds an ensemble of 2 models: choose another folder for one model"):
+        career_hf.finetune("unread", careers, output=tmp_path)
+    assert all((a == b).all() for a, b in zip(before, counts_of(tmp_path), strict=True))
+    # More members are added to those that there are, which are not made again.
+    saved = (tmp_path / "member-1" / "model.safetensors").stat().st_mtime_ns
+    grown = career_hf.train_ensemble(careers, cutoff=1982, **{**options, "members": 4}, resume=True)
+    assert len(grown) == 4 and (tmp_path / "member-1" / "model.safetensors").stat().st_mtime_ns == saved
+    assert all((a == b).all() for a, b in zip(before, counts_of(tmp_path), strict=False))
+    # Wrong options destroy nothing, and folders of somebody else are not deleted for their names.
+    with pytest.raises(ValueError, match="smoothing"):
+        career_hf.train_ensemble(careers, **options, cutoff=1984, fields={"smoothing_": 1}, overwrite=True)
+    (tmp_path / "member-9").mkdir()
+    with pytest.raises(ValueError, match="member-9 would be deleted and holds no model of an ensemble: move it away"):
+        career_hf.train_ensemble(careers, **options, cutoff=1984, overwrite=True)
+    with pytest.raises(ValueError, match="has member-9, and its ensemble.json is of 4 models"):
+        career_hf.forecast(tmp_path, careers["test"], horizon=1, samples=8)
+    (tmp_path / "member-9").rmdir()
+    career_hf.train_ensemble(careers, **options, cutoff=1984, overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ensemble.json", "member-0", "member-1"]
+    assert career_hf.load_checkpoint(tmp_path / "member-1")[1].training_stages[-1]["last_year"] == 1984
+
+
+def test_an_ensemble_that_was_stopped_is_not_taken_for_a_smaller_one(careers, chains, tmp_path):
+    past = truncate(careers["test"], 1984)[0]
+    folder = tmp_path / "stopped"
+    shutil.copytree(chains, folder)
+    whole = counts_of(folder)
+
+    def refused(state):
+        message = (
+            f"of 3 models is incomplete, because member-{state}: go on with `career-hf train --ensemble N --resume`"
+        )
+        with pytest.raises(ValueError, match=message):
+            career_hf.forecast(folder, past, horizon=1, samples=6)
+
+    shutil.rmtree(folder / "member-2")
+    refused("2 is missing")
+    (folder / "member-2" / "training").mkdir(parents=True)
+    refused("2 was not trained to its end")
+    with pytest.raises(ValueError, match="member-2' was not trained to its end: go on with"):
+        career_hf.load_checkpoint(folder / "member-2")
+    (folder / "member-1" / "model.safetensors").unlink()
+    refused("1 was not trained to its end")
+    options = {"members": 3, "model": "markov-1", "cutoff": 1984, "seed": 5, "output": folder}
+    career_hf.train_ensemble(careers, **options, resume=True)
+    assert all((a == b).all() for a, b in zip(whole, counts_of(folder), strict=True))
+    # Members that were copied by hand are an ensemble if none is missing among them.
+    (folder / "ensemble.json").unlink()
+    shutil.rmtree(folder / "member-2")
+    assert len(career_hf.forecast(folder, past, horizon=1, samples=6).members) == 2
+    with pytest.raises(ValueError, match="has no record of its members' settings and cannot be resumed"):
+        career_hf.train_ensemble(careers, **options, resume=True)
+    shutil.rmtree(folder / "member-0")
+    with pytest.raises(ValueError, match="of 2 models is incomplete, because member-0 is missing"):
+        career_hf.forecast(folder, past, horizon=1, samples=6)
+
+
+def test_ensembles_of_neighbouring_seeds_share_no_member():
+    seeds = [member_seed(seed, number) for seed in range(20) for number in range(20)]
+    assert len(set(seeds)) == 400 and all(0 <= seed < 2**31 for seed in seeds)
+    assert seeds[21] == np.random.SeedSequence((1, 1)).generate_state(1)[0] // 2
+
+
 def test_finetuned_members_start_from_one_model(careers, small):
     options = {"max_steps": 2, "eval_steps": 2, "warmup_steps": 1}
     tuned = career_hf.train_ensemble(careers, members=2, pretrained=small[0], cutoff=1984, **options)
     assert [one.processor.training_stages[-1]["stage"] for one in tuned] == ["finetuning"] * 2
     assert tuned[0].metrics != tuned[1].metrics
+    first, last = [replace(one.plan, seconds=100) for one in tuned]
+    assert str(first).startswith("member 0 of an ensemble of 2: training on ")
+    assert str(first).endswith("at most about 2 minutes, and with the 1 after it at most about 3 minutes")
+    assert str(last).startswith("member 1 of an ensemble of 2: ") and str(last).endswith("at most about 2 minutes")
+    assert small[0].plan.member is None
 
 
 def test_the_forecast_is_the_average_of_the_members(careers, chains, small, tmp_path):

@@ -156,7 +156,8 @@ def say_trained(trained: Any, output: Path, weighted: bool) -> None:
     the metrics of each member of an ensemble."""
     if isinstance(trained, list):
         for number, member in enumerate(trained):
-            say(f"member {number}, validation: {member.metrics}" if member.metrics else f"member {number} is counted")
+            kind = "is counted" if member.model.is_counted else "was trained before"
+            say(f"member {number}, validation: {member.metrics}" if member.metrics else f"member {number} {kind}")
         say(f"saved {output}, an ensemble of {len(trained)}, for `career-hf forecast`, `what-if` and `transitions`")
         return
     if trained.trials is not None:

@@ -21,13 +21,12 @@ from ..models.json_fields import check_types, read_json
 from ..models.shipped import shipped, shipped_names
 from ..number_ranges import within_ranges
 from ..registration import model_classes
+from .ensemble_folders import check_member, member_folders, whole_members
 from .processing_career import CareerProcessor
 
 
 # Seconds to wait for the Hub's answer on whether it has a checkpoint.
 HUB_SECONDS = 10
-# The folders of an ensemble's members are member-0, member-1, ...
-MEMBER = "member-"
 
 
 @within_ranges
@@ -145,6 +144,7 @@ def check_reachable(checkpoint: Path | str) -> None:
             "say; forecasts, what-if and transitions take the whole"
         )
     if place.is_dir():
+        check_member(place)
         return
     if place.exists():
         raise ValueError(f"'{checkpoint}' is a file: give the folder of a checkpoint")
@@ -201,10 +201,11 @@ def as_ensemble(model: Any, processor: CareerProcessor | None = None) -> list[tu
         processor: The processor of one model that is passed by itself.
 
     Raises:
-        ValueError: As in `as_checkpoint`; or the list is empty, or its models do not share occupations and periods.
+        ValueError: As in `as_checkpoint`; or an ensemble was not trained to its end; or the list is empty, or its
+            models do not share occupations and periods.
     """
     if not isinstance(model, list):
-        folders = member_folders(model)
+        folders = whole_members(model)
         if not folders:
             return [as_checkpoint(model, processor)]
         model = folders
@@ -229,14 +230,6 @@ def as_ensemble(model: Any, processor: CareerProcessor | None = None) -> list[tu
                 f"{own.step_length} {own.time_unit}: train them on the same careers"
             )
     return members
-
-
-def member_folders(model: Any) -> list[Path]:
-    """The folders of an ensemble's members, in order; empty for all but the folder of an ensemble."""
-    if not isinstance(model, (str, Path)) or (Path(model) / "config.json").exists():
-        return []
-    found = [path for path in Path(model).glob(f"{MEMBER}*") if path.name[len(MEMBER) :].isdecimal() and path.is_dir()]
-    return sorted(found, key=lambda path: int(path.name[len(MEMBER) :]))
 
 
 def _checked_pair(model: Any, processor: Any) -> tuple[Any, CareerProcessor]:

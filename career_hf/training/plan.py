@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +20,8 @@ from ..careers.periods import person_periods
 VALIDATION_SHARE = 1 / 3
 
 logger = logging.get_logger(__name__)
+# The number of the ensemble's member that is trained, and how many there are. `train` knows nothing of ensembles.
+_member: ContextVar[tuple[int, int] | None] = ContextVar("member", default=None)
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ class TrainingPlan:
         patience: Validations without improvement after which training stops.
         seconds: Expected time of all updates and validations, from the speed of one micro-batch on this machine.
         trials: Number of runs, of which the numbers above describe the first.
+        member: Of a member of an ensemble its number, counted from 0, and the number of members.
     """
 
     people: int
@@ -49,18 +55,39 @@ class TrainingPlan:
     patience: int
     seconds: float
     trials: int = 1
+    member: tuple[int, int] | None = None
 
     def __str__(self) -> str:
         steps = person_periods(self.time_unit)
         search = "" if self.trials == 1 else f"{self.trials} trials, of which the first is described: "
         dropout = "" if self.dropout is None else f", dropout {self.dropout:g}"
+        seconds, which, together = self.trials * self.seconds, "", ""
+        if self.member is not None:
+            number, members = self.member
+            which = f"member {number} of an ensemble of {members}: "
+            left = members - number
+            together = f", and with the {left - 1} after it at most about {duration(left * seconds)}" * (left > 1)
         return (
-            f"{search}training on {self.people:,} people, {self.person_years:,} {steps}: at most {self.max_steps:,} "
-            f"updates of {self.tokens_per_batch:,} {steps}; peak rate {self.learning_rate:g}, warm-up "
-            f"{self.warmup_steps:,}{dropout}; a validation every {self.eval_steps:,} updates, and a stop after "
-            f"{self.patience} without improvement; expected to take at most about "
-            f"{duration(self.trials * self.seconds)}"
+            f"{which}{search}training on {self.people:,} people, {self.person_years:,} {steps}: at most "
+            f"{self.max_steps:,} updates of {self.tokens_per_batch:,} {steps}; peak rate {self.learning_rate:g}, "
+            f"warm-up {self.warmup_steps:,}{dropout}; a validation every {self.eval_steps:,} updates, and a stop "
+            f"after {self.patience} without improvement; expected to take at most about {duration(seconds)}{together}"
         )
+
+
+@contextmanager
+def training_member(number: int, members: int) -> Iterator[None]:
+    """Plans that are made meanwhile are those of a member of an ensemble.
+
+    Args:
+        number: Number of the member, counted from 0.
+        members: Number of members.
+    """
+    token = _member.set((number, members))
+    try:
+        yield
+    finally:
+        _member.reset(token)
 
 
 class AnnouncedPlan(TrainerCallback):
@@ -100,6 +127,7 @@ class AnnouncedPlan(TrainerCallback):
             patience=self.patience,
             seconds=left * (of_updates + of_validation),
             trials=self.trials,
+            member=_member.get(),
         )
         if state.is_world_process_zero:
             logger.info(str(self.plan))
@@ -135,4 +163,4 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.2g} hours"
 
 
-__all__ = ["AnnouncedPlan", "TrainingPlan", "duration"]
+__all__ = ["AnnouncedPlan", "TrainingPlan", "duration", "training_member"]

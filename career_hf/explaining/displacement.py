@@ -173,9 +173,9 @@ def displacement(
         weighted: Whether to use the careers' survey weights, of the last known step.
 
     Raises:
-        ValueError: The table lacks a column or a value; nobody is left who had the event, or to compare; nobody is
-            ever out of work; the model was trained on these people in years that a forecast must not know; `match`
-            names no covariate; or as in `forecast`.
+        ValueError: The table lacks a column or a value, or none of its people is among the careers; nobody is left who
+            had the event, or to compare; nobody is ever out of work; the model was trained on these people in years
+            that a forecast must not know; `match` names no covariate; or as in `forecast`.
     """
     if comparison not in COMPARISONS:
         raise ValueError(f"comparison must be one of {COMPARISONS}, not {comparison!r}")
@@ -277,6 +277,8 @@ def _events(
     missing = [name for name in ("person", "year") if name not in events.columns]
     if missing:
         raise ValueError(f"the table of events has no column '{missing[0]}', only {list(events.columns)}")
+    if events.empty:
+        raise ValueError("the table of events has no rows: give a row with person and year for each event")
     years = pd.to_numeric(events["year"], errors="coerce")
     given = pd.DataFrame({"person": labels_of(events["person"]), "event_year": years})
     wrong = given["person"].isna() | given["event_year"].isna() | (given["event_year"] % 1 != 0)
@@ -289,6 +291,11 @@ def _events(
     given = given.astype({"event_year": np.int64}).sort_values("event_year", kind="stable")
     first = given.drop_duplicates("person")
     inside = first["person"].isin(long["person"])
+    if not inside.any():
+        raise ValueError(
+            f"nobody in the table of events, such as person '{first['person'].iloc[0]}', is among these careers: give "
+            "people as the careers have them, and the split that they are in"
+        )
     at_risk = first.merge(risk[["person", "event_year"]].assign(used=True), how="left")["used"].notna().to_numpy()
     dropped = {
         "a later event of the same person": len(given) - len(first),

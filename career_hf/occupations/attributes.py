@@ -7,9 +7,10 @@ occupations" says where to get well-known ones.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -47,8 +48,9 @@ def attributes(
         a table: group, major_group and census_group of the 330 occupations of occ1990dd, as `groups` has them.
 
     Raises:
-        ValueError: A column is missing, an occupation stands in two rows or in none, a number is infinite, a text is
-            to be averaged, a weight is missing or negative, or no code is known.
+        ValueError: There is no such file, a column is missing, an attribute has no name or no value, an occupation
+            stands in two rows or in none, a number is infinite, a text is to be averaged, a weight is missing or
+            negative, or no code is known.
 
     Example:
         >>> attributes().loc["22", "major_group"]
@@ -70,6 +72,7 @@ def attributes(
         raise ValueError(f"the table of attributes has no column '{absent[0]}', only {list(read.columns)}")
     if not names or not len(read):
         raise ValueError("the table of attributes has no attribute: it needs a row per occupation, and other columns")
+    _check_names(names)
     labels = labels_of(read[occupation])
     if labels.isna().any():
         raise ValueError(f"column '{occupation}', row {labels.index[labels.isna()][0]}: the occupation is missing")
@@ -91,14 +94,20 @@ def check_attributes(table: pd.DataFrame) -> None:
     """Checks that a table has one row per occupation, its index, and attributes that can be averaged.
 
     Raises:
-        ValueError: An occupation stands in two rows, a number is infinite, or there is nothing in the table.
+        ValueError: An occupation stands in two rows, a number is infinite, an attribute has no name or no value, or
+            there is nothing in the table.
     """
     if not table.shape[0] or not table.shape[1]:
         raise ValueError("the table of attributes is empty: it needs a row per occupation and a column per attribute")
     for kind, names in (("occupation", table.index), ("attribute", table.columns)):
         if not names.is_unique:
             raise ValueError(f"{kind} '{names[names.duplicated()][0]}' stands twice in the table of attributes")
+    _check_names(table.columns)
     for name in table.columns:
+        if table[name].isna().all():
+            raise ValueError(
+                f"attribute '{name}' is missing for every occupation: correct it, or leave it out with columns="
+            )
         if is_number(table[name]):
             infinite = np.isinf(table[name].to_numpy(dtype=float, na_value=np.nan))
             if infinite.any():
@@ -106,6 +115,13 @@ def check_attributes(table: pd.DataFrame) -> None:
                     f"occupation '{table.index[infinite.argmax()]}', attribute '{name}': the value is infinite; "
                     "correct it, or make it missing"
                 )
+
+
+def _check_names(names: Iterable[Any]) -> None:
+    """Raises a ValueError if an attribute has an empty name."""
+    for number, name in enumerate(names, start=1):
+        if not str(name).strip():
+            raise ValueError(f"attribute {number} of the table has no name: name it, or leave it out with columns=")
 
 
 def as_attributes(table: str | Path | pd.DataFrame) -> pd.DataFrame:
@@ -168,9 +184,11 @@ def _read(path: str | Path) -> pd.DataFrame:
             return pd.read_parquet(path)
         if Path(path).suffix == ".dta":
             return pd.read_stata(path, convert_categoricals=False)
-        return pd.read_csv(path, dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        # The words of pandas for a column that has no name.
+        return table.rename(columns=lambda name: "" if re.fullmatch(r"Unnamed: \d+", name) else name)
+    except FileNotFoundError as error:
+        raise ValueError(f"there is no file {path}: pass a table of attributes, or the path of one") from error
     except (OSError, EOFError, ValueError) as error:
         raise ValueError(f"{path} cannot be read as a table: {error}") from error
 
@@ -210,6 +228,7 @@ def _carried_over(frame: pd.DataFrame, system: str, weights: pd.Series | None) -
         means[name] = sums["sum"] / sums["mass"].where(sums["mass"] > 0)
     carried = pd.DataFrame(means)
     carried = carried.loc[sorted(carried.index, key=int)].rename_axis("occupation")
+    check_attributes(carried)
     carried.attrs["unmapped"] = unmapped
     return carried
 

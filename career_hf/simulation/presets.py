@@ -26,12 +26,16 @@ class Preset:
     world: WorldConfig
     survey: SurveyConfig
 
+    @within_ranges
     def simulate(self, people: int | None = None, seed: int = 0) -> Simulation:
         """Draws careers.
 
         Args:
             people: Number of people drawn; by default that of the preset.
             seed: Random seed for drawing people.
+
+        Raises:
+            ValueError: `people` or `seed` is no whole number, or out of its range.
         """
         survey = self.survey if people is None else replace(self.survey, people=people)
         return simulate(World.build(self.world), survey, seed=seed)

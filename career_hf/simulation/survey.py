@@ -77,10 +77,12 @@ class SurveyConfig:
             )
         if any(a >= b for a, b in zip(self.years, self.years[1:], strict=False)):
             raise ValueError(f"years of the waves must increase, not {self.years}")
-        if not 1 <= self.fewest_waves <= self.most_waves or self.people < 1:
+        if self.people < 1:
+            raise ValueError(f"people is {self.people}, and must be 1 or more")
+        if not 1 <= self.fewest_waves <= self.most_waves:
             raise ValueError(
-                f"people must be at least 1, and 1 <= fewest_waves <= most_waves; not {self.people}, "
-                f"{self.fewest_waves}, {self.most_waves}"
+                f"fewest_waves is {self.fewest_waves} and most_waves is {self.most_waves}: fewest_waves must be 1 or "
+                "more, and most_waves no fewer than that"
             )
 
     def to_dict(self) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from .nlsy97_variables import (
 from .nlsy97_wages import WAGE_ITEMS, WAGE_LABELS, WAGE_OUTCOMES, add_outcomes, wage_items
 from .state_shares import note_state_shares
 from .survey_steps import GENDER_OF_CODE, GRADES, REGION_OF_CODE, Rule, SurveySteps, check_rule, reason
-from .survey_wages import WAGE_RANGE, WageRules
+from .survey_wages import WAGE_RANGE, WageRules, refuse_without_wages
 
 
 OLDEST_TOO_YOUNG = 18
@@ -88,11 +88,13 @@ def build(
         1997). The ledger counts every step.
 
     Raises:
-        ValueError: If the rule is unknown, the range or the prices are none, the extract is damaged, variables are
-            missing (the message lists what to tick in NLS Investigator), or nobody is left.
+        ValueError: If the rule is unknown, the range or the prices are none, or are given without `wages`, the extract
+            is damaged, variables are missing (the message lists what to tick in NLS Investigator), or nobody is left.
     """
     check_rule(rule)
     wage_rules = WageRules.of(prices, wage_range)
+    if not wages:
+        refuse_without_wages(wage_range=wage_rules.wage_range != WAGE_RANGE, prices=prices is not None)
     extract = read_folder(extract_folder, _wanted())
     weekly = {year: _weeks(extract, year) for year in ROUNDS}
     extract.require(_variables(extract, weekly) + (wage_items(extract) if wages else []))

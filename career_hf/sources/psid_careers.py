@@ -42,7 +42,7 @@ from .psid_wages import (
 )
 from .state_shares import note_state_shares
 from .survey_steps import GENDER_OF_CODE, REGION_OF_CODE, Rule, SurveySteps, check_rule, reason
-from .survey_wages import WAGE_RANGE, WageRules
+from .survey_wages import WAGE_RANGE, WageRules, refuse_without_wages
 
 
 LICENCE = "PSID, no redistribution"
@@ -128,12 +128,18 @@ def build(
         careers may not be passed on.
 
     Raises:
-        ValueError: If the rule or sample is unknown, the range or the prices are none, a file is damaged, variables
-            are missing (the message lists them), or nobody is left.
+        ValueError: If the rule or sample is unknown, the range or the prices are none, or are given without `wages`, a
+            file is damaged, variables are missing (the message lists them), or nobody is left.
     """
     check_rule(rule)
     check_wage_sample(wage_sample)
     wage_rules = WageRules.of(prices, wage_range)
+    if not wages:
+        refuse_without_wages(
+            wage_sample=wage_sample != "blau_kahn",
+            wage_range=wage_rules.wage_range != WAGE_RANGE,
+            prices=prices is not None,
+        )
     unread = set() if wages else wage_variables()
     files = read_folder(extract_folder, {FAMILY_1968, PERSON_1968, *variables().values()} - unread)
     files.require(_needed() + (wage_items() if wages else []))

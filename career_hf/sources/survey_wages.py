@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from ..number_ranges import Range
 from ..occupations.crosswalks import read_data
 from .survey_steps import reason
 
@@ -19,6 +21,7 @@ BASE_YEAR = 2010
 # Feasibility and Importance of Adding Measures of Actual Experience to Cross-Sectional Data Collection", Journal of
 # Labor Economics, 2013).
 WAGE_RANGE, RANGE_YEAR = (1.0, 250.0), 1983
+AMOUNT = Range(0, math.inf, whole=False, open_low=True)
 # Annual hours of a year of full-time work: 1,500, as Cricco and Killewald count Blau and Kahn's experience.
 FULL_TIME_HOURS = 1_500
 
@@ -55,7 +58,8 @@ class WageRules:
         Raises:
             ValueError: The range is none, or the file is no price index, or lacks 1983 or 2010.
         """
-        if len(wage_range) != 2 or not 0 < wage_range[0] < wage_range[1]:
+        is_pair = isinstance(wage_range, (tuple, list)) and len(wage_range) == 2
+        if not is_pair or not all(AMOUNT.has(one) for one in wage_range) or wage_range[0] >= wage_range[1]:
             raise ValueError(f"wage_range is {wage_range!r}: give two positive numbers, the lower one first")
         low, high = float(wage_range[0]), float(wage_range[1])
         if prices is None:
@@ -88,6 +92,22 @@ class WageRules:
         missing = missing.fillna(reason(of_range < low, f"pay below ${low:g} an hour of {RANGE_YEAR}"))
         missing = missing.fillna(reason(of_range > high, f"pay above ${high:g} an hour of {RANGE_YEAR}"))
         return np.log((real * self.prices[BASE_YEAR]).where(missing.isna())), missing
+
+
+def refuse_without_wages(**changed: bool) -> None:
+    """Refuses options of wages where there are none, which would not be used.
+
+    Args:
+        changed: Whether an option is another than its default, by its name.
+
+    Raises:
+        ValueError: One is.
+    """
+    for name, is_changed in changed.items():
+        if is_changed:
+            raise ValueError(
+                f"{name} is for log wages, which are not added: give wages=True (--wages), or leave it out"
+            )
 
 
 def read_prices(path: str | Path) -> pd.Series:

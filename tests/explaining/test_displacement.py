@@ -148,7 +148,13 @@ def test_no_comparison_has_no_net_and_results_are_saved_and_drawn(chain, tmp_pat
     [
         ({"events": pd.DataFrame({"person": ["p00"]})}, "has no column 'year'"),
         ({"events": pd.DataFrame({"person": ["p00"], "year": [None]})}, "events, row 0: person 'p00', year None"),
-        ({"events": pd.DataFrame({"person": ["zoe"], "year": [1993]})}, "nobody who had the event worked"),
+        (
+            {"events": pd.DataFrame({"person": ["zoe"], "year": [1993]})},
+            "such as person 'zoe', is among these careers",
+        ),
+        ({"events": pd.DataFrame({"person": [], "year": []})}, "the table of events has no rows: give a row"),
+        ({"events": pd.DataFrame({"person": ["p00"], "year": [2050]})}, "nobody who had the event worked"),
+        ({"attributes": "nope.csv"}, "there is no file nope.csv: pass a table of attributes"),
         ({"events": None, "state": "retired"}, "nobody is ever in the state 'retired'"),
         ({"not_working": ["retired"]}, r"nobody is ever in one of the states not_working=\['retired'\]"),
         ({"match": ["home"]}, "match: 'home' is neither 'occupation' nor a covariate"),

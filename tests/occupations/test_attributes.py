@@ -74,6 +74,15 @@ TABLE = pd.DataFrame({"occupation": ["a", "b"], "ai": [1.0, 2.0]})
         (TABLE.assign(occupation="a"), {}, "occupation 'a' is in two rows"),
         (TABLE.assign(occupation=["a", None]), {}, "row 1: the occupation is missing"),
         (TABLE.assign(ai=[1, np.inf]), {}, "occupation 'b', attribute 'ai': the value is infinite"),
+        (TABLE.assign(ai=np.nan), {}, "attribute 'ai' is missing for every occupation"),
+        (TABLE.assign(group=["", None]), {}, "attribute 'group' is missing for every occupation"),
+        (TABLE.assign(**{" ": 1}), {}, "attribute 2 of the table has no name"),
+        ("nope.csv", {}, "there is no file nope.csv: pass a table of attributes"),
+        (
+            pd.DataFrame({"occupation": ["11-1011", "99-9999"], "ai": [None, 1]}),
+            {"system": "soc2010"},
+            "'ai' is missing",
+        ),
         (TABLE.assign(w=1), {"weight": "w"}, "without it nothing is averaged"),
         (TABLE, {"system": "soc2010"}, "no code of the table, such as 'a'"),
         (TABLE, {"system": "soc1850"}, "there is no crosswalk from 'soc1850'"),
@@ -85,3 +94,10 @@ def test_faulty_tables_are_refused_in_one_line(table, options, message):
     with pytest.raises(ValueError, match=message) as error:
         attributes(table, **options)
     assert "\n" not in str(error.value)
+
+
+def test_a_column_without_a_name_in_a_file_is_no_attribute(tmp_path):
+    TABLE.to_csv(tmp_path / "table.csv")  # with the numbers of rows
+    with pytest.raises(ValueError, match="attribute 1 of the table has no name: name it, or leave it out"):
+        attributes(tmp_path / "table.csv")
+    assert list(attributes(tmp_path / "table.csv", columns=["ai"])) == ["ai"]

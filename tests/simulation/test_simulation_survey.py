@@ -109,7 +109,7 @@ def test_controls_switch_off_what_they_name():
 @pytest.mark.parametrize(
     ("numbers", "message"),
     [
-        ({"people": 0}, "people must be"),
+        ({"people": 0}, "people is 0, and must be 1 or more"),
         ({"fewest_waves": 3, "most_waves": 2}, "fewest_waves"),
         ({"oversampling": (1.0, 2.0)}, "oversampling needs"),
     ],
@@ -117,6 +117,12 @@ def test_controls_switch_off_what_they_name():
 def test_impossible_surveys_are_refused(numbers, message):
     with pytest.raises(ValueError, match=message):
         SurveyConfig(**numbers)
+
+
+@pytest.mark.parametrize("people", [2.5, "60", 0, True])
+def test_a_number_of_people_that_is_none_is_named(people):
+    with pytest.raises(ValueError, match=rf"^people is {people!r}, and must be a whole number between 1 and"):
+        preset("tiny").simulate(people)
 
 
 def test_people_too_young_for_the_last_wave_are_refused():

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from career_hf.careers import load_careers, validate
 from career_hf.cli.app import app
+from career_hf.sources import nlsy97_careers as nlsy97
 from career_hf.sources import psid_careers as psid
 from career_hf.sources.survey_wages import WageRules
 
@@ -185,6 +186,16 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path):
         psid.build(tmp_path, wage_sample="all")
     with pytest.raises(ValueError, match=r"wage_range is \(5, 1\): give two positive numbers, the lower one first"):
         psid.build(tmp_path, wage_range=(5, 1))
+    for build in (psid.build, nlsy97.build):
+        for wrong in (5, ("a", "b"), "15", (float("nan"), 5), (True, 5), None):
+            with pytest.raises(
+                ValueError, match=r"^wage_range is .*: give two positive numbers, the lower one first$"
+            ):
+                build(tmp_path, wages=True, wage_range=wrong)
+        with pytest.raises(ValueError, match="wage_range is for log wages, .* give wages=True .*, or leave it out"):
+            build(tmp_path, wage_range=(1, 200))
+    with pytest.raises(ValueError, match="wage_sample is for log wages"):
+        psid.build(tmp_path, wage_sample="employed")
     prices = tmp_path / "prices.txt"
     for text, message in {
         "year,value\n2010,1\n": r"prices.txt has no column 'index', only \['year', 'value'\]",
@@ -196,6 +207,10 @@ def test_what_is_wrong_is_said_in_one_line(tmp_path):
         prices.write_text(text)
         with pytest.raises(ValueError, match=message):
             psid.build(tmp_path, prices=prices)
+    prices.write_text("year,index\n1983,1\n2010,2\n")
+    for build in (psid.build, nlsy97.build):
+        with pytest.raises(ValueError, match="prices is for log wages"):
+            build(tmp_path, prices=prices)
     with pytest.raises(ValueError, match="there is no file"):
         psid.build(tmp_path, prices=tmp_path / "none.csv")
 

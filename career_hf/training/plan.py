@@ -11,6 +11,7 @@ from transformers import TrainerCallback
 from transformers.utils import logging
 
 from ..careers.periods import person_periods
+from ..readable_values import counted
 
 
 # Time of a validation beside that of training on as many person-years: it has no gradients.
@@ -54,11 +55,12 @@ class TrainingPlan:
         steps = person_periods(self.time_unit)
         search = "" if self.trials == 1 else f"{self.trials} trials, of which the first is described: "
         dropout = "" if self.dropout is None else f", dropout {self.dropout:g}"
+        every = "update" if self.eval_steps == 1 else f"{self.eval_steps:,} updates"
         return (
-            f"{search}training on {self.people:,} people, {self.person_years:,} {steps}: at most {self.max_steps:,} "
-            f"updates of {self.tokens_per_batch:,} {steps}; peak rate {self.learning_rate:g}, warm-up "
-            f"{self.warmup_steps:,}{dropout}; a validation every {self.eval_steps:,} updates, and a stop after "
-            f"{self.patience} without improvement; expected to take at most about "
+            f"{search}training on {self.people:,} people, {self.person_years:,} {steps}: at most "
+            f"{counted(self.max_steps, 'update')} of {self.tokens_per_batch:,} {steps}; peak rate "
+            f"{self.learning_rate:g}, warm-up {self.warmup_steps:,}{dropout}; a validation every {every}, and a "
+            f"stop after {self.patience} without improvement; expected to take at most about "
             f"{duration(self.trials * self.seconds)}"
         )
 

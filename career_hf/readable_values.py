@@ -26,6 +26,11 @@ def format_value(value: Any, name: str = "", column: str = "") -> str:
     return f"{value:,.0f}"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things, such as "1 update" and "2,000 updates"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def is_missing(value: Any) -> bool:
     """Whether a value is NaN, or the missing value of pandas, which is neither equal to itself nor different."""
     return type(value).__name__ == "NAType" or bool(value != value)
@@ -63,4 +68,4 @@ class ReadableResult:
         return self.to_frame().head(self._rows_shown).to_html()
 
 
-__all__ = ["ReadableResult", "format_value", "is_year"]
+__all__ = ["ReadableResult", "counted", "format_value", "is_year"]

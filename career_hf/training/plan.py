@@ -14,6 +14,7 @@ from transformers import TrainerCallback
 from transformers.utils import logging
 
 from ..careers.periods import person_periods
+from ..readable_values import counted
 
 
 # Time of a validation beside that of training on as many person-years: it has no gradients.
@@ -67,10 +68,11 @@ class TrainingPlan:
             which = f"member {number} of an ensemble of {members}: "
             left = members - number
             together = f", and with the {left - 1} after it at most about {duration(left * seconds)}" * (left > 1)
+        every = "update" if self.eval_steps == 1 else f"{self.eval_steps:,} updates"
         return (
             f"{which}{search}training on {self.people:,} people, {self.person_years:,} {steps}: at most "
-            f"{self.max_steps:,} updates of {self.tokens_per_batch:,} {steps}; peak rate {self.learning_rate:g}, "
-            f"warm-up {self.warmup_steps:,}{dropout}; a validation every {self.eval_steps:,} updates, and a stop "
+            f"{counted(self.max_steps, 'update')} of {self.tokens_per_batch:,} {steps}; peak rate {self.learning_rate:g}, "
+            f"warm-up {self.warmup_steps:,}{dropout}; a validation every {every}, and a stop "
             f"after {self.patience} without improvement; expected to take at most about {duration(seconds)}{together}"
         )
 

@@ -37,7 +37,7 @@ from ..evaluation.resampling import interval as percentiles
 from ..evaluation.resampling import resample_means
 from ..figures.gaps import gap_figure
 from ..number_ranges import within_ranges
-from ..readable_values import ReadableResult
+from ..readable_values import ReadableResult, counted
 
 
 if TYPE_CHECKING:
@@ -574,7 +574,7 @@ def _estimate(
 def _label(sample: GapSample, *parts: str) -> str:
     """What an interval covers, in words."""
     if (count := len(np.unique(sample.cluster))) < FEWEST:
-        return f"no interval: {count} clusters ({sample.unit}), at least {FEWEST} are needed"
+        return f"no interval: {counted(count, 'cluster')} ({sample.unit}), at least {FEWEST} are needed"
     return ", ".join([part for part in parts if part] + [f"clustered by {sample.unit}"])
 
 

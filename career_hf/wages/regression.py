@@ -40,7 +40,7 @@ from ..figures.wage_regressions import r2_figure
 from ..models.modeling_wage import CareerForWagePrediction
 from ..number_ranges import within_ranges
 from ..occupations.normalising import labels_of
-from ..readable_values import ReadableResult
+from ..readable_values import ReadableResult, counted
 from ..representing.representations import Timing, representations
 from ..representing.tables import check_table, read_representation_table, vectors_of
 from .design import (
@@ -290,7 +290,7 @@ def predict_held_out(
     y, weight = frame[LOG_WAGE].to_numpy(), frame["weight"].to_numpy()
     cluster, unit = clusters(frame), cluster_name(frame.columns)
     if (count := len(np.unique(cluster))) < splits:
-        raise ValueError(f"there are {count} clusters ({unit}) and {splits} splits of them: take fewer splits")
+        raise ValueError(f"splits is {splits}, and must be at most the number of clusters ({unit}), {count}")
     parts = [rows for _, rows in GroupKFold(splits, shuffle=True, random_state=seed).split(x, groups=cluster)]
     inner = INNER_FOLDS if any(name.startswith(VECTORS) for name in names) else 1
     # Sums of every part of every split: whatever is left out is subtracted, and no row is read twice.
@@ -798,7 +798,7 @@ class CoefficientTable(ReadableResult):
         one = results[0]
         sentences = [
             f"Dependent variable: log wage. {'Weighted' if one.weighted else 'Ordinary'} least squares; standard "
-            f"errors in parentheses, clustered by {one.unit} ({one.clusters:,} clusters)."
+            f"errors in parentheses, clustered by {one.unit} ({counted(one.clusters, 'cluster')})."
         ]
         if any(result.absorbed for result in results):
             sentences.append("Blocks with an x are absorbed as fixed effects.")

@@ -1,6 +1,7 @@
 """Trials of rates and dropouts, and what training says before it begins."""
 
 import logging
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -117,6 +118,8 @@ def test_training_says_what_it_chose_and_is_not_changed_by_that(splits, tmp_path
     settings = trained.processor.training_stages[-1]["run"]["settings"]
     assert (plan.learning_rate, plan.patience) == (settings["learning_rate"], settings["patience"])
     assert said(caplog) == [str(plan)]
+    one = str(replace(plan, max_steps=1, eval_steps=1))
+    assert "at most 1 update of" in one and "a validation every update, and" in one
     assert f"training on {people} people, {steps} person-years: at most 2 updates" in str(plan)
     recipe = scratch_recipe(
         trained.processor,

@@ -224,10 +224,10 @@ def keyed_table(careers: Dataset, values: np.ndarray, steps: Steps) -> pa.Table:
     people = np.repeat(np.arange(len(lengths)), lengths)[rows]
     lists = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
     year = list_values(table, "year").take(pa.array(rows))
-    labels = {} if unit == "year" else {unit: pa.array(period_labels(year, unit), pa.string())}
-    return pa.table(
-        {"person": table["person"].take(pa.array(people)), "year": year, **labels, "representation": lists}
-    )
+    columns = {"person": table["person"].take(pa.array(people)), "year": year}
+    if unit != "year":
+        columns[unit] = pa.array(period_labels(year, unit), pa.string())
+    return pa.table(columns | {"representation": lists})
 
 
 def _check_option(name: str, value: str, options: Any) -> None:

@@ -71,8 +71,8 @@ class TrainingPlan:
         every = "update" if self.eval_steps == 1 else f"{self.eval_steps:,} updates"
         return (
             f"{which}{search}training on {self.people:,} people, {self.person_years:,} {steps}: at most "
-            f"{counted(self.max_steps, 'update')} of {self.tokens_per_batch:,} {steps}; peak rate {self.learning_rate:g}, "
-            f"warm-up {self.warmup_steps:,}{dropout}; a validation every {every}, and a stop "
+            f"{counted(self.max_steps, 'update')} of {self.tokens_per_batch:,} {steps}; peak rate "
+            f"{self.learning_rate:g}, warm-up {self.warmup_steps:,}{dropout}; a validation every {every}, and a stop "
             f"after {self.patience} without improvement; expected to take at most about {duration(seconds)}{together}"
         )
 

@@ -368,8 +368,8 @@ def _averages(
                 frame[f"{name}_low"], frame[f"{name}_high"] = ends
         share = mass[place] / mass[place].sum()
         frame["without"] = share @ (1 - known[of_model])
-        for at, name in enumerate(head):
-            frame.insert(at, name, head[name])
+        for position, name in enumerate(head):
+            frame.insert(position, name, head[name])
         frames.append(frame)
         for attribute in dict.fromkeys(name for name, _ in names):
             column = next(i for i, (name, _) in enumerate(names) if name == attribute)

@@ -141,7 +141,7 @@ def check_reachable(checkpoint: Path | str) -> None:
     if members := member_folders(checkpoint):
         raise ValueError(
             f"'{checkpoint}' is an ensemble of {len(members)} models, and one is needed here: give '{members[0]}', "
-            "say; forecasts, what-if and transitions take the whole"
+            "say; forecasts, what-if, transitions and exposure take the whole"
         )
     if place.is_dir():
         check_member(place)

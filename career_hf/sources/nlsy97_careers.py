@@ -30,10 +30,10 @@ from .nlsy97_variables import (
     values_by_round,
     values_of_job,
 )
-from .nlsy97_wages import WAGE_ITEMS, WAGE_LABELS, WAGE_OUTCOMES, add_outcomes, wage_items
+from .nlsy97_wages import WAGE_ITEMS, WAGE_LABELS, add_outcomes, wage_items
 from .state_shares import note_state_shares
 from .survey_steps import GENDER_OF_CODE, GRADES, REGION_OF_CODE, Rule, SurveySteps, check_rule, reason
-from .survey_wages import WAGE_RANGE, WageRules, refuse_without_wages
+from .survey_wages import WAGE_OUTCOMES, WAGE_RANGE, WageRules, refuse_without_wages
 
 
 OLDEST_TOO_YOUNG = 18

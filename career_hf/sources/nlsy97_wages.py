@@ -12,10 +12,9 @@ import pandas as pd
 from .nls import NLSExtract
 from .nlsy97_variables import ROUNDS, Item, find_item, known_values, roster, values_by_round, values_of_job
 from .survey_steps import SurveySteps, reason
-from .survey_wages import FULL_TIME_HOURS, WageRules, counts_by_reason, industries
+from .survey_wages import FULL_TIME_HOURS, WageRules, counts_by_reason, industries, record_experience
 
 
-WAGE_OUTCOMES = ("log_wage", "schooling", "experience", "full_time_experience", "part_time_experience")
 WAGE_LABELS = ("industry", "government", "metropolitan")
 INDUSTRY, WORKER, EMPLOYER, AREA, PAY = "YEMP_INDCODE-2002", "YEMP-58500", "YEMP_UID", "CV_MSA", "CV_HRLY_PAY"
 # Regular expressions of normalised question names that a build reads beside those of the table.
@@ -52,11 +51,7 @@ def add_outcomes(steps: SurveySteps, extract: NLSExtract, rules: WageRules) -> N
     steps.alter(f"{rules.step}, job of the occupation", "person-years", counts_by_reason(no_wage), "past")
 
     frame["schooling"] = frame["known_grade"]
-    no_experience = reason(frame["experience"].isna(), "no hours of work reported by then")
-    counts = counts_by_reason(no_experience)
-    counts |= {"with years not reported, taken as the last one reported": int(frame["carried"].eq(True).sum())}
-    step = "experience, full_time_experience, part_time_experience: years worked since 18"
-    steps.alter(step, "person-years", counts, "past")
+    record_experience(steps, frame, "no hours of work reported by then")
 
     labels = {"industry": _industry(extract, frame)}
     if extract.has(*find_item(extract, f"{WORKER}.01", ROUNDS[0])):

@@ -33,7 +33,6 @@ from .psid_variables import (
 from .psid_wages import (
     TWO_YEARS_AGO,
     WAGE_LABELS,
-    WAGE_OUTCOMES,
     WageSample,
     add_outcomes,
     check_wage_sample,
@@ -42,7 +41,7 @@ from .psid_wages import (
 )
 from .state_shares import note_state_shares
 from .survey_steps import GENDER_OF_CODE, REGION_OF_CODE, Rule, SurveySteps, check_rule, reason
-from .survey_wages import WAGE_RANGE, WageRules, refuse_without_wages
+from .survey_wages import WAGE_OUTCOMES, WAGE_RANGE, WageRules, refuse_without_wages
 
 
 LICENCE = "PSID, no redistribution"

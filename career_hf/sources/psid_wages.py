@@ -21,13 +21,12 @@ import pandas as pd
 from .psid_files import Needed, PSIDFiles
 from .psid_variables import WAVES, family_role, values_of_role, variables, yearly_values
 from .survey_steps import SurveySteps, reason
-from .survey_wages import FULL_TIME_HOURS, WageRules, counts_by_reason, industries
+from .survey_wages import FULL_TIME_HOURS, WageRules, counts_by_reason, industries, record_experience
 
 
 # Whose wages are observed: those of everybody who is employed and paid, or of Blau and Kahn's sample.
 WageSample = Literal["blau_kahn", "employed"]
 
-WAGE_OUTCOMES = ("log_wage", "schooling", "experience", "full_time_experience", "part_time_experience")
 WAGE_LABELS = ("industry", "union", "government")
 # Items of the reference person and of the spouse in every wave.
 OF_ROLE = ("years_worked", "years_full_time", "industry", "union", "government", "self_employed", "weeks_worked")
@@ -96,11 +95,7 @@ def add_outcomes(steps: SurveySteps, files: PSIDFiles, rules: WageRules, wage_sa
     steps.alter(f"{rules.step}, {sample}", "person-years", counts_by_reason(no_wage), "past")
 
     frame["schooling"] = frame["known_grade"]
-    no_experience = reason(frame["experience"].isna(), "years worked since 18 never reported by then")
-    counts = counts_by_reason(no_experience)
-    counts |= {"with years not reported, taken as the last one reported": int(frame["carried"].eq(True).sum())}
-    step = "experience, full_time_experience, part_time_experience: years worked since 18"
-    steps.alter(step, "person-years", counts, "past")
+    record_experience(steps, frame, "years worked since 18 never reported by then")
 
     for label, source in zip(
         WAGE_LABELS, ("industry", "job covered by a union contract", "work for government"), strict=True

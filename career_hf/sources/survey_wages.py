@@ -12,9 +12,11 @@ import pandas as pd
 
 from ..number_ranges import Range
 from ..occupations.crosswalks import read_data
-from .survey_steps import reason
+from .survey_steps import SurveySteps, reason
 
 
+# What surveys with wages have beside labels.
+WAGE_OUTCOMES = ("log_wage", "schooling", "experience", "full_time_experience", "part_time_experience")
 # Wages are in dollars of this year.
 BASE_YEAR = 2010
 # Blau and Kahn leave out hourly pay below $1 and above $250 in dollars of 1983, in their work with the PSID ("The
@@ -164,3 +166,17 @@ def counts_by_reason(missing: pd.Series) -> dict[str, int]:
     return {"observed": int(missing.isna().sum())} | {
         str(text): int(count) for text, count in missing.value_counts().items()
     }
+
+
+def record_experience(steps: SurveySteps, frame: pd.DataFrame, not_reported: str) -> None:
+    """Records in the ledger whose years of work since 18 are known.
+
+    Args:
+        steps: Person-years.
+        frame: The same with `experience`, and `carried`: whether years were not reported, and are the last reported.
+        not_reported: Why a person-year has no experience.
+    """
+    counts = counts_by_reason(reason(frame["experience"].isna(), not_reported))
+    counts |= {"with years not reported, taken as the last one reported": int(frame["carried"].eq(True).sum())}
+    step = "experience, full_time_experience, part_time_experience: years worked since 18"
+    steps.alter(step, "person-years", counts, "past")

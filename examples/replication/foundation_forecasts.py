@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from career_hf.careers.frames import truncate
 from career_hf.cli.console import say, show
 from career_hf.cli.options import pairs
-from career_hf.figures.style import columns, looks, new_figure
+from career_hf.figures.style import new_figure, styled
 from career_hf.forecasting.forecast import forecast
 from career_hf.forecasting.metrics import state_auc_differences, watched
 from career_hf.forecasting.table import forecast_table, realised_years
@@ -28,7 +28,7 @@ from career_hf.occupations.labels import NOT_WORKING
 
 from .foundation import BEST, MAIN, PRETRAINED, SCRATCH, Cell, FoundationSettings, FoundationStudy, States
 from .study import Data, Output, Seeds, StudyResult, Workers, page_of, studies, with_interval, write_table
-from .table1 import perplexities
+from .table1 import draw_perplexities, perplexities
 
 
 @dataclass(frozen=True)
@@ -100,19 +100,12 @@ class FoundationForecasts(FoundationStudy):
         return StudyResult(found, {"forecasts": forecasts_figure(levels)}, page_of(in_words(found)))
 
 
+@styled
 def forecasts_figure(levels: pd.DataFrame) -> Figure:
     """Perplexity by forecast year, and differences of log-perplexity from CAREER's from scratch."""
     figure, (upper, lower) = new_figure(9.0, 2)
-    models = list(levels["model"].unique())
-    series = {"name": "year", "series": "model", "series_looks": looks(models)}
-    columns(upper, levels, estimate="perplexity", **series)
-    upper.set(ylabel="perplexity (95% intervals)")
-    upper.legend(loc="upper left", bbox_to_anchor=(0, -0.1), ncols=2)
-    others = levels[levels["model"] != SCRATCH].rename(
-        columns={"low": "_", "high": "__", "difference_low": "low", "difference_high": "high"}
-    )
-    columns(lower, others, estimate="difference", reference=0, **series)
-    lower.set(title=f"The same, minus CAREER {SCRATCH}", ylabel="log-perplexity (95% intervals)")
+    draw_perplexities(upper, lower, levels, list(levels["model"].unique()), SCRATCH)
+    lower.set(title=f"The same, minus CAREER {SCRATCH}")
     return figure
 
 

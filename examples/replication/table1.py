@@ -356,18 +356,32 @@ def table1_figure(perplexity: pd.DataFrame) -> Figure:
     models = sorted(rows["model"].unique(), key=lambda name: (name != BASELINE, name))
     order = rows.assign(place=rows["model"].map(models.index), later=rows["year"] != OVERALL)
     ordered = order.sort_values(["later", "year", "place"], kind="stable")
-    series = {"name": "year", "series": "model", "series_looks": looks(models)}
     for (upper, lower), design in zip(panels.reshape(-1, 2), designs, strict=True):
         of_design = ordered[ordered["design"] == design]
-        columns(upper, of_design, estimate="perplexity", **series)
-        upper.set(title=title_of(design, "survivors", "last"), ylabel="perplexity (95% intervals)")
-        upper.legend(loc="upper left", bbox_to_anchor=(0, -0.1), ncols=2)
-        others = of_design[of_design["model"] != BASELINE].rename(
-            columns={"low": "_", "high": "__", "difference_low": "low", "difference_high": "high"}
-        )
-        columns(lower, others, estimate="difference", reference=0, **series)
-        lower.set(title=f"The same, minus {BASELINE}", ylabel="log-perplexity (95% intervals)")
+        draw_perplexities(upper, lower, of_design, models, BASELINE)
+        upper.set(title=title_of(design, "survivors", "last"))
+        lower.set(title=f"The same, minus {BASELINE}")
     return figure
+
+
+def draw_perplexities(upper: Any, lower: Any, rows: pd.DataFrame, models: Sequence[str], baseline: str) -> None:
+    """Draws what `perplexities` returns: levels by year above, and below differences from the baseline.
+
+    Args:
+        upper, lower: Panels.
+        rows: Rows of the table.
+        models: Names of models, in the order of their looks.
+        baseline: The model that the others are compared with.
+    """
+    series = {"name": "year", "series": "model", "series_looks": looks(models)}
+    columns(upper, rows, estimate="perplexity", **series)
+    upper.set(ylabel="perplexity (95% intervals)")
+    upper.legend(loc="upper left", bbox_to_anchor=(0, -0.1), ncols=2)
+    others = rows[rows["model"] != baseline].rename(
+        columns={"low": "_", "high": "__", "difference_low": "low", "difference_high": "high"}
+    )
+    columns(lower, others, estimate="difference", reference=0, **series)
+    lower.set(ylabel="log-perplexity (95% intervals)")
 
 
 def _years(table: pd.DataFrame) -> list[Any]:

@@ -95,6 +95,8 @@ STATES = ("unemployed", "out_of_labor_force", "in_school")
 # Every model of the study has these occupations, whatever its careers hold.
 OCCUPATIONS = (*codes(), *STATES)
 COVARIATES = ("year", "education", "region", "race", "gender")
+# The name of a corpus of either survey.
+PANEL = "panel"
 SCRATCH, OTHER, MOVES = "from scratch", "another survey", "counts of moves"
 BOTH = "another survey and moves"
 SHUFFLED, RELABELLED = "occupations shuffled", "occupations relabelled"
@@ -110,10 +112,18 @@ RIVALS: Mapping[str, tuple[Any, float]] = {
 }
 CHAIN, CHAINS, CHAIN_WITH_COUNTS = "Markov chain", "mixture of Markov chains", "Markov chain with external counts"
 COUNTED = (CHAIN, CHAINS, CHAIN_WITH_COUNTS)
+# Chains with the counts of one source each, by the name of its corpus: what the source is worth in people.
+ONE_SOURCE: Mapping[str, str] = {
+    "Markov chain with another survey": PANEL,
+    "Markov chain with moves of the CPS": "cps-moves",
+    "Markov chain with moves of the GSS": "gss-moves",
+    "Markov chain with moves of Denmark": "denmark-moves",
+}
+SOURCES = tuple(ONE_SOURCE)
 MAIN, BEST = (SCRATCH, OTHER), (BEST_SCRATCH, BEST_OTHER)
 CONTROLS = (SHUFFLED, RELABELLED, MOVES, BOTH, *RIVALS)
 TOGETHER = (BEST_TOGETHER,)
-PHASES = (MAIN, COUNTED, CONTROLS, BEST, TOGETHER)
+PHASES = (MAIN, COUNTED, SOURCES, CONTROLS, BEST, TOGETHER)
 SCRATCH_RATE = 3e-3
 # Weights of the corpora where they are mixed: surveys of people teach memory, counts teach moves.
 MOVES_WEIGHTS = {"cps-moves": 0.1, "gss-moves": 0.05, "denmark-moves": 0.05}
@@ -121,6 +131,8 @@ MOVES_WEIGHTS = {"cps-moves": 0.1, "gss-moves": 0.05, "denmark-moves": 0.05}
 FEWEST = {"denmark-moves": 10.0}
 # The weight of one external count against one of the sample, of which validation people choose.
 COUNT_WEIGHTS = (0.001, 0.01, 0.03, 0.1, 0.3, 1.0)
+# How much all counts of a source weigh beside the other survey's.
+COUNT_SHARES = {PANEL: 1.0, "cps-moves": 0.25, "gss-moves": 0.125, "denmark-moves": 0.125}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -373,7 +385,7 @@ class FoundationStudy(Study):
         splits = self.careers(self.corpus)
         train = concatenate_datasets([splits[name] for name in ("train", "test") if name in splits])
         parts = DatasetDict(train=train, validation=splits["validation"])
-        return PreparedCareers.of_splits("panel", parts, Ledger(), limits=limits_of(self.corpus))
+        return PreparedCareers.of_splits(PANEL, parts, Ledger(), limits=limits_of(self.corpus))
 
     def mixture(self, name: str) -> Mixture:
         """What a model is pretrained on."""
@@ -398,7 +410,7 @@ class FoundationStudy(Study):
         settings, cells = self.settings, []
         for seed in range(settings.seeds):
             for share in sorted(settings.shares):
-                if models == COUNTED and seed:
+                if models in (COUNTED, SOURCES) and seed:
                     continue
                 shares = {CONTROLS: settings.control_shares, TOGETHER: settings.together_shares}
                 if share in shares.get(tuple(models), settings.shares):
@@ -421,7 +433,7 @@ class FoundationStudy(Study):
             score_once(self.table(trial), *self.train(trial), self.test())
 
     def train(self, trial: Cell) -> Made:
-        if trial.model in COUNTED:
+        if trial.model in (*COUNTED, *SOURCES):
             return self.count(trial)
         if trial.model == BEST_TOGETHER:
             return self.together(trial)
@@ -468,10 +480,8 @@ class FoundationStudy(Study):
         sample = DatasetDict(train=self.sample(cell.share), validation=self.splits()["validation"])
         other = self.other()
         corpora = [
-            PreparedCareers.of_splits("panel", sample, Ledger()),
-            PreparedCareers.of_splits(
-                "panel", DatasetDict(train=other.splits["train"]), Ledger(), limits=other.limits
-            ),
+            PreparedCareers.of_splits(PANEL, sample, Ledger()),
+            PreparedCareers.of_splits(PANEL, DatasetDict(train=other.splits["train"]), Ledger(), limits=other.limits),
         ]
         most = self.settings.most_steps or 1_000
         settings = replace(self.settings, pretraining_steps=most, pretraining_tokens=4_000, covariate_dropout=0.0)
@@ -481,19 +491,21 @@ class FoundationStudy(Study):
     def count(self, cell: Cell) -> Made:
         """A counted model of a sample, perhaps with external counts, whose weight validation people choose."""
         sample, validation = self.sample(cell.share), self.splits()["validation"]
-        if cell.model != CHAIN_WITH_COUNTS:
+        if cell.model in (CHAIN, CHAINS):
             processor = CareerProcessor.fit(sample, [], occupations=OCCUPATIONS)
             encoded, held_out = (processor.encode(careers)[0] for careers in (sample, validation))
             tune = partial(tune_weight, order=1) if cell.model == CHAIN else tune_mixture
             return tune(encoded, held_out, processor), processor
-        own = PreparedCareers.of_splits("panel", DatasetDict(train=sample, validation=validation), Ledger())
+        own = PreparedCareers.of_splits(PANEL, DatasetDict(train=sample, validation=validation), Ledger())
         external = [self.other(), *move_corpora(self.moves, stays=True)]
         of_sample, of_survey = (sum(map(len, corpus.splits["train"]["year"])) for corpus in (own, external[0]))
+        source = ONE_SOURCE.get(cell.model)
+        external = [corpus for corpus in external if source in (None, corpus.source.name)]
         made = []
         for weight in COUNT_WEIGHTS:
-            # The other survey's person-years have this weight each, and all counts of moves together half of theirs.
-            shares = [of_sample, *(weight * of_survey * share for share in (1.0, 0.25, 0.125, 0.125))]
-            mixture = mix([own, *external], shares)
+            # The other survey's person-years have this weight each, and a table of moves counts as a share of them.
+            shares = [weight * of_survey * COUNT_SHARES[corpus.source.name] for corpus in external]
+            mixture = mix([own, *external], [of_sample, *shares])
             train, held_out = (mixture.splits[part] for part in ("train", "validation"))
             held_out = held_out.select(np.flatnonzero(np.array(held_out[CORPUS]) == mixture.corpora[0].name))
             processor = CareerProcessor.fit(train, [], occupations=OCCUPATIONS)
@@ -560,16 +572,20 @@ def ahead(tables: Curves, people: Mapping[float, int], draws: int) -> pd.DataFra
 
 
 def worth(curves: pd.DataFrame) -> pd.DataFrame:
-    """How many people of the survey training from scratch needs for the perplexity that pretraining reaches, by a
-    straight line between neighbouring shares (log people, log-perplexity); null beyond all people."""
-    scratch = curves[curves["model"] == SCRATCH].sort_values("people")
-    log_people, nll = np.log(scratch["people"].to_numpy()), np.log(scratch["perplexity"].to_numpy())
+    """How many people of the survey a model needs without the other sources for the perplexity that it reaches with
+    them, by a straight line between neighbouring shares (log people, log-perplexity); null beyond all people. What is
+    pretrained stands beside CAREER from scratch, and chains with external counts beside the chain without any."""
     rows = []
-    for row in curves[curves["model"].isin([*PRETRAINED, CHAIN_WITH_COUNTS])].itertuples():
-        reached = np.log(row.perplexity)
-        equal = np.exp(np.interp(-reached, -nll, log_people)) if nll.min() <= reached <= nll.max() else np.nan
-        rows.append({"model": row.model, "people": row.people, "as from scratch on": equal})
-    return pd.DataFrame(rows).assign(worth=lambda table: table["as from scratch on"] - table["people"])
+    for alone, models in ((SCRATCH, PRETRAINED), (CHAIN, (CHAIN_WITH_COUNTS, *SOURCES))):
+        without = curves[curves["model"] == alone].sort_values("people")
+        log_people, nll = np.log(without["people"].to_numpy()), np.log(without["perplexity"].to_numpy())
+        for row in curves[curves["model"].isin(models)].itertuples():
+            reached = np.log(row.perplexity)
+            inside = len(nll) and nll.min() <= reached <= nll.max()
+            equal = np.exp(np.interp(-reached, -nll, log_people)) if inside else np.nan
+            rows.append({"model": row.model, "people": row.people, "without it": alone, "people without it": equal})
+    found = pd.DataFrame(rows, columns=["model", "people", "without it", "people without it"])
+    return found.assign(worth=found["people without it"] - found["people"])
 
 
 def zero_shot(tables: Tables, draws: int) -> pd.DataFrame:
@@ -629,7 +645,9 @@ def foundation_page(tables: Mapping[str, pd.DataFrame]) -> str:
             )
             .drop(columns=["low", "high"])
             .set_index("model"),
-            "How many people training from scratch needs for the same": tables["worth"].round(0).set_index("model"),
+            "How many people a model needs without other sources for the same": tables["worth"]
+            .round(0)
+            .set_index("model"),
             "Perplexity by kind of step": by_kind,
             "Before fine-tuning": tables["zero_shot"].round(2).set_index("model"),
         }
@@ -671,7 +689,7 @@ def foundation(
             most_steps=4, draws=20, layers=1, hidden_size=16,
         )  # fmt: skip
     study = FoundationStudy(output, settings, data=data, corpus=corpus, moves=moves, states=pairs(states))
-    runs = sum(len(study.cells(models)) for models in PHASES if models != COUNTED)
+    runs = sum(len(study.cells(models)) for models in PHASES if models not in (COUNTED, SOURCES))
     say(f"{len(PRETRAINED)} runs of pretraining and {runs} on the survey, each up to two core minutes")
     if so_far:
         result = study.report()
@@ -679,7 +697,7 @@ def foundation(
     else:
         result = study.run(workers)
     show(result["learning_curves"].set_index(["people", "model"]), "Test perplexity, and difference from scratch")
-    show(result["worth"].set_index("model"), "People that training from scratch needs for the same perplexity")
+    show(result["worth"].set_index("model"), "People that a model needs without other sources for the same")
     say(f"{output}/*.csv, tables.md, foundation.png")
 
 

@@ -10,16 +10,22 @@ from replication.foundation_forecasts import FoundationForecasts
 
 from career_hf.careers.frames import to_frame
 from career_hf.careers.prepared import PreparedCareers
+from career_hf.evaluation.transition_table import transition_table
 from career_hf.sources.panel_careers import panel
 
 
 @pytest.fixture(scope="module")
 def survey() -> PreparedCareers:
-    rng = np.random.default_rng(0)
+    return drawn("n")
+
+
+def drawn(prefix: str, seed: int = 0) -> PreparedCareers:
+    """Careers of 60 people, whose identifiers begin with a prefix."""
+    rng = np.random.default_rng(seed)
     people, years = 60, 5
     return panel(
         {
-            "person": np.repeat([f"n{i}" for i in range(people)], years),
+            "person": np.repeat([f"{prefix}{i}" for i in range(people)], years),
             "year": np.tile(np.arange(1997, 1997 + years), people),
             "occupation": rng.choice(
                 ["95", "23", "207", "out_of_labor_force"], people * years, p=[0.5, 0.3, 0.1, 0.1]
@@ -43,13 +49,31 @@ def test_shuffled_occupations_are_as_common_as_before_and_relabelled_ones_move_a
     assert relabelled.limits.lacks == () and foundation.altered(survey, foundation.SHUFFLED).limits == survey.limits
 
 
-def test_worth_is_read_off_the_curve_of_training_from_scratch():
+def test_worth_is_read_off_the_curve_of_the_same_kind_of_model_without_the_source():
+    other, chain = foundation.OTHER, foundation.SOURCES[0]
     rows = [(foundation.SCRATCH, people, perplexity) for people, perplexity in ((100, 40.0), (1_000, 20.0))]
-    rows += [(foundation.OTHER, 100, 40.0 / 2**0.5), (foundation.OTHER, 1_000, 19.0)]
+    rows += [(foundation.CHAIN, people, perplexity) for people, perplexity in ((100, 80.0), (1_000, 40.0))]
+    rows += [(other, 100, 40.0 / 2**0.5), (other, 1_000, 19.0), (chain, 100, 80.0 / 2**0.5)]
     curves = pd.DataFrame(rows, columns=["model", "people", "perplexity"])
-    found = foundation.worth(curves).set_index("people")
-    assert found.loc[100, "as from scratch on"] == pytest.approx(1_000**0.5 * 100**0.5)
-    assert np.isnan(found.loc[1_000, "worth"])
+    found = foundation.worth(curves).set_index(["model", "people"])
+    for model in (other, chain):
+        assert found.loc[(model, 100), "people without it"] == pytest.approx(1_000**0.5 * 100**0.5)
+        assert found.loc[(model, 100), "worth"] == pytest.approx(1_000**0.5 * 100**0.5 - 100)
+    assert np.isnan(found.loc[(other, 1_000), "worth"])
+
+
+def test_every_source_is_counted_alone(survey, tmp_path, monkeypatch):
+    """A chain with one source is the chain with all of them, if there are no others."""
+    survey.save(tmp_path / "careers")
+    drawn("other", seed=1).save(tmp_path / "other")
+    monkeypatch.setattr(foundation, "move_corpora", lambda folder, stays=False: [])
+    study = foundation.FoundationStudy(None, data=tmp_path / "careers", corpus=tmp_path / "other")
+    cells = [foundation.Cell(name, 1.0) for name in (foundation.SOURCES[0], foundation.CHAIN_WITH_COUNTS)]
+    (one, processor), (every, _) = map(study.count, cells)
+    scores = [transition_table(model, survey.splits["test"], processor)["log_prob"] for model in (one, every)]
+    np.testing.assert_allclose(*scores)
+    chain, own = study.count(foundation.Cell(foundation.CHAIN, 1.0))
+    assert abs(transition_table(chain, survey.splits["test"], own)["log_prob"] - scores[0]).max() > 1e-3
 
 
 def test_runs_come_first_seed_and_smallest_sample_first_and_counted_models_once():
@@ -62,6 +86,7 @@ def test_runs_come_first_seed_and_smallest_sample_first_and_counted_models_once(
         (1, 1.0),
     ]
     assert {cell.seed for cell in study.cells(foundation.COUNTED)} == {0}
+    assert len(study.cells(foundation.SOURCES)) == 2 * len(foundation.SOURCES)
     assert {cell.share for cell in study.cells(foundation.CONTROLS)} == {0.1}
 
 

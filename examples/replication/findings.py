@@ -375,8 +375,10 @@ def measure(of_world: dict[str, list[pd.DataFrame]], contrast: Contrast, draws: 
         of_kind = nll[..., groups, worse] - nll[..., groups, better]
         return of_kind[..., 0] - of_kind[..., 1:].sum(axis=-1)
 
-    # The truth and the chains have one table, which meets every seed of the other.
-    models = [[resampled_nll({"": table}, 1, by="kind")[1] for table in chosen[names[i]]] for i in (0, 1)]
+    # Seeds that both have are paired. The truth and the chains have one table, which meets every seed of the other.
+    seeds = [len(chosen[names[i]]) for i in (0, 1)]
+    paired = max(seeds) if min(seeds) == 1 else min(seeds)
+    models = [[resampled_nll({"": table}, 1, by="kind")[1] for table in chosen[names[i]][:paired]] for i in (0, 1)]
     pairs = np.broadcast_arrays(*(np.concatenate(of_model, axis=1) for of_model in models))
     by_seed = (pairs[1] - pairs[0])[groups]
     count = cluster_counts_by(chosen[names[0]][0], "kind")[groups].min()

@@ -9,10 +9,11 @@ controls, in worlds of 120 occupations.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
+import typer
 from datasets import Dataset
 from matplotlib.figure import Figure
 
@@ -232,10 +233,20 @@ def markets_figure(found: pd.DataFrame) -> Figure:
 
 
 @studies.command()
-def markets(output: Output, workers: Workers = 2, seeds: Seeds = 3) -> None:
+def markets(
+    output: Output,
+    workers: Workers = 2,
+    seeds: Seeds = 3,
+    most_steps: Annotated[
+        int, typer.Option(help="Updates of a model at most; pretraining has a fifth more.", min=5)
+    ] = MarketsSettings.most_steps,
+) -> None:
     """The headline findings on the drawn market and on the one that is fitted to the NLSY79; with --seeds 0, those
     that need no trained model."""
-    result = MarketsStudy(output, MarketsSettings(seeds=seeds, pretraining_seeds=min(seeds, 2))).run(workers)
+    settings = MarketsSettings(
+        seeds=seeds, pretraining_seeds=min(seeds, 2), most_steps=most_steps, pretraining_steps=most_steps * 6 // 5
+    )
+    result = MarketsStudy(output, settings).run(workers)
     columns = ["nats", "low", "high", "seed_sd", "share_of_gap"]
     for finding, rows in result["findings"].groupby("finding", sort=False):
         show(rows.set_index("market")[columns], f"{finding}: nats per step, 95% intervals")

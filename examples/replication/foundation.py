@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -560,14 +561,19 @@ def kinds(tables: Curves, people: Mapping[float, int]) -> pd.DataFrame:
 
 
 def ahead(tables: Curves, people: Mapping[float, int], draws: int) -> pd.DataFrame:
-    """What is pretrained, against training from scratch on the people of the next larger share."""
-    rows, shares = [], list(tables)
-    for share, larger in zip(shares, shares[1:], strict=False):
-        for model, scratch in ((OTHER, SCRATCH), (BOTH, SCRATCH), (MOVES, SCRATCH), (BEST_OTHER, BEST_SCRATCH)):
-            if model in tables[share] and scratch in tables[larger]:
-                pair = {scratch: tables[larger][scratch], model: tables[share][model]}
+    """What is pretrained, against training from scratch by the same recipe on the people of the next larger share, and
+    the best recipe with the other survey against the best recipe from scratch on the same people."""
+    larger = [*pairwise(tables), *((share, share) for share in tables)]
+    rows = []
+    for share, other in larger:
+        models = {BEST_OTHER: BEST_SCRATCH, BEST_TOGETHER: BEST_SCRATCH}
+        if other != share:
+            models = {OTHER: SCRATCH, BOTH: SCRATCH, MOVES: SCRATCH} | models
+        for model, scratch in models.items():
+            if model in tables[share] and scratch in tables[other]:
+                pair = {scratch: tables[other][scratch], model: tables[share][model]}
                 found = perplexity_differences(pair, scratch, draws).loc[model, ["difference", "low", "high"]]
-                rows.append({"model": model, "people": people[share], "from scratch on": people[larger], **found})
+                rows.append({"model": model, "people": people[share], "from scratch on": people[other], **found})
     return pd.DataFrame(rows, columns=["model", "people", "from scratch on", "difference", "low", "high"])
 
 
@@ -640,9 +646,7 @@ def foundation_page(tables: Mapping[str, pd.DataFrame]) -> str:
         {
             "Test perplexity by training people": wide["level"],
             "Difference of log-perplexity from training from scratch on the same people": wide["difference"],
-            "Pretrained, against training from scratch on the people of the next larger sample": ends.assign(
-                difference=compared
-            )
+            "With another source, against the same recipe from scratch": ends.assign(difference=compared)
             .drop(columns=["low", "high"])
             .set_index("model"),
             "How many people a model needs without other sources for the same": tables["worth"]

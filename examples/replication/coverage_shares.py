@@ -355,9 +355,15 @@ def backtest_shares(
     output: Output,
     members: Annotated[int, typer.Option(help="Number of models of an ensemble.", min=2)] = 5,
     model: Annotated[str, typer.Option(help="Model that forecasts: career, or a rival made of counts.")] = "career",
+    cutoffs: Annotated[
+        str, typer.Option(help="Cutoffs in order, comma-separated; the first two are only learnt from.")
+    ] = ",".join(map(str, BacktestSettings.cutoffs)),
     workers: Workers = 1,
 ) -> None:
     """How often fans of shares hold what happened in a survey, forecast from one cutoff after another."""
-    settings = BacktestSettings(model=model, members=members)
+    years = tuple(sorted(int(year) for year in cutoffs.split(",")))
+    settings = BacktestSettings(model=model, members=members, cutoffs=years)
+    if len(years) <= settings.learning:
+        raise typer.BadParameter(f"{cutoffs} has no cutoff after the first {settings.learning}: name more")
     study = BacktestOfShares(output, settings, data=data, covariates=("year", "education", "gender"))
     typer.echo(study.run(workers).page)

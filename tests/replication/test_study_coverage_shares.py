@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from command_output import words
 from replication import coverage_shares as study
+from replication.study import studies
+from typer.testing import CliRunner
 
 from career_hf.careers import from_frame, save_careers, split_careers, to_frame
 from career_hf.forecasting.shocks import estimate_shocks
@@ -56,3 +59,10 @@ def test_a_backtest_learns_from_what_was_known_at_each_cutoff(tmp_path):
     assert row["years"] == pytest.approx(row["expected"] * (1 - row["expected"]) * size, rel=1e-3)
     of_all = found["coverage"].loc["ensemble and years"]
     assert (of_all["years"] > 0).any() and {"broad groups and states", "occupations"} == set(of_all.index)
+
+
+def test_a_backtest_needs_a_cutoff_after_those_that_it_learns_from(tmp_path):
+    (tmp_path / "careers").mkdir()
+    arguments = ["backtest-shares", "--data", str(tmp_path / "careers"), "--output", str(tmp_path / "study")]
+    result = CliRunner().invoke(studies, [*arguments, "--cutoffs", "1986,1984"])
+    assert result.exit_code == 2 and "no cutoff after the first 2" in words(result)

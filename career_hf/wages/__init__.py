@@ -7,6 +7,7 @@ from .design import BLAU_KAHN, BLOCKS, available_blocks, wage_frame
 from .finetuning import METHODS
 from .gap_estimates import GapGroups, GapReport, gap, gap_sample
 from .gaps import GapEstimate, GapResult, GapSample, Nuisances, Overlap, aipw_gap, outcome_only_gap, raw_gap
+from .occupation_pay import OccupationPay, occupation_pay
 from .regression import (
     CoefficientTable,
     WageRegression,
@@ -31,6 +32,7 @@ __all__ = [
     "GapResult",
     "GapSample",
     "Nuisances",
+    "OccupationPay",
     "Overlap",
     "WageRegression",
     "WageReport",
@@ -44,6 +46,7 @@ __all__ = [
     "gelbach",
     "held_out_r2",
     "oaxaca_blinder",
+    "occupation_pay",
     "outcome_only_gap",
     "predict_held_out",
     "predict_log_wages",

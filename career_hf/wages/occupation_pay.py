@@ -1,0 +1,213 @@
+"""Which move pays: what occupations pay, other things equal, and the predicted wage change of likely destinations.
+
+    careers with log_wage -> occupation_pay -> OccupationPay.of_moves(forecast) -> one row per likely destination
+
+Pay is the occupation's coefficient in a regression of log wages. With `same_people` it is estimated from those who
+work in several occupations, each compared with themselves; otherwise from people who are alike in the controls. It is
+what movers' destinations pay, and not what a move would pay somebody who was drawn at random.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from datasets import Dataset, DatasetDict
+from scipy import stats
+
+from ..careers.clusters import FEWEST, cluster_name, clusters
+from ..careers.ledger import Ledger
+from ..forecasting.result import Forecast
+from ..number_ranges import within_ranges
+from ..readable_values import ReadableResult
+from .design import LOG_WAGE, careers_of_splits, wage_frame
+from .regression import ABSORBED, import_pyfixest
+
+
+@dataclass(frozen=True, repr=False)
+class OccupationPay(ReadableResult):
+    """What occupations pay, as `occupation_pay` estimates it.
+
+    Args:
+        pay: One row per occupation, its index, in the order of labels: log_wage, its pay in log points, less the mean
+            over all person-years; low and high, the ends of the 95% interval; people and person_years behind it.
+        covariance: `(occupations, occupations)`, the covariance of pay, by labels; its errors are clustered.
+        ledger: Which person-years are used, and why others are not.
+        degrees: Degrees of freedom of intervals: clusters less 1.
+        attrs: What was estimated: controls, same_people, weighted, and clusters ("household", say).
+    """
+
+    pay: pd.DataFrame
+    covariance: pd.DataFrame
+    ledger: Ledger
+    degrees: int
+    attrs: dict[str, object]
+
+    def to_frame(self) -> pd.DataFrame:
+        """`pay`. Its column log_wage is an attribute of occupations, which `exposure` averages over groups."""
+        return self.pay
+
+    @within_ranges
+    def of_moves(self, forecast: Forecast, k: int = 5) -> pd.DataFrame:
+        """The likeliest destinations of people who are forecast, and how much more or less they pay.
+
+        Args:
+            forecast: A forecast of careers, which holds them.
+            k: Destinations of each person and year; staying is none of them.
+
+        Returns:
+            One row for each: person, year (of the forecast), rank (from 1), previous (the last known occupation),
+            occupation, probability, change in log points, and low and high, the ends of its 95% interval. The interval
+            holds what is uncertain about pay, not about the forecast. The last three are missing where pay of either
+            occupation is not known, as of states without work.
+
+        Raises:
+            ValueError: The forecast was loaded from files, which hold no careers; or its model and the wages have no
+                occupation in common.
+        """
+        if not self.pay.index.isin(forecast.occupations).any():
+            raise ValueError(
+                f"no occupation of the forecast, such as '{forecast.occupations[0]}', has known pay, only "
+                f"'{self.pay.index[0]}' and others: take wages and a model of one coding"
+            )
+        last = [labels[-1] for labels in forecast.require_histories()["occupation"]]
+        # One more than asked for, since the last occupation is left out.
+        rows = forecast.top(k + 1)
+        unit = str(rows.columns[1])
+        rows["person"], rows["occupation"] = rows["person"].astype(str), rows["occupation"].astype(str)
+        rows.insert(3, "previous", rows["person"].map(dict(zip(forecast.people, last, strict=True))))
+        rows = rows[rows["occupation"] != rows["previous"]].copy()
+        rows["rank"] = rows.groupby(["person", unit], sort=False).cumcount() + 1
+        rows = rows[rows["rank"] <= k].drop(columns="standard_error").reset_index(drop=True)
+        return rows.join(self.change(rows["previous"], rows["occupation"]))
+
+    def change(self, previous: Sequence[str] | pd.Series, occupation: Sequence[str] | pd.Series) -> pd.DataFrame:
+        """The difference in pay of pairs of occupations.
+
+        Args:
+            previous, occupation: Labels of those left and of those entered, as many of each.
+
+        Returns:
+            One row per pair: change in log points, low and high, the ends of its 95% interval; missing where pay of
+            either is not known.
+        """
+        left, entered = (self.pay.index.get_indexer(list(labels)) for labels in (previous, occupation))
+        known = (left >= 0) & (entered >= 0)
+        pay, covariance = self.pay[LOG_WAGE].to_numpy(), self.covariance.to_numpy()
+        change = np.where(known, pay[entered] - pay[left], np.nan)
+        variance = covariance[left, left] + covariance[entered, entered] - 2 * covariance[left, entered]
+        half = np.where(known, _width(self.degrees) * np.sqrt(variance.clip(min=0)), np.nan)
+        return pd.DataFrame({"change": change, "low": change - half, "high": change + half})
+
+
+@within_ranges
+def occupation_pay(
+    careers: str | Path | Dataset | DatasetDict,
+    *,
+    split: str = "train",
+    controls: Sequence[str] = ("year", "education", "gender"),
+    same_people: bool = False,
+    fewest: int = 20,
+    weighted: bool = False,
+) -> OccupationPay:
+    """What occupations pay, other things equal: their coefficients in a regression of log wages, by pyfixest.
+
+    Args:
+        careers: A folder of careers with an outcome `log_wage`, careers by split name, or careers.
+        split: Comma-separated splits whose wages are explained; "all" takes everybody.
+        controls: Columns of labels, and the year, each level of which has an effect of its own.
+        same_people: Whether each person has an effect too, so that people are compared with themselves elsewhere.
+            Controls that never change for a person then say nothing.
+        fewest: Occupations in which fewer people have wages are left out.
+        weighted: Whether to use the careers' survey weights.
+
+    Raises:
+        ImportError: pyfixest is not installed (extra `econ`).
+        ValueError: A control is no column of the careers, fewer than two occupations have enough people, or with
+            `same_people` nobody who works in some occupation works in others too; or as in `careers_of_splits` and
+            `wage_frame`.
+
+    Example:
+        >>> from career_hf.simulation import draw_wages, preset
+        >>> pay = occupation_pay(draw_wages(preset("tiny").simulate(800)).careers, split="all")
+        >>> list(pay.pay.columns)
+        ['log_wage', 'low', 'high', 'people', 'person_years']
+    """
+    pyfixest = import_pyfixest()
+    frame, ledger = wage_frame(careers_of_splits(careers, split, weighted=weighted))
+    if absent := [name for name in controls if name not in frame]:
+        raise ValueError(f"controls: careers have no column '{absent[0]}', only {sorted(frame.columns)}")
+    frame = _of_enough_people(frame, fewest, ledger)
+    labels = sorted(frame["occupation"].unique())
+    # Columns have numbers for names, since labels may hold what a formula reads as operators.
+    place = pd.Categorical(frame["occupation"], labels).codes
+    columns = {f"occupation{number}": place == number for number in range(1, len(labels))}
+    for number, name in enumerate(controls):
+        levels = pd.factorize(frame[name].astype(str))[0]
+        columns |= {f"control{number}_{level}": levels == level for level in range(1, levels.max() + 1)}
+    data = pd.DataFrame(columns, dtype=float)
+    data["log_wage"], data["weight"] = frame[LOG_WAGE].to_numpy(), frame["weight"].to_numpy()
+    data["cluster"], data["person"] = pd.factorize(clusters(frame))[0], pd.factorize(frame["person"])[0]
+    formula = f"log_wage ~ {' + '.join(columns)}"
+    if same_people:
+        # Of one effect alone demeaning is exact; the others are dummies.
+        formula += " | person"
+    with warnings.catch_warnings():
+        # Controls that do not vary within a person drop out beside the person's effect.
+        warnings.filterwarnings("ignore", message=".*multicollinearity", category=UserWarning)
+        fit = pyfixest.feols(
+            formula,
+            data,
+            vcov={"CRV1": "cluster"},
+            weights="weight",
+            fixef_rm="none",
+            demeaner=pyfixest.MapDemeaner(fixef_tol=ABSORBED),
+            copy_data=False,
+            store_data=False,
+            lean=True,
+        )
+    names = [f"occupation{number}" for number in range(1, len(labels))]
+    if lost := [labels[number] for number, name in enumerate(names, start=1) if name not in fit.coef().index]:
+        raise ValueError(
+            f"occupation '{lost[0]}': nobody who works in it and in the others tells its pay from theirs; leave "
+            "same_people out, or raise fewest"
+        )
+    places = [list(fit.coef().index).index(name) for name in names]
+    pay, covariance = np.zeros(len(labels)), np.zeros((len(labels), len(labels)))
+    pay[1:], covariance[1:, 1:] = fit.coef().to_numpy()[places], np.asarray(fit._vcov)[np.ix_(places, places)]
+    # Less the mean over person-years, so that no occupation is the one that others are compared with.
+    share = np.bincount(place, weights=frame["weight"], minlength=len(labels)) / frame["weight"].sum()
+    centre = np.eye(len(labels)) - share
+    pay, covariance = centre @ pay, centre @ covariance @ centre.T
+    degrees = int(data["cluster"].nunique()) - 1
+    half = _width(degrees) * np.sqrt(np.diag(covariance).clip(min=0))
+    sizes = frame.groupby("occupation")["person"].agg(["nunique", "size"]).loc[labels]
+    rows = pd.DataFrame(
+        {LOG_WAGE: pay, "low": pay - half, "high": pay + half}
+        | {"people": sizes["nunique"].to_numpy(), "person_years": sizes["size"].to_numpy()},
+        index=pd.Index(labels, name="occupation", dtype=object),
+    )
+    attrs = {"controls": list(controls), "same_people": same_people, "weighted": weighted}
+    attrs["clusters"] = cluster_name(frame.columns)
+    return OccupationPay(rows, pd.DataFrame(covariance, labels, labels), ledger, degrees, attrs)
+
+
+def _width(degrees: int) -> float:
+    """Half the width of a 95% interval in standard errors; missing with too few clusters."""
+    return float(stats.t.ppf(0.975, degrees)) if degrees + 1 >= FEWEST else np.nan
+
+
+def _of_enough_people(frame: pd.DataFrame, fewest: int, ledger: Ledger) -> pd.DataFrame:
+    """Rows of occupations in which enough people have wages."""
+    kept = frame.groupby("occupation")["person"].transform("nunique") >= fewest
+    dropped = {f"occupation of fewer than {fewest} people with wages": int((~kept).sum())}
+    ledger.record("keep occupations of enough people", "person-years", len(frame), int(kept.sum()), dropped)
+    if frame["occupation"][kept].nunique() < 2:
+        raise ValueError(
+            f"fewer than two occupations have wages of {fewest} people or more: lower fewest, or take more careers"
+        )
+    return frame[kept]

@@ -35,6 +35,7 @@ STUDIES = (
     "foundation",
     "settings_by_size",
     "foundation_forecasts",
+    "foundation_wages",
 )
 
 

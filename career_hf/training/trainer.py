@@ -212,13 +212,13 @@ def finetuning_defaults(person_years: int) -> dict[str, Any]:
     }
 
 
-# From how many training person-years on training from scratch has which settings: about 30 epochs, and fewer of large
+# From how many training person-years on training from scratch has which settings: 40 to 60 epochs, and fewer of large
 # corpora. Where each line comes from is in `docs/how_to/training.md`.
 TRAINING_BY_SIZE: tuple[tuple[int, dict[str, Any]], ...] = (
     (0, {"learning_rate": 1.5e-3, "tokens_per_batch": 1_000, "max_steps": 60}),
     (1_500, {"learning_rate": 1.5e-3, "tokens_per_batch": 1_500, "max_steps": 100}),
-    (5_000, {"learning_rate": 2e-3, "tokens_per_batch": 2_000, "max_steps": 240}),
-    (15_000, {"learning_rate": 2e-3, "tokens_per_batch": 3_000, "max_steps": 400}),
+    (5_000, {"learning_rate": 3e-3, "tokens_per_batch": 2_000, "max_steps": 400}),
+    (15_000, {"learning_rate": 3e-3, "tokens_per_batch": 4_000, "max_steps": 600}),
     (50_000, {"learning_rate": 3e-3, "tokens_per_batch": 4_000, "max_steps": 1_000}),
     (150_000, {"learning_rate": 2e-3, "tokens_per_batch": 4_000, "max_steps": 2_000}),
     (1_000_000, {"learning_rate": 1e-3, "tokens_per_batch": 8_000, "max_steps": 5_000}),

@@ -46,7 +46,7 @@ QUARTERS = ("commonest quarter", "second quarter", "third quarter", "rarest quar
 
 @dataclass(frozen=True, kw_only=True)
 class MembershipSettings(StudySettings):
-    """Settings of `quickstart`, whose checkpoint is attacked.
+    """Settings of the models that are attacked, which have the paper's size.
 
     Args:
         references: Number of models that the second attack compares with.

@@ -66,9 +66,12 @@ class OccupationPay(ReadableResult):
             occupation is not known, as of states without work.
 
         Raises:
+            TypeError: It is no forecast.
             ValueError: The forecast was loaded from files, which hold no careers; or its model and the wages have no
                 occupation in common.
         """
+        if not isinstance(forecast, Forecast):
+            raise TypeError(f"forecast is a {type(forecast).__name__}: pass what forecast(model, careers) returns")
         if not self.pay.index.isin(forecast.occupations).any():
             raise ValueError(
                 f"no occupation of the forecast, such as '{forecast.occupations[0]}', has known pay, only "
@@ -94,7 +97,12 @@ class OccupationPay(ReadableResult):
         Returns:
             One row per pair: change in log points, low and high, the ends of its 95% interval; missing where pay of
             either is not known.
+
+        Raises:
+            ValueError: There are more of one than of the other.
         """
+        if isinstance(previous, str) or isinstance(occupation, str) or len(previous) != len(occupation):
+            raise ValueError("previous and occupation are lists of labels, one of each per pair: give as many of both")
         left, entered = (self.pay.index.get_indexer(list(labels)) for labels in (previous, occupation))
         known = (left >= 0) & (entered >= 0)
         pay, covariance = self.pay[LOG_WAGE].to_numpy(), self.covariance.to_numpy()
@@ -127,9 +135,9 @@ def occupation_pay(
 
     Raises:
         ImportError: pyfixest is not installed (extra `econ`).
-        ValueError: A control is no column of the careers, fewer than two occupations have enough people, or with
-            `same_people` nobody who works in some occupation works in others too; or as in `careers_of_splits` and
-            `wage_frame`.
+        ValueError: A control is no column of the careers, or is named twice; fewer than two occupations have enough
+            people; with `same_people` nobody who works in some occupation works in others too; or as in
+            `careers_of_splits` and `wage_frame`.
 
     Example:
         >>> from career_hf.simulation import draw_wages, preset
@@ -139,6 +147,7 @@ def occupation_pay(
     """
     pyfixest = import_pyfixest()
     frame, ledger = wage_frame(careers_of_splits(careers, split, weighted=weighted))
+    _check_controls(controls)
     if absent := [name for name in controls if name not in frame]:
         raise ValueError(f"controls: careers have no column '{absent[0]}', only {sorted(frame.columns)}")
     frame = _of_enough_people(frame, fewest, ledger)
@@ -194,6 +203,14 @@ def occupation_pay(
     attrs = {"controls": list(controls), "same_people": same_people, "weighted": weighted}
     attrs["clusters"] = cluster_name(frame.columns)
     return OccupationPay(rows, pd.DataFrame(covariance, labels, labels), ledger, degrees, attrs)
+
+
+def _check_controls(controls: Sequence[str]) -> None:
+    for number, name in enumerate(controls):
+        if name in ("person", "occupation", LOG_WAGE, "weight"):
+            raise ValueError(f"controls: '{name}' is no control; leave it out (same_people=True gives people effects)")
+        if name in controls[:number]:
+            raise ValueError(f"controls: '{name}' is there twice; name it once")
 
 
 def _width(degrees: int) -> float:

@@ -119,6 +119,9 @@ def test_person_years_that_are_left_out_are_counted(paid):
     ("options", "message"),
     [
         ({"controls": ["union"]}, "careers have no column 'union'"),
+        ({"controls": ["year", "year"]}, "'year' is there twice"),
+        ({"controls": ["person"]}, "'person' is no control"),
+        ({"controls": ["log_wage"]}, "'log_wage' is no control"),
         ({"fewest": 100_000}, "fewer than two occupations have wages of 100000 people or more"),
         ({"fewest": -1}, "fewest"),
         ({"split": "others"}, "others"),
@@ -135,3 +138,8 @@ def test_a_forecast_of_another_coding_is_refused(paid, pay):
     made = forecast(train(other, model="markov-1"), other["test"], horizon=1)
     with pytest.raises(ValueError, match="take wages and a model of one coding"):
         pay.of_moves(made)
+    with pytest.raises(TypeError, match="pass what forecast"):
+        pay.of_moves(paid)
+    for previous, occupation in (("13", "14"), (["13"], ["14", "15"])):
+        with pytest.raises(ValueError, match="give as many of both"):
+            pay.change(previous, occupation)

@@ -28,14 +28,20 @@ from .design import LOG_WAGE, careers_of_splits, wage_frame
 from .regression import ABSORBED, import_pyfixest
 
 
+# A column of more levels is a measurement.
+MOST_LEVELS = 500
+
+
 @dataclass(frozen=True, repr=False)
 class OccupationPay(ReadableResult):
     """What occupations pay, as `occupation_pay` estimates it.
 
     Args:
         pay: One row per occupation, its index, in the order of labels: log_wage, its pay in log points, less the mean
-            over all person-years; low and high, the ends of the 95% interval; people and person_years behind it.
-        covariance: `(occupations, occupations)`, the covariance of pay, by labels; its errors are clustered.
+            over all person-years; low and high, the ends of the 95% interval, missing where fewer than `FEWEST`
+            clusters tell it; people and person_years that tell it: with `same_people` those of people who work in
+            other occupations too.
+        covariance: `(occupations, occupations)`, the covariance of pay, by labels, clustered; missing likewise.
         ledger: Which person-years are used, and why others are not.
         degrees: Degrees of freedom of intervals: clusters less 1.
         attrs: What was estimated: controls, same_people, weighted, and clusters ("household", say).
@@ -49,7 +55,7 @@ class OccupationPay(ReadableResult):
 
     def to_frame(self) -> pd.DataFrame:
         """`pay`. Its column log_wage is an attribute of occupations, which `exposure` averages over groups."""
-        return self.pay
+        return self.pay.copy()
 
     @within_ranges
     def of_moves(self, forecast: Forecast, k: int = 5) -> pd.DataFrame:
@@ -99,11 +105,16 @@ class OccupationPay(ReadableResult):
             either is not known.
 
         Raises:
+            TypeError: They are no lists.
             ValueError: There are more of one than of the other.
         """
+        if not all(isinstance(labels, Sequence | pd.Series | np.ndarray) for labels in (previous, occupation)):
+            raise TypeError("previous and occupation are lists of labels, one of each per pair")
         if isinstance(previous, str) or isinstance(occupation, str) or len(previous) != len(occupation):
             raise ValueError("previous and occupation are lists of labels, one of each per pair: give as many of both")
-        left, entered = (self.pay.index.get_indexer(list(labels)) for labels in (previous, occupation))
+        left, entered = (
+            self.pay.index.get_indexer([str(label) for label in labels]) for labels in (previous, occupation)
+        )
         known = (left >= 0) & (entered >= 0)
         pay, covariance = self.pay[LOG_WAGE].to_numpy(), self.covariance.to_numpy()
         change = np.where(known, pay[entered] - pay[left], np.nan)
@@ -127,16 +138,19 @@ def occupation_pay(
     Args:
         careers: A folder of careers with an outcome `log_wage`, careers by split name, or careers.
         split: Comma-separated splits whose wages are explained; "all" takes everybody.
-        controls: Columns of labels, and the year, each level of which has an effect of its own.
+        controls: Columns of labels, and "year", the period of whatever unit, each level of which has an effect of its
+            own. What a control can say as well as an occupation is left to the control.
         same_people: Whether each person has an effect too, so that people are compared with themselves elsewhere.
             Controls that never change for a person then say nothing.
-        fewest: Occupations in which fewer people have wages are left out.
+        fewest: Occupations in which fewer people have wages are left out; with `same_people`, in which fewer people
+            do who work in other occupations too.
         weighted: Whether to use the careers' survey weights.
 
     Raises:
         ImportError: pyfixest is not installed (extra `econ`).
-        ValueError: A control is no column of the careers, or is named twice; fewer than two occupations have enough
-            people; with `same_people` nobody who works in some occupation works in others too; or as in
+        ValueError: A control is no column of the careers, is named twice or has more than `MOST_LEVELS` levels; fewer
+            than two occupations have enough people; pay of an occupation cannot be told from the controls, as where
+            its code is of some years alone, or from people's effects, as where nobody moves to some others; or as in
             `careers_of_splits` and `wage_frame`.
 
     Example:
@@ -147,17 +161,26 @@ def occupation_pay(
     """
     pyfixest = import_pyfixest()
     frame, ledger = wage_frame(careers_of_splits(careers, split, weighted=weighted))
+    controls = list(controls)
     _check_controls(controls)
     if absent := [name for name in controls if name not in frame]:
         raise ValueError(f"controls: careers have no column '{absent[0]}', only {sorted(frame.columns)}")
-    frame = _of_enough_people(frame, fewest, ledger)
+    frame, telling = _of_enough_people(frame, fewest, same_people, ledger)
     labels = sorted(frame["occupation"].unique())
     # Columns have numbers for names, since labels may hold what a formula reads as operators.
     place = pd.Categorical(frame["occupation"], labels).codes
-    columns = {f"occupation{number}": place == number for number in range(1, len(labels))}
+    # Controls come first: of columns that say the same pyfixest leaves the later out, and what a control could say as
+    # well is no pay.
+    columns: dict[str, np.ndarray] = {}
     for number, name in enumerate(controls):
         levels = pd.factorize(frame[name].astype(str))[0]
+        if levels.max() + 1 > MOST_LEVELS:
+            raise ValueError(
+                f"controls: '{name}' has {levels.max() + 1:,} levels, and may have {MOST_LEVELS:,}; a control is a "
+                "column of labels, so make groups of numbers"
+            )
         columns |= {f"control{number}_{level}": levels == level for level in range(1, levels.max() + 1)}
+    columns |= {f"occupation{number}": place == number for number in range(1, len(labels))}
     data = pd.DataFrame(columns, dtype=float)
     data["log_wage"], data["weight"] = frame[LOG_WAGE].to_numpy(), frame["weight"].to_numpy()
     data["cluster"], data["person"] = pd.factorize(clusters(frame))[0], pd.factorize(frame["person"])[0]
@@ -167,7 +190,7 @@ def occupation_pay(
         formula += " | person"
     with warnings.catch_warnings():
         # Controls that do not vary within a person drop out beside the person's effect.
-        warnings.filterwarnings("ignore", message=".*multicollinearity", category=UserWarning)
+        warnings.filterwarnings("ignore", message=r"(?s).*multicollinearity", category=UserWarning)
         fit = pyfixest.feols(
             formula,
             data,
@@ -182,8 +205,9 @@ def occupation_pay(
     names = [f"occupation{number}" for number in range(1, len(labels))]
     if lost := [labels[number] for number, name in enumerate(names, start=1) if name not in fit.coef().index]:
         raise ValueError(
-            f"occupation '{lost[0]}': nobody who works in it and in the others tells its pay from theirs; leave "
-            "same_people out, or raise fewest"
+            f"occupation '{lost[0]}': its pay cannot be told from the effects of {', '.join(controls) or 'people'}, "
+            "or, with same_people, nobody moves between it and some other occupations; leave such a control or "
+            "same_people out, or take fewer occupations, such as those of one coding"
         )
     places = [list(fit.coef().index).index(name) for name in names]
     pay, covariance = np.zeros(len(labels)), np.zeros((len(labels), len(labels)))
@@ -192,12 +216,19 @@ def occupation_pay(
     share = np.bincount(place, weights=frame["weight"], minlength=len(labels)) / frame["weight"].sum()
     centre = np.eye(len(labels)) - share
     pay, covariance = centre @ pay, centre @ covariance @ centre.T
-    degrees = int(data["cluster"].nunique()) - 1
+    told = frame[telling].assign(cluster=data["cluster"].to_numpy()[telling])
+    degrees = int(told["cluster"].nunique()) - 1
+    sizes = told.groupby("occupation").agg(
+        people=("person", "nunique"), person_years=("person", "size"), clusters=("cluster", "nunique")
+    )
+    sizes = sizes.reindex(labels)
+    # Errors of few clusters are far too small.
+    few = (sizes["clusters"] < FEWEST).to_numpy()
+    covariance[few] = covariance[:, few] = np.nan
     half = _width(degrees) * np.sqrt(np.diag(covariance).clip(min=0))
-    sizes = frame.groupby("occupation")["person"].agg(["nunique", "size"]).loc[labels]
     rows = pd.DataFrame(
         {LOG_WAGE: pay, "low": pay - half, "high": pay + half}
-        | {"people": sizes["nunique"].to_numpy(), "person_years": sizes["size"].to_numpy()},
+        | {name: sizes[name].to_numpy() for name in ("people", "person_years")},
         index=pd.Index(labels, name="occupation", dtype=object),
     )
     attrs = {"controls": list(controls), "same_people": same_people, "weighted": weighted}
@@ -208,7 +239,9 @@ def occupation_pay(
 def _check_controls(controls: Sequence[str]) -> None:
     for number, name in enumerate(controls):
         if name in ("person", "occupation", LOG_WAGE, "weight"):
-            raise ValueError(f"controls: '{name}' is no control; leave it out (same_people=True gives people effects)")
+            raise ValueError(
+                f"controls: '{name}' is no control; leave it out (people have effects with same_people=True)"
+            )
         if name in controls[:number]:
             raise ValueError(f"controls: '{name}' is there twice; name it once")
 
@@ -218,13 +251,25 @@ def _width(degrees: int) -> float:
     return float(stats.t.ppf(0.975, degrees)) if degrees + 1 >= FEWEST else np.nan
 
 
-def _of_enough_people(frame: pd.DataFrame, fewest: int, ledger: Ledger) -> pd.DataFrame:
-    """Rows of occupations in which enough people have wages."""
-    kept = frame.groupby("occupation")["person"].transform("nunique") >= fewest
-    dropped = {f"occupation of fewer than {fewest} people with wages": int((~kept).sum())}
+def _of_enough_people(
+    frame: pd.DataFrame, fewest: int, same_people: bool, ledger: Ledger
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Rows of occupations whose pay enough people tell, and which of these rows are of people who do: everybody, or
+    with `same_people` those who work in two of these occupations."""
+    kept = np.ones(len(frame), dtype=bool)
+    while True:
+        rows = frame[kept]
+        several = rows.groupby("person")["occupation"].transform("nunique") > 1 if same_people else rows["weight"] >= 0
+        people = rows[several].groupby("occupation")["person"].nunique().reindex(rows["occupation"]).fillna(0)
+        enough = people.to_numpy() >= max(fewest, 1)
+        if enough.all():
+            break
+        kept[np.flatnonzero(kept)[~enough]] = False
+    who = "people who work in others too" if same_people else "people with wages"
+    dropped = {f"occupation of fewer than {fewest} {who}": int((~kept).sum())}
     ledger.record("keep occupations of enough people", "person-years", len(frame), int(kept.sum()), dropped)
-    if frame["occupation"][kept].nunique() < 2:
+    if rows["occupation"].nunique() < 2:
         raise ValueError(
-            f"fewer than two occupations have wages of {fewest} people or more: lower fewest, or take more careers"
+            f"fewer than two occupations have at least {fewest} {who}: lower fewest, or take more careers"
         )
-    return frame[kept]
+    return rows, several.to_numpy()

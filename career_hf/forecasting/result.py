@@ -181,7 +181,7 @@ class Forecast(ReadableResult):
             ValueError: The forecast was loaded from files, which do not hold them.
         """
         if self.histories is None:
-            raise ValueError("the forecast was loaded from files, which hold no histories to draw: make it again")
+            raise ValueError("the forecast was loaded from files, which hold no histories: make it again")
         return self.histories
 
     def to_dataset(self) -> Dataset:

@@ -86,11 +86,10 @@ class OccupationPay(ReadableResult):
         last = [labels[-1] for labels in forecast.require_histories()["occupation"]]
         # One more than asked for, since the last occupation is left out.
         rows = forecast.top(k + 1)
-        unit = str(rows.columns[1])
         rows["person"], rows["occupation"] = rows["person"].astype(str), rows["occupation"].astype(str)
         rows.insert(3, "previous", rows["person"].map(dict(zip(forecast.people, last, strict=True))))
         rows = rows[rows["occupation"] != rows["previous"]].copy()
-        rows["rank"] = rows.groupby(["person", unit], sort=False).cumcount() + 1
+        rows["rank"] = rows.groupby(["person", forecast.time_unit], sort=False).cumcount() + 1
         rows = rows[rows["rank"] <= k].drop(columns="standard_error").reset_index(drop=True)
         return rows.join(self.change(rows["previous"], rows["occupation"]))
 
@@ -115,11 +114,11 @@ class OccupationPay(ReadableResult):
         left, entered = (
             self.pay.index.get_indexer([str(label) for label in labels]) for labels in (previous, occupation)
         )
-        known = (left >= 0) & (entered >= 0)
+        has_pay = (left >= 0) & (entered >= 0)
         pay, covariance = self.pay[LOG_WAGE].to_numpy(), self.covariance.to_numpy()
-        change = np.where(known, pay[entered] - pay[left], np.nan)
+        change = np.where(has_pay, pay[entered] - pay[left], np.nan)
         variance = covariance[left, left] + covariance[entered, entered] - 2 * covariance[left, entered]
-        half = np.where(known, _width(self.degrees) * np.sqrt(variance.clip(min=0)), np.nan)
+        half = np.where(has_pay, _width(self.degrees) * np.sqrt(variance.clip(min=0)), np.nan)
         return pd.DataFrame({"change": change, "low": change - half, "high": change + half})
 
 
@@ -256,18 +255,17 @@ def _of_enough_people(
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Rows of occupations whose pay enough people tell, and which of these rows are of people who do: everybody, or
     with `same_people` those who work in two of these occupations."""
-    kept = np.ones(len(frame), dtype=bool)
+    rows = frame
     while True:
-        rows = frame[kept]
         several = rows.groupby("person")["occupation"].transform("nunique") > 1 if same_people else rows["weight"] >= 0
-        people = rows[several].groupby("occupation")["person"].nunique().reindex(rows["occupation"]).fillna(0)
-        enough = people.to_numpy() >= max(fewest, 1)
-        if enough.all():
+        people = rows[several].groupby("occupation")["person"].nunique()
+        has_enough = rows["occupation"].isin(people.index[people >= fewest])
+        if has_enough.all():
             break
-        kept[np.flatnonzero(kept)[~enough]] = False
+        rows = rows[has_enough]  # people may now have one occupation only
     who = "people who work in others too" if same_people else "people with wages"
-    dropped = {f"occupation of fewer than {fewest} {who}": int((~kept).sum())}
-    ledger.record("keep occupations of enough people", "person-years", len(frame), int(kept.sum()), dropped)
+    dropped = {f"occupation of fewer than {fewest} {who}": len(frame) - len(rows)}
+    ledger.record("keep occupations of enough people", "person-years", len(frame), len(rows), dropped)
     if rows["occupation"].nunique() < 2:
         raise ValueError(
             f"fewer than two occupations have at least {fewest} {who}: lower fewest, or take more careers"

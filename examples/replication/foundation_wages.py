@@ -78,11 +78,12 @@ class FoundationWages(Study):
         return [name for name in MODELS if all(self.trained(name, seed).exists() for seed in seeds)]
 
     def prepare(self, workers: int) -> None:
-        if LOG_WAGE not in load_careers(self.data)["test"].column_names:
+        test = load_careers(self.data)["test"]
+        if LOG_WAGE not in test.column_names:
             raise ValueError(f"careers in {self.data} have no outcome '{LOG_WAGE}': prepare them with wages")
         trained_on = load_careers(Path(json.loads((self.models / "settings.json").read_text())["data"]))
         seen = {person for name in ("train", "validation") for person in trained_on[name]["person"]}
-        if both := sorted(seen & set(load_careers(self.data)["test"]["person"])):
+        if both := sorted(seen & set(test["person"])):
             raise ValueError(
                 f"person '{both[0]}' is in the split test of {self.data}, and models were trained on them"
             )

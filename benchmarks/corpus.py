@@ -6,8 +6,9 @@
 Resumes are drawn into a Parquet file of spells (`benchmarks/spells.py`), turned into careers by DuckDB with the memory
 that is given, split by person and written as Parquet files of careers. CAREER is then trained on these files for some
 updates of 16,000 person-years, and careers that it was not trained on are scored into files. Every stage runs in a
-process of its own, which has imported the package before it is measured. The last column is what a stage would take
-with `--extrapolate` people: in proportion where it goes through everybody, and the same where its work is fixed.
+process of its own, which has imported the package before it is measured. With fewer people than `--extrapolate`, the
+last column is what a stage would take with as many: in proportion where it goes through everybody, and the same where
+its work is fixed.
 """
 
 from __future__ import annotations
@@ -121,24 +122,25 @@ def main() -> None:
         (f"train the {options.size} model", train, (folder, options.size, updates)),
         ("score", score, (folder,)),
     ]
-    rows = []
+    is_extrapolated, rows = people != options.extrapolate, []
     for name, stage, arguments in stages:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             found = pool.submit(measured, stage, *arguments).result()
-        more = found["growing"] * (options.extrapolate / people - 1)
-        rows.append(
-            {
-                "stage": name,
-                "of": found["what"],
-                "wall seconds": found["wall"],
-                "CPU seconds": found["CPU"],
-                "peak memory in MB": found["peak"],
-                f"CPU minutes for {options.extrapolate:,}": (found["CPU"] + more) / 60,
-            }
-        )
-        print(rows[-1], flush=True)
-    where = f"{people:,} drawn resumes; {processor_name()}; 1 thread, load {os.getloadavg()[0]:.1f}; the last column "
-    report("corpus", where + "is an extrapolation", rows, None, options.output)
+        row = {
+            "stage": name,
+            "of": found["what"],
+            "wall seconds": found["wall"],
+            "CPU seconds": found["CPU"],
+            "peak memory in MB": found["peak"],
+        }
+        if is_extrapolated:
+            more = found["growing"] * (options.extrapolate / people - 1)
+            row[f"CPU minutes for {options.extrapolate:,}"] = (found["CPU"] + more) / 60
+        rows.append(row)
+        print(row, flush=True)
+    where = f"{people:,} drawn resumes; {processor_name()}; 1 thread, load {os.getloadavg()[0]:.1f}"
+    where += "; the last column is an extrapolation" if is_extrapolated else ""
+    report("corpus", where, rows, None, options.output)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
     python benchmarks/spells.py                                        # 1,000,000 resumes, 2 GiB
     python benchmarks/spells.py --people 23731674 --memory-gib 6 --folder /somewhere/large
+    python benchmarks/spells.py --spark                                # and by Spark: are all rows the same?
 
 Resumes are drawn with a seed: 4.2 jobs of 2.5 years each, dates as months, days, quarters and years, open ends,
 overlaps, gaps, missing dates and degrees, people in no order. `write_careers` and `split_written_careers`, which are
@@ -144,14 +145,54 @@ def measure(path: Path, folder: Path, memory_gib: float, threads: int) -> dict[s
     }
 
 
+def compare_with_spark(path: Path, folder: Path, threads: int, memory_gib: float) -> str:
+    """Years of the same spells by a local Spark and by DuckDB, and whether all rows and both ledgers are the same."""
+    import ibis
+    from pyspark.sql import SparkSession
+
+    builder = SparkSession.builder.master(f"local[{threads}]").config("spark.driver.memory", f"{memory_gib:g}g")
+    session = builder.config("spark.ui.showConsoleProgress", "false").getOrCreate()
+    found, seconds = {}, {}
+    engines = {"Spark": ibis.pyspark.connect(session).read_parquet(str(path)), "DuckDB": path}
+    for engine, spells in engines.items():
+        start = time.perf_counter()
+        years, ledger = spells_to_years(spells, RULES)
+        with years:
+            if engine == "Spark":
+                years.to_parquet_dir(folder / engine)
+            else:
+                (folder / engine).mkdir()
+                years.to_parquet(folder / engine / "years.parquet")
+        seconds[engine] = time.perf_counter() - start
+        found[engine] = ledger.to_dict()
+    session.stop()
+    rows = ibis.duckdb.connect()
+    of_spark, of_duckdb = (rows.read_parquet(str(folder / engine / "*.parquet")) for engine in engines)
+    of_spark = of_spark.select(*of_duckdb.columns).cast(of_duckdb.schema())
+    more = [
+        a.difference(b, distinct=False).count().execute() for a, b in ((of_spark, of_duckdb), (of_duckdb, of_spark))
+    ]
+    walls = ", ".join(f"{engine} {wall:.0f} s" for engine, wall in seconds.items())
+    return (
+        f"{of_duckdb.count().execute():,} years of {len(engines)} engines ({walls}): {more[0]} rows of Spark alone, "
+        f"{more[1]} of DuckDB alone; ledgers {'equal' if found['Spark'] == found['DuckDB'] else 'differ'}"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--people", type=int, default=1_000_000)
     parser.add_argument("--memory-gib", type=float, default=2.0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--folder", type=Path, default=Path("runs/spells"), help="large: up to 20 GB for 24 million")
+    parser.add_argument("--spark", action="store_true", help="only compare the years of Spark and DuckDB")
     arguments = parser.parse_args()
 
+    path = arguments.folder / f"resumes-{arguments.people}.parquet"
+    if arguments.spark:
+        write_resumes(path, arguments.people)
+        print(compare_with_spark(path, arguments.folder, arguments.threads, arguments.memory_gib))
+        return
     few = draw_resumes(50_000, 0, 0).to_pandas()
     few = few[few["start"].str.match(r"\d{4}-", na=False) & few["end"].str.match(r"\d{4}-|present")]
     start = time.process_time()
@@ -162,7 +203,6 @@ def main() -> None:
     here = time.process_time() - start
     print(f"CPU time of pandas over that of spells_to_years, 50,000 people: {in_pandas / here:.1f}")
 
-    path = arguments.folder / f"resumes-{arguments.people}.parquet"
     start = time.perf_counter()
     write_resumes(path, arguments.people)
     print(f"resumes: {path.stat().st_size / 2**20:,.0f} MiB, drawn in {time.perf_counter() - start:.0f} s")

@@ -3,7 +3,8 @@ occupations of one broad group, together and without each, on one split.
 
 Every model sees the same training people. CAREER and NEMO have the schedule that won their trials in the study of
 rivals; what is new has fewer updates. Variants of the new model differ in one thing from the recipe, which was chosen
-on validation careers. Test careers are scored once, after everything is trained.
+on validation careers. With resumes, the recipe is also trained on the survey and on them at once. Test careers are
+scored once, after everything is trained.
 
 The log-perplexity of a model is the sum of five parts, by the chain rule: the first occupation; whether a person
 stays; whether a mover returns to an earlier occupation; which earlier occupation; and which new one. Perplexities of
@@ -22,14 +23,19 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 import typer
+from datasets import DatasetDict
 from matplotlib.figure import Figure
 from transformers import PreTrainedModel
 
-from career_hf.careers.provenance import source_of
+from career_hf.careers.ledger import Ledger
+from career_hf.careers.mixing import mix
+from career_hf.careers.prepared import PreparedCareers
+from career_hf.careers.provenance import Limits, source_of
 from career_hf.cli.console import say, show
 from career_hf.comparing import score_once
 from career_hf.encoding.checkpoints import load_checkpoint
 from career_hf.encoding.collating import EncodedCareers
+from career_hf.encoding.mixtures import encode_mixture
 from career_hf.encoding.processing_career import CareerProcessor
 from career_hf.evaluation.metrics import auc_differences, perplexity_differences, summarize
 from career_hf.evaluation.report import calibration
@@ -39,9 +45,11 @@ from career_hf.models.title_embeddings import maker_with_titles
 from career_hf.occupations.crosswalks import group_vectors
 from career_hf.rivals.backoff import BackoffForOccupationPrediction
 from career_hf.rivals.nemo import NemoForOccupationPrediction
+from career_hf.trained_models import mixture_record
 from career_hf.training.cells import fit_once, linear_schedule
 from career_hf.training.trainer import recipe_for
 
+from .pretrained import corpus
 from .rivals import broad_groups
 from .study import (
     CareersStudy,
@@ -67,6 +75,8 @@ BASELINE, TRUTH, COUNTED = "CAREER, two stages", "the truth", "counted moves"
 PARTS = ("first", "stay or move", "return or new", "which return", "which new")
 POINTER, FEATURES = {"return_pointer": True}, {"career_features": True}
 TWO_LAYERS = {"num_hidden_layers": 2}
+# Twenty times as many careers have room for more weights.
+WITH_RESUMES, WIDE = "the recipe, with resumes", {"hidden_size": 128, "intermediate_size": 512}
 
 
 @dataclass(frozen=True)
@@ -81,6 +91,7 @@ class Variant:
         dropout: Dropout of hidden states and attention; the class's own if None.
         groups: Whether occupations share weights of their broad groups, where labels are occ1990dd codes.
         is_new: Whether it is trained by the new, short schedule.
+        with_resumes: Whether it is trained on resumes too, by a schedule of its own.
     """
 
     fields: Mapping[str, Any]
@@ -90,6 +101,18 @@ class Variant:
     dropout: float | None = None
     groups: bool = True
     is_new: bool = True
+    with_resumes: bool = False
+
+    def made(self, processor: CareerProcessor) -> tuple[Callable[[Any], PreTrainedModel], dict[str, Any]]:
+        """What makes a model for a processor, and the fields of its config."""
+        fields, titles = dict(self.fields), None
+        if self.groups:
+            titles = group_vectors(processor.occupation_labels) or None
+        if titles is not None:
+            fields |= {"title_embedding_size": len(next(iter(titles.values())))}
+        if self.dropout is not None:
+            fields |= {"hidden_dropout": self.dropout, "attention_dropout": self.dropout}
+        return maker_with_titles(self.model, titles), fields
 
 
 OLD = partial(Variant, weight_decay=0.01, groups=False, is_new=False)
@@ -103,6 +126,7 @@ VARIANTS = {
     "without features": Variant(TWO_LAYERS | POINTER),
     "without a return stage": Variant(TWO_LAYERS | FEATURES),
     "with more dropout": Variant(TWO_LAYERS | POINTER | FEATURES, dropout=0.25),
+    WITH_RESUMES: Variant(TWO_LAYERS | POINTER | FEATURES | WIDE, weight_decay=0.1, with_resumes=True),
 }
 
 
@@ -112,17 +136,22 @@ class BetterSettings(StudySettings):
 
     Args:
         new_steps, new_tokens: Updates of a new model, and person-years in each.
+        resume_steps, resume_tokens: Updates of a model that is trained on resumes too, and person-years in each.
+        survey_share: The survey's share of the weight of both.
         models: Names in `VARIANTS`.
     """
 
     new_steps: int = 900
     new_tokens: int = 2_000
+    resume_steps: int = 1_600
+    resume_tokens: int = 8_000
+    survey_share: float = 0.5
     models: tuple[str, ...] = field(default_factory=lambda: tuple(VARIANTS))
 
     @classmethod
     def quick(cls) -> BetterSettings:
         """A size at which everything runs and little is learned."""
-        return cls(seeds=1, most_steps=30, new_steps=30, draws=100)
+        return cls(seeds=1, most_steps=30, new_steps=30, resume_steps=30, draws=100)
 
 
 @dataclass(frozen=True)
@@ -131,16 +160,20 @@ class BetterStudy(CareersStudy):
 
     Args:
         truth: Checkpoint of the true model, of careers that are simulated.
+        resumes: Resumes of the same market, as careers in splits or as `simulate` writes them.
     """
 
     settings: BetterSettings = BetterSettings()
     truth: Path | None = None
+    resumes: Path | None = None
 
     def described(self) -> dict[str, Any]:
         settings = {
             name: value for name, value in vars(self.settings).items() if name not in ("seeds", "draws", "models")
         }
-        paths = {"data": str(self.data), "truth": None if self.truth is None else str(self.truth)}
+        paths = {
+            name: None if (path := getattr(self, name)) is None else str(path) for name in ("data", "truth", "resumes")
+        }
         return {**paths, "covariates": self.covariates, **settings}
 
     def trials(self) -> list[Trial]:
@@ -148,6 +181,7 @@ class BetterStudy(CareersStudy):
             Trial(name, VARIANTS[name].rate, seed)
             for seed in range(self.settings.seeds)
             for name in self.settings.models
+            if self.resumes is not None or not VARIANTS[name].with_resumes
         ]
 
     def compute(self, workers: int) -> None:
@@ -169,6 +203,8 @@ class BetterStudy(CareersStudy):
 
     def train(self, trial: Trial) -> Made:
         settings, variant, splits = self.settings, VARIANTS[trial.model], self.splits()
+        if variant.with_resumes:
+            return self.train_with_resumes(trial, variant)
         processor = self.processor(self.covariates)
         steps, tokens = settings.most_steps, settings.tokens_per_batch
         if variant.is_new:
@@ -176,19 +212,47 @@ class BetterStudy(CareersStudy):
         schedule = linear_schedule(
             rate=trial.rate, seed=trial.seed, max_steps=steps, tokens_per_batch=tokens, patience=settings.patience
         )
-        fields, titles = dict(variant.fields), None
-        if variant.groups:
-            titles = group_vectors(processor.occupation_labels) or None
-        if titles is not None:
-            fields |= {"title_embedding_size": len(next(iter(titles.values())))}
-        if variant.dropout is not None:
-            fields |= {"hidden_dropout": variant.dropout, "attention_dropout": variant.dropout}
+        make_model, fields = variant.made(processor)
         recipe = partial(
             recipe_for, variant.model, processor, fields=fields, weight_decay=variant.weight_decay, **schedule
         )
         careers = splits["train"], splits["validation"]
-        make_model = maker_with_titles(variant.model, titles)
         return fit_once(self.place(trial.folder), make_model, processor, recipe, *careers, source_of(self.data))
+
+    def train_with_resumes(self, trial: Trial, variant: Variant) -> Made:
+        """A model that is trained on the survey and on resumes at once, and validated on the survey."""
+        settings, splits = self.settings, self.splits()
+        resumes, _ = corpus(self.resumes)  # type: ignore[arg-type]  # `trials` has none without resumes
+        occupations = self.processor(()).occupation_labels
+        held = {label for career in resumes["occupation"] for label in career}
+        survey = DatasetDict({name: splits[name] for name in ("train", "validation")})
+        # What no resume can contain is left out of the softmax there.
+        limits = Limits(lacks=tuple(label for label in occupations if label not in held))
+        corpora = [
+            PreparedCareers.of_splits("panel", survey, Ledger()),
+            PreparedCareers.of_splits("panel", DatasetDict(train=resumes), Ledger(), limits=limits),
+        ]
+        shares = [settings.survey_share, 1 - settings.survey_share]
+        mixture = mix(corpora, shares, [name for name in self.covariates if name != "year"])
+        processor = CareerProcessor.fit(mixture.splits["train"], self.covariates, occupations=occupations)
+        # Resumes do not have all of them.
+        processor.optional_covariates = list(self.covariates)
+        make_model, fields = variant.made(processor)
+        schedule = linear_schedule(
+            rate=trial.rate,
+            seed=trial.seed,
+            max_steps=settings.resume_steps,
+            tokens_per_batch=settings.resume_tokens,
+            patience=settings.patience,
+        )
+        recipe = partial(
+            recipe_for, variant.model, processor, fields=fields, weight_decay=variant.weight_decay, **schedule
+        )
+        careers, encode = mixture.splits, partial(encode_mixture, limits=mixture.limits)
+        place, record = self.place(trial.folder), mixture_record(mixture)
+        return fit_once(
+            place, make_model, processor, recipe, careers["train"], careers["validation"], record, encode=encode
+        )
 
     def counted(self) -> Made:
         """Counts moves of training careers; only its strengths are chosen, on validation careers."""
@@ -231,7 +295,8 @@ class BetterStudy(CareersStudy):
 
     def costs(self) -> pd.DataFrame:
         """Updates, hours and best validation log-perplexity of every model, averages over seeds."""
-        rows = {name: self.training_of(f"{name}, {VARIANTS[name].rate:g}") for name in self.settings.models}
+        models = dict.fromkeys(trial.model for trial in self.trials())
+        rows = {name: self.training_of(f"{name}, {VARIANTS[name].rate:g}") for name in models}
         return pd.DataFrame({name: runs.mean() for name, runs in rows.items()}).T.rename_axis("model")
 
 
@@ -396,6 +461,10 @@ def better(
     truth: Annotated[
         Path | None, typer.Option(help="The true model, as `simulate` writes it, for the floor.", exists=True)
     ] = None,
+    resumes: Annotated[
+        Path | None,
+        typer.Option(help="Resumes of the same market, as `simulate` writes them, for one more model.", exists=True),
+    ] = None,
     models: Annotated[
         str, typer.Option(help="Semicolon-separated names of the models; all if empty. Two-stage CAREER is needed.")
     ] = "",
@@ -408,7 +477,8 @@ def better(
         if unknown := [name for name in named if name not in VARIANTS]:
             raise typer.BadParameter(f"there is no model '{unknown[0]}'; models are {'; '.join(VARIANTS)}")
         settings = replace(settings, models=named)
-    study = BetterStudy(output, settings, data=data, covariates=tuple(covariates.split(",")), truth=truth)
+    paths = {"data": data, "truth": truth, "resumes": resumes}
+    study = BetterStudy(output, settings, covariates=tuple(covariates.split(",")), **paths)
     say(f"{len(study.trials())} training runs, each one to three minutes of one core on 10,000 people")
     result = study.run(workers)
     show(result["levels"], "Test perplexity, and difference of log-perplexity from two-stage CAREER")

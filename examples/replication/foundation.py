@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -56,7 +57,6 @@ from career_hf.evaluation.metrics import (
 )
 from career_hf.evaluation.transition_table import transition_table
 from career_hf.models.modeling_career import CareerForOccupationPrediction
-from career_hf.models.shipped import SMALL
 from career_hf.models.title_embeddings import maker_with_titles
 from career_hf.models.transfer import resize_vocabulary
 from career_hf.occupations.crosswalks import codes, group_vectors
@@ -174,7 +174,7 @@ class FoundationSettings:
         return {
             "num_hidden_layers": self.layers,
             "hidden_size": self.hidden_size,
-            "num_attention_heads": 2,
+            "num_attention_heads": max(2, self.hidden_size // 64),
             "intermediate_size": 4 * self.hidden_size,
         }
 
@@ -705,6 +705,20 @@ def foundation(
     say(f"{output}/*.csv, tables.md, foundation.png")
 
 
+class CheckpointSize(StrEnum):
+    """Sizes of checkpoints."""
+
+    small = "small"
+    large = "large"
+
+
+# The large one has the size of the paper's pretrained model (Appendix G); its updates take fifteen times as long.
+CHECKPOINTS = {
+    CheckpointSize.small: FoundationSettings(pretraining_steps=2_000),
+    CheckpointSize.large: FoundationSettings(layers=12, hidden_size=192, pretraining_steps=600, pretraining_rate=1e-3),
+}
+
+
 @studies.command("foundation-checkpoint")
 def foundation_checkpoint(
     nlsy97: Table97,
@@ -713,14 +727,22 @@ def foundation_checkpoint(
         Path | None,
         typer.Option(help="Folder with extracts of the NLSY79; if left out, nobody of it is trained on.", exists=True),
     ] = None,
-    name: Annotated[str, typer.Option(help="Name of the checkpoint.")] = SMALL,
-    steps: Annotated[int, typer.Option(help="Updates.", min=4)] = 2_000,
+    size: Annotated[
+        CheckpointSize, typer.Option(help="The one that ships, or one of the size that the paper pretrains.")
+    ] = CheckpointSize.small,
+    name: Annotated[str | None, typer.Option(help="Name of the checkpoint; `occ1990dd-SIZE` if left out.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Updates; 2,000 of the small one, 600 of the large.", min=4)
+    ] = None,
 ) -> None:
-    """Train the checkpoint that ships, from raw files: `OUTPUT/NAME`, with its card.
+    """Train the checkpoint that ships, from raw files: `OUTPUT/NAME`, with its card; or a large one in the same way.
 
     It is trained on corpora whose licences let models go out, and never on the split `test` of the NLSY79.
     """
-    settings = FoundationSettings(pretraining_steps=steps, pretraining_tokens=4_000)
+    name = name or f"occ1990dd-{size.value}"
+    settings = replace(CHECKPOINTS[size], pretraining_tokens=4_000)
+    if steps is not None:
+        settings = replace(settings, pretraining_steps=steps)
     survey79 = None if nlsy79 is None else nlsy79_careers(nlsy79)
     corpora = [nlsy97_corpus(nlsy97)] if survey79 is None else [survey79, nlsy97_corpus(nlsy97)]
     model, processor = pretrain(output / "training" / name, mix(corpora, None, COVARIATES), settings)
@@ -735,7 +757,7 @@ def foundation_checkpoint(
     processor.training_stages = [round_stage(stage, K) for stage in processor.training_stages]
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
-    write_model_card(folder, data, by=by, name=name, note=NOTE)
+    write_model_card(folder, data, by=by, name=name, note=NOTES[size])
     add_publication_section(folder / CARD, None, stored, rare, K, privacy)
     show(rare, f"Cells of training careers with fewer than {K} people")
     say(f"{folder}: {model.num_parameters():,} parameters")
@@ -764,8 +786,9 @@ def nlsy79_careers(extract: Path) -> PreparedCareers:
 
 
 # The first lines of the card.
-NOTE = (
-    "Small and general: fine-tune it on careers of your own. It knows occupations of the United States from 1980 to "
-    "2021, of two cohorts up to their early forties."
+KNOWS = (
+    "fine-tune it on careers of your own. It knows occupations of the United States from 1980 to 2021, of two cohorts "
+    "up to their early forties."
 )
+NOTES = {CheckpointSize.small: f"Small and general: {KNOWS}", CheckpointSize.large: f"Large and general: {KNOWS}"}
 CAREER = ["person", "year", "occupation"]

@@ -10,25 +10,30 @@ from replication import better as study
 
 from career_hf.careers import load_careers
 from career_hf.encoding.checkpoints import load_checkpoint
-from career_hf.simulation import preset, save_simulation
+from career_hf.simulation import ResumeConfig, preset, save_simulation, write_resume_card, write_resumes
 
 
 NEW = "the recipe"
 SMALL = study.BetterSettings(
-    seeds=1, most_steps=2, new_steps=2, tokens_per_batch=400, new_tokens=400, draws=20, models=(study.BASELINE, NEW)
-)
+    seeds=1, most_steps=2, new_steps=2, resume_steps=2, tokens_per_batch=400, new_tokens=400, resume_tokens=400,
+    draws=20, models=(study.BASELINE, NEW, study.WITH_RESUMES),
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     folder = tmp_path_factory.mktemp("market")
-    save_simulation(preset("tiny").simulate(120), folder)
+    market = preset("tiny").simulate(120)
+    save_simulation(market, folder)
+    resumes = folder / "resumes"
+    write_resume_card(resumes, write_resumes(market.world, ResumeConfig(people=100), resumes))
     made = study.BetterStudy(
         tmp_path_factory.mktemp("better"),
         SMALL,
         data=folder / "careers",
         covariates=("year", "education"),
         truth=folder / "truth",
+        resumes=resumes,
     )
     return made, made.run(workers=1)
 
@@ -36,7 +41,7 @@ def done(tmp_path_factory):
 def test_what_is_finished_is_not_run_again_and_more_seeds_may_follow(done):
     made, found = done
     weights = {path: path.stat().st_mtime_ns for path in made.folder.rglob("model.safetensors")}
-    assert len(weights) == 2
+    assert len(weights) == 3
     again = made.run(workers=1)
     assert {path: path.stat().st_mtime_ns for path in weights} == weights
     pd.testing.assert_frame_equal(found["parts"], again["parts"])
@@ -53,7 +58,7 @@ def test_parts_sum_to_the_log_probability_and_are_those_of_one_career(done):
     levels = found["levels"]
     np.testing.assert_allclose(np.exp(totals[levels.index]), levels["perplexity"], rtol=1e-9)
     assert found["levels"].loc[study.TRUTH, "excess"] == 0
-    assert set(found["levels"].index) == {study.BASELINE, NEW, study.COUNTED, study.TRUTH}
+    assert set(found["levels"].index) == {*SMALL.models, study.COUNTED, study.TRUTH}
     steps = found["cuts"].query("cut == 'from the second step on'").set_index("model")
     own = [
         tables[0].query("step > 0")["log_prob"].mean() for tables in (made.tables()[n] for n in (NEW, study.BASELINE))
@@ -74,6 +79,17 @@ def test_parts_sum_to_the_log_probability_and_are_those_of_one_career(done):
         )
         expected = 0 if kind == "stay" else -np.log(p_return[step] if kind == "return" else 1 - p_return[step])
         assert rows["return or new"].iloc[step] == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_recipe_with_resumes_was_trained_on_both(done):
+    made, _ = done
+    trial = next(trial for trial in made.trials() if trial.model == study.WITH_RESUMES)
+    model, processor = load_checkpoint(made.place(trial.folder))
+    (stage,) = processor.training_stages
+    assert stage["people"] > len(load_careers(made.data)["train"])
+    assert model.config.return_pointer and model.config.hidden_size == 128
+    # Whoever has no resumes does without this model alone.
+    assert {trial.model for trial in replace(made, resumes=None).trials()} == {study.BASELINE, NEW}
 
 
 def test_averages_are_those_of_probabilities(done):

@@ -1,5 +1,6 @@
 """The command line from raw careers to a scored checkpoint, and what a user of the package meets first."""
 
+import inspect
 import json
 import re
 import subprocess
@@ -14,15 +15,17 @@ import torch
 from command_output import words
 from datasets import DatasetDict
 from huggingface_hub import ModelCard, constants
+from typer.main import get_command
 from typer.testing import CliRunner
 
+import career_hf
 from career_hf.careers import load_careers, save_careers
 from career_hf.cli.app import app
 from career_hf.cli.console import show
 from career_hf.encoding.processing_career import CareerProcessor
 from career_hf.evaluation.metrics import bootstrap_perplexity
 from career_hf.evaluation.metrics import perplexity as perplexity_of
-from career_hf.first_steps import quickstart
+from career_hf.first_steps import MAX_STEPS, quickstart
 from career_hf.rivals.markov import MarkovForOccupationPrediction
 
 
@@ -218,6 +221,21 @@ def test_resumes_are_drawn_and_can_be_drawn_on(folder):
         printed = run("simulate", "--preset", "resume", "--people", 60, "--departure", 0.5, "--output", folder / "cvs")
         assert "60 people in" in printed
     assert (folder / "cvs" / "part-00000.parquet").exists()
+
+
+def test_numbers_that_a_command_has_by_default_are_those_of_its_function():
+    differing = []
+    for name, command in get_command(app).commands.items():
+        function = getattr(career_hf, name.replace("-", "_"), None)
+        if hasattr(command, "commands") or not callable(function):
+            continue
+        parameters = inspect.signature(function).parameters
+        for option in command.params:
+            of_function = parameters[option.name].default if option.name in parameters else None
+            if isinstance(of_function, int | float) and option.default not in (None, of_function):
+                differing.append((name, option.name, option.default, of_function))
+    assert not differing
+    assert f"{MAX_STEPS} if left out" in words(CliRunner().invoke(app, ["quickstart", "--help"]))
 
 
 def test_quickstart_beats_both_markov_chains(tmp_path):

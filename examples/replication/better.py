@@ -75,8 +75,7 @@ BASELINE, TRUTH, COUNTED = "CAREER, two stages", "the truth", "counted moves"
 PARTS = ("first", "stay or move", "return or new", "which return", "which new")
 POINTER, FEATURES = {"return_pointer": True}, {"career_features": True}
 TWO_LAYERS = {"num_hidden_layers": 2}
-# Twenty times as many careers have room for more weights.
-WITH_RESUMES, WIDE = "the recipe, with resumes", {"hidden_size": 128, "intermediate_size": 512}
+WITH_RESUMES = "the recipe, with resumes"
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ VARIANTS = {
     "without features": Variant(TWO_LAYERS | POINTER),
     "without a return stage": Variant(TWO_LAYERS | FEATURES),
     "with more dropout": Variant(TWO_LAYERS | POINTER | FEATURES, dropout=0.25),
-    WITH_RESUMES: Variant(TWO_LAYERS | POINTER | FEATURES | WIDE, weight_decay=0.1, with_resumes=True),
+    WITH_RESUMES: Variant(TWO_LAYERS | POINTER | FEATURES, weight_decay=0.1, with_resumes=True),
 }
 
 
@@ -145,7 +144,7 @@ class BetterSettings(StudySettings):
     new_tokens: int = 2_000
     resume_steps: int = 1_600
     resume_tokens: int = 8_000
-    survey_share: float = 0.5
+    survey_share: float = 0.3
     models: tuple[str, ...] = field(default_factory=lambda: tuple(VARIANTS))
 
     @classmethod

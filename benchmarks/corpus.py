@@ -1,7 +1,7 @@
 """From the spells of a corpus to scores: wall time, CPU time and peak memory of every stage, at any number of people.
 
     python benchmarks/corpus.py --people 300000 --folder /somewhere/large --output docs/explanation/speed
-    python benchmarks/corpus.py --people 23731674 --memory-gib 6   # as many as the paper's resumes; some hours
+    python benchmarks/corpus.py --people 23731674 --memory-gib 6   # as many as the paper's resumes; an hour
 
 Resumes are drawn into a Parquet file of spells (`benchmarks/spells.py`), turned into careers by DuckDB with the memory
 that is given, split by person and written as Parquet files of careers. CAREER is then trained on these files for some
@@ -122,7 +122,7 @@ def main() -> None:
         (f"train the {options.size} model", train, (folder, options.size, updates)),
         ("score", score, (folder,)),
     ]
-    is_extrapolated, rows = people != options.extrapolate, []
+    is_extrapolated, rows = people < options.extrapolate, []
     for name, stage, arguments in stages:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             found = pool.submit(measured, stage, *arguments).result()

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import shutil
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -158,6 +159,7 @@ def compare_with_spark(path: Path, folder: Path, threads: int, memory_gib: float
         start = time.perf_counter()
         years, ledger = spells_to_years(spells, RULES)
         with years:
+            shutil.rmtree(folder / engine, ignore_errors=True)
             if engine == "Spark":
                 years.to_parquet_dir(folder / engine)
             else:

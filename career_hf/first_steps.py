@@ -72,7 +72,7 @@ def quickstart(output: str | Path, max_steps: int = MAX_STEPS, seed: int = 0) ->
 
     Args:
         output: Destination folder of the checkpoint.
-        max_steps: Maximum number of updates; training stops earlier if validation careers stop getting likelier.
+        max_steps: Number of updates; a longer training stops earlier if validation careers stop getting likelier.
         seed: Random seed of the initial weights, the order of careers and the forecasts.
     """
     with _one_thread():

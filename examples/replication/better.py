@@ -23,7 +23,7 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 import typer
-from datasets import DatasetDict
+from datasets import Dataset, DatasetDict
 from matplotlib.figure import Figure
 from transformers import PreTrainedModel
 
@@ -49,7 +49,7 @@ from career_hf.trained_models import mixture_record
 from career_hf.training.cells import fit_once, linear_schedule
 from career_hf.training.trainer import recipe_for
 
-from .pretrained import corpus
+from .pretrained import Start, corpus
 from .rivals import broad_groups
 from .study import (
     CareersStudy,
@@ -191,14 +191,20 @@ class BetterStudy(CareersStudy):
         if self.truth is not None:
             self.keep_table(TRUTH, 0, partial(load_checkpoint, self.truth))
 
-    def processor(self, covariates: tuple[str, ...]) -> CareerProcessor:
-        """Occupations of training careers, and one for all others; in a simulated market all that there are."""
+    def processor(self, covariates: tuple[str, ...], careers: Dataset | None = None) -> CareerProcessor:
+        """Occupations of training careers, and one for all others; in a simulated market all that there are.
+
+        Args:
+            covariates: Covariates of the model.
+            careers: Careers whose levels it knows; the survey's training careers if None.
+        """
         train = self.splits()["train"]
+        careers = train if careers is None else careers
         if self.truth is not None:
             truth = CareerProcessor.from_pretrained(self.truth)
-            return CareerProcessor.fit(train, covariates, occupations=truth.occupation_labels)
+            return CareerProcessor.fit(careers, covariates, occupations=truth.occupation_labels)
         held = sorted({label for occupations in train["occupation"] for label in occupations})
-        return CareerProcessor.fit(train, covariates, unknown_occupation="unknown", occupations=held)
+        return CareerProcessor.fit(careers, covariates, unknown_occupation="unknown", occupations=held)
 
     def train(self, trial: Trial) -> Made:
         settings, variant, splits = self.settings, VARIANTS[trial.model], self.splits()
@@ -222,20 +228,21 @@ class BetterStudy(CareersStudy):
         """A model that is trained on the survey and on resumes at once, and validated on the survey."""
         settings, splits = self.settings, self.splits()
         resumes, _ = corpus(self.resumes)  # type: ignore[arg-type]  # `trials` has none without resumes
-        occupations = self.processor(()).occupation_labels
         held = {label for career in resumes["occupation"] for label in career}
         survey = DatasetDict({name: splits[name] for name in ("train", "validation")})
-        # What no resume can contain is left out of the softmax there.
-        limits = Limits(lacks=tuple(label for label in occupations if label not in held))
+        # What no resume has, such as states without work, is left out of the softmax there.
+        limits = Limits(lacks=tuple(label for label in self.processor(()).occupation_labels if label not in held))
         corpora = [
             PreparedCareers.of_splits("panel", survey, Ledger()),
             PreparedCareers.of_splits("panel", DatasetDict(train=resumes), Ledger(), limits=limits),
         ]
         shares = [settings.survey_share, 1 - settings.survey_share]
         mixture = mix(corpora, shares, [name for name in self.covariates if name != "year"])
-        processor = CareerProcessor.fit(mixture.splits["train"], self.covariates, occupations=occupations)
-        # Resumes do not have all of them.
-        processor.optional_covariates = list(self.covariates)
+        processor = self.processor(self.covariates, mixture.splits["train"])
+        # The model has learned to do without what resumes do not have.
+        processor.optional_covariates = [
+            name for name in self.covariates if name != "year" and name not in resumes.column_names
+        ]
         make_model, fields = variant.made(processor)
         schedule = linear_schedule(
             rate=trial.rate,
@@ -475,10 +482,17 @@ def better(
         named = tuple(name.strip() for name in models.split(";"))
         if unknown := [name for name in named if name not in VARIANTS]:
             raise typer.BadParameter(f"there is no model '{unknown[0]}'; models are {'; '.join(VARIANTS)}")
+        if BASELINE not in named:
+            raise typer.BadParameter(f"'{BASELINE}', which all others stand beside, is not among the models: add it")
+        if resumes is None and (lacking := [name for name in named if VARIANTS[name].with_resumes]):
+            raise typer.BadParameter(f"'{lacking[0]}' needs resumes: give --resumes")
         settings = replace(settings, models=named)
+    Start(resumes=resumes).check()
     paths = {"data": data, "truth": truth, "resumes": resumes}
     study = BetterStudy(output, settings, covariates=tuple(covariates.split(",")), **paths)
-    say(f"{len(study.trials())} training runs, each one to three minutes of one core on 10,000 people")
+    length = "each one to three minutes of one core on 10,000 people"
+    length += "" if resumes is None else ", with resumes about a quarter of an hour"
+    say(f"{len(study.trials())} training runs, {length}")
     result = study.run(workers)
     show(result["levels"], "Test perplexity, and difference of log-perplexity from two-stage CAREER")
     show(result["parts"].pivot(index="model", columns="part", values="difference"), "Parts, against CAREER")

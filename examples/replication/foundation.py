@@ -745,7 +745,9 @@ def foundation_checkpoint(
         settings = replace(settings, pretraining_steps=steps)
     survey79 = None if nlsy79 is None else nlsy79_careers(nlsy79)
     corpora = [nlsy97_corpus(nlsy97)] if survey79 is None else [survey79, nlsy97_corpus(nlsy97)]
-    model, processor = pretrain(output / "training" / name, mix(corpora, None, COVARIATES), settings)
+    model, processor = pretrain(
+        output / "training" / f"{size.value}, {settings.pretraining_steps}", mix(corpora, None, COVARIATES), settings
+    )
     everybody = concatenate_datasets([corpus.splits["train"].select_columns(CAREER) for corpus in corpora])
     rare, stored = rare_careers(everybody), small_counts(processor)
     data, by, privacy = None, [], None
@@ -757,7 +759,9 @@ def foundation_checkpoint(
     processor.training_stages = [round_stage(stage, K) for stage in processor.training_stages]
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
-    write_model_card(folder, data, by=by, name=name, note=NOTES[size])
+    write_model_card(
+        folder, data, by=by, name=name, note=f"{size.value.capitalize()} and general: {KNOWS[survey79 is not None]}"
+    )
     add_publication_section(folder / CARD, None, stored, rare, K, privacy)
     show(rare, f"Cells of training careers with fewer than {K} people")
     say(f"{folder}: {model.num_parameters():,} parameters")
@@ -785,10 +789,10 @@ def nlsy79_careers(extract: Path) -> PreparedCareers:
     return career_hf.sources.nlsy79(extract, variant="full")
 
 
-# The first lines of the card.
-KNOWS = (
-    "fine-tune it on careers of your own. It knows occupations of the United States from 1980 to 2021, of two cohorts "
-    "up to their early forties."
-)
-NOTES = {CheckpointSize.small: f"Small and general: {KNOWS}", CheckpointSize.large: f"Large and general: {KNOWS}"}
+# The first lines of the card, without and with the NLSY79.
+FINE_TUNE = "fine-tune it on careers of your own. It knows occupations of the United States from "
+KNOWS = {
+    False: f"{FINE_TUNE}1997 to 2021, of one cohort up to its early forties.",
+    True: f"{FINE_TUNE}1980 to 2021, of two cohorts up to their early forties.",
+}
 CAREER = ["person", "year", "occupation"]

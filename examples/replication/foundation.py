@@ -745,9 +745,9 @@ def foundation_checkpoint(
         settings = replace(settings, pretraining_steps=steps)
     survey79 = None if nlsy79 is None else nlsy79_careers(nlsy79)
     corpora = [nlsy97_corpus(nlsy97)] if survey79 is None else [survey79, nlsy97_corpus(nlsy97)]
-    model, processor = pretrain(
-        output / "training" / f"{size.value}, {settings.pretraining_steps}", mix(corpora, None, COVARIATES), settings
-    )
+    of = "NLSY97" if survey79 is None else "NLSY79 and NLSY97"
+    place = output / "training" / f"{size.value}, {of}, {settings.pretraining_steps}"
+    model, processor = pretrain(place, mix(corpora, None, COVARIATES), settings)
     everybody = concatenate_datasets([corpus.splits["train"].select_columns(CAREER) for corpus in corpora])
     rare, stored = rare_careers(everybody), small_counts(processor)
     data, by, privacy = None, [], None
@@ -759,9 +759,8 @@ def foundation_checkpoint(
     processor.training_stages = [round_stage(stage, K) for stage in processor.training_stages]
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
-    write_model_card(
-        folder, data, by=by, name=name, note=f"{size.value.capitalize()} and general: {KNOWS[survey79 is not None]}"
-    )
+    note = f"{size.value.capitalize()} and general: {KNOWS[survey79 is not None]}"
+    write_model_card(folder, data, by=by, name=name, note=note)
     add_publication_section(folder / CARD, None, stored, rare, K, privacy)
     show(rare, f"Cells of training careers with fewer than {K} people")
     say(f"{folder}: {model.num_parameters():,} parameters")

@@ -293,21 +293,25 @@ def stata_names(names: Sequence[str]) -> dict[str, str]:
     """
     # A name that needs no change is nobody else's.
     kept = {name for name in names if re.fullmatch(rf"[A-Za-z_][A-Za-z0-9_]{{0,{LONGEST_NAME - 1}}}", name)}
-    kept -= {name for name in kept if name in STATA_WORDS or re.fullmatch(r"str\d+", name)}
+    kept -= {name for name in kept if _is_reserved(name)}
     new_names: dict[str, str] = {}
     for name in names:
         if name in kept:
             new_names[name] = name
             continue
         plain = re.sub(r"[^A-Za-z0-9_]", "_", name)
-        plain = plain if re.match(r"[A-Za-z_]", plain) and name not in STATA_WORDS else f"v_{plain}"
-        plain = f"v_{plain}" if re.fullmatch(r"str\d+", plain) else plain
+        plain = plain if re.match(r"[A-Za-z_]", plain) and not _is_reserved(plain) else f"v_{plain}"
         new, number = plain[:LONGEST_NAME], 2
         while new in kept or new in new_names.values():
             new = f"{plain[: LONGEST_NAME - len(str(number)) - 1]}_{number}"
             number += 1
         new_names[name] = new
     return new_names
+
+
+def _is_reserved(name: str) -> bool:
+    """Whether Stata has a word of its own for it, such as `_N`, `int` or `str8`."""
+    return name in STATA_WORDS or re.fullmatch(r"str\d+", name) is not None
 
 
 __all__ = [

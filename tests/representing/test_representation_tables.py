@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 from sklearn.linear_model import RidgeCV
@@ -210,6 +210,7 @@ def test_columns_that_cannot_be_made_are_refused(market):
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.text(max_size=40), min_size=1, max_size=8, unique=True))
+@example([":N", "str1", "_N", " all"])
 def test_stata_takes_every_name(names):
     new_names = stata_names(names)
     assert list(new_names) == names and len(set(new_names.values())) == len(names)

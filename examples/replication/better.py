@@ -28,7 +28,7 @@ from matplotlib.figure import Figure
 from transformers import PreTrainedModel
 
 from career_hf.careers.ledger import Ledger
-from career_hf.careers.mixing import mix
+from career_hf.careers.mixing import Mixture, mix
 from career_hf.careers.prepared import PreparedCareers
 from career_hf.careers.provenance import Limits, source_of
 from career_hf.cli.console import say, show
@@ -207,13 +207,18 @@ class BetterStudy(CareersStudy):
         return CareerProcessor.fit(careers, covariates, unknown_occupation="unknown", occupations=held)
 
     def train(self, trial: Trial) -> Made:
-        settings, variant, splits = self.settings, VARIANTS[trial.model], self.splits()
-        if variant.with_resumes:
-            return self.train_with_resumes(trial, variant)
-        processor = self.processor(self.covariates)
+        settings, variant, careers = self.settings, VARIANTS[trial.model], self.splits()
+        source, encode, optional = source_of(self.data), None, []
         steps, tokens = settings.most_steps, settings.tokens_per_batch
         if variant.is_new:
             steps, tokens = settings.new_steps, settings.new_tokens
+        if variant.with_resumes:
+            steps, tokens = settings.resume_steps, settings.resume_tokens
+            mixture, optional = self.with_resumes()
+            careers, source = mixture.splits, mixture_record(mixture)
+            encode = partial(encode_mixture, limits=mixture.limits)
+        processor = self.processor(self.covariates, careers["train"])
+        processor.optional_covariates = optional
         schedule = linear_schedule(
             rate=trial.rate, seed=trial.seed, max_steps=steps, tokens_per_batch=tokens, patience=settings.patience
         )
@@ -221,44 +226,25 @@ class BetterStudy(CareersStudy):
         recipe = partial(
             recipe_for, variant.model, processor, fields=fields, weight_decay=variant.weight_decay, **schedule
         )
-        careers = splits["train"], splits["validation"]
-        return fit_once(self.place(trial.folder), make_model, processor, recipe, *careers, source_of(self.data))
+        parts = careers["train"], careers["validation"]
+        return fit_once(self.place(trial.folder), make_model, processor, recipe, *parts, source, encode=encode)
 
-    def train_with_resumes(self, trial: Trial, variant: Variant) -> Made:
-        """A model that is trained on the survey and on resumes at once, and validated on the survey."""
-        settings, splits = self.settings, self.splits()
+    def with_resumes(self) -> tuple[Mixture, list[str]]:
+        """The survey and resumes at once, of which the survey validates alone; and the covariates that resumes do not
+        have, so that a model learns to do without them."""
+        splits = self.splits()
         resumes, _ = corpus(self.resumes)  # type: ignore[arg-type]  # `trials` has none without resumes
         held = {label for career in resumes["occupation"] for label in career}
         survey = DatasetDict({name: splits[name] for name in ("train", "validation")})
         # What no resume has, such as states without work, is left out of the softmax there.
-        limits = Limits(lacks=tuple(label for label in self.processor(()).occupation_labels if label not in held))
+        lacks = tuple(label for label in self.processor((), splits["train"]).occupation_labels if label not in held)
         corpora = [
             PreparedCareers.of_splits("panel", survey, Ledger()),
-            PreparedCareers.of_splits("panel", DatasetDict(train=resumes), Ledger(), limits=limits),
+            PreparedCareers.of_splits("panel", DatasetDict(train=resumes), Ledger(), limits=Limits(lacks=lacks)),
         ]
-        shares = [settings.survey_share, 1 - settings.survey_share]
-        mixture = mix(corpora, shares, [name for name in self.covariates if name != "year"])
-        processor = self.processor(self.covariates, mixture.splits["train"])
-        # The model has learned to do without what resumes do not have.
-        processor.optional_covariates = [
-            name for name in self.covariates if name != "year" and name not in resumes.column_names
-        ]
-        make_model, fields = variant.made(processor)
-        schedule = linear_schedule(
-            rate=trial.rate,
-            seed=trial.seed,
-            max_steps=settings.resume_steps,
-            tokens_per_batch=settings.resume_tokens,
-            patience=settings.patience,
-        )
-        recipe = partial(
-            recipe_for, variant.model, processor, fields=fields, weight_decay=variant.weight_decay, **schedule
-        )
-        careers, encode = mixture.splits, partial(encode_mixture, limits=mixture.limits)
-        place, record = self.place(trial.folder), mixture_record(mixture)
-        return fit_once(
-            place, make_model, processor, recipe, careers["train"], careers["validation"], record, encode=encode
-        )
+        covariates, share = [name for name in self.covariates if name != "year"], self.settings.survey_share
+        lacking = [name for name in covariates if name not in resumes.column_names]
+        return mix(corpora, [share, 1 - share], covariates), lacking
 
     def counted(self) -> Made:
         """Counts moves of training careers; only its strengths are chosen, on validation careers."""

@@ -714,8 +714,10 @@ class CheckpointSize(StrEnum):
 
 # The large one has the size of the paper's pretrained model (Appendix G); its updates take fifteen times as long.
 CHECKPOINTS = {
-    CheckpointSize.small: FoundationSettings(pretraining_steps=2_000),
-    CheckpointSize.large: FoundationSettings(layers=12, hidden_size=192, pretraining_steps=600, pretraining_rate=1e-3),
+    CheckpointSize.small: FoundationSettings(pretraining_steps=2_000, pretraining_tokens=4_000),
+    CheckpointSize.large: FoundationSettings(
+        layers=12, hidden_size=192, pretraining_steps=600, pretraining_tokens=4_000, pretraining_rate=1e-3
+    ),
 }
 
 
@@ -740,7 +742,7 @@ def foundation_checkpoint(
     It is trained on corpora whose licences let models go out, and never on the split `test` of the NLSY79.
     """
     name = name or f"occ1990dd-{size.value}"
-    settings = replace(CHECKPOINTS[size], pretraining_tokens=4_000)
+    settings = CHECKPOINTS[size]
     if steps is not None:
         settings = replace(settings, pretraining_steps=steps)
     survey79 = None if nlsy79 is None else nlsy79_careers(nlsy79)
@@ -759,7 +761,7 @@ def foundation_checkpoint(
     processor.training_stages = [round_stage(stage, K) for stage in processor.training_stages]
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
-    note = f"{size.value.capitalize()} and general: {KNOWS[survey79 is not None]}"
+    note = f"{size.value.capitalize()} and general: {KNOWS[of]}"
     write_model_card(folder, data, by=by, name=name, note=note)
     add_publication_section(folder / CARD, None, stored, rare, K, privacy)
     show(rare, f"Cells of training careers with fewer than {K} people")
@@ -788,10 +790,10 @@ def nlsy79_careers(extract: Path) -> PreparedCareers:
     return career_hf.sources.nlsy79(extract, variant="full")
 
 
-# The first lines of the card, without and with the NLSY79.
+# What a checkpoint of these surveys knows, for the first lines of its card.
 FINE_TUNE = "fine-tune it on careers of your own. It knows occupations of the United States from "
 KNOWS = {
-    False: f"{FINE_TUNE}1997 to 2021, of one cohort up to its early forties.",
-    True: f"{FINE_TUNE}1980 to 2021, of two cohorts up to their early forties.",
+    "NLSY97": f"{FINE_TUNE}1997 to 2021, of one cohort up to its early forties.",
+    "NLSY79 and NLSY97": f"{FINE_TUNE}1980 to 2021, of two cohorts up to their early forties.",
 }
 CAREER = ["person", "year", "occupation"]
